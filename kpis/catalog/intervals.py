@@ -1,0 +1,88 @@
+"""Intervals: half-open ``[start, end)`` spans of UTC time, aligned to their length since 1970-01-01T00:00Z."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Length:
+    """One of the interval lengths that KPIs come in.
+
+    ``code`` is what the database and the API call it, ``name`` what people read, ``minutes`` how long it is.
+    """
+
+    code: int
+    name: str
+    minutes: int
+
+    @property
+    def delta(self) -> timedelta:
+        return timedelta(minutes=self.minutes)
+
+    @property
+    def milliseconds(self) -> int:
+        return self.minutes * 60_000
+
+    def floor(self, moment: datetime) -> datetime:
+        """The start (UTC) of the interval of this length that holds the moment."""
+        return moment - (moment - EPOCH) % self.delta
+
+    def is_aligned(self, moment: datetime) -> bool:
+        """Whether an interval of this length can start (or end) at the moment."""
+        return self.floor(moment) == moment
+
+    def at(self, moment: datetime) -> Interval:
+        """The interval of this length that holds the moment."""
+        return Interval(self, self.floor(moment))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FIVE_MINUTES = Length(1, "5 minutes", 5)
+ONE_HOUR = Length(2, "1 hour", 60)
+ONE_MINUTE = Length(3, "1 minute", 1)
+ONE_DAY = Length(4, "1 day", 1440)
+
+LENGTHS = {length.code: length for length in (FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, ONE_DAY)}
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """``[start, start + length)``; ``start`` is an aware datetime in UTC, aligned to the length."""
+
+    length: Length
+    start: datetime
+
+    @property
+    def end(self) -> datetime:
+        return self.start + self.length.delta
+
+    def is_closed(self, watermark: datetime | None) -> bool:
+        """Whether the feed's watermark (the newest interval end it has ever taken in) has reached the end."""
+        return watermark is not None and self.end <= watermark
+
+    def __str__(self) -> str:
+        return f"{to_text(self.start)}/{to_text(self.end)}"
+
+
+def from_milliseconds(milliseconds: int) -> datetime:
+    """The moment (aware, UTC) that lies so many milliseconds after 1970-01-01T00:00Z.
+
+    Raises OverflowError when it lies outside the years 1 to 9999.
+    """
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Unix time of the moment, in milliseconds."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def to_text(moment: datetime) -> str:
+    """The moment as ISO 8601 in UTC, to the second: ``2021-07-18T00:05:00Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

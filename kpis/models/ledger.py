@@ -1,0 +1,157 @@
+"""The ledger: which batches are in, what became of each, and the runs that took them in."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from kpis.catalog.feeds import FEEDS
+from kpis.catalog.intervals import LENGTHS
+from kpis.models.fields import ExactCharField
+
+
+def feed_choices() -> list[tuple[str, str]]:
+    return [(feed.name, feed.name) for feed in FEEDS.values()]
+
+
+def interval_choices() -> list[tuple[int, str]]:
+    return [(length.code, length.name) for length in LENGTHS.values()]
+
+
+class Run(models.Model):
+    """One run of the pipeline: when, with what outcome, and the traceback where it broke off."""
+
+    class Outcome(models.TextChoices):
+        RUNNING = "running", "under way"
+        SUCCEEDED = "succeeded", "all went in"
+        INCOMPLETE = "incomplete", "a file failed"
+        BROKEN = "broken", "broke off"
+
+    started_at = models.DateTimeField(help_text="UTC")
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty while the run is under way")
+    outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.RUNNING)
+    command = models.TextField(help_text="the command line that started it")
+    host = models.CharField(max_length=255)
+    process = models.PositiveIntegerField(help_text="process id on the host")
+    batches = models.PositiveIntegerField(default=0, help_text="files taken in")
+    failed_batches = models.PositiveIntegerField(default=0, help_text="files that failed")
+    records = models.BigIntegerField(default=0, help_text="rows that passed their feed's checks")
+    rejects = models.BigIntegerField(default=0, help_text="rows that did not")
+    intervals = models.PositiveIntegerField(default=0, help_text="intervals written from batches")
+    rollups = models.PositiveIntegerField(default=0, help_text="longer intervals written from partials")
+    traceback = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["started_at"], name="run_started_at")]
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.started_at:%Y-%m-%d %H:%M:%S}Z"
+
+
+class Batch(models.Model):
+    """What was taken in once, as one: the file of this name in its newest content."""
+
+    class Status(models.TextChoices):
+        IN = "in", "taken in"
+        FAILED = "failed", "failed"
+
+    feed = models.CharField(max_length=16, choices=feed_choices)
+    name = ExactCharField(max_length=700, help_text="the file's name without its folder")
+    status = models.CharField(max_length=8, choices=Status)
+    reason = models.TextField(blank=True, help_text="why it failed")
+    retry = models.BooleanField(default=False, help_text="whether the next run tries again by itself")
+    key = models.CharField(max_length=32, blank=True, help_text="names the batch's files in the lake")
+    digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the content, in hex")
+    reading = models.CharField(max_length=64, blank=True, help_text="how it was read, where not by default")
+    size = models.BigIntegerField(help_text="bytes")
+    modified_ns = models.BigIntegerField(help_text="the file's time of change, ns since 1970-01-01T00:00Z")
+    lines = models.BigIntegerField(default=0, help_text="rows read, without the header and blank lines")
+    records = models.BigIntegerField(default=0, help_text="rows that passed the feed's checks")
+    rejects = models.BigIntegerField(default=0, help_text="rows that did not")
+    revision = models.PositiveIntegerField(default=1, help_text="1, and one more each time new content replaced it")
+    taken_in_at = models.DateTimeField(help_text="UTC")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="taken_in")
+
+    class Meta:
+        verbose_name_plural = "batches"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "name"], name="batch_once"),
+            models.CheckConstraint(
+                condition=Q(lines=F("records") + F("rejects")) | Q(status="failed"), name="batch_lines_add_up"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "-taken_in_at"], name="batch_status"),
+            models.Index(fields=["key"], name="batch_key"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BatchInterval(models.Model):
+    """That a batch holds records of one of its feed's intervals, and how many."""
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="intervals")
+    interval_start_timestamp = models.DateTimeField(help_text="UTC; the interval is the feed's shortest")
+    records = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["interval_start_timestamp", "batch"]
+        constraints = [
+            models.UniqueConstraint(fields=["interval_start_timestamp", "batch"], name="batch_interval_once"),
+            models.CheckConstraint(condition=Q(records__gt=0), name="batch_interval_has_records"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch} at {self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
+
+
+class Reject(models.Model):
+    """One row of a batch that is no record; the database keeps a batch's first ones, the lake all of them."""
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="first_rejects")
+    line = models.BigIntegerField(help_text="line number in the file; the first line is 1")
+    column = models.CharField(max_length=64, blank=True, help_text="empty when it is the row as a whole")
+    reason = models.CharField(max_length=200)
+    text = models.TextField(help_text="the row as it stands in the file; may name a subscriber")
+
+    class Meta:
+        ordering = ["batch", "line"]
+        constraints = [models.UniqueConstraint(fields=["batch", "line"], name="reject_once")]
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.column} {self.reason}".replace(":  ", ": ")
+
+
+class Watermark(models.Model):
+    """The newest interval end that a feed has ever taken in. It never goes back."""
+
+    feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
+    interval_end_timestamp = models.DateTimeField(help_text="UTC")
+
+    def __str__(self) -> str:
+        return f"{self.feed} up to {self.interval_end_timestamp:%Y-%m-%d %H:%M}Z"
+
+
+class DueRollup(models.Model):
+    """A longer interval whose partials have changed since it was last figured.
+
+    Written with the batch that changed them, removed with the rollup that took them up; so a run that breaks
+    off in between leaves the rollup due. It waits until the interval has closed.
+    """
+
+    feed = models.CharField(max_length=16, choices=feed_choices)
+    interval = models.PositiveSmallIntegerField(choices=interval_choices)
+    interval_start_timestamp = models.DateTimeField(help_text="UTC")
+
+    class Meta:
+        ordering = ["interval_start_timestamp", "feed", "interval"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "interval", "interval_start_timestamp"], name="due_rollup_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.feed}: {self.get_interval_display()} from {self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"

@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""The project's command line."""
+
+import os
+import sys
+
+
+def main():
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        settings.DEBUG  # noqa: B018  reads the settings, so that a wrong one is told in one line
+    except ImproperlyConfigured as error:
+        sys.exit(f"{error}")
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

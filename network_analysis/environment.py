@@ -1,0 +1,83 @@
+"""Typed values from the environment; a wrong one raises ImproperlyConfigured with one clear line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable's text, without surrounding spaces; the default where it is unset or empty."""
+    return os.environ.get(name, "").strip() or default
+
+
+def _read(name: str, default, convert: Callable, wanted: str):
+    value = text(name)
+    if not value:
+        return default
+    try:
+        return convert(value)
+    except (ValueError, KeyError):
+        raise ImproperlyConfigured(f"{name} must be {wanted}, not {value!r}.") from None
+
+
+def boolean(name: str, default: bool) -> bool:
+    """1/0, true/false, yes/no or on/off."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return _read(name, default, lambda value: words[value.lower()], "one of " + ", ".join(words))
+
+
+def integer(name: str, default: int, minimum: int) -> int:
+    """A whole number of at least ``minimum``."""
+
+    def convert(value: str) -> int:
+        if int(value) < minimum:
+            raise ValueError
+        return int(value)
+
+    return _read(name, default, convert, f"a whole number of at least {minimum}")
+
+
+def ratio(name: str, default: float) -> float:
+    """A number from 0 to 1."""
+
+    def convert(value: str) -> float:
+        if not 0 <= float(value) <= 1:
+            raise ValueError
+        return float(value)
+
+    return _read(name, default, convert, "a number from 0 to 1")
+
+
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """One of the choices, in any case."""
+    by_lower = {one.lower(): one for one in choices}
+    return _read(name, default, lambda value: by_lower[value.lower()], "one of " + ", ".join(choices))
+
+
+def words(name: str) -> list[str]:
+    """The comma-separated words."""
+    return [word.strip() for word in text(name).split(",") if word.strip()]
+
+
+def pairs(name: str, default: dict[str, str], values: tuple[str, ...]) -> dict[str, str]:
+    """Comma-separated ``key=value`` pairs, each value one of ``values``."""
+
+    def convert(value: str) -> dict[str, str]:
+        found = {}
+        for pair in value.split(","):
+            key, equals, word = pair.strip().partition("=")
+            if not (key and equals and word in values):
+                raise ValueError
+            found[key] = word
+        return found
+
+    return _read(name, default, convert, f"pattern=feed pairs, comma-separated, feeds being {', '.join(values)}")
+
+
+def folder(name: str, default: Path) -> Path:
+    """A folder's path; a relative one starts from the working directory."""
+    return Path(text(name, str(default))).expanduser().absolute()

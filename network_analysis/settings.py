@@ -1,0 +1,158 @@
+"""Django's settings, read from the environment and from ``.env`` beside ``manage.py``; README.md lists them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from zoneinfo import available_timezones
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+from dotenv import load_dotenv
+
+from kpis.catalog.feeds import FEED_FILES as CATALOG_FEED_FILES
+from kpis.catalog.feeds import FEEDS
+from network_analysis import environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+load_dotenv(BASE_DIR / ".env")
+
+# What the pipeline works with.
+DATA_DIR = environment.folder("DATA_DIR", BASE_DIR / "var" / "data")
+LAKE_DIR = environment.folder("LAKE_DIR", BASE_DIR / "var" / "lake")
+FEED_FILES = environment.pairs("FEED_FILES", CATALOG_FEED_FILES, tuple(FEEDS))
+TOP_N = environment.integer("TOP_N", 10, minimum=1)
+MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
+
+# Who may see what.
+DEBUG = environment.boolean("DEBUG", False)
+SECRET_KEY = environment.text("SECRET_KEY") or (get_random_secret_key() if DEBUG else "")
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+API_PUBLIC = environment.boolean("API_PUBLIC", True)
+
+# Intervals are UTC throughout; the zone is for people's eyes.
+USE_TZ = True
+TIME_ZONE = environment.text("TIME_ZONE", "UTC")
+if TIME_ZONE not in available_timezones():
+    raise ImproperlyConfigured(f"TIME_ZONE must be a zone's name such as UTC or Europe/Madrid, not {TIME_ZONE!r}.")
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "kpis",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "network_analysis.urls"
+WSGI_APPLICATION = "network_analysis.wsgi.application"
+ASGI_APPLICATION = "network_analysis.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def database(url: str) -> dict:
+    """Django's settings for a database address; raises ImproperlyConfigured for one it cannot read."""
+    # SQLAlchemy's spellings name the driver too: mysql+mysqldb://, postgresql+psycopg2://.
+    plain = re.sub(r"^(\w+)\+\w+://", r"\1://", url).replace("mariadb://", "mysql://", 1)
+    try:
+        found = dj_database_url.parse(plain, conn_health_checks=True)
+    except (ValueError, KeyError, dj_database_url.UnknownSchemeError):
+        raise ImproperlyConfigured(
+            "DATABASE_URL must be like sqlite:////folder/file.sqlite3, mysql://user:password@host:3306/name "
+            "or postgres://user:password@host:5432/name."
+        ) from None
+    options = found.setdefault("OPTIONS", {})
+    if found["ENGINE"].endswith("sqlite3"):
+        # A writer waits for its turn instead of failing half-way, and readers never wait for it.
+        options |= {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    elif found["ENGINE"].endswith("mysql"):
+        options |= {"charset": "utf8mb4", "isolation_level": "read committed"}
+        options.setdefault("init_command", "SET sql_mode='STRICT_ALL_TABLES', time_zone='+00:00'")
+        found["TEST"] = {"CHARSET": "utf8mb4"}
+    return found
+
+
+DATABASES = {"default": database(environment.text("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}"))}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+# Static files are served from the packages themselves: nothing to collect before `make serve`.
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_PERMISSION_CLASSES": ["kpis.api.permissions.MayReadAggregates"],
+    "DEFAULT_FILTER_BACKENDS": ["kpis.api.filters.StrictFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "kpis.api.pagination.KeysetPagination",
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+        "kpis.api.renderers.CSVRenderer",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "PAGE_SIZE": 1000,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Network Analysis",
+    "DESCRIPTION": "KPIs of a mobile network per interval, read-only.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+}
