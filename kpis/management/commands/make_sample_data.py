@@ -1,0 +1,87 @@
+"""Makes files of sample data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from kpis.sample import SAMPLES, make_files
+
+
+class Command(BaseCommand):
+    help = "Makes files of believable sample data; the same seed gives the same bytes."
+    requires_system_checks = ()  # it touches no part of the site
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "folder", metavar="DIR", type=Path, help="where the files go; made where it is missing"
+        )
+        parser.add_argument("--feed", required=True, help=f"what to make: {', '.join(SAMPLES)}")
+        parser.add_argument(
+            "--start",
+            required=True,
+            metavar="ISO",
+            help="start of the first interval, such as 2021-07-18T00:00:00Z; UTC",
+        )
+        parser.add_argument(
+            "--intervals", type=int, default=12, metavar="N", help="how many intervals (default: 12)"
+        )
+        parser.add_argument(
+            "--rows",
+            type=int,
+            default=10_000,
+            metavar="N",
+            help="rows of an interval in the busiest hour, 19:00Z to 20:00Z; others have fewer (default: 10000)",
+        )
+        parser.add_argument("--seed", type=int, default=1, metavar="N", help="0 or more (default: 1)")
+        parser.add_argument(
+            "--files",
+            type=int,
+            default=1,
+            metavar="N",
+            help="files that share an interval's rows (default: 1)",
+        )
+
+    def handle(self, *, folder, feed, start, intervals, rows, seed, files, verbosity, **options):
+        for option, value, minimum in (
+            ("--intervals", intervals, 1),
+            ("--rows", rows, 1),
+            ("--files", files, 1),
+            ("--seed", seed, 0),
+        ):
+            if value < minimum:
+                raise CommandError(f"{option} must be at least {minimum}, not {value}.", returncode=2)
+        if feed not in SAMPLES:
+            raise CommandError(f"--feed must be one of {', '.join(SAMPLES)}, not {feed!r}.", returncode=2)
+        sample = SAMPLES[feed]
+        first = _moment(start)
+        length = sample.feed.interval
+        if not length.is_aligned(first):
+            raise CommandError(f"--start must be aligned to {length}: {start} is not.", returncode=2)
+        try:
+            first + intervals * length.delta
+        except OverflowError:
+            raise CommandError("The intervals would go beyond the year 9999.", returncode=2) from None
+
+        made = size = 0
+        try:
+            for path in make_files(sample, folder, first, intervals, rows, seed, files):
+                made, size = made + 1, size + path.stat().st_size
+                if verbosity > 1:
+                    self.stdout.write(str(path))
+        except OSError as error:
+            raise CommandError(f"Cannot write to {folder}: {error.strerror}.") from error
+        if verbosity:
+            self.stdout.write(f"{made:,} files, {size:,} bytes in {folder}")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            f"--start must be like 2021-07-18T00:00:00Z, not {text!r}.", returncode=2
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
