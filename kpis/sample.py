@@ -75,7 +75,7 @@ class Sample:
 def make_files(
     sample: Sample, folder: Path, start: datetime, intervals: int, rows: int, seed: int, files: int = 1
 ) -> Iterator[Path]:
-    """Writes the files of so many intervals from ``start`` (aware, aligned) on; gives each path once it is there.
+    """Writes the files of so many intervals from ``start`` (aware, aligned) on; gives each path.
 
     ``files`` is how many files share an interval's rows. A file is written aside and then renamed, so that
     whoever watches the folder never sees half of one.
@@ -118,7 +118,7 @@ class _Network:
         words = np.random.PCG64(np.random.SeedSequence((seed, 0)))
         self.subscribers = subscribers
         self.side = max(5, isqrt(subscribers // SUBSCRIBERS_PER_CELL))
-        # Homes follow the Zipf-Mandelbrot law: the n-th cell of a random order has 1 / (n + 10) of them, scaled.
+        # The Zipf-Mandelbrot law: the n-th cell of a random order is home to 1 / (n + 10) of them, scaled.
         order = np.argsort(words.random_raw(self.side**2), kind="stable")
         table = _lookup([10**9 // (rank + 10) for rank in range(1, len(order) + 1)])
         self.homes = order[table[_bits(words.random_raw(subscribers), 0, 16)]]

@@ -188,5 +188,5 @@ def test_wrong_use_is_told_and_makes_nothing(tmp_path, option, value, message):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CommandError, match="^Cannot write to .*/file/folder: Not a directory.$"):
+    with pytest.raises(CommandError, match=r"^Cannot write to .*/file/folder: Not a directory\.$"):
         call_command("make_sample_data", tmp_path / "file" / "folder", feed="ipflow", start=START)

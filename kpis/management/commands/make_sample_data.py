@@ -23,7 +23,7 @@ class Command(BaseCommand):
             "--start",
             required=True,
             metavar="ISO",
-            help="start of the first interval, such as 2021-07-18T00:00:00Z; UTC",
+            help="start of the first interval, UTC: 2021-07-18T00:00:00Z",
         )
         parser.add_argument(
             "--intervals", type=int, default=12, metavar="N", help="how many intervals (default: 12)"

@@ -1,0 +1,85 @@
+"""Shows the newest results on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from django.core.management.base import BaseCommand, CommandError
+
+from kpis.catalog.intervals import LENGTHS, Length, to_text
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.models import IntervalSummary
+from kpis.models.results import result_model
+
+
+def short_name(length: Length) -> str:
+    """The length as it is typed: 5m, 1h, 1d."""
+    for unit, minutes in (("d", 1440), ("h", 60)):
+        if length.minutes % minutes == 0:
+            return f"{length.minutes // minutes}{unit}"
+    return f"{length.minutes}m"
+
+
+BY_SHORT_NAME = {short_name(length): length for length in LENGTHS.values()}
+
+
+class Command(BaseCommand):
+    help = "Shows each KPI's first rows of the newest interval."
+
+    def add_arguments(self, parser):
+        offered = ", ".join(BY_SHORT_NAME)
+        parser.add_argument("--interval", default="1h", help=f"its length: {offered} (default: 1h)")
+        parser.add_argument("--top", type=int, default=10, metavar="N", help="rows of a KPI (default: 10)")
+        parser.add_argument("--personal", action="store_true", help="also the KPIs about single subscribers")
+
+    def handle(self, *, interval, top, personal, **options):
+        if interval not in BY_SHORT_NAME:
+            offered = ", ".join(BY_SHORT_NAME)
+            raise CommandError(f"--interval must be one of {offered}, not {interval!r}.", returncode=2)
+        if top < 1:
+            raise CommandError(f"--top must be at least 1, not {top}.", returncode=2)
+        length = BY_SHORT_NAME[interval]
+        kpis = [kpi for kpi in KPIS.values() if length in kpi.lengths and (personal or not kpi.personal)]
+        if not kpis:
+            self.stdout.write(f"No KPI has intervals of {length}.")
+        for number, kpi in enumerate(kpis):
+            if number:
+                self.stdout.write("")
+            for line in newest(kpi, length, top):
+                self.stdout.write(line)
+
+
+def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
+    """The first rows of a KPI's newest interval of a length, as lines of text."""
+    yield kpi.description
+    summary = (
+        IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code)
+        .order_by("-interval_start_timestamp")
+        .first()
+    )
+    if summary is None:
+        yield f"Nothing yet for {length}: no such interval has been taken in."
+        return
+    start, end = summary.interval_start_timestamp, summary.interval_end_timestamp
+    yield (
+        f"{to_text(start)} to {to_text(end)}, {summary.state}; "
+        f"{kpi.unit} in all: {summary.total:,}; groups: {summary.groups:,}"
+    )
+    yield ""
+    names = ["rank", *kpi.dimensions, kpi.value]
+    rows = result_model(kpi).objects.filter(
+        interval=length.code, interval_start_timestamp=start, rank__lte=top
+    )
+    texts = [
+        [f"{rank:,}", *map(str, dimensions), f"{value:,}"]
+        for rank, *dimensions, value in rows.order_by("rank").values_list(*names)
+    ]
+    yield from aligned([names, *texts])
+
+
+def aligned(table: Iterable[list[str]]) -> Iterator[str]:
+    """The table's rows as lines, each column as wide as its longest text, to the right."""
+    table = list(table)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        yield "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))

@@ -1,0 +1,64 @@
+"""What every test stands on: settings that no developer's .env changes, and folders of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import TransactionTestCase
+
+from network_analysis.settings import database
+
+SERVERS = {"mysql": "MySQL/MariaDB", "postgresql": "PostgreSQL"}
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_client"}
+
+
+def pytest_configure(config):
+    # Commands that tests start as processes see the same settings as the tests themselves.
+    os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+    os.environ.setdefault("SECRET_KEY", "for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz")
+    settings.SECRET_KEY = os.environ["SECRET_KEY"]
+
+
+def pytest_report_header(config) -> str:
+    urls = [url.strip() for url in os.environ.get("TEST_DATABASE_URLS", "").split(",") if url.strip()]
+    given = {database(url)["ENGINE"].rpartition(".")[2] for url in urls}
+    missing = [name for engine, name in SERVERS.items() if engine not in given | {connection.vendor}]
+    left_out = f"; no address in TEST_DATABASE_URLS for {' and '.join(missing)}" if missing else ""
+    return f"database: {connection.display_name}{left_out}"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        uses_database = (
+            item.get_closest_marker("django_db")
+            or DATABASE_FIXTURES & set(item.fixturenames)
+            or (item.cls and issubclass(item.cls, TransactionTestCase))
+        )
+        if uses_database:
+            item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(autouse=True)
+def plain_settings(settings, tmp_path):
+    """The defaults, whatever the environment says, and folders that no other test and no person uses."""
+    settings.DATA_DIR = tmp_path / "data"
+    settings.LAKE_DIR = tmp_path / "lake"
+    settings.TOP_N = 10
+    settings.API_PUBLIC = True
+
+
+@pytest.fixture
+def data_dir(settings) -> Path:
+    """The folder that files are taken in from, empty."""
+    settings.DATA_DIR.mkdir()
+    return settings.DATA_DIR
+
+
+@pytest.fixture
+def lake_dir(settings) -> Path:
+    """The lake's folder, which is not there yet."""
+    return settings.LAKE_DIR
