@@ -1,0 +1,1 @@
+"""The read-only API over the results, the summaries and the ledger."""

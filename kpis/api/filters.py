@@ -1,0 +1,271 @@
+"""What lists can be filtered by. An empty value is no filter; a wrong one is an error that says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+
+from django import forms
+from django.db import models
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.models import Exists, OuterRef
+from django_filters import CharFilter, Filter, TypedChoiceFilter
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from kpis.catalog.feeds import END_OF_TIME_MILLISECONDS, FEEDS
+from kpis.catalog.intervals import LENGTHS, Length, from_milliseconds
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject
+
+# Years that every supported database can compare with.
+FIRST_YEAR, LAST_YEAR = 1000, 9999
+
+_COMPARISONS = {
+    "exact": "is",
+    "gte": "is at or after",
+    "gt": "is after",
+    "lte": "is at or before",
+    "lt": "is before",
+}
+
+# The lookups that each timestamp of an interval has as a filter.
+INTERVAL_TIMESTAMPS = {
+    "interval_start_timestamp": ("exact", "gte", "gt", "lte", "lt"),
+    "interval_end_timestamp": ("exact", "gte", "gt", "lte", "lt"),
+}
+
+
+def refuse_unknown_parameters(request: Request, known: Collection[str]) -> None:
+    """Raises ValidationError for query parameters that are not known, or given twice."""
+    errors = {}
+    for name, values in request.query_params.lists():
+        if name not in known:
+            errors[name] = [f"Unknown parameter. The known ones are: {', '.join(sorted(known))}."]
+        elif len(values) > 1:
+            errors[name] = ["Given more than once."]
+    if errors:
+        raise ValidationError(errors)
+
+
+def whole_number_range(field: models.Field) -> tuple[int, int]:
+    """The least and the greatest number that an integer column, or a key to one, holds on every database."""
+    field = field.target_field if field.is_relation else field
+    return BaseDatabaseOperations.integer_field_ranges[field.get_internal_type()]
+
+
+class WholeNumberField(forms.IntegerField):
+    """A whole number in plain decimal digits."""
+
+    _digits = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+    def to_python(self, value):
+        if value in self.empty_values:
+            return None
+        text = value.strip()
+        if not self._digits.fullmatch(text):
+            raise forms.ValidationError("Enter a whole number.")
+        # The first digits of a long number are beyond 64 bits already.
+        return int(text[:40])
+
+
+class TimestampField(forms.Field):
+    """A moment in ISO 8601; without a zone it is UTC."""
+
+    # A "+" that was not percent-encoded arrives as a space.
+    _lost_plus = re.compile(r"(:[0-9.,]+) ([0-9]{2}:?[0-9]{2})$", re.ASCII)
+
+    def to_python(self, value) -> datetime | None:
+        if value in self.empty_values:
+            return None
+        try:
+            moment = datetime.fromisoformat(self._lost_plus.sub(r"\1+\2", value.strip()))
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except OverflowError:
+            moment = None
+        except ValueError:
+            raise forms.ValidationError("Enter a moment in ISO 8601, such as 2021-07-18T00:05:00Z.") from None
+        if moment is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise forms.ValidationError(f"Enter a moment in the years {FIRST_YEAR} to {LAST_YEAR}.")
+        return moment
+
+
+class MillisecondsField(WholeNumberField):
+    """A moment as Unix time in milliseconds."""
+
+    def __init__(self, **kwargs):
+        super().__init__(min_value=0, max_value=END_OF_TIME_MILLISECONDS - 1, **kwargs)
+
+    def clean(self, value) -> datetime | None:
+        milliseconds = super().clean(value)
+        return None if milliseconds is None else from_milliseconds(milliseconds)
+
+
+class WholeNumberFilter(Filter):
+    field_class = WholeNumberField
+
+
+class TimestampFilter(Filter):
+    field_class = TimestampField
+
+
+class MillisecondsFilter(Filter):
+    field_class = MillisecondsField
+
+
+def whole_number_filter(field: models.Field, description: str, lookup: str = "exact") -> Filter:
+    """A filter by an integer column; a number that the column cannot hold is an error."""
+    least, greatest = whole_number_range(field)
+    schema = {"type": "integer", "minimum": least, "maximum": greatest, "description": description}
+    return extend_schema_field(schema)(
+        WholeNumberFilter(field_name=field.name, lookup_expr=lookup, min_value=least, max_value=greatest)
+    )
+
+
+def text_filter(field: models.Field, description: str) -> Filter:
+    """A filter by a text column, letter by letter."""
+    return extend_schema_field({"type": "string", "description": description})(
+        CharFilter(field_name=field.name, strip=False)
+    )
+
+
+def choice_filter(name: str, choices: dict, description: str, coerce=str) -> Filter:
+    """A filter by a column that has one of a few values; ``choices`` maps each value to what it means."""
+    wanted = ", ".join(
+        label if label == str(value) else f"{value} ({label})" for value, label in choices.items()
+    )
+    schema = {"type": "integer" if coerce is not str else "string", "enum": list(choices)}
+    return extend_schema_field(schema | {"description": f"{description}: {wanted}"})(
+        TypedChoiceFilter(
+            field_name=name,
+            choices=list(choices.items()),
+            coerce=coerce,
+            error_messages={"invalid_choice": f"Choose one of: {wanted}."},
+        )
+    )
+
+
+def timestamp_filters(lookups: dict[str, Iterable[str]]) -> dict[str, Filter]:
+    """Filters by timestamp columns: ``<column>`` for exact, else ``<column>__<lookup>``."""
+    filters = {}
+    for column, names in lookups.items():
+        for lookup in names:
+            description = f"{column} {_COMPARISONS[lookup]} this moment (ISO 8601; UTC where it has no zone)"
+            filters[column if lookup == "exact" else f"{column}__{lookup}"] = extend_schema_field(
+                {"type": "string", "format": "date-time", "description": description}
+            )(TimestampFilter(field_name=column, lookup_expr=lookup))
+    return filters
+
+
+def interval_filter(lengths: Iterable[Length]) -> Filter:
+    """A filter by the interval's code."""
+    return choice_filter(
+        "interval", {length.code: length.name for length in lengths}, "The interval's length", coerce=int
+    )
+
+
+def dimension_filters(kpi: KPI, model: type[KPIResult]) -> dict[str, Filter]:
+    """An exact filter for each dimension, of its column's type."""
+    filters = {}
+    for name in kpi.dimensions:
+        field = model._meta.get_field(name)
+        make = whole_number_filter if isinstance(field, models.IntegerField) else text_filter
+        filters[name] = make(field, f"{name} is this")
+    return filters
+
+
+def filterset(name: str, filters: dict[str, Filter]) -> type[FilterSet]:
+    """A filter set of these filters."""
+    return type(name, (FilterSet,), dict(filters))
+
+
+def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
+    """What a KPI's rows can be filtered by."""
+    rank = whole_number_filter(model._meta.get_field("rank"), "The first so many of each interval", "lte")
+    return filterset(
+        f"{kpi.name}Filters",
+        timestamp_filters(INTERVAL_TIMESTAMPS)
+        | {"interval": interval_filter(kpi.lengths), "rank__lte": rank}
+        | dimension_filters(kpi, model),
+    )
+
+
+def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
+    """What a KPI's rows can be filtered by where timestamps are Unix ms and intervals minutes."""
+    codes = {length.minutes: length.code for length in kpi.lengths}
+    filters = {
+        parameter: extend_schema_field(
+            {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": END_OF_TIME_MILLISECONDS - 1,
+                "description": f"The intervals that {verb} at this Unix time in milliseconds",
+            }
+        )(MillisecondsFilter(field_name=column))
+        for parameter, column, verb in (
+            ("start_timestamp", "interval_start_timestamp", "start"),
+            ("end_timestamp", "interval_end_timestamp", "end"),
+        )
+    }
+    filters["interval"] = choice_filter(
+        "interval",
+        {length.minutes: length.name for length in kpi.lengths},
+        "The interval's length in minutes",
+        coerce=lambda minutes: codes[int(minutes)],
+    )
+    return filterset(f"{kpi.name}V1Filters", filters | dimension_filters(kpi, model))
+
+
+SummaryFilters = filterset(
+    "SummaryFilters",
+    {
+        "kpi": choice_filter("kpi", {kpi.id: kpi.name for kpi in KPIS.values()}, "The KPI's id", coerce=int),
+        "interval": interval_filter(LENGTHS.values()),
+        "state": choice_filter(
+            "state", dict(IntervalSummary.State.choices), "Whether the interval has closed"
+        ),
+    }
+    | timestamp_filters(INTERVAL_TIMESTAMPS | {"updated_at": ("gte", "lt")}),
+)
+
+_HELD = {"interval_start_timestamp": ("exact", "gte", "lt")}
+
+
+class BatchFilters(
+    filterset(
+        "LedgerFilters",
+        {
+            "feed": choice_filter("feed", {name: name for name in FEEDS}, "The batch's feed"),
+            "status": choice_filter("status", dict(Batch.Status.choices), "What became of the batch"),
+            "name": text_filter(Batch._meta.get_field("name"), "The batch's name is this"),
+            "run": whole_number_filter(Batch._meta.get_field("run"), "The id of the run that took it in"),
+        }
+        | timestamp_filters({"taken_in_at": ("gte", "lt")} | _HELD),
+    )
+):
+    """What batches can be filtered by; ``interval_start_timestamp`` is that of an interval they are part of."""
+
+    def filter_queryset(self, queryset):
+        """The batches that fulfil every filter, those by interval together in one interval."""
+        held = BatchInterval.objects.filter(batch=OuterRef("pk"))
+        by_interval = False
+        for name, value in self.form.cleaned_data.items():
+            if name.startswith("interval_start_timestamp"):
+                by_interval |= value is not None
+                held = self.filters[name].filter(held, value)
+            else:
+                queryset = self.filters[name].filter(queryset, value)
+        return queryset.filter(Exists(held)) if by_interval else queryset
+
+
+RejectFilters = filterset(
+    "RejectFilters",
+    {
+        "line": whole_number_filter(Reject._meta.get_field("line"), "The line's number"),
+        "column": text_filter(Reject._meta.get_field("column"), "The column that was wrong"),
+        "reason": text_filter(Reject._meta.get_field("reason"), "The reason, in full"),
+    },
+)

@@ -1,0 +1,153 @@
+"""Pages that follow the rows' own order, so that a page costs the same however far on it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from datetime import datetime, timedelta
+from operator import attrgetter
+
+from django.conf import settings
+from django.core.exceptions import ValidationError as InvalidValue
+from django.db import models
+from django.db.models import Q, QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import BasePagination
+from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param, replace_query_param
+
+from kpis.api.filters import WholeNumberField, whole_number_range
+from kpis.catalog.intervals import EPOCH
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class BadCursor(ValueError):
+    """A text that no page gave as its cursor."""
+
+
+def encode_cursor(values: list) -> str:
+    """The cursor that stands behind a row with these key values: whole numbers and aware datetimes."""
+    numbers = [(value - EPOCH) // _MICROSECOND if isinstance(value, datetime) else value for value in values]
+    body = json.dumps(numbers, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(zlib.crc32(body).to_bytes(4) + body).decode().rstrip("=")
+
+
+def decode_cursor(text: str, fields: list[models.Field]) -> list:
+    """The key values, one for each field, that ``encode_cursor`` was given; raises BadCursor."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        check, body = raw[:4], raw[4:]
+        if zlib.crc32(body).to_bytes(4) != check:
+            raise BadCursor
+        numbers = json.loads(body)
+        if not isinstance(numbers, list) or [type(number) for number in numbers] != [int] * len(fields):
+            raise BadCursor
+        return [_key_value(number, field) for number, field in zip(numbers, fields, strict=True)]
+    except (binascii.Error, ValueError, OverflowError, RecursionError):
+        raise BadCursor from None
+
+
+def _key_value(number: int, field: models.Field):
+    if isinstance(field, models.DateTimeField):
+        return EPOCH + number * _MICROSECOND
+    least, greatest = whole_number_range(field)
+    if not least <= number <= greatest:
+        raise BadCursor
+    return number
+
+
+def _behind(keyset: list[str], values: list) -> Q:
+    """The rows that come after one with these key values in the keyset's order."""
+    first = keyset[0].lstrip("-")
+    # Said apart from the alternatives, so that the database can start reading its index there.
+    reach = Q(**{f"{first}__{'lte' if keyset[0].startswith('-') else 'gte'}": values[0]})
+    found = Q()
+    same = Q()
+    for key, value in zip(keyset, values, strict=True):
+        name, after = (key[1:], "lt") if key.startswith("-") else (key, "gt")
+        found |= same & Q(**{f"{name}__{after}": value})
+        same &= Q(**{name: value})
+    return reach & found
+
+
+class KeysetPagination(BasePagination):
+    """Pages over a view's ``keyset``: columns that together are unique, with a "-" before descending ones.
+
+    The body stays a plain array; a ``Link`` header names the first page and, where there are more rows, the
+    next. A page is one query. Rows that are written between two pages neither move nor repeat others.
+    """
+
+    page_size = settings.REST_FRAMEWORK["PAGE_SIZE"]
+    max_page_size = 10_000
+    page_size_query_param = "page_size"
+    cursor_query_param = "cursor"
+    query_params = frozenset({page_size_query_param, cursor_query_param})
+    display_page_controls = False
+
+    def paginate_queryset(self, queryset: QuerySet, request, view=None) -> list:
+        """The page's rows; raises ValidationError for a wrong page size or cursor."""
+        self.request = request
+        keyset = list(view.keyset)
+        size = self._page_size(request)
+        cursor = request.query_params.get(self.cursor_query_param)
+        if cursor:
+            fields = [queryset.model._meta.get_field(key.lstrip("-")) for key in keyset]
+            try:
+                queryset = queryset.filter(_behind(keyset, decode_cursor(cursor, fields)))
+            except BadCursor:
+                reason = "Damaged: take it as it stands in a Link header of this list."
+                raise ValidationError({self.cursor_query_param: [reason]}) from None
+        rows = list(queryset.order_by(*keyset)[: size + 1])
+        key_values = attrgetter(*(key.lstrip("-") for key in keyset))
+        self.next_cursor = None
+        if len(rows) > size:
+            rows.pop()
+            values = key_values(rows[-1])
+            self.next_cursor = encode_cursor(list(values) if len(keyset) > 1 else [values])
+        return rows
+
+    def _page_size(self, request) -> int:
+        field = WholeNumberField(required=False, min_value=1, max_value=self.max_page_size)
+        text = request.query_params.get(self.page_size_query_param, "")
+        try:
+            return field.clean(text) or self.page_size
+        except InvalidValue as error:
+            raise ValidationError({self.page_size_query_param: error.messages}) from None
+
+    def get_paginated_response(self, data) -> Response:
+        """The page as a plain array, with its Link header."""
+        address = self.request.build_absolute_uri()
+        links = [f'<{remove_query_param(address, self.cursor_query_param)}>; rel="first"']
+        if self.next_cursor:
+            following = replace_query_param(address, self.cursor_query_param, self.next_cursor)
+            links.append(f'<{following}>; rel="next"')
+        return Response(data, headers={"Link": ", ".join(links)})
+
+    def get_paginated_response_schema(self, schema: dict) -> dict:
+        return schema
+
+    def get_schema_operation_parameters(self, view) -> list[dict]:
+        return [
+            {
+                "name": self.page_size_query_param,
+                "in": "query",
+                "required": False,
+                "description": "Rows on a page; not with format=csv, which gives them all",
+                "schema": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": self.max_page_size,
+                    "default": self.page_size,
+                },
+            },
+            {
+                "name": self.cursor_query_param,
+                "in": "query",
+                "required": False,
+                "description": "Where the page starts, from a Link header of this list; not with format=csv",
+                "schema": {"type": "string"},
+            },
+        ]

@@ -1,0 +1,76 @@
+"""CSV beside JSON, and what is said to those who ask for something else."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+
+from django.http import Http404, StreamingHttpResponse
+from rest_framework.exceptions import ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.settings import api_settings
+
+# A spreadsheet takes text that starts with one of these for a formula and runs it.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+_ROWS_A_CHUNK = 1000
+
+
+def cell(value):
+    """A value as a CSV cell; text that a spreadsheet would run gets an apostrophe in front."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        value = " ".join(str(part) for part in value)
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value
+
+
+def csv_chunks(header: list[str], rows: Iterable[Mapping]) -> Iterator[str]:
+    """CSV text of rows, a header line first, in pieces of bounded size."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(header)
+    for number, row in enumerate(rows, start=1):
+        writer.writerow([cell(row[name]) for name in header])
+        if number % _ROWS_A_CHUNK == 0:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def csv_response(name: str, header: list[str], rows: Iterable[Mapping]) -> StreamingHttpResponse:
+    """A download of rows as ``<name>.csv`` that is written while they are read."""
+    return StreamingHttpResponse(
+        csv_chunks(header, rows),
+        content_type=f"{CSVRenderer.media_type}; charset={CSVRenderer.charset}",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+    )
+
+
+class CSVRenderer(BaseRenderer):
+    """Data that is no list of rows, such as a single object or an error, as a table of one row."""
+
+    media_type = "text/csv"
+    format = "csv"
+    charset = "utf-8"
+
+    def render(self, data, accepted_media_type=None, renderer_context=None) -> str:
+        if data is None:
+            return ""
+        return "".join(csv_chunks(list(data), [data]))
+
+
+class ContentNegotiation(DefaultContentNegotiation):
+    """Calls an unknown format a wrong value, as of any other parameter."""
+
+    def filter_renderers(self, renderers, format):
+        try:
+            return super().filter_renderers(renderers, format)
+        except Http404:
+            known = ", ".join(renderer.format for renderer in renderers)
+            raise ValidationError({api_settings.URL_FORMAT_OVERRIDE: [f"Choose one of: {known}."]}) from None

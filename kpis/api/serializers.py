@@ -1,0 +1,167 @@
+"""How rows are written out. Timestamps are ISO 8601 in UTC with a Z, whatever TIME_ZONE says."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from django.db import models
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from kpis.api.permissions import may_view_personal
+from kpis.catalog.intervals import LENGTHS, to_milliseconds
+from kpis.catalog.kpis import KPI
+from kpis.models import Batch, IntervalSummary, KPIResult, Reject
+
+
+class UTCDateTimeField(serializers.DateTimeField):
+    """A moment in UTC."""
+
+    def __init__(self, **kwargs):
+        super().__init__(default_timezone=UTC, **kwargs)
+
+
+@extend_schema_field({"type": "integer", "format": "int64", "description": "Unix time in milliseconds"})
+class MillisecondsField(serializers.Field):
+    """A moment as Unix time in milliseconds."""
+
+    def to_representation(self, value) -> int:
+        return to_milliseconds(value)
+
+
+@extend_schema_field({"type": "integer", "description": "the interval's length in minutes"})
+class MinutesField(serializers.Field):
+    """An interval's code as its length in minutes."""
+
+    def to_representation(self, value) -> int:
+        return LENGTHS[value].minutes
+
+
+class RowSerializer(serializers.ModelSerializer):
+    """A table's row."""
+
+    serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
+        models.DateTimeField: UTCDateTimeField
+    }
+
+
+def value_columns(kpi: KPI, model: type[KPIResult]) -> list[str]:
+    """The columns of a KPI's table that hold its values: neither every KPI's columns nor dimensions."""
+    others = {"id", *kpi.dimensions, *(field.name for field in KPIResult._meta.local_fields)}
+    return [field.name for field in model._meta.concrete_fields if field.name not in others]
+
+
+def result_columns(kpi: KPI, model: type[KPIResult]) -> list[str]:
+    """The columns of a KPI's rows, in the order in which they are shown."""
+    interval = ["interval_start_timestamp", "interval_end_timestamp", "interval"]
+    return ["id", *interval, *kpi.dimensions, *value_columns(kpi, model), "rank"]
+
+
+def result_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
+    """A KPI's row."""
+    columns = result_columns(kpi, model)
+    meta = type("Meta", (), {"model": model, "fields": columns, "read_only_fields": columns})
+    return type(f"{kpi.name}Serializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta})
+
+
+def v1_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
+    """A KPI's row with timestamps in Unix ms and the interval in minutes."""
+    parent = result_serializer(kpi, model)
+    columns = {
+        "interval_start_timestamp": MillisecondsField(read_only=True),
+        "interval_end_timestamp": MillisecondsField(read_only=True),
+        "interval": MinutesField(read_only=True),
+    }
+    return type(f"{kpi.name}V1Serializer", (parent,), {"__doc__": kpi.description, **columns})
+
+
+class CatalogSerializer(serializers.Serializer):
+    """A KPI as the catalog defines it."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    feed = serializers.CharField(source="feed.name")
+    dimensions = serializers.ListField(
+        child=serializers.CharField(), help_text="columns that rows are grouped by"
+    )
+    value = serializers.CharField(help_text="the column that rows are ranked by")
+    unit = serializers.CharField()
+    intervals = serializers.SerializerMethodField(help_text="codes of the interval lengths it comes in")
+    top = serializers.BooleanField(help_text="whether only an interval's first groups are kept")
+    personal = serializers.BooleanField(help_text="whether it needs the permission kpis.view_personal")
+    url = serializers.SerializerMethodField()
+
+    def get_intervals(self, kpi: KPI) -> list[int]:
+        return [length.code for length in kpi.lengths]
+
+    @extend_schema_field({"type": "string", "format": "uri", "description": "where its rows are"})
+    def get_url(self, kpi: KPI) -> str:
+        return reverse(f"kpi-{kpi.id}-list", request=self.context["request"])
+
+
+class SummarySerializer(RowSerializer):
+    """A KPI's interval as a whole."""
+
+    class Meta:
+        model = IntervalSummary
+        fields = [
+            "id",
+            "kpi",
+            "interval_start_timestamp",
+            "interval_end_timestamp",
+            "interval",
+            "total",
+            "groups",
+            "records",
+            "batches",
+            "revision",
+            "state",
+            "updated_at",
+            "previous_total",
+            "previous_updated_at",
+        ]
+        read_only_fields = fields
+
+
+class BatchSerializer(RowSerializer):
+    """What was taken in once, as one."""
+
+    class Meta:
+        model = Batch
+        fields = [
+            "id",
+            "feed",
+            "name",
+            "status",
+            "reason",
+            "retry",
+            "size",
+            "modified_ns",
+            "digest",
+            "reading",
+            "lines",
+            "records",
+            "rejects",
+            "revision",
+            "taken_in_at",
+            "run",
+        ]
+        read_only_fields = fields
+
+
+class RejectSerializer(RowSerializer):
+    """A row that did not pass its feed's checks."""
+
+    text = serializers.SerializerMethodField(
+        help_text="the row as it stands in the file; null without the permission kpis.view_personal"
+    )
+
+    class Meta:
+        model = Reject
+        fields = ["id", "line", "column", "reason", "text"]
+        read_only_fields = fields
+
+    def get_text(self, reject: Reject) -> str | None:
+        return reject.text if may_view_personal(self.context["request"].user) else None

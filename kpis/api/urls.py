@@ -1,0 +1,46 @@
+"""The addresses of the API."""
+
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import DefaultRouter
+
+from kpis.api.viewsets import (
+    BatchViewSet,
+    CatalogViewSet,
+    MissingView,
+    RejectViewSet,
+    RootView,
+    SummaryViewSet,
+    result_viewset,
+    v1_viewset,
+)
+from kpis.catalog.kpis import KPIS
+
+# The names under which version 1 gave two of the KPIs.
+V1_NAMES = {"services-kpis": 1, "cell-kpis": 2}
+
+
+class Router(DefaultRouter):
+    """One address for a list, whatever the format."""
+
+    include_format_suffixes = False
+    APIRootView = RootView
+
+
+router = Router()
+router.register("KPIs", CatalogViewSet, basename="kpi")
+for kpi in KPIS.values():
+    router.register(f"KPIs/{kpi.id}", result_viewset(kpi), basename=f"kpi-{kpi.id}")
+router.register("intervals", SummaryViewSet, basename="interval")
+router.register("batches", BatchViewSet, basename="batch")
+router.register(r"batches/(?P<batch_id>[0-9]+)/rejects", RejectViewSet, basename="batch-reject")
+for name, kpi_id in V1_NAMES.items():
+    router.register(f"v1/{name}", v1_viewset(KPIS[kpi_id], name), basename=f"v1-{name}")
+
+urlpatterns = [
+    *router.urls,
+    path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
+    # Ends in a slash, so that Django still adds one where it is missing from an address that exists.
+    re_path(r"^.+/$", MissingView.as_view()),
+]
