@@ -1,0 +1,248 @@
+"""The admin: every table can be browsed and searched, and what the pipeline writes can only be read."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+
+from kpis.api.permissions import hidden_kpis, may_view_personal
+from kpis.api.serializers import value_columns
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, Reject, Run, Watermark
+from kpis.models.results import result_model
+
+admin.site.site_header = admin.site.site_title = "Network Analysis"
+admin.site.index_title = "Tables"
+
+
+class ReadOnly:
+    """No adding, changing or deleting, whatever a user's permissions."""
+
+    def has_add_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request, obj=None) -> bool:
+        return False
+
+
+class TableAdmin(ReadOnly, admin.ModelAdmin):
+    """A table that the pipeline writes."""
+
+    actions = None
+    show_full_result_count = False
+
+
+class RejectText:
+    """Shows a reject's text only to those who may see what is about single subscribers."""
+
+    def get_fields(self, request, obj=None) -> list[str]:
+        fields = super().get_fields(request, obj)
+        return fields if may_view_personal(request.user) else [name for name in fields if name != "text"]
+
+
+class RejectInline(RejectText, ReadOnly, admin.TabularInline):
+    """A batch's first rejects on the batch's page."""
+
+    model = Reject
+    fields = ("line", "column", "reason", "text")
+    verbose_name_plural = "first rejects"
+
+
+def _run_link(run_id: int) -> str:
+    return format_html('<a href="{}">run {}</a>', reverse("admin:kpis_run_change", args=[run_id]), run_id)
+
+
+def _batch_link(batch: Batch) -> str:
+    return format_html('<a href="{}">{}</a>', reverse("admin:kpis_batch_change", args=[batch.pk]), batch.name)
+
+
+@admin.register(Batch)
+class BatchAdmin(TableAdmin):
+    """The ledger of batches."""
+
+    list_display = (
+        "name",
+        "feed",
+        "status",
+        "reason",
+        "lines",
+        "records",
+        "rejects",
+        "revision",
+        "taken_in_at",
+        "taken_in_by",
+    )
+    list_filter = ("feed", "status", "retry")
+    search_fields = ("name", "reason")
+    search_help_text = "part of a name or of a reason"
+    date_hierarchy = "taken_in_at"
+    inlines = (RejectInline,)
+
+    @admin.display(description="run", ordering="run")
+    def taken_in_by(self, batch: Batch) -> str:
+        return _run_link(batch.run_id)
+
+
+@admin.register(Run)
+class RunAdmin(TableAdmin):
+    """The runs, each with what it took in and, where it broke off, its traceback."""
+
+    list_display = (
+        "started_at",
+        "ended_at",
+        "outcome",
+        "taken_in",
+        "failed_batches",
+        "records",
+        "rejects",
+        "intervals",
+        "rollups",
+        "host",
+    )
+    list_filter = ("outcome",)
+    search_fields = ("command", "host", "traceback")
+    search_help_text = "part of a command line, a host's name or a traceback"
+    date_hierarchy = "started_at"
+    fields = (
+        ("started_at", "ended_at", "outcome"),
+        ("command", "host", "process"),
+        ("taken_in", "failed_batches"),
+        ("records", "rejects"),
+        ("intervals", "rollups"),
+        "readable_traceback",
+    )
+
+    @admin.display(description="batches", ordering="batches")
+    def taken_in(self, run: Run) -> str:
+        address = reverse("admin:kpis_batch_changelist", query={"run__id__exact": run.pk})
+        return format_html('<a href="{}">{}</a>', address, run.batches)
+
+    @admin.display(description="traceback")
+    def readable_traceback(self, run: Run) -> str:
+        return format_html("<pre>{}</pre>", run.traceback) if run.traceback else "-"
+
+
+class ByBatchAdmin(TableAdmin):
+    """A table whose rows belong to batches."""
+
+    list_select_related = ("batch",)
+
+    @admin.display(description="batch", ordering="batch")
+    def of_batch(self, row: Reject | BatchInterval) -> str:
+        return _batch_link(row.batch)
+
+
+@admin.register(Reject)
+class RejectAdmin(RejectText, ByBatchAdmin):
+    """The first rejects of every batch."""
+
+    list_display = ("line", "of_batch", "column", "reason")
+    list_filter = ("batch__feed", "column")
+    date_hierarchy = "batch__taken_in_at"
+    fields = ("batch", "line", "column", "reason", "text")
+
+    def get_search_fields(self, request) -> tuple[str, ...]:
+        fields = ("batch__name", "column", "reason")
+        return (*fields, "text") if may_view_personal(request.user) else fields
+
+    def lookup_allowed(self, lookup, value, request) -> bool:
+        # A filter on the text in an address would tell what is in it.
+        if lookup.split("__")[0] == "text" and not may_view_personal(request.user):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(BatchInterval)
+class BatchIntervalAdmin(ByBatchAdmin):
+    """Which batches have records in which interval."""
+
+    list_display = ("interval_start_timestamp", "of_batch", "records")
+    list_filter = ("batch__feed", "batch__status")
+    search_fields = ("batch__name",)
+    search_help_text = "part of a batch's name"
+    date_hierarchy = "interval_start_timestamp"
+
+
+@admin.register(Watermark)
+class WatermarkAdmin(TableAdmin):
+    """The newest interval end of each feed."""
+
+    list_display = ("feed", "interval_end_timestamp")
+    list_filter = ("feed",)
+    search_fields = ("feed",)
+
+
+@admin.register(DueRollup)
+class DueRollupAdmin(TableAdmin):
+    """The longer intervals that wait to be figured."""
+
+    list_display = ("interval_start_timestamp", "feed", "interval")
+    list_filter = ("feed", "interval")
+    search_fields = ("feed",)
+    date_hierarchy = "interval_start_timestamp"
+
+
+@admin.register(IntervalSummary)
+class IntervalSummaryAdmin(TableAdmin):
+    """The totals of every KPI's intervals."""
+
+    list_display = (
+        "interval_start_timestamp",
+        "interval",
+        "kpi",
+        "total",
+        "groups",
+        "records",
+        "batches",
+        "revision",
+        "state",
+        "updated_at",
+    )
+    list_filter = ("kpi", "interval", "state")
+    search_fields = ("kpi__exact", "state")
+    search_help_text = "a KPI's id, or a state"
+    date_hierarchy = "interval_start_timestamp"
+    ordering = ("-interval_start_timestamp", "interval", "kpi")
+
+    def get_queryset(self, request):
+        """The summaries without those of KPIs that the user may not see."""
+        hidden = hidden_kpis(request.user)
+        queryset = super().get_queryset(request)
+        return queryset.exclude(kpi__in=hidden) if hidden else queryset
+
+
+class ResultAdmin(TableAdmin):
+    """The rows of one KPI."""
+
+    kpi: KPI
+    list_filter = ("interval",)
+    date_hierarchy = "interval_start_timestamp"
+    ordering = ("-interval_start_timestamp", "interval", "rank")
+
+    def has_view_permission(self, request, obj=None) -> bool:
+        allowed = may_view_personal(request.user) if self.kpi.personal else True
+        return allowed and super().has_view_permission(request, obj)
+
+
+def result_admin(kpi: KPI) -> type[ResultAdmin]:
+    """The admin of a KPI's table."""
+    interval = ("interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
+    return type(
+        f"{kpi.name}Admin",
+        (ResultAdmin,),
+        {
+            "__doc__": kpi.description,
+            "kpi": kpi,
+            "list_display": (*interval, *kpi.dimensions, *value_columns(kpi, result_model(kpi))),
+            "search_fields": tuple(f"{name}__exact" for name in kpi.dimensions),
+            "search_help_text": " or ".join(kpi.dimensions),
+        },
+    )
+
+
+for _kpi in KPIS.values():
+    admin.site.register(result_model(_kpi), result_admin(_kpi))
