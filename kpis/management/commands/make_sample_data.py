@@ -33,7 +33,7 @@ class Command(BaseCommand):
             type=int,
             default=10_000,
             metavar="N",
-            help="rows of an interval in the busiest hour, 19:00Z to 20:00Z; others have fewer (default: 10000)",
+            help="rows of an interval in the busiest hour, 19:00Z on; others have fewer (default: 10000)",
         )
         parser.add_argument("--seed", type=int, default=1, metavar="N", help="0 or more (default: 1)")
         parser.add_argument(

@@ -1,0 +1,85 @@
+# The front door: `make help` lists what there is.
+
+VENV := .venv
+PYTHON_IN := $(VENV)/bin/python
+MANAGE := $(PYTHON_IN) manage.py
+PORT ?= 8000
+
+# A sample day's first hours, for `make run`. The demo always uses the embedded database and lake.
+SAMPLE := var/sample
+SAMPLE_START := 2021-07-18T00:00:00Z
+EMBEDDED := DATABASE_URL=sqlite:///$(CURDIR)/var/db.sqlite3 LAKE_DIR=$(CURDIR)/var/lake
+
+# Tests and linters see no .env and touch no one's database.
+HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz
+ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run serve test lint bench clean
+
+help:  ## lists these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done  ## makes .venv with what the product needs
+
+setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linters need
+
+# mysqlclient has to be built here, which may not be possible: it goes its own way, and the rest does not wait.
+$(VENV)/bin/pip:
+	@echo "Making $(VENV)"
+	@scripts/make_venv.sh $(VENV)
+
+$(VENV)/requirements.done: requirements.txt | $(VENV)/bin/pip
+	@echo "Installing requirements.txt"
+	@grep -v '^mysqlclient' requirements.txt > $(VENV)/requirements.txt
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt
+	@touch $@
+
+$(VENV)/mysqlclient.done: requirements.txt | $(VENV)/requirements.done
+	@scripts/install_mysqlclient.sh $(VENV) "$$(grep -o '^mysqlclient[^ #]*' requirements.txt)"
+	@touch $@
+
+$(VENV)/requirements-dev.done: requirements-dev.txt requirements.txt | $(VENV)/requirements.done
+	@echo "Installing requirements-dev.txt"
+	@grep -v '^-r' requirements-dev.txt > $(VENV)/requirements-dev.txt
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt -r $(VENV)/requirements-dev.txt
+	@touch $@
+
+.env: | $(VENV)/bin/pip
+	@umask 077 && $(PYTHON_IN) -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(50))' > $@
+	@echo "Made .env with a secret key"
+
+$(SAMPLE)/done: | setup .env
+	@$(EMBEDDED) $(MANAGE) make_sample_data $(SAMPLE) --feed ipflow --start $(SAMPLE_START) \
+		--intervals 36 --rows 100000 --seed 1
+	@touch $@
+
+run: setup .env $(SAMPLE)/done  ## shows it all on sample data: files in, top services and cells out
+	@$(EMBEDDED) $(MANAGE) migrate -v 0
+	@$(EMBEDDED) $(MANAGE) update_network_stats --data-dir $(SAMPLE)
+	@echo
+	@$(EMBEDDED) $(MANAGE) show_network_stats --interval 1h
+	@echo
+	@echo "Now 'make serve' starts the web: http://127.0.0.1:$(PORT)/api/ and http://127.0.0.1:$(PORT)/admin/"
+
+serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
+	@$(MANAGE) migrate -v 0
+	@$(MANAGE) runserver 127.0.0.1:$(PORT)
+
+test: setup-dev  ## runs the tests on SQLite, then on each server of TEST_DATABASE_URLS (ARGS= go to pytest)
+	@$(HERMETIC) scripts/test.sh $(VENV)/bin/pytest sqlite:///$(CURDIR)/var/test.sqlite3 $(ARGS)
+
+lint: setup-dev  ## checks format, style, imports, types and migrations
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
+	$(ON_SQLITE) $(MANAGE) makemigrations --check --dry-run
+	$(ON_SQLITE) $(MANAGE) check
+
+bench: setup  ## measures an hour of 12 x 1,000,000 rows against a DuckDB script (ARGS= go to hour.py)
+	@$(PYTHON_IN) benchmarks/hour.py $(ARGS)
+
+clean:  ## removes .venv and caches; .env and what is in var/ stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Usage: test.sh PYTEST SQLITE_URL [ARGUMENT...]
+# Runs all tests on SQLite, then those that use the database on each server of TEST_DATABASE_URLS
+# (comma-separated). With REQUIRE_SERVICES=1 a server that is not among them is a failure.
+set -eu
+pytest=$1
+sqlite=$2
+shift 2
+
+urls=$(printf %s "${TEST_DATABASE_URLS:-}" | tr , ' ')
+missing=
+case " $urls" in *" mysql"* | *" mariadb"*) ;; *) missing="MySQL/MariaDB" ;; esac
+case " $urls" in *" postgres"* | *" pgsql"*) ;; *) missing="${missing:+$missing and }PostgreSQL" ;; esac
+if [ -n "$missing" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
+    echo "REQUIRE_SERVICES=1, but TEST_DATABASE_URLS has no address for $missing." >&2
+    exit 1
+fi
+
+DATABASE_URL=$sqlite "$pytest" "$@"
+for url in $urls; do
+    DATABASE_URL=$url "$pytest" -m database "$@"
+done
+if [ -n "$missing" ]; then
+    echo "Left out: $missing (TEST_DATABASE_URLS names no such server)."
+fi
