@@ -12,7 +12,7 @@ from django.test import TransactionTestCase
 
 from network_analysis.settings import database
 
-SERVERS = {"mysql": "MySQL/MariaDB", "postgresql": "PostgreSQL"}
+DATABASES = {"sqlite": "SQLite", "mysql": "MySQL/MariaDB", "postgresql": "PostgreSQL"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_client"}
 
 
@@ -25,10 +25,10 @@ def pytest_configure(config):
 
 def pytest_report_header(config) -> str:
     urls = [url.strip() for url in os.environ.get("TEST_DATABASE_URLS", "").split(",") if url.strip()]
-    given = {database(url)["ENGINE"].rpartition(".")[2] for url in urls}
-    missing = [name for engine, name in SERVERS.items() if engine not in given | {connection.vendor}]
-    left_out = f"; no address in TEST_DATABASE_URLS for {' and '.join(missing)}" if missing else ""
-    return f"database: {connection.display_name}{left_out}"
+    given = {database(url)["ENGINE"].rpartition(".")[2] for url in urls} | {connection.vendor, "sqlite"}
+    missing = [name for engine, name in DATABASES.items() if engine not in given]
+    left_out = f"; TEST_DATABASE_URLS leaves out {' and '.join(missing)}" if missing else ""
+    return f"database: {DATABASES[connection.vendor]}{left_out}"
 
 
 def pytest_collection_modifyitems(items):
