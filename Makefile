@@ -21,8 +21,10 @@ help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done  ## makes .venv with what the product needs
+	@:
 
 setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linters need
+	@:
 
 # mysqlclient has to be built here, which may not be possible: it goes its own way, and the rest does not wait.
 $(VENV)/bin/pip:
