@@ -23,6 +23,7 @@ DATA_DIR = environment.folder("DATA_DIR", BASE_DIR / "var" / "data")
 LAKE_DIR = environment.folder("LAKE_DIR", BASE_DIR / "var" / "lake")
 FEED_FILES = environment.pairs("FEED_FILES", CATALOG_FEED_FILES, tuple(FEEDS))
 TOP_N = environment.integer("TOP_N", 10, minimum=1)
+MAX_REJECT_RATIO = environment.ratio("MAX_REJECT_RATIO", 0.5)
 MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
 
 # Who may see what.

@@ -39,15 +39,15 @@ class KPIResult(models.Model):
             models.CheckConstraint(condition=Q(rank__gte=1), name="%(class)s_rank_gte_1"),
         ]
 
-    @classmethod
-    def kpi(cls) -> KPI:
-        """The catalog's entry of this table's KPI."""
-        return KPIS[cls.kpi_id]
-
     def __str__(self) -> str:
         kpi = self.kpi()
         group = ", ".join(f"{name} {getattr(self, name)}" for name in kpi.dimensions)
         return f"{group}: {getattr(self, kpi.value)} {kpi.unit}"
+
+    @classmethod
+    def kpi(cls) -> KPI:
+        """The catalog's entry of this table's KPI."""
+        return KPIS[cls.kpi_id]
 
 
 def result_model(kpi: KPI) -> type[KPIResult]:
@@ -129,9 +129,7 @@ class IntervalSummary(models.Model):
                 name="interval_summary_start_lt_end",
             ),
         ]
-        indexes = [
-            models.Index(fields=["kpi", "interval", "interval_start_timestamp"], name="interval_summary_by_kpi")
-        ]
+        indexes = [models.Index(fields=["kpi", "interval", "interval_start_timestamp"], name="interval_summary_by_kpi")]
 
     def __str__(self) -> str:
         start = f"{self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"

@@ -1,0 +1,97 @@
+"""A single row's way to being a record or a reject, in plain Python: the meaning of a feed's columns and checks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+
+from kpis.catalog.feeds import BadRow, BadValue, Feed
+from kpis.engine.lines import LONGEST_LINE_BYTES, FileError, Line
+
+LONGEST_REJECT_TEXT = 10_000
+OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
+
+csv.field_size_limit(LONGEST_LINE_BYTES + 1)
+
+
+class Header:
+    """A CSV header: which field of a row is which of the feed's columns.
+
+    Columns may come in any order and case, with spaces and quotes round their names; columns that the feed does
+    not know are passed over. Raises FileError when a column is missing or comes twice.
+    """
+
+    def __init__(self, feed: Feed, line: bytes):
+        try:
+            text = line.decode()
+            fields = split_fields(text)
+        except UnicodeDecodeError:
+            raise FileError("has a header that is not valid UTF-8") from None
+        except BadRow:
+            raise FileError("has a header with a badly placed quote") from None
+        self.names = [field.strip().lower() for field in fields]
+        self.positions: dict[str, int] = {}
+        for column in feed.columns:
+            count = self.names.count(column.name)
+            if count > 1:
+                raise FileError(f"has the column {column.name} {count} times in its header")
+            if count:
+                self.positions[column.name] = self.names.index(column.name)
+        missing = [name for name in feed.column_names if name not in self.positions]
+        if missing:
+            for delimiter, plural in OTHER_DELIMITERS.items():
+                if {name.strip('" ') for name in text.lower().split(delimiter)} >= set(feed.column_names):
+                    raise FileError(f"separates its fields by {plural}; it must be commas")
+            raise FileError(f"has no column {', '.join(missing)} in its header")
+
+    @property
+    def width(self) -> int:
+        return len(self.names)
+
+
+def split_fields(text: str) -> list[str]:
+    """The fields of one CSV row, as they stand between the commas or within the quotes; raises BadRow."""
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True, skipinitialspace=True))
+    except (csv.Error, StopIteration):
+        raise BadRow("", "has a badly placed quote") from None
+
+
+def judge(feed: Feed, header: Header, line: Line) -> dict[str, int]:
+    """The record that a row is, by column; raises BadRow with the column and the reason where it is none."""
+    if len(line.content) > LONGEST_LINE_BYTES:
+        raise BadRow("", f"is longer than {LONGEST_LINE_BYTES} bytes")
+    if b"\0" in line.content:
+        raise BadRow("", "holds a NUL byte")
+    try:
+        text = line.content.decode()
+    except UnicodeDecodeError:
+        raise BadRow("", "is not valid UTF-8") from None
+    fields = [field.strip(" \t\r") for field in split_fields(text.rstrip("\r"))]
+    if [field.lower() for field in fields] == header.names:
+        raise BadRow("", "repeats the header")
+    if len(fields) != header.width:
+        raise BadRow("", f"has {len(fields)} fields where the header has {header.width}")
+    record = {}
+    for column in feed.columns:
+        try:
+            record[column.name] = column.type.parse(fields[header.positions[column.name]])
+        except BadValue as error:
+            raise BadRow(column.name, str(error)) from None
+    check_record(feed, record)
+    return record
+
+
+def check_record(feed: Feed, record: Mapping[str, int]) -> None:
+    """Raises BadRow when one of the feed's checks on the row as a whole does not hold."""
+    for check in feed.checks:
+        if not check.holds(record):
+            raise BadRow(check.column, check.reason)
+
+
+def reject_text(line: Line) -> str:
+    """A rejected row as text to keep: what is no UTF-8 as ``\\x..``, cut after LONGEST_REJECT_TEXT characters."""
+    text = line.content[: LONGEST_REJECT_TEXT * 4].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    return text if len(text) <= LONGEST_REJECT_TEXT else text[:LONGEST_REJECT_TEXT] + "..."

@@ -1,0 +1,164 @@
+"""The ledger as the pipeline sees it: which batches are in, and what a run writes; kept in memory here.
+
+``store.DatabaseLedger`` keeps the same ledger in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+import pandas as pd
+
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import Interval, Length
+from kpis.catalog.kpis import KPI, lengths_of
+from kpis.engine.aggregate import Results
+from kpis.sources.directory import FoundFile
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A batch in the ledger.
+
+    ``is_in`` tells whether its records count, else ``reason`` says why it failed and ``retry`` whether the next
+    run tries again by itself. ``key`` names its files in the lake, ``digest`` is the SHA-256 of its content,
+    ``reading`` says how it was read. ``intervals`` counts its records by the start (UTC) of its feed's intervals.
+    """
+
+    file: FoundFile
+    is_in: bool
+    reason: str = ""
+    retry: bool = False
+    key: str = ""
+    digest: str = ""
+    reading: str = ""
+    lines: int = 0
+    records: int = 0
+    rejects: int = 0
+    intervals: dict[datetime, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one batch changes, to be written as one: its entry, its first rejects, and the intervals it touched.
+
+    ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
+    ``results`` has what each of the feed's KPIs gives there now: nothing, where no records are left.
+    """
+
+    entry: Entry
+    first_rejects: pd.DataFrame
+    touched: frozenset[datetime]
+    results: list[Results]
+
+
+class Ledger(Protocol):
+    """What a run needs to know, and the only way in which it writes."""
+
+    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
+        """The entries of the files that are known, by feed name and batch name; without their intervals."""
+
+    def intervals(self, entry: Entry) -> set[datetime]:
+        """The starts (UTC) of the intervals in which a batch has records."""
+
+    def has_key(self, key: str) -> bool:
+        """Whether a batch with the key is in."""
+
+    def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, set[str]]:
+        """For each of the feed's intervals from start to end (excluded): the keys of the batches in it."""
+
+    def commit(self, change: Change) -> None:
+        """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
+
+    def touch(self, entry: Entry, file: FoundFile) -> None:
+        """Notes that a known file has a new time of change, but the same content."""
+
+    def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
+        """The due rollups, oldest first: of intervals that have closed or already have results, or all."""
+
+    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results]) -> None:
+        """Replaces a longer interval's results, and where it has closed, marks it as no longer due."""
+
+    def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
+        """Replaces the results of the feed's intervals that start at ``starts`` (UTC)."""
+
+
+class MemoryLedger:
+    """A ledger for a notebook or a test: it is gone when the process ends."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._watermarks: dict[str, datetime] = {}
+        self._due: set[tuple[str, Interval]] = set()
+        self._rows: dict[tuple[int, Interval], pd.DataFrame] = {}
+
+    def table(self, kpi: KPI) -> pd.DataFrame:
+        """A KPI's rows: ``interval_start`` and ``interval_end`` (UTC), ``interval`` (the length's code), ``rank``,
+        dimensions and values, in the order of time, length and rank."""
+        frames = [
+            rows.assign(interval_end=rows["interval_start"] + interval.length.delta, interval=interval.length.code)
+            for (kpi_id, interval), rows in self._rows.items()
+            if kpi_id == kpi.id
+        ]
+        columns = ["interval_start", "interval_end", "interval", "rank", *kpi.dimensions, *kpi.measure.merge]
+        if not frames:
+            return pd.DataFrame(columns=columns)
+        return pd.concat(frames)[columns].sort_values(["interval_start", "interval", "rank"], ignore_index=True)
+
+    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
+        names = {(file.feed.name, file.name) for file in files}
+        return {name: entry for name, entry in self._entries.items() if name in names}
+
+    def intervals(self, entry: Entry) -> set[datetime]:
+        return set(entry.intervals)
+
+    def has_key(self, key: str) -> bool:
+        return any(entry.is_in and entry.key == key for entry in self._entries.values())
+
+    def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, set[str]]:
+        found: dict[datetime, set[str]] = {}
+        for entry in self._entries.values():
+            if entry.file.feed == feed and entry.is_in:
+                for moment in entry.intervals:
+                    if start <= moment < end:
+                        found.setdefault(moment, set()).add(entry.key)
+        return found
+
+    def commit(self, change: Change) -> None:
+        feed = change.entry.file.feed
+        self._entries[feed.name, change.entry.file.name] = change.entry
+        self._replace(feed.interval, change.touched, change.results)
+        ends = [moment + feed.interval.delta for moment in change.entry.intervals]
+        if ends:
+            self._watermarks[feed.name] = max([*ends, self._watermarks.get(feed.name, ends[0])])
+        for length in lengths_of(feed)[1:]:
+            self._due |= {(feed.name, length.at(moment)) for moment in change.touched}
+
+    def touch(self, entry: Entry, file: FoundFile) -> None:
+        self._entries[file.feed.name, file.name] = replace(entry, file=file)
+
+    def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
+        has_results = {interval for _, interval in self._rows}
+        return [
+            (FEEDS[feed], interval)
+            for feed, interval in sorted(self._due, key=lambda due: (due[1].start, due[0], due[1].length.minutes))
+            if with_open or interval.is_closed(self._watermarks.get(feed)) or interval in has_results
+        ]
+
+    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results]) -> None:
+        self._replace(interval.length, {interval.start}, results)
+        if interval.is_closed(self._watermarks.get(feed.name)):
+            self._due.discard((feed.name, interval))
+
+    def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
+        self._replace(feed.interval, starts, results)
+
+    def _replace(self, length: Length, starts: Iterable[datetime], results: list[Results]) -> None:
+        for result in results:
+            for start in starts:
+                self._rows.pop((result.kpi.id, Interval(length, start)), None)
+            for start, rows in result.rows.groupby("interval_start"):
+                self._rows[result.kpi.id, length.at(start.tz_localize("UTC").to_pydatetime())] = rows

@@ -1,0 +1,174 @@
+"""``manage.py update_network_stats``: takes new files in, and writes the KPIs of the intervals they touch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from kpis import pipeline
+from kpis.catalog.feeds import FEEDS
+from kpis.catalog.intervals import to_text
+from kpis.lake import LakeError
+from kpis.sources.directory import SourceError, files_in, files_named
+from kpis.store import AlreadyRunning, DatabaseLedger, exclusive, recorded_run
+
+WRONG_USE = 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Takes in the files of the data folder that the ledger does not know, or that changed, and writes the KPIs "
+        "of every interval they touch; rolls up the hours that have closed. Ends with 0 when all went in, with 1 "
+        "when a file failed, with 2 for wrong use."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="these files instead of the folder's")
+        parser.add_argument("--data-dir", type=Path, help="the folder to look in; DATA_DIR by default")
+        parser.add_argument(
+            "--feed", choices=sorted(FEEDS), help="what the FILEs are, or which of the folder's files to take"
+        )
+        parser.add_argument(
+            "--interval-from",
+            choices=[str(one) for one in pipeline.IntervalFrom],
+            default=str(pipeline.IntervalFrom.RECORD),
+            help="whether a row's own timestamps say which interval it belongs to, or its file's name",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would be taken in, and change nothing")
+        parser.add_argument("--retry-failed", action="store_true", help="try failed files again, also unchanged ones")
+        parser.add_argument(
+            "--rebuild",
+            nargs=2,
+            metavar=("START", "END"),
+            type=_moment,
+            help="write the results from START to END (ISO 8601, UTC, END excluded) again from the lake",
+        )
+        parser.add_argument(
+            "--rollup-open-hours", action="store_true", help="also write the hour under way, marked provisional"
+        )
+
+    def handle(self, *, files, data_dir, feed, rebuild, dry_run, verbosity, **options):
+        started = time.monotonic()
+        if rebuild and (files or feed or data_dir or dry_run):
+            raise CommandError("--rebuild takes no files, folder, feed or dry run.", returncode=WRONG_USE)
+        if rebuild and rebuild[0] >= rebuild[1]:
+            raise CommandError("--rebuild needs a START before its END.", returncode=WRONG_USE)
+        chosen = pipeline.Options(
+            top_n=settings.TOP_N,
+            interval_from=pipeline.IntervalFrom(options["interval_from"]),
+            reread=bool(files),
+            retry_failed=options["retry_failed"],
+            roll_up_open=options["rollup_open_hours"],
+            max_reject_ratio=settings.MAX_REJECT_RATIO,
+        )
+        self.verbosity = verbosity
+        report = pipeline.Report()
+        try:
+            if rebuild:
+                found = []
+            elif files:
+                found = files_named(files, settings.FEED_FILES, FEEDS.get(feed))
+            else:
+                found = files_in(data_dir or settings.DATA_DIR, settings.FEED_FILES, FEEDS.get(feed))
+            if dry_run:
+                return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
+            with exclusive():
+                self._work(found, rebuild, chosen, report)
+        except AlreadyRunning:
+            self._say("Another run is under way on this database; nothing was done.")
+            return None
+        except SourceError as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        except (LakeError, DatabaseError) as error:
+            raise CommandError(f"{_one_line(error)} What was taken in before stays; run again.") from error
+        self._say(_closing_line(report, time.monotonic() - started))
+        if report.failed:
+            sys.exit(1)
+        return None
+
+    def _work(self, found, rebuild, chosen, report):
+        command = " ".join(sys.argv[1:])
+        with (
+            recorded_run(command, report) as run,
+            pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
+        ):
+            ledger = DatabaseLedger(run)
+            if rebuild:
+                files, events = 0, pipeline.rebuild(*rebuild, ledger, engine, chosen)
+            else:
+                planned = pipeline.plan(found, ledger, chosen)
+                files, events = len(planned), pipeline.run(planned, ledger, engine, chosen)
+            for event in self._shown(events, files):
+                report.add(event)
+
+    def _shown(self, events, files):
+        """The events, each told as it passes: by a bar on a terminal, else in a line of its own."""
+        if self.verbosity and files and self.stderr.isatty():
+            from tqdm import tqdm
+
+            with tqdm(total=files, unit="file", file=self.stderr) as bar:
+                for event in events:
+                    if isinstance(event, pipeline.Failed):
+                        bar.write(_line(event), file=sys.stderr)
+                    bar.update(isinstance(event, pipeline.TakenIn | pipeline.Unchanged | pipeline.Failed))
+                    yield event
+            return
+        for event in events:
+            if isinstance(event, pipeline.Failed):
+                self.stderr.write(_line(event))
+            else:
+                self._say(_line(event))
+            yield event
+
+    def _tell_plan(self, planned):
+        for file, _, why in planned:
+            self._say(f"would take in {file.name} ({file.feed.name}, {why}, {file.size:,} bytes)")
+        self._say(f"would take in {len(planned):,} files; nothing was changed")
+
+    def _say(self, text):
+        if self.verbosity:
+            self.stdout.write(text)
+
+
+def _line(event):
+    match event:
+        case pipeline.TakenIn(entry, touched):
+            return (
+                f"in {entry.file.name}: {entry.records:,} records, {entry.rejects:,} rejects, "
+                f"{len(touched):,} intervals"
+            )
+        case pipeline.Unchanged(file):
+            return f"unchanged {file.name}"
+        case pipeline.Failed(what, reason):
+            return f"failed {what}: {reason}"
+        case pipeline.RolledUp(feed, interval):
+            return f"rolled up {feed.name}, {interval.length} from {to_text(interval.start)}"
+        case pipeline.Rebuilt(feed, hour, touched):
+            return f"rebuilt {feed.name}, {len(touched):,} intervals of the hour from {to_text(hour.start)}"
+
+
+def _closing_line(report, seconds):
+    return (
+        f"{report.files:,} files in, {report.failed:,} failed, {report.records:,} records, "
+        f"{report.rejects:,} rejects, {report.intervals:,} intervals, {report.rollups:,} rollups, {seconds:.1f} s"
+    )
+
+
+def _moment(text):
+    """ISO 8601 as an aware moment in UTC; one without a zone is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no ISO 8601 time such as 2021-07-18T00:00:00Z") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _one_line(error):
+    return " ".join(str(error).split())

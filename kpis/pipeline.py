@@ -1,0 +1,404 @@
+"""One run, top to bottom: files become records, records partials, partials results, results a ledger's rows.
+
+Free of Django: ``run`` works on any ledger, the database's or one in memory, and ``compute`` answers for a
+folder in a notebook::
+
+    from kpis import pipeline
+    tables = pipeline.compute("var/sample")
+    tables["ServiceTrafficVolume"]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+import duckdb
+import pandas as pd
+
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
+from kpis.catalog.kpis import KPIS, kpis_of
+from kpis.engine.aggregate import Results, TotalTooLarge, partial_of_records, results_of_partials
+from kpis.engine.lines import FileError
+from kpis.engine.reader import Reader
+from kpis.lake import Lake, partial_path, rejects_path
+from kpis.ledger import Change, Entry, Ledger, MemoryLedger
+from kpis.sources.directory import FoundFile, files_in
+
+FIRST_REJECTS = 100
+
+
+class IntervalFrom(StrEnum):
+    """What says which interval a row belongs to: its own timestamps, or its file's name."""
+
+    RECORD = "record"
+    FILENAME = "filename"
+
+
+class Why(StrEnum):
+    """Why a file is taken in."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    RETRIED = "tried again"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run works.
+
+    ``top_n`` is the length of top lists; ``reread`` takes known files in again when they were read with another
+    ``interval_from``; ``retry_failed`` tries failed files again though they did not change; ``roll_up_open`` also
+    figures the longer intervals that have not closed yet. A file of which more than ``max_reject_ratio`` of the
+    rows are rejects fails as a whole.
+    """
+
+    top_n: int = 10
+    interval_from: IntervalFrom = IntervalFrom.RECORD
+    reread: bool = False
+    retry_failed: bool = False
+    roll_up_open: bool = False
+    max_reject_ratio: float = 0.5
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """A file is in: its entry, and the starts (UTC) of its feed's intervals that were written."""
+
+    entry: Entry
+    touched: frozenset[datetime]
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """A file has a new time of change, but the content that the ledger knows."""
+
+    file: FoundFile
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file, or a rollup, is not in; ``what`` names it and ``reason`` says why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RolledUp:
+    """A longer interval was figured from its partials."""
+
+    feed: Feed
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """An hour's short intervals, by their starts (UTC), were figured again from the lake."""
+
+    feed: Feed
+    hour: Interval
+    touched: frozenset[datetime]
+
+
+Event = TakenIn | Unchanged | Failed | RolledUp | Rebuilt
+
+
+@dataclass
+class Report:
+    """The counts of a run, added up from its events."""
+
+    files: int = 0
+    failed: int = 0
+    records: int = 0
+    rejects: int = 0
+    rollups: int = 0
+    failures: list[Failed] = field(default_factory=list)
+    _touched: set[tuple[str, datetime]] = field(default_factory=set)
+
+    @property
+    def intervals(self) -> int:
+        """How many of the feeds' own intervals were written."""
+        return len(self._touched)
+
+    def add(self, event: Event) -> None:
+        match event:
+            case TakenIn(entry, touched):
+                self.files += 1
+                self.records += entry.records
+                self.rejects += entry.rejects
+                self._touched |= {(entry.file.feed.name, start) for start in touched}
+            case Rebuilt(feed, _, touched):
+                self._touched |= {(feed.name, start) for start in touched}
+            case Failed():
+                self.failed += 1
+                self.failures.append(event)
+            case RolledUp():
+                self.rollups += 1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A DuckDB connection and the lake that is read and written through it."""
+
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+
+
+@contextmanager
+def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
+    """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="network-analysis-spill-") as spill:
+        config = {"memory_limit": f"{memory_limit_mb}MB", "temp_directory": spill}
+        with duckdb.connect(config=config) as connection:
+            yield Engine(connection, Lake(lake_dir, connection))
+
+
+def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[tuple[FoundFile, Entry | None, Why]]:
+    """The files that are to be taken in, with their entries in the ledger and the reason, in their order.
+
+    A file whose time of change differs from the ledger's counts as changed here; ``run`` looks at its content.
+    """
+    files = list(files)
+    entries = ledger.entries(files)
+    planned = []
+    for file in files:
+        entry = entries.get((file.feed.name, file.name))
+        if entry is None:
+            planned.append((file, entry, Why.NEW))
+        elif _is_changed(file, entry) or _is_reread(file, entry, options):
+            planned.append((file, entry, Why.CHANGED))
+        elif not entry.is_in and (entry.retry or options.retry_failed):
+            planned.append((file, entry, Why.RETRIED))
+    return planned
+
+
+def run(
+    planned: Iterable[tuple[FoundFile, Entry | None, Why]], ledger: Ledger, engine: Engine, options: Options
+) -> Iterator[Event]:
+    """Takes the planned files in one by one, then figures the rollups that are due; yields what happened.
+
+    Raises LakeError, or what the ledger raises, when nothing more can be done; the next run then goes on.
+    """
+    engine.lake.recover(ledger.has_key)
+    for file, entry, why in planned:
+        if why is Why.CHANGED and entry is not None and _has_same_content(file, entry, options):
+            ledger.touch(entry, file)
+            yield Unchanged(file)
+        else:
+            yield take_in(file, entry, ledger, engine, options)
+    yield from roll_up(ledger, engine, options)
+
+
+def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
+    """Takes one file in, in the place of what its former entry gave: read, reduce, keep, merge, commit."""
+    try:
+        if file.problem:
+            raise FileError(file.problem, passing=True)
+        start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
+        reading = Reader(engine.connection).read(file.path, file.feed, start)
+    except FileError as error:
+        if error.passing and former is not None and former.is_in:
+            return Failed(file.name, str(error))
+        return _fail(Entry(file, False, str(error), error.passing), former, ledger, engine, options)
+    entry = Entry(
+        file,
+        is_in=True,
+        key=_key(file, reading.digest, options),
+        digest=reading.digest,
+        reading=_reading(options),
+        lines=reading.lines,
+        records=reading.records,
+        rejects=reading.rejects,
+        intervals=reading.intervals,
+    )
+    if reading.rejects > options.max_reject_ratio * reading.lines:
+        reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
+        return _fail(replace(entry, is_in=False, reason=reason), former, ledger, engine, options)
+    try:
+        change = _reduce(entry, former, ledger, engine, options)
+    except TotalTooLarge as error:
+        engine.lake.settle(entry.key, keep=lambda key: former is not None and key == former.key)
+        return _fail(replace(entry, is_in=False, reason=str(error)), former, ledger, engine, options)
+    ledger.commit(change)
+    engine.lake.settle(entry.key, keep=lambda key: key == entry.key)
+    return TakenIn(entry, change.touched)
+
+
+def roll_up(ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    """Figures the longer intervals that are due from their partials, oldest first."""
+    for feed, interval in ledger.due_rollups(options.roll_up_open):
+        try:
+            results = _results(feed, interval.length, {interval.start}, _keys(feed, interval, ledger), engine, options)
+        except TotalTooLarge as error:
+            yield Failed(f"{feed.name}, {interval.length} from {to_text(interval.start)}", str(error))
+        else:
+            ledger.commit_rollup(feed, interval, results)
+            yield RolledUp(feed, interval)
+
+
+def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    """Figures the results of every interval from start to end (UTC, excluded) again from the lake.
+
+    Longer intervals are figured again where they hold one of these. Goes on hour by hour.
+    """
+    engine.lake.recover(ledger.has_key)
+    for feed in FEEDS.values():
+        hour = ONE_HOUR.at(start)
+        while hour.start < end:
+            keys = {moment: found for moment, found in _keys(feed, hour, ledger).items() if start <= moment < end}
+            starts = frozenset(keys)
+            if starts:
+                results = _results(feed, feed.interval, starts, keys, engine, options)
+                ledger.commit_rebuild(feed, starts, results)
+                yield Rebuilt(feed, hour, starts)
+            hour = ONE_HOUR.at(hour.end)
+    yield from roll_up(ledger, engine, options)
+
+
+def compute(folder: str | Path, **options) -> dict[str, pd.DataFrame]:
+    """Every KPI's rows over a folder's files, by the KPI's name, without a database: for a notebook.
+
+    The frames are those of ``MemoryLedger.table``; ``options`` are those of ``Options``, and open intervals are
+    figured too. Raises FileError for the first file that cannot be taken in.
+    """
+    ledger = MemoryLedger()
+    chosen = Options(roll_up_open=True, **options)
+    with (
+        tempfile.TemporaryDirectory(prefix="network-analysis-lake-") as lake_dir,
+        engine(Path(lake_dir)) as made,
+    ):
+        for event in run(plan(files_in(Path(folder)), ledger, chosen), ledger, made, chosen):
+            if isinstance(event, Failed):
+                raise FileError(f"{event.what}: {event.reason}")
+    return {kpi.name: ledger.table(kpi) for kpi in KPIS.values()}
+
+
+def _reduce(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
+    """The batch's partials into the lake, and the results of every interval that it touches or touched."""
+    feed = entry.file.feed
+    staging = engine.lake.stage(entry.key)
+    if entry.intervals:
+        for kpi in kpis_of(feed):
+            staging.add_partial(kpi, partial_of_records(engine.connection, kpi, entry.intervals))
+    if entry.rejects:
+        staging.add_rejects(feed, _rejects_moment(entry))
+    staging.publish(replaces=_files_of(former, ledger))
+    return _change(entry, former, ledger, engine, options)
+
+
+def _fail(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Failed:
+    """Notes that a file failed; what its former content gave goes, since that is no longer what the file says."""
+    staging = None
+    if former is not None and former.is_in:
+        staging = engine.lake.stage(f"without-{former.key}")
+        staging.publish(replaces=_files_of(former, ledger))
+    else:
+        former = None
+    failed = replace(entry, key="", records=0, intervals={})
+    ledger.commit(_change(failed, former, ledger, engine, options))
+    if staging is not None:
+        engine.lake.settle(staging.name, keep=lambda key: False)
+    return Failed(entry.file.name, entry.reason)
+
+
+def _change(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
+    feed = entry.file.feed
+    touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
+    keys: dict[datetime, set[str]] = {}
+    if touched:
+        keys = ledger.keys(feed, min(touched), max(touched) + feed.interval.delta)
+        keys = {start: keys.get(start, set()) - {former.key if former else ""} for start in touched}
+        for start in entry.intervals:
+            keys[start].add(entry.key)
+    results = _results(feed, feed.interval, touched, keys, engine, options)
+    first_rejects = pd.DataFrame(columns=["line", "column", "reason", "text"])
+    if entry.rejects:
+        first_rejects = engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").df()
+    return Change(entry, first_rejects, touched, results)
+
+
+def _results(
+    feed: Feed,
+    length: Length,
+    starts: Collection[datetime],
+    keys: Mapping[datetime, Collection[str]],
+    engine: Engine,
+    options: Options,
+) -> list[Results]:
+    """What each of the feed's KPIs gives in the intervals, from the partials of the batches with the keys."""
+    hours: dict[datetime, set[str]] = {}
+    for start, found in keys.items():
+        if found:
+            hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
+    return [
+        results_of_partials(engine.connection, kpi, length, engine.lake.partials(kpi, hours), starts, options.top_n)
+        for kpi in kpis_of(feed, length)
+    ]
+
+
+def _keys(feed: Feed, interval: Interval, ledger: Ledger) -> dict[datetime, set[str]]:
+    return ledger.keys(feed, interval.start, interval.end)
+
+
+def _files_of(entry: Entry | None, ledger: Ledger) -> list[PurePosixPath]:
+    """The lake's files of a batch that is in."""
+    if entry is None or not entry.is_in:
+        return []
+    starts = ledger.intervals(entry)
+    hours = {ONE_HOUR.floor(start) for start in starts}
+    paths = [partial_path(kpi, hour, entry.key) for kpi in kpis_of(entry.file.feed) for hour in sorted(hours)]
+    if entry.rejects:
+        moment = _rejects_moment(replace(entry, intervals=dict.fromkeys(starts, 0)))
+        paths.append(rejects_path(entry.file.feed, moment, entry.key))
+    return paths
+
+
+def _rejects_moment(entry: Entry) -> datetime:
+    """The moment in whose hour the lake keeps a batch's rejects: its first record's, else what the file tells."""
+    return min(entry.intervals, default=entry.file.age_key[0])
+
+
+def _start_in_name(file: FoundFile) -> datetime:
+    """The interval start that a file's name tells; raises FileError where it tells none."""
+    end = file.feed.interval_end_in(file.name)
+    if end is None:
+        raise FileError("tells no interval end in its name, as in ipflow_data.ts-1626566700000.1.csv")
+    if not file.feed.interval.is_aligned(end):
+        raise FileError(f"tells an interval end in its name that is not aligned to {file.feed.interval}")
+    return end - file.feed.interval.delta
+
+
+def _reading(options: Options) -> str:
+    return f"interval-from={options.interval_from}"
+
+
+def _key(file: FoundFile, digest: str, options: Options) -> str:
+    """Names a batch with its content and the way it was read."""
+    identity = "\0".join((file.feed.name, file.name, digest, _reading(options)))
+    return hashlib.sha256(identity.encode()).hexdigest()[:24]
+
+
+def _is_changed(file: FoundFile, entry: Entry) -> bool:
+    return (file.size, file.modified_ns) != (entry.file.size, entry.file.modified_ns)
+
+
+def _is_reread(file: FoundFile, entry: Entry, options: Options) -> bool:
+    return options.reread and entry.is_in and entry.reading != _reading(options)
+
+
+def _has_same_content(file: FoundFile, entry: Entry, options: Options) -> bool:
+    if file.problem or file.size != entry.file.size or not entry.digest or _is_reread(file, entry, options):
+        return False
+    try:
+        with file.path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == entry.digest
+    except OSError:
+        return False

@@ -1,0 +1,112 @@
+"""Files as batches: those of a folder, or those named one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kpis.catalog.feeds import FEED_FILES, Feed, feed_of
+
+# The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
+LONGEST_NAME = 700
+
+
+class SourceError(Exception):
+    """The place where batches should come from cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file that a source found: what the ledger needs to tell whether it is new, changed or known.
+
+    ``name`` identifies the batch, ``size`` is in bytes, ``modified_ns`` in ns since 1970-01-01T00:00Z, and
+    ``problem`` says why it cannot be read, where that shows without opening it.
+    """
+
+    feed: Feed
+    name: str
+    path: Path
+    size: int
+    modified_ns: int
+    problem: str = ""
+
+    @property
+    def age_key(self) -> tuple[datetime, str]:
+        """Sorts files by the interval that their names give, else by their time of change."""
+        moment = self.feed.interval_end_in(self.name)
+        return moment or datetime.fromtimestamp(self.modified_ns // 10**9, UTC), self.name
+
+
+def files_in(folder: Path, feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None) -> list[FoundFile]:
+    """The folder's files that belong to a feed by their names, oldest interval first.
+
+    ``feed`` keeps only that feed's. Files still being written and names of no feed are left alone. Raises
+    SourceError when the folder cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                _found(Path(entry.path), file_feed)
+                for entry in entries
+                if (file_feed := feed_of(entry.name, feed_files)) is not None and feed in (None, file_feed)
+            ]
+    except OSError as error:
+        raise SourceError(f"Cannot list the data folder {folder}: {error.strerror}.") from error
+    return sorted(found, key=lambda file: file.age_key)
+
+
+def files_named(
+    paths: Iterable[Path], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
+) -> list[FoundFile]:
+    """The named files, oldest interval first; ``feed`` says what they are, else their names do.
+
+    Raises SourceError for a file that is not there, whose feed is not known, or whose name comes twice.
+    """
+    found: dict[tuple[str, str], FoundFile] = {}
+    for path in paths:
+        file_feed = feed or feed_of(path.name, feed_files)
+        if file_feed is None:
+            raise SourceError(f"{path}: its name tells no feed; name one with --feed.")
+        if not os.path.lexists(path):
+            raise SourceError(f"{path}: there is no such file.")
+        file = _found(path, file_feed)
+        other = found.setdefault((file_feed.name, file.name), file)
+        if other.path != path:
+            raise SourceError(f"{other.path} and {path} have the same name, which would make them one batch.")
+    return sorted(found.values(), key=lambda file: file.age_key)
+
+
+def _found(path: Path, feed: Feed) -> FoundFile:
+    try:
+        status = path.stat()
+    except OSError as error:
+        problem = "is a link that leads nowhere" if path.is_symlink() else f"cannot be read: {error.strerror}"
+        return FoundFile(feed, batch_name(path.name), path, 0, 0, problem)
+    problem = ""
+    if stat.S_ISDIR(status.st_mode):
+        problem = "is a folder, not a file"
+    elif not stat.S_ISREG(status.st_mode):
+        problem = "is not a regular file"
+    return FoundFile(feed, batch_name(path.name), path, status.st_size, status.st_mtime_ns, problem)
+
+
+def batch_name(file_name: str) -> str:
+    """The file's name as the ledger keeps it.
+
+    Bytes that are no UTF-8, control characters and spaces at the end are written as ``\\x..``, so that every
+    database and every terminal shows the name for what it is. A name too long for the ledger's column ends in
+    a digest of itself.
+    """
+    text = os.fsencode(file_name).decode("utf-8", "backslashreplace")
+    stripped = text.rstrip(" ")
+    text = stripped + "\\x20" * (len(text) - len(stripped))
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(text) <= LONGEST_NAME:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{text[: LONGEST_NAME - 17]}~{digest}"

@@ -1,0 +1,399 @@
+"""The only writer of the ledger and of results: one transaction a batch, one a rollup."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import socket
+import traceback
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Count, QuerySet, Sum
+from django.utils import timezone
+
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import LENGTHS, Interval, Length
+from kpis.catalog.kpis import kpis_of, lengths_of
+from kpis.engine.aggregate import Results
+from kpis.ledger import Change, Entry
+from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, Reject, Run, Watermark
+from kpis.models.results import KPIResult, result_model
+from kpis.pipeline import Report
+from kpis.sources.directory import FoundFile
+
+# Beyond so many names a query that lists them costs more than reading all of the feed's.
+NAMES_A_QUERY = 500
+STARTS_A_QUERY = 500
+ROWS_A_STATEMENT = 1000
+SUMMARY_CHANGES = [
+    "total",
+    "groups",
+    "records",
+    "batches",
+    "revision",
+    "state",
+    "updated_at",
+    "previous_total",
+    "previous_updated_at",
+]
+
+
+class AlreadyRunning(Exception):
+    """Another run works on this database."""
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Lets one run at a time work on the database, from whatever host; raises AlreadyRunning.
+
+    The lock belongs to the database connection (for SQLite: to the process), so it ends with its holder,
+    however that ends.
+    """
+    with _LOCKS[connection.vendor]():
+        yield
+
+
+@contextmanager
+def _sqlite_lock() -> Iterator[None]:
+    if connection.is_in_memory_db():
+        yield
+        return
+    path = Path(f"{connection.settings_dict['NAME']}-run.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning from None
+        yield
+
+
+@contextmanager
+def _mysql_lock() -> Iterator[None]:
+    name = "network_analysis_" + hashlib.sha256(connection.settings_dict["NAME"].encode()).hexdigest()[:32]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(%s, 0)", [name])
+        if cursor.fetchone() != (1,):
+            raise AlreadyRunning
+    try:
+        yield
+    finally:
+        _release("SELECT RELEASE_LOCK(%s)", name)
+
+
+@contextmanager
+def _postgresql_lock() -> Iterator[None]:
+    name = int.from_bytes(hashlib.sha256(b"network_analysis").digest()[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [name])
+        if cursor.fetchone() != (True,):
+            raise AlreadyRunning
+    try:
+        yield
+    finally:
+        _release("SELECT pg_advisory_unlock(%s)", name)
+
+
+def _release(query: str, name: str | int) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query, [name])
+    except DatabaseError:
+        # A connection that was lost has taken its lock with it.
+        connection.close()
+
+
+_LOCKS = {"sqlite": _sqlite_lock, "mysql": _mysql_lock, "postgresql": _postgresql_lock}
+
+
+@contextmanager
+def recorded_run(command: str, report: Report) -> Iterator[Run]:
+    """Records a run in the ledger: its start, and at its end the report's counts and the outcome or traceback.
+
+    Runs that never recorded an end are recorded as broken off: whoever holds the lock knows that none works.
+    """
+    Run.objects.filter(outcome=Run.Outcome.RUNNING).update(
+        outcome=Run.Outcome.BROKEN, traceback="The process ended without a word."
+    )
+    run = Run.objects.create(started_at=timezone.now(), command=command, host=socket.gethostname(), process=os.getpid())
+    try:
+        yield run
+    except BaseException:
+        run.outcome = Run.Outcome.BROKEN
+        run.traceback = traceback.format_exc()
+        raise
+    else:
+        run.outcome = Run.Outcome.INCOMPLETE if report.failed else Run.Outcome.SUCCEEDED
+    finally:
+        run.ended_at = timezone.now()
+        run.batches, run.failed_batches = report.files, report.failed
+        run.records, run.rejects = report.records, report.rejects
+        run.intervals, run.rollups = report.intervals, report.rollups
+        _save_end(run)
+
+
+def _save_end(run: Run) -> None:
+    try:
+        run.save()
+    except DatabaseError:
+        # The connection may be what broke the run: one more try over a new one, then the next run records it.
+        connection.close()
+        try:
+            run.save()
+        except DatabaseError:
+            connection.close()
+
+
+class DatabaseLedger:
+    """The ledger in the database, written to by one run; see ``kpis.ledger.Ledger`` for what its methods promise."""
+
+    def __init__(self, run: Run | None = None):
+        self._run = run
+
+    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
+        by_name = {(file.feed.name, file.name): file for file in files}
+        batches = Batch.objects.filter(feed__in={feed for feed, _ in by_name})
+        if len(by_name) <= NAMES_A_QUERY:
+            batches = batches.filter(name__in={name for _, name in by_name})
+        return {
+            name: _entry(batch, by_name[name])
+            for batch in batches.iterator()
+            if (name := (batch.feed, batch.name)) in by_name
+        }
+
+    def intervals(self, entry: Entry) -> set[datetime]:
+        starts = BatchInterval.objects.filter(batch__feed=entry.file.feed.name, batch__name=entry.file.name)
+        return set(starts.values_list("interval_start_timestamp", flat=True))
+
+    def has_key(self, key: str) -> bool:
+        return Batch.objects.filter(key=key, status=Batch.Status.IN).exists()
+
+    def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, set[str]]:
+        found: dict[datetime, set[str]] = {}
+        rows = _intervals_between(feed, start, end).values_list("interval_start_timestamp", "batch__key")
+        for moment, key in rows:
+            found.setdefault(moment, set()).add(key)
+        return found
+
+    @transaction.atomic
+    def commit(self, change: Change) -> None:
+        entry, feed = change.entry, change.entry.file.feed
+        batch = self._save_batch(entry)
+        BatchInterval.objects.filter(batch=batch).delete()
+        BatchInterval.objects.bulk_create(
+            (BatchInterval(batch=batch, interval_start_timestamp=start, records=records))
+            for start, records in entry.intervals.items()
+        )
+        Reject.objects.filter(batch=batch).delete()
+        rejects = change.first_rejects
+        Reject.objects.bulk_create(
+            Reject(batch=batch, line=line, column=column, reason=reason, text=text)
+            for line, column, reason, text in zip(
+                rejects["line"], rejects["column"], rejects["reason"], rejects["text"], strict=True
+            )
+        )
+        self._raise_watermark(entry)
+        self._replace(feed, feed.interval, change.touched, change.results)
+        self._mark_due(feed, change.touched)
+
+    def touch(self, entry: Entry, file: FoundFile) -> None:
+        Batch.objects.filter(feed=file.feed.name, name=file.name).update(size=file.size, modified_ns=file.modified_ns)
+
+    def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
+        due = [
+            (FEEDS[rollup.feed], Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp))
+            for rollup in DueRollup.objects.all()
+        ]
+        watermarks = {feed: _watermark(feed) for feed, _ in due}
+        return [
+            (feed, interval)
+            for feed, interval in due
+            if with_open or interval.is_closed(watermarks[feed]) or _summaries(feed, interval).exists()
+        ]
+
+    @transaction.atomic
+    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results]) -> None:
+        self._replace(feed, interval.length, {interval.start}, results)
+        if interval.is_closed(_watermark(feed)):
+            DueRollup.objects.filter(
+                feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start
+            ).delete()
+
+    @transaction.atomic
+    def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
+        self._replace(feed, feed.interval, starts, results)
+        self._mark_due(feed, starts)
+
+    def _save_batch(self, entry: Entry) -> Batch:
+        values = {
+            "status": Batch.Status.IN if entry.is_in else Batch.Status.FAILED,
+            "reason": entry.reason,
+            "retry": entry.retry,
+            "key": entry.key,
+            "digest": entry.digest,
+            "reading": entry.reading,
+            "size": entry.file.size,
+            "modified_ns": entry.file.modified_ns,
+            "lines": entry.lines,
+            "records": entry.records,
+            "rejects": entry.rejects,
+            "taken_in_at": timezone.now(),
+            "run": self._run,
+        }
+        batch = Batch.objects.filter(feed=entry.file.feed.name, name=entry.file.name).first()
+        if batch is None:
+            return Batch.objects.create(feed=entry.file.feed.name, name=entry.file.name, **values)
+        if batch.digest != entry.digest:
+            batch.revision += 1
+        for name, value in values.items():
+            setattr(batch, name, value)
+        batch.save()
+        return batch
+
+    def _mark_due(self, feed: Feed, starts: Iterable[datetime]) -> None:
+        due = {length.at(start) for length in lengths_of(feed)[1:] for start in starts}
+        DueRollup.objects.bulk_create(
+            (
+                DueRollup(feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start)
+                for interval in sorted(due, key=lambda interval: (interval.length.code, interval.start))
+            ),
+            ignore_conflicts=True,
+        )
+
+    def _raise_watermark(self, entry: Entry) -> None:
+        feed = entry.file.feed
+        if not entry.intervals:
+            return
+        newest = max(entry.intervals) + feed.interval.delta
+        watermark, created = Watermark.objects.get_or_create(
+            feed=feed.name, defaults={"interval_end_timestamp": newest}
+        )
+        if not created and watermark.interval_end_timestamp < newest:
+            watermark.interval_end_timestamp = newest
+            watermark.save()
+
+    def _replace(self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results]) -> None:
+        """Puts the results in the place of what the intervals had, with a summary for each that has any."""
+        counts = {start: _counts(feed, Interval(length, start)) for start in starts}
+        watermark = _watermark(feed)
+        for result in results:
+            model = result_model(result.kpi)
+            for some in _chunks(sorted(starts), STARTS_A_QUERY):
+                model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
+            model.objects.bulk_create(_rows(result), batch_size=ROWS_A_STATEMENT)
+            self._summarise(result, starts, counts, watermark)
+
+    def _summarise(
+        self,
+        result: Results,
+        starts: Collection[datetime],
+        counts: dict[datetime, tuple[int, int]],
+        watermark: datetime | None,
+    ) -> None:
+        now = timezone.now()
+        totals = {
+            start.to_pydatetime().replace(tzinfo=UTC): (total, groups)
+            for start, total, groups in zip(
+                result.totals["interval_start"], result.totals["total"], result.totals["groups"], strict=True
+            )
+        }
+        former: dict[datetime, IntervalSummary] = {}
+        for some in _chunks(sorted(starts), STARTS_A_QUERY):
+            found = IntervalSummary.objects.filter(
+                kpi=result.kpi.id, interval=result.length.code, interval_start_timestamp__in=some
+            )
+            former |= {summary.interval_start_timestamp: summary for summary in found}
+        gone = [summary.pk for start, summary in former.items() if start not in totals]
+        IntervalSummary.objects.filter(pk__in=gone).delete()
+        new, changed = [], []
+        for start, (total, groups) in totals.items():
+            interval = Interval(result.length, start)
+            summary = former.get(start)
+            if summary is None:
+                summary = IntervalSummary(
+                    kpi=result.kpi.id,
+                    interval=result.length.code,
+                    interval_start_timestamp=start,
+                    interval_end_timestamp=interval.end,
+                )
+                new.append(summary)
+            else:
+                summary.revision += 1
+                summary.previous_total, summary.previous_updated_at = summary.total, summary.updated_at
+                changed.append(summary)
+            summary.total, summary.groups = total, groups
+            summary.records, summary.batches = counts[start]
+            closed = interval.is_closed(watermark)
+            summary.state = IntervalSummary.State.FINAL if closed else IntervalSummary.State.PROVISIONAL
+            summary.updated_at = now
+        IntervalSummary.objects.bulk_create(new, batch_size=ROWS_A_STATEMENT)
+        IntervalSummary.objects.bulk_update(changed, SUMMARY_CHANGES, batch_size=STARTS_A_QUERY)
+
+
+def _rows(result: Results) -> Iterator[KPIResult]:
+    """A KPI's rows as the instances of its table."""
+    model = result_model(result.kpi)
+    names = [*result.kpi.dimensions, *result.kpi.measure.merge]
+    columns = [result.rows[name] for name in ("interval_start", "rank", *names)]
+    for start, rank, *values in zip(*columns, strict=True):
+        interval = Interval(result.length, start.to_pydatetime().replace(tzinfo=UTC))
+        yield model(
+            interval_start_timestamp=interval.start,
+            interval_end_timestamp=interval.end,
+            interval=result.length.code,
+            rank=rank,
+            **dict(zip(names, values, strict=True)),
+        )
+
+
+def _entry(batch: Batch, file: FoundFile) -> Entry:
+    """A batch's entry; its file is the one found, with the size and time of change that the ledger has."""
+    return Entry(
+        file=replace(file, size=batch.size, modified_ns=batch.modified_ns),
+        is_in=batch.status == Batch.Status.IN,
+        reason=batch.reason,
+        retry=batch.retry,
+        key=batch.key,
+        digest=batch.digest,
+        reading=batch.reading,
+        lines=batch.lines,
+        records=batch.records,
+        rejects=batch.rejects,
+    )
+
+
+def _intervals_between(feed: Feed, start: datetime, end: datetime) -> QuerySet[BatchInterval]:
+    return BatchInterval.objects.filter(
+        batch__feed=feed.name, interval_start_timestamp__gte=start, interval_start_timestamp__lt=end
+    ).order_by()
+
+
+def _counts(feed: Feed, interval: Interval) -> tuple[int, int]:
+    """How many records and batches an interval has."""
+    counts = _intervals_between(feed, interval.start, interval.end).aggregate(
+        records=Sum("records", default=0), batches=Count("batch", distinct=True)
+    )
+    return counts["records"], counts["batches"]
+
+
+def _watermark(feed: Feed) -> datetime | None:
+    found = Watermark.objects.filter(feed=feed.name).first()
+    return found.interval_end_timestamp if found else None
+
+
+def _summaries(feed: Feed, interval: Interval) -> QuerySet[IntervalSummary]:
+    return IntervalSummary.objects.filter(
+        kpi__in=[kpi.id for kpi in kpis_of(feed, interval.length)],
+        interval=interval.length.code,
+        interval_start_timestamp=interval.start,
+    )
+
+
+def _chunks(values: list, size: int) -> Iterator[list]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
