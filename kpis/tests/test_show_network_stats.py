@@ -16,9 +16,7 @@ pytestmark = pytest.mark.django_db
 MIDNIGHT = datetime(2021, 7, 18, tzinfo=UTC)
 
 
-def add_interval(
-    start: datetime, minutes: int, code: int, state: str, services: dict, cells: dict, users: int
-):
+def add_interval(start: datetime, minutes: int, code: int, state: str, services: dict, cells: dict, users: int):
     """One interval of both KPIs; ``services`` and ``cells`` in rank order, ``users`` over all cells."""
     span = {
         "interval_start_timestamp": start,

@@ -15,9 +15,7 @@ class Command(BaseCommand):
     requires_system_checks = ()  # it touches no part of the site
 
     def add_arguments(self, parser):
-        parser.add_argument(
-            "folder", metavar="DIR", type=Path, help="where the files go; made where it is missing"
-        )
+        parser.add_argument("folder", metavar="DIR", type=Path, help="where the files go; made where it is missing")
         parser.add_argument("--feed", required=True, help=f"what to make: {', '.join(SAMPLES)}")
         parser.add_argument(
             "--start",
@@ -25,9 +23,7 @@ class Command(BaseCommand):
             metavar="ISO",
             help="start of the first interval, UTC: 2021-07-18T00:00:00Z",
         )
-        parser.add_argument(
-            "--intervals", type=int, default=12, metavar="N", help="how many intervals (default: 12)"
-        )
+        parser.add_argument("--intervals", type=int, default=12, metavar="N", help="how many intervals (default: 12)")
         parser.add_argument(
             "--rows",
             type=int,
@@ -81,7 +77,5 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(
-            f"--start must be like 2021-07-18T00:00:00Z, not {text!r}.", returncode=2
-        ) from None
+        raise CommandError(f"--start must be like 2021-07-18T00:00:00Z, not {text!r}.", returncode=2) from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

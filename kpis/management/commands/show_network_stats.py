@@ -53,9 +53,7 @@ def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
     """The first rows of a KPI's newest interval of a length, as lines of text."""
     yield kpi.description
     summary = (
-        IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code)
-        .order_by("-interval_start_timestamp")
-        .first()
+        IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by("-interval_start_timestamp").first()
     )
     if summary is None:
         yield f"Nothing yet for {length}: no such interval has been taken in."
@@ -67,9 +65,7 @@ def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
     )
     yield ""
     names = ["rank", *kpi.dimensions, kpi.value]
-    rows = result_model(kpi).objects.filter(
-        interval=length.code, interval_start_timestamp=start, rank__lte=top
-    )
+    rows = result_model(kpi).objects.filter(interval=length.code, interval_start_timestamp=start, rank__lte=top)
     texts = [
         [f"{rank:,}", *map(str, dimensions), f"{value:,}"]
         for rank, *dimensions, value in rows.order_by("rank").values_list(*names)
