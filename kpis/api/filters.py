@@ -75,15 +75,22 @@ class WholeNumberField(forms.IntegerField):
 class TimestampField(forms.Field):
     """A moment in ISO 8601; without a zone it is UTC."""
 
-    # A "+" that was not percent-encoded arrives as a space.
-    _lost_plus = re.compile(r"(:[0-9.,]+) ([0-9]{2}:?[0-9]{2})$", re.ASCII)
+    # A "+" before an offset that was not percent-encoded arrives as a space.
+    _iso = re.compile(
+        r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+        r"([Tt ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?)"
+        r"(?P<zone>[Zz]|[-+ ][0-9]{2}:?[0-9]{2})?)?"
+    )
 
     def to_python(self, value) -> datetime | None:
         if value in self.empty_values:
             return None
+        found = self._iso.fullmatch(value.strip())
         try:
-            moment = datetime.fromisoformat(self._lost_plus.sub(r"\1+\2", value.strip()))
-            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            if not found:
+                raise ValueError
+            zone = (found["zone"] or "Z").replace(" ", "+").upper()
+            moment = datetime.fromisoformat(f"{found['date']}T{found['time'] or '00:00'}{zone}").astimezone(UTC)
         except OverflowError:
             moment = None
         except ValueError:
@@ -134,9 +141,7 @@ def text_filter(field: models.Field, description: str) -> Filter:
 
 def choice_filter(name: str, choices: dict, description: str, coerce=str) -> Filter:
     """A filter by a column that has one of a few values; ``choices`` maps each value to what it means."""
-    wanted = ", ".join(
-        label if label == str(value) else f"{value} ({label})" for value, label in choices.items()
-    )
+    wanted = ", ".join(label if label == str(value) else f"{value} ({label})" for value, label in choices.items())
     schema = {"type": "integer" if coerce is not str else "string", "enum": list(choices)}
     return extend_schema_field(schema | {"description": f"{description}: {wanted}"})(
         TypedChoiceFilter(
@@ -224,9 +229,7 @@ SummaryFilters = filterset(
     {
         "kpi": choice_filter("kpi", {kpi.id: kpi.name for kpi in KPIS.values()}, "The KPI's id", coerce=int),
         "interval": interval_filter(LENGTHS.values()),
-        "state": choice_filter(
-            "state", dict(IntervalSummary.State.choices), "Whether the interval has closed"
-        ),
+        "state": choice_filter("state", dict(IntervalSummary.State.choices), "Whether the interval has closed"),
     }
     | timestamp_filters(INTERVAL_TIMESTAMPS | {"updated_at": ("gte", "lt")}),
 )
@@ -246,7 +249,7 @@ class BatchFilters(
         | timestamp_filters({"taken_in_at": ("gte", "lt")} | _HELD),
     )
 ):
-    """What batches can be filtered by; ``interval_start_timestamp`` is that of an interval they are part of."""
+    """What batches can be filtered by; ``interval_start_timestamp`` is that of an interval of theirs."""
 
     def filter_queryset(self, queryset):
         """The batches that fulfil every filter, those by interval together in one interval."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 
 from django.db import models
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.reverse import reverse
 
 from kpis.api.permissions import may_view_personal
 from kpis.catalog.intervals import LENGTHS, to_milliseconds
@@ -83,9 +83,7 @@ class CatalogSerializer(serializers.Serializer):
     name = serializers.CharField()
     description = serializers.CharField()
     feed = serializers.CharField(source="feed.name")
-    dimensions = serializers.ListField(
-        child=serializers.CharField(), help_text="columns that rows are grouped by"
-    )
+    dimensions = serializers.ListField(child=serializers.CharField(), help_text="columns that rows are grouped by")
     value = serializers.CharField(help_text="the column that rows are ranked by")
     unit = serializers.CharField()
     intervals = serializers.SerializerMethodField(help_text="codes of the interval lengths it comes in")
@@ -98,7 +96,7 @@ class CatalogSerializer(serializers.Serializer):
 
     @extend_schema_field({"type": "string", "format": "uri", "description": "where its rows are"})
     def get_url(self, kpi: KPI) -> str:
-        return reverse(f"kpi-{kpi.id}-list", request=self.context["request"])
+        return self.context["request"].build_absolute_uri(reverse(f"kpi-{kpi.id}-list"))
 
 
 class SummarySerializer(RowSerializer):

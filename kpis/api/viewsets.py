@@ -45,6 +45,12 @@ _WRONG = OpenApiResponse(
 _DETAIL = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
 _FORBIDDEN = OpenApiResponse(_DETAIL, description="The reader has to log in, or lacks a permission")
 _MISSING = OpenApiResponse(_DETAIL, description="There is no such object")
+_FORMAT = OpenApiParameter(
+    api_settings.URL_FORMAT_OVERRIDE,
+    str,
+    enum=["json", "csv"],
+    description="What to answer in, before any Accept header",
+)
 _LINK = OpenApiParameter(
     "Link",
     str,
@@ -57,7 +63,7 @@ _LINK = OpenApiParameter(
 def _answers(serializer, summary: str, *, missing: bool = False, pages: bool = True, **kwargs):
     """The documentation of an operation: what it answers, with which status."""
     responses = {200: serializer, 400: _WRONG, 403: _FORBIDDEN} | ({404: _MISSING} if missing else {})
-    parameters = [*kwargs.pop("parameters", []), *([_LINK] if pages else [])]
+    parameters = [_FORMAT, *kwargs.pop("parameters", []), *([_LINK] if pages else [])]
     return extend_schema(summary=summary, responses=responses, parameters=parameters, **kwargs)
 
 
@@ -95,9 +101,7 @@ class ListViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSet):
     def list(self, request, *args, **kwargs):
         if self.wants_csv():
             queryset = self.filter_queryset(self.get_queryset()).order_by(*self.keyset)
-            return csv_response(
-                self.get_export_name(), list(self.get_serializer().fields), self._rows(queryset)
-            )
+            return csv_response(self.get_export_name(), list(self.get_serializer().fields), self._rows(queryset))
         return super().list(request, *args, **kwargs)
 
     def _rows(self, queryset: QuerySet) -> Iterator[dict]:
@@ -163,9 +167,7 @@ class CatalogViewSet(StrictView, viewsets.ViewSet):
         return Response(serializer.data)
 
 
-@extend_schema_view(
-    list=_answers(SummarySerializer(many=True), "Totals of KPIs' intervals", tags=["intervals"])
-)
+@extend_schema_view(list=_answers(SummarySerializer(many=True), "Totals of KPIs' intervals", tags=["intervals"]))
 class SummaryViewSet(ListViewSet):
     """Each KPI's intervals as a whole: the true total over all groups, and what it was figured from.
 
@@ -186,7 +188,14 @@ class SummaryViewSet(ListViewSet):
 
 @extend_schema_view(
     list=_answers(BatchSerializer(many=True), "Batches, newest first", tags=["batches"]),
-    retrieve=_answers(BatchSerializer, "One batch", missing=True, pages=False, tags=["batches"]),
+    retrieve=_answers(
+        BatchSerializer,
+        "One batch",
+        missing=True,
+        pages=False,
+        parameters=[OpenApiParameter("id", int, OpenApiParameter.PATH, description="The batch's id")],
+        tags=["batches"],
+    ),
 )
 class BatchViewSet(mixins.RetrieveModelMixin, ListViewSet):
     """The ledger: which batches are in, and what became of each."""

@@ -1,0 +1,88 @@
+"""Rows for tests: each function writes one, with whatever the test does not care for filled in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.contrib.auth.models import Permission, User
+from django.contrib.contenttypes.models import ContentType
+
+from kpis.catalog.intervals import FIVE_MINUTES, Length
+from kpis.catalog.kpis import KPI
+from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject, Run
+from kpis.models.results import result_model
+
+
+def utc(text: str) -> datetime:
+    """The moment of an ISO 8601 text without a zone."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+MIDNIGHT = utc("2021-07-18T00:00:00")
+
+
+def make_result(kpi: KPI, start: datetime, rank: int, length: Length = FIVE_MINUTES, **columns) -> KPIResult:
+    return result_model(kpi).objects.create(
+        interval_start_timestamp=start,
+        interval_end_timestamp=start + length.delta,
+        interval=length.code,
+        rank=rank,
+        **columns,
+    )
+
+
+def make_summary(kpi_id: int, start: datetime, length: Length = FIVE_MINUTES, **columns) -> IntervalSummary:
+    values = {
+        "total": 1000,
+        "groups": 12,
+        "records": 40,
+        "batches": 2,
+        "state": IntervalSummary.State.FINAL,
+        "updated_at": start + 2 * length.delta,
+    }
+    return IntervalSummary.objects.create(
+        kpi=kpi_id,
+        interval_start_timestamp=start,
+        interval_end_timestamp=start + length.delta,
+        interval=length.code,
+        **values | columns,
+    )
+
+
+def make_run(started_at: datetime = MIDNIGHT, **columns) -> Run:
+    values = {"command": "manage.py update_network_stats", "host": "probe-1", "process": 4242}
+    return Run.objects.create(started_at=started_at, **values | columns)
+
+
+def make_batch(run: Run, name: str, taken_in_at: datetime = MIDNIGHT, **columns) -> Batch:
+    values = {
+        "feed": "ipflow",
+        "status": Batch.Status.IN,
+        "size": 1000,
+        "modified_ns": 1_626_566_700_000_000_000,
+    }
+    return Batch.objects.create(run=run, name=name, taken_in_at=taken_in_at, **values | columns)
+
+
+def make_batch_interval(batch: Batch, start: datetime, records: int = 1) -> BatchInterval:
+    return BatchInterval.objects.create(batch=batch, interval_start_timestamp=start, records=records)
+
+
+def make_reject(batch: Batch, line: int, column: str = "msisdn", reason: str = "is empty", text: str = "") -> Reject:
+    return Reject.objects.create(batch=batch, line=line, column=column, reason=reason, text=text)
+
+
+def permission(name: str) -> Permission:
+    """The app's permission of this code name."""
+    found = Permission.objects.filter(content_type__app_label="kpis", codename=name).first()
+    if found:
+        return found
+    content_type = ContentType.objects.get_for_model(Reject)
+    return Permission.objects.create(content_type=content_type, codename=name, name=name)
+
+
+def make_user(*permissions: str, name: str = "analyst", **flags) -> User:
+    """A user with these permissions of the app."""
+    user = User.objects.create_user(name, password="correct horse", **flags)
+    user.user_permissions.add(*(permission(codename) for codename in permissions))
+    return user
