@@ -79,6 +79,15 @@ class Lake:
             self.settle(name, is_in)
         return len(names)
 
+    @contextmanager
+    def registered(self, frame: pd.DataFrame) -> Iterator[str]:
+        """The name by which a query for ``write`` can read a frame."""
+        self._connection.register("frame_to_write", frame)
+        try:
+            yield "frame_to_write"
+        finally:
+            self._connection.unregister("frame_to_write")
+
     def write(self, path: Path, query: str) -> None:
         """Writes a query's rows to a Parquet file, and waits until the disk has them."""
         with _telling(path):
@@ -88,14 +97,6 @@ class Lake:
             )
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-
-    def write_frame(self, path: Path, frame: pd.DataFrame) -> None:
-        """Writes a frame to a Parquet file, in the frame's order."""
-        self._connection.register("frame_to_write", frame)
-        try:
-            self.write(path, "SELECT * FROM frame_to_write")
-        finally:
-            self._connection.unregister("frame_to_write")
 
 
 class Staging:
@@ -111,13 +112,16 @@ class Staging:
                 shutil.rmtree(self._folder)
             self._folder.mkdir(parents=True)
 
-    def add_partial(self, kpi: KPI, partial: pd.DataFrame) -> None:
-        """Writes a KPI's partial, one file for each hour that it touches, with the batch's key in each row."""
-        hours = partial["interval_start"].dt.floor("h")
-        for hour in hours.unique():
-            path = partial_path(kpi, hour.to_pydatetime(), self.name)
-            self._lake.write_frame(self._folder / path, partial[hours == hour].assign(batch=self.name))
-            self._paths.append(path)
+    def add_partial(self, kpi: KPI, partial: pd.DataFrame, hours: Collection[datetime]) -> None:
+        """Writes a KPI's partial, one file for each hour (start, UTC), in its order and with the batch's key."""
+        with self._lake.registered(partial) as table:
+            for hour in hours:
+                path = partial_path(kpi, hour, self.name)
+                rows = f"SELECT *, '{self.name}' AS batch FROM {table}"
+                if len(hours) > 1:
+                    rows += f" WHERE date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"
+                self._lake.write(self._folder / path, rows)
+                self._paths.append(path)
 
     def add_rejects(self, feed: Feed, moment: datetime) -> None:
         """Writes the rejects in the connection's table ``rejects`` to the hour of the moment (UTC)."""

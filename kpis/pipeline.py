@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -156,7 +157,10 @@ class Engine:
 def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
     """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="network-analysis-spill-") as spill:
-        config = {"memory_limit": f"{memory_limit_mb}MB", "temp_directory": spill}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory_limit_mb}MB",
+            "temp_directory": spill,
+        }
         with duckdb.connect(config=config) as connection:
             yield Engine(connection, Lake(lake_dir, connection))
 
@@ -168,7 +172,7 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[t
     """
     files = list(files)
     entries = ledger.entries(files)
-    planned = []
+    planned: list[tuple[FoundFile, Entry | None, Why]] = []
     for file in files:
         entry = entries.get((file.feed.name, file.name))
         if entry is None:
@@ -263,7 +267,7 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
     yield from roll_up(ledger, engine, options)
 
 
-def compute(folder: str | Path, **options) -> dict[str, pd.DataFrame]:
+def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
     """Every KPI's rows over a folder's files, by the KPI's name, without a database: for a notebook.
 
     The frames are those of ``MemoryLedger.table``; ``options`` are those of ``Options``, and open intervals are
@@ -285,9 +289,10 @@ def _reduce(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, 
     """The batch's partials into the lake, and the results of every interval that it touches or touched."""
     feed = entry.file.feed
     staging = engine.lake.stage(entry.key)
-    if entry.intervals:
+    hours = sorted({ONE_HOUR.floor(start) for start in entry.intervals})
+    if hours:
         for kpi in kpis_of(feed):
-            staging.add_partial(kpi, partial_of_records(engine.connection, kpi, entry.intervals))
+            staging.add_partial(kpi, partial_of_records(engine.connection, kpi, entry.intervals), hours)
     if entry.rejects:
         staging.add_rejects(feed, _rejects_moment(entry))
     staging.publish(replaces=_files_of(former, ledger))
@@ -338,8 +343,11 @@ def _results(
     for start, found in keys.items():
         if found:
             hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
+    of_one_batch = len({key for found in hours.values() for key in found}) == 1
     return [
-        results_of_partials(engine.connection, kpi, length, engine.lake.partials(kpi, hours), starts, options.top_n)
+        results_of_partials(
+            engine.connection, kpi, length, engine.lake.partials(kpi, hours), starts, options.top_n, of_one_batch
+        )
         for kpi in kpis_of(feed, length)
     ]
 

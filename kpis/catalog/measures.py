@@ -39,6 +39,11 @@ class Measure(ABC):
         """The result's value columns, each with its SQL over the partials of one group."""
 
     @property
+    def merge_one(self) -> dict[str, str]:
+        """What ``merge`` gives, where the partials are known to be of one batch and one of its intervals."""
+        return self.merge
+
+    @property
     @abstractmethod
     def total(self) -> str:
         """SQL over an interval's partials: its value over all groups."""
@@ -90,6 +95,11 @@ class CountDistinct(Measure):
     @property
     def merge(self) -> dict[str, str]:
         return {self.value: self.total}
+
+    @property
+    def merge_one(self) -> dict[str, str]:
+        # A partial holds each value once a group: nothing to tell apart.
+        return {self.value: "count(*)"}
 
     @property
     def total(self) -> str:

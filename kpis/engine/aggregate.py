@@ -60,12 +60,14 @@ def results_of_partials(
     partials: str | None,
     starts: Collection[datetime],
     top_n: int,
+    of_one_batch: bool = False,
 ) -> Results:
     """A KPI's results for the intervals of a length that start at ``starts`` (UTC).
 
     ``partials`` is SQL for a table of partials or None, as ``Lake.partials`` gives it. Groups are ranked by the
     value, largest first, ties by the dimensions, ascending; a KPI that keeps only the top has ``top_n`` rows an
-    interval. An interval without partials has no rows. Raises TotalTooLarge.
+    interval. An interval without partials has no rows. ``of_one_batch`` says that all partials are of one batch.
+    Raises TotalTooLarge.
     """
     if partials is None or not starts:
         columns = ["interval_start", "rank", *kpi.dimensions, *kpi.measure.merge]
@@ -77,7 +79,8 @@ def results_of_partials(
     source = f"{partials} WHERE interval_start >= {_timestamp(first)} AND interval_start < {_timestamp(last)}"
     if len(starts) > 1:
         source += f" AND {floor} IN ({', '.join(_timestamp(moment) for moment in starts)})"
-    values = ", ".join(f"{sql} AS {name}" for name, sql in kpi.measure.merge.items())
+    merge = kpi.measure.merge_one if of_one_batch and length == kpi.feed.interval else kpi.measure.merge
+    values = ", ".join(f"{sql} AS {name}" for name, sql in merge.items())
     rows = _fetch(
         connection,
         kpi,

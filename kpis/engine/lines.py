@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,7 +24,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import zstandard
 
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 2**20
 PACKED_BLOCK_BYTES = 16 * 2**10
 LONGEST_LINE_BYTES = 2**20
 LARGEST_ZSTD_WINDOW_BYTES = 2**27
@@ -117,11 +119,10 @@ def split(
     ``grammar_of`` gets the header line and gives the grammar of what follows; ``judge`` gets the odd lines, as
     they come. Raises FileError when the file cannot be opened or unpacked, has no header, or changes meanwhile.
     """
-    digest = hashlib.sha256()
     with ExitStack() as stack:
         file = stack.enter_context(_open(path))
         before = os.fstat(file.fileno())
-        raw = _Hashed(file, digest)
+        raw = _Hashed(file, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
         unpack = UNPACKERS.get(path.suffix.lower())
         blocks = _blocks(unpack(raw) if unpack else _chunks(raw))
         first, cut = next(blocks, (b"", False))
@@ -156,9 +157,9 @@ def split(
                 spool.write(clean_text)
             number += count
         after = os.fstat(file.fileno())
+        found.digest = raw.hexdigest()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise FileError("changed while it was read", passing=True)
-    found.digest = digest.hexdigest()
     return found
 
 
@@ -218,19 +219,30 @@ def _copy(path: Path, start: int, end: int, spool: BinaryIO) -> None:
             start += len(chunk)
 
 
-class _Hashed:
-    """A file whose bytes go into a digest as they are read."""
+class _Hashed(io.RawIOBase):
+    """A file whose bytes go into a SHA-256 as they are read, in a thread of its own."""
 
-    def __init__(self, file: BinaryIO, digest) -> None:
-        self._file, self._digest = file, digest
+    def __init__(self, file: BinaryIO, thread: ThreadPoolExecutor) -> None:
+        self._file, self._thread = file, thread
+        self._sha256 = hashlib.sha256()
+        self._pending: Future[None] | None = None
 
     def read(self, size: int = -1) -> bytes:
         try:
             data = self._file.read(size)
         except OSError as error:
             raise FileError(f"cannot be read: {error.strerror}", passing=True) from error
-        self._digest.update(data)
+        self._wait()
+        self._pending = self._thread.submit(self._sha256.update, data)
         return data
+
+    def hexdigest(self) -> str:
+        self._wait()
+        return self._sha256.hexdigest()
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
 
 
 def _chunks(raw: _Hashed) -> Iterator[bytes]:
@@ -240,7 +252,7 @@ def _chunks(raw: _Hashed) -> Iterator[bytes]:
 
 def _gunzip(raw: _Hashed) -> Iterator[bytes]:
     try:
-        with gzip.GzipFile(fileobj=raw) as file:  # type: ignore[arg-type]
+        with gzip.GzipFile(fileobj=raw) as file:
             while chunk := file.read(BLOCK_BYTES):
                 yield chunk
     except EOFError as error:

@@ -86,7 +86,7 @@ class _Reading:
         intervals = self.connection.execute(
             "SELECT interval_start, count(*) FROM records GROUP BY interval_start ORDER BY interval_start"
         ).fetchall()
-        (rejects,) = self.connection.execute("SELECT count(*) FROM rejects").fetchone()
+        rejects = self._count("rejects")
         return Reading(
             digest=found.digest,
             lines=found.lines,
@@ -126,8 +126,7 @@ class _Reading:
             [str(link)],
         )
         refused = self._column("SELECT DISTINCT line FROM reject_errors ORDER BY line") - found.skip - 1
-        (taken,) = self.connection.execute("SELECT count(*) FROM records").fetchone()
-        if taken + len(refused) == found.clean:
+        if self._count("records") + len(refused) == found.clean:
             failed = self._column("SELECT rowid FROM records WHERE interval_start IS NULL ORDER BY rowid")
             doubtful = np.union1d(refused, positions_of(failed, refused))
             if len(failed):
@@ -144,6 +143,9 @@ class _Reading:
                     self._judge(chunk)
                     chunk = []
             self._judge(chunk)
+
+    def _count(self, table: str) -> int:
+        return self.connection.table(table).shape[0]
 
     def _column(self, query: str) -> np.ndarray:
         (values,) = self.connection.execute(query).fetchnumpy().values()

@@ -2,193 +2,340 @@
 
 import django.db.models.deletion
 import django.db.models.expressions
+from django.db import migrations, models
+
 import kpis.models.fields
 import kpis.models.ledger
 import kpis.models.results
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Watermark',
+            name="Watermark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('feed', models.CharField(choices=kpis.models.ledger.feed_choices, max_length=16, unique=True)),
-                ('interval_end_timestamp', models.DateTimeField(help_text='UTC')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("feed", models.CharField(choices=kpis.models.ledger.feed_choices, max_length=16, unique=True)),
+                ("interval_end_timestamp", models.DateTimeField(help_text="UTC")),
             ],
         ),
         migrations.CreateModel(
-            name='CellUniqueUsers',
+            name="CellUniqueUsers",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('interval_start_timestamp', models.DateTimeField(help_text='UTC, included')),
-                ('interval_end_timestamp', models.DateTimeField(help_text='UTC, not included')),
-                ('interval', models.PositiveSmallIntegerField(choices=kpis.models.ledger.interval_choices, help_text='1: 5 minutes; 2: 1 hour; 3: 1 minute; 4: 1 day')),
-                ('rank', models.PositiveIntegerField(help_text='1 is the largest; ties rank by the dimension, ascending')),
-                ('cell_id', models.BigIntegerField()),
-                ('number_of_unique_users', models.BigIntegerField(help_text='distinct msisdn')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("interval_start_timestamp", models.DateTimeField(help_text="UTC, included")),
+                ("interval_end_timestamp", models.DateTimeField(help_text="UTC, not included")),
+                (
+                    "interval",
+                    models.PositiveSmallIntegerField(
+                        choices=kpis.models.ledger.interval_choices,
+                        help_text="1: 5 minutes; 2: 1 hour; 3: 1 minute; 4: 1 day",
+                    ),
+                ),
+                (
+                    "rank",
+                    models.PositiveIntegerField(help_text="1 is the largest; ties rank by the dimension, ascending"),
+                ),
+                ("cell_id", models.BigIntegerField()),
+                ("number_of_unique_users", models.BigIntegerField(help_text="distinct msisdn")),
             ],
             options={
-                'verbose_name_plural': 'cell unique users',
-                'ordering': ['interval_start_timestamp', 'interval', 'rank'],
-                'abstract': False,
-                'constraints': [models.UniqueConstraint(fields=('interval_start_timestamp', 'interval', 'rank'), name='celluniqueusers_rank_once'), models.CheckConstraint(condition=models.Q(('interval_start_timestamp__lt', models.F('interval_end_timestamp'))), name='celluniqueusers_start_lt_end'), models.CheckConstraint(condition=models.Q(('rank__gte', 1)), name='celluniqueusers_rank_gte_1'), models.UniqueConstraint(fields=('cell_id', 'interval', 'interval_start_timestamp'), name='celluniqueusers_group_once'), models.CheckConstraint(condition=models.Q(('number_of_unique_users__gte', 1)), name='celluniqueusers_users_gte_1')],
+                "verbose_name_plural": "cell unique users",
+                "ordering": ["interval_start_timestamp", "interval", "rank"],
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("interval_start_timestamp", "interval", "rank"), name="celluniqueusers_rank_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("interval_start_timestamp__lt", models.F("interval_end_timestamp"))),
+                        name="celluniqueusers_start_lt_end",
+                    ),
+                    models.CheckConstraint(condition=models.Q(("rank__gte", 1)), name="celluniqueusers_rank_gte_1"),
+                    models.UniqueConstraint(
+                        fields=("cell_id", "interval", "interval_start_timestamp"), name="celluniqueusers_group_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("number_of_unique_users__gte", 1)), name="celluniqueusers_users_gte_1"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='DueRollup',
+            name="DueRollup",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('feed', models.CharField(choices=kpis.models.ledger.feed_choices, max_length=16)),
-                ('interval', models.PositiveSmallIntegerField(choices=kpis.models.ledger.interval_choices)),
-                ('interval_start_timestamp', models.DateTimeField(help_text='UTC')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("feed", models.CharField(choices=kpis.models.ledger.feed_choices, max_length=16)),
+                ("interval", models.PositiveSmallIntegerField(choices=kpis.models.ledger.interval_choices)),
+                ("interval_start_timestamp", models.DateTimeField(help_text="UTC")),
             ],
             options={
-                'ordering': ['interval_start_timestamp', 'feed', 'interval'],
-                'constraints': [models.UniqueConstraint(fields=('feed', 'interval', 'interval_start_timestamp'), name='due_rollup_once')],
+                "ordering": ["interval_start_timestamp", "feed", "interval"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("feed", "interval", "interval_start_timestamp"), name="due_rollup_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='IntervalSummary',
+            name="IntervalSummary",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kpi', models.PositiveSmallIntegerField(choices=kpis.models.results.kpi_choices)),
-                ('interval_start_timestamp', models.DateTimeField(help_text='UTC, included')),
-                ('interval_end_timestamp', models.DateTimeField(help_text='UTC, not included')),
-                ('interval', models.PositiveSmallIntegerField(choices=kpis.models.ledger.interval_choices)),
-                ('total', models.BigIntegerField(help_text='over all groups; for unique users, distinct users over all cells')),
-                ('groups', models.BigIntegerField(help_text='number of groups, of which the top list keeps the first')),
-                ('records', models.BigIntegerField(help_text='records in the interval')),
-                ('batches', models.PositiveIntegerField(help_text='batches that have records in the interval')),
-                ('revision', models.PositiveIntegerField(default=1, help_text='1, and one more each time it was figured anew')),
-                ('state', models.CharField(choices=[('provisional', 'the interval is still open'), ('final', 'the interval has closed')], max_length=12)),
-                ('updated_at', models.DateTimeField(help_text='UTC; when this revision was figured')),
-                ('previous_total', models.BigIntegerField(blank=True, help_text='the total of the revision before', null=True)),
-                ('previous_updated_at', models.DateTimeField(blank=True, help_text='UTC; when that was figured', null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kpi", models.PositiveSmallIntegerField(choices=kpis.models.results.kpi_choices)),
+                ("interval_start_timestamp", models.DateTimeField(help_text="UTC, included")),
+                ("interval_end_timestamp", models.DateTimeField(help_text="UTC, not included")),
+                ("interval", models.PositiveSmallIntegerField(choices=kpis.models.ledger.interval_choices)),
+                (
+                    "total",
+                    models.BigIntegerField(
+                        help_text="over all groups; for unique users, distinct users over all cells"
+                    ),
+                ),
+                ("groups", models.BigIntegerField(help_text="number of groups, of which the top list keeps the first")),
+                ("records", models.BigIntegerField(help_text="records in the interval")),
+                ("batches", models.PositiveIntegerField(help_text="batches that have records in the interval")),
+                (
+                    "revision",
+                    models.PositiveIntegerField(default=1, help_text="1, and one more each time it was figured anew"),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("provisional", "the interval is still open"), ("final", "the interval has closed")],
+                        max_length=12,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(help_text="UTC; when this revision was figured")),
+                (
+                    "previous_total",
+                    models.BigIntegerField(blank=True, help_text="the total of the revision before", null=True),
+                ),
+                (
+                    "previous_updated_at",
+                    models.DateTimeField(blank=True, help_text="UTC; when that was figured", null=True),
+                ),
             ],
             options={
-                'verbose_name_plural': 'interval summaries',
-                'ordering': ['interval_start_timestamp', 'interval', 'kpi'],
-                'indexes': [models.Index(fields=['kpi', 'interval', 'interval_start_timestamp'], name='interval_summary_by_kpi')],
-                'constraints': [models.UniqueConstraint(fields=('interval_start_timestamp', 'interval', 'kpi'), name='interval_summary_once'), models.CheckConstraint(condition=models.Q(('interval_start_timestamp__lt', models.F('interval_end_timestamp'))), name='interval_summary_start_lt_end')],
+                "verbose_name_plural": "interval summaries",
+                "ordering": ["interval_start_timestamp", "interval", "kpi"],
+                "indexes": [
+                    models.Index(fields=["kpi", "interval", "interval_start_timestamp"], name="interval_summary_by_kpi")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("interval_start_timestamp", "interval", "kpi"), name="interval_summary_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("interval_start_timestamp__lt", models.F("interval_end_timestamp"))),
+                        name="interval_summary_start_lt_end",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('started_at', models.DateTimeField(help_text='UTC')),
-                ('ended_at', models.DateTimeField(blank=True, help_text='UTC; empty while the run is under way', null=True)),
-                ('outcome', models.CharField(choices=[('running', 'under way'), ('succeeded', 'all went in'), ('incomplete', 'a file failed'), ('broken', 'broke off')], default='running', max_length=16)),
-                ('command', models.TextField(help_text='the command line that started it')),
-                ('host', models.CharField(max_length=255)),
-                ('process', models.PositiveIntegerField(help_text='process id on the host')),
-                ('batches', models.PositiveIntegerField(default=0, help_text='files taken in')),
-                ('failed_batches', models.PositiveIntegerField(default=0, help_text='files that failed')),
-                ('records', models.BigIntegerField(default=0, help_text="rows that passed their feed's checks")),
-                ('rejects', models.BigIntegerField(default=0, help_text='rows that did not')),
-                ('intervals', models.PositiveIntegerField(default=0, help_text='intervals written from batches')),
-                ('rollups', models.PositiveIntegerField(default=0, help_text='longer intervals written from partials')),
-                ('traceback', models.TextField(blank=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("started_at", models.DateTimeField(help_text="UTC")),
+                (
+                    "ended_at",
+                    models.DateTimeField(blank=True, help_text="UTC; empty while the run is under way", null=True),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("running", "under way"),
+                            ("succeeded", "all went in"),
+                            ("incomplete", "a file failed"),
+                            ("broken", "broke off"),
+                        ],
+                        default="running",
+                        max_length=16,
+                    ),
+                ),
+                ("command", models.TextField(help_text="the command line that started it")),
+                ("host", models.CharField(max_length=255)),
+                ("process", models.PositiveIntegerField(help_text="process id on the host")),
+                ("batches", models.PositiveIntegerField(default=0, help_text="files taken in")),
+                ("failed_batches", models.PositiveIntegerField(default=0, help_text="files that failed")),
+                ("records", models.BigIntegerField(default=0, help_text="rows that passed their feed's checks")),
+                ("rejects", models.BigIntegerField(default=0, help_text="rows that did not")),
+                ("intervals", models.PositiveIntegerField(default=0, help_text="intervals written from batches")),
+                ("rollups", models.PositiveIntegerField(default=0, help_text="longer intervals written from partials")),
+                ("traceback", models.TextField(blank=True)),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['started_at'], name='run_started_at')],
+                "ordering": ["-id"],
+                "indexes": [models.Index(fields=["started_at"], name="run_started_at")],
             },
         ),
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('feed', models.CharField(choices=kpis.models.ledger.feed_choices, max_length=16)),
-                ('name', kpis.models.fields.ExactCharField(help_text="the file's name without its folder", max_length=700)),
-                ('status', models.CharField(choices=[('in', 'taken in'), ('failed', 'failed')], max_length=8)),
-                ('reason', models.TextField(blank=True, help_text='why it failed')),
-                ('retry', models.BooleanField(default=False, help_text='whether the next run tries again by itself')),
-                ('key', models.CharField(blank=True, help_text="names the batch's files in the lake", max_length=32)),
-                ('digest', models.CharField(blank=True, help_text='SHA-256 of the content, in hex', max_length=64)),
-                ('reading', models.CharField(blank=True, help_text='how it was read, where not by default', max_length=64)),
-                ('size', models.BigIntegerField(help_text='bytes')),
-                ('modified_ns', models.BigIntegerField(help_text="the file's time of change, ns since 1970-01-01T00:00Z")),
-                ('lines', models.BigIntegerField(default=0, help_text='rows read, without the header and blank lines')),
-                ('records', models.BigIntegerField(default=0, help_text="rows that passed the feed's checks")),
-                ('rejects', models.BigIntegerField(default=0, help_text='rows that did not')),
-                ('revision', models.PositiveIntegerField(default=1, help_text='1, and one more each time new content replaced it')),
-                ('taken_in_at', models.DateTimeField(help_text='UTC')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='taken_in', to='kpis.run')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("feed", models.CharField(choices=kpis.models.ledger.feed_choices, max_length=16)),
+                (
+                    "name",
+                    kpis.models.fields.ExactCharField(help_text="the file's name without its folder", max_length=700),
+                ),
+                ("status", models.CharField(choices=[("in", "taken in"), ("failed", "failed")], max_length=8)),
+                ("reason", models.TextField(blank=True, help_text="why it failed")),
+                ("retry", models.BooleanField(default=False, help_text="whether the next run tries again by itself")),
+                ("key", models.CharField(blank=True, help_text="names the batch's files in the lake", max_length=32)),
+                ("digest", models.CharField(blank=True, help_text="SHA-256 of the content, in hex", max_length=64)),
+                (
+                    "reading",
+                    models.CharField(blank=True, help_text="how it was read, where not by default", max_length=64),
+                ),
+                ("size", models.BigIntegerField(help_text="bytes")),
+                (
+                    "modified_ns",
+                    models.BigIntegerField(help_text="the file's time of change, ns since 1970-01-01T00:00Z"),
+                ),
+                ("lines", models.BigIntegerField(default=0, help_text="rows read, without the header and blank lines")),
+                ("records", models.BigIntegerField(default=0, help_text="rows that passed the feed's checks")),
+                ("rejects", models.BigIntegerField(default=0, help_text="rows that did not")),
+                (
+                    "revision",
+                    models.PositiveIntegerField(
+                        default=1, help_text="1, and one more each time new content replaced it"
+                    ),
+                ),
+                ("taken_in_at", models.DateTimeField(help_text="UTC")),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="taken_in", to="kpis.run"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'batches',
-                'ordering': ['-id'],
+                "verbose_name_plural": "batches",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='ServiceTrafficVolume',
+            name="ServiceTrafficVolume",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('interval_start_timestamp', models.DateTimeField(help_text='UTC, included')),
-                ('interval_end_timestamp', models.DateTimeField(help_text='UTC, not included')),
-                ('interval', models.PositiveSmallIntegerField(choices=kpis.models.ledger.interval_choices, help_text='1: 5 minutes; 2: 1 hour; 3: 1 minute; 4: 1 day')),
-                ('rank', models.PositiveIntegerField(help_text='1 is the largest; ties rank by the dimension, ascending')),
-                ('service_id', models.IntegerField()),
-                ('total_bytes', models.BigIntegerField(help_text='bytes, uplink + downlink')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("interval_start_timestamp", models.DateTimeField(help_text="UTC, included")),
+                ("interval_end_timestamp", models.DateTimeField(help_text="UTC, not included")),
+                (
+                    "interval",
+                    models.PositiveSmallIntegerField(
+                        choices=kpis.models.ledger.interval_choices,
+                        help_text="1: 5 minutes; 2: 1 hour; 3: 1 minute; 4: 1 day",
+                    ),
+                ),
+                (
+                    "rank",
+                    models.PositiveIntegerField(help_text="1 is the largest; ties rank by the dimension, ascending"),
+                ),
+                ("service_id", models.IntegerField()),
+                ("total_bytes", models.BigIntegerField(help_text="bytes, uplink + downlink")),
             ],
             options={
-                'verbose_name_plural': 'service traffic volumes',
-                'ordering': ['interval_start_timestamp', 'interval', 'rank'],
-                'abstract': False,
-                'constraints': [models.UniqueConstraint(fields=('interval_start_timestamp', 'interval', 'rank'), name='servicetrafficvolume_rank_once'), models.CheckConstraint(condition=models.Q(('interval_start_timestamp__lt', models.F('interval_end_timestamp'))), name='servicetrafficvolume_start_lt_end'), models.CheckConstraint(condition=models.Q(('rank__gte', 1)), name='servicetrafficvolume_rank_gte_1'), models.UniqueConstraint(fields=('service_id', 'interval', 'interval_start_timestamp'), name='servicetrafficvolume_group_once'), models.CheckConstraint(condition=models.Q(('total_bytes__gte', 0)), name='servicetrafficvolume_bytes_gte_0')],
+                "verbose_name_plural": "service traffic volumes",
+                "ordering": ["interval_start_timestamp", "interval", "rank"],
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("interval_start_timestamp", "interval", "rank"), name="servicetrafficvolume_rank_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("interval_start_timestamp__lt", models.F("interval_end_timestamp"))),
+                        name="servicetrafficvolume_start_lt_end",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rank__gte", 1)), name="servicetrafficvolume_rank_gte_1"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("service_id", "interval", "interval_start_timestamp"),
+                        name="servicetrafficvolume_group_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("total_bytes__gte", 0)), name="servicetrafficvolume_bytes_gte_0"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='BatchInterval',
+            name="BatchInterval",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('interval_start_timestamp', models.DateTimeField(help_text="UTC; the interval is the feed's shortest")),
-                ('records', models.BigIntegerField()),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='intervals', to='kpis.batch')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "interval_start_timestamp",
+                    models.DateTimeField(help_text="UTC; the interval is the feed's shortest"),
+                ),
+                ("records", models.BigIntegerField()),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="intervals", to="kpis.batch"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['interval_start_timestamp', 'batch'],
-                'constraints': [models.UniqueConstraint(fields=('interval_start_timestamp', 'batch'), name='batch_interval_once'), models.CheckConstraint(condition=models.Q(('records__gt', 0)), name='batch_interval_has_records')],
+                "ordering": ["interval_start_timestamp", "batch"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("interval_start_timestamp", "batch"), name="batch_interval_once"),
+                    models.CheckConstraint(condition=models.Q(("records__gt", 0)), name="batch_interval_has_records"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Reject',
+            name="Reject",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('line', models.BigIntegerField(help_text='line number in the file; the first line is 1')),
-                ('column', models.CharField(blank=True, help_text='empty when it is the row as a whole', max_length=64)),
-                ('reason', models.CharField(max_length=200)),
-                ('text', models.TextField(help_text='the row as it stands in the file; may name a subscriber')),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='first_rejects', to='kpis.batch')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("line", models.BigIntegerField(help_text="line number in the file; the first line is 1")),
+                (
+                    "column",
+                    models.CharField(blank=True, help_text="empty when it is the row as a whole", max_length=64),
+                ),
+                ("reason", models.CharField(max_length=200)),
+                ("text", models.TextField(help_text="the row as it stands in the file; may name a subscriber")),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="first_rejects", to="kpis.batch"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['batch', 'line'],
-                'constraints': [models.UniqueConstraint(fields=('batch', 'line'), name='reject_once')],
+                "ordering": ["batch", "line"],
+                "constraints": [models.UniqueConstraint(fields=("batch", "line"), name="reject_once")],
             },
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['status', '-taken_in_at'], name='batch_status'),
+            model_name="batch",
+            index=models.Index(fields=["status", "-taken_in_at"], name="batch_status"),
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['key'], name='batch_key'),
+            model_name="batch",
+            index=models.Index(fields=["key"], name="batch_key"),
         ),
         migrations.AddConstraint(
-            model_name='batch',
-            constraint=models.UniqueConstraint(fields=('feed', 'name'), name='batch_once'),
+            model_name="batch",
+            constraint=models.UniqueConstraint(fields=("feed", "name"), name="batch_once"),
         ),
         migrations.AddConstraint(
-            model_name='batch',
-            constraint=models.CheckConstraint(condition=models.Q(('lines', django.db.models.expressions.CombinedExpression(models.F('records'), '+', models.F('rejects'))), ('status', 'failed'), _connector='OR'), name='batch_lines_add_up'),
+            model_name="batch",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "lines",
+                        django.db.models.expressions.CombinedExpression(models.F("records"), "+", models.F("rejects")),
+                    ),
+                    ("status", "failed"),
+                    _connector="OR",
+                ),
+                name="batch_lines_add_up",
+            ),
         ),
     ]
