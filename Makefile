@@ -28,7 +28,6 @@ setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linte
 
 # mysqlclient has to be built here, which may not be possible: it goes its own way, and the rest does not wait.
 $(VENV)/bin/pip:
-	@echo "Making $(VENV)"
 	@scripts/make_venv.sh $(VENV)
 
 $(VENV)/requirements.done: requirements.txt | $(VENV)/bin/pip
@@ -48,8 +47,7 @@ $(VENV)/requirements-dev.done: requirements-dev.txt requirements.txt | $(VENV)/r
 	@touch $@
 
 .env: | $(VENV)/bin/pip
-	@umask 077 && $(PYTHON_IN) -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(50))' > $@
-	@echo "Made .env with a secret key"
+	@test -e $@ || (umask 077 && $(PYTHON_IN) -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(50))' > $@)
 
 $(SAMPLE)/done: | setup .env
 	@$(EMBEDDED) $(MANAGE) make_sample_data $(SAMPLE) --feed ipflow --start $(SAMPLE_START) \

@@ -1,6 +1,11 @@
 #!/bin/sh
-# Makes the virtual environment $1 from the newest of the Pythons below that is at hand and new enough.
+# Makes the virtual environment $1, unless it is there and works, from the first Python below that is new enough.
 set -eu
+
+if "$1/bin/python" -c 'import pip' 2>/dev/null; then
+    exit 0
+fi
+echo "Making $1"
 
 for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -22,4 +27,4 @@ if ! "$found" -c 'import ensurepip, venv' 2>/dev/null; then
         exit 1
     fi
 fi
-"$found" -m venv "$1"
+"$found" -m venv --clear "$1"

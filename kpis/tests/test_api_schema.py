@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 import schemathesis
 from django.core.management import call_command
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
@@ -44,7 +46,12 @@ def api(db):
     batch = make_batch(make_run(), "ipflow_data.csv")
     make_batch_interval(batch, HOUR)
     make_reject(batch, 1)
-    return schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
+    # As Django's own test client does: the end of a request must not end the test's transaction.
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

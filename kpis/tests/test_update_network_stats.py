@@ -32,7 +32,7 @@ def update(*args, **options) -> str:
 
 def random_hours(seed: int, hours: int) -> dict[str, list[Flow]]:
     """Three files an interval, with few users and cells, so that ties and repeats are common."""
-    random_ = random.Random(seed)
+    random_ = random.Random(seed)  # noqa: S311
     return {
         f"ipflow_data.ts-{(start + 300) * 1000}.{number}.csv": [
             Flow(
