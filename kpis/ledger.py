@@ -18,6 +18,9 @@ from kpis.catalog.kpis import KPI, lengths_of
 from kpis.engine.aggregate import Results
 from kpis.sources.directory import FoundFile
 
+# By the start (UTC) of an interval: the keys of the batches in it, each with its KPIs' ids.
+Keys = dict[datetime, dict[str, frozenset[int]]]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -25,7 +28,8 @@ class Entry:
 
     ``is_in`` tells whether its records count, else ``reason`` says why it failed and ``retry`` whether the next
     run tries again by itself. ``key`` names its files in the lake, ``digest`` is the SHA-256 of its content,
-    ``reading`` says how it was read. ``intervals`` counts its records by the start (UTC) of its feed's intervals.
+    ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose partials the lake has.
+    ``intervals`` counts its records by the start (UTC) of its feed's intervals.
     """
 
     file: FoundFile
@@ -35,6 +39,7 @@ class Entry:
     key: str = ""
     digest: str = ""
     reading: str = ""
+    kpis: frozenset[int] = frozenset()
     lines: int = 0
     records: int = 0
     rejects: int = 0
@@ -67,8 +72,8 @@ class Ledger(Protocol):
     def has_key(self, key: str) -> bool:
         """Whether a batch with the key is in."""
 
-    def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, set[str]]:
-        """For each of the feed's intervals from start to end (excluded): the keys of the batches in it."""
+    def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
+        """The batches in each of the feed's intervals from start to end (excluded)."""
 
     def commit(self, change: Change) -> None:
         """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
@@ -118,13 +123,13 @@ class MemoryLedger:
     def has_key(self, key: str) -> bool:
         return any(entry.is_in and entry.key == key for entry in self._entries.values())
 
-    def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, set[str]]:
-        found: dict[datetime, set[str]] = {}
+    def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
+        found: Keys = {}
         for entry in self._entries.values():
             if entry.file.feed == feed and entry.is_in:
                 for moment in entry.intervals:
                     if start <= moment < end:
-                        found.setdefault(moment, set()).add(entry.key)
+                        found.setdefault(moment, {})[entry.key] = entry.kpis
         return found
 
     def commit(self, change: Change) -> None:

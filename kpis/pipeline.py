@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,7 +30,7 @@ from kpis.engine.aggregate import Results, TotalTooLarge, partial_of_records, re
 from kpis.engine.lines import FileError
 from kpis.engine.reader import Reader
 from kpis.lake import Lake, partial_path, rejects_path
-from kpis.ledger import Change, Entry, Ledger, MemoryLedger
+from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
 from kpis.sources.directory import FoundFile, files_in
 
 FIRST_REJECTS = 100
@@ -49,6 +49,7 @@ class Why(StrEnum):
     NEW = "new"
     CHANGED = "changed"
     RETRIED = "tried again"
+    NEW_KPI = "for a new KPI"
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,8 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[t
             planned.append((file, entry, Why.NEW))
         elif _is_changed(file, entry) or _is_reread(file, entry, options):
             planned.append((file, entry, Why.CHANGED))
+        elif entry.is_in and not _kpi_ids(file.feed) <= entry.kpis:
+            planned.append((file, entry, Why.NEW_KPI))
         elif not entry.is_in and (entry.retry or options.retry_failed):
             planned.append((file, entry, Why.RETRIED))
     return planned
@@ -218,6 +221,7 @@ def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engin
         key=_key(file, reading.digest, options),
         digest=reading.digest,
         reading=_reading(options),
+        kpis=_kpi_ids(file.feed),
         lines=reading.lines,
         records=reading.records,
         rejects=reading.rejects,
@@ -307,7 +311,7 @@ def _fail(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, op
         staging.publish(replaces=_files_of(former, ledger))
     else:
         former = None
-    failed = replace(entry, key="", records=0, intervals={})
+    failed = replace(entry, key="", kpis=frozenset(), records=0, intervals={})
     ledger.commit(_change(failed, former, ledger, engine, options))
     if staging is not None:
         engine.lake.settle(staging.name, keep=lambda key: False)
@@ -317,12 +321,14 @@ def _fail(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, op
 def _change(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
     feed = entry.file.feed
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
-    keys: dict[datetime, set[str]] = {}
+    keys: Keys = {}
     if touched:
-        keys = ledger.keys(feed, min(touched), max(touched) + feed.interval.delta)
-        keys = {start: keys.get(start, set()) - {former.key if former else ""} for start in touched}
+        known = ledger.keys(feed, min(touched), max(touched) + feed.interval.delta)
+        keys = {start: dict(known.get(start, {})) for start in touched}
+        for start in touched:
+            keys[start].pop(former.key if former else "", None)
         for start in entry.intervals:
-            keys[start].add(entry.key)
+            keys[start][entry.key] = entry.kpis
     results = _results(feed, feed.interval, touched, keys, engine, options)
     first_rejects = pd.DataFrame(columns=["line", "column", "reason", "text"])
     if entry.rejects:
@@ -331,28 +337,31 @@ def _change(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, 
 
 
 def _results(
-    feed: Feed,
-    length: Length,
-    starts: Collection[datetime],
-    keys: Mapping[datetime, Collection[str]],
-    engine: Engine,
-    options: Options,
+    feed: Feed, length: Length, starts: Collection[datetime], keys: Keys, engine: Engine, options: Options
 ) -> list[Results]:
-    """What each of the feed's KPIs gives in the intervals, from the partials of the batches with the keys."""
-    hours: dict[datetime, set[str]] = {}
-    for start, found in keys.items():
-        if found:
-            hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
-    of_one_batch = len({key for found in hours.values() for key in found}) == 1
-    return [
-        results_of_partials(
-            engine.connection, kpi, length, engine.lake.partials(kpi, hours), starts, options.top_n, of_one_batch
+    """What each of the feed's KPIs gives in the intervals, from the partials of the batches with the keys.
+
+    Where a batch was taken in before a KPI was there, that KPI has no result: it would not be the whole interval's.
+    """
+    results = []
+    for kpi in kpis_of(feed, length):
+        lacking = {
+            length.floor(start) for start, found in keys.items() if any(kpi.id not in kpis for kpis in found.values())
+        }
+        hours: dict[datetime, set[str]] = {}
+        for start, found in keys.items():
+            if found and length.floor(start) not in lacking:
+                hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
+        of_one_batch = len({key for found in hours.values() for key in found}) == 1
+        partials = engine.lake.partials(kpi, hours)
+        whole = [start for start in starts if start not in lacking]
+        results.append(
+            results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
         )
-        for kpi in kpis_of(feed, length)
-    ]
+    return results
 
 
-def _keys(feed: Feed, interval: Interval, ledger: Ledger) -> dict[datetime, set[str]]:
+def _keys(feed: Feed, interval: Interval, ledger: Ledger) -> Keys:
     return ledger.keys(feed, interval.start, interval.end)
 
 
@@ -382,6 +391,10 @@ def _start_in_name(file: FoundFile) -> datetime:
     if not file.feed.interval.is_aligned(end):
         raise FileError(f"tells an interval end in its name that is not aligned to {file.feed.interval}")
     return end - file.feed.interval.delta
+
+
+def _kpi_ids(feed: Feed) -> frozenset[int]:
+    return frozenset(kpi.id for kpi in kpis_of(feed))
 
 
 def _reading(options: Options) -> str:

@@ -21,7 +21,7 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import LENGTHS, Interval, Length
 from kpis.catalog.kpis import kpis_of, lengths_of
 from kpis.engine.aggregate import Results
-from kpis.ledger import Change, Entry
+from kpis.ledger import Change, Entry, Keys
 from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, Reject, Run, Watermark
 from kpis.models.results import KPIResult, result_model
 from kpis.pipeline import Report
@@ -173,11 +173,11 @@ class DatabaseLedger:
     def has_key(self, key: str) -> bool:
         return Batch.objects.filter(key=key, status=Batch.Status.IN).exists()
 
-    def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, set[str]]:
-        found: dict[datetime, set[str]] = {}
-        rows = _intervals_between(feed, start, end).values_list("interval_start_timestamp", "batch__key")
-        for moment, key in rows:
-            found.setdefault(moment, set()).add(key)
+    def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
+        found: Keys = {}
+        batches = _intervals_between(feed, start, end)
+        for moment, key, kpis in batches.values_list("interval_start_timestamp", "batch__key", "batch__kpis"):
+            found.setdefault(moment, {})[key] = _kpi_ids(kpis)
         return found
 
     @transaction.atomic
@@ -237,6 +237,7 @@ class DatabaseLedger:
             "key": entry.key,
             "digest": entry.digest,
             "reading": entry.reading,
+            "kpis": ",".join(str(kpi) for kpi in sorted(entry.kpis)),
             "size": entry.file.size,
             "modified_ns": entry.file.modified_ns,
             "lines": entry.lines,
@@ -361,10 +362,15 @@ def _entry(batch: Batch, file: FoundFile) -> Entry:
         key=batch.key,
         digest=batch.digest,
         reading=batch.reading,
+        kpis=_kpi_ids(batch.kpis),
         lines=batch.lines,
         records=batch.records,
         rejects=batch.rejects,
     )
+
+
+def _kpi_ids(text: str) -> frozenset[int]:
+    return frozenset(int(kpi) for kpi in text.split(",") if kpi)
 
 
 def _intervals_between(feed: Feed, start: datetime, end: datetime) -> QuerySet[BatchInterval]:

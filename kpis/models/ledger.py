@@ -64,6 +64,7 @@ class Batch(models.Model):
     key = models.CharField(max_length=32, blank=True, help_text="names the batch's files in the lake")
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the content, in hex")
     reading = models.CharField(max_length=64, blank=True, help_text="how it was read, where not by default")
+    kpis = models.CharField(max_length=64, blank=True, help_text="ids of the KPIs whose partials the lake has")
     size = models.BigIntegerField(help_text="bytes")
     modified_ns = models.BigIntegerField(help_text="the file's time of change, ns since 1970-01-01T00:00Z")
     lines = models.BigIntegerField(default=0, help_text="rows read, without the header and blank lines")
@@ -120,6 +121,7 @@ class Reject(models.Model):
 
     class Meta:
         ordering = ["batch", "line"]
+        permissions = [("view_personal", "Can view what is about single subscribers")]
         constraints = [models.UniqueConstraint(fields=["batch", "line"], name="reject_once")]
 
     def __str__(self) -> str:
