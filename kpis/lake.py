@@ -91,7 +91,6 @@ class Lake:
     def write(self, path: Path, query: str) -> None:
         """Writes a query's rows to a Parquet file, and waits until the disk has them."""
         with _telling(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._connection.execute(
                 f"COPY ({query}) TO {_quoted(path)} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)"
             )
@@ -106,7 +105,7 @@ class Staging:
         self.name = name
         self._lake = lake
         self._folder = lake.root / "staging" / name
-        self._paths: list[PurePosixPath] = []
+        self._paths: dict[Path, PurePosixPath] = {}
         with _telling(self._folder):
             if self._folder.exists():
                 shutil.rmtree(self._folder)
@@ -120,24 +119,27 @@ class Staging:
                 rows = f"SELECT *, '{self.name}' AS batch FROM {table}"
                 if len(hours) > 1:
                     rows += f" WHERE date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"
-                self._lake.write(self._folder / path, rows)
-                self._paths.append(path)
+                self._write(path, rows)
 
     def add_rejects(self, feed: Feed, moment: datetime) -> None:
         """Writes the rejects in the connection's table ``rejects`` to the hour of the moment (UTC)."""
         path = rejects_path(feed, moment, self.name)
         query = f"SELECT '{self.name}' AS batch, line, \"column\", reason, text FROM rejects ORDER BY line"
-        self._lake.write(self._folder / path, query)
-        self._paths.append(path)
+        self._write(path, query)
 
     def publish(self, replaces: Iterable[PurePosixPath]) -> None:
         """Moves the files into place; ``replaces`` are those that go once the ledger has the batch."""
         with _telling(self._folder):
-            (self._folder / PLAN).write_text(json.dumps([str(path) for path in [*self._paths, *replaces]]))
-            for path in self._paths:
+            (self._folder / PLAN).write_text(json.dumps([str(path) for path in [*self._paths.values(), *replaces]]))
+            for written, path in self._paths.items():
                 target = self._lake.root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self._folder / path, target)
+                os.replace(written, target)
+
+    def _write(self, path: PurePosixPath, query: str) -> None:
+        written = self._folder / f"{len(self._paths)}.parquet"
+        self._lake.write(written, query)
+        self._paths[written] = path
 
 
 def rejects_path(feed: Feed, moment: datetime, key: str) -> PurePosixPath:
