@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from django.contrib import admin
+from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from kpis.api.permissions import hidden_kpis, may_view_personal
@@ -30,10 +34,24 @@ class ReadOnly:
 
 
 class TableAdmin(ReadOnly, admin.ModelAdmin):
-    """A table that the pipeline writes."""
+    """A table that the pipeline writes. Its moments, and the days to choose from, are in UTC as in the API."""
 
     actions = None
     show_full_result_count = False
+
+    def changelist_view(self, request, extra_context=None):
+        """The list of rows."""
+        return self._in_utc(super().changelist_view, request, extra_context)
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        """The page of one row."""
+        return self._in_utc(super().changeform_view, request, object_id, form_url, extra_context)
+
+    def _in_utc(self, view, *args):
+        # Days in another zone would need the zones' tables, which MySQL and MariaDB come without.
+        with timezone.override(UTC):
+            response = view(*args)
+            return response.render() if isinstance(response, TemplateResponse) else response
 
 
 class RejectText:

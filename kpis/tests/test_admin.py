@@ -146,6 +146,18 @@ def test_results_are_searched_by_their_dimension(admin_client, filled, query, fo
     assert sorted(row.service_id for row in response.context["cl"].result_list) == found
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Madrid"])
+def test_moments_and_days_are_in_utc_whatever_the_zone(admin_client, filled, settings, zone):
+    settings.TIME_ZONE = zone
+    day = {f"interval_start_timestamp__{unit}": number for unit, number in (("year", 2021), ("month", 7), ("day", 17))}
+    listed = admin_client.get(page(ServiceTrafficVolume, "changelist", **day))
+    (row,) = listed.context["cl"].result_list
+    assert row.interval_start_timestamp == HOUR
+    opened = admin_client.get(page(ServiceTrafficVolume, "change", row.pk))
+    for response in (listed, opened):
+        assert "July 17, 2021, 11 p.m." in response.content.decode()
+
+
 def test_batch_shows_reason_rejects_and_run(admin_client, filled):
     batch = Batch.objects.first()
     listed = admin_client.get(page(Batch, "changelist")).content.decode()

@@ -26,8 +26,10 @@ def links(response) -> dict[str, str]:
 
 def walk(client, address: str) -> list[list[int]]:
     """The ids on each page, following the next links."""
-    pages = []
+    pages, seen = [], set()
     while address:
+        assert address not in seen
+        seen.add(address)
         response = client.get(address)
         assert response.status_code == 200
         pages.append([row["id"] for row in response.json()])
