@@ -42,5 +42,5 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     # Ends in a slash, so that Django still adds one where it is missing from an address that exists.
-    re_path(r"^.+/$", MissingView.as_view()),
+    re_path(r"^[\s\S]+/$", MissingView.as_view()),
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
@@ -22,7 +20,7 @@ from kpis.api.filters import (
     result_filterset,
     v1_filterset,
 )
-from kpis.api.permissions import hidden_kpis, permissions_for
+from kpis.api.permissions import hidden_kpis, may_view_personal, permissions_for
 from kpis.api.renderers import CSVRenderer, csv_response
 from kpis.api.serializers import (
     BatchSerializer,
@@ -32,11 +30,10 @@ from kpis.api.serializers import (
     result_serializer,
     v1_serializer,
 )
+from kpis.api.streams import stream
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import Batch, IntervalSummary, Reject
 from kpis.models.results import result_model
-
-_ROWS_A_FETCH = 2000
 
 _WRONG = OpenApiResponse(
     {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
@@ -101,12 +98,10 @@ class ListViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSet):
     def list(self, request, *args, **kwargs):
         if self.wants_csv():
             queryset = self.filter_queryset(self.get_queryset()).order_by(*self.keyset)
-            return csv_response(self.get_export_name(), list(self.get_serializer().fields), self._rows(queryset))
+            serializer = self.get_serializer()
+            rows = map(serializer.to_representation, stream(queryset))
+            return csv_response(self.get_export_name(), list(serializer.fields), rows)
         return super().list(request, *args, **kwargs)
-
-    def _rows(self, queryset: QuerySet) -> Iterator[dict]:
-        serializer = self.get_serializer()
-        return map(serializer.to_representation, queryset.iterator(_ROWS_A_FETCH))
 
     def get_export_name(self) -> str:
         return self.export_name
@@ -236,6 +231,9 @@ class RejectViewSet(ListViewSet):
         except ValueError:
             raise NotFound from None
         return super().get_queryset().filter(batch=batch)
+
+    def get_serializer_context(self) -> dict:
+        return super().get_serializer_context() | {"show_text": may_view_personal(self.request.user)}
 
     def get_export_name(self) -> str:
         return f"batch-{self.kwargs['batch_id']}-rejects"

@@ -7,6 +7,7 @@ import csv
 import pytest
 
 from kpis.api.renderers import cell, csv_chunks
+from kpis.api.streams import stream
 from kpis.catalog.kpis import KPIS
 from kpis.models import ServiceTrafficVolume
 from kpis.tests.factories import make_result, utc
@@ -83,6 +84,17 @@ def test_a_list_is_given_whole_in_one_query(client, django_assert_num_queries):
         ("total_bytes", "9223372036854775807"),
         ("rank", "1"),
     ]
+
+
+@pytest.mark.django_db
+def test_a_download_that_is_broken_off_leaves_the_connection_usable(client):
+    for rank in range(1, 4):
+        make_result(KPIS[1], HOUR, rank, service_id=rank, total_bytes=1)
+    rows = stream(ServiceTrafficVolume.objects.order_by("rank"))
+    assert next(rows).rank == 1
+    del rows
+    assert ServiceTrafficVolume.objects.count() == 3
+    assert [row.rank for row in stream(ServiceTrafficVolume.objects.order_by("-rank"))] == [3, 2, 1]
 
 
 @pytest.mark.django_db
