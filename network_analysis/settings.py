@@ -91,6 +91,8 @@ def database(url: str) -> dict:
     plain = re.sub(r"^(\w+)\+\w+://", r"\1://", url).replace("mariadb://", "mysql://", 1)
     try:
         found = dj_database_url.parse(plain, conn_health_checks=True)
+        if found["ENGINE"].rpartition(".")[2] not in ("sqlite3", "mysql", "postgresql"):
+            raise ValueError
     except (ValueError, KeyError, dj_database_url.UnknownSchemeError):
         raise ImproperlyConfigured(
             "DATABASE_URL must be like sqlite:////folder/file.sqlite3, mysql://user:password@host:3306/name "
@@ -106,7 +108,7 @@ def database(url: str) -> dict:
         }
     elif found["ENGINE"].endswith("mysql"):
         options |= {"charset": "utf8mb4", "isolation_level": "read committed"}
-        options.setdefault("init_command", "SET sql_mode='STRICT_ALL_TABLES', time_zone='+00:00'")
+        options.setdefault("init_command", "SET sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', net_write_timeout=3600")
         found["TEST"] = {"CHARSET": "utf8mb4"}
     return found
 
@@ -124,6 +126,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 # Static files are served from the packages themselves: nothing to collect before `make serve`.
 WHITENOISE_USE_FINDERS = True
 

@@ -1,0 +1,212 @@
+"""Whatever happens in whatever order, the tables end up as the plain-Python twin says.
+
+Hypothesis makes up histories: files that come, change, repeat and turn to rubbish, taken in by runs over the
+whole folder or over some of it, runs that die at one of the points below, and rebuilds. After each run that
+ended well the database must hold exactly what the files of that moment give.
+
+``HISTORIES`` sets how many are tried (200 on SQLite, 40 on a server by default).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from kpis.catalog.intervals import to_milliseconds
+from kpis.engine.reader import Reader
+from kpis.lake import Lake, Staging
+from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, Reject, Run, Watermark
+from kpis.models.results import KPIResult
+from kpis.store import DatabaseLedger
+from kpis.tests.twin import Flow, expected, file_text, moment, stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HISTORIES = int(os.environ.get("HISTORIES", "200" if connection.vendor == "sqlite" else "40"))
+START = 1626566400  # 2021-07-18T00:00:00Z
+NAMES = [f"ipflow_data.{name}.csv" for name in "abcde"]
+
+# Where a run can die: the method, and whether before or after it did its work.
+DEATHS = {
+    "before reading": (Reader, "read", "before"),
+    "after reading": (Reader, "read", "after"),
+    "between two lake files": (Staging, "_write", "after"),
+    "before the lake has the batch": (Staging, "publish", "before"),
+    "between lake and database": (Staging, "publish", "after"),
+    "in the commit, before the results": (DatabaseLedger, "_replace", "before"),
+    "in the commit, after the results": (DatabaseLedger, "_replace", "after"),
+    "after the commit": (DatabaseLedger, "commit", "after"),
+    "before the lake is settled": (Lake, "settle", "before"),
+    "before a rollup": (DatabaseLedger, "commit_rollup", "before"),
+    "after a rollup": (DatabaseLedger, "commit_rollup", "after"),
+}
+
+
+class Death(BaseException):
+    """Ends a run as a kill would, as far as an exception can."""
+
+
+@contextmanager
+def dying(point: str, turn: int):
+    """Lets the run die at the point when it comes there for the ``turn``-th time."""
+    owner, name, when = DEATHS[point]
+    original = getattr(owner, name)
+    turns = iter(range(turn))
+
+    def deadly(*args, **kwargs):
+        is_turn = next(turns, None) is None
+        if is_turn and when == "before":
+            raise Death
+        result = original(*args, **kwargs)
+        if is_turn:
+            raise Death
+        return result
+
+    with patch.object(owner, name, deadly):
+        yield
+
+
+flows = st.lists(
+    st.builds(
+        Flow,
+        start=st.integers(0, 35).map(lambda i: START + i * 300),
+        msisdn=st.integers(1, 6),
+        uplink=st.integers(0, 3),
+        downlink=st.integers(0, 3),
+        service=st.integers(-2, 12),
+        cell=st.integers(-2, 12),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+# What a file's name can come to hold: flows, rubbish, or what it holds already at a new time.
+SAME = "same"
+rubbish = st.sampled_from(["", "no,header\n", "\0\1\2", "rubbish\n" * 3])
+changes = st.dictionaries(
+    st.sampled_from(NAMES), st.one_of(flows, flows, flows, rubbish, st.just(SAME)), min_size=1, max_size=4
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """``files`` are the flows of each file that ever came, in its newest content; None for rubbish."""
+
+    folder: Path
+
+    @initialize()
+    def begin(self):
+        models = [*KPIResult.__subclasses__(), IntervalSummary, DueRollup, Watermark, Reject, BatchInterval, Batch, Run]
+        for model in models:
+            model.objects.all().delete()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "data").mkdir(parents=True)
+        self.files: dict[str, list[Flow] | None] = {}
+        self.newest_ever = 0
+        self.clock = 10**18
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / "data" / name
+        path.write_text(text)
+        self.clock += 1
+        os.utime(path, ns=(self.clock, self.clock))
+
+    def change(self, name: str, content: list[Flow] | str) -> None:
+        path = self.folder / "data" / name
+        if content is SAME:
+            if path.exists():
+                self.write(name, path.read_text())
+        elif isinstance(content, str):
+            self.write(name, content)
+            self.files[name] = None
+        else:
+            # One row more that is no record, in every other file.
+            self.write(name, file_text(content) + "rubbish\n" * (len(content) % 2))
+            self.files[name] = content
+            self.newest_ever = max([self.newest_ever, *(flow.start + 300 for flow in content)])
+
+    @rule(changes=changes)
+    def files_come_and_a_run_takes_them(self, changes):
+        for name, content in changes.items():
+            self.change(name, content)
+        self.run()
+
+    @rule(changes=changes, point=st.sampled_from(sorted(DEATHS)), turn=st.integers(0, 2))
+    def files_come_and_a_run_dies(self, changes, point, turn):
+        for name, content in changes.items():
+            self.change(name, content)
+        self.a_run_dies(point, turn)
+
+    @rule(point=st.sampled_from(sorted(DEATHS)), turn=st.integers(0, 1))
+    def a_run_dies(self, point, turn):
+        with dying(point, turn):
+            try:
+                update()
+            except Death:
+                return
+        check(self.files, self.newest_ever)
+
+    def run(self):
+        update()
+        check(self.files, self.newest_ever)
+
+    @rule(name=st.sampled_from(NAMES))
+    def a_file_that_is_in_goes(self, name):
+        self.run()
+        (self.folder / "data" / name).unlink(missing_ok=True)
+
+    @rule(name=st.sampled_from(NAMES))
+    def one_file_is_named(self, name):
+        path = self.folder / "data" / name
+        if path.exists():
+            update(str(path))
+
+    @rule(start=st.integers(0, 35), length=st.integers(1, 36))
+    def results_are_rebuilt(self, start, length):
+        update(rebuild=[moment(START + start * 300), moment(START + (start + length) * 300)])
+
+    def teardown(self):
+        if hasattr(self, "files"):
+            self.run()
+
+
+def update(*args, **options):
+    # A file that failed ends the command with 1; whether it should have shows in the tables.
+    with suppress(SystemExit):
+        call_command("update_network_stats", *args, stdout=io.StringIO(), stderr=io.StringIO(), **options)
+
+
+def check(files, newest_ever):
+    good = {name: flows for name, flows in files.items() if flows}
+    found = Watermark.objects.first()
+    watermark = to_milliseconds(found.interval_end_timestamp) // 1000 if found else 0
+    newest = max((flow.start + 300 for flows in good.values() for flow in flows), default=0)
+    assert newest <= watermark <= newest_ever
+    rows, summaries = expected(good, watermark)
+    assert stored() == (rows, summaries)
+
+
+def test_any_history_ends_in_the_tables_of_its_files(tmp_path, settings):
+    settings.DATA_DIR, settings.LAKE_DIR = tmp_path / "history" / "data", tmp_path / "history" / "lake"
+    Histories.folder = tmp_path / "history"
+    run_state_machine_as_test(Histories, settings=TRIED)
+
+
+TRIED = settings(
+    max_examples=HISTORIES,
+    stateful_step_count=8,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
