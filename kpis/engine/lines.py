@@ -1,35 +1,42 @@
 """A file's bytes as lines: the clean ones for the bulk reader, the odd ones to be judged singly.
 
-A file is read once from front to back in blocks, so its size does not matter. Most files are clean from end
-to end, and then the bulk reader reads the file itself; otherwise the clean lines are copied to a spool file,
-and the odd ones (quotes, spaces, signs, letters where digits belong...) are handed out with their numbers.
+A file is read from front to back in blocks, so its size does not matter. Most files are clean from end to end,
+and then the bulk reader reads the file itself; otherwise the clean lines are copied to a spool file, together
+with those that only quotes, spaces and signs set apart from clean ones, and the odd lines (letters where digits
+belong, a field too many...) are handed out with their numbers.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
+import re
+import stat
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import zstandard
 
+# A block is no longer than the longest line, so that only its first line can be too long.
 BLOCK_BYTES = 2**20
-PACKED_BLOCK_BYTES = 16 * 2**10
 LONGEST_LINE_BYTES = 2**20
+# Four bytes of zstd can unpack to 128 KiB: this many at a time give 32 MiB at most.
+PACKED_PIECE_BYTES = 2**10
 LARGEST_ZSTD_WINDOW_BYTES = 2**27
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+GZIP_MARK = b"\x1f\x8b"
+ZSTD_MARK = b"\x28\xb5\x2f\xfd"
+SKIPPABLE_ZSTD_MARK_END = b"\x2a\x4d\x18"
 
 
 class FileError(Exception):
@@ -40,8 +47,7 @@ class FileError(Exception):
         self.passing = passing
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of a file: its number (the first is 1) and its bytes without the line's end.
 
     A line longer than LONGEST_LINE_BYTES may be cut, but stays longer than that.
@@ -57,15 +63,20 @@ class Grammar(Protocol):
     def clean_lines(self, block: bytes) -> int | None:
         """How many lines a block has where each of them is clean, else None; lines end in a line feed."""
 
-    def is_clean(self, line: bytes) -> bool:
-        """Whether the line, given without its end, is clean."""
+    def tidied(self, line: bytes) -> bytes | None:
+        """A clean line that says the same as the line, given without its end; None where there is none."""
 
 
 class Digits:
-    """Lines of ``width`` fields of digits between commas, for feeds whose columns are all whole numbers."""
+    """Lines of ``width`` whole numbers between commas, for feeds whose columns are all whole numbers.
+
+    Of blocks only those without signs are clean, which is quicker to see; a field may also be empty.
+    """
 
     def __init__(self, width: int):
         self._commas = b"," * (width - 1)
+        number = rb"[ \t]*+(?:-?[0-9]++|\"[ \t]*+-?[0-9]++[ \t]*+\")[ \t]*+"
+        self._harmless = re.compile(number + rb"(?:," + number + rb"){%d}" % (width - 1))
 
     def clean_lines(self, block: bytes) -> int | None:
         # What is left of clean lines without their digits: every line the same.
@@ -75,37 +86,63 @@ class Digits:
         count = len(frame) // (len(self._commas) + 1)
         return count if frame == (self._commas + b"\n") * count else None
 
-    def is_clean(self, line: bytes) -> bool:
-        return line.translate(None, b"0123456789") == self._commas and len(line) <= LONGEST_LINE_BYTES
+    def tidied(self, line: bytes) -> bytes | None:
+        if len(line) > LONGEST_LINE_BYTES:
+            return None
+        if line.translate(None, b"0123456789") == self._commas:
+            return line
+        return line.translate(None, b' \t"') if self._harmless.fullmatch(line) else None
 
 
 @dataclass
 class SplitFile:
     """What ``split`` found in a file.
 
-    ``clean_path`` holds the ``clean`` lines, after ``skip`` lines to pass over. ``excluded`` are the numbers of
-    the file's lines that are not among them, ascending: the header, blank lines, odd lines. ``lines`` counts
-    the data lines, clean and odd. ``digest`` is the SHA-256 of the file's bytes, in hex.
+    ``clean_path`` holds the ``clean`` lines, after ``skip`` lines to pass over: it is the file itself, or the
+    spool. ``lines`` counts the data lines, clean and odd. ``digest`` is the SHA-256 of the file's bytes, in hex.
     """
 
+    path: Path
+    identity: tuple[int, ...]
     clean_path: Path
     skip: int
     clean: int = 0
     lines: int = 0
-    excluded: array = field(default_factory=lambda: array("q", [1]))
     digest: str = ""
+    # From the n-th clean line on (from 0), a line's number is its place among the clean ones plus the shift.
+    _shifts_from: array = field(default_factory=lambda: array("q", [0]))
+    _shifts: array = field(default_factory=lambda: array("q", [2]))
+
+    def leave_out(self, ordinal: int, count: int = 1) -> None:
+        """Notes that lines that are not clean (odd, blank) stand before the clean line that will come ordinal-th."""
+        if self._shifts_from[-1] == ordinal:
+            self._shifts[-1] += count
+        else:
+            self._shifts_from.append(ordinal)
+            self._shifts.append(self._shifts[-1] + count)
 
     def line_numbers(self, ordinals: np.ndarray) -> np.ndarray:
         """The numbers in the file of the clean lines that come at the ordinals, the first of which is 0."""
-        return positions_of(ordinals, np.asarray(self.excluded, dtype=np.int64) - 1) + 1
+        shift = np.searchsorted(np.asarray(self._shifts_from), ordinals, side="right") - 1
+        return ordinals + np.asarray(self._shifts)[shift]
 
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Raises FileError when the file turns out to have changed by the end, which explains other errors within."""
+        try:
+            yield
+        except Exception:
+            self._check_unchanged()
+            raise
+        self._check_unchanged()
 
-def positions_of(ordinals: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Where the things at the ordinals stood before others were taken out of their row.
-
-    ``excluded`` are the positions of those taken out, ascending; everything counts from 0.
-    """
-    return ordinals + np.searchsorted(excluded - np.arange(len(excluded)), ordinals, side="right")
+    def _check_unchanged(self) -> None:
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise FileError("vanished while it was read", passing=True) from error
+        if _identity(status) != self.identity:
+            raise FileError("changed while it was read", passing=True)
 
 
 def split(
@@ -121,70 +158,92 @@ def split(
     """
     with ExitStack() as stack:
         file = stack.enter_context(_open(path))
-        before = os.fstat(file.fileno())
+        identity = _identity(os.fstat(file.fileno()))
         raw = _Hashed(file, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
-        unpack = UNPACKERS.get(path.suffix.lower())
-        blocks = _blocks(unpack(raw) if unpack else _chunks(raw))
-        first, cut = next(blocks, (b"", False))
+        blocks = _blocks(_unpacked(path, raw))
+        first, long = next(blocks, (b"", False))
         header_line, _, rest = first.partition(b"\n")
-        grammar = grammar_of(_header(header_line))
-        found = SplitFile(path, skip=1)
+        grammar = grammar_of(_header(header_line, long))
+        found = SplitFile(path, identity, clean_path=path, skip=1)
         number = 1
-        offset = len(first) - len(rest)
+        offset = data_offset = len(first) - len(rest)
         spool: BinaryIO | None = None
-        if unpack:
+        if _unpacker(path):
             spool = stack.enter_context(_open_spool(found, spool_path))
-        for block, block_cut in chain([(rest, cut)], blocks):
+        for block, long in chain([(rest, False)], blocks):
             if not block:
                 continue
             lines_text = block.replace(b"\r\n", b"\n") if b"\r" in block else block
-            count = None if block_cut else grammar.clean_lines(lines_text)
+            count = None if long else grammar.clean_lines(lines_text)
             if spool is None and (count is None or lines_text is not block):
                 spool = stack.enter_context(_open_spool(found, spool_path))
-                _copy(path, len(first) - len(rest), offset, spool)
+                _copy(file, data_offset, offset, spool)
             offset += len(block)
             if count is None:
-                count, clean, odd = _sort_out(lines_text, number, grammar, found.excluded)
-                clean_text = b"".join(line + b"\n" for line in clean)
-                found.clean += len(clean)
-                found.lines += len(clean) + len(odd)
+                count, lines_text, odd = _sort_out(lines_text, number, grammar, found)
                 judge(odd)
             else:
-                clean_text = lines_text
                 found.clean += count
                 found.lines += count
             if spool is not None:
-                spool.write(clean_text)
+                spool.write(lines_text)
             number += count
-        after = os.fstat(file.fileno())
+        if _identity(os.fstat(file.fileno())) != identity:
+            raise FileError("changed while it was read", passing=True)
         found.digest = raw.hexdigest()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise FileError("changed while it was read", passing=True)
     return found
 
 
-def _sort_out(text: bytes, number: int, grammar: Grammar, excluded: array) -> tuple[int, list[bytes], list[Line]]:
-    """The number of lines, the clean and the odd ones of a text that follows line ``number``."""
+def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> tuple[int, bytes, list[Line]]:
+    """The number of lines of a text that follows line ``number``, its clean lines as text, and the odd ones."""
+    if not text.strip() and len(text) <= LONGEST_LINE_BYTES:
+        count = text.count(b"\n") + (not text.endswith(b"\n"))
+        found.leave_out(found.clean, count)
+        return count, b"", []
     lines = text.split(b"\n")
     if not lines[-1]:
         lines.pop()
     clean, odd = [], []
     for line_number, line in enumerate(lines, number + 1):
-        if grammar.is_clean(line):
-            clean.append(line)
+        tidied = grammar.tidied(line)
+        if tidied is not None:
+            clean.append(tidied)
         else:
-            excluded.append(line_number)
-            if line.strip():
+            found.leave_out(found.clean + len(clean))
+            if line.strip() or len(line) > LONGEST_LINE_BYTES:
                 odd.append(Line(line_number, line))
-    return len(lines), clean, odd
+    found.clean += len(clean)
+    found.lines += len(clean) + len(odd)
+    return len(lines), b"".join(line + b"\n" for line in clean), odd
 
 
-def _header(line: bytes) -> bytes:
-    """The header line without byte order mark and line end; raises FileError where it shows another encoding."""
+def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
+    """The lines of a file with the numbers (ascending, the first is 1), as they stand in it."""
+    with ExitStack() as stack:
+        raw = _Hashed(stack.enter_context(_open(path)), stack.enter_context(ThreadPoolExecutor(max_workers=1)))
+        passed = 0
+        for block, _ in _blocks(_unpacked(path, raw)):
+            count = block.count(b"\n") + (not block.endswith(b"\n"))
+            first, last = np.searchsorted(numbers, [passed + 1, passed + count + 1])
+            if first < last:
+                lines = block.replace(b"\r\n", b"\n").split(b"\n")
+                for number in numbers[first:last].tolist():
+                    yield Line(number, lines[number - passed - 1])
+            passed += count
+
+
+def _header(line: bytes, long: bool) -> bytes:
+    """The header line without byte order mark and line end; raises FileError where it can be none."""
     if line.startswith(UTF_16_MARKS):
         raise FileError("is UTF-16 text; it must be UTF-8")
+    if line.startswith(GZIP_MARK):
+        raise FileError("holds gzip data, but its name does not end in .gz")
+    if line.startswith(ZSTD_MARK):
+        raise FileError("holds zstd data, but its name does not end in .zst")
     if b"\0" in line:
-        raise FileError("is no text: its first line holds NUL bytes")
+        raise FileError("is no UTF-8 text: its first line holds NUL bytes")
+    if long:
+        raise FileError(f"has no header: its first line is longer than {LONGEST_LINE_BYTES:,} bytes")
     line = line.removeprefix(BYTE_ORDER_MARK).strip()
     if not line:
         raise FileError("has no header: it is empty, or its first line is")
@@ -193,13 +252,23 @@ def _header(line: bytes) -> bytes:
     return line
 
 
-def _open(path: Path) -> BinaryIO:
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """What tells a file from another one, and its content from later content."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _open(path: Path) -> io.FileIO:
     try:
-        return path.open("rb", buffering=0)
+        # A pipe that lies here would otherwise keep us waiting for its writer.
+        file = io.FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     except FileNotFoundError as error:
         raise FileError("vanished before it was read", passing=True) from error
     except OSError as error:
         raise FileError(f"cannot be opened: {error.strerror}", passing=True) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FileError("is not a regular file", passing=True)
+    return file
 
 
 def _open_spool(found: SplitFile, spool_path: Path) -> BinaryIO:
@@ -207,22 +276,20 @@ def _open_spool(found: SplitFile, spool_path: Path) -> BinaryIO:
     return spool_path.open("wb")
 
 
-def _copy(path: Path, start: int, end: int, spool: BinaryIO) -> None:
-    """Copies the bytes from start to end of a file."""
-    with path.open("rb") as file:
-        file.seek(start)
-        while start < end:
-            chunk = file.read(min(BLOCK_BYTES, end - start))
-            if not chunk:
-                raise FileError("changed while it was read", passing=True)
-            spool.write(chunk)
-            start += len(chunk)
+def _copy(file: io.FileIO, start: int, end: int, spool: BinaryIO) -> None:
+    """Copies the bytes from start to end of a file, which stays where it is in its reading."""
+    while start < end:
+        chunk = os.pread(file.fileno(), min(BLOCK_BYTES, end - start), start)
+        if not chunk:
+            raise FileError("changed while it was read", passing=True)
+        spool.write(chunk)
+        start += len(chunk)
 
 
 class _Hashed(io.RawIOBase):
     """A file whose bytes go into a SHA-256 as they are read, in a thread of its own."""
 
-    def __init__(self, file: BinaryIO, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, file: io.FileIO, thread: ThreadPoolExecutor) -> None:
         self._file, self._thread = file, thread
         self._sha256 = hashlib.sha256()
         self._pending: Future[None] | None = None
@@ -250,50 +317,115 @@ def _chunks(raw: _Hashed) -> Iterator[bytes]:
         yield chunk
 
 
+def _pieces(raw: _Hashed) -> Iterator[bytes]:
+    for chunk in _chunks(raw):
+        for start in range(0, len(chunk), PACKED_PIECE_BYTES):
+            yield chunk[start : start + PACKED_PIECE_BYTES]
+
+
 def _gunzip(raw: _Hashed) -> Iterator[bytes]:
-    try:
-        with gzip.GzipFile(fileobj=raw) as file:
-            while chunk := file.read(BLOCK_BYTES):
-                yield chunk
-    except EOFError as error:
-        raise FileError("ends in the middle of its gzip data") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise FileError(f"holds damaged gzip data: {error}") from error
+    unpacker, members = None, 0
+    for piece in _pieces(raw):
+        while piece:
+            if unpacker is None:
+                # Some programs fill the last block of a tape or disk with NUL bytes.
+                piece = piece.lstrip(b"\0") if members else piece
+                if not piece:
+                    break
+                if not piece.startswith(GZIP_MARK[: len(piece)]):
+                    raise _not_packed("gzip", ".gz", members)
+                unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            try:
+                yield unpacker.decompress(piece, BLOCK_BYTES)
+            except zlib.error as error:
+                raise FileError("holds damaged gzip data") from error
+            piece = unpacker.unconsumed_tail or unpacker.unused_data
+            if unpacker.eof:
+                unpacker, members = None, members + 1
+    if unpacker is not None:
+        yield unpacker.flush()
+        if not unpacker.eof:
+            raise FileError("ends in the middle of its gzip data")
 
 
 def _unzstd(raw: _Hashed) -> Iterator[bytes]:
-    unpacker = None
-    try:
-        while piece := raw.read(PACKED_BLOCK_BYTES):
-            while piece:
-                if unpacker is None:
-                    decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_ZSTD_WINDOW_BYTES)
-                    unpacker = decompressor.decompressobj()
+    decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_ZSTD_WINDOW_BYTES)
+    unpacker, frames = None, 0
+    for piece in _pieces(raw):
+        while piece:
+            if unpacker is None:
+                if not _begins_frame(piece):
+                    raise _not_packed("zstd", ".zst", frames)
+                unpacker = decompressor.decompressobj()
+            try:
                 yield unpacker.decompress(piece)
-                piece = unpacker.unused_data
-                if unpacker.eof:
-                    unpacker = None
-    except zstandard.ZstdError as error:
-        raise FileError(f"holds damaged zstd data: {error}") from error
+            except zstandard.ZstdError as error:
+                reason = "needs too much memory to unpack" if "memory" in str(error) else "holds damaged zstd data"
+                raise FileError(reason) from error
+            piece = unpacker.unused_data
+            if unpacker.eof:
+                unpacker, frames = None, frames + 1
     if unpacker is not None:
         raise FileError("ends in the middle of its zstd data")
+
+
+def _begins_frame(piece: bytes) -> bool:
+    """Whether zstd data, or data that zstd passes over, can begin so (RFC 8878, 3.1)."""
+    if 0x50 <= piece[0] <= 0x5F:
+        return SKIPPABLE_ZSTD_MARK_END.startswith(piece[1:4])
+    return piece.startswith(ZSTD_MARK[: len(piece)])
+
+
+def _not_packed(format: str, suffix: str, parts: int) -> FileError:
+    if parts:
+        return FileError(f"holds something else after its {format} data")
+    return FileError(f"is no {format} data, though its name ends in {suffix}")
 
 
 UNPACKERS: dict[str, Callable[[_Hashed], Iterator[bytes]]] = {".gz": _gunzip, ".zst": _unzstd}
 
 
-def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Blocks of whole lines, each with whether its first line was cut for being too long."""
-    rest, cut = b"", False
+def _unpacker(path: Path) -> Callable[[_Hashed], Iterator[bytes]] | None:
+    return UNPACKERS.get(path.suffix.lower())
+
+
+def _unpacked(path: Path, raw: _Hashed) -> Iterator[bytes]:
+    unpack = _unpacker(path)
+    return _evened(unpack(raw)) if unpack else _chunks(raw)
+
+
+def _evened(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks of BLOCK_BYTES; the last may be shorter."""
+    buffer = bytearray()
     for chunk in chunks:
-        if cut and (end := chunk.find(b"\n")) < 0:
-            continue
-        text = rest + (chunk[end:] if cut else chunk)
+        buffer += chunk
+        while len(buffer) >= BLOCK_BYTES:
+            yield bytes(buffer[:BLOCK_BYTES])
+            del buffer[:BLOCK_BYTES]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Blocks of whole lines, each with whether its first line is longer than LONGEST_LINE_BYTES (no other can be).
+
+    A line that is much longer comes cut, as a block of its own and without a line feed.
+    """
+    rest, is_cut = b"", False
+    for chunk in chunks:
+        if is_cut:
+            end = chunk.find(b"\n") + 1
+            if not end:
+                continue
+            chunk, is_cut = chunk[end:], False
+        text = rest + chunk
         end = text.rfind(b"\n") + 1
         if end:
-            yield text[:end], cut
-        rest, cut = text[end:], False
-        if len(rest) > LONGEST_LINE_BYTES:
-            rest, cut = rest[: LONGEST_LINE_BYTES + 1], True
+            yield text[:end], text.find(b"\n") > LONGEST_LINE_BYTES
+        rest = text[end:]
+        # One more byte than is too long, since the last could be a carriage return that is part of the line's end.
+        if len(rest) > LONGEST_LINE_BYTES + 1:
+            yield rest[: LONGEST_LINE_BYTES + 2], True
+            rest, is_cut = b"", True
     if rest:
-        yield rest, cut
+        yield rest, len(rest) > LONGEST_LINE_BYTES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +14,11 @@ import pandas as pd
 
 from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import to_text
-from kpis.engine.lines import LONGEST_LINE_BYTES, Digits, Grammar, Line, SplitFile, positions_of, split
+from kpis.engine.lines import LONGEST_LINE_BYTES, Digits, Grammar, Line, SplitFile, lines_at, split
 from kpis.engine.rows import Header, judge, reject_text
 
 REJECTS_SQL = 'CREATE OR REPLACE TEMP TABLE rejects (line BIGINT, "column" VARCHAR, reason VARCHAR, text VARCHAR)'
-JUDGED_AT_ONCE = 50_000
+JUDGED_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Reading:
 class Reader:
     """Reads files one at a time: lines that are clean in bulk through DuckDB, all others row by row.
 
-    DuckDB's reader takes ``1.5`` for 2, ``0x1F`` for 31 and a trailing comma for nothing, so it only gets lines
-    of a grammar in which that cannot come up; what it refuses of these, and what the feed's checks refuse, is
-    judged by the same row-by-row code, which then gives the reason.
+    DuckDB takes ``1.5`` for 2, ``0x1F`` for 31 and a trailing comma for nothing, so it only gets lines of a grammar
+    in which that cannot come up; those of which it cannot make records that pass the feed's checks are judged by
+    the same row-by-row code, which then gives the reason.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection):
@@ -79,7 +79,8 @@ class _Reading:
         self.connection.execute(REJECTS_SQL)
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({columns})")
         found = split(path, self.folder / "clean.csv", self._grammar_of, self._judge)
-        self._read_clean(found)
+        with found.held_still():
+            self._read_clean(found)
         self.connection.execute(
             f"INSERT INTO records SELECT {self.start_sql}, {', '.join(self.feed.column_names)} FROM judged"
         )
@@ -100,49 +101,46 @@ class _Reading:
         return Digits(self.header.width)
 
     def _read_clean(self, found: SplitFile) -> None:
-        """Fills the table ``records`` from the clean lines, and judges those that DuckDB or a check refuses."""
+        """Fills the table ``records`` from the clean lines, and judges those that give no record."""
         # Through a link of our own, since DuckDB would take brackets and stars in a name for a pattern.
         link = self.folder / "link.csv"
         link.symlink_to(found.clean_path.absolute())
-        types = {column.name: column.type.sql_type for column in self.feed.columns}
         by_position = {position: name for name, position in self.header.positions.items()}
         names = [by_position.get(position, f"unknown_{position}") for position in range(self.header.width)]
-        fields = ", ".join(f"'{name}': '{types.get(name, 'VARCHAR')}'" for name in names)
+        fields = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
         valid = [column.type.holds(column.name) for column in self.feed.columns]
         valid += [check.sql for check in self.feed.checks]
-        self.connection.execute("DROP TABLE IF EXISTS reject_errors")
-        self.connection.execute("DROP TABLE IF EXISTS reject_scans")
-        self.connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE records AS
-            SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start,
-                {", ".join(self.feed.column_names)}
-            FROM read_csv(
-                ?, columns = {{{fields}}}, auto_detect = false, header = false, skip = {found.skip},
-                delim = ',', quote = '', escape = '', new_line = '\\n', compression = 'none',
-                max_line_size = {2 * LONGEST_LINE_BYTES}, store_rejects = true, rejects_limit = 0
-            )
-            """,
-            [str(link)],
-        )
-        refused = self._column("SELECT DISTINCT line FROM reject_errors ORDER BY line") - found.skip - 1
-        if self._count("records") + len(refused) == found.clean:
-            failed = self._column("SELECT rowid FROM records WHERE interval_start IS NULL ORDER BY rowid")
-            doubtful = np.union1d(refused, positions_of(failed, refused))
-            if len(failed):
-                self.connection.execute("DELETE FROM records WHERE interval_start IS NULL")
-        else:
+        # DuckDB does try_cast of a column as such while it reads, where a number too large is an error after all;
+        # that is quickest, but then they have to be read as text first.
+        for field in ("{}", "nullif({}, '')"):
+            typed = [f"try_cast({field.format(one.name)} AS {one.type.sql_type})" for one in self.feed.columns]
+            try:
+                self._create_records(
+                    f"""
+                    SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, *
+                    FROM (SELECT {", ".join(typed)} FROM read_csv(
+                        ?, columns = {{{fields}}}, auto_detect = false, header = false, skip = {found.skip},
+                        delim = ',', quote = '', escape = '', new_line = '\\n', compression = 'none',
+                        max_line_size = {2 * LONGEST_LINE_BYTES}
+                    )) AS typed({", ".join(self.feed.column_names)})
+                    """,
+                    [str(link)],
+                )
+                break
+            except (duckdb.ConversionException, duckdb.InvalidInputException):
+                self._create_records("SELECT TIMESTAMP '1970-01-01' AS interval_start, * FROM judged LIMIT 0")
+        doubtful = self._column("SELECT rowid FROM records WHERE interval_start IS NULL ORDER BY rowid")
+        if self._count("records") != found.clean:
             doubtful = np.arange(found.clean)
             self.connection.execute("DELETE FROM records")
+        elif len(doubtful):
+            self.connection.execute("DELETE FROM records WHERE interval_start IS NULL")
         if len(doubtful):
-            numbers = found.line_numbers(doubtful)
-            chunk: list[Line] = []
-            for number, content in zip(numbers, lines_at(found.clean_path, doubtful + found.skip), strict=True):
-                chunk.append(Line(int(number), content))
-                if len(chunk) == JUDGED_AT_ONCE:
-                    self._judge(chunk)
-                    chunk = []
-            self._judge(chunk)
+            for chunk in _chunks(lines_at(found.path, found.line_numbers(doubtful))):
+                self._judge(chunk)
+
+    def _create_records(self, query: str, parameters: Sequence[str] = ()) -> None:
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS {query}", parameters)
 
     def _count(self, table: str) -> int:
         return self.connection.table(table).shape[0]
@@ -170,14 +168,15 @@ class _Reading:
         self.connection.unregister("rows_to_insert")
 
 
-def lines_at(path: Path, positions: np.ndarray) -> Iterator[bytes]:
-    """The lines of a file at the positions (from 0, ascending), without their ends."""
-    wanted = iter(positions)
-    position = next(wanted, None)
-    with path.open("rb") as file:
-        for at, line in enumerate(file):
-            if at == position:
-                yield line.rstrip(b"\r\n")
-                position = next(wanted, None)
-                if position is None:
-                    return
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """The lines in lists that hold JUDGED_BYTES at most, or one line."""
+    chunk: list[Line] = []
+    size = 0
+    for line in lines:
+        if chunk and size + len(line.content) > JUDGED_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(line)
+        size += len(line.content)
+    if chunk:
+        yield chunk
