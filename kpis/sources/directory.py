@@ -7,10 +7,11 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from kpis.catalog.feeds import FEED_FILES, Feed, feed_of
+from kpis.catalog.intervals import EPOCH
 
 # The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
 LONGEST_NAME = 700
@@ -39,7 +40,15 @@ class FoundFile:
     def age_key(self) -> tuple[datetime, str]:
         """Sorts files by the interval that their names give, else by their time of change."""
         moment = self.feed.interval_end_in(self.name)
-        return moment or datetime.fromtimestamp(self.modified_ns // 10**9, UTC), self.name
+        return moment or _moment_of_change(self.modified_ns), self.name
+
+
+def _moment_of_change(modified_ns: int) -> datetime:
+    try:
+        return EPOCH + timedelta(seconds=modified_ns // 10**9)
+    except OverflowError:
+        # Some file systems take times that no calendar has.
+        return EPOCH
 
 
 def files_in(folder: Path, feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None) -> list[FoundFile]:
@@ -96,17 +105,25 @@ def _found(path: Path, feed: Feed) -> FoundFile:
 
 
 def batch_name(file_name: str) -> str:
-    """The file's name as the ledger keeps it.
+    """The file's name as the ledger keeps it: different for different names.
 
-    Bytes that are no UTF-8, control characters and spaces at the end are written as ``\\x..``, so that every
-    database and every terminal shows the name for what it is. A name too long for the ledger's column ends in
-    a digest of itself.
+    Bytes that are no UTF-8, control characters, backslashes and spaces at the end are written as ``\\x..``
+    or ``\\u....``, so that every database and every terminal shows the name for what it is. A name too long for the
+    ledger's column ends in a digest of itself.
     """
-    text = os.fsencode(file_name).decode("utf-8", "backslashreplace")
-    stripped = text.rstrip(" ")
-    text = stripped + "\\x20" * (len(text) - len(stripped))
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = os.fsencode(file_name).decode("utf-8", "surrogateescape")
+    shown = text.rstrip(" ")
+    spaces = len(text) - len(shown)
+    text = "".join(c if c.isprintable() and c != "\\" else _escaped(c) for c in shown) + "\\x20" * spaces
     if len(text) <= LONGEST_NAME:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return f"{text[: LONGEST_NAME - 17]}~{digest}"
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        # A byte that is no UTF-8, as "surrogateescape" keeps it.
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
