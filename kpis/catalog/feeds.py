@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from kpis.catalog.intervals import FIVE_MINUTES, Length, from_milliseconds
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_DAY, Length, from_milliseconds
 
 # The end of the year 9999, after which no supported database can keep a moment.
 END_OF_TIME_MILLISECONDS = 253_402_300_800_000
+# So the day, and the hour, that end then cannot be kept either.
+LAST_DAY_MILLISECONDS = END_OF_TIME_MILLISECONDS - ONE_DAY.milliseconds
 
 
 class BadValue(ValueError):
@@ -135,9 +137,9 @@ IPFLOW = Feed(
     checks=(
         Check(
             _START,
-            "lies beyond the year 9999",
-            f"{_START} < {END_OF_TIME_MILLISECONDS - _FIVE_MINUTES}",
-            lambda row: row[_START] < END_OF_TIME_MILLISECONDS - _FIVE_MINUTES,
+            "lies beyond 9999-12-30",
+            f"{_START} < {LAST_DAY_MILLISECONDS}",
+            lambda row: row[_START] < LAST_DAY_MILLISECONDS,
         ),
         Check(
             _END,
