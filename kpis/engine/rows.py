@@ -25,10 +25,12 @@ class Header:
     def __init__(self, feed: Feed, line: bytes):
         try:
             text = line.decode()
-            fields = split_fields(text)
         except UnicodeDecodeError:
             raise FileError("has a header that is not valid UTF-8") from None
+        try:
+            fields = split_fields(text)
         except BadRow:
+            self._check_delimiter(feed, text)
             raise FileError("has a header with a badly placed quote") from None
         if len(fields) > MOST_COLUMNS:
             raise FileError(f"has {len(fields):,} columns in its header; it can have {MOST_COLUMNS:,} at most")
@@ -42,12 +44,16 @@ class Header:
                 self.positions[column.name] = self.names.index(column.name)
         missing = [name for name in feed.column_names if name not in self.positions]
         if missing:
-            for delimiter, plural in OTHER_DELIMITERS.items():
-                if {name.strip('" ') for name in text.lower().split(delimiter)} >= set(feed.column_names):
-                    raise FileError(f"separates its fields by {plural}; it must be commas")
+            self._check_delimiter(feed, text)
             if all(re.fullmatch("[-+0-9.eE]+", name) for name in self.names):
                 raise FileError("has no header: its first line is a row of numbers")
             raise FileError(f"has no column {', '.join(missing)} in its header")
+
+    @staticmethod
+    def _check_delimiter(feed: Feed, text: str) -> None:
+        for delimiter, plural in OTHER_DELIMITERS.items():
+            if {name.strip('" ') for name in text.lower().split(delimiter)} >= set(feed.column_names):
+                raise FileError(f"separates its fields by {plural}; it must be commas")
 
     @property
     def width(self) -> int:
@@ -76,7 +82,8 @@ def judge(feed: Feed, header: Header, line: Line) -> dict[str, int]:
     if b"\0" in line.content:
         raise BadRow("", "holds a NUL byte")
     try:
-        text = line.content.decode()
+        # Files put together one after the other have byte order marks within.
+        text = line.content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise BadRow("", "is not valid UTF-8") from None
     fields = [field.strip(" \t") for field in split_fields(text.rstrip("\r"))]
