@@ -423,9 +423,9 @@ def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
         if end:
             yield text[:end], text.find(b"\n") > LONGEST_LINE_BYTES
         rest = text[end:]
-        # One more byte than is too long, since the last could be a carriage return that is part of the line's end.
+        # The one byte more could be the carriage return of the line's end.
         if len(rest) > LONGEST_LINE_BYTES + 1:
-            yield rest[: LONGEST_LINE_BYTES + 2], True
+            yield rest[: LONGEST_LINE_BYTES + 1], True
             rest, is_cut = b"", True
     if rest:
         yield rest, len(rest) > LONGEST_LINE_BYTES

@@ -364,5 +364,4 @@ def test_giants_and_bombs_stay_within_a_gigabyte_and_half_a_minute(data_dir, tmp
     with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as database:
         moments = database.execute("SELECT taken_in_at FROM kpis_batch ORDER BY taken_in_at").fetchall()
     moments = [started, *(datetime.fromisoformat(moment).replace(tzinfo=UTC) for (moment,) in moments)]
-    print([str(b - a) for a, b in pairwise(moments)], list(told))
     assert max(after - before for before, after in pairwise(moments)) < timedelta(seconds=30)

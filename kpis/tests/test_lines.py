@@ -38,12 +38,15 @@ WORDS = st.sampled_from(
         b"\0",
         b"\xff",
         b"1" * 30,
+        b"\n" * 99,
+        b" " * 99,
     ]
 )
 CONTENTS = st.lists(WORDS, max_size=60).map(b"".join)
-ROWS = st.lists(st.sampled_from([b"1,2,3", b"1,2,3", b"4,,5", b'"6",-7, 8', b"", b"  ", b"a,b,c"]), max_size=30).map(
-    b"\n".join
-)
+ROWS = st.lists(
+    st.sampled_from([b"1,2,3", b"1,2,3", b"4,,5", b'"6",-7, 8', b"", b"  ", b"a,b,c", b"\n" * 99, b" " * 150]),
+    max_size=30,
+).map(b"\n".join)
 
 small_blocks = pytest.mark.usefixtures("blocks_of_64_bytes")
 many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
