@@ -130,11 +130,20 @@ class Staging:
     def publish(self, replaces: Iterable[PurePosixPath]) -> None:
         """Moves the files into place; ``replaces`` are those that go once the ledger has the batch."""
         with _telling(self._folder):
-            (self._folder / PLAN).write_text(json.dumps([str(path) for path in [*self._paths.values(), *replaces]]))
+            self._write_plan([str(path) for path in [*self._paths.values(), *replaces]])
             for written, path in self._paths.items():
                 target = self._lake.root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(written, target)
+
+    def _write_plan(self, paths: list[str]) -> None:
+        # Renamed into place when it is whole: half a plan would say nothing about files that may be there.
+        written = self._folder / f"{PLAN}.part"
+        with written.open("w") as file:
+            json.dump(paths, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(written, self._folder / PLAN)
 
     def _write(self, path: PurePosixPath, query: str) -> None:
         written = self._folder / f"{len(self._paths)}.parquet"
