@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 
+from kpis.tests.processes import Place, new_place
 from network_analysis.settings import database
 
 DATABASES = {"sqlite": "SQLite", "mysql": "MySQL/MariaDB", "postgresql": "PostgreSQL"}
@@ -62,3 +63,9 @@ def data_dir(settings) -> Path:
 def lake_dir(settings) -> Path:
     """The lake's folder, which is not there yet."""
     return settings.LAKE_DIR
+
+
+@pytest.fixture
+def place(tmp_path, transactional_db) -> Place:
+    """A database, data folder and lake for real processes."""
+    return new_place(tmp_path / "place")

@@ -74,14 +74,14 @@ def expected(files: dict[str, list[Flow]], watermark: int, top_n: int = 10) -> t
     return rows, summaries
 
 
-def stored() -> tuple[dict, dict]:
-    """What the database holds, in the shape of ``expected``."""
+def stored(using: str = "default") -> tuple[dict, dict]:
+    """What a database holds, in the shape of ``expected``."""
     rows: dict = defaultdict(list)
     for kpi, model, group, value in (
         (1, ServiceTrafficVolume, "service_id", "total_bytes"),
         (2, CellUniqueUsers, "cell_id", "number_of_unique_users"),
     ):
-        for row in model.objects.order_by("interval", "interval_start_timestamp", "rank"):
+        for row in model.objects.using(using).order_by("interval", "interval_start_timestamp", "rank"):
             assert row.interval_end_timestamp - row.interval_start_timestamp == timedelta(seconds=SECONDS[row.interval])
             key = kpi, row.interval, row.interval_start_timestamp
             rows[key].append((row.rank, getattr(row, group), getattr(row, value)))
@@ -93,6 +93,6 @@ def stored() -> tuple[dict, dict]:
             one.batches,
             one.state,
         )
-        for one in IntervalSummary.objects.all()
+        for one in IntervalSummary.objects.using(using)
     }
     return dict(rows), summaries
