@@ -27,6 +27,10 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
 
 PLAN = "plan.json"
+MEND = (
+    "Put it back from a backup; or put the batch's file back into the data folder with a blank line more at its end, "
+    "so that it is taken in anew. The batch is the one whose key is the file's name."
+)
 
 
 class LakeError(Exception):
@@ -44,21 +48,35 @@ class Lake:
         """A place aside for the files of the batch with this key; raises LakeError."""
         return Staging(self, key)
 
-    def partials(self, kpi: KPI, hours: Mapping[datetime, Collection[str]]) -> str | None:
+    @contextmanager
+    def partials(self, kpi: KPI, hours: Mapping[datetime, Collection[str]]) -> Iterator[str | None]:
         """SQL for a table of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
 
-        None where there are none at all. Raises LakeError when a batch's file is missing.
+        None where there are none at all. Raises LakeError when a batch's file is missing, and when the query that
+        is made of the SQL finds one damaged.
         """
         paths = [
             self.root / partial_path(kpi, hour, key) for hour, keys in sorted(hours.items()) for key in sorted(keys)
         ]
         for path in paths:
-            if not path.exists():
-                raise LakeError(
-                    f"The lake lacks {path}, which the ledger counts on. Put it back from a backup, or replace the "
-                    "batch: change its file's time and content, and run again."
-                )
-        return f"read_parquet([{', '.join(_literal(path) for path in paths)}])" if paths else None
+            with _telling(path):
+                if not path.exists():
+                    raise LakeError(f"The lake lacks {path}, which the ledger counts on. {MEND}")
+        try:
+            yield f"read_parquet([{', '.join(_literal(path) for path in paths)}])" if paths else None
+        except duckdb.Error:
+            for path in paths:
+                self._read_through(path)
+            raise
+
+    def _read_through(self, path: Path) -> None:
+        """Reads every value of a file; raises LakeError where it is damaged."""
+        try:
+            self._connection.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({_literal(path)})").fetchall()
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            raise LakeError(f"The lake's file {path} is damaged: {error}. {MEND}") from error
 
     def settle(self, name: str, keep: Callable[[str], bool]) -> None:
         """Ends a staging: of the files that it planned to add or replace, those of batches to keep stay."""

@@ -29,6 +29,7 @@ from kpis.catalog.kpis import KPIS, kpis_of
 from kpis.engine.aggregate import Results, TotalTooLarge, partial_of_records, results_of_partials
 from kpis.engine.lines import FileError
 from kpis.engine.reader import Reader
+from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.lake import Lake, partial_path, rejects_path
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
 from kpis.sources.directory import FoundFile, files_in
@@ -148,22 +149,32 @@ class Report:
 
 @dataclass(frozen=True)
 class Engine:
-    """A DuckDB connection and the lake that is read and written through it."""
+    """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files."""
 
     connection: duckdb.DuckDBPyConnection
     lake: Lake
+    scratch: Path
 
 
 @contextmanager
 def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
-    """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="network-analysis-spill-") as spill:
+    """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder.
+
+    Raises ScratchError where neither has room.
+    """
+    with scratch() as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_limit_mb}MB",
-            "temp_directory": spill,
+            "temp_directory": str(folder / "spill"),
         }
-        with duckdb.connect(config=config) as connection:
-            yield Engine(connection, Lake(lake_dir, connection))
+        try:
+            with duckdb.connect(config=config) as connection:
+                yield Engine(connection, Lake(lake_dir, connection), folder)
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise ScratchError(
+                f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: {error}. "
+                "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
+            ) from error
 
 
 def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[tuple[FoundFile, Entry | None, Why]]:
@@ -192,7 +203,7 @@ def run(
 ) -> Iterator[Event]:
     """Takes the planned files in one by one, then figures the rollups that are due; yields what happened.
 
-    Raises LakeError, or what the ledger raises, when nothing more can be done; the next run then goes on.
+    Raises LakeError, ScratchError, or what the ledger raises, when nothing more can be done; the next run then goes on.
     """
     engine.lake.recover(ledger.has_key)
     for file, entry, why in planned:
@@ -210,7 +221,8 @@ def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engin
         if file.problem:
             raise FileError(file.problem, passing=True)
         start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
-        reading = Reader(engine.connection).read(file.path, file.feed, start)
+        with telling(engine.scratch):
+            reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start)
     except FileError as error:
         if error.passing and former is not None and former.is_in:
             return Failed(file.name, str(error))
@@ -353,11 +365,11 @@ def _results(
             if found and length.floor(start) not in lacking:
                 hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
         of_one_batch = len({key for found in hours.values() for key in found}) == 1
-        partials = engine.lake.partials(kpi, hours)
         whole = [start for start in starts if start not in lacking]
-        results.append(
-            results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
-        )
+        with engine.lake.partials(kpi, hours) as partials:
+            results.append(
+                results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
+            )
     return results
 
 

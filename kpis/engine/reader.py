@@ -45,15 +45,15 @@ class Reader:
     the same row-by-row code, which then gives the reason.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection):
-        self._connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path | None = None):
+        self._connection, self._scratch = connection, scratch
 
     def read(self, path: Path, feed: Feed, interval_start: datetime | None = None) -> Reading:
         """Reads a file; ``interval_start`` puts its records into that interval whatever their own time.
 
         Raises FileError when the file as a whole cannot be taken in.
         """
-        with tempfile.TemporaryDirectory(prefix="network-analysis-") as folder:
+        with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:
             return _Reading(self._connection, feed, interval_start, Path(folder)).read(path)
 
 
