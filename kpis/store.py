@@ -8,12 +8,13 @@ import os
 import socket
 import traceback
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.db import DatabaseError, connection, transaction
+from django.db import Error as DjangoDatabaseError
+from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
@@ -48,6 +49,41 @@ class AlreadyRunning(Exception):
     """Another run works on this database."""
 
 
+class StoreError(Exception):
+    """The database cannot be used; the message names it, says why, and what to do where that is known."""
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Turns whatever the database refuses into StoreError."""
+    try:
+        yield
+    except DjangoDatabaseError as error:
+        reason = " ".join(str(error.args[-1] if error.args else error).split()).rstrip(".")
+        raise StoreError(f"Cannot use the database {_address()}: {reason}.{_advice(error)}") from error
+
+
+def _address() -> str:
+    """Where the database is, without names and passwords of users."""
+    place = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return str(place["NAME"])
+    host, port = (place[part] or "the default" for part in ("HOST", "PORT"))
+    return f"{place['NAME']} at {host}, port {port}"
+
+
+def _advice(error: DjangoDatabaseError) -> str:
+    with suppress(DjangoDatabaseError):
+        if isinstance(error, OperationalError | ProgrammingError) and Run._meta.db_table not in _tables():
+            return " It lacks the tables: run manage.py migrate."
+    return ""
+
+
+def _tables() -> list[str]:
+    connection.close()
+    return connection.introspection.table_names()
+
+
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Lets one run at a time work on the database, from whatever host; raises AlreadyRunning.
@@ -64,8 +100,13 @@ def _sqlite_lock() -> Iterator[None]:
     if connection.is_in_memory_db():
         yield
         return
-    path = Path(f"{connection.settings_dict['NAME']}-run.lock")
-    with path.open("w") as file:
+    # By one path, through whatever links the database is named.
+    path = Path(f"{Path(connection.settings_dict['NAME']).resolve()}-run.lock")
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise StoreError(f"Cannot write {path}, which lets one run at a time work: {error.strerror}.") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,7 +144,7 @@ def _release(query: str, name: str | int) -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute(query, [name])
-    except DatabaseError:
+    except DjangoDatabaseError:
         # A connection that was lost has taken its lock with it.
         connection.close()
 
@@ -140,12 +181,12 @@ def recorded_run(command: str, report: Report) -> Iterator[Run]:
 def _save_end(run: Run) -> None:
     try:
         run.save()
-    except DatabaseError:
+    except DjangoDatabaseError:
         # The connection may be what broke the run: one more try over a new one, then the next run records it.
         connection.close()
         try:
             run.save()
-        except DatabaseError:
+        except DjangoDatabaseError:
             connection.close()
 
 

@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from argparse import ArgumentTypeError
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
 
 from kpis import pipeline
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
+from kpis.engine.scratch import ScratchError
 from kpis.lake import LakeError
 from kpis.sources.directory import SourceError, files_in, files_named
-from kpis.store import AlreadyRunning, DatabaseLedger, exclusive, recorded_run
+from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, exclusive, recorded_run, telling
 
 WRONG_USE = 2
+GOES_ON = "What was taken in before stays; the next run goes on from there."
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """A signal ended the work."""
+
+    def __init__(self, number):
+        self.signal = signal.Signals(number)
+        super().__init__(f"Stopped by {self.signal.name}.")
+
+
+@contextmanager
+def stoppable():
+    """Ends the work with Stopped at the first signal to stop, so that temporary files go and the ledger tells."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = []
+
+    def stop(number, _):
+        for one in former:
+            signal.signal(one, signal.SIG_IGN)
+        received.append(number)
+        raise Stopped(number)
+
+    # A signal that whoever started this has it ignore, as nohup does, stays ignored.
+    former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
+    for one in former:
+        signal.signal(one, stop)
+    try:
+        yield
+    except Exception as error:
+        # What was under way may fail with an error of its own when it is interrupted, as DuckDB's queries do.
+        if received:
+            raise Stopped(received[0]) from error
+        raise
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)
 
 
 class Command(BaseCommand):
@@ -71,23 +114,26 @@ class Command(BaseCommand):
         self.verbosity = verbosity
         report = pipeline.Report()
         try:
-            if rebuild:
-                found = []
-            elif files:
-                found = files_named(files, settings.FEED_FILES, FEEDS.get(feed))
-            else:
-                found = files_in(data_dir or settings.DATA_DIR, settings.FEED_FILES, FEEDS.get(feed))
-            if dry_run:
-                return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
-            with exclusive():
-                self._work(found, rebuild, chosen, report)
+            with stoppable(), telling():
+                if rebuild:
+                    found = []
+                elif files:
+                    found = files_named(files, settings.FEED_FILES, FEEDS.get(feed))
+                else:
+                    found = files_in(data_dir or settings.DATA_DIR, settings.FEED_FILES, FEEDS.get(feed))
+                if dry_run:
+                    return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
+                with exclusive():
+                    self._work(found, rebuild, chosen, report)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
             return None
         except SourceError as error:
             raise CommandError(str(error), returncode=WRONG_USE) from error
-        except (LakeError, DatabaseError) as error:
-            raise CommandError(f"{_one_line(error)} What was taken in before stays; run again.") from error
+        except Stopped as stopped:
+            raise CommandError(f"{stopped} {GOES_ON}", returncode=128 + stopped.signal) from stopped
+        except (LakeError, ScratchError, StoreError) as error:
+            raise CommandError(f"{_one_line(error)} {GOES_ON}") from error
         self._say(_closing_line(report, time.monotonic() - started))
         if report.failed:
             sys.exit(1)
