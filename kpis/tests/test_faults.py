@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +21,7 @@ from django.db import connection, connections, transaction
 
 from kpis.models import DueRollup, Run
 from kpis.tests.processes import PATIENCE, Place, digest, end_of, killed, new_place
-from kpis.tests.twin import ONE_HOUR, Flow, expected
+from kpis.tests.twin import ONE_HOUR, Flow, expected, moment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -253,3 +255,65 @@ def test_a_run_that_is_told_to_stop_ends_soon_and_the_next_one_goes_on(place, na
 def runs(place: Place) -> list[Run]:
     with place.alias() as alias:
         return list(Run.objects.using(alias).order_by("id"))
+
+
+def test_lake_files_that_the_ledger_does_not_know_never_count_and_those_of_killed_runs_go(place):
+    files = hour_of_files(random.Random(5), 0)  # noqa: S311
+    names = sorted(files)
+    place.put({name: files[name] for name in names[:-2]})
+    assert place.run().code == 0
+    strays = []
+    for path in place.lake.glob("partials/*/*/*/*/hour=00/*.parquet"):
+        if path.stem == min(place.keys()):
+            stray = path.with_stem("0" * 24)
+            shutil.copy(path, stray)
+            strays.append(str(stray.relative_to(place.lake)))
+    assert len(strays) == 2
+    # As a run leaves it that was killed between lake and database.
+    (place.lake / "staging" / "000").mkdir()
+    (place.lake / "staging" / "000" / "plan.json").write_text(json.dumps(strays))
+    (place.lake / "staging" / "000" / "0.parquet").write_bytes(b"half")
+    place.put({name: files[name] for name in names[-2:]})
+    assert place.run().code == 0
+    assert place.stored() == expected(files, START + 3600)
+    assert {path.stem for path in place.lake_files()} == place.keys()
+
+
+DAMAGES = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "text": lambda path: path.write_text("Parquet\n" * 100),
+    "zeros inside": lambda path: path.write_bytes(b"PAR1" + bytes(300) + path.read_bytes()[304:]),
+}
+
+
+def test_a_lake_file_that_is_damaged_or_missing_is_named_and_nothing_wrong_is_written(place):
+    random_ = random.Random(6)  # noqa: S311
+    first, second, late = (START, START + 1500, START + 3300)
+    files = {f"ipflow_data.ts-{(start + 300) * 1000}.1.csv": flows(random_, start) for start in (first, second, late)}
+    *most, last = files
+    place.put({name: files[name] for name in most})
+    assert place.run().code == 0
+    before, _ = place.stored()
+    damaged = max(place.lake.glob("partials/CellUniqueUsers/**/*.parquet"))
+    whole = damaged.read_bytes()
+    place.put({last: files[last]})
+    for damage in DAMAGES.values():
+        damage(damaged)
+        ended = place.run()
+        assert ended.code == 1
+        (line,) = ended.err.splitlines()
+        assert line.startswith("CommandError: The lake")
+        assert f"{damaged}" in line
+        assert line.endswith("What was taken in before stays; the next run goes on from there.")
+        # The late file's own interval is whole without the damaged one; the hour is not.
+        rows, _ = place.stored()
+        assert {key: value for key, value in rows.items() if key in before} == before
+        assert {key for key in rows if key not in before} == {(1, 1, moment(late)), (2, 1, moment(late))}
+        assert runs(place)[-1].outcome == "broken"
+        assert damaged.name in runs(place)[-1].traceback
+        damaged.write_bytes(whole)
+    assert place.run().code == 0
+    assert place.stored() == expected(files, START + 3600)
