@@ -96,7 +96,7 @@ class Digits:
 
 @dataclass
 class SplitFile:
-    """What ``split`` found in a file.
+    """What ``split`` found in the file at ``path``; ``identity`` tells whether that is still what lies there.
 
     ``clean_path`` holds the ``clean`` lines, after ``skip`` lines to pass over: it is the file itself, or the
     spool. ``lines`` counts the data lines, clean and odd. ``digest`` is the SHA-256 of the file's bytes, in hex.
@@ -154,7 +154,8 @@ def split(
     """Splits a file's lines into clean and odd ones.
 
     ``grammar_of`` gets the header line and gives the grammar of what follows; ``judge`` gets the odd lines, as
-    they come. Raises FileError when the file cannot be opened or unpacked, has no header, or changes meanwhile.
+    they come. Raises FileError when the file cannot be opened or unpacked, or has no header; whether it changed
+    meanwhile shows when ``held_still`` ends.
     """
     with ExitStack() as stack:
         file = stack.enter_context(_open(path))
@@ -188,8 +189,6 @@ def split(
             if spool is not None:
                 spool.write(lines_text)
             number += count
-        if _identity(os.fstat(file.fileno())) != identity:
-            raise FileError("changed while it was read", passing=True)
         found.digest = raw.hexdigest()
     return found
 

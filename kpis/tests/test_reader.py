@@ -26,7 +26,7 @@ NAMES = list(IPFLOW.column_names)
 PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 FIVE_MINUTES = 300_000
 
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
