@@ -15,7 +15,7 @@ HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcde
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test lint bench clean
+.PHONY: help setup setup-dev run serve test lint lock audit bench clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -26,24 +26,25 @@ setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done  ## makes .venv with w
 setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linters need
 	@:
 
-# mysqlclient has to be built here, which may not be possible: it goes its own way, and the rest does not wait.
+# Exact versions, each with its hashes. mysqlclient has to be built here, which may not be possible: it has a lock
+# file of its own, and the rest does not wait.
+INSTALL := $(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes
+
 $(VENV)/bin/pip:
 	@scripts/make_venv.sh $(VENV)
 
-$(VENV)/requirements.done: requirements.txt | $(VENV)/bin/pip
-	@echo "Installing requirements.txt"
-	@grep -v '^mysqlclient' requirements.txt > $(VENV)/requirements.txt
-	@$(VENV)/bin/pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt
+$(VENV)/requirements.done: requirements.lock | $(VENV)/bin/pip
+	@echo "Installing requirements.lock"
+	@$(INSTALL) -r requirements.lock
 	@touch $@
 
-$(VENV)/mysqlclient.done: requirements.txt | $(VENV)/requirements.done
-	@scripts/install_mysqlclient.sh $(VENV) "$$(grep -o '^mysqlclient[^ #]*' requirements.txt)"
+$(VENV)/mysqlclient.done: requirements-mysql.lock | $(VENV)/requirements.done
+	@scripts/install_mysqlclient.sh $(VENV) requirements-mysql.lock
 	@touch $@
 
-$(VENV)/requirements-dev.done: requirements-dev.txt requirements.txt | $(VENV)/requirements.done
-	@echo "Installing requirements-dev.txt"
-	@grep -v '^-r' requirements-dev.txt > $(VENV)/requirements-dev.txt
-	@$(VENV)/bin/pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt -r $(VENV)/requirements-dev.txt
+$(VENV)/requirements-dev.done: requirements-dev.lock | $(VENV)/requirements.done
+	@echo "Installing requirements-dev.lock"
+	@$(INSTALL) -r requirements-dev.lock
 	@touch $@
 
 .env: | $(VENV)/bin/pip
@@ -76,6 +77,12 @@ lint: setup-dev  ## checks format, style, imports, types and migrations
 	$(VENV)/bin/mypy
 	$(ON_SQLITE) $(MANAGE) makemigrations --check --dry-run
 	$(ON_SQLITE) $(MANAGE) check
+
+lock: setup-dev  ## writes the lock files anew from requirements*.txt (ARGS=--upgrade takes newer versions)
+	@scripts/lock.sh $(VENV)/bin/uv $(ARGS)
+
+audit: setup-dev  ## looks for known vulnerabilities of the locked versions
+	@scripts/audit.sh $(VENV)/bin/pip-audit requirements-dev.lock requirements-mysql.lock
 
 bench: setup  ## measures an hour of 12 x 1,000,000 rows against a DuckDB script (ARGS= go to hour.py)
 	@$(PYTHON_IN) benchmarks/hour.py $(ARGS)

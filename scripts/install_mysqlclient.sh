@@ -1,14 +1,14 @@
 #!/bin/sh
-# Installs the requirement $2 (mysqlclient...) into the virtual environment $1, where it can be built.
+# Installs the lock file $2 (mysqlclient and its hashes) into the virtual environment $1, where it can be built.
 # Where it cannot, it says so in one line and succeeds all the same: nothing but MySQL depends on it.
 set -u
 venv=$1
-requirement=$2
+lock=$2
 log=$venv/mysqlclient.log
 . "$(dirname "$0")/debian.sh"
 
 built() {
-    "$venv/bin/pip" install -q "$requirement" >>"$log" 2>&1
+    "$venv/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$lock" >>"$log" 2>&1
 }
 
 can_build() {
