@@ -11,10 +11,14 @@ def main():
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from network_analysis.secret_key import require_secret_key
+
     try:
         settings.DEBUG  # noqa: B018  reads the settings, so that a wrong one is told in one line
     except ImproperlyConfigured as error:
         sys.exit(f"{error}")
+    if sys.argv[1:2] == ["runserver"]:
+        require_secret_key()
     execute_from_command_line(sys.argv)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def boolean(name: str, default: bool) -> bool:
     return _read(name, default, lambda value: words[value.lower()], "one of " + ", ".join(words))
 
 
-def integer(name: str, default: int, minimum: int) -> int:
+def integer(name: str, default: int | None, minimum: int) -> int | None:
     """A whole number of at least ``minimum``."""
 
     def convert(value: str) -> int:
@@ -39,6 +40,19 @@ def integer(name: str, default: int, minimum: int) -> int:
         return int(value)
 
     return _read(name, default, convert, f"a whole number of at least {minimum}")
+
+
+def rate(name: str, default: str) -> str | None:
+    """Requests in a time, such as ``600/min``; None for ``off``."""
+
+    def convert(value: str) -> str | None:
+        if value.lower() == "off":
+            return None
+        if not re.fullmatch(r"[1-9][0-9]{0,8}/(sec|min|hour|day)", value):
+            raise ValueError
+        return value
+
+    return _read(name, default, convert, "off, or like 600/min with one of sec, min, hour, day")
 
 
 def ratio(name: str, default: float) -> float:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import available_timezones
 
 import dj_database_url
+from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from dotenv import load_dotenv
 
 from kpis.catalog.feeds import FEED_FILES as CATALOG_FEED_FILES
 from kpis.catalog.feeds import FEEDS
-from network_analysis import environment
+from network_analysis import environment, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")
@@ -31,6 +33,42 @@ DEBUG = environment.boolean("DEBUG", False)
 SECRET_KEY = environment.text("SECRET_KEY") or (get_random_secret_key() if DEBUG else "")
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
 API_PUBLIC = environment.boolean("API_PUBLIC", True)
+ANONYMOUS_RATE = environment.rate("ANONYMOUS_RATE", "600/min")
+USER_RATE = environment.rate("USER_RATE", "6000/min")
+
+# What monitoring is told.
+HEALTH_MAX_AGE = environment.integer("HEALTH_MAX_AGE", None, minimum=1)
+
+# How the web is reached. Where a proxy adds headers, each request has an entry of its own in X-Forwarded-For from
+# every proxy; those before them come from the client and are not believed.
+HTTPS = environment.boolean("HTTPS", False)
+PROXIES = environment.integer("PROXIES", 0, minimum=0)
+if PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+if HTTPS:
+    SECURE_SSL_REDIRECT = True
+    # Probes ask the process itself, without the proxy that speaks HTTPS.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+    SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    # A place on the browsers' preload list is the domain's owner's to ask for.
+    SILENCED_SYSTEM_CHECKS = ["security.W021"]
+
+# Scripts come from files of this site alone. Swagger UI and the browsable API bring styles in their markup.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
 
 # Intervals are UTC throughout; the zone is for people's eyes.
 USE_TZ = True
@@ -50,13 +88,17 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_filters",
     "rest_framework",
+    "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "csp",
+    "axes",
     "kpis",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -64,6 +106,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "network_analysis.urls"
@@ -106,9 +149,14 @@ def database(url: str) -> dict:
             "timeout": 30,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
-    elif found["ENGINE"].endswith("mysql"):
+    else:
+        # A server that is out of reach is told of soon, also to probes.
+        options.setdefault("connect_timeout", 10)
+    if found["ENGINE"].endswith("mysql"):
         options |= {"charset": "utf8mb4", "isolation_level": "read committed"}
-        options.setdefault("init_command", "SET sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', net_write_timeout=3600")
+        options.setdefault(
+            "init_command", "SET sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', net_write_timeout=3600"
+        )
         found["TEST"] = {"CHARSET": "utf8mb4"}
     return found
 
@@ -124,6 +172,26 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+
+# Five wrong passwords for one name from one address close the login to that pair for a while.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_COOLOFF_MESSAGE = "Too many failed logins. Try again in 15 minutes."
+AXES_CLIENT_IP_CALLABLE = "network_analysis.clients.address"
+AXES_VERBOSE = False
+
+# Counts the requests of each client. Each process has its own, so a client has its rate once for every process.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
@@ -131,7 +199,12 @@ STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["kpis.api.throttles.AnonymousThrottle", "kpis.api.throttles.AccountThrottle"],
+    "NUM_PROXIES": PROXIES,
     "DEFAULT_PERMISSION_CLASSES": ["kpis.api.permissions.MayReadAggregates"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kpis.api.renderers.ContentNegotiation",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
@@ -156,10 +229,5 @@ SPECTACULAR_SETTINGS = {
 }
 
 LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-}
+LOG_FORMAT = environment.choice("LOG_FORMAT", "", ("json", "text"))
+LOGGING = logs.configuration(LOG_FORMAT, LOG_LEVEL)

@@ -40,7 +40,9 @@ _WRONG = OpenApiResponse(
     description="A parameter is unknown or has a wrong value: its name, and the reasons",
 )
 _DETAIL = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
-_FORBIDDEN = OpenApiResponse(_DETAIL, description="The reader has to log in, or lacks a permission")
+_UNKNOWN = OpenApiResponse(_DETAIL, description="The reader has to log in, or the token is not valid")
+_FORBIDDEN = OpenApiResponse(_DETAIL, description="The reader's account lacks a permission")
+_TOO_MANY = OpenApiResponse(_DETAIL, description="Too many requests: Retry-After says how many seconds to wait")
 _MISSING = OpenApiResponse(_DETAIL, description="There is no such object")
 _FORMAT = OpenApiParameter(
     api_settings.URL_FORMAT_OVERRIDE,
@@ -59,7 +61,8 @@ _LINK = OpenApiParameter(
 
 def _answers(serializer, summary: str, *, missing: bool = False, pages: bool = True, **kwargs):
     """The documentation of an operation: what it answers, with which status."""
-    responses = {200: serializer, 400: _WRONG, 403: _FORBIDDEN} | ({404: _MISSING} if missing else {})
+    responses = {200: serializer, 400: _WRONG, 401: _UNKNOWN, 403: _FORBIDDEN, 429: _TOO_MANY}
+    responses |= {404: _MISSING} if missing else {}
     parameters = [_FORMAT, *kwargs.pop("parameters", []), *([_LINK] if pages else [])]
     return extend_schema(summary=summary, responses=responses, parameters=parameters, **kwargs)
 

@@ -50,6 +50,9 @@ def plain_settings(settings, tmp_path):
     settings.LAKE_DIR = tmp_path / "lake"
     settings.TOP_N = 10
     settings.API_PUBLIC = True
+    settings.ANONYMOUS_RATE = settings.USER_RATE = None
+    settings.HEALTH_MAX_AGE = None
+    settings.LOG_FORMAT = ""
 
 
 @pytest.fixture

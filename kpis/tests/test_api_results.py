@@ -286,7 +286,7 @@ def test_root_lists_the_endpoints_and_home_leads_there(client):
 
 @pytest.mark.parametrize(
     ("public", "logged_in", "status"),
-    [(True, False, 200), (True, True, 200), (False, False, 403), (False, True, 200)],
+    [(True, False, 200), (True, True, 200), (False, False, 401), (False, True, 200)],
 )
 @pytest.mark.parametrize(
     "address",
@@ -319,4 +319,4 @@ def test_personal_kpi_needs_the_permission(query, permissions, status):
 
 def test_personal_kpi_is_closed_to_the_anonymous():
     view = result_viewset(replace(SERVICES, personal=True)).as_view({"get": "list"})
-    assert view(APIRequestFactory().get("/")).status_code == 403
+    assert view(APIRequestFactory().get("/")).status_code == 401

@@ -1,0 +1,23 @@
+"""How often a client may ask; the rates are settings, and None is no limit."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
+
+
+class AnonymousThrottle(AnonRateThrottle):
+    """ANONYMOUS_RATE for each address from which someone asks without an account."""
+
+    def get_rate(self) -> str | None:
+        return settings.ANONYMOUS_RATE
+
+
+class AccountThrottle(UserRateThrottle):
+    """USER_RATE for each account."""
+
+    def get_rate(self) -> str | None:
+        return settings.USER_RATE
+
+    def get_cache_key(self, request, view) -> str | None:
+        return super().get_cache_key(request, view) if request.user.is_authenticated else None

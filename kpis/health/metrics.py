@@ -1,0 +1,73 @@
+"""What Prometheus scrapes, figured from the ledger at each scrape: it is the same whichever process answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Count, Sum
+from django.utils import timezone
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from kpis.health.state import interval_ages
+from kpis.models import Batch, Run
+
+
+class LedgerCollector(Collector):
+    """The ledger's counts. They are gauges: a replaced file takes its former counts away."""
+
+    def describe(self) -> list[Metric]:
+        # Asking the database is for scrapes, not for the start.
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics; raises what the database raises."""
+        yield from _batches()
+        yield from _last_run()
+        yield from _ages()
+
+
+REGISTRY = CollectorRegistry()
+REGISTRY.register(LedgerCollector())
+
+
+def _batches() -> Iterator[Metric]:
+    batches = _gauge("batches", "Batches in the ledger", "feed", "status")
+    records = _gauge("records", "Records of the batches that are in", "feed")
+    rejects = _gauge("rejects", "Rejects of the batches that are in", "feed")
+    counts = Batch.objects.order_by("feed", "status").values_list("feed", "status")
+    for feed, status, number, of_records, of_rejects in counts.annotate(
+        Count("id"), Sum("records"), Sum("rejects")
+    ).iterator():
+        batches.add_metric([feed, status], number)
+        if status == Batch.Status.IN:
+            records.add_metric([feed], of_records)
+            rejects.add_metric([feed], of_rejects)
+    yield from (batches, records, rejects)
+
+
+def _last_run() -> Iterator[Metric]:
+    outcome = _gauge("last_run_outcome", "1 for the outcome of the last run that is over", "outcome")
+    ended = _gauge("last_run_end_timestamp_seconds", "When the last run that came to an end did, as Unix time")
+    seconds = _gauge("last_run_seconds", "How long that run took")
+    runs = Run.objects.exclude(outcome=Run.Outcome.RUNNING)
+    last = runs.first()
+    for name in (choice for choice in Run.Outcome.values if last and choice != Run.Outcome.RUNNING):
+        outcome.add_metric([name], last.outcome == name)
+    whole = runs.filter(ended_at__isnull=False).first()
+    if whole:
+        ended.add_metric([], whole.ended_at.timestamp())
+        seconds.add_metric([], (whole.ended_at - whole.started_at).total_seconds())
+    yield from (outcome, ended, seconds)
+
+
+def _ages() -> Iterator[Metric]:
+    ages = _gauge("newest_interval_age_seconds", "Seconds since the end of the feed's newest interval", "feed")
+    for feed, age in interval_ages(timezone.now()).items():
+        ages.add_metric([feed], age)
+    yield ages
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"network_analysis_{name}", documentation, labels=labels)

@@ -1,0 +1,62 @@
+"""Whether the parts that a run and the API need work, and how old the newest data are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from kpis.models import Watermark
+
+
+@dataclass(frozen=True)
+class State:
+    """``ages`` has the seconds since the end of each feed's newest interval; None where the database is silent."""
+
+    database: bool
+    lake: bool
+    ages: dict[str, float] | None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every feed's newest interval is at most HEALTH_MAX_AGE seconds old, and any has come in at all."""
+        if settings.HEALTH_MAX_AGE is None:
+            return True
+        return bool(self.ages) and max(self.ages.values()) <= settings.HEALTH_MAX_AGE
+
+    @property
+    def ok(self) -> bool:
+        return self.database and self.lake and self.fresh
+
+
+def current() -> State:
+    """The state at this moment; asks the database two short questions and writes nothing."""
+    try:
+        ages = interval_ages(timezone.now())
+    except DatabaseError:
+        # The next request gets a connection of its own.
+        connection.close()
+        ages = None
+    return State(database=ages is not None, lake=can_be_written(settings.LAKE_DIR), ages=ages)
+
+
+def interval_ages(now: datetime) -> dict[str, float]:
+    """The seconds since the end of the newest interval of every feed that has taken anything in."""
+    watermarks = Watermark.objects.order_by("feed")
+    return {mark.feed: (now - mark.interval_end_timestamp).total_seconds() for mark in watermarks}
+
+
+def can_be_written(folder: Path) -> bool:
+    """Whether this process may write in the folder, or make it, and its disk has room."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).free > 0
+    except OSError:
+        return False

@@ -1,0 +1,10 @@
+"""The addresses for monitoring."""
+
+from django.urls import path
+
+from kpis.health.views import HealthView, MetricsView
+
+urlpatterns = [
+    path("healthz", HealthView.as_view(), name="healthz"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
+]

@@ -1,0 +1,62 @@
+"""The answers for probes and for Prometheus."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from prometheus_client import exposition
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from kpis.health import state
+from kpis.health.metrics import REGISTRY
+
+
+class FirstRenderer(BaseContentNegotiation):
+    """Answers in one form, whatever the request accepts."""
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        return renderers[0], renderers[0].media_type
+
+
+class HealthView(APIView):
+    """200 where all is well, else 503; what is wrong is told to those who may read the aggregates."""
+
+    schema = None
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = FirstRenderer
+    permission_classes = []
+    throttle_classes = []
+
+    def perform_authentication(self, request) -> None:
+        """Only where an account is needed: a probe is answered without the database too."""
+
+    @method_decorator(never_cache)
+    def get(self, request):
+        now = state.current()
+        answer = {"status": "ok" if now.ok else "failing"}
+        if settings.API_PUBLIC or (now.database and request.user.is_authenticated):
+            answer |= {"database": now.database, "lake": now.lake, "fresh": now.fresh, "newest_interval_age": now.ages}
+        return Response(answer, 200 if now.ok else 503)
+
+
+class MetricsView(APIView):
+    """The metrics in the form that the scraper prefers; open to those who may read the aggregates."""
+
+    schema = None
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = FirstRenderer
+
+    @method_decorator(never_cache)
+    def get(self, request):
+        encode, content_type = exposition.choose_encoder(request.headers.get("Accept", ""))
+        try:
+            return HttpResponse(encode(REGISTRY), content_type=content_type)
+        except DatabaseError:
+            connection.close()
+            return HttpResponse("The database does not answer.\n", content_type="text/plain", status=503)
