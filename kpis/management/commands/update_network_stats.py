@@ -18,9 +18,10 @@ from kpis import pipeline
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
 from kpis.engine.scratch import ScratchError
+from kpis.events import log_event, logged_run
 from kpis.lake import LakeError
 from kpis.sources.directory import SourceError, files_in, files_named
-from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, exclusive, recorded_run, telling
+from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 
 WRONG_USE = 2
 GOES_ON = "What was taken in before stays; the next run goes on from there."
@@ -123,8 +124,7 @@ class Command(BaseCommand):
                     found = files_in(data_dir or settings.DATA_DIR, settings.FEED_FILES, FEEDS.get(feed))
                 if dry_run:
                     return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
-                with exclusive():
-                    self._work(found, rebuild, chosen, report)
+                self._work(found, rebuild, chosen, report)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
             return None
@@ -142,7 +142,7 @@ class Command(BaseCommand):
     def _work(self, found, rebuild, chosen, report):
         command = " ".join(sys.argv[1:])
         with (
-            recorded_run(command, report) as run,
+            logged_run(command, report) as run,
             pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
         ):
             ledger = DatabaseLedger(run)
@@ -153,10 +153,14 @@ class Command(BaseCommand):
                 files, events = len(planned), pipeline.run(planned, ledger, engine, chosen)
             for event in self._shown(events, files):
                 report.add(event)
+                log_event(event)
 
     def _shown(self, events, files):
-        """The events, each told as it passes: by a bar on a terminal, else in a line of its own."""
-        if self.verbosity and files and self.stderr.isatty():
+        """The events, each told as it passes: by a bar on a terminal, else in a line of its own.
+
+        With LOG_FORMAT standard error is for log lines alone, and what failed is among them.
+        """
+        if self.verbosity and files and self.stderr.isatty() and not settings.LOG_FORMAT:
             from tqdm import tqdm
 
             with tqdm(total=files, unit="file", file=self.stderr) as bar:
@@ -167,10 +171,10 @@ class Command(BaseCommand):
                     yield event
             return
         for event in events:
-            if isinstance(event, pipeline.Failed):
-                self.stderr.write(_line(event))
-            else:
+            if not isinstance(event, pipeline.Failed):
                 self._say(_line(event))
+            elif not settings.LOG_FORMAT:
+                self.stderr.write(_line(event))
             yield event
 
     def _tell_plan(self, planned):

@@ -1,0 +1,79 @@
+"""A run's events as log lines, each with the run's id: for monitoring what the command's output is for people."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from structlog.contextvars import bind_contextvars, unbind_contextvars
+
+from kpis import pipeline
+from kpis.catalog.intervals import to_text
+from kpis.models import Run
+from kpis.store import AlreadyRunning, exclusive, recorded_run
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
+    """An exclusive, recorded run that logs its start, its end and the lock when another run has it.
+
+    Until it ends every log line of the process has its id as ``run``. Raises AlreadyRunning.
+    """
+    started = time.monotonic()
+    try:
+        with exclusive(), recorded_run(command, report) as run:
+            bind_contextvars(run=run.pk)
+            logger.info("run started", extra={"command": command, "host": run.host, "pid": run.process})
+            yield run
+    except AlreadyRunning:
+        logger.info("lock busy", extra={"command": command})
+        raise
+    except BaseException as error:
+        outcome = {"outcome": str(Run.Outcome.BROKEN), "reason": " ".join(f"{type(error).__name__}: {error}".split())}
+        logger.error("run ended", extra=_counts(report, started) | outcome)
+        raise
+    else:
+        level = logging.WARNING if report.failed else logging.INFO
+        logger.log(level, "run ended", extra=_counts(report, started) | {"outcome": str(run.outcome)})
+    finally:
+        unbind_contextvars("run")
+
+
+def log_event(event: pipeline.Event) -> None:
+    """Logs what happened to a file, an interval or a rollup."""
+    match event:
+        case pipeline.TakenIn(entry, touched):
+            counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
+            logger.info("file in", extra=_file(entry.file) | counts | {"intervals": len(touched)})
+        case pipeline.Unchanged(file):
+            logger.info("file unchanged", extra=_file(file))
+        case pipeline.Failed(what, reason):
+            logger.warning("failed", extra={"what": what, "reason": reason})
+        case pipeline.RolledUp(feed, interval):
+            logger.info("rolled up", extra=_interval(feed, interval))
+        case pipeline.Rebuilt(feed, hour, touched):
+            logger.info("rebuilt", extra=_interval(feed, hour) | {"intervals": len(touched)})
+
+
+def _file(file) -> dict:
+    return {"feed": file.feed.name, "file": file.name, "bytes": file.size}
+
+
+def _interval(feed, interval) -> dict:
+    return {"feed": feed.name, "interval": str(interval.length), "interval_start": to_text(interval.start)}
+
+
+def _counts(report: pipeline.Report, started: float) -> dict:
+    return {
+        "files": report.files,
+        "failed": report.failed,
+        "records": report.records,
+        "rejects": report.rejects,
+        "intervals": report.intervals,
+        "rollups": report.rollups,
+        "seconds": round(time.monotonic() - started, 3),
+    }

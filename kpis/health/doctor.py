@@ -1,0 +1,240 @@
+"""What ``manage.py doctor`` looks at: each check says how a part of the installation is, and what to mend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from kpis.catalog.feeds import UNFINISHED, feed_of
+from kpis.models import Run
+
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
+SHORT_KEY = 50
+LEAST_FREE_BYTES = 1_000_000_000
+# Three turns of the schedule in crontab.example.
+LONGEST_PAUSE = timedelta(minutes=15)
+COMMAND = "update_network_stats"
+
+
+class Verdict(StrEnum):
+    """How a part is: as it should be, worth knowing, or in need of mending."""
+
+    OK = "ok"
+    NOTE = "note"
+    MEND = "mend"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: the verdict on a subject, and why."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.verdict:<5}{self.subject}: {self.text}"
+
+
+def examine(now: datetime) -> Iterator[Finding]:
+    """Every finding, in the order in which things are best mended."""
+    yield secret_key()
+    yield debug()
+    yield allowed_hosts()
+    yield https()
+    yield mysqlclient()
+    found, answers = database()
+    yield found
+    if answers:
+        if connection.vendor == "mysql":
+            yield from mysql_settings()
+        migrated = migrations()
+        yield migrated
+    yield lake()
+    yield staging()
+    yield data_dir()
+    if answers and migrated.verdict is Verdict.OK:
+        yield last_run(now)
+    yield crontab()
+
+
+def secret_key() -> Finding:
+    subject = "SECRET_KEY"
+    try:
+        key = settings.SECRET_KEY
+    except ImproperlyConfigured:
+        return Finding(Verdict.MEND, subject, "is not set, so the web does not start; `make .env` makes one")
+    if settings.DEBUG:
+        return Finding(Verdict.OK, subject, "is set, or made anew at each start while DEBUG is on")
+    if len(key) < SHORT_KEY:
+        return Finding(Verdict.MEND, subject, f"is short; take one of at least {SHORT_KEY} random characters")
+    return Finding(Verdict.OK, subject, "is set")
+
+
+def debug() -> Finding:
+    if settings.DEBUG:
+        return Finding(Verdict.MEND, "DEBUG", "is on, and errors show the program's inside; set DEBUG=off")
+    return Finding(Verdict.OK, "DEBUG", "is off")
+
+
+def _serves_others() -> bool:
+    return not set(settings.ALLOWED_HOSTS) <= LOCAL_HOSTS
+
+
+def allowed_hosts() -> Finding:
+    subject = "ALLOWED_HOSTS"
+    if "*" in settings.ALLOWED_HOSTS:
+        return Finding(Verdict.MEND, subject, "is *, which lets anyone choose the site's name; list its names")
+    if not _serves_others():
+        return Finding(Verdict.NOTE, subject, "has only this host, so nobody else can use the web")
+    return Finding(Verdict.OK, subject, ", ".join(settings.ALLOWED_HOSTS))
+
+
+def https() -> Finding:
+    if settings.HTTPS:
+        return Finding(Verdict.OK, "HTTPS", "is on")
+    if _serves_others():
+        return Finding(Verdict.MEND, "HTTPS", "is off, and passwords travel readable; set HTTPS=on (see README.md)")
+    return Finding(Verdict.OK, "HTTPS", "is off, which will do for this host alone")
+
+
+def mysqlclient() -> Finding:
+    if importlib.util.find_spec("MySQLdb"):
+        return Finding(Verdict.OK, "mysqlclient", "is installed")
+    return Finding(
+        Verdict.NOTE, "mysqlclient", "is not installed: no MySQL or MariaDB; `make -B setup` tries to build it"
+    )
+
+
+def database() -> tuple[Finding, bool]:
+    """Whether the database answers."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        version = ".".join(map(str, connection.get_database_version()))
+    except DatabaseError as error:
+        text = f"does not answer ({_one_line(error)}); start it, or correct DATABASE_URL"
+        return Finding(Verdict.MEND, "database", text), False
+    name = "MariaDB" if getattr(connection, "mysql_is_mariadb", False) else connection.display_name
+    return Finding(Verdict.OK, "database", f"{name} {version} answers"), True
+
+
+def mysql_settings() -> Iterator[Finding]:
+    """Whether MySQL or MariaDB refuses wrong values and keeps every character."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT @@sql_mode, default_character_set_name FROM information_schema.schemata "
+            "WHERE schema_name = DATABASE()"
+        )
+        modes, charset = cursor.fetchone()
+    if "STRICT_ALL_TABLES" in modes or "STRICT_TRANS_TABLES" in modes:
+        yield Finding(Verdict.OK, "sql_mode", "is strict")
+    else:
+        yield Finding(Verdict.MEND, "sql_mode", "is not strict; leave init_command out of DATABASE_URL")
+    if charset == "utf8mb4":
+        yield Finding(Verdict.OK, "character set", "utf8mb4")
+    else:
+        text = f"is {charset}; ALTER DATABASE {connection.settings_dict['NAME']} CHARACTER SET utf8mb4"
+        yield Finding(Verdict.MEND, "character set", text)
+
+
+def migrations() -> Finding:
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if missing:
+        return Finding(Verdict.MEND, "migrations", f"{len(missing)} are missing; run `manage.py migrate`")
+    return Finding(Verdict.OK, "migrations", "all are applied")
+
+
+def lake() -> Finding:
+    folder = settings.LAKE_DIR
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            free = shutil.disk_usage(there).free
+    except OSError as error:
+        return Finding(Verdict.MEND, "lake", f"cannot be written in {there} ({error.strerror}); mend it or LAKE_DIR")
+    if free < LEAST_FREE_BYTES:
+        return Finding(Verdict.MEND, "lake", f"{folder} has {_gigabytes(free)} left; make room")
+    made = "" if there == folder else "the first run will make it; "
+    return Finding(Verdict.OK, "lake", f"{folder} can be written; {made}{_gigabytes(free)} left")
+
+
+def staging() -> Finding:
+    folder = settings.LAKE_DIR / "staging"
+    left = len(os.listdir(folder)) if folder.is_dir() else 0
+    if left:
+        return Finding(Verdict.NOTE, "staging", f"{left} half-written; a run is under way, or the next one clears them")
+    return Finding(Verdict.OK, "staging", "nothing is left over")
+
+
+def data_dir() -> Finding:
+    folder: Path = settings.DATA_DIR
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        return Finding(
+            Verdict.MEND, "data folder", f"{folder} cannot be listed ({error.strerror}); mend it or DATA_DIR"
+        )
+    finished = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in UNFINISHED)]
+    strange = [name for name in finished if feed_of(name, settings.FEED_FILES) is None]
+    unreadable = [name for name in finished if name not in strange and not os.access(folder / name, os.R_OK)]
+    if unreadable:
+        text = f"{len(unreadable):,} files cannot be read, such as {unreadable[0]!r}; give this user the right to"
+        return Finding(Verdict.MEND, "data folder", text)
+    if strange:
+        text = f"{len(strange):,} files are of no feed, such as {strange[0]!r}; rename them, or see FEED_FILES"
+        return Finding(Verdict.NOTE, "data folder", text)
+    return Finding(Verdict.OK, "data folder", f"{folder} has {len(finished):,} files of known feeds")
+
+
+def last_run(now: datetime) -> Finding:
+    last = Run.objects.first()
+    subject = "last run"
+    if last is None:
+        return Finding(Verdict.MEND, subject, f"there was none; run `manage.py {COMMAND}`, then see crontab.example")
+    since = f"started at {last.started_at:%Y-%m-%d %H:%M:%S}Z"
+    if last.outcome == Run.Outcome.BROKEN:
+        reason = _one_line(last.traceback.strip().rpartition("\n")[2])
+        return Finding(Verdict.MEND, subject, f"{since} and broke off ({reason}); the admin has its traceback")
+    if now - last.started_at > LONGEST_PAUSE:
+        return Finding(Verdict.MEND, subject, f"{since}, longer ago than {LONGEST_PAUSE}; see to the schedule")
+    if last.outcome == Run.Outcome.INCOMPLETE:
+        text = f"{since}, {last.failed_batches:,} files failed; the admin's batches have the reasons"
+        return Finding(Verdict.NOTE, subject, text)
+    return Finding(Verdict.OK, subject, f"{since}, {last.get_outcome_display()}")
+
+
+def crontab() -> Finding:
+    """Whether this user's crontab has the command; another scheduler may do as well."""
+    subject = "schedule"
+    try:
+        listed = subprocess.run(["crontab", "-l"], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return Finding(Verdict.NOTE, subject, "there is no crontab to look at")
+    entries = [line for line in listed.stdout.splitlines() if COMMAND in line and not line.lstrip().startswith("#")]
+    if entries:
+        return Finding(Verdict.OK, subject, "this user's crontab runs the command")
+    return Finding(Verdict.NOTE, subject, "this user's crontab does not run the command; see crontab.example")
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB"
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())

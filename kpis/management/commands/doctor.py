@@ -1,0 +1,26 @@
+"""Says how the installation is, and what to mend."""
+
+from __future__ import annotations
+
+import sys
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from kpis.health.doctor import Verdict, examine
+
+
+class Command(BaseCommand):
+    help = (
+        "Checks settings, database, lake, data folder and schedule, one line each: ok, note, or mend with what to do. "
+        "Ends with 1 when something must be mended. Changes nothing."
+    )
+    requires_system_checks = []
+
+    def handle(self, **options):
+        findings = []
+        for finding in examine(timezone.now()):
+            self.stdout.write(str(finding))
+            findings.append(finding)
+        if any(finding.verdict is Verdict.MEND for finding in findings):
+            sys.exit(1)
