@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -199,4 +200,10 @@ def _telling(path: Path) -> Iterator[None]:
     except OSError as error:
         raise LakeError(f"Cannot use the lake at {error.filename or path}: {error.strerror or error}.") from error
     except duckdb.IOException as error:
-        raise LakeError(f"Cannot use the lake at {path}: {error}.") from error
+        raise LakeError(f"Cannot use the lake at {path}: {_reason(error)}.") from error
+
+
+def _reason(error: duckdb.IOException) -> str:
+    """What the system said, where DuckDB tells its number among much else; else what DuckDB says."""
+    number = re.search(r'"errno":"(\d+)"', str(error))
+    return os.strerror(int(number[1])) if number else str(error)
