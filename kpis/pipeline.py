@@ -172,7 +172,8 @@ def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
                 yield Engine(connection, Lake(lake_dir, connection), folder)
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise ScratchError(
-                f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: {error}. "
+                f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: "
+                f"{str(error).splitlines()[0]}. "
                 "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
             ) from error
 

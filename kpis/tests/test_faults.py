@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -12,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection
 
 from kpis.models import DueRollup, Run
 from kpis.tests.processes import PATIENCE, Place, digest, end_of, killed, new_place
@@ -160,23 +161,6 @@ def not_due(figures: dict, due: set) -> dict:
     return {key: figure for key, figure in figures.items() if key[1] != ONE_HOUR or key[2] not in due}
 
 
-@contextmanager
-def ledger_held(place: Place) -> Iterator[None]:
-    """Holds every run at its first write to the ledger, when it has the lock but has done nothing yet."""
-    with place.alias() as alias:
-        holder = connections[alias]
-        with transaction.atomic(using=alias):
-            with holder.cursor() as cursor:
-                if connection.vendor == "postgresql":
-                    cursor.execute("LOCK TABLE kpis_run IN ACCESS EXCLUSIVE MODE")
-                elif connection.vendor == "mysql":
-                    cursor.execute("LOCK TABLES kpis_run WRITE")
-            yield
-        if connection.vendor == "mysql":
-            with holder.cursor() as cursor:
-                cursor.execute("UNLOCK TABLES")
-
-
 def test_a_run_that_is_killed_at_any_moment_leaves_nothing_half_done_and_the_next_one_ends_exact(tmp_path):
     began = time.monotonic()
     shares = [KILLS // LANES + (lane < KILLS % LANES) for lane in range(LANES)]
@@ -187,13 +171,41 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_half_done_and_the_nex
     print(f"{KILLS} kills, {done} exact, in {time.monotonic() - began:.0f} s")  # noqa: T201
 
 
+def gate(place: Place) -> Path:
+    """Holds the next run when it has the lock, at the sight of a broken run's plan that never ends: a pipe."""
+    path = place.lake / "staging" / "held" / "plan.json"
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    return path
+
+
+def open_gate(path: Path, held: subprocess.Popen[str]) -> None:
+    """Lets the held run go on: the plan is an empty list."""
+    began = time.monotonic()
+    while held.poll() is None:
+        try:
+            pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() - began > PATIENCE:
+                raise
+            # It has yet to come to the gate.
+            with suppress(subprocess.TimeoutExpired):
+                held.wait(timeout=0.01)
+        else:
+            os.write(pipe, b"[]")
+            os.close(pipe)
+            return
+
+
 def test_of_ten_runs_started_at_once_one_works_and_nine_say_so_and_end_well(place):
     files = hour_of_files(random.Random(1), 0)  # noqa: S311
     place.put(files)
+    path = gate(place)
     with ThreadPoolExecutor(10) as threads:
-        with ledger_held(place):
-            ends = as_completed([threads.submit(end_of, place.start()) for _ in range(10)])
-            refused = [next(ends).result() for _ in range(9)]
+        processes = [place.start() for _ in range(10)]
+        ends = as_completed([threads.submit(end_of, process) for process in processes])
+        refused = [next(ends).result() for _ in range(9)]
+        open_gate(path, next(process for process in processes if process.poll() is None))
         worked = next(ends).result()
     message = "Another run is under way on this database; nothing was done.\n"
     assert [(ended.code, ended.out, ended.err) for ended in refused] == [(0, message, "")] * 9
@@ -206,13 +218,14 @@ def test_of_ten_runs_started_at_once_one_works_and_nine_say_so_and_end_well(plac
 def test_the_lock_of_a_killed_run_blocks_no_other(place):
     files = hour_of_files(random.Random(2), 0)  # noqa: S311
     place.put(files)
-    with ledger_held(place), ThreadPoolExecutor(2) as threads:
+    path = gate(place)
+    with ThreadPoolExecutor(2) as threads:
         processes = [place.start(), place.start()]
         ends = as_completed([threads.submit(end_of, process) for process in processes])
         assert "Another run is under way" in next(ends).result().out
-        holder = next(process for process in processes if process.poll() is None)
-        holder.kill()
+        next(process for process in processes if process.poll() is None).kill()
         assert next(ends).result().code == -signal.SIGKILL
+    path.unlink()
     ended = place.run()
     assert (ended.code, ended.err) == (0, "")
     assert place.stored() == expected(files, START + 3600)
