@@ -77,7 +77,7 @@ class Lake:
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            raise LakeError(f"The lake's file {path} is damaged: {error}. {MEND}") from error
+            raise LakeError(f"The lake's file {path} is damaged: {_reason(error)}. {MEND}") from error
 
     def settle(self, name: str, keep: Callable[[str], bool]) -> None:
         """Ends a staging: of the files that it planned to add or replace, those of batches to keep stay."""
@@ -203,7 +203,7 @@ def _telling(path: Path) -> Iterator[None]:
         raise LakeError(f"Cannot use the lake at {path}: {_reason(error)}.") from error
 
 
-def _reason(error: duckdb.IOException) -> str:
-    """What the system said, where DuckDB tells its number among much else; else what DuckDB says."""
+def _reason(error: duckdb.Error) -> str:
+    """What the system said, where DuckDB tells its number among much else; else what DuckDB says first."""
     number = re.search(r'"errno":"(\d+)"', str(error))
-    return os.strerror(int(number[1])) if number else str(error)
+    return os.strerror(int(number[1])) if number else str(error).splitlines()[0].rstrip(".")

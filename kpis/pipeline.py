@@ -173,7 +173,7 @@ def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise ScratchError(
                 f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: "
-                f"{str(error).splitlines()[0]}. "
+                f"{str(error).splitlines()[0].rstrip('.')}. "
                 "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
             ) from error
 

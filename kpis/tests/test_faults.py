@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from kpis.engine.scratch import PREFIX
 from kpis.models import DueRollup, Run
 from kpis.tests.processes import PATIENCE, Place, digest, end_of, killed, new_place
 from kpis.tests.twin import ONE_HOUR, Flow, expected, moment
@@ -155,6 +156,7 @@ class Lane:
         assert {path.parts[0] for path in files} == {"partials"}
         assert {path.stem for path in files} == self.place.keys()
         assert not list(self.place.lake.glob("staging/*"))
+        assert not list(self.place.temporary.glob(f"{PREFIX}*"))
 
 
 def not_due(figures: dict, due: set) -> dict:
