@@ -1,10 +1,9 @@
 """Feeds: the kinds of raw records, each with its columns, units, checks and file names.
 
 A row of a feed is a *record* when every column can be read and every check holds, else a *reject* with the
-column and the reason. What a column or a check means is said twice here, side by side: in Python, which
-judges a single row and is the truth, and in SQL, which the engine uses to take in rows by the million. The
-SQL may refuse a row that Python accepts (the row is then judged singly); it never accepts one that Python
-refuses.
+column and the reason. What a column or a check means is said twice, side by side: in Python, which judges a single
+row and is the truth, and in SQL, which the engine uses to take in rows by the million. The SQL may refuse a row that
+Python accepts (the row is then judged singly); it never accepts one that Python refuses.
 """
 
 from __future__ import annotations
@@ -12,19 +11,34 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
+from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
-from kpis.catalog.intervals import FIVE_MINUTES, ONE_DAY, Length, from_milliseconds
+from kpis.catalog.columns import (
+    UUID,
+    Choice,
+    ColumnType,
+    Date,
+    Decimal,
+    Integer,
+    MonthFirst,
+    PostalCode,
+    Text,
+    TimeOfDay,
+)
+from kpis.catalog.intervals import (
+    END_OF_TIME_MILLISECONDS,
+    EPOCH,
+    FIVE_MINUTES,
+    LAST_DAY,
+    ONE_MINUTE,
+    Length,
+    from_milliseconds,
+)
 
-# The end of the year 9999, after which no supported database can keep a moment.
-END_OF_TIME_MILLISECONDS = 253_402_300_800_000
-# So the day, and the hour, that end then cannot be kept either.
-LAST_DAY_MILLISECONDS = END_OF_TIME_MILLISECONDS - ONE_DAY.milliseconds
-
-
-class BadValue(ValueError):
-    """A field's text that its column cannot hold; the message says why, without repeating the text."""
+Record = Mapping[str, Any]
 
 
 class BadRow(ValueError):
@@ -36,42 +50,26 @@ class BadRow(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Integer:
-    """A whole number of ``bits`` bits, signed, of at least ``minimum``, in plain decimal digits."""
+class Form(StrEnum):
+    """How a feed's rows are written down."""
 
-    bits: int = 64
-    minimum: int = 0
-    sql_type = property(lambda self: {32: "INTEGER", 64: "BIGINT"}[self.bits])
-    _digits = re.compile(r"-?[0-9]+", re.ASCII)
-
-    def parse(self, text: str) -> int:
-        """The number; raises BadValue."""
-        if not text:
-            raise BadValue("is empty")
-        if not self._digits.fullmatch(text):
-            raise BadValue("is not a whole number")
-        # Twenty digits are beyond 64 bits whatever they are, unless they are zeros.
-        digits = text.lstrip("-").lstrip("0") or "0"
-        number = int(digits[:20]) * (-1 if text[0] == "-" else 1)
-        if not -(2 ** (self.bits - 1)) <= number < 2 ** (self.bits - 1):
-            raise BadValue(f"is beyond {self.bits} bits")
-        if number < self.minimum:
-            raise BadValue("is negative" if self.minimum == 0 else f"is less than {self.minimum}")
-        return number
-
-    def holds(self, column: str) -> str:
-        """SQL: whether the typed column's value is one that ``parse`` would give."""
-        return f"{column} >= {self.minimum}"
+    CSV = "CSV with a header"
+    CSV_WITHOUT_HEADER = "CSV with or without a header"
+    JSON_LINES = "one JSON object a line"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a feed: its name in the header, its type, its unit ("" for none)."""
+    """One column of a feed: its name, its type, its unit ("" for none).
+
+    ``may_lack`` lets a file do without it: its value is then the one that the file's name or the command gives, else
+    none.
+    """
 
     name: str
-    type: Integer
+    type: ColumnType
     unit: str = ""
+    may_lack: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,49 +79,89 @@ class Check:
     column: str
     reason: str
     sql: str
-    holds: Callable[[Mapping[str, int]], bool]
+    holds: Callable[[Record], bool]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A record's own time, UTC: ``column`` tells it, in SQL (a TIMESTAMP, NULL where there is none) and in Python.
+
+    In Python it raises BadRow where the record has none, and OverflowError beyond the year 9999.
+    """
+
+    column: str
+    sql: str
+    of: Callable[[Record], datetime]
 
 
 @dataclass(frozen=True)
 class Feed:
     """One kind of raw record.
 
-    ``file_names`` are the patterns (as in a shell) of its files' names, ``name_timestamp`` finds in a name the
-    Unix time in milliseconds at which its interval ends. ``interval`` is the feed's shortest interval, and
-    ``timestamp_sql`` and ``timestamp`` give a record's own time in Unix milliseconds, in SQL and in Python.
+    ``file_names`` are the patterns (as in a shell) of its files' names. ``interval`` is the shortest interval that its
+    records are counted in. ``name_end`` finds in a file's name the Unix time in milliseconds at which its interval
+    ends, ``name_date`` the day of its records.
     """
 
     name: str
     description: str
+    form: Form
     file_names: tuple[str, ...]
     columns: tuple[Column, ...]
     checks: tuple[Check, ...]
+    moment: Moment
     interval: Length
-    timestamp_sql: str
-    timestamp: Callable[[Mapping[str, int]], int]
-    name_timestamp: re.Pattern[str] | None = None
+    name_end: re.Pattern[str] | None = None
+    name_date: re.Pattern[str] | None = None
 
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    def column(self, name: str) -> Column:
+        """The column of that name; raises KeyError."""
+        return {column.name: column for column in self.columns}[name]
+
     def interval_end_in(self, file_name: str) -> datetime | None:
         """The interval end (UTC) that a file's name gives, or None."""
-        found = self.name_timestamp.search(file_name) if self.name_timestamp else None
-        if not found:
-            return None
+        found = self.name_end.search(file_name) if self.name_end else None
         try:
-            return from_milliseconds(int(found[1]))
+            return from_milliseconds(int(found[1])) if found else None
         except OverflowError:
             return None
+
+    def date_in(self, file_name: str) -> date | None:
+        """The day that a file's name gives, or None."""
+        found = self.name_date.search(file_name) if self.name_date else None
+        try:
+            return date.fromisoformat(found[1]) if found else None
+        except ValueError:
+            return None
+
+    @property
+    def needs_date(self) -> bool:
+        """Whether the records' day may come from elsewhere than the rows."""
+        return self.name_date is not None
 
 
 _START, _END = "interval_start_timestamp", "interval_end_timestamp"
 _FIVE_MINUTES = FIVE_MINUTES.milliseconds
 
+
+def _from_unix(column: str, a_second: int) -> Moment:
+    """The moment in a column of Unix time that has so many units a second."""
+    limit = END_OF_TIME_MILLISECONDS // 1000 * a_second
+    return Moment(
+        column,
+        f"CASE WHEN {column} < {limit} THEN make_timestamp({column} * {1_000_000 // a_second}) END",
+        lambda record: from_milliseconds(record[column] * 1000 // a_second),
+    )
+
+
 IPFLOW = Feed(
     name="ipflow",
     description="IP flows: bytes up and down per subscriber, service and cell in five minutes",
+    form=Form.CSV,
     file_names=("ipflow_data.*",),
     columns=(
         Column(_START, Integer(), "ms since 1970-01-01T00:00Z"),
@@ -135,12 +173,6 @@ IPFLOW = Feed(
         Column("cell_id", Integer(minimum=-(2**63))),
     ),
     checks=(
-        Check(
-            _START,
-            "lies beyond 9999-12-30",
-            f"{_START} < {LAST_DAY_MILLISECONDS}",
-            lambda row: row[_START] < LAST_DAY_MILLISECONDS,
-        ),
         Check(
             _END,
             "is not 5 minutes after interval_start_timestamp",
@@ -154,13 +186,84 @@ IPFLOW = Feed(
             lambda row: row[_START] % _FIVE_MINUTES == 0,
         ),
     ),
+    moment=_from_unix(_START, a_second=1000),
     interval=FIVE_MINUTES,
-    timestamp_sql=_START,
-    timestamp=lambda row: row[_START],
-    name_timestamp=re.compile(r"\.ts-([0-9]{1,15})\."),
+    name_end=re.compile(r"\.ts-([0-9]{1,15})\."),
 )
 
-FEEDS = {feed.name: feed for feed in (IPFLOW,)}
+ANTENNA = Feed(
+    name="antenna",
+    description="Antenna messages: bytes per device, antenna and app",
+    form=Form.JSON_LINES,
+    file_names=("antenna_data.*",),
+    columns=(
+        Column("timestamp", Integer(), "s since 1970-01-01T00:00Z"),
+        Column("id", UUID()),
+        Column("antenna_id", UUID()),
+        Column("bytes", Integer(), "bytes"),
+        Column("app", Text()),
+    ),
+    checks=(),
+    moment=_from_unix("timestamp", a_second=1),
+    interval=FIVE_MINUTES,
+)
+
+
+def _moment_of_log(record: Record) -> datetime:
+    if record["date"] is None:
+        raise BadRow("date", "is empty, and neither the file's name nor --date gives the day")
+    return datetime.combine(record["date"], record["hour"], UTC)
+
+
+COVERAGE = Feed(
+    name="coverage",
+    description="Coverage logs of phones: signal, GPS precision and network status by place",
+    form=Form.CSV,
+    file_names=("coverage_data.*",),
+    columns=(
+        Column("date", Date(optional=True), may_lack=True),
+        Column("hour", TimeOfDay()),
+        Column("lat", Decimal(optional=True, minimum=-90, maximum=90), "degrees"),
+        Column("long", Decimal(optional=True, minimum=-180, maximum=180), "degrees"),
+        Column("signal", Decimal(optional=True), "ASU"),
+        Column("network", Text(optional=True)),
+        Column("operator", Text(optional=True)),
+        Column("status", Integer(maximum=3), "0 in service, 1 out of service, 2 emergency only, 3 radio off"),
+        Column("description", Text(optional=True)),
+        Column("net", Text(optional=True), may_lack=True),
+        Column("speed", Decimal(optional=True), "km/h"),
+        Column("satellites", Decimal(optional=True)),
+        Column("precission", Decimal(optional=True), "m"),
+        Column("provider", Text(optional=True)),
+        Column("activity", Text(optional=True)),
+        Column("postal_code", PostalCode(optional=True)),
+    ),
+    checks=(),
+    moment=Moment("date", "date + hour", _moment_of_log),
+    interval=FIVE_MINUTES,
+    name_date=re.compile(r"\.([0-9]{4}-[0-9]{2}-[0-9]{2})\."),
+)
+
+CDR = Feed(
+    name="cdr",
+    description="Call detail records: calls and texts by county and operator",
+    form=Form.CSV_WITHOUT_HEADER,
+    file_names=("cdr_data.*", "cdr_[0-9]*.csv*"),
+    columns=(
+        Column("SourcePN", Text(longest=32)),
+        Column("DestPN", Text(longest=32)),
+        Column("Location", Text()),
+        Column("StartT", MonthFirst()),
+        Column("EndT", MonthFirst()),
+        Column("Type", Choice(words=("CALL", "TEXT"))),
+        Column("Company", Text()),
+    ),
+    checks=(Check("EndT", "is before StartT", "EndT >= StartT", lambda row: row["EndT"] >= row["StartT"]),),
+    moment=Moment("StartT", "StartT", lambda row: row["StartT"].replace(tzinfo=UTC)),
+    interval=ONE_MINUTE,
+)
+
+FEEDS = {feed.name: feed for feed in (IPFLOW, ANTENNA, COVERAGE, CDR)}
 
 FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.file_names}
 
@@ -176,3 +279,16 @@ def feed_of(file_name: str, feed_files: Mapping[str, str] = FEED_FILES) -> Feed 
         if fnmatchcase(file_name, pattern):
             return FEEDS[feed]
     return None
+
+
+def moment_of(feed: Feed, record: Record) -> datetime:
+    """A record's own time (UTC); raises BadRow where it lies before 1970 or on the last day of the year 9999."""
+    try:
+        moment = feed.moment.of(record)
+    except OverflowError:
+        moment = LAST_DAY
+    if moment >= LAST_DAY:
+        raise BadRow(feed.moment.column, "lies beyond 9999-12-30")
+    if moment < EPOCH:
+        raise BadRow(feed.moment.column, "lies before the year 1970")
+    return moment

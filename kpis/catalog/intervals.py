@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The end of the year 9999, after which no supported database can keep a moment...
+END_OF_TIME_MILLISECONDS = 253_402_300_800_000
+# ...nor the day, or the hour, that ends then.
+LAST_DAY = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True)

@@ -4,66 +4,237 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kpis.catalog.feeds import IPFLOW, Feed
-from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, Length
-from kpis.catalog.measures import CountDistinct, Measure, Sum
+from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, IPFLOW, Feed
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, Length
+from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum, SumOverQuota
+
+# The partial's column that counts the records which spell a folded dimension one way.
+SPELLED = "spelled"
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One thing that a KPI's groups are made of: the column ``name`` of its results, from ``column`` of the feed.
+
+    Texts that are ``folded`` make one group whatever their letter case; its name is the spelling that most of the
+    interval's records have, the first in order among equals. An empty text is a group of its own, named "".
+    """
+
+    name: str
+    column: str
+    folded: bool = False
+
+    @property
+    def spelling(self) -> str:
+        """The partial's column that has a folded dimension as the records spell it."""
+        return f"{self.name}_spelling"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table that partials are joined with when they are merged: its name, and the columns that must be equal."""
+
+    table: str
+    on: str
 
 
 @dataclass(frozen=True)
 class KPI:
     """One KPI.
 
-    ``dimensions`` are columns of the feed that the groups are made of, ``lengths`` the interval lengths it is
-    figured for, the feed's own first. ``top`` keeps only the first TOP_N groups of an interval, and
-    ``personal`` marks figures about single subscribers.
+    ``by`` says what its groups are made of, ``lengths`` the interval lengths it is figured for. ``top`` keeps only
+    the first TOP_N groups of an interval, and ``personal`` marks figures about single subscribers. A KPI with
+    ``partials_of`` is figured from the partials of another, joined with the ``reference``; its dimensions are then
+    columns of the reference.
     """
 
     id: int
     name: str
     description: str
     feed: Feed
-    dimensions: tuple[str, ...]
+    by: tuple[Dimension, ...]
     measure: Measure
     unit: str
     lengths: tuple[Length, ...]
     top: bool = False
     personal: bool = False
+    partials_of: KPI | None = None
+    reference: Reference | None = None
 
-    def __post_init__(self) -> None:
-        if self.lengths[0] != self.feed.interval:
-            raise ValueError(f"KPI {self.name} must start at its feed's interval, {self.feed.interval}")
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The columns that tell its groups apart."""
+        return tuple(dimension.name for dimension in self.by)
 
     @property
     def value(self) -> str:
         """The column that the groups are ranked by, largest first."""
         return self.measure.value
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a result says of a group: its dimensions and its values."""
+        return (*self.dimensions, *self.measure.values)
+
+    @property
+    def folded(self) -> tuple[Dimension, ...]:
+        return tuple(dimension for dimension in self.by if dimension.folded)
+
+    @property
+    def partial_keys(self) -> dict[str, str]:
+        """What the partial is grouped by besides the interval: columns, each with its SQL over the records."""
+        keys = {}
+        for dimension in self.by:
+            column = self.feed.column(dimension.column)
+            text = f"coalesce({column.name}, '')" if column.type.optional else column.name
+            keys[dimension.name] = f"lower({text})" if dimension.folded else text
+            if dimension.folded:
+                keys[dimension.spelling] = text
+        return keys | {name: name for name in self.measure.partial_keys}
+
+    @property
+    def partial_values(self) -> dict[str, str]:
+        """What the partial says of each of its groups: columns, each with its SQL over the records."""
+        spelled = {SPELLED: "count(*)"} if self.folded else {}
+        return self.measure.partial | spelled
+
+    @property
+    def source(self) -> KPI:
+        """The KPI whose partials this one is figured from: mostly itself."""
+        return self.partials_of or self
+
+
+SERVICE_TRAFFIC_VOLUME = KPI(
+    id=1,
+    name="ServiceTrafficVolume",
+    description="Services by traffic: bytes up and down",
+    feed=IPFLOW,
+    by=(Dimension("service_id", "service_id"),),
+    measure=Sum("total_bytes", columns=("bytes_uplink", "bytes_downlink")),
+    unit="bytes",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+    top=True,
+)
+CELL_UNIQUE_USERS = KPI(
+    id=2,
+    name="CellUniqueUsers",
+    description="Cells by unique users: distinct subscriber numbers (msisdn)",
+    feed=IPFLOW,
+    by=(Dimension("cell_id", "cell_id"),),
+    measure=CountDistinct("number_of_unique_users", column="msisdn"),
+    unit="users",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+    top=True,
+)
+ANTENNA_TRAFFIC_VOLUME = KPI(
+    id=3,
+    name="AntennaTrafficVolume",
+    description="Antennas by traffic",
+    feed=ANTENNA,
+    by=(Dimension("antenna_id", "antenna_id"),),
+    measure=Sum("total_bytes", columns=("bytes",)),
+    unit="bytes",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+APP_TRAFFIC_VOLUME = KPI(
+    id=4,
+    name="AppTrafficVolume",
+    description="Apps by traffic",
+    feed=ANTENNA,
+    by=(Dimension("app", "app"),),
+    measure=Sum("total_bytes", columns=("bytes",)),
+    unit="bytes",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+USER_TRAFFIC_VOLUME = KPI(
+    id=5,
+    name="UserTrafficVolume",
+    description="Users (devices) by traffic",
+    feed=ANTENNA,
+    by=(Dimension("user_id", "id"),),
+    measure=Sum("total_bytes", columns=("bytes",)),
+    unit="bytes",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+    personal=True,
+)
+USER_QUOTA_EXCEEDED = KPI(
+    id=6,
+    name="UserQuotaExceeded",
+    description="Subscribers over their hourly quota, by usage over all their devices",
+    feed=ANTENNA,
+    by=(Dimension("email", "email"),),
+    measure=SumOverQuota("usage", quota="quota"),
+    unit="bytes",
+    lengths=(ONE_HOUR,),
+    personal=True,
+    partials_of=USER_TRAFFIC_VOLUME,
+    reference=Reference("subscribers", on="user_id"),
+)
+OPERATOR_SIGNAL = KPI(
+    id=7,
+    name="OperatorSignal",
+    description="Operators by average signal strength",
+    feed=COVERAGE,
+    by=(Dimension("operator", "operator", folded=True),),
+    measure=Mean("average_signal", column="signal", samples="number_of_samples", empty="number_of_empty_values"),
+    unit="ASU",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+OPERATOR_GPS_PRECISION = KPI(
+    id=8,
+    name="OperatorGPSPrecision",
+    description="Operators by average GPS precision; the larger, the less precise",
+    feed=COVERAGE,
+    by=(Dimension("operator", "operator", folded=True),),
+    measure=Mean("average_precision", column="precission", samples="number_of_samples", empty="number_of_empty_values"),
+    unit="m",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+POSTAL_CODE_STATUS = KPI(
+    id=9,
+    name="PostalCodeStatus",
+    description="Reports per postal code and network status (0 in service, 1 out, 2 emergency only, 3 radio off)",
+    feed=COVERAGE,
+    by=(Dimension("postal_code", "postal_code"), Dimension("status", "status")),
+    measure=Count("number_of_reports"),
+    unit="reports",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+COUNTY_CALL_VOLUME = KPI(
+    id=10,
+    name="CountyCallVolume",
+    description="Counties by calls and texts",
+    feed=CDR,
+    by=(Dimension("county", "Location"),),
+    measure=Count("number_of_calls"),
+    unit="calls",
+    lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
+)
+OPERATOR_CALL_VOLUME = KPI(
+    id=11,
+    name="OperatorCallVolume",
+    description="Operators by calls and by texts, with their share of the interval's calls and texts together",
+    feed=CDR,
+    by=(Dimension("operator", "Company", folded=True), Dimension("call_type", "Type")),
+    measure=Count("number_of_calls", share="market_share"),
+    unit="calls",
+    lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
+)
 
 KPIS = {
     kpi.id: kpi
     for kpi in (
-        KPI(
-            id=1,
-            name="ServiceTrafficVolume",
-            description="Services by traffic: bytes up and down",
-            feed=IPFLOW,
-            dimensions=("service_id",),
-            measure=Sum("total_bytes", columns=("bytes_uplink", "bytes_downlink")),
-            unit="bytes",
-            lengths=(FIVE_MINUTES, ONE_HOUR),
-            top=True,
-        ),
-        KPI(
-            id=2,
-            name="CellUniqueUsers",
-            description="Cells by unique users: distinct subscriber numbers (msisdn)",
-            feed=IPFLOW,
-            dimensions=("cell_id",),
-            measure=CountDistinct("number_of_unique_users", column="msisdn"),
-            unit="users",
-            lengths=(FIVE_MINUTES, ONE_HOUR),
-            top=True,
-        ),
+        SERVICE_TRAFFIC_VOLUME,
+        CELL_UNIQUE_USERS,
+        ANTENNA_TRAFFIC_VOLUME,
+        APP_TRAFFIC_VOLUME,
+        USER_TRAFFIC_VOLUME,
+        USER_QUOTA_EXCEEDED,
+        OPERATOR_SIGNAL,
+        OPERATOR_GPS_PRECISION,
+        POSTAL_CODE_STATUS,
+        COUNTY_CALL_VOLUME,
+        OPERATOR_CALL_VOLUME,
     )
 }
 
@@ -75,5 +246,5 @@ def kpis_of(feed: Feed, length: Length | None = None) -> list[KPI]:
 
 def lengths_of(feed: Feed) -> list[Length]:
     """The interval lengths that any KPI of the feed has, shortest first: the feed's own, then its rollups'."""
-    lengths = {length for kpi in kpis_of(feed) for length in kpi.lengths}
+    lengths = {feed.interval} | {length for kpi in kpis_of(feed) for length in kpi.lengths}
     return sorted(lengths, key=lambda length: length.minutes)

@@ -5,7 +5,8 @@ same answer:
 
 1. *partial*: over the records of one batch, grouped by interval and dimensions: what the lake keeps;
 2. *merge*: over the partials of any number of batches, grouped the same way: a group's values;
-3. *total*: over the same partials without the dimensions: the interval's value over all groups.
+3. *total*: the interval's value over all groups: over the same partials without the dimensions, or, where the
+   groups' values add up, over those values.
 
 Partials hold sums, counts and the distinct things themselves, never finished figures. That is why an hour
 merged from partials is exact, where the sum of its top lists or of its 5-minute user counts is not.
@@ -16,12 +17,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+MICRO = 1_000_000
+
 
 @dataclass(frozen=True)
 class Measure(ABC):
     """What a KPI counts; ``value`` names its column, by which the groups are ranked, largest first."""
 
     value: str
+
+    # Whether the groups' values sum to the total, so that "Other" is the total less the top list.
+    adds_up = True
+    # Whether values and total are fractions, rather than whole numbers.
+    is_mean = False
 
     @property
     def partial_keys(self) -> tuple[str, ...]:
@@ -33,10 +41,14 @@ class Measure(ABC):
     def partial(self) -> dict[str, str]:
         """The partial's own columns, each with its SQL over the records."""
 
+    @abstractmethod
+    def partial_units(self, unit: str) -> dict[str, str]:
+        """The units of the partial's own columns, where the KPI's values have the unit."""
+
     @property
     @abstractmethod
     def merge(self) -> dict[str, str]:
-        """The result's value columns, each with its SQL over the partials of one group."""
+        """A group's value columns, each with its SQL over the partials of the group."""
 
     @property
     def merge_one(self) -> dict[str, str]:
@@ -44,14 +56,24 @@ class Measure(ABC):
         return self.merge
 
     @property
-    @abstractmethod
-    def total(self) -> str:
-        """SQL over an interval's partials: its value over all groups."""
+    def finish(self) -> dict[str, str]:
+        """Further columns, each with its SQL over merged groups; ``same_interval`` is the window of one interval."""
+        return {}
+
+    @property
+    def having(self) -> str:
+        """SQL over a group's merged values: which groups there are."""
+        return "true"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All value columns of a result."""
+        return (*self.merge, *self.finish)
 
     @property
     @abstractmethod
-    def adds_up(self) -> bool:
-        """Whether the groups' values sum to the total, so that "Other" is the total less the top list."""
+    def total(self) -> str:
+        """SQL for the interval's value: over its groups' values where they add up, else over its partials."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +84,49 @@ class Sum(Measure):
     """
 
     columns: tuple[str, ...]
-    adds_up = True
 
     @property
     def partial(self) -> dict[str, str]:
         return {"sum": f"CAST({' + '.join(f'sum({column})' for column in self.columns)} AS BIGINT)"}
 
+    def partial_units(self, unit: str) -> dict[str, str]:
+        return {"sum": unit}
+
     @property
     def merge(self) -> dict[str, str]:
-        return {self.value: self.total}
+        return {self.value: "CAST(sum(sum) AS BIGINT)"}
 
     @property
     def total(self) -> str:
-        return "CAST(sum(sum) AS BIGINT)"
+        return f"CAST(sum({self.value}) AS BIGINT)"
+
+
+@dataclass(frozen=True)
+class Count(Measure):
+    """The number of records; ``share`` names a further column, the group's part of the interval's total (0 to 1)."""
+
+    share: str = ""
+
+    @property
+    def partial(self) -> dict[str, str]:
+        return {"count": "count(*)"}
+
+    def partial_units(self, unit: str) -> dict[str, str]:
+        return {"count": "records"}
+
+    @property
+    def merge(self) -> dict[str, str]:
+        return {self.value: "CAST(sum(count) AS BIGINT)"}
+
+    @property
+    def finish(self) -> dict[str, str]:
+        if not self.share:
+            return {}
+        return {self.share: f"CAST({self.value} AS DOUBLE) / sum({self.value}) OVER same_interval"}
+
+    @property
+    def total(self) -> str:
+        return f"CAST(sum({self.value}) AS BIGINT)"
 
 
 @dataclass(frozen=True)
@@ -92,6 +144,9 @@ class CountDistinct(Measure):
     def partial(self) -> dict[str, str]:
         return {}
 
+    def partial_units(self, unit: str) -> dict[str, str]:
+        return {}
+
     @property
     def merge(self) -> dict[str, str]:
         return {self.value: self.total}
@@ -104,3 +159,70 @@ class CountDistinct(Measure):
     @property
     def total(self) -> str:
         return f"count(DISTINCT {self.column})"
+
+
+@dataclass(frozen=True)
+class Mean(Measure):
+    """The mean of a decimal column over the records that have one; NULL where none has.
+
+    ``samples`` and ``empty`` name the columns that count the records with and without a value. Sums are kept in
+    millionths, as whole numbers, so that the mean does not depend on the order of the records.
+    """
+
+    column: str
+    samples: str
+    empty: str
+    adds_up = False
+    is_mean = True
+
+    @property
+    def partial(self) -> dict[str, str]:
+        return {
+            "micro_sum": f"CAST(coalesce(sum({self.column}), 0) * {MICRO} AS BIGINT)",
+            "samples": f"count({self.column})",
+            "empty": f"count(*) - count({self.column})",
+        }
+
+    def partial_units(self, unit: str) -> dict[str, str]:
+        return {"micro_sum": f"millionths of {unit}", "samples": "records with a value", "empty": "records without one"}
+
+    @property
+    def merge(self) -> dict[str, str]:
+        return {
+            self.value: self.total,
+            self.samples: "CAST(sum(samples) AS BIGINT)",
+            self.empty: "CAST(sum(empty) AS BIGINT)",
+        }
+
+    @property
+    def total(self) -> str:
+        return f"CAST(sum(micro_sum) AS DOUBLE) / {MICRO} / nullif(sum(samples), 0)"
+
+
+@dataclass(frozen=True)
+class SumOverQuota(Measure):
+    """Sums that are larger than their group's quota, from the partials of a ``Sum`` joined with a reference table.
+
+    All rows of the reference table that make one group have the same quota.
+    """
+
+    quota: str
+
+    @property
+    def partial(self) -> dict[str, str]:
+        return {}
+
+    def partial_units(self, unit: str) -> dict[str, str]:
+        return {}
+
+    @property
+    def merge(self) -> dict[str, str]:
+        return {self.value: "CAST(sum(sum) AS BIGINT)", self.quota: f"max({self.quota})"}
+
+    @property
+    def having(self) -> str:
+        return f"{self.value} > {self.quota}"
+
+    @property
+    def total(self) -> str:
+        return f"CAST(sum({self.value}) AS BIGINT)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 
 from kpis.catalog.intervals import Length, to_text
-from kpis.catalog.kpis import KPI
+from kpis.catalog.kpis import KPI, SPELLED
 
 TOTALS_COLUMNS = ["interval_start", "total", "groups"]
 TOO_LARGE = "is beyond 2^63-1, the largest number that is kept"
@@ -34,11 +34,6 @@ class Results:
     totals: pd.DataFrame
 
 
-def partial_columns(kpi: KPI) -> list[str]:
-    """The columns of a KPI's partial, keys first: ``interval_start``, dimensions, the measure's own."""
-    return ["interval_start", *kpi.dimensions, *kpi.measure.partial_keys, *kpi.measure.partial]
-
-
 def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: Collection[datetime]) -> pd.DataFrame:
     """A KPI's partial over the connection's table ``records``, sorted by its keys.
 
@@ -46,10 +41,10 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
     them. Raises TotalTooLarge.
     """
     start, keys = _start_and_keys("interval_start", starts)
-    keys = [*keys, *kpi.dimensions, *kpi.measure.partial_keys]
-    columns = [f"{start} AS interval_start", *kpi.dimensions, *kpi.measure.partial_keys]
-    columns += [f"{sql} AS {name}" for name, sql in kpi.measure.partial.items()]
-    query = f"SELECT {', '.join(columns)} FROM records GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
+    keys += kpi.partial_keys.values()
+    columns = {"interval_start": start} | kpi.partial_keys | kpi.partial_values
+    selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    query = f"SELECT {selected} FROM records GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
     return _fetch(connection, kpi, query)
 
 
@@ -64,15 +59,14 @@ def results_of_partials(
 ) -> Results:
     """A KPI's results for the intervals of a length that start at ``starts`` (UTC).
 
-    ``partials`` is SQL for a table of partials or None, as ``Lake.partials`` gives it. Groups are ranked by the
-    value, largest first, ties by the dimensions, ascending; a KPI that keeps only the top has ``top_n`` rows an
-    interval. An interval without partials has no rows. ``of_one_batch`` says that all partials are of one batch.
-    Raises TotalTooLarge.
+    ``partials`` is SQL for a table of partials or None, as ``Lake.partials`` gives it; the KPI's reference table, if
+    it has one, is a table of the connection. Groups are ranked by the value, largest first, ties by the dimensions,
+    ascending; a KPI that keeps only the top has ``top_n`` rows an interval. An interval without partials has no rows.
+    ``of_one_batch`` says that all partials are of one batch. Raises TotalTooLarge.
     """
     if partials is None or not starts:
-        columns = ["interval_start", "rank", *kpi.dimensions, *kpi.measure.merge]
+        columns = ["interval_start", *kpi.columns, "rank"]
         return Results(kpi, length, pd.DataFrame(columns=columns), pd.DataFrame(columns=TOTALS_COLUMNS))
-    dimensions = ", ".join(kpi.dimensions)
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
     start, keys = _start_and_keys(floor, starts)
     first, last = min(starts), max(starts) + length.delta
@@ -80,30 +74,76 @@ def results_of_partials(
     if len(starts) > 1:
         source += f" AND {floor} IN ({', '.join(_timestamp(moment) for moment in starts)})"
     merge = kpi.measure.merge_one if of_one_batch and length == kpi.feed.interval else kpi.measure.merge
-    values = ", ".join(f"{sql} AS {name}" for name, sql in merge.items())
+    groups = groups_of_partials(kpi, source, {"interval_start": start}, keys, merge)
+    dimensions = ", ".join(kpi.dimensions)
     rows = _fetch(
         connection,
         kpi,
         f"""
-        SELECT start AS interval_start, {dimensions}, {", ".join(kpi.measure.merge)},
-            row_number() OVER (PARTITION BY start ORDER BY {kpi.value} DESC, {dimensions}) AS rank,
-            count(*) OVER (PARTITION BY start) AS groups
-        FROM (
-            SELECT {start} AS start, {dimensions}, {values} FROM {source}
-            GROUP BY {", ".join([*keys, *kpi.dimensions])}
-        )
+        SELECT *, count(*) OVER (PARTITION BY interval_start) AS groups,
+            row_number() OVER (
+                PARTITION BY interval_start ORDER BY {kpi.value} DESC NULLS LAST, {dimensions}
+            ) AS rank
+        FROM ({finished_groups(kpi, groups, ["interval_start"])})
         {f"QUALIFY rank <= {int(top_n)}" if kpi.top else ""}
-        ORDER BY start, rank
+        ORDER BY interval_start, rank
         """,
     )
-    totals = _fetch(
-        connection,
-        kpi,
-        f"SELECT {start} AS interval_start, {kpi.measure.total} AS total FROM {source} GROUP BY {start} ORDER BY 1",
-    )
-    groups = rows.pop("groups").groupby(rows["interval_start"]).first()
-    totals["groups"] = totals["interval_start"].map(groups)
+    group_counts = rows.pop("groups").groupby(rows["interval_start"]).first()
+    totals = _fetch(connection, kpi, _totals(kpi, source, start, groups))
+    totals["groups"] = totals["interval_start"].map(group_counts).fillna(0).astype("int64")
     return Results(kpi, length, rows, totals)
+
+
+def groups_of_partials(
+    kpi: KPI, source: str, interval: Mapping[str, str], keys: Collection[str], merge: Mapping[str, str]
+) -> str:
+    """SQL for a table of a KPI's groups: the interval's columns, dimensions, merged values.
+
+    ``source`` is SQL for its partials and ``merge`` the measure's; ``interval`` are the columns that tell the
+    interval, each with its SQL over the partials, and ``keys`` what to group by for them.
+    """
+    told = ", ".join(f"{sql} AS {name}" for name, sql in interval.items())
+    values = ", ".join(f"{sql} AS {name}" for name, sql in merge.items())
+    if kpi.reference:
+        source = f"(SELECT * FROM {source}) JOIN {kpi.reference.table} USING ({kpi.reference.on})"
+    merged = f"""
+        SELECT {told}, {", ".join(kpi.dimensions)}, {values} FROM {source}
+        GROUP BY {", ".join([*keys, *kpi.dimensions])} HAVING {kpi.measure.having}"""
+    for dimension in kpi.folded:
+        # Each group goes by the name that most of the interval's records give it.
+        group = ", ".join([*interval, dimension.name])
+        named = f"""
+            SELECT {group}, first({dimension.spelling} ORDER BY spelled DESC, {dimension.spelling}) AS shown
+            FROM (
+                SELECT {told}, {dimension.name}, {dimension.spelling}, sum({SPELLED}) AS spelled
+                FROM {source} GROUP BY {", ".join([*keys, dimension.name, dimension.spelling])}
+            )
+            GROUP BY {group}"""
+        merged = f"""
+            SELECT merged.* REPLACE (named.shown AS {dimension.name})
+            FROM ({merged}) AS merged JOIN ({named}) AS named USING ({group})"""
+    return merged
+
+
+def finished_groups(kpi: KPI, groups: str, interval: Collection[str]) -> str:
+    """SQL for a table of groups with the measure's further columns; ``interval`` names those that tell the interval."""
+    finish = "".join(f", {sql} AS {name}" for name, sql in kpi.measure.finish.items())
+    return f"SELECT *{finish} FROM ({groups}) WINDOW same_interval AS (PARTITION BY {', '.join(interval)})"
+
+
+def _totals(kpi: KPI, source: str, start: str, groups: str) -> str:
+    """SQL for each interval's value over all groups."""
+    if not kpi.measure.adds_up:
+        return (
+            f"SELECT {start} AS interval_start, {kpi.measure.total} AS total FROM {source} GROUP BY {start} ORDER BY 1"
+        )
+    return f"""
+        SELECT interval_start, coalesce(total, 0) AS total
+        FROM (SELECT {start} AS interval_start FROM {source} GROUP BY {start})
+        LEFT JOIN (SELECT interval_start, {kpi.measure.total} AS total FROM ({groups}) GROUP BY interval_start)
+            USING (interval_start)
+        ORDER BY interval_start"""
 
 
 def _start_and_keys(start: str, starts: Collection[datetime]) -> tuple[str, list[str]]:

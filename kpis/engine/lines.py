@@ -32,6 +32,7 @@ LONGEST_LINE_BYTES = 2**20
 # Four bytes of zstd can unpack to 128 KiB: this many at a time give 32 MiB at most.
 PACKED_PIECE_BYTES = 2**10
 LARGEST_ZSTD_WINDOW_BYTES = 2**27
+CONTROLS = bytes([*range(32), 127])
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 GZIP_MARK = b"\x1f\x8b"
@@ -80,11 +81,7 @@ class Digits:
 
     def clean_lines(self, block: bytes) -> int | None:
         # What is left of clean lines without their digits: every line the same.
-        frame = block.translate(None, b"0123456789")
-        if not frame.endswith(b"\n"):
-            frame += b"\n"
-        count = len(frame) // (len(self._commas) + 1)
-        return count if frame == (self._commas + b"\n") * count else None
+        return _lines_like(block.translate(None, b"0123456789"), self._commas)
 
     def tidied(self, line: bytes) -> bytes | None:
         if len(line) > LONGEST_LINE_BYTES:
@@ -92,6 +89,45 @@ class Digits:
         if line.translate(None, b"0123456789") == self._commas:
             return line
         return line.translate(None, b' \t"') if self._harmless.fullmatch(line) else None
+
+
+class PlainText:
+    """Lines of UTF-8 text without control characters that have ``commas`` commas and no quotes; or any, with None."""
+
+    def __init__(self, commas: int | None):
+        self._kept = b"" if commas is None else b"," * commas
+        telling = set(CONTROLS) | (set() if commas is None else set(b',"'))
+        self._passed_over = bytes(byte for byte in range(256) if byte not in telling)
+
+    def clean_lines(self, block: bytes) -> int | None:
+        count = _lines_like(block.translate(None, self._passed_over), self._kept)
+        return count if count is not None and _is_utf_8(block) and not self._has_blank_lines(block) else None
+
+    def tidied(self, line: bytes) -> bytes | None:
+        clean = line.translate(None, self._passed_over) == self._kept and line.strip() and _is_utf_8(line)
+        return line if clean and len(line) <= LONGEST_LINE_BYTES else None
+
+    def _has_blank_lines(self, block: bytes) -> bool:
+        # A line that has commas is not blank.
+        return not self._kept and re.search(rb"^ *$", block.removesuffix(b"\n"), re.MULTILINE) is not None
+
+
+def _lines_like(frame: bytes, line: bytes) -> int | None:
+    """How many lines there are, where each is the same as ``line``; else None."""
+    if not frame.endswith(b"\n"):
+        frame += b"\n"
+    count = len(frame) // (len(line) + 1)
+    return count if frame == (line + b"\n") * count else None
+
+
+def _is_utf_8(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @dataclass
@@ -111,7 +147,11 @@ class SplitFile:
     digest: str = ""
     # From the n-th clean line on (from 0), a line's number is its place among the clean ones plus the shift.
     _shifts_from: array = field(default_factory=lambda: array("q", [0]))
-    _shifts: array = field(default_factory=lambda: array("q", [2]))
+    _shifts: array = field(default_factory=lambda: array("q", [1]))
+
+    def __post_init__(self) -> None:
+        if self.skip:
+            self.leave_out(0, self.skip)
 
     def leave_out(self, ordinal: int, count: int = 1) -> None:
         """Notes that lines that are not clean (odd, blank) stand before the clean line that will come ordinal-th."""
@@ -148,14 +188,14 @@ class SplitFile:
 def split(
     path: Path,
     spool_path: Path,
-    grammar_of: Callable[[bytes], Grammar],
+    grammar_of: Callable[[bytes], tuple[Grammar, bool]],
     judge: Callable[[list[Line]], None],
 ) -> SplitFile:
     """Splits a file's lines into clean and odd ones.
 
-    ``grammar_of`` gets the header line and gives the grammar of what follows; ``judge`` gets the odd lines, as
-    they come. Raises FileError when the file cannot be opened or unpacked, or has no header; whether it changed
-    meanwhile shows when ``held_still`` ends.
+    ``grammar_of`` gets the first line, and gives the grammar and whether that line is a header; ``judge`` gets the
+    odd lines, as they come. Raises FileError when the file cannot be opened or unpacked, or is no text; whether it
+    changed meanwhile shows when ``held_still`` ends.
     """
     with ExitStack() as stack:
         file = stack.enter_context(_open(path))
@@ -163,19 +203,23 @@ def split(
         raw = _Hashed(file, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
         blocks = _blocks(_unpacked(path, raw))
         first, long = next(blocks, (b"", False))
-        header_line, _, rest = first.partition(b"\n")
-        grammar = grammar_of(_header(header_line, long))
-        found = SplitFile(path, identity, clean_path=path, skip=1)
-        number = 1
+        first_line, _, rest = first.partition(b"\n")
+        grammar, has_header = grammar_of(_first_line(first_line))
+        if not has_header:
+            rest = first.removeprefix(BYTE_ORDER_MARK)
+            if not rest:
+                raise FileError("is empty")
+        found = SplitFile(path, identity, clean_path=path, skip=int(has_header))
+        number = found.skip
         offset = data_offset = len(first) - len(rest)
         spool: BinaryIO | None = None
-        if _unpacker(path):
+        if _unpacker(path) or (offset and not has_header):
             spool = stack.enter_context(_open_spool(found, spool_path))
-        for block, long in chain([(rest, False)], blocks):
+        for block, is_long in chain([(rest, long and not has_header)], blocks):
             if not block:
                 continue
             lines_text = block.replace(b"\r\n", b"\n") if b"\r" in block else block
-            count = None if long else grammar.clean_lines(lines_text)
+            count = None if is_long else grammar.clean_lines(lines_text)
             if spool is None and (count is None or lines_text is not block):
                 spool = stack.enter_context(_open_spool(found, spool_path))
                 _copy(file, data_offset, offset, spool)
@@ -231,8 +275,8 @@ def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
             passed += count
 
 
-def _header(line: bytes, long: bool) -> bytes:
-    """The header line without byte order mark and line end; raises FileError where it can be none."""
+def _first_line(line: bytes) -> bytes:
+    """A file's first line without byte order mark and line end; raises FileError where it shows that it is no text."""
     if line.startswith(UTF_16_MARKS):
         raise FileError("is UTF-16 text; it must be UTF-8")
     if line.startswith(GZIP_MARK):
@@ -241,11 +285,7 @@ def _header(line: bytes, long: bool) -> bytes:
         raise FileError("holds zstd data, but its name does not end in .zst")
     if b"\0" in line:
         raise FileError("is no UTF-8 text: its first line holds NUL bytes")
-    if long:
-        raise FileError(f"has no header: its first line is longer than {LONGEST_LINE_BYTES:,} bytes")
     line = line.removeprefix(BYTE_ORDER_MARK).strip()
-    if not line:
-        raise FileError("has no header: it is empty, or its first line is")
     if b"\r" in line:
         raise FileError("ends its lines with CR alone; they must end with LF or CR LF")
     return line

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pandas as pd
 
 from kpis.catalog.feeds import BadRow, Feed
-from kpis.catalog.intervals import to_text
-from kpis.engine.lines import LONGEST_LINE_BYTES, Digits, Grammar, Line, SplitFile, lines_at, split
-from kpis.engine.rows import Header, judge, reject_text
+from kpis.catalog.intervals import LAST_DAY, to_text
+from kpis.engine.forms import FORMS
+from kpis.engine.lines import Grammar, Line, SplitFile, lines_at, split
+from kpis.engine.rows import judge, reject_text
 
 REJECTS_SQL = 'CREATE OR REPLACE TEMP TABLE rejects (line BIGINT, "column" VARCHAR, reason VARCHAR, text VARCHAR)'
 JUDGED_BYTES = 4 * 2**20
@@ -48,13 +50,20 @@ class Reader:
     def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path | None = None):
         self._connection, self._scratch = connection, scratch
 
-    def read(self, path: Path, feed: Feed, interval_start: datetime | None = None) -> Reading:
+    def read(
+        self,
+        path: Path,
+        feed: Feed,
+        interval_start: datetime | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> Reading:
         """Reads a file; ``interval_start`` puts its records into that interval whatever their own time.
 
-        Raises FileError when the file as a whole cannot be taken in.
+        ``defaults`` has values for columns that the file lacks or leaves empty. Raises FileError when the file as a
+        whole cannot be taken in.
         """
         with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:
-            return _Reading(self._connection, feed, interval_start, Path(folder)).read(path)
+            return _Reading(self._connection, feed, interval_start, defaults or {}, Path(folder)).read(path)
 
 
 class _Reading:
@@ -65,25 +74,22 @@ class _Reading:
         connection: duckdb.DuckDBPyConnection,
         feed: Feed,
         interval_start: datetime | None,
+        defaults: Mapping[str, Any],
         folder: Path,
     ):
-        self.connection, self.feed, self.folder = connection, feed, folder
-        if interval_start is None:
-            length = feed.interval.milliseconds
-            self.start_sql = f"make_timestamp(({feed.timestamp_sql} - {feed.timestamp_sql} % {length}) * 1000)"
-        else:
-            self.start_sql = f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
+        self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
+        floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
+        self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
+        self.columns = ", ".join(f'"{name}"' for name in feed.column_names)
 
     def read(self, path: Path) -> Reading:
-        columns = ", ".join(f"{column.name} {column.type.sql_type}" for column in self.feed.columns)
+        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.columns)
         self.connection.execute(REJECTS_SQL)
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({columns})")
         found = split(path, self.folder / "clean.csv", self._grammar_of, self._judge)
         with found.held_still():
             self._read_clean(found)
-        self.connection.execute(
-            f"INSERT INTO records SELECT {self.start_sql}, {', '.join(self.feed.column_names)} FROM judged"
-        )
+        self.connection.execute(f"INSERT INTO records SELECT {self.start_sql}, {self.columns} FROM judged")
         intervals = self.connection.execute(
             "SELECT interval_start, count(*) FROM records GROUP BY interval_start ORDER BY interval_start"
         ).fetchall()
@@ -96,39 +102,23 @@ class _Reading:
             intervals={start.replace(tzinfo=UTC): count for start, count in intervals},
         )
 
-    def _grammar_of(self, header_line: bytes) -> Grammar:
-        self.header = Header(self.feed, header_line)
-        return Digits(self.header.width)
+    def _grammar_of(self, first_line: bytes) -> tuple[Grammar, bool]:
+        self.form = FORMS[self.feed.form](self.feed, first_line, self.defaults)
+        return self.form.grammar, self.form.has_header
 
     def _read_clean(self, found: SplitFile) -> None:
         """Fills the table ``records`` from the clean lines, and judges those that give no record."""
         # Through a link of our own, since DuckDB would take brackets and stars in a name for a pattern.
         link = self.folder / "link.csv"
         link.symlink_to(found.clean_path.absolute())
-        by_position = {position: name for name, position in self.header.positions.items()}
-        names = [by_position.get(position, f"unknown_{position}") for position in range(self.header.width)]
-        fields = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
-        valid = [column.type.holds(column.name) for column in self.feed.columns]
-        valid += [check.sql for check in self.feed.checks]
-        # DuckDB does try_cast of a column as such while it reads, where a number too large is an error after all;
-        # that is quickest, but then they have to be read as text first.
-        for field in ("{}", "nullif({}, '')"):
-            typed = [f"try_cast({field.format(one.name)} AS {one.type.sql_type})" for one in self.feed.columns]
+        for careful in (False, True):
+            self.form.careful = careful
             try:
-                self._create_records(
-                    f"""
-                    SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, *
-                    FROM (SELECT {", ".join(typed)} FROM read_csv(
-                        ?, columns = {{{fields}}}, auto_detect = false, header = false, skip = {found.skip},
-                        delim = ',', quote = '', escape = '', new_line = '\\n', compression = 'none',
-                        max_line_size = {2 * LONGEST_LINE_BYTES}
-                    )) AS typed({", ".join(self.feed.column_names)})
-                    """,
-                    [str(link)],
-                )
+                self._create_records(self._clean_records(link, found.skip))
                 break
             except (duckdb.ConversionException, duckdb.InvalidInputException):
-                self._create_records("SELECT TIMESTAMP '1970-01-01' AS interval_start, * FROM judged LIMIT 0")
+                nothing = f"SELECT TIMESTAMP '1970-01-01' AS interval_start, {self.columns} FROM judged LIMIT 0"
+                self._create_records(nothing)
         doubtful = self._column("SELECT rowid FROM records WHERE interval_start IS NULL ORDER BY rowid")
         if self._count("records") != found.clean:
             doubtful = np.arange(found.clean)
@@ -139,8 +129,19 @@ class _Reading:
             for chunk in _chunks(lines_at(found.path, found.line_numbers(doubtful))):
                 self._judge(chunk)
 
-    def _create_records(self, query: str, parameters: Sequence[str] = ()) -> None:
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS {query}", parameters)
+    def _clean_records(self, path: Path, skip: int) -> str:
+        """SQL for the clean lines as records, whose ``interval_start`` is NULL where they may be none."""
+        values = ", ".join(f'{self.form.value(column)} AS "{column.name}"' for column in self.feed.columns)
+        plain = " AND ".join(self.form.plain(column) for column in self.feed.columns)
+        valid = ["plain", *(check.sql for check in self.feed.checks)]
+        valid.append(f"{self.feed.moment.sql} >= TIMESTAMP '1970-01-01'")
+        valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
+        return f"""
+            SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {self.columns}
+            FROM (SELECT {values}, {plain} AS plain FROM {self.form.table(path, skip)})"""
+
+    def _create_records(self, query: str) -> None:
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS {query}")
 
     def _count(self, table: str) -> int:
         return self.connection.table(table).shape[0]
@@ -154,7 +155,7 @@ class _Reading:
         records, rejects = [], []
         for line in lines:
             try:
-                records.append(judge(self.feed, self.header, line))
+                records.append(judge(self.form, line))
             except BadRow as bad:
                 rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
         if records:

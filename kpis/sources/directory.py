@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kpis.catalog.feeds import FEED_FILES, Feed, feed_of
@@ -39,7 +39,10 @@ class FoundFile:
     @property
     def age_key(self) -> tuple[datetime, str]:
         """Sorts files by the interval that their names give, else by their time of change."""
-        moment = self.feed.interval_end_in(self.name)
+        day = self.feed.date_in(self.name)
+        moment = self.feed.interval_end_in(self.name) or (
+            datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+        )
         return moment or _moment_of_change(self.modified_ns), self.name
 
 

@@ -12,10 +12,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kpis.catalog.feeds import BadRow, BadValue, Integer
+from kpis.catalog.columns import BadValue, Integer
+from kpis.catalog.feeds import BadRow
 from kpis.engine import lines as lines_module
+from kpis.engine.forms import split_fields
 from kpis.engine.lines import Digits, FileError, Line, SplitFile, lines_at, split
-from kpis.engine.rows import split_fields
 from kpis.sources.directory import batch_name
 
 WIDTH = 3
@@ -74,7 +75,7 @@ def naive_lines(content: bytes) -> list[bytes]:
 
 def split_of(path: Path, folder: Path) -> tuple[SplitFile, list[Line]]:
     odd: list[Line] = []
-    return split(path, folder / "spool", lambda header: Digits(WIDTH), odd.extend), odd
+    return split(path, folder / "spool", lambda header: (Digits(WIDTH), True), odd.extend), odd
 
 
 def clean_lines_of(found: SplitFile) -> list[bytes]:

@@ -14,12 +14,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kpis.catalog.feeds import IPFLOW, BadRow
+from kpis.engine import forms as forms_module
 from kpis.engine import lines as lines_module
 from kpis.engine import reader as reader_module
 from kpis.engine import rows as rows_module
+from kpis.engine.forms import CSV
 from kpis.engine.lines import FileError, Line
 from kpis.engine.reader import Reader, Reading
-from kpis.engine.rows import Header, judge, reject_text
+from kpis.engine.rows import judge, reject_text
 
 START = 1626566400000
 NAMES = list(IPFLOW.column_names)
@@ -45,7 +47,7 @@ def block_size(request, monkeypatch):
     if request.param == "tiny blocks":
         monkeypatch.setattr(lines_module, "BLOCK_BYTES", 64)
         monkeypatch.setattr(lines_module, "PACKED_PIECE_BYTES", 7)
-        for module in (lines_module, reader_module, rows_module):
+        for module in (lines_module, forms_module, rows_module):
             monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 200)
         monkeypatch.setattr(reader_module, "JUDGED_BYTES", 100)
 
@@ -131,7 +133,7 @@ def judged_singly(content: bytes) -> tuple[Counter, list, int] | str:
     if not lines[-1]:
         lines.pop()
     try:
-        header = Header(IPFLOW, lines[0].removeprefix(b"\xef\xbb\xbf").strip())
+        form = CSV(IPFLOW, lines[0].removeprefix(b"\xef\xbb\xbf").strip(), {})
     except FileError as error:
         return str(error)
     records: Counter = Counter()
@@ -143,7 +145,7 @@ def judged_singly(content: bytes) -> tuple[Counter, list, int] | str:
             continue
         count += 1
         try:
-            record = judge(IPFLOW, header, line)
+            record = judge(form, line)
         except BadRow as bad:
             rejects.append((number, bad.column, bad.reason, reject_text(line)[:200]))
         else:
@@ -238,7 +240,7 @@ def test_what_duckdb_cannot_read_after_all_is_judged_singly(folder, connection, 
     path = folder / "ipflow_data.long.csv"
     path.write_text(text_of([line(1), line(2, cell_id="0" * 3000 + "7"), line(3, msisdn=0)]))
     # It may refuse a line for its length long before the line is too long for us.
-    monkeypatch.setattr(reader_module, "LONGEST_LINE_BYTES", 50)
+    monkeypatch.setattr(forms_module, "LONGEST_LINE_BYTES", 110)
     reading = read_flows(connection, path)
     assert (reading.records, reading.rejects) == (2, 1)
     assert connection.execute("SELECT cell_id FROM records ORDER BY 1").fetchall() == [(1,), (7,)]

@@ -1,0 +1,264 @@
+"""The types that a feed's columns have: what text each takes, and the value it gives.
+
+``parse`` says it in Python, for a single field, and is the truth. ``is_plain`` and ``value`` say it in SQL, for
+fields by the million: a text that ``is_plain`` calls plain is one that ``parse`` takes, and ``value`` gives the same
+value. A text that is not plain may still be good; such rows are judged singly.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import ROUND_HALF_EVEN
+from decimal import Decimal as Number
+from typing import Any
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+
+
+class BadValue(ValueError):
+    """A field's text that its column cannot hold; the message says why, without repeating the text."""
+
+
+@dataclass(frozen=True)
+class ColumnType(ABC):
+    """A column's type. ``optional`` lets a field be empty, which gives None and NULL."""
+
+    optional: bool = False
+
+    @property
+    @abstractmethod
+    def sql_type(self) -> str:
+        """The type that the value has in DuckDB."""
+
+    @abstractmethod
+    def parse_text(self, text: str) -> Any:
+        """The value of a text that is not empty; raises BadValue."""
+
+    @property
+    @abstractmethod
+    def pattern(self) -> str:
+        """A regular expression for plain texts that are not empty; valid in Python and in RE2."""
+
+    @abstractmethod
+    def value_of(self, text: str) -> str:
+        """SQL: the value of the plain text that an SQL expression gives; NULL where its pattern lets too much in."""
+
+    def parse(self, text: str) -> Any:
+        """The value of a field's text, or None for an empty one that is optional; raises BadValue."""
+        if not text:
+            if self.optional:
+                return None
+            raise BadValue("is empty")
+        return self.parse_text(text)
+
+    def is_plain(self, text: str) -> str:
+        """SQL: whether the text that an SQL expression gives is one whose value SQL can tell."""
+        plain = f"(regexp_full_match({text}, '{self.pattern}') AND {self.value_of(text)} IS NOT NULL)"
+        return f"({text} IS NULL OR {text} = '' OR {plain})" if self.optional else f"coalesce({plain}, false)"
+
+    def value(self, text: str) -> str:
+        """SQL: the value of a plain text."""
+        return f"CASE WHEN {text} <> '' THEN {self.value_of(text)} END"
+
+
+@dataclass(frozen=True)
+class Integer(ColumnType):
+    """A whole number of ``bits`` bits, signed, of at least ``minimum``, in plain decimal digits."""
+
+    bits: int = 64
+    minimum: int = 0
+    maximum: int | None = None
+
+    sql_type = property(lambda self: {32: "INTEGER", 64: "BIGINT"}[self.bits])
+    pattern = "[0-9]{1,18}"
+    _whole = re.compile(r"-?[0-9]+", re.ASCII)
+
+    def parse_text(self, text: str) -> int:
+        if not self._whole.fullmatch(text):
+            raise BadValue("is not a whole number")
+        # Twenty digits are beyond 64 bits whatever they are, unless they are zeros.
+        digits = text.lstrip("-").lstrip("0") or "0"
+        number = int(digits[:20]) * (-1 if text[0] == "-" else 1)
+        if not -(2 ** (self.bits - 1)) <= number < 2 ** (self.bits - 1):
+            raise BadValue(f"is beyond {self.bits} bits")
+        if number < self.minimum:
+            raise BadValue("is negative" if self.minimum == 0 else f"is less than {self.minimum}")
+        if self.maximum is not None and number > self.maximum:
+            raise BadValue(f"is more than {self.maximum}")
+        return number
+
+    def value_of(self, text: str) -> str:
+        number = f"TRY_CAST({text} AS {self.sql_type})"
+        return f"CASE WHEN {self.holds(number)} THEN {number} END"
+
+    def holds(self, number: str) -> str:
+        """SQL: whether a number of the column's type is within its bounds."""
+        upper = f" AND {number} <= {self.maximum}" if self.maximum is not None else ""
+        return f"{number} >= {self.minimum}{upper}"
+
+
+@dataclass(frozen=True)
+class Decimal(ColumnType):
+    """A decimal number within bounds, kept exactly to six places; further places are rounded half to even."""
+
+    minimum: int = -(10**11)
+    maximum: int = 10**11
+
+    sql_type = "DECIMAL(18, 6)"
+    pattern = r"-?[0-9]{1,11}(\.[0-9]{1,6})?"
+    _decimal = re.compile(r"-?[0-9]{1,30}(\.[0-9]{0,30})?", re.ASCII)
+
+    def parse_text(self, text: str) -> Number:
+        if not self._decimal.fullmatch(text):
+            raise BadValue("is not a decimal number")
+        number = Number(text)
+        if not self.minimum <= number <= self.maximum:
+            raise BadValue(f"is not between {self.minimum} and {self.maximum}")
+        return number.quantize(Number("0.000001"), ROUND_HALF_EVEN)
+
+    def value_of(self, text: str) -> str:
+        number = f"TRY_CAST({text} AS {self.sql_type})"
+        return f"CASE WHEN {number} BETWEEN {self.minimum} AND {self.maximum} THEN {number} END"
+
+
+@dataclass(frozen=True)
+class Text(ColumnType):
+    """Text of at most ``longest`` characters, none of them a control character."""
+
+    longest: int = 100
+
+    sql_type = "VARCHAR"
+
+    @property
+    def pattern(self) -> str:
+        return rf"[ -~]{{1,{self.longest}}}"
+
+    def parse_text(self, text: str) -> str:
+        if len(text) > self.longest:
+            raise BadValue(f"is longer than {self.longest} characters")
+        if not text.isprintable():
+            raise BadValue("holds a control character")
+        return text
+
+    def value_of(self, text: str) -> str:
+        return text
+
+
+@dataclass(frozen=True)
+class Choice(ColumnType):
+    """One of a few words, in any case; kept as it is spelled here."""
+
+    words: tuple[str, ...] = ()
+
+    sql_type = "VARCHAR"
+
+    @property
+    def pattern(self) -> str:
+        return "|".join(self.words)
+
+    def parse_text(self, text: str) -> str:
+        for word in self.words:
+            if text.lower() == word.lower():
+                return word
+        raise BadValue(f"is none of {', '.join(self.words)}")
+
+    def value_of(self, text: str) -> str:
+        return text
+
+
+@dataclass(frozen=True)
+class PostalCode(Text):
+    """A postal code as text; one that passed through a spreadsheet, as ``250236.0``, loses its ``.0``."""
+
+    longest: int = 20
+
+    pattern = r"[0-9]{1,18}(\.0)?"
+
+    def parse_text(self, text: str) -> str:
+        return super().parse_text(re.sub(r"^([0-9]+)\.0+$", r"\1", text))
+
+    def value_of(self, text: str) -> str:
+        return rf"regexp_replace({text}, '\.0$', '')"
+
+
+@dataclass(frozen=True)
+class UUID(ColumnType):
+    """A UUID, kept in its canonical form: lower case with hyphens."""
+
+    sql_type = "VARCHAR"
+    pattern = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    _any_case = re.compile(pattern, re.IGNORECASE | re.ASCII)
+
+    def parse_text(self, text: str) -> str:
+        if not self._any_case.fullmatch(text):
+            raise BadValue("is not a UUID")
+        return str(uuid.UUID(text))
+
+    def value_of(self, text: str) -> str:
+        return text
+
+
+@dataclass(frozen=True)
+class Date(ColumnType):
+    """A day, as ``2017-03-01``."""
+
+    sql_type = "DATE"
+    pattern = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+
+    def parse_text(self, text: str) -> date:
+        try:
+            if re.fullmatch(self.pattern, text, re.ASCII):
+                return date.fromisoformat(text)
+        except ValueError:
+            pass
+        raise BadValue("is not a day such as 2017-03-01")
+
+    def value_of(self, text: str) -> str:
+        return f"TRY_CAST({text} AS DATE)"
+
+
+@dataclass(frozen=True)
+class TimeOfDay(ColumnType):
+    """A time of day, as ``08:05:00``."""
+
+    sql_type = "TIME"
+    pattern = CLOCK
+
+    def parse_text(self, text: str) -> time:
+        try:
+            if re.fullmatch(self.pattern, text, re.ASCII):
+                return time.fromisoformat(text)
+        except ValueError:
+            pass
+        raise BadValue("is not a time of day such as 08:05:00")
+
+    def value_of(self, text: str) -> str:
+        return f"TRY_CAST({text} AS TIME)"
+
+
+@dataclass(frozen=True)
+class MonthFirst(ColumnType):
+    """A moment as ``Apr 30 2018 00:00:00``."""
+
+    sql_type = "TIMESTAMP"
+    pattern = "(" + "|".join(MONTHS) + ") [0-9]{2} [1-9][0-9]{3} " + CLOCK
+    _lenient = re.compile(r"([a-z]{3}) +([0-9]{1,2}),? +([0-9]{4}) +([0-9]{2}):([0-9]{2}):([0-9]{2})", re.I | re.ASCII)
+
+    def parse_text(self, text: str) -> datetime:
+        found = self._lenient.fullmatch(text)
+        try:
+            if found:
+                month = MONTHS.index(found[1].capitalize()) + 1
+                day, year, hour, minute, second = (int(part) for part in found.groups()[1:])
+                return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  these moments have no zone
+        except ValueError:
+            pass
+        raise BadValue("is not a moment such as Apr 30 2018 00:00:00")
+
+    def value_of(self, text: str) -> str:
+        return f"try_strptime({text}, '%b %d %Y %H:%M:%S')"
