@@ -8,6 +8,12 @@ PORT ?= 8000
 # A sample day's first hours, for `make run`. The demo always uses the embedded database and lake.
 SAMPLE := var/sample
 SAMPLE_START := 2021-07-18T00:00:00Z
+SAMPLE_ROWS_ipflow := 100000
+SAMPLE_ROWS_antenna := 4000
+SAMPLE_ROWS_coverage := 4000
+SAMPLE_ROWS_cdr := 10000
+SAMPLE_ALSO_antenna := --subscribers $(SAMPLE)/subscribers.csv
+SAMPLES_DONE := $(patsubst %,$(SAMPLE)/%.done,ipflow antenna coverage cdr)
 EMBEDDED := DATABASE_URL=sqlite:///$(CURDIR)/var/db.sqlite3 LAKE_DIR=$(CURDIR)/var/lake
 
 # Tests and linters see no .env and touch no one's database.
@@ -50,16 +56,17 @@ $(VENV)/requirements-dev.done: requirements-dev.lock | $(VENV)/requirements.done
 .env: | $(VENV)/bin/pip
 	@test -e $@ || (umask 077 && $(PYTHON_IN) -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(50))' > $@)
 
-$(SAMPLE)/done: | setup .env
-	@$(EMBEDDED) $(MANAGE) make_sample_data $(SAMPLE) --feed ipflow --start $(SAMPLE_START) \
-		--intervals 36 --rows 100000 --seed 1
+$(SAMPLES_DONE): $(SAMPLE)/%.done: | setup .env
+	@$(EMBEDDED) $(MANAGE) make_sample_data $(SAMPLE) --feed $* --start $(SAMPLE_START) \
+		--intervals 36 --rows $(SAMPLE_ROWS_$*) --seed 1 $(SAMPLE_ALSO_$*)
 	@touch $@
 
-run: setup .env $(SAMPLE)/done  ## shows it all on sample data: files in, top services and cells out
+run: setup .env $(SAMPLES_DONE)  ## shows it all on sample data: four feeds' files in, the newest hour's KPIs out
 	@$(EMBEDDED) $(MANAGE) migrate -v 0
+	@$(EMBEDDED) $(MANAGE) load_subscribers $(SAMPLE)/subscribers.csv
 	@$(EMBEDDED) $(MANAGE) update_network_stats --data-dir $(SAMPLE)
 	@echo
-	@$(EMBEDDED) $(MANAGE) show_network_stats --interval 1h
+	@$(EMBEDDED) $(MANAGE) show_network_stats --interval 1h --top 5 --personal
 	@echo
 	@echo "Now 'make serve' starts the web: http://127.0.0.1:$(PORT)/api/ and http://127.0.0.1:$(PORT)/admin/"
 

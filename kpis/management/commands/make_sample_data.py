@@ -7,7 +7,10 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
-from kpis.sample import SAMPLES, make_files
+from kpis.catalog.feeds import Form
+from kpis.catalog.intervals import EPOCH, LAST_DAY
+from kpis.sample import SAMPLES, make_files, write_file
+from kpis.sample.day import SPAN
 
 
 class Command(BaseCommand):
@@ -29,7 +32,10 @@ class Command(BaseCommand):
             type=int,
             default=10_000,
             metavar="N",
-            help="rows of an interval in the busiest hour, 19:00Z on; others have fewer (default: 10000)",
+            help=(
+                "rows of an interval in the busiest hour, which is 20:00 to 21:00 local time: from 19:00Z on for "
+                "ipflow, from 04:00Z for the others, which play in California; other hours have fewer (default: 10000)"
+            ),
         )
         parser.add_argument("--seed", type=int, default=1, metavar="N", help="0 or more (default: 1)")
         parser.add_argument(
@@ -39,8 +45,17 @@ class Command(BaseCommand):
             metavar="N",
             help="files that share an interval's rows (default: 1)",
         )
+        parser.add_argument(
+            "--subscribers",
+            metavar="FILE",
+            type=Path,
+            help=(
+                "with --feed antenna: also write the devices' subscribers to this CSV file, for load_subscribers; "
+                "they depend on --rows and --seed alone"
+            ),
+        )
 
-    def handle(self, *, folder, feed, start, intervals, rows, seed, files, verbosity, **options):
+    def handle(self, *, folder, feed, start, intervals, rows, seed, files, subscribers, verbosity, **options):
         for option, value, minimum in (
             ("--intervals", intervals, 1),
             ("--rows", rows, 1),
@@ -53,24 +68,32 @@ class Command(BaseCommand):
             raise CommandError(f"--feed must be one of {', '.join(SAMPLES)}, not {feed!r}.", returncode=2)
         sample = SAMPLES[feed]
         first = _moment(start)
-        length = sample.feed.interval
-        if not length.is_aligned(first):
-            raise CommandError(f"--start must be aligned to {length}: {start} is not.", returncode=2)
-        try:
-            first + intervals * length.delta
-        except OverflowError:
-            raise CommandError("The intervals would go beyond the year 9999.", returncode=2) from None
+        if not SPAN.is_aligned(first):
+            raise CommandError(f"--start must be aligned to {SPAN}: {start} is not.", returncode=2)
+        if first < EPOCH:
+            raise CommandError("--start must not be before 1970.", returncode=2)
+        if intervals > (LAST_DAY - first) / SPAN.delta:
+            raise CommandError("The intervals would go beyond 9999-12-30.", returncode=2)
+        if subscribers and not sample.subscribers:
+            raise CommandError(f"--subscribers goes with --feed antenna, not with {feed}.", returncode=2)
 
         made = size = 0
+        target = folder
         try:
             for path in make_files(sample, folder, first, intervals, rows, seed, files):
                 made, size = made + 1, size + path.stat().st_size
                 if verbosity > 1:
                     self.stdout.write(str(path))
+            if subscribers and sample.subscribers:
+                target = subscribers
+                columns = sample.subscribers(rows, seed)
+                write_file(subscribers, Form.CSV, columns)
         except OSError as error:
-            raise CommandError(f"Cannot write to {folder}: {error.strerror}.") from error
+            raise CommandError(f"Cannot write to {target}: {error.strerror}.") from error
         if verbosity:
             self.stdout.write(f"{made:,} files, {size:,} bytes in {folder}")
+            if subscribers:
+                self.stdout.write(f"{len(columns['id']):,} subscribers in {subscribers}")
 
 
 def _moment(text: str) -> datetime:

@@ -1,0 +1,22 @@
+"""Sample data: files of believable traffic, the same bytes for the same seed wherever they are made.
+
+Each feed has a module and one entry in ``SAMPLES``.
+"""
+
+from __future__ import annotations
+
+from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, IPFLOW
+from kpis.sample import antenna, cdr, coverage, ipflow
+from kpis.sample.files import Columns, Sample, make_files, write_file
+
+__all__ = ["SAMPLES", "Columns", "Sample", "make_files", "write_file"]
+
+SAMPLES = {
+    sample.feed.name: sample
+    for sample in (
+        Sample(IPFLOW, ipflow.file_name, ipflow.flows),
+        Sample(ANTENNA, antenna.file_name, antenna.messages, antenna.subscribers),
+        Sample(COVERAGE, coverage.file_name, coverage.logs),
+        Sample(CDR, cdr.file_name, cdr.calls),
+    )
+}

@@ -1,0 +1,78 @@
+"""Sample data as files, in the form that each feed's records have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from kpis.catalog.feeds import Feed, Form
+from kpis.catalog.intervals import Interval
+
+# An interval's columns, of equal length: whole numbers, fractions, or texts as an array of objects.
+Columns = dict[str, np.ndarray]
+
+ROWS_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How a feed's sample files are made.
+
+    ``intervals(start, count, rows, seed)`` gives one interval after the other with its columns; ``rows`` are those
+    of an interval in the day's busiest hour. ``file_name(interval, number, files)`` names the file with that number
+    (1, 2...) of those that share the interval's rows. ``subscribers(rows, seed)``, where there is one, gives the
+    subscribers whose devices are in the files made with these rows and this seed.
+    """
+
+    feed: Feed
+    file_name: Callable[[Interval, int, int], str]
+    intervals: Callable[[datetime, int, int, int], Iterator[tuple[Interval, Columns]]]
+    subscribers: Callable[[int, int], Columns] | None = None
+
+
+def make_files(
+    sample: Sample, folder: Path, start: datetime, intervals: int, rows: int, seed: int, files: int = 1
+) -> Iterator[Path]:
+    """Writes the files of so many intervals from ``start`` (aware, aligned) on; gives each path.
+
+    ``files`` is how many files share an interval's rows. A file is written aside and then renamed, so that
+    whoever watches the folder never sees half of one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for interval, columns in sample.intervals(start, intervals, rows, seed):
+        parts = {name: np.array_split(values, files) for name, values in columns.items()}
+        for number in range(files):
+            path = folder / sample.file_name(interval, number + 1, files)
+            write_file(path, sample.feed.form, {name: part[number] for name, part in parts.items()})
+            yield path
+
+
+def write_file(path: Path, form: Form, columns: Columns) -> None:
+    """Writes columns as CSV with a header or as JSON lines, aside and then renamed."""
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        with aside.open("w", encoding="ascii", newline="") as file:
+            file.writelines(_lines(form, columns))
+        os.replace(aside, path)
+    finally:
+        with suppress(FileNotFoundError):
+            aside.unlink()
+
+
+def _lines(form: Form, columns: Columns) -> Iterable[str]:
+    """The columns as lines; texts hold nothing that would have to be quoted or escaped."""
+    if form is Form.JSON_LINES:
+        fields = (f'"{name}": ' + ('"%s"' if values.dtype == object else "%s") for name, values in columns.items())
+        as_line = "{" + ", ".join(fields) + "}\n"
+    else:
+        as_line = ",".join(["%s"] * len(columns)) + "\n"
+        yield ",".join(columns) + "\n"
+    for first in range(0, len(next(iter(columns.values()))), ROWS_AT_ONCE):
+        part = [values[first : first + ROWS_AT_ONCE].tolist() for values in columns.values()]
+        yield from map(as_line.__mod__, zip(*part, strict=True))
