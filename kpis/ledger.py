@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 import pandas as pd
@@ -82,13 +82,32 @@ class Ledger(Protocol):
         """Notes that a known file has a new time of change, but the same content."""
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
-        """The due rollups, oldest first: of intervals that have closed or already have results, or all."""
+        """The due rollups, oldest first: of intervals that have closed, and of open ones that changed since they were
+        last figured; those that never were only ``with_open``."""
 
-    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results]) -> None:
-        """Replaces a longer interval's results, and where it has closed, marks it as no longer due."""
+    def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
+        """When a closed interval was first figured (UTC), or now where it never was."""
+
+    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
+        """A table that partials are joined with, as it was at a moment (UTC)."""
+
+    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
+        """Replaces a longer interval's results, and where it has closed, marks it as no longer due.
+
+        ``moment`` (UTC) is that of the references that the results were figured with.
+        """
 
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
         """Replaces the results of the feed's intervals that start at ``starts`` (UTC)."""
+
+    def due_compactions(self) -> list[tuple[Feed, Interval]]:
+        """The hours that were rolled up when closed, and not compacted since."""
+
+    def compacted(self, feed: Feed, hour: Interval) -> None:
+        """Notes that an hour was compacted."""
+
+    def kept_from(self, feed: Feed) -> datetime | None:
+        """The moment (UTC) before which the lake was pruned of the feed; None where it never was."""
 
 
 class MemoryLedger:
@@ -97,7 +116,7 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._watermarks: dict[str, datetime] = {}
-        self._due: set[tuple[str, Interval]] = set()
+        self._due: dict[tuple[str, Interval], bool] = {}
         self._rows: dict[tuple[int, Interval], pd.DataFrame] = {}
 
     def table(self, kpi: KPI) -> pd.DataFrame:
@@ -108,7 +127,7 @@ class MemoryLedger:
             for (kpi_id, interval), rows in self._rows.items()
             if kpi_id == kpi.id
         ]
-        columns = ["interval_start", "interval_end", "interval", "rank", *kpi.dimensions, *kpi.measure.merge]
+        columns = ["interval_start", "interval_end", "interval", "rank", *kpi.columns]
         if not frames:
             return pd.DataFrame(columns=columns)
         return pd.concat(frames)[columns].sort_values(["interval_start", "interval", "rank"], ignore_index=True)
@@ -140,7 +159,7 @@ class MemoryLedger:
         if ends:
             self._watermarks[feed.name] = max([*ends, self._watermarks.get(feed.name, ends[0])])
         for length in lengths_of(feed)[1:]:
-            self._due |= {(feed.name, length.at(moment)) for moment in change.touched}
+            self._due |= {(feed.name, length.at(moment)): True for moment in change.touched}
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         self._entries[file.feed.name, file.name] = replace(entry, file=file)
@@ -149,17 +168,37 @@ class MemoryLedger:
         has_results = {interval for _, interval in self._rows}
         return [
             (FEEDS[feed], interval)
-            for feed, interval in sorted(self._due, key=lambda due: (due[1].start, due[0], due[1].length.minutes))
-            if with_open or interval.is_closed(self._watermarks.get(feed)) or interval in has_results
+            for (feed, interval), changed in sorted(
+                self._due.items(), key=lambda due: (due[0][1].start, due[0][0], due[0][1].length.minutes)
+            )
+            if interval.is_closed(self._watermarks.get(feed)) or (changed and (with_open or interval in has_results))
         ]
 
-    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results]) -> None:
+    def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
+        return datetime.now(UTC)
+
+    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
+        return pd.DataFrame({"user_id": pd.Series(dtype="str"), "email": pd.Series(dtype="str"), "quota": []})
+
+    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
         self._replace(interval.length, {interval.start}, results)
         if interval.is_closed(self._watermarks.get(feed.name)):
-            self._due.discard((feed.name, interval))
+            self._due.pop((feed.name, interval), None)
+        else:
+            self._due[feed.name, interval] = False
 
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
         self._replace(feed.interval, starts, results)
+
+    def due_compactions(self) -> list[tuple[Feed, Interval]]:
+        # A ledger in memory ends with its run; compaction is for later ones.
+        return []
+
+    def compacted(self, feed: Feed, hour: Interval) -> None:
+        return None
+
+    def kept_from(self, feed: Feed) -> datetime | None:
+        return None
 
     def _replace(self, length: Length, starts: Iterable[datetime], results: list[Results]) -> None:
         for result in results:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,12 +25,12 @@ import pandas as pd
 
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
-from kpis.catalog.kpis import KPIS, kpis_of
+from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.engine.aggregate import Results, TotalTooLarge, partial_of_records, results_of_partials
 from kpis.engine.lines import FileError
 from kpis.engine.reader import Reader
 from kpis.engine.scratch import ScratchError, scratch, telling
-from kpis.lake import Lake, partial_path, rejects_path
+from kpis.lake import Lake, partial_path, records_path, rejects_path
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
 from kpis.sources.directory import FoundFile, files_in
 
@@ -57,18 +57,22 @@ class Why(StrEnum):
 class Options:
     """How a run works.
 
-    ``top_n`` is the length of top lists; ``reread`` takes known files in again when they were read with another
-    ``interval_from``; ``retry_failed`` tries failed files again though they did not change; ``roll_up_open`` also
-    figures the longer intervals that have not closed yet. A file of which more than ``max_reject_ratio`` of the
-    rows are rejects fails as a whole.
+    ``top_n`` is the length of top lists; ``date`` the day of records whose file does not tell it. ``reread`` takes
+    known files in again when they were read with another ``interval_from`` or ``date``; ``retry_failed`` tries failed
+    files again though they did not change; ``roll_up_open`` also figures the longer intervals that have not closed
+    yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole. ``anew`` figures past
+    intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake.
     """
 
     top_n: int = 10
     interval_from: IntervalFrom = IntervalFrom.RECORD
+    date: date | None = None
     reread: bool = False
     retry_failed: bool = False
     roll_up_open: bool = False
     max_reject_ratio: float = 0.5
+    anew: bool = False
+    archive_feeds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[t
             planned.append((file, entry, Why.CHANGED))
         elif entry.is_in and not _kpi_ids(file.feed) <= entry.kpis:
             planned.append((file, entry, Why.NEW_KPI))
-        elif not entry.is_in and (entry.retry or options.retry_failed):
+        elif not entry.is_in and (entry.retry or options.retry_failed or entry.reading != _reading(file, options)):
             planned.append((file, entry, Why.RETRIED))
     return planned
 
@@ -207,6 +211,8 @@ def run(
     Raises LakeError, ScratchError, or what the ledger raises, when nothing more can be done; the next run then goes on.
     """
     engine.lake.recover(ledger.has_key)
+    # Those of former runs: an hour that this one rolls up may well be touched again soon.
+    compactions = ledger.due_compactions()
     for file, entry, why in planned:
         if why is Why.CHANGED and entry is not None and _has_same_content(file, entry, options):
             ledger.touch(entry, file)
@@ -214,6 +220,8 @@ def run(
         else:
             yield take_in(file, entry, ledger, engine, options)
     yield from roll_up(ledger, engine, options)
+    for feed, hour in compactions:
+        compact(feed, hour, ledger, engine)
 
 
 def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
@@ -222,24 +230,33 @@ def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engin
         if file.problem:
             raise FileError(file.problem, passing=True)
         start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
+        day = file.feed.date_in(file.name) or options.date
+        defaults = {"date": day} if file.feed.needs_date and day else {}
         with telling(engine.scratch):
-            reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start)
+            reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults)
     except FileError as error:
         if error.passing and former is not None and former.is_in:
             return Failed(file.name, str(error))
-        return _fail(Entry(file, False, str(error), error.passing), former, ledger, engine, options)
+        failed = Entry(file, False, str(error), error.passing, reading=_reading(file, options))
+        return _fail(failed, former, ledger, engine, options)
     entry = Entry(
         file,
         is_in=True,
         key=_key(file, reading.digest, options),
         digest=reading.digest,
-        reading=_reading(options),
+        reading=_reading(file, options),
         kpis=_kpi_ids(file.feed),
         lines=reading.lines,
         records=reading.records,
         rejects=reading.rejects,
         intervals=reading.intervals,
     )
+    gone = _pruned_start(entry, former, ledger)
+    if gone:
+        reason = f"touches the interval from {to_text(gone)}, whose other records the lake no longer has"
+        if former is not None and former.is_in:
+            return Failed(file.name, reason)
+        return _fail(replace(entry, is_in=False, reason=reason), former, ledger, engine, options)
     if reading.rejects > options.max_reject_ratio * reading.lines:
         reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
         return _fail(replace(entry, is_in=False, reason=reason), former, ledger, engine, options)
@@ -253,16 +270,35 @@ def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engin
     return TakenIn(entry, change.touched)
 
 
-def roll_up(ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Figures the longer intervals that are due from their partials, oldest first."""
+def roll_up(
+    ledger: Ledger, engine: Engine, options: Options, within: tuple[datetime, datetime] | None = None
+) -> Iterator[Event]:
+    """Figures the longer intervals that are due from their partials, oldest first.
+
+    ``within`` takes only those that touch the time from its start to its end (UTC, excluded).
+    """
     for feed, interval in ledger.due_rollups(options.roll_up_open):
+        if within and not (interval.start < within[1] and within[0] < interval.end):
+            continue
+        moment = datetime.now(UTC) if options.anew else ledger.reference_moment(feed, interval)
+        for kpi in kpis_of(feed, interval.length):
+            if kpi.reference:
+                engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
         try:
             results = _results(feed, interval.length, {interval.start}, _keys(feed, interval, ledger), engine, options)
         except TotalTooLarge as error:
             yield Failed(f"{feed.name}, {interval.length} from {to_text(interval.start)}", str(error))
         else:
-            ledger.commit_rollup(feed, interval, results)
+            ledger.commit_rollup(feed, interval, results, moment)
             yield RolledUp(feed, interval)
+
+
+def compact(feed: Feed, hour: Interval, ledger: Ledger, engine: Engine) -> None:
+    """Puts a closed hour's partials into one file a KPI."""
+    batches = {key: kpis for found in _keys(feed, hour, ledger).values() for key, kpis in found.items()}
+    for kpi in _partial_kpis(feed):
+        engine.lake.compact(kpi, hour.start, [key for key, kpis in batches.items() if kpi.id in kpis])
+    ledger.compacted(feed, hour)
 
 
 def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
@@ -271,8 +307,12 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
     Longer intervals are figured again where they hold one of these. Goes on hour by hour.
     """
     engine.lake.recover(ledger.has_key)
+    options = replace(options, anew=True)
     for feed in FEEDS.values():
-        hour = ONE_HOUR.at(start)
+        kept_from = ledger.kept_from(feed)
+        if kept_from and start < kept_from:
+            yield Failed(f"{feed.name} before {to_text(kept_from)}", "is no longer in the lake, and stays as it is")
+        hour = ONE_HOUR.at(max(start, kept_from) if kept_from else start)
         while hour.start < end:
             keys = {moment: found for moment, found in _keys(feed, hour, ledger).items() if start <= moment < end}
             starts = frozenset(keys)
@@ -281,7 +321,7 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
                 ledger.commit_rebuild(feed, starts, results)
                 yield Rebuilt(feed, hour, starts)
             hour = ONE_HOUR.at(hour.end)
-    yield from roll_up(ledger, engine, options)
+    yield from roll_up(ledger, engine, options, within=(start, end))
 
 
 def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
@@ -308,10 +348,12 @@ def _reduce(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, 
     staging = engine.lake.stage(entry.key)
     hours = sorted({ONE_HOUR.floor(start) for start in entry.intervals})
     if hours:
-        for kpi in kpis_of(feed):
+        for kpi in _partial_kpis(feed):
             staging.add_partial(kpi, partial_of_records(engine.connection, kpi, entry.intervals), hours)
     if entry.rejects:
         staging.add_rejects(feed, _rejects_moment(entry))
+    if feed.name in options.archive_feeds:
+        staging.add_records(feed, hours)
     staging.publish(replaces=_files_of(former, ledger))
     return _change(entry, former, ledger, engine, options)
 
@@ -359,7 +401,9 @@ def _results(
     results = []
     for kpi in kpis_of(feed, length):
         lacking = {
-            length.floor(start) for start, found in keys.items() if any(kpi.id not in kpis for kpis in found.values())
+            length.floor(start)
+            for start, found in keys.items()
+            if any(kpi.source.id not in kpis for kpis in found.values())
         }
         hours: dict[datetime, set[str]] = {}
         for start, found in keys.items():
@@ -367,7 +411,7 @@ def _results(
                 hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
         of_one_batch = len({key for found in hours.values() for key in found}) == 1
         whole = [start for start in starts if start not in lacking]
-        with engine.lake.partials(kpi, hours) as partials:
+        with engine.lake.partials(kpi.source, hours) as partials:
             results.append(
                 results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
             )
@@ -384,11 +428,19 @@ def _files_of(entry: Entry | None, ledger: Ledger) -> list[PurePosixPath]:
         return []
     starts = ledger.intervals(entry)
     hours = {ONE_HOUR.floor(start) for start in starts}
-    paths = [partial_path(kpi, hour, entry.key) for kpi in kpis_of(entry.file.feed) for hour in sorted(hours)]
+    paths = [partial_path(kpi, hour, entry.key) for kpi in _partial_kpis(entry.file.feed) for hour in sorted(hours)]
+    paths += [records_path(entry.file.feed, hour, entry.key) for hour in sorted(hours)]
     if entry.rejects:
         moment = _rejects_moment(replace(entry, intervals=dict.fromkeys(starts, 0)))
         paths.append(rejects_path(entry.file.feed, moment, entry.key))
     return paths
+
+
+def _pruned_start(entry: Entry, former: Entry | None, ledger: Ledger) -> datetime | None:
+    """The first of the intervals that a batch touches, or touched, where the lake was pruned; None for none."""
+    kept_from = ledger.kept_from(entry.file.feed)
+    touched = set(entry.intervals) | (ledger.intervals(former) if former else set())
+    return min((start for start in touched if kept_from and start < kept_from), default=None)
 
 
 def _rejects_moment(entry: Entry) -> datetime:
@@ -407,16 +459,25 @@ def _start_in_name(file: FoundFile) -> datetime:
 
 
 def _kpi_ids(feed: Feed) -> frozenset[int]:
-    return frozenset(kpi.id for kpi in kpis_of(feed))
+    return frozenset(kpi.id for kpi in _partial_kpis(feed))
 
 
-def _reading(options: Options) -> str:
-    return f"interval-from={options.interval_from}"
+def _partial_kpis(feed: Feed) -> list[KPI]:
+    """The KPIs whose partials the lake keeps: those that are not figured from another's."""
+    return [kpi for kpi in kpis_of(feed) if kpi.source is kpi]
+
+
+def _reading(file: FoundFile, options: Options) -> str:
+    """How a file is read: what decides on its records besides its content and its name."""
+    how = f"interval-from={options.interval_from}"
+    if options.date and file.feed.needs_date and not file.feed.date_in(file.name):
+        how += f" date={options.date}"
+    return how
 
 
 def _key(file: FoundFile, digest: str, options: Options) -> str:
     """Names a batch with its content and the way it was read."""
-    identity = "\0".join((file.feed.name, file.name, digest, _reading(options)))
+    identity = "\0".join((file.feed.name, file.name, digest, _reading(file, options)))
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 
@@ -425,7 +486,7 @@ def _is_changed(file: FoundFile, entry: Entry) -> bool:
 
 
 def _is_reread(file: FoundFile, entry: Entry, options: Options) -> bool:
-    return options.reread and entry.is_in and entry.reading != _reading(options)
+    return options.reread and entry.is_in and entry.reading != _reading(file, options)
 
 
 def _has_same_content(file: FoundFile, entry: Entry, options: Options) -> bool:

@@ -7,26 +7,30 @@ import hashlib
 import os
 import socket
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.intervals import LENGTHS, Interval, Length
+from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import kpis_of, lengths_of
 from kpis.engine.aggregate import Results
 from kpis.ledger import Change, Entry, Keys
-from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, Reject, Run, Watermark
+from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, Reject, Run, Watermark
 from kpis.models.results import KPIResult, result_model
 from kpis.pipeline import Report
 from kpis.sources.directory import FoundFile
+from kpis.subscribers import subscribers_at
 
 # Beyond so many names a query that lists them costs more than reading all of the feed's.
 NAMES_A_QUERY = 500
@@ -34,6 +38,8 @@ STARTS_A_QUERY = 500
 ROWS_A_STATEMENT = 1000
 SUMMARY_CHANGES = [
     "total",
+    "mean",
+    "first_figured_at",
     "groups",
     "records",
     "batches",
@@ -41,8 +47,13 @@ SUMMARY_CHANGES = [
     "state",
     "updated_at",
     "previous_total",
+    "previous_mean",
     "previous_updated_at",
 ]
+
+
+# The reference tables that KPIs are joined with: what each held at a moment.
+REFERENCES = {"subscribers": subscribers_at}
 
 
 class AlreadyRunning(Exception):
@@ -246,29 +257,64 @@ class DatabaseLedger:
         Batch.objects.filter(feed=file.feed.name, name=file.name).update(size=file.size, modified_ns=file.modified_ns)
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
-        due = [
-            (FEEDS[rollup.feed], Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp))
-            for rollup in DueRollup.objects.all()
-        ]
-        watermarks = {feed: _watermark(feed) for feed, _ in due}
-        return [
-            (feed, interval)
-            for feed, interval in due
-            if with_open or interval.is_closed(watermarks[feed]) or _summaries(feed, interval).exists()
-        ]
+        due = []
+        watermarks = {feed.name: _watermark(feed) for feed in FEEDS.values()}
+        for rollup in DueRollup.objects.all():
+            feed = FEEDS[rollup.feed]
+            interval = Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp)
+            if interval.is_closed(watermarks[feed.name]) or (
+                rollup.changed and (with_open or _summaries(feed, interval).exists())
+            ):
+                due.append((feed, interval))
+        return due
+
+    def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
+        figured = _summaries(feed, interval).filter(state=IntervalSummary.State.FINAL)
+        return figured.values_list("first_figured_at", flat=True).order_by("first_figured_at").first() or timezone.now()
+
+    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
+        return REFERENCES[table](moment)
 
     @transaction.atomic
-    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results]) -> None:
-        self._replace(feed, interval.length, {interval.start}, results)
+    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
+        self._replace(feed, interval.length, {interval.start}, results, moment)
+        due = DueRollup.objects.filter(
+            feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start
+        )
         if interval.is_closed(_watermark(feed)):
-            DueRollup.objects.filter(
-                feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start
-            ).delete()
+            if interval.length == ONE_HOUR:
+                DueCompaction.objects.get_or_create(feed=feed.name, interval_start_timestamp=interval.start)
+            due.delete()
+        else:
+            due.update(changed=False)
 
     @transaction.atomic
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
         self._replace(feed, feed.interval, starts, results)
         self._mark_due(feed, starts)
+
+    def due_compactions(self) -> list[tuple[Feed, Interval]]:
+        return [
+            (FEEDS[due.feed], Interval(ONE_HOUR, due.interval_start_timestamp)) for due in DueCompaction.objects.all()
+        ]
+
+    def compacted(self, feed: Feed, hour: Interval) -> None:
+        DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp=hour.start).delete()
+
+    def kept_from(self, feed: Feed) -> datetime | None:
+        return Watermark.objects.filter(feed=feed.name).values_list("kept_from", flat=True).first()
+
+    def prunable_before(self, feed: Feed, moment: datetime) -> datetime:
+        """The latest whole hour, not after the moment (UTC), before which no rollup of the feed is still to come."""
+        due = DueRollup.objects.filter(feed=feed.name).values_list("interval_start_timestamp", flat=True).first()
+        return ONE_HOUR.floor(min(moment, due) if due else moment)
+
+    @transaction.atomic
+    def keep_from(self, feed: Feed, moment: datetime) -> None:
+        """Notes that the lake keeps nothing of a feed before a moment (UTC)."""
+        earlier = Q(kept_from=None) | Q(kept_from__lt=moment)
+        Watermark.objects.filter(earlier, feed=feed.name).update(kept_from=moment)
+        DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp__lt=moment).delete()
 
     def _save_batch(self, entry: Entry) -> Batch:
         values = {
@@ -297,15 +343,17 @@ class DatabaseLedger:
         batch.save()
         return batch
 
-    def _mark_due(self, feed: Feed, starts: Iterable[datetime]) -> None:
-        due = {length.at(start) for length in lengths_of(feed)[1:] for start in starts}
-        DueRollup.objects.bulk_create(
-            (
-                DueRollup(feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start)
-                for interval in sorted(due, key=lambda interval: (interval.length.code, interval.start))
-            ),
-            ignore_conflicts=True,
-        )
+    def _mark_due(self, feed: Feed, starts: Collection[datetime]) -> None:
+        for length in lengths_of(feed)[1:]:
+            due = sorted({length.floor(start) for start in starts})
+            for some in _chunks(due, STARTS_A_QUERY):
+                DueRollup.objects.filter(
+                    feed=feed.name, interval=length.code, interval_start_timestamp__in=some, changed=False
+                ).update(changed=True)
+            DueRollup.objects.bulk_create(
+                (DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start) for start in due),
+                ignore_conflicts=True,
+            )
 
     def _raise_watermark(self, entry: Entry) -> None:
         feed = entry.file.feed
@@ -319,16 +367,23 @@ class DatabaseLedger:
             watermark.interval_end_timestamp = newest
             watermark.save()
 
-    def _replace(self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results]) -> None:
+    def _replace(
+        self,
+        feed: Feed,
+        length: Length,
+        starts: Collection[datetime],
+        results: list[Results],
+        moment: datetime | None = None,
+    ) -> None:
         """Puts the results in the place of what the intervals had, with a summary for each that has any."""
-        counts = {start: _counts(feed, Interval(length, start)) for start in starts}
+        counts = _counts(feed, length, starts)
         watermark = _watermark(feed)
         for result in results:
             model = result_model(result.kpi)
             for some in _chunks(sorted(starts), STARTS_A_QUERY):
                 model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
             model.objects.bulk_create(_rows(result), batch_size=ROWS_A_STATEMENT)
-            self._summarise(result, starts, counts, watermark)
+            self._summarise(result, starts, counts, watermark, moment)
 
     def _summarise(
         self,
@@ -336,6 +391,7 @@ class DatabaseLedger:
         starts: Collection[datetime],
         counts: dict[datetime, tuple[int, int]],
         watermark: datetime | None,
+        moment: datetime | None,
     ) -> None:
         now = timezone.now()
         totals = {
@@ -366,9 +422,15 @@ class DatabaseLedger:
                 new.append(summary)
             else:
                 summary.revision += 1
-                summary.previous_total, summary.previous_updated_at = summary.total, summary.updated_at
+                summary.previous_total, summary.previous_mean = summary.total, summary.mean
+                summary.previous_updated_at = summary.updated_at
                 changed.append(summary)
-            summary.total, summary.groups = total, groups
+            summary.first_figured_at = moment or summary.first_figured_at or now
+            if result.kpi.measure.is_mean:
+                summary.mean = _value(total)
+            else:
+                summary.total = total
+            summary.groups = groups
             summary.records, summary.batches = counts[start]
             closed = interval.is_closed(watermark)
             summary.state = IntervalSummary.State.FINAL if closed else IntervalSummary.State.PROVISIONAL
@@ -380,7 +442,7 @@ class DatabaseLedger:
 def _rows(result: Results) -> Iterator[KPIResult]:
     """A KPI's rows as the instances of its table."""
     model = result_model(result.kpi)
-    names = [*result.kpi.dimensions, *result.kpi.measure.merge]
+    names = result.kpi.columns
     columns = [result.rows[name] for name in ("interval_start", "rank", *names)]
     for start, rank, *values in zip(*columns, strict=True):
         interval = Interval(result.length, start.to_pydatetime().replace(tzinfo=UTC))
@@ -389,8 +451,13 @@ def _rows(result: Results) -> Iterator[KPIResult]:
             interval_end_timestamp=interval.end,
             interval=result.length.code,
             rank=rank,
-            **dict(zip(names, values, strict=True)),
+            **{name: _value(value) for name, value in zip(names, values, strict=True)},
         )
+
+
+def _value(value: Any) -> Any:
+    """A frame's value as the database takes it: NaN, which stands for no value, is NULL there."""
+    return None if value != value else value
 
 
 def _entry(batch: Batch, file: FoundFile) -> Entry:
@@ -420,12 +487,17 @@ def _intervals_between(feed: Feed, start: datetime, end: datetime) -> QuerySet[B
     ).order_by()
 
 
-def _counts(feed: Feed, interval: Interval) -> tuple[int, int]:
-    """How many records and batches an interval has."""
-    counts = _intervals_between(feed, interval.start, interval.end).aggregate(
-        records=Sum("records", default=0), batches=Count("batch", distinct=True)
-    )
-    return counts["records"], counts["batches"]
+def _counts(feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, tuple[int, int]]:
+    """How many records and batches there are in the intervals of a length that start at ``starts`` (UTC)."""
+    if not starts:
+        return {}
+    records: dict[datetime, int] = defaultdict(int)
+    batches: dict[datetime, set[int]] = defaultdict(set)
+    found = _intervals_between(feed, min(starts), max(starts) + length.delta)
+    for moment, batch, count in found.values_list("interval_start_timestamp", "batch", "records"):
+        records[length.floor(moment)] += count
+        batches[length.floor(moment)].add(batch)
+    return {start: (records[start], len(batches[start])) for start in starts}
 
 
 def _watermark(feed: Feed) -> datetime | None:

@@ -92,6 +92,18 @@ def pairs(name: str, default: dict[str, str], values: tuple[str, ...]) -> dict[s
     return _read(name, default, convert, f"pattern=feed pairs, comma-separated, feeds being {', '.join(values)}")
 
 
+def feeds(name: str, default: tuple[str, ...], known: tuple[str, ...]) -> frozenset[str]:
+    """Comma-separated names of feeds; ``none`` for none."""
+
+    def convert(value: str) -> frozenset[str]:
+        found = {word.strip() for word in value.split(",")} - {"none", ""}
+        if not found <= set(known):
+            raise ValueError
+        return frozenset(found)
+
+    return _read(name, frozenset(default), convert, f"none, or comma-separated feeds of {', '.join(known)}")
+
+
 def folder(name: str, default: Path) -> Path:
     """A folder's path; a relative one starts from the working directory."""
     return Path(text(name, str(default))).expanduser().absolute()

@@ -1,17 +1,44 @@
-"""The tables: the ledger of what was taken in, and the results."""
+"""The tables: the ledger of what was taken in, the results, and what people know besides."""
 
-from kpis.models.ledger import Batch, BatchInterval, DueRollup, Reject, Run, Watermark
-from kpis.models.results import CellUniqueUsers, IntervalSummary, KPIResult, ServiceTrafficVolume
+from kpis.models.ledger import Batch, BatchInterval, DueCompaction, DueRollup, Reject, Run, Watermark
+from kpis.models.reference import QuotaChange, Subscriber
+from kpis.models.results import (
+    AntennaTrafficVolume,
+    AppTrafficVolume,
+    CellUniqueUsers,
+    CountyCallVolume,
+    IntervalSummary,
+    KPIResult,
+    OperatorCallVolume,
+    OperatorGPSPrecision,
+    OperatorSignal,
+    PostalCodeStatus,
+    ServiceTrafficVolume,
+    UserQuotaExceeded,
+    UserTrafficVolume,
+)
 
 __all__ = [
+    "AntennaTrafficVolume",
+    "AppTrafficVolume",
     "Batch",
     "BatchInterval",
     "CellUniqueUsers",
+    "CountyCallVolume",
+    "DueCompaction",
     "DueRollup",
     "IntervalSummary",
     "KPIResult",
+    "OperatorCallVolume",
+    "OperatorGPSPrecision",
+    "OperatorSignal",
+    "PostalCodeStatus",
+    "QuotaChange",
     "Reject",
     "Run",
     "ServiceTrafficVolume",
+    "Subscriber",
+    "UserQuotaExceeded",
+    "UserTrafficVolume",
     "Watermark",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from django.db import models
+from django.db.models.lookups import Exact
 
 
 class ExactCharField(models.CharField):
@@ -13,3 +16,31 @@ class ExactCharField(models.CharField):
         if connection.vendor == "mysql":
             parameters["collation"] = "utf8mb4_bin"
         return parameters
+
+
+@ExactCharField.register_lookup
+class Folded(Exact):
+    """``column__folded=text``: the column is the text, whatever the letter case of either.
+
+    What "iexact" asks for, but also of a column that MySQL and MariaDB compare letter by letter, and in SQLite also
+    of letters beyond ASCII.
+    """
+
+    lookup_name = "folded"
+    prepare_rhs = True
+
+    def as_sql(self, compiler, connection):
+        column, column_params = self.process_lhs(compiler, connection)
+        text, (value,) = self.process_rhs(compiler, connection)
+        # The text as it is as well, for servers whose locale cannot lower its letters.
+        return f"(LOWER({column}) = {text} OR {column} = {text})", [
+            *column_params,
+            value.lower(),
+            *column_params,
+            value,
+        ]
+
+    def as_sqlite(self, compiler, connection):
+        column, column_params = self.process_lhs(compiler, connection)
+        text, (value,) = self.process_rhs(compiler, connection)
+        return f"{column} REGEXP {text}", [*column_params, rf"(?is)\A{re.escape(value)}\Z"]

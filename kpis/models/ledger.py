@@ -121,7 +121,6 @@ class Reject(models.Model):
 
     class Meta:
         ordering = ["batch", "line"]
-        permissions = [("view_personal", "Can view what is about single subscribers")]
         constraints = [models.UniqueConstraint(fields=["batch", "line"], name="reject_once")]
 
     def __str__(self) -> str:
@@ -133,6 +132,7 @@ class Watermark(models.Model):
 
     feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
     interval_end_timestamp = models.DateTimeField(help_text="UTC")
+    kept_from = models.DateTimeField(null=True, blank=True, help_text="UTC; the lake was pruned of all before")
 
     def __str__(self) -> str:
         return f"{self.feed} up to {self.interval_end_timestamp:%Y-%m-%d %H:%M}Z"
@@ -142,12 +142,14 @@ class DueRollup(models.Model):
     """A longer interval whose partials have changed since it was last figured.
 
     Written with the batch that changed them, removed with the rollup that took them up; so a run that breaks
-    off in between leaves the rollup due. It waits until the interval has closed.
+    off in between leaves the rollup due. It waits until the interval has closed; one that is figured before, as
+    provisional, stays due.
     """
 
     feed = models.CharField(max_length=16, choices=feed_choices)
     interval = models.PositiveSmallIntegerField(choices=interval_choices)
     interval_start_timestamp = models.DateTimeField(help_text="UTC")
+    changed = models.BooleanField(default=True, help_text="whether partials changed since it was last figured, if ever")
 
     class Meta:
         ordering = ["interval_start_timestamp", "feed", "interval"]
@@ -157,3 +159,17 @@ class DueRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feed}: {self.get_interval_display()} from {self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
+
+
+class DueCompaction(models.Model):
+    """A closed hour whose partials in the lake are to be put into one file a KPI."""
+
+    feed = models.CharField(max_length=16, choices=feed_choices)
+    interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")
+
+    class Meta:
+        ordering = ["interval_start_timestamp", "feed"]
+        constraints = [models.UniqueConstraint(fields=["feed", "interval_start_timestamp"], name="due_compaction_once")]
+
+    def __str__(self) -> str:
+        return f"{self.feed}: hour from {self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from kpis.catalog.kpis import KPI, KPIS
+from kpis.models.fields import ExactCharField
 from kpis.models.ledger import interval_choices
 
 
@@ -50,6 +51,17 @@ class KPIResult(models.Model):
         return KPIS[cls.kpi_id]
 
 
+def group_once(*dimensions: str) -> models.UniqueConstraint:
+    """That a group has one row an interval; the index also finds a group's series."""
+    fields = [*dimensions, "interval", "interval_start_timestamp"]
+    return models.UniqueConstraint(fields=fields, name="%(class)s_group_once")
+
+
+def at_least(least: int, column: str) -> models.CheckConstraint:
+    """That a column holds no less."""
+    return models.CheckConstraint(condition=Q(**{f"{column}__gte": least}), name=f"%(class)s_{column}_gte_{least}")
+
+
 def result_model(kpi: KPI) -> type[KPIResult]:
     """The table that keeps a KPI's rows; raises LookupError when no model names the KPI."""
     for model in apps.get_models():
@@ -70,10 +82,8 @@ class ServiceTrafficVolume(KPIResult):
         verbose_name_plural = "service traffic volumes"
         constraints = [
             *KPIResult.Meta.constraints,
-            models.UniqueConstraint(
-                fields=["service_id", "interval", "interval_start_timestamp"], name="%(class)s_group_once"
-            ),
-            models.CheckConstraint(condition=Q(total_bytes__gte=0), name="%(class)s_bytes_gte_0"),
+            group_once("service_id"),
+            at_least(0, "total_bytes"),
         ]
 
 
@@ -89,10 +99,155 @@ class CellUniqueUsers(KPIResult):
         verbose_name_plural = "cell unique users"
         constraints = [
             *KPIResult.Meta.constraints,
-            models.UniqueConstraint(
-                fields=["cell_id", "interval", "interval_start_timestamp"], name="%(class)s_group_once"
+            group_once("cell_id"),
+            at_least(1, "number_of_unique_users"),
+        ]
+
+
+class AntennaTrafficVolume(KPIResult):
+    """KPI 3: bytes by antenna."""
+
+    kpi_id = 3
+
+    antenna_id = ExactCharField(max_length=36, help_text="UUID")
+    total_bytes = models.BigIntegerField(help_text="bytes")
+
+    class Meta(KPIResult.Meta):
+        verbose_name_plural = "antenna traffic volumes"
+        constraints = [*KPIResult.Meta.constraints, group_once("antenna_id"), at_least(0, "total_bytes")]
+
+
+class AppTrafficVolume(KPIResult):
+    """KPI 4: bytes by app."""
+
+    kpi_id = 4
+
+    app = ExactCharField(max_length=100)
+    total_bytes = models.BigIntegerField(help_text="bytes")
+
+    class Meta(KPIResult.Meta):
+        verbose_name_plural = "app traffic volumes"
+        constraints = [*KPIResult.Meta.constraints, group_once("app"), at_least(0, "total_bytes")]
+
+
+class UserTrafficVolume(KPIResult):
+    """KPI 5: bytes by user, that is by device; personal."""
+
+    kpi_id = 5
+
+    user_id = ExactCharField(max_length=36, help_text="UUID of the device")
+    total_bytes = models.BigIntegerField(help_text="bytes")
+
+    class Meta(KPIResult.Meta):
+        verbose_name_plural = "user traffic volumes"
+        constraints = [*KPIResult.Meta.constraints, group_once("user_id"), at_least(0, "total_bytes")]
+
+
+class UserQuotaExceeded(KPIResult):
+    """KPI 6: the subscribers who used more in an hour than their quota; personal."""
+
+    kpi_id = 6
+
+    email = ExactCharField(max_length=254)
+    usage = models.BigIntegerField(help_text="bytes in the hour, over all devices of the email")
+    quota = models.BigIntegerField(help_text="bytes an hour: the largest of the devices'")
+
+    class Meta(KPIResult.Meta):
+        verbose_name_plural = "users over their quota"
+        constraints = [
+            *KPIResult.Meta.constraints,
+            group_once("email"),
+            models.CheckConstraint(condition=Q(usage__gt=F("quota")), name="%(class)s_usage_gt_quota"),
+        ]
+
+
+class OperatorSignal(KPIResult):
+    """KPI 7: the average signal by operator."""
+
+    kpi_id = 7
+
+    operator = ExactCharField(max_length=100, blank=True)
+    average_signal = models.FloatField(null=True, help_text="ASU, over the samples; empty where there are none")
+    number_of_samples = models.BigIntegerField(help_text="reports with a signal")
+    number_of_empty_values = models.BigIntegerField(help_text="reports without one, left out of the average")
+
+    class Meta(KPIResult.Meta):
+        constraints = [
+            *KPIResult.Meta.constraints,
+            group_once("operator"),
+            at_least(0, "number_of_samples"),
+            at_least(0, "number_of_empty_values"),
+        ]
+
+
+class OperatorGPSPrecision(KPIResult):
+    """KPI 8: the average GPS precision by operator."""
+
+    kpi_id = 8
+
+    operator = ExactCharField(max_length=100, blank=True)
+    average_precision = models.FloatField(null=True, help_text="metres, over the samples; empty where there are none")
+    number_of_samples = models.BigIntegerField(help_text="reports with a precision")
+    number_of_empty_values = models.BigIntegerField(help_text="reports without one, left out of the average")
+
+    class Meta(KPIResult.Meta):
+        verbose_name = "operator GPS precision"
+        constraints = [
+            *KPIResult.Meta.constraints,
+            group_once("operator"),
+            at_least(0, "number_of_samples"),
+            at_least(0, "number_of_empty_values"),
+        ]
+
+
+class PostalCodeStatus(KPIResult):
+    """KPI 9: reports by postal code and network status."""
+
+    kpi_id = 9
+
+    postal_code = ExactCharField(max_length=20, blank=True)
+    status = models.IntegerField(help_text="0 in service, 1 out of service, 2 emergency only, 3 radio off")
+    number_of_reports = models.BigIntegerField()
+
+    class Meta(KPIResult.Meta):
+        verbose_name_plural = "postal code status"
+        constraints = [
+            *KPIResult.Meta.constraints,
+            group_once("postal_code", "status"),
+            at_least(1, "number_of_reports"),
+        ]
+
+
+class CountyCallVolume(KPIResult):
+    """KPI 10: calls and texts by county."""
+
+    kpi_id = 10
+
+    county = ExactCharField(max_length=100)
+    number_of_calls = models.BigIntegerField(help_text="calls and texts")
+
+    class Meta(KPIResult.Meta):
+        constraints = [*KPIResult.Meta.constraints, group_once("county"), at_least(1, "number_of_calls")]
+
+
+class OperatorCallVolume(KPIResult):
+    """KPI 11: calls and texts by operator, and their share of the interval's."""
+
+    kpi_id = 11
+
+    operator = ExactCharField(max_length=100)
+    call_type = ExactCharField(max_length=4, help_text="CALL or TEXT")
+    number_of_calls = models.BigIntegerField()
+    market_share = models.FloatField(help_text="of all calls and texts of the interval, 0 to 1")
+
+    class Meta(KPIResult.Meta):
+        constraints = [
+            *KPIResult.Meta.constraints,
+            group_once("operator", "call_type"),
+            at_least(1, "number_of_calls"),
+            models.CheckConstraint(
+                condition=Q(market_share__gt=0, market_share__lte=1), name="%(class)s_share_gt_0_lte_1"
             ),
-            models.CheckConstraint(condition=Q(number_of_unique_users__gte=1), name="%(class)s_users_gte_1"),
         ]
 
 
@@ -107,14 +262,19 @@ class IntervalSummary(models.Model):
     interval_start_timestamp = models.DateTimeField(help_text="UTC, included")
     interval_end_timestamp = models.DateTimeField(help_text="UTC, not included")
     interval = models.PositiveSmallIntegerField(choices=interval_choices)
-    total = models.BigIntegerField(help_text="over all groups; for unique users, distinct users over all cells")
+    total = models.BigIntegerField(
+        null=True, blank=True, help_text="over all groups; for unique users, distinct users over all cells"
+    )
+    mean = models.FloatField(null=True, blank=True, help_text="in the total's place, where the KPI is a mean")
     groups = models.BigIntegerField(help_text="number of groups, of which the top list keeps the first")
     records = models.BigIntegerField(help_text="records in the interval")
     batches = models.PositiveIntegerField(help_text="batches that have records in the interval")
+    first_figured_at = models.DateTimeField(help_text="UTC; references such as quotas are those in force then")
     revision = models.PositiveIntegerField(default=1, help_text="1, and one more each time it was figured anew")
     state = models.CharField(max_length=12, choices=State)
     updated_at = models.DateTimeField(help_text="UTC; when this revision was figured")
     previous_total = models.BigIntegerField(null=True, blank=True, help_text="the total of the revision before")
+    previous_mean = models.FloatField(null=True, blank=True, help_text="the mean of the revision before")
     previous_updated_at = models.DateTimeField(null=True, blank=True, help_text="UTC; when that was figured")
 
     class Meta:

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import duckdb
 from django.db import connection, connections
 from django.db.utils import load_backend
 
@@ -106,6 +107,22 @@ class Place:
     def lake_files(self) -> list[Path]:
         """All files of the lake, staging included, by their paths within it."""
         return sorted(path.relative_to(self.lake) for path in self.lake.rglob("*") if path.is_file())
+
+    def keys_in_lake(self) -> tuple[set[str], set[str]]:
+        """The names of the batches whose partials lie in the lake: by themselves, and compacted with others.
+
+        A compacted file may still hold rows of a batch that was replaced since.
+        """
+        alone, compacted = set(), set()
+        for path in self.lake.glob("partials/**/*.parquet"):
+            if path.stem.startswith("compacted-"):
+                held = duckdb.sql(
+                    f"SELECT decode(value) FROM parquet_kv_metadata('{path}') WHERE key = 'batches'::BLOB"
+                )
+                compacted |= set(held.fetchall()[0][0].split(","))
+            else:
+                alone.add(path.stem)
+        return alone, compacted
 
 
 def end_of(process: subprocess.Popen[str], timeout: float = PATIENCE) -> Ended:

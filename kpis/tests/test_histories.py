@@ -26,28 +26,40 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from kpis.catalog.intervals import to_milliseconds
 from kpis.engine.reader import Reader
 from kpis.lake import Lake, Staging
-from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, Reject, Run, Watermark
+from kpis.models import (
+    Batch,
+    BatchInterval,
+    DueRollup,
+    IntervalSummary,
+    Reject,
+    Run,
+    Subscriber,
+    Watermark,
+)
 from kpis.models.results import KPIResult
 from kpis.store import DatabaseLedger
-from kpis.tests.twin import Flow, expected, file_text, moment, stored
+from kpis.subscribers import put_subscribers
+from kpis.tests.twin import SECONDS, Call, Flow, Log, Message, Record, expected, file_text, moment, stored, uuid
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HISTORIES = int(os.environ.get("HISTORIES", "200" if connection.vendor == "sqlite" else "40"))
 START = 1626566400  # 2021-07-18T00:00:00Z
-NAMES = [f"ipflow_data.{name}.csv" for name in "abcde"]
 
 # Where a run can die: the method, and whether before or after it did its work.
 DEATHS = {
     "before reading": (Reader, "read", "before"),
     "after reading": (Reader, "read", "after"),
-    "between two lake files": (Staging, "_write", "after"),
+    "between two lake files": (Staging, "add", "after"),
     "before the lake has the batch": (Staging, "publish", "before"),
     "between lake and database": (Staging, "publish", "after"),
     "in the commit, before the results": (DatabaseLedger, "_replace", "before"),
     "in the commit, after the results": (DatabaseLedger, "_replace", "after"),
     "after the commit": (DatabaseLedger, "commit", "after"),
     "before the lake is settled": (Lake, "settle", "before"),
+    "before a compaction": (Lake, "compact", "before"),
+    "between a compaction's old and new files": (Staging, "supersede", "before"),
+    "after the old files may go": (Staging, "supersede", "after"),
     "before a rollup": (DatabaseLedger, "commit_rollup", "before"),
     "after a rollup": (DatabaseLedger, "commit_rollup", "after"),
 }
@@ -77,43 +89,82 @@ def dying(point: str, turn: int):
         yield
 
 
-flows = st.lists(
-    st.builds(
-        Flow,
-        start=st.integers(0, 35).map(lambda i: START + i * 300),
-        msisdn=st.integers(1, 6),
-        uplink=st.integers(0, 3),
-        downlink=st.integers(0, 3),
-        service=st.integers(-2, 12),
-        cell=st.integers(-2, 12),
+starts = st.integers(0, 35).map(lambda i: START + i * 300)
+moments = st.integers(0, 3 * 3600 - 1).map(lambda second: START + second)
+small = st.integers(0, 3)
+RECORDS = {
+    "ipflow_data": st.builds(
+        Flow, starts, st.integers(1, 6), small, small, service=st.integers(-2, 12), cell=st.integers(-2, 12)
     ),
-    min_size=1,
-    max_size=12,
-)
+    "antenna_data": st.builds(
+        Message, moments, device=st.integers(1, 5), antenna=small, bytes=small, app=st.sampled_from(["SKYPE", "é"])
+    ),
+    "coverage_data": st.builds(
+        Log,
+        moments,
+        operator=st.sampled_from(["Movistar", "movistar", "Orange", ""]),
+        signal=st.sampled_from(["", "3", "5.5", "-7.25"]),
+        status=small,
+        precision=st.sampled_from(["", "0.0", "51.0", "1.000001"]),
+        postal_code=st.sampled_from(["", "250236.0", "250236", "08001"]),
+    ),
+    "cdr_data": st.builds(
+        Call,
+        moments,
+        county=st.sampled_from(["Kern", "Los Angeles"]),
+        operator=st.sampled_from(["Vodafone", "VODAFONE", "O2"]),
+        call_type=st.sampled_from(["CALL", "TEXT"]),
+    ),
+}
+NAMES = [f"{feed}.{name}.x" for feed in RECORDS for name in "abc"]
+# Email and hourly quota by device; device 5 is nobody's.
+SUBSCRIBERS = {1: ("ana@example.com", 3), 2: ("ana@example.com", 1), 3: ("bo@example.com", 0), 4: ("cy@example.com", 9)}
 
-
-# What a file's name can come to hold: flows, rubbish, or what it holds already at a new time.
+# What a file's name can come to hold: records, rubbish, or what it holds already at a new time.
 SAME = "same"
 rubbish = st.sampled_from(["", "no,header\n", "\0\1\2", "rubbish\n" * 3])
-changes = st.dictionaries(
-    st.sampled_from(NAMES), st.one_of(flows, flows, flows, rubbish, st.just(SAME)), min_size=1, max_size=4
-)
+
+
+@st.composite
+def changes(draw):
+    """New contents by file name, for one to four files."""
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
+    return {name: draw(contents_of(name)) for name in names}
+
+
+def contents_of(name):
+    records = st.lists(RECORDS[name.split(".")[0]], min_size=1, max_size=12)
+    return st.one_of(records, records, records, rubbish, st.just(SAME))
 
 
 class Histories(RuleBasedStateMachine):
-    """``files`` are the flows of each file that ever came, in its newest content; None for rubbish."""
+    """``files`` are the records of each file that ever came, in its newest content; None for rubbish."""
 
     folder: Path
 
     @initialize()
     def begin(self):
-        models = [*KPIResult.__subclasses__(), IntervalSummary, DueRollup, Watermark, Reject, BatchInterval, Batch, Run]
+        models = [
+            *KPIResult.__subclasses__(),
+            Subscriber,
+            IntervalSummary,
+            DueRollup,
+            Watermark,
+            Reject,
+            BatchInterval,
+            Batch,
+            Run,
+        ]
         for model in models:
             model.objects.all().delete()
+        put_subscribers(
+            Subscriber(id=uuid(device), name=email, email=email, quota=quota)
+            for device, (email, quota) in SUBSCRIBERS.items()
+        )
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "data").mkdir(parents=True)
-        self.files: dict[str, list[Flow] | None] = {}
-        self.newest_ever = 0
+        self.files: dict[str, list[Record] | None] = {}
+        self.newest_ever: dict[type, int] = {}
         self.clock = 10**18
 
     def write(self, name: str, text: str) -> None:
@@ -122,7 +173,7 @@ class Histories(RuleBasedStateMachine):
         self.clock += 1
         os.utime(path, ns=(self.clock, self.clock))
 
-    def change(self, name: str, content: list[Flow] | str) -> None:
+    def change(self, name: str, content: list[Record] | str) -> None:
         path = self.folder / "data" / name
         if content is SAME:
             if path.exists():
@@ -134,15 +185,16 @@ class Histories(RuleBasedStateMachine):
             # One row more that is no record, in every other file.
             self.write(name, file_text(content) + "rubbish\n" * (len(content) % 2))
             self.files[name] = content
-            self.newest_ever = max([self.newest_ever, *(flow.start + 300 for flow in content)])
+            kind = type(content[0])
+            self.newest_ever[kind] = max(self.newest_ever.get(kind, 0), newest(content))
 
-    @rule(changes=changes)
+    @rule(changes=changes())
     def files_come_and_a_run_takes_them(self, changes):
         for name, content in changes.items():
             self.change(name, content)
         self.run()
 
-    @rule(changes=changes, point=st.sampled_from(sorted(DEATHS)), turn=st.integers(0, 2))
+    @rule(changes=changes(), point=st.sampled_from(sorted(DEATHS)), turn=st.integers(0, 2))
     def files_come_and_a_run_dies(self, changes, point, turn):
         for name, content in changes.items():
             self.change(name, content)
@@ -187,14 +239,22 @@ def update(*args, **options):
         call_command("update_network_stats", *args, stdout=io.StringIO(), stderr=io.StringIO(), **options)
 
 
+def newest(records: list[Record]) -> int:
+    """The newest end of the records' intervals."""
+    length = SECONDS[records[0].interval]
+    return max(record.start - record.start % length + length for record in records)
+
+
 def check(files, newest_ever):
-    good = {name: flows for name, flows in files.items() if flows}
-    found = Watermark.objects.first()
-    watermark = to_milliseconds(found.interval_end_timestamp) // 1000 if found else 0
-    newest = max((flow.start + 300 for flows in good.values() for flow in flows), default=0)
-    assert newest <= watermark <= newest_ever
-    rows, summaries = expected(good, watermark)
-    assert stored() == (rows, summaries)
+    good = {name: records for name, records in files.items() if records}
+    kinds = {"ipflow": Flow, "antenna": Message, "coverage": Log, "cdr": Call}
+    watermarks = {
+        kinds[found.feed]: to_milliseconds(found.interval_end_timestamp) // 1000 for found in Watermark.objects.all()
+    }
+    for records in good.values():
+        kind = type(records[0])
+        assert newest(records) <= watermarks[kind] <= newest_ever[kind]
+    assert stored() == expected(good, watermarks, subscribers=SUBSCRIBERS)
 
 
 def test_any_history_ends_in_the_tables_of_its_files(tmp_path, settings):

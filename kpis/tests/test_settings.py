@@ -48,7 +48,8 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
         (
             "FEED_FILES",
             "f.*=smoke",
-            "FEED_FILES must be pattern=feed pairs, comma-separated, feeds being ipflow, not 'f.*=smoke'.",
+            "FEED_FILES must be pattern=feed pairs, comma-separated, feeds being ipflow, antenna, coverage, cdr, "
+            "not 'f.*=smoke'.",
         ),
         ("DATABASE_URL", "oracle://somewhere", DATABASE_HELP),
         ("DATABASE_URL", "nonsense", DATABASE_HELP),

@@ -8,7 +8,7 @@ import threading
 import time
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -85,6 +85,9 @@ class Command(BaseCommand):
             default=str(pipeline.IntervalFrom.RECORD),
             help="whether a row's own timestamps say which interval it belongs to, or its file's name",
         )
+        parser.add_argument(
+            "--date", type=_day, help="the day (YYYY-MM-DD, UTC) of records whose file does not tell it"
+        )
         parser.add_argument("--dry-run", action="store_true", help="say what would be taken in, and change nothing")
         parser.add_argument("--retry-failed", action="store_true", help="try failed files again, also unchanged ones")
         parser.add_argument(
@@ -107,10 +110,12 @@ class Command(BaseCommand):
         chosen = pipeline.Options(
             top_n=settings.TOP_N,
             interval_from=pipeline.IntervalFrom(options["interval_from"]),
+            date=options["date"],
             reread=bool(files),
             retry_failed=options["retry_failed"],
             roll_up_open=options["rollup_open_hours"],
             max_reject_ratio=settings.MAX_REJECT_RATIO,
+            archive_feeds=settings.ARCHIVE_FEEDS,
         )
         self.verbosity = verbosity
         report = pipeline.Report()
@@ -218,6 +223,13 @@ def _moment(text):
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no ISO 8601 time such as 2021-07-18T00:00:00Z") from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _day(text):
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day such as 2017-03-01") from None
 
 
 def _one_line(error):

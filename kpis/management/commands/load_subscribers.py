@@ -1,0 +1,27 @@
+"""``manage.py load_subscribers``: adds and changes subscribers from a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from kpis.subscribers import SubscriberError, load_subscribers
+
+
+class Command(BaseCommand):
+    help = (
+        "Adds the subscribers of a CSV file (id,name,email,quota; quota in bytes an hour), and changes those there "
+        "are. A bad row is named, and nothing is loaded."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("file", type=Path, metavar="FILE", help="the CSV file")
+
+    def handle(self, *, file, verbosity, **options):
+        try:
+            loaded = load_subscribers(file)
+        except SubscriberError as error:
+            raise CommandError(str(error)) from error
+        if verbosity:
+            self.stdout.write(f"{loaded.added:,} added, {loaded.changed:,} changed, {loaded.unchanged:,} unchanged")

@@ -1,0 +1,138 @@
+"""Subscribers: their loading and changing, and the quotas that were in force at a moment."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+
+from kpis.catalog.columns import UUID, BadValue, Integer, Text
+from kpis.models import QuotaChange, Subscriber
+
+COLUMNS = ("id", "name", "email", "quota")
+ROWS_A_STATEMENT = 1000
+
+
+class SubscriberError(Exception):
+    """A file of subscribers that cannot be loaded; the message names the line and says why."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How many subscribers a file added, changed and left as they were."""
+
+    added: int
+    changed: int
+    unchanged: int
+
+
+def load_subscribers(path: Path) -> Loaded:
+    """Adds and changes the subscribers of a CSV file with the columns id, name, email and quota (bytes an hour).
+
+    All or nothing: raises SubscriberError for the first row that is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            subscribers = list(_read(file))
+    except OSError as error:
+        raise SubscriberError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise SubscriberError(f"{path} is not valid UTF-8.") from None
+    except csv.Error as error:
+        raise SubscriberError(f"{path} is no CSV: {error}.") from error
+    return put_subscribers(subscribers)
+
+
+@transaction.atomic
+def put_subscribers(subscribers: Iterable[Subscriber]) -> Loaded:
+    """Adds subscribers, or changes those there are, and notes from when on their quotas are in force."""
+    by_id = {subscriber.id: subscriber for subscriber in subscribers}
+    for subscriber in by_id.values():
+        # One address, however it is written.
+        subscriber.email = subscriber.email.lower()
+    there = {one.id: one for one in Subscriber.objects.select_for_update().iterator() if one.id in by_id}
+    added = [one for one in by_id.values() if one.id not in there]
+    changed = [one for one in by_id.values() if one.id in there and _content(one) != _content(there[one.id])]
+    Subscriber.objects.bulk_create(added, batch_size=ROWS_A_STATEMENT)
+    Subscriber.objects.bulk_update(changed, ["name", "email", "quota"], batch_size=ROWS_A_STATEMENT // 4)
+    now = timezone.now()
+    QuotaChange.objects.bulk_create(
+        (QuotaChange(subscriber_id=one.id, email=one.email, quota=one.quota, since=now) for one in [*added, *changed]),
+        batch_size=ROWS_A_STATEMENT,
+    )
+    return Loaded(len(added), len(changed), len(by_id) - len(added) - len(changed))
+
+
+@transaction.atomic
+def remove_subscribers(ids: Iterable[str]) -> None:
+    """Removes subscribers; hours that were figured before keep the quotas that were in force then."""
+    gone = list(Subscriber.objects.filter(pk__in=list(ids)))
+    now = timezone.now()
+    QuotaChange.objects.bulk_create(
+        (QuotaChange(subscriber_id=one.id, email=one.email, quota=None, since=now) for one in gone),
+        batch_size=ROWS_A_STATEMENT,
+    )
+    Subscriber.objects.filter(pk__in=[one.id for one in gone]).delete()
+
+
+def subscribers_at(moment: datetime) -> pd.DataFrame:
+    """The subscribers as they were at a moment (UTC): ``user_id``, ``email``, ``quota`` (bytes an hour).
+
+    The quota of an email is the largest of its devices'.
+    """
+    changes = QuotaChange.objects.filter(since__lte=moment).order_by("since", "id")
+    newest = {change[0]: change for change in changes.values_list("subscriber_id", "email", "quota").iterator()}
+    in_force = [change for change in newest.values() if change[2] is not None]
+    frame = pd.DataFrame(in_force, columns=["user_id", "email", "quota"])
+    frame = frame.astype({"user_id": "str", "email": "str", "quota": "int64"})
+    return frame.assign(quota=frame.groupby("email")["quota"].transform("max"))
+
+
+def _content(subscriber: Subscriber) -> tuple[str, str, int]:
+    return subscriber.name, subscriber.email, subscriber.quota
+
+
+def _read(file: Iterable[str]) -> Iterable[Subscriber]:
+    reader = csv.reader(file, strict=True)
+    header = [name.strip().lower() for name in next(reader, [])]
+    if sorted(header) != sorted(COLUMNS):
+        raise SubscriberError(f"Line 1: the header must be {','.join(COLUMNS)}, in any order.")
+    seen: dict[str, int] = {}
+    for fields in reader:
+        if not any(field.strip() for field in fields):
+            continue
+        line = reader.line_num
+        if len(fields) != len(header):
+            raise SubscriberError(f"Line {line} has {len(fields)} fields where the header has {len(header)}.")
+        subscriber = _subscriber(line, dict(zip(header, (field.strip() for field in fields), strict=True)))
+        if subscriber.id in seen:
+            raise SubscriberError(f"Line {line}: the id stands in line {seen[subscriber.id]} already.")
+        seen[subscriber.id] = line
+        yield subscriber
+
+
+def _subscriber(line: int, row: dict[str, str]) -> Subscriber:
+    column = ""
+    try:
+        column = "id"
+        key = UUID().parse(row["id"])
+        column = "name"
+        name = Text(longest=200).parse(row["name"])
+        column = "email"
+        email = Text(longest=254).parse(row["email"])
+        validate_email(email)
+        column = "quota"
+        quota = Integer().parse(row["quota"])
+    except BadValue as error:
+        raise SubscriberError(f"Line {line}: {column} {error}.") from None
+    except ValidationError:
+        raise SubscriberError(f"Line {line}: email is no e-mail address.") from None
+    return Subscriber(id=key, name=name, email=email, quota=quota)
