@@ -1,0 +1,391 @@
+"""SQL over the lake: what tables it holds, and DuckDB views over them that count what the ledger counts.
+
+The views, by name:
+
+- one a feed (``antenna``): its archived records;
+- one a KPI (``AppTrafficVolume``): the figures of all groups in the feed's own intervals, merged from the partials;
+- one a KPI's partials (``AppTrafficVolume_partials``): what figures of any longer span can be merged from;
+- ``rejects``, and ``batches``, the ledger.
+
+Each has ``year``, ``month``, ``day``, ``hour`` and ``hour_start``, which the folders' names tell: a condition on these
+reads only the folders that it needs. A KPI that is joined with a reference table cannot be figured from the lake
+alone: its view has the rows that the ledger keeps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import duckdb
+import pandas as pd
+
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.kpis import KPI, KPIS, SPELLED
+from kpis.engine.aggregate import finished_groups, groups_of_partials
+from kpis.engine.scratch import ScratchError, scratch
+from kpis.lake import COMPACTING, HOUR_FOLDERS, PLAN, SUPERSEDED, archived_columns
+
+HOUR_START = "make_timestamp(year, month, day, hour, 0, 0)"
+FILES = "/".join(f"{folder}=*" for folder in HOUR_FOLDERS) + "/*.parquet"
+
+# The table of the ledger's batches: columns with their types in DuckDB.
+BATCH_COLUMNS = {
+    "feed": "VARCHAR",
+    "name": "VARCHAR",
+    "status": "VARCHAR",
+    "reason": "VARCHAR",
+    "key": "VARCHAR",
+    "size": "BIGINT",
+    "lines": "BIGINT",
+    "records": "BIGINT",
+    "rejects": "BIGINT",
+    "revision": "INTEGER",
+    "taken_in_at": "TIMESTAMP",
+}
+ROWS_A_FETCH = 1000
+EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE\b|\s*\([^)]*\))?", re.IGNORECASE)
+
+
+class QueryError(Exception):
+    """A query that cannot be answered; the message says why."""
+
+
+@dataclass(frozen=True)
+class LakeColumn:
+    """A column of the lake's files: its name, its type in DuckDB, and its unit or meaning ("" for none)."""
+
+    name: str
+    type: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """Files of one kind: the folder (below the lake's own) whose hours hold them, and their columns."""
+
+    name: str
+    description: str
+    folder: PurePosixPath
+    columns: tuple[LakeColumn, ...]
+
+
+class LedgerTables(Protocol):
+    """What the views need to know of the ledger. Moments are UTC, in frames without a zone."""
+
+    def batches(self, feeds: Collection[str]) -> Iterable[pd.DataFrame]:
+        """The feeds' batches, in frames of bounded length with the columns of ``BATCH_COLUMNS``."""
+
+    def lacking(self, kpi: KPI) -> Collection[datetime]:
+        """The starts of the intervals in which a batch lacks the KPI's partial, since it is older than the KPI."""
+
+    def rows(self, kpi: KPI) -> Iterable[pd.DataFrame]:
+        """A KPI's rows as the ledger keeps them: ``interval_start``, ``interval_end``, dimensions and values."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's result: the names and DuckDB types of its columns, and its rows, fetched as they are asked for."""
+
+    names: list[str]
+    types: list[str]
+    rows: Iterator[tuple[Any, ...]]
+
+
+@cache
+def records_table(feed: Feed) -> LakeTable:
+    """The archived records of a feed."""
+    units = {name: column.unit for name, column in zip(archived_columns(feed), feed.columns, strict=True)}
+    with _typed_records(feed) as connection:
+        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
+        columns = _described(connection, f"SELECT interval_start, {selected}, '' AS batch FROM records", units)
+    return LakeTable(feed.name, feed.description, PurePosixPath("records", feed.name), columns)
+
+
+@cache
+def partials_table(kpi: KPI) -> LakeTable:
+    """A KPI's partials."""
+    units = {dimension.name: kpi.feed.column(dimension.column).unit for dimension in kpi.by}
+    units |= kpi.measure.partial_units(kpi.unit) | {SPELLED: "records"}
+    with _typed_records(kpi.feed) as connection:
+        told = {"interval_start": "interval_start"} | kpi.partial_keys | kpi.partial_values
+        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in told.items())
+        query = f"SELECT {selected}, '' AS batch FROM records GROUP BY ALL"
+        columns = _described(connection, query, units)
+    personal = " (about single subscribers)" if kpi.personal else ""
+    description = f"Partials of: {kpi.description}{personal}"
+    return LakeTable(f"{kpi.name}_partials", description, PurePosixPath("partials", kpi.name), columns)
+
+
+@cache
+def rejects_table(feed: Feed) -> LakeTable:
+    """The rows of a feed that are no records."""
+    columns = (
+        LakeColumn("batch", "VARCHAR", "key of the batch"),
+        LakeColumn("line", "BIGINT", "number of the line in the file, from 1"),
+        LakeColumn("column", "VARCHAR", "empty when it is the row as a whole"),
+        LakeColumn("reason", "VARCHAR"),
+        LakeColumn("text", "VARCHAR", "the row as it stands in the file"),
+    )
+    description = f"Rejects of the feed {feed.name}"
+    return LakeTable(f"{feed.name}_rejects", description, PurePosixPath("rejects", feed.name), columns)
+
+
+def lake_tables() -> list[LakeTable]:
+    """All that the lake can hold: each feed's records, each KPI's partials, each feed's rejects."""
+    return [
+        *(records_table(feed) for feed in FEEDS.values()),
+        *(partials_table(kpi) for kpi in KPIS.values() if kpi.source is kpi),
+        *(rejects_table(feed) for feed in FEEDS.values()),
+    ]
+
+
+def view_names() -> list[str]:
+    """The views that a query can read, in the order of the module's first lines."""
+    kpis = [kpi.name for kpi in KPIS.values()]
+    partials = [partials_table(kpi).name for kpi in KPIS.values() if kpi.source is kpi]
+    return [*FEEDS, *kpis, *partials, "rejects", "batches"]
+
+
+def scan(location: str, table: LakeTable, without: Collection[str] = ()) -> str:
+    """SQL for the rows of a table's files, below the lake's location; ``without`` are paths of files to pass over.
+
+    Has the table's columns, ``year``, ``month``, ``day``, ``hour`` (from the folders' names) and ``hour_start``.
+    """
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    types = ", ".join(f"'{folder}': INTEGER" for folder in HOUR_FOLDERS)
+    pattern = _literal(f"{_escaped(location)}/{table.folder}/{FILES}")
+    passed = f" WHERE filename NOT IN ({', '.join(_literal(path) for path in without)})" if without else ""
+    return (
+        f"SELECT {columns}, {', '.join(HOUR_FOLDERS)}, {HOUR_START} AS hour_start "
+        f"FROM read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}){passed}"
+    )
+
+
+def empty(table: LakeTable) -> str:
+    """SQL for what ``scan`` gives where there is no file."""
+    types = {column.name: column.type for column in table.columns} | dict.fromkeys(HOUR_FOLDERS, "INTEGER")
+    types["hour_start"] = "TIMESTAMP"
+    columns = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in types.items())
+    return f"SELECT {columns} WHERE false"
+
+
+def scan_what_is_there(root: Path, table: LakeTable, without: Collection[str] = ()) -> str:
+    """``scan`` of a lake in a folder here, or ``empty`` where it has no file of the table."""
+    there = next((root / table.folder).glob(FILES), None)
+    return scan(str(root), table, without) if there else empty(table)
+
+
+@contextmanager
+def answered(query: str, lake_dir: Path, ledger: LedgerTables, memory_limit_mb: int = 800) -> Iterator[Answer]:
+    """The answer to a query (one SELECT, or EXPLAIN of one) over the views; raises QueryError, also while it is read.
+
+    The query can read the lake's folder, and no other file; it can write none.
+    """
+    with _telling(), _connected(query, lake_dir, ledger, memory_limit_mb) as connection:
+        result = connection.execute(query)
+        names = [name for name, *_ in result.description]
+        types = [str(type_) for _, type_, *_ in result.description]
+        yield Answer(names, types, _fetched(result))
+
+
+def write_parquet(query: str, path: Path, lake_dir: Path, ledger: LedgerTables, memory_limit_mb: int = 800) -> None:
+    """Writes the answer to a query to a Parquet file, which appears when it is whole; raises QueryError."""
+    part = path.absolute().with_name(f"{path.name}.part")
+    try:
+        with _telling(), _connected(query, lake_dir, ledger, memory_limit_mb, may_write=part) as connection:
+            connection.sql(query).write_parquet(str(part), compression="zstd")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _connected(
+    query: str, lake_dir: Path, ledger: LedgerTables, memory_limit_mb: int, may_write: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the views that the query names, which then lets out nothing but the lake."""
+    root = lake_dir.absolute()
+    with scratch() as folder:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory_limit_mb}MB",
+            "temp_directory": str(folder / "spill"),
+            "python_enable_replacements": False,
+        }
+        with duckdb.connect(config=config) as connection:
+            _check(connection, query)
+            _Views(connection, root, ledger).create(_names_in(connection, query))
+            # The second is how the readers are told the first, where it has the signs of a pattern.
+            connection.execute("SET allowed_directories = ?", [[str(root), _escaped(str(root))]])
+            connection.execute("SET allowed_paths = ?", [[str(may_write)] if may_write else []])
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+
+
+class _Views:
+    """Makes the views in a connection; their names are taken in any letter case."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, root: Path, ledger: LedgerTables):
+        self._connection = connection
+        self._root = root
+        self._ledger = ledger
+        self._without = _passed_over(root)
+
+    def create(self, names: Collection[str]) -> None:
+        """Makes the views of these names, and the ledger's batches of the feeds that they are of."""
+        feeds = [feed for feed in FEEDS.values() if feed.name in names]
+        kpis = [kpi for kpi in KPIS.values() if kpi.name in names]
+        partials = [kpi for kpi in KPIS.values() if kpi.source is kpi and partials_table(kpi).name in names]
+        if {"rejects", "batches"} & set(names):
+            ledgers = set(FEEDS)
+        else:
+            ledgers = {feed.name for feed in feeds} | {kpi.feed.name for kpi in [*kpis, *partials]}
+        self._load("batches", BATCH_COLUMNS, self._ledger.batches(ledgers))
+        self._connection.execute("CREATE SCHEMA of_views")
+        for feed in feeds:
+            self._view(feed.name, self._counted(records_table(feed), feed))
+        for kpi in kpis:
+            self._view(kpi.name, self._stored(kpi) if kpi.reference else self._figures(kpi))
+        for kpi in partials:
+            self._view(partials_table(kpi).name, self._counted(partials_table(kpi), kpi.feed))
+        if "rejects" in names:
+            self._view("rejects", " UNION ALL ".join(self._rejects(feed) for feed in FEEDS.values()))
+
+    def _figures(self, kpi: KPI) -> str:
+        """SQL for a KPI's figures, merged from its partials.
+
+        Grouped by the folders' columns too, which tell nothing new, so that conditions on them get to the files.
+        """
+        source = f"({self._counted(partials_table(kpi), kpi.feed)})"
+        lacking = sorted(self._ledger.lacking(kpi))
+        if lacking:
+            self._load(
+                f"of_views.{kpi.name}_lacking", {"interval_start": "TIMESTAMP"}, [pd.DataFrame({"start": lacking})]
+            )
+            source += f" WHERE interval_start NOT IN (FROM of_views.{kpi.name}_lacking)"
+        interval = {name: name for name in ("interval_start", *HOUR_FOLDERS, "hour_start")}
+        groups = groups_of_partials(kpi, source, interval, interval, kpi.measure.merge)
+        return f"""
+            SELECT interval_start, interval_start + INTERVAL {kpi.feed.interval.minutes} MINUTES AS interval_end,
+                {", ".join(kpi.columns)}, {", ".join(HOUR_FOLDERS)}, hour_start
+            FROM ({finished_groups(kpi, groups, interval)})"""
+
+    def _stored(self, kpi: KPI) -> str:
+        """SQL for a KPI's rows as the ledger keeps them, which this loads."""
+        types = {column.name: column.type for column in partials_table(kpi.source).columns}
+        columns = {"interval_start": "TIMESTAMP", "interval_end": "TIMESTAMP"}
+        columns |= {name: types.get(name, "VARCHAR") for name in kpi.dimensions}
+        columns |= dict.fromkeys(kpi.measure.values, "BIGINT")
+        table = f"of_views.{kpi.name}"
+        self._load(table, columns, self._ledger.rows(kpi))
+        folders = ", ".join(f"CAST({folder}(interval_start) AS INTEGER) AS {folder}" for folder in HOUR_FOLDERS)
+        return f"SELECT *, {folders}, date_trunc('hour', interval_start) AS hour_start FROM {table}"
+
+    def _rejects(self, feed: Feed) -> str:
+        """SQL for a feed's rejects, with their files' names."""
+        return f"""
+            SELECT '{feed.name}' AS feed, batch, batches.name AS file_name, line, "column", rejected.reason, text,
+                {", ".join(HOUR_FOLDERS)}, hour_start
+            FROM ({self._counted(rejects_table(feed), feed)}) AS rejected JOIN batches ON batches.key = batch"""
+
+    def _counted(self, table: LakeTable, feed: Feed) -> str:
+        """SQL for those rows of a table whose batch the ledger counts."""
+        rows = scan_what_is_there(self._root, table, self._without)
+        return f"FROM ({rows}) WHERE batch IN (SELECT key FROM batches WHERE status = 'in' AND feed = '{feed.name}')"
+
+    def _view(self, name: str, query: str) -> None:
+        self._connection.execute(f'CREATE VIEW "{name}" AS {query}')
+
+    def _load(self, table: str, columns: dict[str, str], frames: Iterable[pd.DataFrame]) -> None:
+        """Makes a table of the frames' rows."""
+        told = ", ".join(f'"{name}" {type_}' for name, type_ in columns.items())
+        self._connection.execute(f"CREATE TABLE {table} ({told})")
+        for frame in frames:
+            self._connection.register("frame_to_load", frame)
+            self._connection.execute(f"INSERT INTO {table} FROM frame_to_load")
+            self._connection.unregister("frame_to_load")
+
+
+def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raises QueryError unless the query is one that only reads."""
+    statements = connection.extract_statements(query)
+    if len(statements) == 1 and statements[0].type == duckdb.StatementType.EXPLAIN:
+        # EXPLAIN ANALYZE carries out what it explains.
+        statements = connection.extract_statements(EXPLAIN.sub("", query, count=1))
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise QueryError("Give one SELECT: the lake can be read here, and nothing written.")
+
+
+def _names_in(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+    """The names of the views that a query reads; all views, where it reads other tables too or that can't be told."""
+    known = {name.lower(): name for name in view_names()}
+    try:
+        found = {name.strip('"').lower() for name in connection.get_table_names(EXPLAIN.sub("", query, count=1))}
+    except duckdb.Error:
+        found = set()
+    return {known[name] for name in found} if found and found <= set(known) else set(known.values())
+
+
+def _passed_over(root: Path) -> list[str]:
+    """The files of which a compaction that is under way, or broke off, left the rows in another file as well."""
+    passed: list[str] = []
+    for folder in sorted((root / "staging").glob(f"{COMPACTING}*")):
+        for plan in (SUPERSEDED, PLAN):
+            try:
+                paths = json.loads((folder / plan).read_text())
+            except FileNotFoundError:
+                continue
+            passed.extend(str(root / path) for path in paths)
+            break
+    return passed
+
+
+def _fetched(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := result.fetchmany(ROWS_A_FETCH):
+        yield from rows
+
+
+@contextmanager
+def _typed_records(feed: Feed) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose table ``records`` has a feed's columns, and no rows."""
+    with duckdb.connect() as connection:
+        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in feed.columns)
+        connection.execute(f"CREATE TABLE records (interval_start TIMESTAMP, {columns})")
+        yield connection
+
+
+def _described(connection: duckdb.DuckDBPyConnection, query: str, units: dict[str, str]) -> tuple[LakeColumn, ...]:
+    units = units | {"interval_start": "start of the interval, UTC", "batch": "key of the batch"}
+    rows = connection.execute(f"DESCRIBE {query}").fetchall()
+    return tuple(LakeColumn(name, type_, units.get(name, "")) for name, type_, *_ in rows)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        known = f"\nThe views are {', '.join(view_names())}." if "Table with name" in str(error) else ""
+        raise QueryError(f"{error}{known}") from error
+    except duckdb.IOException as error:
+        raise QueryError(f"{error}\nWhere a run has changed the lake meanwhile, ask again.") from error
+    except (duckdb.Error, ScratchError) as error:
+        raise QueryError(str(error)) from error
+
+
+def _escaped(location: str) -> str:
+    """A location in which DuckDB's readers find no pattern."""
+    return "".join(f"[{c}]" if c in "[*?" else c for c in location.rstrip("/"))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

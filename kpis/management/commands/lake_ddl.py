@@ -1,0 +1,32 @@
+"""``manage.py lake_ddl``: the statements that put the lake into another engine's catalog."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from kpis.lake_ddl import DIALECTS, statements
+
+WRONG_USE = 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Prints the CREATE statements of the lake's tables (each feed's records and rejects, each KPI's partials) for "
+        "another engine, by the hour's folders and with units in comments."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("--dialect", required=True, choices=sorted(DIALECTS), help="the engine")
+        parser.add_argument(
+            "--location", help="where the lake lies for the engine, such as s3://bucket/lake (default: LAKE_DIR)"
+        )
+
+    def handle(self, *, dialect, location, **options):
+        chosen = DIALECTS[dialect]
+        if chosen.remote and "://" not in (location or ""):
+            raise CommandError(f"{chosen.name} needs --location, such as s3://bucket/lake.", returncode=WRONG_USE)
+        local = str(settings.LAKE_DIR.absolute())
+        if location is None:
+            location = local if dialect == "duckdb" else f"file://{local}"
+        self.stdout.write("\n".join(statements(chosen, location)))

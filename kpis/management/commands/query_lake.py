@@ -1,0 +1,184 @@
+"""``manage.py query_lake``: SQL over the lake, answered on the terminal or into a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from kpis.lake_sql import Answer, QueryError, answered, view_names, write_parquet
+from kpis.ledger_tables import DatabaseLedgerTables
+
+WRONG_USE = 2
+ROWS_A_PAGE = 1000
+
+
+class Command(BaseCommand):
+    help = (
+        "Answers one SELECT over the lake, in DuckDB's SQL. Views: one a feed (its archived records), one a KPI (the "
+        "figures of all groups per interval of its feed), one a KPI's partials (for exact figures of longer spans), "
+        "rejects and batches. Conditions on year, month, day, hour or hour_start read only those folders. The answer "
+        "may be about single subscribers, whatever the web's permissions say: this is for operators with a shell."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("query", metavar="SELECT", help=f"the query; the views are {', '.join(view_names())}")
+        parser.add_argument(
+            "--format", choices=[*WRITERS, "parquet"], default="table", help="of the answer (default: table)"
+        )
+        parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the answer; Parquet needs it")
+
+    def handle(self, *, query, out, **options):
+        lake = settings.LAKE_DIR, DatabaseLedgerTables(), settings.MEMORY_LIMIT_MB
+        try:
+            if options["format"] == "parquet":
+                if out is None:
+                    raise CommandError("--format parquet needs --out FILE.", returncode=WRONG_USE)
+                write_parquet(query, out, *lake)
+                return
+            write = WRITERS[options["format"]]
+            with answered(query, *lake) as answer:
+                if out is None:
+                    write(answer, self.stdout)
+                else:
+                    _write_whole(answer, write, out)
+        except QueryError as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"The ledger cannot be read: {' '.join(str(error).split())}.") from error
+        except BrokenPipeError:
+            # Whoever read the answer has seen enough; nothing is left to be flushed at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            raise CommandError(f"{error.filename or out} cannot be written: {error.strerror}.") from error
+
+
+def _write_whole(answer: Answer, write: Callable[[Answer, TextIO], None], out: Path) -> None:
+    """Writes a file that appears when it is whole."""
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            write(answer, file)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_table(answer: Answer, out: TextIO) -> None:
+    """Aligned text, numbers to the right; each page of rows is as wide as its values and those before need."""
+    if answer.names == ["explain_key", "explain_value"]:
+        for _, text in answer.rows:
+            out.write(f"{text}\n")
+        return
+    to_the_right = [_is_number(type_) for type_ in answer.types]
+    widths = [len(name) for name in answer.names]
+    count = 0
+    heading = [answer.names]
+    while page := [[_cell(value) for value in row] for row in islice(answer.rows, ROWS_A_PAGE)]:
+        widths = [max(width, *map(len, cells)) for width, cells in zip(widths, zip(*page, strict=True), strict=True)]
+        _write_lines([*heading, *page], widths, to_the_right, out)
+        heading = []
+        count += len(page)
+    _write_lines(heading, widths, to_the_right, out)
+    out.write(f"({count:,} {'row' if count == 1 else 'rows'})\n")
+
+
+def write_csv(answer: Answer, out: TextIO) -> None:
+    """CSV as in RFC 4180, with a header; no value is an empty field."""
+    writer = csv.writer(out)
+    writer.writerow(answer.names)
+    writer.writerows([_text(value) for value in row] for row in answer.rows)
+
+
+def write_json(answer: Answer, out: TextIO) -> None:
+    """An array of objects, one a line. Of columns with one name, the second is called ``name_1``, and so on."""
+    names = _told_apart(answer.names)
+    out.write("[\n")
+    former = ""
+    for row in answer.rows:
+        if former:
+            out.write(f"{former},\n")
+        former = json.dumps(
+            {name: _plain(value) for name, value in zip(names, row, strict=True)}, ensure_ascii=False, allow_nan=False
+        )
+    if former:
+        out.write(f"{former}\n")
+    out.write("]\n")
+
+
+WRITERS = {"table": write_table, "csv": write_csv, "json": write_json}
+
+
+def _write_lines(rows: list[list[str]], widths: list[int], to_the_right: list[bool], out: TextIO) -> None:
+    for row in rows:
+        cells = zip(row, widths, to_the_right, strict=True)
+        line = "  ".join(text.rjust(width) if right else text.ljust(width) for text, width, right in cells)
+        out.write(line.rstrip() + "\n")
+
+
+def _is_number(type_: str) -> bool:
+    return type_.endswith("INT") or type_.startswith("DECIMAL") or type_ in ("INTEGER", "UINTEGER", "FLOAT", "DOUBLE")
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    told: list[str] = []
+    for name in names:
+        number, free = 0, name
+        while free in told:
+            number += 1
+            free = f"{name}_{number}"
+        told.append(free)
+    return told
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: moments in ISO 8601 (UTC), decimals as numbers; what is not finite is null."""
+    match value:
+        case datetime():
+            return f"{value.isoformat()}Z"
+        case date() | time():
+            return value.isoformat()
+        case Decimal():
+            return float(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case None | bool() | int() | str():
+            return value
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case dict():
+            return {str(key): _plain(one) for key, one in value.items()}
+        case bytes():
+            return value.hex()
+    return str(value)
+
+
+def _text(value: Any) -> str:
+    """A value as a field of text."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case Decimal() | float():
+            return str(value)
+        case list() | tuple() | dict():
+            return json.dumps(_plain(value), ensure_ascii=False)
+    return str(_plain(value))
+
+
+def _cell(value: Any) -> str:
+    """A value as text for a terminal, which takes nothing in it for a command."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in _text(value))
