@@ -1,10 +1,12 @@
-"""The admin: every table can be browsed and searched, and what the pipeline writes can only be read."""
+"""The admin: every table can be browsed and searched; subscribers can be edited, what the pipeline writes only read."""
 
 from __future__ import annotations
 
 from datetime import UTC
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -12,9 +14,22 @@ from django.utils.html import format_html
 
 from kpis.api.permissions import hidden_kpis, may_view_personal
 from kpis.api.serializers import value_columns
+from kpis.catalog.columns import UUID, BadValue, ColumnType, Integer, Text
 from kpis.catalog.kpis import KPI, KPIS
-from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, Reject, Run, Watermark
+from kpis.models import (
+    Batch,
+    BatchInterval,
+    DueCompaction,
+    DueRollup,
+    IntervalSummary,
+    QuotaChange,
+    Reject,
+    Run,
+    Subscriber,
+    Watermark,
+)
 from kpis.models.results import result_model
+from kpis.subscribers import put_subscribers, remove_subscribers
 
 admin.site.site_header = admin.site.site_title = "Network Analysis"
 admin.site.index_title = "Tables"
@@ -33,10 +48,9 @@ class ReadOnly:
         return False
 
 
-class TableAdmin(ReadOnly, admin.ModelAdmin):
-    """A table that the pipeline writes. Its moments, and the days to choose from, are in UTC as in the API."""
+class InUTC:
+    """Shows a table's moments, and the days to choose from, in UTC as in the API."""
 
-    actions = None
     show_full_result_count = False
 
     def changelist_view(self, request, extra_context=None):
@@ -52,6 +66,28 @@ class TableAdmin(ReadOnly, admin.ModelAdmin):
         with timezone.override(UTC):
             response = view(*args)
             return response.render() if isinstance(response, TemplateResponse) else response
+
+
+class TableAdmin(InUTC, ReadOnly, admin.ModelAdmin):
+    """A table that the pipeline writes."""
+
+    actions = None
+
+
+class Personal:
+    """Lets only those in who may see what is about single subscribers, and have the table's own permissions."""
+
+    def has_view_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_add_permission(request)
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_delete_permission(request, obj)
 
 
 class RejectText:
@@ -204,6 +240,16 @@ class DueRollupAdmin(TableAdmin):
     date_hierarchy = "interval_start_timestamp"
 
 
+@admin.register(DueCompaction)
+class DueCompactionAdmin(TableAdmin):
+    """The closed hours whose partials wait to be put together."""
+
+    list_display = ("interval_start_timestamp", "feed")
+    list_filter = ("feed",)
+    search_fields = ("feed",)
+    date_hierarchy = "interval_start_timestamp"
+
+
 @admin.register(IntervalSummary)
 class IntervalSummaryAdmin(TableAdmin):
     """The totals of every KPI's intervals."""
@@ -213,6 +259,7 @@ class IntervalSummaryAdmin(TableAdmin):
         "interval",
         "kpi",
         "total",
+        "mean",
         "groups",
         "records",
         "batches",
@@ -233,17 +280,86 @@ class IntervalSummaryAdmin(TableAdmin):
         return queryset.exclude(kpi__in=hidden) if hidden else queryset
 
 
+class CatalogField(forms.CharField):
+    """A field of a subscriber, judged as in the files that ``load_subscribers`` takes."""
+
+    def __init__(self, *, kind: ColumnType, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+
+    def clean(self, value):
+        text = super().clean(value)
+        try:
+            return self.kind.parse(text)
+        except BadValue as error:
+            raise ValidationError(f"This {error}.") from None
+
+
+class SubscriberForm(forms.ModelForm):
+    """A subscriber as people edit it."""
+
+    id = CatalogField(kind=UUID(), label="Device", help_text="UUID, as in the antenna's messages")
+    name = CatalogField(kind=Text(longest=200))
+    email = forms.EmailField(max_length=254)
+    quota = CatalogField(kind=Integer(), help_text="bytes an hour; for the hours that are figured from now on")
+
+    class Meta:
+        model = Subscriber
+        fields = ("id", "name", "email", "quota")
+
+
+class QuotaChangeInline(Personal, ReadOnly, admin.TabularInline):
+    """A subscriber's quotas on the subscriber's page."""
+
+    model = QuotaChange
+    fields = ("since", "email", "quota")
+    ordering = ("-since",)
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(InUTC, Personal, admin.ModelAdmin):
+    """The subscribers, each with the quotas that were in force."""
+
+    form = SubscriberForm
+    list_display = ("id", "name", "email", "quota")
+    search_fields = ("id__exact", "name", "email")
+    search_help_text = "a device's UUID, or part of a name or of an e-mail address"
+    inlines = (QuotaChangeInline,)
+
+    def get_readonly_fields(self, request, obj=None) -> tuple[str, ...]:
+        # Another device is another subscriber.
+        return ("id",) if obj else ()
+
+    def save_model(self, request, obj, form, change) -> None:
+        put_subscribers([obj])
+
+    def delete_model(self, request, obj) -> None:
+        remove_subscribers([obj.pk])
+
+    def delete_queryset(self, request, queryset) -> None:
+        remove_subscribers(queryset.values_list("pk", flat=True))
+
+
+@admin.register(QuotaChange)
+class QuotaChangeAdmin(Personal, TableAdmin):
+    """The quotas of subscribers, each from a moment on."""
+
+    list_display = ("since", "subscriber_id", "email", "quota")
+    search_fields = ("subscriber__id__exact", "email")
+    search_help_text = "a device's UUID, or part of an e-mail address"
+    date_hierarchy = "since"
+
+
 class ResultAdmin(TableAdmin):
     """The rows of one KPI."""
 
-    kpi: KPI
     list_filter = ("interval",)
     date_hierarchy = "interval_start_timestamp"
     ordering = ("-interval_start_timestamp", "interval", "rank")
 
-    def has_view_permission(self, request, obj=None) -> bool:
-        allowed = may_view_personal(request.user) if self.kpi.personal else True
-        return allowed and super().has_view_permission(request, obj)
+
+class PersonalResultAdmin(Personal, ResultAdmin):
+    """The rows of one KPI about single subscribers."""
 
 
 def result_admin(kpi: KPI) -> type[ResultAdmin]:
@@ -251,12 +367,11 @@ def result_admin(kpi: KPI) -> type[ResultAdmin]:
     interval = ("interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
     return type(
         f"{kpi.name}Admin",
-        (ResultAdmin,),
+        (PersonalResultAdmin if kpi.personal else ResultAdmin,),
         {
             "__doc__": kpi.description,
-            "kpi": kpi,
             "list_display": (*interval, *kpi.dimensions, *value_columns(kpi, result_model(kpi))),
-            "search_fields": tuple(f"{name}__exact" for name in kpi.dimensions),
+            "search_fields": tuple(f"{one.name}__{'folded' if one.folded else 'exact'}" for one in kpi.by),
             "search_help_text": " or ".join(kpi.dimensions),
         },
     )

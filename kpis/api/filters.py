@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django import forms
 from django.db import models
@@ -16,8 +16,15 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from kpis.catalog.feeds import END_OF_TIME_MILLISECONDS, FEEDS
-from kpis.catalog.intervals import LENGTHS, Length, from_milliseconds
+from kpis.catalog.feeds import FEEDS
+from kpis.catalog.intervals import (
+    END_OF_TIME_MILLISECONDS,
+    EPOCH,
+    FIVE_MINUTES,
+    LENGTHS,
+    Length,
+    from_milliseconds,
+)
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject
 
@@ -31,6 +38,11 @@ _COMPARISONS = {
     "lte": "is at or before",
     "lt": "is before",
 }
+
+# How anomalies are found where a request does not say. A day of five minutes is the longest window.
+DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW = 3.0, 12, 288
+
+MICROSECOND = timedelta(microseconds=1)
 
 # The lookups that each timestamp of an interval has as a filter.
 INTERVAL_TIMESTAMPS = {
@@ -111,6 +123,21 @@ class MillisecondsField(WholeNumberField):
         return None if milliseconds is None else from_milliseconds(milliseconds)
 
 
+class Setting(Filter):
+    """A parameter that says how something is figured, and filters nothing."""
+
+    def filter(self, queryset, value):
+        return queryset
+
+
+class NumberSetting(Setting):
+    field_class = forms.FloatField
+
+
+class WholeNumberSetting(Setting):
+    field_class = WholeNumberField
+
+
 class WholeNumberFilter(Filter):
     field_class = WholeNumberField
 
@@ -132,10 +159,10 @@ def whole_number_filter(field: models.Field, description: str, lookup: str = "ex
     )
 
 
-def text_filter(field: models.Field, description: str) -> Filter:
-    """A filter by a text column, letter by letter."""
+def text_filter(field: models.Field, description: str, folded: bool = False) -> Filter:
+    """A filter by a text column: letter by letter, or whatever the letter case and surrounding spaces."""
     return extend_schema_field({"type": "string", "description": description})(
-        CharFilter(field_name=field.name, strip=False)
+        CharFilter(field_name=field.name, lookup_expr="folded" if folded else "exact", strip=folded)
     )
 
 
@@ -165,20 +192,24 @@ def timestamp_filters(lookups: dict[str, Iterable[str]]) -> dict[str, Filter]:
     return filters
 
 
-def interval_filter(lengths: Iterable[Length]) -> Filter:
-    """A filter by the interval's code."""
-    return choice_filter(
-        "interval", {length.code: length.name for length in lengths}, "The interval's length", coerce=int
-    )
+def interval_filter(lengths: Iterable[Length], default: Length | None = None) -> Filter:
+    """A filter by the interval's code; ``default`` is the length that it means where it is not given."""
+    description = "The interval's length" + (f" ({default.code} by default)" if default else "")
+    return choice_filter("interval", {length.code: length.name for length in lengths}, description, coerce=int)
 
 
 def dimension_filters(kpi: KPI, model: type[KPIResult]) -> dict[str, Filter]:
-    """An exact filter for each dimension, of its column's type."""
+    """A filter for each dimension, of its column's type: exact, but for the letter case of one that is folded."""
     filters = {}
-    for name in kpi.dimensions:
-        field = model._meta.get_field(name)
-        make = whole_number_filter if isinstance(field, models.IntegerField) else text_filter
-        filters[name] = make(field, f"{name} is this")
+    for dimension in kpi.by:
+        field = model._meta.get_field(dimension.name)
+        if isinstance(field, models.IntegerField):
+            made = whole_number_filter(field, f"{dimension.name} is this")
+        elif dimension.folded:
+            made = text_filter(field, f"{dimension.name} is this, whatever the letter case", folded=True)
+        else:
+            made = text_filter(field, f"{dimension.name} is this")
+        filters[dimension.name] = made
     return filters
 
 
@@ -196,6 +227,57 @@ def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
         | {"interval": interval_filter(kpi.lengths), "rank__lte": rank}
         | dimension_filters(kpi, model),
     )
+
+
+def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
+    """What a KPI's anomalies can be filtered by, and how they are found.
+
+    Its queryset is filtered by the dimensions alone: which intervals count is for ``starts_between`` to say, since
+    the windows reach beyond them.
+    """
+    threshold = {"type": "number", "minimum": 0, "default": DEFAULT_THRESHOLD}
+    window = {"type": "integer", "minimum": 2, "maximum": LARGEST_WINDOW, "default": DEFAULT_WINDOW}
+    settings = {
+        "interval": interval_filter(kpi.lengths, default_length(kpi)),
+        "threshold": extend_schema_field(threshold | {"description": "How many standard deviations away, at least"})(
+            NumberSetting(min_value=0)
+        ),
+        "window": extend_schema_field(window | {"description": "How many intervals before are the window"})(
+            WholeNumberSetting(min_value=2, max_value=LARGEST_WINDOW)
+        ),
+    }
+
+    def filter_queryset(self, queryset):
+        for name in kpi.dimensions:
+            queryset = self.filters[name].filter(queryset, self.form.cleaned_data[name])
+        return queryset
+
+    base = filterset(
+        f"{kpi.name}AnomalyFilters", timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, model)
+    )
+    return type(base.__name__, (base,), {"filter_queryset": filter_queryset})
+
+
+def default_length(kpi: KPI) -> Length:
+    """The interval length of anomalies where none is asked for: five minutes, or else the KPI's first."""
+    return FIVE_MINUTES if FIVE_MINUTES in kpi.lengths else kpi.lengths[0]
+
+
+def starts_between(wanted: dict[str, datetime | None], length: Length) -> tuple[datetime, datetime] | None:
+    """The first and the last moment at which intervals start that fulfil the filters by timestamp; None for none."""
+    first, last = 0, END_OF_TIME_MILLISECONDS * 1000 - 1
+    for column, lookups in INTERVAL_TIMESTAMPS.items():
+        before = length.delta // MICROSECOND if column == "interval_end_timestamp" else 0
+        for lookup in lookups:
+            moment = wanted[column if lookup == "exact" else f"{column}__{lookup}"]
+            if moment is None:
+                continue
+            start = (moment - EPOCH) // MICROSECOND - before
+            if lookup in ("exact", "gte", "gt"):
+                first = max(first, start + (lookup == "gt"))
+            if lookup in ("exact", "lte", "lt"):
+                last = min(last, start - (lookup == "lt"))
+    return (EPOCH + first * MICROSECOND, EPOCH + last * MICROSECOND) if first <= last else None
 
 
 def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:

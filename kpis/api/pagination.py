@@ -6,7 +6,9 @@ import base64
 import binascii
 import json
 import zlib
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from operator import attrgetter
 
 from django.conf import settings
@@ -89,25 +91,37 @@ class KeysetPagination(BasePagination):
 
     def paginate_queryset(self, queryset: QuerySet, request, view=None) -> list:
         """The page's rows; raises ValidationError for a wrong page size or cursor."""
-        self.request = request
         keyset = list(view.keyset)
-        size = self._page_size(request)
+        values = self.start(request, queryset.model, keyset)
+        if values:
+            queryset = queryset.filter(_behind(keyset, values))
+        return self.cut(queryset.order_by(*keyset)[: self.size + 1])
+
+    def start(self, request, model: type[models.Model], keyset: list[str]) -> list | None:
+        """Where a page starts: behind the row with these key values, or with the first row.
+
+        Raises ValidationError for a wrong page size or cursor.
+        """
+        self.request, self.keyset = request, keyset
+        self.size = self._page_size(request)
         cursor = request.query_params.get(self.cursor_query_param)
-        if cursor:
-            fields = [queryset.model._meta.get_field(key.lstrip("-")) for key in keyset]
-            try:
-                queryset = queryset.filter(_behind(keyset, decode_cursor(cursor, fields)))
-            except BadCursor:
-                reason = "Damaged: take it as it stands in a Link header of this list."
-                raise ValidationError({self.cursor_query_param: [reason]}) from None
-        rows = list(queryset.order_by(*keyset)[: size + 1])
-        key_values = attrgetter(*(key.lstrip("-") for key in keyset))
-        self.next_cursor = None
-        if len(rows) > size:
-            rows.pop()
-            values = key_values(rows[-1])
-            self.next_cursor = encode_cursor(list(values) if len(keyset) > 1 else [values])
-        return rows
+        if not cursor:
+            return None
+        try:
+            return decode_cursor(cursor, [model._meta.get_field(key.lstrip("-")) for key in keyset])
+        except BadCursor:
+            reason = "Damaged: take it as it stands in a Link header of this list."
+            raise ValidationError({self.cursor_query_param: [reason]}) from None
+
+    def cut(self, rows: Iterable, following: list | None = None) -> list:
+        """The page's rows, of those from its start on; ``following`` starts the next page where no row does."""
+        page = list(islice(rows, self.size + 1))
+        if len(page) > self.size:
+            page.pop()
+            values = attrgetter(*(key.lstrip("-") for key in self.keyset))(page[-1])
+            following = list(values) if len(self.keyset) > 1 else [values]
+        self.next_cursor = encode_cursor(following) if following else None
+        return page
 
     def _page_size(self, request) -> int:
         field = WholeNumberField(required=False, min_value=1, max_value=self.max_page_size)
@@ -135,7 +149,7 @@ class KeysetPagination(BasePagination):
                 "name": self.page_size_query_param,
                 "in": "query",
                 "required": False,
-                "description": "Rows on a page; not with format=csv, which gives them all",
+                "description": "Rows on a page; not in a file, which has them all",
                 "schema": {
                     "type": "integer",
                     "minimum": 1,
@@ -147,7 +161,7 @@ class KeysetPagination(BasePagination):
                 "name": self.cursor_query_param,
                 "in": "query",
                 "required": False,
-                "description": "Where the page starts, from a Link header of this list; not with format=csv",
+                "description": "Where the page starts, from a Link header of this list; not in a file",
                 "schema": {"type": "string"},
             },
         ]

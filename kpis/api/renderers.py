@@ -18,12 +18,16 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _ROWS_A_CHUNK = 1000
 
 
+def one_text(value):
+    """A list as one text, its parts apart by spaces; any other value as it is."""
+    return " ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
+
+
 def cell(value):
     """A value as a CSV cell; text that a spreadsheet would run gets an apostrophe in front."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        value = " ".join(str(part) for part in value)
+    value = one_text(value)
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value

@@ -75,6 +75,33 @@ def v1_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
     return type(f"{kpi.name}V1Serializer", (parent,), {"__doc__": kpi.description, **columns})
 
 
+def anomaly_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
+    """A KPI's row whose value is far from those before it, with the verdict that says so (``row.verdict``)."""
+    kind = serializers.FloatField if kpi.measure.is_mean else serializers.BigIntegerField
+    interval = ["interval_start_timestamp", "interval_end_timestamp", "interval"]
+    columns = ["id", *interval, *kpi.dimensions, "value", "mean", "deviation", "z", "intervals_in_window"]
+    meta = type("Meta", (), {"model": model, "fields": columns, "read_only_fields": columns})
+    fields = {
+        "value": kind(source=kpi.value, read_only=True, help_text=f"{kpi.value}, in {kpi.unit}"),
+        "mean": serializers.FloatField(
+            source="verdict.mean", read_only=True, help_text="of the group's values in the window before"
+        ),
+        "deviation": serializers.FloatField(
+            source="verdict.deviation", read_only=True, help_text="their sample standard deviation (n - 1)"
+        ),
+        "z": serializers.FloatField(
+            source="verdict.z",
+            read_only=True,
+            allow_null=True,
+            help_text="(value - mean) / deviation; null where the deviation is 0",
+        ),
+        "intervals_in_window": serializers.IntegerField(
+            source="verdict.intervals", read_only=True, help_text="in which the group has a value"
+        ),
+    }
+    return type(f"{kpi.name}AnomalySerializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta, **fields})
+
+
 class CatalogSerializer(serializers.Serializer):
     """A KPI as the catalog defines it."""
 
@@ -110,6 +137,7 @@ class SummarySerializer(RowSerializer):
             "interval_end_timestamp",
             "interval",
             "total",
+            "mean",
             "groups",
             "records",
             "batches",
@@ -117,6 +145,7 @@ class SummarySerializer(RowSerializer):
             "state",
             "updated_at",
             "previous_total",
+            "previous_mean",
             "previous_updated_at",
         ]
         read_only_fields = fields

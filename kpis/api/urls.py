@@ -11,6 +11,7 @@ from kpis.api.viewsets import (
     RejectViewSet,
     RootView,
     SummaryViewSet,
+    anomaly_viewset,
     result_viewset,
     v1_viewset,
 )
@@ -31,6 +32,7 @@ router = Router()
 router.register("KPIs", CatalogViewSet, basename="kpi")
 for kpi in KPIS.values():
     router.register(f"KPIs/{kpi.id}", result_viewset(kpi), basename=f"kpi-{kpi.id}")
+    router.register(f"KPIs/{kpi.id}/anomalies", anomaly_viewset(kpi), basename=f"kpi-{kpi.id}-anomalies")
 router.register("intervals", SummaryViewSet, basename="interval")
 router.register("batches", BatchViewSet, basename="batch")
 router.register(r"batches/(?P<batch_id>[0-9]+)/rejects", RejectViewSet, basename="batch-reject")

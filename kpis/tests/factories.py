@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django.contrib.auth.models import Permission, User
-from django.contrib.contenttypes.models import ContentType
+from django.db.models import FloatField, IntegerField
 
 from kpis.catalog.intervals import FIVE_MINUTES, Length
 from kpis.catalog.kpis import KPI
-from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject, Run
+from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject, Run, Subscriber
 from kpis.models.results import result_model
+from kpis.subscribers import put_subscribers
 
 
 def utc(text: str) -> datetime:
@@ -21,14 +22,43 @@ def utc(text: str) -> datetime:
 MIDNIGHT = utc("2021-07-18T00:00:00")
 
 
+def group(kpi: KPI, number: int) -> dict:
+    """The dimensions of one of a KPI's groups, other ones for each number."""
+    fields = {name: result_model(kpi)._meta.get_field(name) for name in kpi.dimensions}
+    return {name: number if isinstance(field, IntegerField) else f"G{number}" for name, field in fields.items()}
+
+
+def values(kpi: KPI, value: float = 1000) -> dict:
+    """A KPI's value columns: its own value, and others that go with it."""
+    model = result_model(kpi)
+    others = kpi.measure.values[1:]
+    return {kpi.value: value} | {
+        name: 0.5 if isinstance(model._meta.get_field(name), FloatField) else 7 for name in others
+    }
+
+
 def make_result(kpi: KPI, start: datetime, rank: int, length: Length = FIVE_MINUTES, **columns) -> KPIResult:
+    """A row of any KPI; its group is numbered by its rank."""
     return result_model(kpi).objects.create(
         interval_start_timestamp=start,
         interval_end_timestamp=start + length.delta,
         interval=length.code,
         rank=rank,
-        **columns,
+        **group(kpi, rank) | values(kpi) | columns,
     )
+
+
+def make_subscriber(number: int = 1, **columns) -> Subscriber:
+    """A subscriber, taken in as people's changes are."""
+    there = {
+        "id": f"00000000-0000-4000-8000-{number:012d}",
+        "name": f"Subscriber {number}",
+        "email": f"{number}@example.com",
+        "quota": 5000,
+    }
+    subscriber = Subscriber(**there | columns)
+    put_subscribers([subscriber])
+    return subscriber
 
 
 def make_summary(kpi_id: int, start: datetime, length: Length = FIVE_MINUTES, **columns) -> IntervalSummary:
@@ -39,6 +69,7 @@ def make_summary(kpi_id: int, start: datetime, length: Length = FIVE_MINUTES, **
         "batches": 2,
         "state": IntervalSummary.State.FINAL,
         "updated_at": start + 2 * length.delta,
+        "first_figured_at": start + 2 * length.delta,
     }
     return IntervalSummary.objects.create(
         kpi=kpi_id,
@@ -74,11 +105,7 @@ def make_reject(batch: Batch, line: int, column: str = "msisdn", reason: str = "
 
 def permission(name: str) -> Permission:
     """The app's permission of this code name."""
-    found = Permission.objects.filter(content_type__app_label="kpis", codename=name).first()
-    if found:
-        return found
-    content_type = ContentType.objects.get_for_model(Reject)
-    return Permission.objects.create(content_type=content_type, codename=name, name=name)
+    return Permission.objects.get(content_type__app_label="kpis", codename=name)
 
 
 def make_user(*permissions: str, name: str = "analyst", **flags) -> User:

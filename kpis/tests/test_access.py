@@ -13,7 +13,7 @@ from django.urls import get_resolver
 from rest_framework.authtoken.models import Token, TokenProxy
 
 from kpis.catalog.kpis import KPIS
-from kpis.models import Batch, DueRollup, IntervalSummary, Reject, Watermark
+from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, QuotaChange, Reject, Watermark
 from kpis.models.results import result_model
 from kpis.tests.factories import (
     MIDNIGHT,
@@ -22,6 +22,7 @@ from kpis.tests.factories import (
     make_reject,
     make_result,
     make_run,
+    make_subscriber,
     make_summary,
     make_user,
 )
@@ -128,9 +129,12 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     for kpi in KPIS.values():
         name = result_model(kpi)._meta.model_name
         found[f"api/^KPIs/{kpi.id}/$"] = kpi_rule(kpi.id, f"/api/KPIs/{kpi.id}/")
+        found[f"api/^KPIs/{kpi.id}/anomalies/$"] = kpi_rule(kpi.id, f"/api/KPIs/{kpi.id}/anomalies/")
         browsed = {STAFF: 403 if kpi.personal else 200, CLEARED_STAFF: 200}
         found |= table(f"kpis/{name}", keys[name], browsed)
-    for name in ("run", "batchinterval", "watermark", "duerollup", "intervalsummary"):
+    for name in ("subscriber", "quotachange"):
+        found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
+    for name in ("run", "batchinterval", "watermark", "duecompaction", "duerollup", "intervalsummary"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), tells=True)
@@ -156,11 +160,10 @@ def keys() -> dict[str, object]:
     rows = [run, batch, make_batch_interval(batch, MIDNIGHT), make_reject(batch, 2, text=f"{PERSONAL},x")]
     rows.append(Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT))
     rows.append(DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=MIDNIGHT))
+    rows.append(DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=MIDNIGHT))
     rows.append(make_summary(1, MIDNIGHT))
-    rows += [
-        make_result(kpi, MIDNIGHT, 1, **dict.fromkeys((*kpi.dimensions, *kpi.measure.merge), 7))
-        for kpi in KPIS.values()
-    ]
+    rows += [make_subscriber(), QuotaChange.objects.get()]
+    rows += [make_result(kpi, MIDNIGHT, 1) for kpi in KPIS.values()]
     someone = make_user(name="someone")
     rows += [someone, Group.objects.create(name="some"), TokenProxy.objects.create(user=someone)]
     rows.append(AccessAttempt.objects.create(username="someone", failures_since_start=1))

@@ -1,25 +1,38 @@
-"""The admin: every table can be browsed, none that the pipeline writes can be changed."""
+"""The admin: every table can be browsed, none that the pipeline writes can be changed, subscribers can."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
-from django.test import RequestFactory
 from django.urls import reverse
 
-from kpis.admin import result_admin
 from kpis.catalog.kpis import KPIS
-from kpis.models import Batch, DueRollup, Reject, Run, ServiceTrafficVolume, Watermark
+from kpis.models import (
+    Batch,
+    DueCompaction,
+    DueRollup,
+    OperatorSignal,
+    QuotaChange,
+    Reject,
+    Run,
+    ServiceTrafficVolume,
+    Subscriber,
+    UserQuotaExceeded,
+    UserTrafficVolume,
+    Watermark,
+)
+from kpis.models.results import result_model
 from kpis.tests.factories import (
+    group,
     make_batch,
     make_batch_interval,
     make_reject,
     make_result,
     make_run,
+    make_subscriber,
     make_summary,
     make_user,
     utc,
@@ -46,10 +59,13 @@ def rows(number: int) -> None:
         )
         make_batch_interval(batch, start)
         make_reject(batch, 3, text="346001,=secret")
-        make_result(KPIS[1], start, 1, service_id=17 + count, total_bytes=2**62)
-        make_result(KPIS[2], start, 1, cell_id=-4 - count, number_of_unique_users=5)
+        for kpi in KPIS.values():
+            make_result(kpi, start, 1, **group(kpi, 17 + count))
+        make_subscriber(count)
+        DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=start)
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
+    QuotaChange.objects.update(since=HOUR)
     Watermark.objects.create(feed="ipflow", interval_end_timestamp=HOUR)
 
 
@@ -77,13 +93,13 @@ def test_table_is_browsed_searched_and_opened(admin_client, filled, model):
     for row in model.objects.all():
         opened = admin_client.get(page(model, "change", row.pk))
         assert opened.status_code == 200
-        assert 'name="_save"' not in opened.content.decode()
-        assert "deletelink" not in opened.content.decode()
+        assert ('name="_save"' in opened.content.decode()) is (model is Subscriber)
+        assert ("deletelink" in opened.content.decode()) is (model is Subscriber)
     assert admin_client.get(page(model, "changelist", q="x 9' %")).status_code == 200
     assert admin_client.get("/admin/kpis/").status_code == 200
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [model for model in MODELS if model is not Subscriber])
 def test_table_is_read_only(admin_client, filled, model):
     row = model.objects.first()
     before = model.objects.values().get(pk=row.pk)
@@ -117,9 +133,7 @@ FILTERS = {
     "batchinterval": [{"batch__feed__exact": "ipflow"}, {"batch__status__exact": "failed"}],
     "duerollup": [{"interval__exact": "2"}],
     "intervalsummary": [{"kpi__exact": "1"}, {"interval__exact": "1"}, {"state__exact": "final"}],
-    "servicetrafficvolume": [{"interval__exact": "1"}],
-    "celluniqueusers": [{"interval__exact": "1"}],
-}
+} | {result_model(kpi)._meta.model_name: [{"interval__exact": "1"}] for kpi in KPIS.values()}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -198,22 +212,123 @@ def test_text_of_rejects_needs_the_permission(client, filled, permissions, shown
     assert (asked.status_code == 200) is shown
 
 
-@pytest.mark.parametrize(("permissions", "allowed"), [((), False), (("view_personal",), True)])
-def test_personal_kpi_needs_the_permission(permissions, allowed):
-    personal = result_admin(replace(KPIS[1], personal=True))(ServiceTrafficVolume, admin.site)
-    request = RequestFactory().get("/")
-    request.user = staff(*permissions)
-    assert personal.has_view_permission(request) is allowed
-    assert personal.has_module_permission(request) is True
-    assert bool(personal.get_model_perms(request)["view"]) is allowed
+PERSONAL = [UserTrafficVolume, UserQuotaExceeded, Subscriber, QuotaChange]
 
 
-@pytest.mark.parametrize(("permissions", "shown"), [((), 0), (("view_personal",), 3)])
-def test_summaries_of_personal_kpis_are_held_back(client, filled, monkeypatch, permissions, shown):
-    monkeypatch.setitem(KPIS, 1, replace(KPIS[1], personal=True))
+def test_the_personal_tables_are_those_of_personal_kpis_and_of_subscribers():
+    results = [result_model(kpi) for kpi in KPIS.values() if kpi.personal]
+    assert [*results, Subscriber, QuotaChange] == PERSONAL
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("permissions", [(), ("view_personal",)])
+def test_personal_tables_need_the_permission_besides_their_own(client, filled, model, permissions):
+    client.force_login(staff(*permissions))
+    allowed = bool(permissions) or model not in PERSONAL
+    row = model.objects.first()
+    for address in (page(model, "changelist"), page(model, "change", row.pk), page(model, "history", row.pk)):
+        assert client.get(address).status_code == (200 if allowed else 403)
+    assert (page(model, "changelist") in client.get("/admin/").content.decode()) is allowed
+
+
+@pytest.mark.parametrize(("permissions", "shown"), [((), {1}), (("view_personal",), {1, 5, 6})])
+def test_summaries_of_personal_kpis_are_held_back(client, permissions, shown):
+    for kpi in (1, 5, 6):
+        make_summary(kpi, HOUR)
     client.force_login(staff(*permissions))
     response = client.get(reverse("admin:kpis_intervalsummary_changelist"))
-    assert len(response.context["cl"].result_list) == shown
+    assert {summary.kpi for summary in response.context["cl"].result_list} == shown
+
+
+@pytest.mark.parametrize("query", ["VODAFONE", "vodafone", "Vodafone"])
+def test_folded_dimension_is_searched_whatever_the_letter_case(admin_client, query):
+    make_result(KPIS[7], HOUR, 1, operator="Vodafone")
+    make_result(KPIS[7], HOUR, 2, operator="Orange")
+    response = admin_client.get(page(OperatorSignal, "changelist", q=query))
+    assert [row.operator for row in response.context["cl"].result_list] == ["Vodafone"]
+
+
+DEVICE = "00000000-0000-4000-8000-000000000001"
+FILLED_IN = {"id": DEVICE.upper(), "name": "Ann Lee", "email": "ann@example.com", "quota": "7000"}
+NO_CHANGES = {"quota_changes-TOTAL_FORMS": "0", "quota_changes-INITIAL_FORMS": "0"}
+
+
+def subscribers() -> list[tuple]:
+    return list(Subscriber.objects.values_list("id", "name", "email", "quota"))
+
+
+def quota_changes() -> list[tuple]:
+    return list(QuotaChange.objects.order_by("id").values_list("subscriber", "email", "quota"))
+
+
+def test_subscriber_is_added_and_the_quota_noted(admin_client):
+    assert admin_client.post(page(Subscriber, "add"), FILLED_IN | NO_CHANGES).status_code == 302
+    assert subscribers() == [(DEVICE, "Ann Lee", "ann@example.com", 7000)]
+    assert quota_changes() == [(DEVICE, "ann@example.com", 7000)]
+
+
+def test_subscriber_is_changed_and_the_new_quota_noted_with_the_old_one_kept(admin_client):
+    make_subscriber(1, name="Ann", email="ann@example.com", quota=5000)
+    changed = FILLED_IN | NO_CHANGES | {"id": "another"}
+    assert admin_client.post(page(Subscriber, "change", DEVICE), changed).status_code == 302
+    assert subscribers() == [(DEVICE, "Ann Lee", "ann@example.com", 7000)]
+    assert quota_changes() == [(DEVICE, "ann@example.com", 5000), (DEVICE, "ann@example.com", 7000)]
+
+
+def test_subscriber_that_is_saved_as_it_was_notes_nothing(admin_client):
+    make_subscriber(1, name="Ann Lee", email="ann@example.com", quota=7000)
+    assert admin_client.post(page(Subscriber, "change", DEVICE), FILLED_IN | NO_CHANGES).status_code == 302
+    assert len(quota_changes()) == 1
+
+
+def test_subscribers_are_removed_one_by_one_and_as_chosen_and_the_end_of_their_quotas_noted(admin_client):
+    for number in (1, 2, 3):
+        make_subscriber(number)
+    before = quota_changes()
+    assert admin_client.post(page(Subscriber, "delete", DEVICE), {"post": "yes"}).status_code == 302
+    assert [row[0][-1] for row in subscribers()] == ["2", "3"]
+    chosen = [row[0] for row in subscribers()]
+    action = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
+    assert admin_client.post(page(Subscriber, "changelist"), action).status_code == 302
+    assert subscribers() == []
+    assert quota_changes() == before + [(device, email, None) for device, email, _ in before]
+    for change in QuotaChange.objects.all():
+        assert admin_client.get(page(QuotaChange, "change", change.pk)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("id", "42", "This is not a UUID."),
+        ("id", "00000000-0000-4000-8000-000000000009", "Subscriber with this Id already exists."),
+        ("name", "", "This field is required."),
+        ("name", "a\x07b", "This holds a control character."),
+        ("email", "nobody", "Enter a valid email address."),
+        ("quota", "-1", "This is negative."),
+        ("quota", "1.5", "This is not a whole number."),
+        ("quota", str(2**63), "This is beyond 64 bits."),
+    ],
+)
+def test_wrong_subscriber_is_told(admin_client, field, value, reason):
+    make_subscriber(9)
+    response = admin_client.post(page(Subscriber, "add"), FILLED_IN | NO_CHANGES | {field: value})
+    assert response.context["adminform"].form.errors == {field: [reason]}
+    assert len(subscribers()) == 1
+
+
+@pytest.mark.parametrize("also_personal", [False, True])
+@pytest.mark.parametrize("name", ["add", "change", "delete"])
+def test_editing_subscribers_needs_both_permissions(client, name, also_personal):
+    make_subscriber(2)
+    (device, *_), before = subscribers()[0], subscribers()
+    permissions = [f"{name}_subscriber", *(["view_personal"] if also_personal else [])]
+    client.force_login(staff(*permissions))
+    address = page(Subscriber, name, *([] if name == "add" else [device]))
+    response = client.post(address, FILLED_IN | NO_CHANGES | {"post": "yes"})
+    assert response.status_code == (302 if also_personal else 403)
+    assert (subscribers() != before) is also_personal
+    other = page(Subscriber, "add") if name != "add" else page(Subscriber, "change", device)
+    assert client.post(other, FILLED_IN | NO_CHANGES).status_code == 403
 
 
 @pytest.mark.parametrize("model", MODELS)

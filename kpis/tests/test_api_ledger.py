@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPIS
+from kpis.tests.answers import csv_rows, json_rows, parquet_rows
 from kpis.tests.factories import (
     make_batch,
     make_batch_interval,
@@ -111,7 +111,7 @@ def test_filter_batches(client, batches, django_assert_num_queries, query, expec
 @pytest.mark.parametrize(
     ("query", "errors"),
     [
-        ("feed=x", {"feed": ["Choose one of: ipflow."]}),
+        ("feed=x", {"feed": ["Choose one of: ipflow, antenna, coverage, cdr."]}),
         ("status=ok", {"status": ["Choose one of: in (taken in), failed."]}),
         ("name=%00", {"name": ["Null characters are not allowed."]}),
         ("run=x", {"run": ["Enter a whole number."]}),
@@ -213,6 +213,7 @@ def test_summary(client, summaries):
             "interval_end_timestamp": "2021-07-17T23:10:00Z",
             "interval": 1,
             "total": 1000,
+            "mean": None,
             "groups": 12,
             "records": 40,
             "batches": 2,
@@ -220,8 +221,20 @@ def test_summary(client, summaries):
             "state": "final",
             "updated_at": "2021-07-17T23:15:00Z",
             "previous_total": 9,
+            "previous_mean": None,
             "previous_updated_at": "2021-07-17T23:05:00Z",
         }
+    ]
+
+
+def test_summary_of_a_mean_has_the_mean_in_the_totals_place(client):
+    make_summary(7, HOUR, total=None, mean=15.25, previous_mean=-0.5, revision=2, previous_updated_at=HOUR)
+    make_summary(8, HOUR, total=None, mean=None)
+    found = client.get("/api/intervals/").json()
+    columns = ("kpi", "total", "mean", "previous_total", "previous_mean")
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        (7, None, 15.25, None, -0.5),
+        (8, None, None, None, None),
     ]
 
 
@@ -261,11 +274,17 @@ def test_wrong_value_for_summaries(client, parameter):
     assert list(response.json()) == [parameter]
 
 
-@pytest.mark.parametrize(
-    ("permissions", "expected"), [((), ["cells"]), (("view_personal",), ["five", "hour", "cells"])]
-)
-def test_summaries_of_personal_kpis_are_held_back(client, summaries, monkeypatch, permissions, expected):
-    monkeypatch.setitem(KPIS, 1, replace(KPIS[1], personal=True))
+@pytest.mark.parametrize(("permissions", "expected"), [((), set(KPIS) - {5, 6}), (("view_personal",), set(KPIS))])
+@pytest.mark.parametrize("query", ["", "?format=csv", "?format=parquet"])
+def test_summaries_of_personal_kpis_are_held_back(client, permissions, expected, query):
+    for kpi in KPIS:
+        make_summary(kpi, HOUR)
     client.force_login(make_user(*permissions))
-    response = client.get("/api/intervals/")
-    assert [row["id"] for row in response.json()] == [summaries[name].pk for name in expected]
+    response = client.get(f"/api/intervals/{query}")
+    found = {"": json_rows, "?format=csv": csv_rows, "?format=parquet": parquet_rows}[query](response)
+    assert {int(row["kpi"]) for row in found} == expected
+
+
+def test_summary_of_a_personal_kpi_is_not_found_by_its_kpi_either(client):
+    make_summary(5, HOUR)
+    assert client.get("/api/intervals/?kpi=5").json() == []

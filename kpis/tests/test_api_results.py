@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
+from operator import attrgetter, eq, ge, gt, le, lt
 
 import pytest
-from rest_framework.test import APIRequestFactory, force_authenticate
 
-from kpis.api.viewsets import result_viewset
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPIS
-from kpis.tests.factories import make_result, make_user, utc
+from kpis.tests.factories import group, make_result, make_user, utc
 
 pytestmark = pytest.mark.django_db
 
@@ -202,7 +200,7 @@ LENGTHS = "Choose one of: 1 (5 minutes), 2 (1 hour)."
         ("service_id", "2147483648", "Ensure this value is less than or equal to 2147483647."),
         ("service_id", "-2147483649", "Ensure this value is greater than or equal to -2147483648."),
         ("service_id", "9" * 5000, "Ensure this value is less than or equal to 2147483647."),
-        ("format", "xml", "Choose one of: json, api, csv."),
+        ("format", "xml", "Choose one of: json, api, csv, parquet."),
         ("page_size", "0", "Ensure this value is greater than or equal to 1."),
         ("page_size", "10001", "Ensure this value is less than or equal to 10000."),
         ("page_size", "all", NUMBER),
@@ -280,7 +278,9 @@ def test_browsable_page(client, services, address):
 def test_root_lists_the_endpoints_and_home_leads_there(client):
     assert client.get("/")["Location"] == "/api/"
     endpoints = client.get("/api/").json()
-    assert {"KPIs", "KPIs/1", "KPIs/2", "intervals", "batches", "v1/services-kpis", "v1/cell-kpis"} <= set(endpoints)
+    results = {f"KPIs/{kpi}" for kpi in KPIS} | {f"KPIs/{kpi}/anomalies" for kpi in KPIS}
+    assert set(endpoints) == results | {"KPIs", "intervals", "batches", "v1/services-kpis", "v1/cell-kpis"}
+    client.force_login(make_user("view_personal"))
     assert all(client.get(address).status_code == 200 for address in endpoints.values())
 
 
@@ -308,15 +308,108 @@ def test_aggregates_are_open_where_the_api_is_public(client, settings, address, 
     assert client.get(address).status_code == status
 
 
-@pytest.mark.parametrize("query", ["", "?format=csv", "?interval=9"])
-@pytest.mark.parametrize(("permissions", "status"), [((), 403), (("view_personal",), 200)])
-def test_personal_kpi_needs_the_permission(query, permissions, status):
-    view = result_viewset(replace(SERVICES, personal=True)).as_view({"get": "list"})
-    request = APIRequestFactory().get(f"/{query}")
-    force_authenticate(request, user=make_user(*permissions))
-    assert view(request).status_code == (400 if status == 200 and "interval" in query else status)
+@pytest.fixture
+def reader(client):
+    """A client who may read every KPI."""
+    client.force_login(make_user("view_personal"))
+    return client
 
 
-def test_personal_kpi_is_closed_to_the_anonymous():
-    view = result_viewset(replace(SERVICES, personal=True)).as_view({"get": "list"})
-    assert view(APIRequestFactory().get("/")).status_code == 401
+ROWS = {
+    1: {"service_id": -5, "total_bytes": 2**63 - 1},
+    2: {"cell_id": -(2**63), "number_of_unique_users": 12},
+    3: {"antenna_id": "7bcf7e8a-cd5b-47cb-8e25-d5e0c1d1e5f2", "total_bytes": 0},
+    4: {"app": "SKYPE", "total_bytes": 71236},
+    5: {"user_id": "00000000-0000-4000-8000-000000000001", "total_bytes": 71236},
+    6: {"email": "ann@example.com", "usage": 71236, "quota": 5000},
+    7: {"operator": "Órange", "average_signal": 14.1, "number_of_samples": 3, "number_of_empty_values": 1},
+    8: {"operator": "", "average_precision": None, "number_of_samples": 0, "number_of_empty_values": 2},
+    9: {"postal_code": "08001", "status": 3, "number_of_reports": 9},
+    10: {"county": "BEDFORD", "number_of_calls": 4},
+    11: {"operator": "Vodafone", "call_type": "CALL", "number_of_calls": 4, "market_share": 2 / 3},
+}
+
+
+def test_every_kpi_has_a_row_here():
+    assert set(ROWS) == set(KPIS)
+
+
+@pytest.mark.parametrize("kpi", KPIS.values(), ids=attrgetter("name"))
+def test_row_of_every_kpi(reader, kpi):
+    row = make_result(kpi, HOUR, 1, ONE_HOUR, **ROWS[kpi.id])
+    (found,) = reader.get(f"/api/KPIs/{kpi.id}/").json()
+    assert found == {
+        "id": row.pk,
+        "interval_start_timestamp": "2021-07-17T23:00:00Z",
+        "interval_end_timestamp": "2021-07-18T00:00:00Z",
+        "interval": 2,
+        **ROWS[kpi.id],
+        "rank": 1,
+    }
+
+
+COMPARE = {"": eq, "__gte": ge, "__gt": gt, "__lte": le, "__lt": lt}
+
+
+@pytest.mark.parametrize("kpi", KPIS.values(), ids=attrgetter("name"))
+def test_every_filter_of_every_kpi_gives_exactly_its_rows(reader, kpi):
+    rows = [
+        make_result(kpi, HOUR + timedelta(minutes=minutes), rank, length, **group(kpi, minutes + rank))
+        for length in kpi.lengths
+        for minutes in {0, length.minutes, 3 * length.minutes}
+        for rank in (1, 2, 3)
+    ]
+    rows.sort(key=lambda row: (row.interval_start_timestamp, row.interval, row.rank))
+    wanted = [(f"interval={length.code}", lambda row, code=length.code: row.interval == code) for length in kpi.lengths]
+    wanted += [(f"rank__lte={rank}", lambda row, rank=rank: row.rank <= rank) for rank in (0, 1, 2, 9)]
+    for column in ("interval_start_timestamp", "interval_end_timestamp"):
+        for moment in {getattr(row, column) for row in rows}:
+            for lookup, holds in COMPARE.items():
+                query = f"{column}{lookup}={moment:%Y-%m-%dT%H:%M:%SZ}"
+                wanted.append((query, lambda row, c=column, h=holds, m=moment: h(getattr(row, c), m)))
+    for column in kpi.dimensions:
+        for value in {getattr(rows[0], column), getattr(rows[-1], column)}:
+            wanted.append((f"{column}={value}", lambda row, c=column, v=value: getattr(row, c) == v))
+    for query, holds in [*wanted, ("", lambda row: True)]:
+        found = [row["id"] for row in reader.get(f"/api/KPIs/{kpi.id}/?{query}").json()]
+        assert found == [row.pk for row in rows if holds(row)], query
+
+
+@pytest.mark.parametrize("kpi", [kpi for kpi in KPIS.values() if kpi.folded], ids=attrgetter("name"))
+@pytest.mark.parametrize("name", ["ÓRANGE (2%_.*)", "órange (2%_.*)", "Órange (2%_.*)", " órange (2%_.*) "])
+def test_folded_dimension_is_filtered_whatever_the_letter_case(client, kpi, name):
+    found = {spelling: make_result(kpi, HOUR, rank, operator=spelling).pk for rank, spelling in enumerate(SPELLINGS, 1)}
+    rows = client.get(f"/api/KPIs/{kpi.id}/", {"operator": name}).json()
+    assert [row["id"] for row in rows] == [found["Órange (2%_.*)"]]
+
+
+SPELLINGS = ["Órange (2%_.*)", "Orange (2%_.*)", "Órange (2x_.*)", "Órange (2%_.*)\u00a0", "Órange (22_..)", ""]
+
+
+@pytest.mark.parametrize(
+    ("kpi", "column"), [(3, "antenna_id"), (4, "app"), (9, "postal_code"), (10, "county"), (11, "call_type")]
+)
+def test_other_texts_are_filtered_letter_by_letter(client, kpi, column):
+    rows = {text: make_result(KPIS[kpi], HOUR, rank, **{column: text}).pk for rank, text in enumerate("aAáb", 1)}
+    found = {text: client.get(f"/api/KPIs/{kpi}/", {column: text}).json() for text in "aAáAc"}
+    assert {text: [row["id"] for row in answer] for text, answer in found.items()} == {
+        text: [rows[text]] if text in rows else [] for text in "aAác"
+    }
+
+
+PERSONAL = ["/api/KPIs/5/", "/api/KPIs/6/", "/api/KPIs/5/anomalies/", "/api/KPIs/6/anomalies/"]
+
+
+@pytest.mark.parametrize("query", ["", "?format=csv", "?format=parquet", "?interval=9"])
+@pytest.mark.parametrize(("permissions", "status"), [(None, 401), ((), 403), (("view_personal",), 200)])
+@pytest.mark.parametrize("address", PERSONAL)
+def test_personal_kpi_needs_the_permission(client, address, query, permissions, status):
+    if permissions is not None:
+        client.force_login(make_user(*permissions))
+    response = client.get(f"{address}{query}")
+    response.close()
+    assert response.status_code == (400 if status == 200 and "interval" in query else status)
+
+
+def test_the_catalog_marks_the_personal_kpis(client):
+    assert [kpi["id"] for kpi in client.get("/api/KPIs/").json() if kpi["personal"]] == [5, 6]

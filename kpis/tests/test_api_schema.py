@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from datetime import timedelta
 
@@ -40,8 +41,8 @@ def api(db):
     for minutes in (0, 5):
         start = HOUR + timedelta(minutes=minutes)
         for rank in (1, 2):
-            make_result(KPIS[1], start, rank, service_id=rank, total_bytes=9)
-            make_result(KPIS[2], start, rank, cell_id=rank, number_of_unique_users=9)
+            for kpi in KPIS.values():
+                make_result(kpi, start, rank)
         make_summary(1, start)
     batch = make_batch(make_run(), "ipflow_data.csv")
     make_batch_interval(batch, HOUR)
@@ -54,6 +55,8 @@ def api(db):
         signal.connect(close_old_connections)
 
 
+# Unlike a web server, the client that walks the schema leaves files open.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_every_answer_is_one_that_the_schema_tells_of(api, mode):
     statuses = Counter()
@@ -65,6 +68,7 @@ def test_every_answer_is_one_that_the_schema_tells_of(api, mode):
             statuses[case.call_and_validate(checks=KEPT).status_code] += 1
 
         walk()
+    gc.collect()
     assert set(statuses) >= ({200, 400} if mode is GenerationMode.POSITIVE else {400})
 
 
@@ -80,6 +84,7 @@ def test_every_operation_says_what_it_answers(client):
     assert set(operations) == {
         "/api/KPIs/",
         *(f"/api/KPIs/{kpi}/" for kpi in KPIS),
+        *(f"/api/KPIs/{kpi}/anomalies/" for kpi in KPIS),
         "/api/batches/",
         "/api/batches/{id}/",
         "/api/batches/{batch_id}/rejects/",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from django.conf import settings
 
@@ -42,3 +44,15 @@ def test_django_is_really_out_of_reach_there():
     result = python(f"{WITHOUT_DJANGO}\nimport kpis.models")
     assert result.returncode == 1
     assert "No module named 'django'" in result.stderr
+
+
+def test_every_invariant_names_tests_that_exist():
+    base = Path(settings.BASE_DIR)
+    text = (base / "docs" / "invariants.md").read_text()
+    invariants = re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]
+    assert len(invariants) == 10
+    tests = "\n".join(path.read_text() for path in sorted((base / "kpis" / "tests").glob("test_*.py")))
+    for invariant in invariants:
+        named = re.findall(r"`(test_\w+)`", invariant)
+        assert named, invariant
+        assert [name for name in named if f"def {name}(" not in tests] == []

@@ -60,17 +60,31 @@ def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
         return
     start, end = summary.interval_start_timestamp, summary.interval_end_timestamp
     yield (
-        f"{to_text(start)} to {to_text(end)}, {summary.state}; "
-        f"{kpi.unit} in all: {summary.total:,}; groups: {summary.groups:,}"
+        f"{to_text(start)} to {to_text(end)}, {summary.state}; {kpi.unit} {_over_all(kpi, summary)}; "
+        f"groups: {summary.groups:,}"
     )
     yield ""
-    names = ["rank", *kpi.dimensions, kpi.value]
+    names = ["rank", *kpi.columns]
     rows = result_model(kpi).objects.filter(interval=length.code, interval_start_timestamp=start, rank__lte=top)
+    dimensions = len(kpi.dimensions)
     texts = [
-        [f"{rank:,}", *map(str, dimensions), f"{value:,}"]
-        for rank, *dimensions, value in rows.order_by("rank").values_list(*names)
+        [f"{rank:,}", *(str(one) or "(none)" for one in group[:dimensions]), *map(_shown, group[dimensions:])]
+        for rank, *group in rows.order_by("rank").values_list(*names)
     ]
     yield from aligned([names, *texts])
+
+
+def _over_all(kpi: KPI, summary: IntervalSummary) -> str:
+    if kpi.measure.is_mean:
+        return f"on average: {_shown(summary.mean)}"
+    return f"in all: {_shown(summary.total)}"
+
+
+def _shown(value: float | None) -> str:
+    """A value as people read it: fractions to four places, none as a dash."""
+    if value is None:
+        return "-"
+    return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def aligned(table: Iterable[list[str]]) -> Iterator[str]:
