@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A suite that runs in the background ignores these signals, and its processes would too.
+            preexec_fn=_heed_signals,
         )
 
     def run(self, *arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> Ended:
@@ -114,15 +117,21 @@ class Place:
         A compacted file may still hold rows of a batch that was replaced since.
         """
         alone, compacted = set(), set()
+        connection = duckdb.connect()
         for path in self.lake.glob("partials/**/*.parquet"):
             if path.stem.startswith("compacted-"):
-                held = duckdb.sql(
+                held = connection.sql(
                     f"SELECT decode(value) FROM parquet_kv_metadata('{path}') WHERE key = 'batches'::BLOB"
                 )
                 compacted |= set(held.fetchall()[0][0].split(","))
             else:
                 alone.add(path.stem)
         return alone, compacted
+
+
+def _heed_signals() -> None:
+    for one in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
 
 
 def end_of(process: subprocess.Popen[str], timeout: float = PATIENCE) -> Ended:
