@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ POSTGRESQL_FOLDERS = sorted(
 SEARCHED = os.pathsep.join([*map(str, POSTGRESQL_FOLDERS), os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
 
 
-class Server:
+class Server(ABC):
     """One server with an empty database; ``url`` is its address. ``name`` says what it is."""
 
     name: str
@@ -36,17 +37,17 @@ class Server:
             self.port = free.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def install(self) -> None:
         """Makes the server's files."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What starts the server, in the foreground."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, query: str) -> subprocess.CompletedProcess[bytes]:
         """Asks the server by its own client."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Starts the server and waits until it answers.
