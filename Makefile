@@ -26,7 +26,7 @@ ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done  ## makes .venv with what the product needs
+setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done $(VENV)/scanner.done  ## makes .venv with what the product needs
 	@:
 
 setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linters need
@@ -46,6 +46,10 @@ $(VENV)/requirements.done: requirements.lock | $(VENV)/bin/pip
 
 $(VENV)/mysqlclient.done: requirements-mysql.lock | $(VENV)/requirements.done
 	@scripts/install_mysqlclient.sh $(VENV) requirements-mysql.lock
+	@touch $@
+
+$(VENV)/scanner.done: kpis/engine/scanner.c kpis/engine/compiled.py | $(VENV)/requirements.done
+	@scripts/build_scanner.sh $(PYTHON_IN)
 	@touch $@
 
 $(VENV)/requirements-dev.done: requirements-dev.lock | $(VENV)/requirements.done

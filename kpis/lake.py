@@ -26,7 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import duckdb
-import pandas as pd
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
@@ -36,6 +35,8 @@ PLAN = "plan.json"
 SUPERSEDED = "superseded.json"
 COMPACTED = "compacted-"
 COMPACTING = "compacting-"
+# Few enough that what one table holds fits into memory, and many enough that a query does not name too many tables.
+FILES_A_TABLE = 4
 HOUR_FOLDERS = ("year", "month", "day", "hour")
 MEND = (
     "Put it back from a backup; or put the batch's file back into the data folder with a blank line more at its end, "
@@ -59,25 +60,25 @@ class Lake:
         return Staging(self, key)
 
     @contextmanager
-    def partials(self, kpi: KPI, hours: Mapping[datetime, Collection[str]]) -> Iterator[str | None]:
-        """SQL for a table of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
+    def partials(self, kpi: KPI, hours: Mapping[datetime, Collection[str]]) -> Iterator[list[str]]:
+        """SQL for tables of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
 
-        None where there are none at all. Raises LakeError when a batch's file is missing, and when the query that
+        Raises LakeError when a batch's file is missing, and when the query that
         is made of the SQL finds one damaged.
         """
-        paths, wanted = [], []
+        paths, whole, tables = [], [], []
         for hour, keys in sorted(hours.items()):
             for path, found in self._files_with(kpi, hour, keys).items():
                 paths.append(path)
-                if found is not None:
-                    wanted.append((path, found))
-        whole = [path for path in paths if path not in dict(wanted)]
-        tables = [f"SELECT * FROM {_parquet(whole)}"] if whole else []
-        for path, found in wanted:
-            listed = ", ".join(f"'{key}'" for key in sorted(found))
-            tables.append(f"SELECT * FROM {_parquet([path])} WHERE batch IN ({listed})")
+                if found is None:
+                    whole.append(_literal(path))
+                else:
+                    listed = ", ".join(f"'{key}'" for key in sorted(found))
+                    tables.append(f"(FROM read_parquet({_literal(path)}) WHERE batch IN ({listed}))")
+        for start in range(0, len(whole), FILES_A_TABLE):
+            tables.append(f"read_parquet([{', '.join(whole[start : start + FILES_A_TABLE])}])")
         try:
-            yield f"({' UNION ALL BY NAME '.join(tables)})" if tables else None
+            yield tables
         except duckdb.Error:
             for path in paths:
                 self._read_through(path)
@@ -126,8 +127,8 @@ class Lake:
         name = COMPACTED + hashlib.sha256(f"{kpi.name} {hour:%Y%m%d%H} {listed}".encode()).hexdigest()[:24]
         path = partial_path(kpi, hour, name)
         staging = self.stage(f"{COMPACTING}{name}")
-        with self.partials(kpi, {hour: keys}) as table:
-            staging.add(path, f"SELECT * FROM {table}", batches=listed)
+        with self.partials(kpi, {hour: keys}) as tables:
+            staging.add(path, " UNION ALL BY NAME ".join(f"FROM {table}" for table in tables), batches=listed)
         staging.publish(replaces=[])
         replaced = [old.relative_to(self.root) for old in {*files, *compacted} if old != self.root / path]
         staging.supersede([PurePosixPath(old) for old in replaced])
@@ -197,15 +198,6 @@ class Lake:
                 self.settle(name, is_in)
         return len(names)
 
-    @contextmanager
-    def registered(self, frame: pd.DataFrame) -> Iterator[str]:
-        """The name by which a query for ``write`` can read a frame."""
-        self._connection.register("frame_to_write", frame)
-        try:
-            yield "frame_to_write"
-        finally:
-            self._connection.unregister("frame_to_write")
-
     def write(self, path: Path, query: str, batches: str = "") -> None:
         """Writes a query's rows to a Parquet file, and waits until the disk has them.
 
@@ -233,12 +225,10 @@ class Staging:
                 shutil.rmtree(self._folder)
             self._folder.mkdir(parents=True)
 
-    def add_partial(self, kpi: KPI, partial: pd.DataFrame, hours: Collection[datetime]) -> None:
-        """Writes a KPI's partial, one file for each hour (start, UTC), in its order and with the batch's key."""
-        with self._lake.registered(partial) as table:
-            for hour in hours:
-                path = partial_path(kpi, hour, self.name)
-                self.add(path, self._rows_of(table, hour, hours))
+    def add_partial(self, kpi: KPI, table: str, hours: Collection[datetime]) -> None:
+        """Writes a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""
+        for hour in hours:
+            self.add(partial_path(kpi, hour, self.name), self._rows_of(table, hour, hours))
 
     def add_records(self, feed: Feed, hours: Collection[datetime]) -> None:
         """Writes the records in the connection's table ``records``, one file for each hour (start, UTC), by time."""
@@ -334,10 +324,6 @@ def _remove_empty(folder: Path, root: Path) -> None:
     while folder != root and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
-
-
-def _parquet(paths: Collection[Path]) -> str:
-    return f"read_parquet([{', '.join(_literal(path) for path in paths)}])"
 
 
 def _quoted(path: Path) -> str:

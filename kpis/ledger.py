@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Protocol
 
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI, lengths_of
 from kpis.engine.aggregate import Results
+from kpis.engine.reader import Reject
+from kpis.engine.table import frame
 from kpis.sources.directory import FoundFile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # By the start (UTC) of an interval: the keys of the batches in it, each with its KPIs' ids.
 Keys = dict[datetime, dict[str, frozenset[int]]]
@@ -55,7 +58,7 @@ class Change:
     """
 
     entry: Entry
-    first_rejects: pd.DataFrame
+    first_rejects: list[Reject]
     touched: frozenset[datetime]
     results: list[Results]
 
@@ -122,6 +125,8 @@ class MemoryLedger:
     def table(self, kpi: KPI) -> pd.DataFrame:
         """A KPI's rows: ``interval_start`` and ``interval_end`` (UTC), ``interval`` (the length's code), ``rank``,
         dimensions and values, in the order of time, length and rank."""
+        import pandas as pd
+
         frames = [
             rows.assign(interval_end=rows["interval_start"] + interval.length.delta, interval=interval.length.code)
             for (kpi_id, interval), rows in self._rows.items()
@@ -178,6 +183,8 @@ class MemoryLedger:
         return datetime.now(UTC)
 
     def reference(self, table: str, moment: datetime) -> pd.DataFrame:
+        import pandas as pd
+
         return pd.DataFrame({"user_id": pd.Series(dtype="str"), "email": pd.Series(dtype="str"), "quota": []})
 
     def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
@@ -204,5 +211,5 @@ class MemoryLedger:
         for result in results:
             for start in starts:
                 self._rows.pop((result.kpi.id, Interval(length, start)), None)
-            for start, rows in result.rows.groupby("interval_start"):
+            for start, rows in frame(result.rows).groupby("interval_start"):
                 self._rows[result.kpi.id, length.at(start.tz_localize("UTC").to_pydatetime())] = rows

@@ -12,27 +12,36 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pandas as pd
 
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
-from kpis.engine.aggregate import Results, TotalTooLarge, partial_of_records, results_of_partials
+from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
+from kpis.engine.compiled import CORES
 from kpis.engine.lines import FileError
-from kpis.engine.reader import Reader
+from kpis.engine.reader import Reader, Reading, Reject, write_rejects
+from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
+from kpis.engine.table import registered
 from kpis.lake import Lake, partial_path, records_path, rejects_path
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
 from kpis.sources.directory import FoundFile, files_in
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIRST_REJECTS = 100
 
@@ -51,6 +60,10 @@ class Why(StrEnum):
     CHANGED = "changed"
     RETRIED = "tried again"
     NEW_KPI = "for a new KPI"
+
+
+# A file that is to be taken in, with its entry in the ledger and the reason.
+Planned = tuple[FoundFile, "Entry | None", Why]
 
 
 @dataclass(frozen=True)
@@ -182,14 +195,14 @@ def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
             ) from error
 
 
-def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[tuple[FoundFile, Entry | None, Why]]:
+def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[Planned]:
     """The files that are to be taken in, with their entries in the ledger and the reason, in their order.
 
     A file whose time of change differs from the ledger's counts as changed here; ``run`` looks at its content.
     """
     files = list(files)
     entries = ledger.entries(files)
-    planned: list[tuple[FoundFile, Entry | None, Why]] = []
+    planned: list[Planned] = []
     for file in files:
         entry = entries.get((file.feed.name, file.name))
         if entry is None:
@@ -203,9 +216,7 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[t
     return planned
 
 
-def run(
-    planned: Iterable[tuple[FoundFile, Entry | None, Why]], ledger: Ledger, engine: Engine, options: Options
-) -> Iterator[Event]:
+def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Takes the planned files in one by one, then figures the rollups that are due; yields what happened.
 
     Raises LakeError, ScratchError, or what the ledger raises, when nothing more can be done; the next run then goes on.
@@ -213,27 +224,36 @@ def run(
     engine.lake.recover(ledger.has_key)
     # Those of former runs: an hour that this one rolls up may well be touched again soon.
     compactions = ledger.due_compactions()
-    for file, entry, why in planned:
+    for (file, entry, why), scan_of_file in _scanned_ahead(planned, options):
         if why is Why.CHANGED and entry is not None and _has_same_content(file, entry, options):
             ledger.touch(entry, file)
             yield Unchanged(file)
         else:
-            yield take_in(file, entry, ledger, engine, options)
+            yield take_in(file, entry, ledger, engine, options, scan_of_file)
     yield from roll_up(ledger, engine, options)
     for feed, hour in compactions:
         compact(feed, hour, ledger, engine)
 
 
-def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
-    """Takes one file in, in the place of what its former entry gave: read, reduce, keep, merge, commit."""
+def take_in(
+    file: FoundFile,
+    former: Entry | None,
+    ledger: Ledger,
+    engine: Engine,
+    options: Options,
+    scan_of_file: Callable[[], Scan | None],
+) -> Event:
+    """Takes one file in, in the place of what its former entry gave: read, reduce, keep, merge, commit.
+
+    ``scan_of_file`` gives what the scanner found in it; None where it is the reader's.
+    """
     try:
-        if file.problem:
-            raise FileError(file.problem, passing=True)
-        start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
-        day = file.feed.date_in(file.name) or options.date
-        defaults = {"date": day} if file.feed.needs_date and day else {}
-        with telling(engine.scratch):
-            reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults)
+        scanned = scan_of_file()
+        if scanned is None:
+            reading = _read(file, engine, options)
+        else:
+            reading = scanned.reading
+            write_rejects(engine.connection, scanned.rejects)
     except FileError as error:
         if error.passing and former is not None and former.is_in:
             return Failed(file.name, str(error))
@@ -261,7 +281,7 @@ def take_in(file: FoundFile, former: Entry | None, ledger: Ledger, engine: Engin
         reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
         return _fail(replace(entry, is_in=False, reason=reason), former, ledger, engine, options)
     try:
-        change = _reduce(entry, former, ledger, engine, options)
+        change = _reduce(entry, scanned, former, ledger, engine, options)
     except TotalTooLarge as error:
         engine.lake.settle(entry.key, keep=lambda key: former is not None and key == former.key)
         return _fail(replace(entry, is_in=False, reason=str(error)), former, ledger, engine, options)
@@ -342,20 +362,75 @@ def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
     return {kpi.name: ledger.table(kpi) for kpi in KPIS.values()}
 
 
-def _reduce(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
+def _scanned_ahead(planned: Iterable[Planned], options: Options) -> Iterator[tuple[Planned, Callable[[], Scan | None]]]:
+    """The planned files, each with what gives its scan; while one is taken in, the next ones are being scanned.
+
+    A file that changed is only scanned when that is asked for, as its content may be known after all.
+    """
+    files = iter(planned)
+    with ThreadPoolExecutor(CORES, thread_name_prefix="scanner") as threads:
+        waiting: deque[tuple[Planned, Callable[[], Scan | None]]] = deque()
+        try:
+            while True:
+                for one in islice(files, CORES + 1 - len(waiting)):
+                    if one[2] is Why.CHANGED:
+                        waiting.append((one, partial(_scan, one[0], options)))
+                    else:
+                        waiting.append((one, threads.submit(_scan, one[0], options).result))
+                if not waiting:
+                    return
+                yield waiting.popleft()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _scan(file: FoundFile, options: Options) -> Scan | None:
+    """What the scanner finds in a file; None where it is the reader's, which tells what is wrong with it."""
+    kpis = _partial_kpis(file.feed)
+    if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
+        return None
+    try:
+        start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
+    except FileError:
+        return None
+    return scan(file.path, file.feed, kpis, start)
+
+
+def _read(file: FoundFile, engine: Engine, options: Options) -> Reading:
+    """Reads a file into the connection's tables; raises FileError."""
+    if file.problem:
+        raise FileError(file.problem, passing=True)
+    start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
+    day = file.feed.date_in(file.name) or options.date
+    defaults = {"date": day} if file.feed.needs_date and day else {}
+    with telling(engine.scratch):
+        return Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults)
+
+
+def _reduce(
+    entry: Entry, scanned: Scan | None, former: Entry | None, ledger: Ledger, engine: Engine, options: Options
+) -> Change:
     """The batch's partials into the lake, and the results of every interval that it touches or touched."""
     feed = entry.file.feed
     staging = engine.lake.stage(entry.key)
     hours = sorted({ONE_HOUR.floor(start) for start in entry.intervals})
-    if hours:
-        for kpi in _partial_kpis(feed):
-            staging.add_partial(kpi, partial_of_records(engine.connection, kpi, entry.intervals), hours)
-    if entry.rejects:
-        staging.add_rejects(feed, _rejects_moment(entry))
-    if feed.name in options.archive_feeds:
-        staging.add_records(feed, hours)
-    staging.publish(replaces=_files_of(former, ledger))
-    return _change(entry, former, ledger, engine, options)
+    with ExitStack() as stack:
+        fresh: dict[int, Partials] = {}
+        for kpi in _partial_kpis(feed) if hours else []:
+            if scanned:
+                columns = scanned.partials[kpi.id]
+                table = stack.enter_context(registered(engine.connection, f"partial_{kpi.id}", columns))
+                fresh[kpi.id] = {table: columns}
+            else:
+                table = stack.enter_context(partial_of_records(engine.connection, kpi, entry.intervals))
+                fresh[kpi.id] = {table: None}
+            staging.add_partial(kpi, table, hours)
+        if entry.rejects:
+            staging.add_rejects(feed, _rejects_moment(entry))
+        if feed.name in options.archive_feeds:
+            staging.add_records(feed, hours)
+        staging.publish(replaces=_files_of(former, ledger))
+        return _change(entry, former, ledger, engine, options, fresh)
 
 
 def _fail(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Failed:
@@ -373,7 +448,15 @@ def _fail(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, op
     return Failed(entry.file.name, entry.reason)
 
 
-def _change(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
+def _change(
+    entry: Entry,
+    former: Entry | None,
+    ledger: Ledger,
+    engine: Engine,
+    options: Options,
+    fresh: Mapping[int, Partials] | None = None,
+) -> Change:
+    """What a batch changes; ``fresh`` are its partials, by KPI id."""
     feed = entry.file.feed
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
     keys: Keys = {}
@@ -384,18 +467,25 @@ def _change(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, 
             keys[start].pop(former.key if former else "", None)
         for start in entry.intervals:
             keys[start][entry.key] = entry.kpis
-    results = _results(feed, feed.interval, touched, keys, engine, options)
-    first_rejects = pd.DataFrame(columns=["line", "column", "reason", "text"])
+    results = _results(feed, feed.interval, touched, keys, engine, options, (entry.key, fresh or {}))
+    first_rejects: list[Reject] = []
     if entry.rejects:
-        first_rejects = engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").df()
+        first_rejects = engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").fetchall()
     return Change(entry, first_rejects, touched, results)
 
 
 def _results(
-    feed: Feed, length: Length, starts: Collection[datetime], keys: Keys, engine: Engine, options: Options
+    feed: Feed,
+    length: Length,
+    starts: Collection[datetime],
+    keys: Keys,
+    engine: Engine,
+    options: Options,
+    fresh: tuple[str, Mapping[int, Partials]] = ("", {}),
 ) -> list[Results]:
     """What each of the feed's KPIs gives in the intervals, from the partials of the batches with the keys.
 
+    ``fresh`` is a batch's key with its partials, by KPI id, which spares reading them from the lake.
     Where a batch was taken in before a KPI was there, that KPI has no result: it would not be the whole interval's.
     """
     results = []
@@ -411,7 +501,12 @@ def _results(
                 hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
         of_one_batch = len({key for found in hours.values() for key in found}) == 1
         whole = [start for start in starts if start not in lacking]
-        with engine.lake.partials(kpi.source, hours) as partials:
+        fresh_key, fresh_partials = fresh
+        at_hand: Partials = fresh_partials.get(kpi.source.id, {}) if hours else {}
+        if at_hand:
+            hours = {hour: found - {fresh_key} for hour, found in hours.items()}
+        with engine.lake.partials(kpi.source, hours) as tables:
+            partials = {**at_hand, **dict.fromkeys(tables)}
             results.append(
                 results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
             )

@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.models import Q, QuerySet
@@ -24,13 +23,17 @@ from django.utils import timezone
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import kpis_of, lengths_of
-from kpis.engine.aggregate import Results
+from kpis.engine.aggregate import TOTALS_COLUMNS, Results
+from kpis.engine.table import rows
 from kpis.ledger import Change, Entry, Keys
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, Reject, Run, Watermark
 from kpis.models.results import KPIResult, result_model
 from kpis.pipeline import Report
 from kpis.sources.directory import FoundFile
 from kpis.subscribers import subscribers_at
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Beyond so many names a query that lists them costs more than reading all of the feed's.
 NAMES_A_QUERY = 500
@@ -242,12 +245,9 @@ class DatabaseLedger:
             for start, records in entry.intervals.items()
         )
         Reject.objects.filter(batch=batch).delete()
-        rejects = change.first_rejects
         Reject.objects.bulk_create(
             Reject(batch=batch, line=line, column=column, reason=reason, text=text)
-            for line, column, reason, text in zip(
-                rejects["line"], rejects["column"], rejects["reason"], rejects["text"], strict=True
-            )
+            for line, column, reason, text in change.first_rejects
         )
         self._raise_watermark(entry)
         self._replace(feed, feed.interval, change.touched, change.results)
@@ -395,10 +395,8 @@ class DatabaseLedger:
     ) -> None:
         now = timezone.now()
         totals = {
-            start.to_pydatetime().replace(tzinfo=UTC): (total, groups)
-            for start, total, groups in zip(
-                result.totals["interval_start"], result.totals["total"], result.totals["groups"], strict=True
-            )
+            start.replace(tzinfo=UTC): (total, groups)
+            for start, total, groups in rows({name: result.totals[name] for name in TOTALS_COLUMNS})
         }
         former: dict[datetime, IntervalSummary] = {}
         for some in _chunks(sorted(starts), STARTS_A_QUERY):
@@ -427,7 +425,7 @@ class DatabaseLedger:
                 changed.append(summary)
             summary.first_figured_at = moment or summary.first_figured_at or now
             if result.kpi.measure.is_mean:
-                summary.mean = _value(total)
+                summary.mean = total
             else:
                 summary.total = total
             summary.groups = groups
@@ -443,21 +441,16 @@ def _rows(result: Results) -> Iterator[KPIResult]:
     """A KPI's rows as the instances of its table."""
     model = result_model(result.kpi)
     names = result.kpi.columns
-    columns = [result.rows[name] for name in ("interval_start", "rank", *names)]
-    for start, rank, *values in zip(*columns, strict=True):
-        interval = Interval(result.length, start.to_pydatetime().replace(tzinfo=UTC))
+    columns = {name: result.rows[name] for name in ("interval_start", "rank", *names)}
+    for start, rank, *values in rows(columns):
+        interval = Interval(result.length, start.replace(tzinfo=UTC))
         yield model(
             interval_start_timestamp=interval.start,
             interval_end_timestamp=interval.end,
             interval=result.length.code,
             rank=rank,
-            **{name: _value(value) for name, value in zip(names, values, strict=True)},
+            **dict(zip(names, values, strict=True)),
         )
-
-
-def _value(value: Any) -> Any:
-    """A frame's value as the database takes it: NaN, which stands for no value, is NULL there."""
-    return None if value != value else value
 
 
 def _entry(batch: Batch, file: FoundFile) -> Entry:

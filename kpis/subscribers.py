@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -16,6 +16,9 @@ from django.utils import timezone
 
 from kpis.catalog.columns import UUID, BadValue, Integer, Text
 from kpis.models import QuotaChange, Subscriber
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("id", "name", "email", "quota")
 ROWS_A_STATEMENT = 1000
@@ -88,6 +91,8 @@ def subscribers_at(moment: datetime) -> pd.DataFrame:
 
     The quota of an email is the largest of its devices'.
     """
+    import pandas as pd
+
     changes = QuotaChange.objects.filter(since__lte=moment).order_by("since", "id")
     newest = {change[0]: change for change in changes.values_list("subscriber_id", "email", "quota").iterator()}
     in_force = [change for change in newest.values() if change[2] is not None]

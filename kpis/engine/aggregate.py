@@ -1,19 +1,26 @@
-"""Records to partials, partials to results: the KPIs' arithmetic, in DuckDB, with pandas frames at its ends."""
+"""Records to partials, partials to results: the KPIs' arithmetic, in DuckDB or, where it serves, in ``merge``."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
-import pandas as pd
+import numpy as np
 
 from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI, SPELLED
+from kpis.engine.merge import can_merge, merge, merged_column
+from kpis.engine.scanner import Declined
+from kpis.engine.table import Columns, registered
 
-TOTALS_COLUMNS = ["interval_start", "total", "groups"]
+TOTALS_COLUMNS = ("interval_start", "total", "groups")
 TOO_LARGE = "is beyond 2^63-1, the largest number that is kept"
+
+# Partials by the SQL of their tables, each with its columns where they are at hand.
+Partials = Mapping[str, Columns | None]
 
 
 class TotalTooLarge(Exception):
@@ -30,53 +37,79 @@ class Results:
 
     kpi: KPI
     length: Length
-    rows: pd.DataFrame
-    totals: pd.DataFrame
+    rows: Columns
+    totals: Columns
 
 
-def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: Collection[datetime]) -> pd.DataFrame:
-    """A KPI's partial over the connection's table ``records``, sorted by its keys.
+@contextmanager
+def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: Collection[datetime]) -> Iterator[str]:
+    """The name of a table with a KPI's partial over the connection's table ``records``, sorted by its keys.
 
-    ``starts`` (UTC) are the intervals that the records lie in; ``interval_start`` (datetime64, UTC) is one of
-    them. Raises TotalTooLarge.
+    ``starts`` (UTC) are the intervals that the records lie in; ``interval_start`` (TIMESTAMP, UTC) is one of them.
+    Raises TotalTooLarge.
     """
     start, keys = _start_and_keys("interval_start", starts)
     keys += kpi.partial_keys.values()
     columns = {"interval_start": start} | kpi.partial_keys | kpi.partial_values
     selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     query = f"SELECT {selected} FROM records GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
-    return _fetch(connection, kpi, query)
+    name = f"partial_{kpi.id}"
+    with _telling(kpi):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+    try:
+        yield name
+    finally:
+        connection.execute(f"DROP TABLE {name}")
 
 
 def results_of_partials(
     connection: duckdb.DuckDBPyConnection,
     kpi: KPI,
     length: Length,
-    partials: str | None,
+    partials: Partials,
     starts: Collection[datetime],
     top_n: int,
     of_one_batch: bool = False,
 ) -> Results:
     """A KPI's results for the intervals of a length that start at ``starts`` (UTC).
 
-    ``partials`` is SQL for a table of partials or None, as ``Lake.partials`` gives it; the KPI's reference table, if
-    it has one, is a table of the connection. Groups are ranked by the value, largest first, ties by the dimensions,
-    ascending; a KPI that keeps only the top has ``top_n`` rows an interval. An interval without partials has no rows.
-    ``of_one_batch`` says that all partials are of one batch. Raises TotalTooLarge.
+    The KPI's reference table, if it has one, is a table of the connection. Groups are ranked by the value, largest
+    first, ties by the dimensions, ascending; a KPI that keeps only the top has ``top_n`` rows an interval. An interval
+    without partials has no rows. ``of_one_batch`` says that all partials are of one batch. Raises TotalTooLarge.
     """
-    if partials is None or not starts:
-        columns = ["interval_start", *kpi.columns, "rank"]
-        return Results(kpi, length, pd.DataFrame(columns=columns), pd.DataFrame(columns=TOTALS_COLUMNS))
+    if not partials or not starts:
+        return _no_results(kpi, length)
+    if can_merge(kpi):
+        with suppress(Declined):
+            return _merged_results(connection, kpi, length, partials, starts, top_n)
+    with ExitStack() as stack:
+        tables = [
+            sql if columns is None else stack.enter_context(registered(connection, sql, columns))
+            for sql, columns in partials.items()
+        ]
+        table = tables[0] if len(tables) == 1 else f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
+        return _queried_results(connection, kpi, length, table, starts, top_n, of_one_batch)
+
+
+def _queried_results(
+    connection: duckdb.DuckDBPyConnection,
+    kpi: KPI,
+    length: Length,
+    table: str,
+    starts: Collection[datetime],
+    top_n: int,
+    of_one_batch: bool,
+) -> Results:
+    """What ``results_of_partials`` gives, by SQL over one table."""
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
     start, keys = _start_and_keys(floor, starts)
-    first, last = min(starts), max(starts) + length.delta
-    source = f"{partials} WHERE interval_start >= {_timestamp(first)} AND interval_start < {_timestamp(last)}"
+    source = f"{table} WHERE {_within(min(starts), max(starts) + length.delta)}"
     if len(starts) > 1:
         source += f" AND {floor} IN ({', '.join(_timestamp(moment) for moment in starts)})"
     merge = kpi.measure.merge_one if of_one_batch and length == kpi.feed.interval else kpi.measure.merge
     groups = groups_of_partials(kpi, source, {"interval_start": start}, keys, merge)
     dimensions = ", ".join(kpi.dimensions)
-    rows = _fetch(
+    ranked = _fetch(
         connection,
         kpi,
         f"""
@@ -89,10 +122,69 @@ def results_of_partials(
         ORDER BY interval_start, rank
         """,
     )
-    group_counts = rows.pop("groups").groupby(rows["interval_start"]).first()
+    counts = dict(zip(ranked["interval_start"].tolist(), ranked.pop("groups").tolist(), strict=True))
     totals = _fetch(connection, kpi, _totals(kpi, source, start, groups))
-    totals["groups"] = totals["interval_start"].map(group_counts).fillna(0).astype("int64")
-    return Results(kpi, length, rows, totals)
+    totals["groups"] = np.array([counts.get(moment, 0) for moment in totals["interval_start"].tolist()], dtype=np.int64)
+    return Results(kpi, length, ranked, totals)
+
+
+def _merged_results(
+    connection: duckdb.DuckDBPyConnection,
+    kpi: KPI,
+    length: Length,
+    partials: Partials,
+    starts: Collection[datetime],
+    top_n: int,
+) -> Results:
+    """What ``results_of_partials`` gives, for a KPI that ``merge`` serves; raises Declined."""
+    (dimension,) = kpi.dimensions
+    found, totals = [], []
+    for start in sorted(starts):
+        merged = merge(kpi, _pieces(connection, kpi, partials, start, start + length.delta))
+        order = np.lexsort((merged.dimensions, -merged.values))[: top_n if kpi.top else None]
+        moment = np.datetime64(start.replace(tzinfo=None), "us")
+        found.append(
+            {
+                "interval_start": np.full(len(order), moment),
+                dimension: merged.dimensions[order],
+                kpi.value: merged.values[order],
+                "rank": np.arange(1, len(order) + 1),
+            }
+        )
+        if len(order):
+            totals.append((moment, merged.total, len(merged.values)))
+    if not totals:
+        return _no_results(kpi, length)
+    return Results(
+        kpi,
+        length,
+        {name: np.concatenate([one[name] for one in found]) for name in found[0]},
+        {name: np.array(column) for name, column in zip(TOTALS_COLUMNS, zip(*totals, strict=True), strict=True)},
+    )
+
+
+def _no_results(kpi: KPI, length: Length) -> Results:
+    columns = ("interval_start", *kpi.columns, "rank")
+    return Results(kpi, length, *({name: np.empty(0) for name in names} for names in (columns, TOTALS_COLUMNS)))
+
+
+def _pieces(
+    connection: duckdb.DuckDBPyConnection, kpi: KPI, partials: Partials, start: datetime, end: datetime
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The dimension and the merged column of each table's partials from start to end (UTC, excluded), as int64."""
+    names = (kpi.dimensions[0], merged_column(kpi))
+    for table, columns in partials.items():
+        if columns is None:
+            selected = ", ".join(f"{name}::BIGINT AS {name}" for name in names)
+            columns = _fetch(connection, kpi, f"SELECT {selected} FROM {table} WHERE {_within(start, end)}")
+        else:
+            moments = columns["interval_start"]
+            first, last = (np.datetime64(moment.replace(tzinfo=None), "us") for moment in (start, end))
+            # Partials are sorted by time.
+            rows = slice(*np.searchsorted(moments, [first, last]))
+            columns = {name: columns[name][rows].astype(np.int64, copy=False) for name in names}
+        dimensions, values = (np.ascontiguousarray(columns[name]) for name in names)
+        yield dimensions, values
 
 
 def groups_of_partials(
@@ -155,8 +247,18 @@ def _timestamp(moment: datetime) -> str:
     return f"TIMESTAMP '{to_text(moment).rstrip('Z')}'"
 
 
-def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> pd.DataFrame:
+def _within(start: datetime, end: datetime) -> str:
+    return f"interval_start >= {_timestamp(start)} AND interval_start < {_timestamp(end)}"
+
+
+def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[str, np.ndarray]:
+    with _telling(kpi):
+        return connection.execute(query).fetchnumpy()
+
+
+@contextmanager
+def _telling(kpi: KPI) -> Iterator[None]:
     try:
-        return connection.execute(query).df()
+        yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
         raise TotalTooLarge(f"{kpi.name}: a total {TOO_LARGE}") from error

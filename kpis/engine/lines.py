@@ -166,23 +166,25 @@ class SplitFile:
         shift = np.searchsorted(np.asarray(self._shifts_from), ordinals, side="right") - 1
         return ordinals + np.asarray(self._shifts)[shift]
 
-    @contextmanager
-    def held_still(self) -> Iterator[None]:
-        """Raises FileError when the file turns out to have changed by the end, which explains other errors within."""
-        try:
-            yield
-        except Exception:
-            self._check_unchanged()
-            raise
-        self._check_unchanged()
 
-    def _check_unchanged(self) -> None:
-        try:
-            status = self.path.stat()
-        except OSError as error:
-            raise FileError("vanished while it was read", passing=True) from error
-        if _identity(status) != self.identity:
-            raise FileError("changed while it was read", passing=True)
+@contextmanager
+def held_still(path: Path, identity: tuple[int, ...]) -> Iterator[None]:
+    """Raises FileError when a file turns out to have changed by the end, which explains other errors within."""
+    try:
+        yield
+    except Exception:
+        _check_unchanged(path, identity)
+        raise
+    _check_unchanged(path, identity)
+
+
+def _check_unchanged(path: Path, identity: tuple[int, ...]) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise FileError("vanished while it was read", passing=True) from error
+    if identity_of(status) != identity:
+        raise FileError("changed while it was read", passing=True)
 
 
 def split(
@@ -198,13 +200,13 @@ def split(
     changed meanwhile shows when ``held_still`` ends.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(_open(path))
-        identity = _identity(os.fstat(file.fileno()))
+        file = stack.enter_context(open_file(path))
+        identity = identity_of(os.fstat(file.fileno()))
         raw = _Hashed(file, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
         blocks = _blocks(_unpacked(path, raw))
         first, long = next(blocks, (b"", False))
         first_line, _, rest = first.partition(b"\n")
-        grammar, has_header = grammar_of(_first_line(first_line))
+        grammar, has_header = grammar_of(first_line_of(first_line))
         if not has_header:
             rest = first.removeprefix(BYTE_ORDER_MARK)
             if not rest:
@@ -263,7 +265,7 @@ def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> t
 def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
     """The lines of a file with the numbers (ascending, the first is 1), as they stand in it."""
     with ExitStack() as stack:
-        raw = _Hashed(stack.enter_context(_open(path)), stack.enter_context(ThreadPoolExecutor(max_workers=1)))
+        raw = _Hashed(stack.enter_context(open_file(path)), stack.enter_context(ThreadPoolExecutor(max_workers=1)))
         passed = 0
         for block, _ in _blocks(_unpacked(path, raw)):
             count = block.count(b"\n") + (not block.endswith(b"\n"))
@@ -275,7 +277,7 @@ def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
             passed += count
 
 
-def _first_line(line: bytes) -> bytes:
+def first_line_of(line: bytes) -> bytes:
     """A file's first line without byte order mark and line end; raises FileError where it shows that it is no text."""
     if line.startswith(UTF_16_MARKS):
         raise FileError("is UTF-16 text; it must be UTF-8")
@@ -291,12 +293,13 @@ def _first_line(line: bytes) -> bytes:
     return line
 
 
-def _identity(status: os.stat_result) -> tuple[int, ...]:
+def identity_of(status: os.stat_result) -> tuple[int, ...]:
     """What tells a file from another one, and its content from later content."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _open(path: Path) -> io.FileIO:
+def open_file(path: Path) -> io.FileIO:
+    """A regular file, opened to be read; raises FileError."""
     try:
         # A pipe that lies here would otherwise keep us waiting for its writer.
         file = io.FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
@@ -422,6 +425,11 @@ def _not_packed(format: str, suffix: str, parts: int) -> FileError:
 
 
 UNPACKERS: dict[str, Callable[[_Hashed], Iterator[bytes]]] = {".gz": _gunzip, ".zst": _unzstd}
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file's name says that its content is compressed."""
+    return _unpacker(path) is not None
 
 
 def _unpacker(path: Path) -> Callable[[_Hashed], Iterator[bytes]] | None:

@@ -11,16 +11,18 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pandas as pd
 
 from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import LAST_DAY, to_text
 from kpis.engine.forms import FORMS
-from kpis.engine.lines import Grammar, Line, SplitFile, lines_at, split
+from kpis.engine.lines import Grammar, Line, SplitFile, held_still, lines_at, split
 from kpis.engine.rows import judge, reject_text
 
-REJECTS_SQL = 'CREATE OR REPLACE TEMP TABLE rejects (line BIGINT, "column" VARCHAR, reason VARCHAR, text VARCHAR)'
+REJECT_COLUMNS = ["line", "column", "reason", "text"]
 JUDGED_BYTES = 4 * 2**20
+
+# A row that is no record: its line number, the column (empty when it is the row as a whole), the reason and its text.
+Reject = tuple[int, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ class _Reading:
 
     def read(self, path: Path) -> Reading:
         columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.columns)
-        self.connection.execute(REJECTS_SQL)
+        write_rejects(self.connection, [])
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({columns})")
         found = split(path, self.folder / "clean.csv", self._grammar_of, self._judge)
-        with found.held_still():
+        with held_still(found.path, found.identity):
             self._read_clean(found)
         self.connection.execute(f"INSERT INTO records SELECT {self.start_sql}, {self.columns} FROM judged")
         intervals = self.connection.execute(
@@ -159,14 +161,26 @@ class _Reading:
             except BadRow as bad:
                 rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
         if records:
-            self._insert("judged", pd.DataFrame.from_records(records, columns=list(self.feed.column_names)))
+            _insert(self.connection, "judged", records, list(self.feed.column_names))
         if rejects:
-            self._insert("rejects", pd.DataFrame(rejects, columns=["line", "column", "reason", "text"]))
+            _insert(self.connection, "rejects", rejects, REJECT_COLUMNS)
 
-    def _insert(self, table: str, rows: pd.DataFrame) -> None:
-        self.connection.register("rows_to_insert", rows)
-        self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows_to_insert")
-        self.connection.unregister("rows_to_insert")
+
+def write_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
+    """Makes these the rows of the connection's table ``rejects``."""
+    connection.execute(
+        'CREATE OR REPLACE TEMP TABLE rejects (line BIGINT, "column" VARCHAR, reason VARCHAR, text VARCHAR)'
+    )
+    if rejects:
+        _insert(connection, "rejects", rejects, REJECT_COLUMNS)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list, columns: list[str]) -> None:
+    import pandas as pd
+
+    connection.register("rows_to_insert", pd.DataFrame(rows, columns=columns))
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows_to_insert")
+    connection.unregister("rows_to_insert")
 
 
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:

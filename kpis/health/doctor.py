@@ -20,6 +20,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from kpis.catalog.feeds import UNFINISHED, feed_of
+from kpis.engine import compiled
 from kpis.models import Run
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
@@ -57,6 +58,7 @@ def examine(now: datetime) -> Iterator[Finding]:
     yield allowed_hosts()
     yield https()
     yield mysqlclient()
+    yield scanner()
     found, answers = database()
     yield found
     if answers:
@@ -117,6 +119,16 @@ def mysqlclient() -> Finding:
         return Finding(Verdict.OK, "mysqlclient", "is installed")
     return Finding(
         Verdict.NOTE, "mysqlclient", "is not installed: no MySQL or MariaDB; `make -B setup` tries to build it"
+    )
+
+
+def scanner() -> Finding:
+    if compiled.library():
+        return Finding(Verdict.OK, "compiled scanner", "is built")
+    return Finding(
+        Verdict.NOTE,
+        "compiled scanner",
+        "is not built: IP flows take several times as long; `make -B setup` tries again",
     )
 
 

@@ -19,7 +19,9 @@ import pytest
 import zstandard
 from django.conf import settings as django_settings
 
+from kpis import pipeline
 from kpis.engine import lines as lines_module
+from kpis.engine import scanner as scanner_module
 from kpis.models import Batch
 from kpis.tests.corpus import CASES, FLOWS, PLAIN, START, Case, flow, text
 from kpis.tests.test_update_network_stats import update
@@ -182,15 +184,26 @@ def test_a_file_still_being_written_is_left_alone(data_dir):
 
 def meddled(monkeypatch, name: str, change) -> None:
     """Has the change made to the file of that name, once, right after its first bytes were read."""
-    original = lines_module._chunks
+    changes = [change]
+
+    def meddle(file) -> None:
+        if changes and Path(os.fsdecode(file.name)).name == name:
+            changes.pop()()
+
+    chunks, fill = lines_module._chunks, scanner_module._fill
 
     def chunks_with_change(raw):
-        for number, chunk in enumerate(original(raw)):
-            if number == 0 and Path(os.fsdecode(raw._file.name)).name == name:
-                change()
+        for chunk in chunks(raw):
+            meddle(raw._file)
             yield chunk
 
+    def fill_with_change(file, room):
+        filled = fill(file, room)
+        meddle(file)
+        return filled
+
     monkeypatch.setattr(lines_module, "_chunks", chunks_with_change)
+    monkeypatch.setattr(scanner_module, "_fill", fill_with_change)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".csv.zst"])
@@ -231,9 +244,16 @@ def test_a_file_that_vanishes_before_it_is_read_fails_alone(data_dir, monkeypatc
     other = data_dir / "ipflow_data.b.csv"
     for each in (path, other):
         each.write_bytes(PLAIN)
-    os.utime(path, (1, 1))
-    meddled(monkeypatch, path.name, other.unlink)
-    assert exit_code() == 1
+    plan = pipeline.plan
+
+    def plan_and_unlink(*arguments):
+        planned = plan(*arguments)
+        other.unlink()
+        return planned
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "plan", plan_and_unlink)
+        assert exit_code() == 1
     assert Batch.objects.get(name=other.name).reason == "vanished before it was read"
     assert_tables_hold({path.name: FLOWS})
 

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from kpis.engine import compiled
 from kpis.health import doctor
 from kpis.models import Run
 from kpis.tests.factories import MIDNIGHT, make_run
@@ -71,6 +72,7 @@ def sound_lines(settings) -> list[str]:
         "ok   ALLOWED_HOSTS: kpis.example.org",
         "ok   HTTPS: is on",
         "ok   mysqlclient: is installed",
+        "ok   compiled scanner: is built",
         *database_lines(),
         "ok   migrations: all are applied",
         f"ok   lake: {settings.LAKE_DIR} can be written; 12.3 GB left",
@@ -131,6 +133,12 @@ def test_this_host_alone_needs_no_https(sound):
     assert status == 0
 
 
+def test_a_scanner_that_was_not_built(sound, monkeypatch):
+    monkeypatch.setattr(compiled, "library", lambda: None)
+    line = "note compiled scanner: is not built: IP flows take several times as long; `make -B setup` tries again"
+    assert_told(sound, "compiled scanner", line, 0)
+
+
 def test_mysqlclient_that_could_not_be_built(sound, monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     line = "note mysqlclient: is not installed: no MySQL or MariaDB; `make -B setup` tries to build it"
@@ -145,7 +153,7 @@ def test_a_database_that_does_not_answer(sound):
     with connection.execute_wrapper(refuse):
         lines, status = told()
     text = "does not answer (connection refused: is the server running?); start it, or correct DATABASE_URL"
-    assert lines == [*wanted[:5], f"mend database: {text}", *wanted[-5:-2], wanted[-1]]
+    assert lines == [*wanted[:6], f"mend database: {text}", *wanted[-5:-2], wanted[-1]]
     assert status == 1
 
 

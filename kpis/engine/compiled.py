@@ -1,0 +1,102 @@
+"""The compiled part of the engine: ``scanner.c`` as a library, and how it is built.
+
+``python -m kpis.engine.compiled`` builds it with the machine's C compiler, which ``make setup`` does. Its name holds a
+digest of the source, so that a library of another version is never loaded. Where there is none, everything goes by
+way of DuckDB, which gives the same answers in more time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from ctypes import POINTER, c_int, c_int64, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("scanner.c")
+# How many cores this process may use.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+COMPILERS = ("cc", "gcc", "clang")
+
+# What the functions of scanner.c return.
+DONE, NEW_KEY, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY = range(6)
+SUM, DISTINCT = range(2)
+# What they may read beyond the end of a text.
+PADDING = 32
+
+
+class OddLine(ctypes.Structure):
+    """A line that is to be judged singly: its number, and where in the text it lies without its line feed."""
+
+    _fields_ = [("line", c_int64), ("offset", c_int64), ("length", c_int64)]
+
+
+_FUNCTIONS = {
+    "scanner_new": (c_void_p, [c_int, c_void_p, c_void_p, c_int, c_int]),
+    "scanner_free": (None, [c_void_p]),
+    "scanner_reduce": (c_int, [c_void_p, c_int, c_int, c_int, c_void_p, c_int64]),
+    "scanner_add_key": (c_int, [c_void_p, c_uint64, c_uint64, c_int]),
+    "scanner_scan": (c_int, [c_void_p, c_void_p, c_int64, c_void_p]),
+    "scanner_add": (c_int, [c_void_p, c_void_p, c_int]),
+    "scanner_add_pairs": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_uint32, c_uint32]),
+    "scanner_lines": (c_int64, [c_void_p]),
+    "scanner_records": (c_int64, [c_void_p, c_int]),
+    "scanner_odd": (c_int, [c_void_p]),
+    "scanner_odd_lines": (POINTER(OddLine), [c_void_p]),
+    "scanner_new_key": (POINTER(c_uint64), [c_void_p]),
+    "scanner_groups": (c_int64, [c_void_p, c_int]),
+    "scanner_group_keys": (None, [c_void_p, c_int, c_void_p, c_void_p, c_void_p]),
+    "scanner_sort": (c_int, [c_void_p, c_int, c_void_p, c_void_p]),
+    "scanner_pairs": (None, [c_void_p, c_int, c_void_p, c_void_p]),
+    "count_distinct": (c_int, [c_int, c_void_p, c_void_p, c_int64, c_void_p]),
+}
+
+
+def library_path() -> Path:
+    """Where the library of this source lies once it is built."""
+    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
+    return SOURCE.with_name(f"scanner-{digest}.so")
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The library, or None where it was not built or is another machine's. Its functions run without the GIL."""
+    try:
+        loaded = ctypes.CDLL(str(library_path()))
+    except OSError:
+        return None
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+def build() -> Path:
+    """Builds the library, and removes those of other versions; raises RuntimeError where it cannot be built."""
+    compiler = shlex.split(os.environ.get("CC", "")) or [name for name in COMPILERS if shutil.which(name)][:1]
+    if not compiler:
+        raise RuntimeError("there is no C compiler")
+    path = library_path()
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".scanner-") as folder:
+        built = Path(folder) / path.name
+        command = [*compiler, "-O3", "-std=gnu11", "-shared", "-fPIC", "-o", str(built), str(SOURCE)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{shlex.join(command)} failed: {done.stderr.strip()}")
+        for old in path.parent.glob("scanner-*.so"):
+            old.unlink()
+        built.rename(path)
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        build()
+    except (RuntimeError, OSError) as error:
+        sys.exit(f"The compiled scanner could not be built: {error}")

@@ -1,0 +1,110 @@
+"""Exact sums and distinct counts of whole numbers, merged over partials without SQL.
+
+It serves KPIs by one whole-number dimension: sums, which numpy adds, and distinct values, which compiled code sorts on
+all cores. Pairs of a dimension and a value are spread over as many parts as there are cores, by their dimension; each
+part keeps its pairs once, sorted, and what a group has in it is the group's count.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from kpis.catalog.columns import Integer
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import CountDistinct, Sum
+from kpis.engine.compiled import CORES, DISTINCT, library
+from kpis.engine.scanner import MOST_PAIRS, Declined, Reductions, checked
+
+# Sums that come near 2^63 are better left to DuckDB, which tells where they pass it.
+LARGEST_SUM = 2.0**62
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The groups (``dimensions``) with the ``values`` of each, both int64, and the value over all groups."""
+
+    dimensions: np.ndarray
+    values: np.ndarray
+    total: int
+
+
+def can_merge(kpi: KPI) -> bool:
+    """Whether ``merge`` serves a KPI."""
+    return (
+        kpi.reference is None
+        and len(kpi.by) == 1
+        and not kpi.folded
+        and _is_whole(kpi, kpi.by[0].column)
+        and (
+            type(kpi.measure) is Sum
+            or (type(kpi.measure) is CountDistinct and library() is not None and _is_whole(kpi, kpi.measure.column))
+        )
+    )
+
+
+def merged_column(kpi: KPI) -> str:
+    """The column of a KPI's partials that ``merge`` takes beside the dimension."""
+    (column,) = kpi.measure.partial_keys or kpi.measure.partial
+    return column
+
+
+def merge(kpi: KPI, pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
+    """Merges a KPI's partials: pieces of their dimensions and of their ``merged_column``, both int64.
+
+    Raises Declined where a sum comes near 2^63, or there are more distinct pairs than memory is set aside for.
+    """
+    return _count(pieces) if isinstance(kpi.measure, CountDistinct) else _add(pieces)
+
+
+def _is_whole(kpi: KPI, column: str) -> bool:
+    type_ = kpi.feed.column(column).type
+    return isinstance(type_, Integer) and not type_.optional
+
+
+def _add(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
+    listed = list(pieces)
+    dimensions = np.concatenate([dimensions for dimensions, _ in listed])
+    sums = np.concatenate([sums for _, sums in listed])
+    if np.abs(sums.astype(np.float64)).sum() > LARGEST_SUM:
+        raise Declined
+    groups, places = np.unique(dimensions, return_inverse=True)
+    added = np.zeros(len(groups), dtype=np.int64)
+    np.add.at(added, places, sums)
+    return Merged(groups, added, int(sums.sum()))
+
+
+def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
+    with ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(CORES))
+        parts = [stack.enter_context(Reductions([0, 0], [0, 0], [0])) for _ in range(CORES)]
+        for part in parts:
+            part.reduce(DISTINCT, 0, [1])
+        for dimensions, values in pieces:
+            added = [
+                threads.submit(part.add_pairs, dimensions, values, number, CORES) for number, part in enumerate(parts)
+            ]
+            for one in added:
+                one.result()
+        sorted_parts = list(threads.map(lambda part: part.distinct(0, np.zeros(1, dtype=np.int64)), parts))
+    return Merged(
+        np.concatenate([dimensions for _, dimensions, _, _ in sorted_parts]),
+        np.concatenate([counts for _, _, counts, _ in sorted_parts]),
+        _count_values([values for *_, values in sorted_parts]),
+    )
+
+
+def _count_values(arrays: list[np.ndarray]) -> int:
+    """How many distinct values several arrays (int64) have together."""
+    compiled = library()
+    assert compiled is not None  # noqa: S101  whoever counts has it
+    found = ctypes.c_int64()
+    addresses = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+    lengths = (ctypes.c_int64 * len(arrays))(*(len(array) for array in arrays))
+    checked(compiled.count_distinct(len(arrays), addresses, lengths, 4 * MOST_PAIRS, ctypes.byref(found)))
+    return found.value

@@ -1,0 +1,338 @@
+"""The fast road from a file to partials: whole-number CSV, parsed and reduced in one pass by compiled code.
+
+It is taken for feeds whose columns are whole numbers and whose KPIs are sums and distinct counts by one of them. What
+a row means stays with the feed: the compiled code takes only lines of as many plain numbers as the header has, asks
+``check_record`` once for every combination of the columns that place a row in time, and hands out all other lines to
+be judged one by one. Where anything else comes up it declines, and the file goes to ``Reader``, whose answer is the
+truth. Nothing here needs the GIL for long, so several files can be scanned at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import io
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from kpis.catalog.columns import Integer
+from kpis.catalog.feeds import BadRow, Feed, Form, moment_of
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import CountDistinct, Sum
+from kpis.engine.compiled import (
+    DISTINCT,
+    DONE,
+    NEW_KEY,
+    ODD_LINES_FULL,
+    PADDING,
+    SUM,
+    library,
+)
+from kpis.engine.forms import CSV
+from kpis.engine.lines import (
+    LONGEST_LINE_BYTES,
+    FileError,
+    Line,
+    first_line_of,
+    held_still,
+    identity_of,
+    is_packed,
+    open_file,
+)
+from kpis.engine.reader import Reading, Reject
+from kpis.engine.rows import check_record, judge, reject_text
+from kpis.engine.table import Columns
+
+TEXT_BYTES = 4 * 2**20
+# Beyond so many distinct pairs of a file the memory they take is better left to DuckDB, which spills.
+MOST_PAIRS = 16 * 2**20
+# Odd lines take long to judge: where many are, the bulk reader knows better.
+INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
+ODD_LINES_AT_LEAST, ODD_LINES_SHARE = 5_000, 0.05
+
+
+class Declined(Exception):
+    """Something that the scanner does not take: the file is the bulk reader's."""
+
+
+@dataclass
+class Scan:
+    """What a file gave: its reading, its rejects, and each KPI's partial, by the KPI's id.
+
+    A partial is what ``partial_of_records`` makes of the same records, in columns.
+    """
+
+    reading: Reading
+    rejects: list[Reject]
+    partials: dict[int, Columns]
+
+
+def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
+    """Whether files of the feed can be scanned for these KPIs, whose partials are their own."""
+    return (
+        library() is not None
+        and feed.form is Form.CSV
+        and not feed.needs_date
+        and all(isinstance(column.type, Integer) for column in feed.columns)
+        and len(_key_columns(feed)) <= 2
+        and all(_is_scannable(kpi) for kpi in kpis)
+    )
+
+
+def scan(path: Path, feed: Feed, kpis: Sequence[KPI], interval_start: datetime | None = None) -> Scan | None:
+    """Scans a file for which ``can_scan`` holds; None where it is the bulk reader's.
+
+    ``interval_start`` puts its records into that interval whatever their own time. Raises FileError when the file
+    changes meanwhile.
+    """
+    if is_packed(path):
+        return None
+    try:
+        file = open_file(path)
+    except FileError:
+        return None
+    with file, held_still(path, identity_of(os.fstat(file.fileno()))):
+        try:
+            return _FileScan(feed, kpis, interval_start).scan(file)
+        except (Declined, FileError, OSError, KeyError):
+            # Whatever it is, the reader finds it as well and says what it is.
+            return None
+
+
+def _key_columns(feed: Feed) -> list[str]:
+    """The columns that say whether and where a row counts."""
+    return sorted({feed.moment.column, *(check.column for check in feed.checks)})
+
+
+def _is_scannable(kpi: KPI) -> bool:
+    if len(kpi.by) != 1 or kpi.folded or not isinstance(kpi.feed.column(kpi.by[0].column).type, Integer):
+        return False
+    measure = kpi.measure
+    if type(measure) is Sum:
+        types = [kpi.feed.column(column).type for column in measure.columns]
+        return all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
+    return type(measure) is CountDistinct
+
+
+class Reductions:
+    """The compiled scanner's state: rows and pairs go in, groups with their sums or distinct values come out."""
+
+    def __init__(self, least: Sequence[int], most: Sequence[int], key_columns: Sequence[int]):
+        compiled = library()
+        if compiled is None:
+            raise Declined
+        self.library = compiled
+        bounds = [np.array(one, dtype=np.uint64) for one in (least, most)]
+        self.state = compiled.scanner_new(
+            len(least), *(bound.ctypes.data for bound in bounds), key_columns[0], key_columns[-1]
+        )
+        if not self.state:
+            raise Declined
+
+    def __enter__(self) -> Reductions:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.library.scanner_free(self.state)
+
+    def reduce(self, kind: int, dimension: int, columns: Sequence[int]) -> None:
+        """Adds a reduction by the column ``dimension``: SUM of columns, or DISTINCT values of one."""
+        terms = np.array(columns, dtype=np.int32)
+        checked(self.library.scanner_reduce(self.state, kind, dimension, len(terms), terms.ctypes.data, MOST_PAIRS))
+
+    def add_pairs(self, dimensions: np.ndarray, values: np.ndarray, part: int, parts: int) -> None:
+        """Adds pairs (int64) to the first reduction; of the parts that dimensions fall into, those of one."""
+        checked(
+            self.library.scanner_add_pairs(
+                self.state, 0, dimensions.ctypes.data, values.ctypes.data, len(values), part, parts
+            )
+        )
+
+    def sums(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A SUM's groups in order: intervals, dimensions, sums. An interval is told by its number's place."""
+        intervals, dimensions, sums = self._groups(index, places)
+        order = np.lexsort((dimensions, intervals))
+        return intervals[order], dimensions[order], sums[order]
+
+    def distinct(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """A DISTINCT's groups in order: intervals, dimensions, counts; and all groups' values, ascending in each."""
+        intervals, dimensions, _ = self._groups(index, places)
+        order = np.lexsort((dimensions, intervals))
+        ranks = np.empty(len(order), dtype=np.uint32)
+        ranks[order] = np.arange(len(order), dtype=np.uint32)
+        pairs = ctypes.c_int64()
+        checked(self.library.scanner_sort(self.state, index, ranks.ctypes.data, ctypes.byref(pairs)))
+        values, counts = np.empty(pairs.value, dtype=np.int64), np.empty(len(order), dtype=np.int64)
+        self.library.scanner_pairs(self.state, index, values.ctypes.data, counts.ctypes.data)
+        return intervals[order], dimensions[order], counts, values
+
+    def _groups(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        count = self.library.scanner_groups(self.state, index)
+        intervals = np.empty(count, dtype=np.int32)
+        dimensions, sums = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+        self.library.scanner_group_keys(
+            self.state, index, intervals.ctypes.data, dimensions.ctypes.data, sums.ctypes.data
+        )
+        return places[intervals], dimensions, sums
+
+
+def checked(status: int) -> None:
+    """Raises Declined unless a compiled function's status says that all is well."""
+    if status != DONE:
+        raise Declined
+
+
+def _fill(file: io.FileIO, room: memoryview) -> int:
+    """Reads what comes next in a file, as far as there is room; how many bytes, 0 at its end."""
+    return file.readinto(room) or 0
+
+
+class _FileScan:
+    """One file's scan, while it is under way."""
+
+    def __init__(self, feed: Feed, kpis: Sequence[KPI], interval_start: datetime | None):
+        self.feed, self.kpis, self.interval_start = feed, kpis, interval_start
+        self.starts: list[datetime] = []
+        self.odd, self.is_last = 0, False
+        self.rejects: list[Reject] = []
+
+    def scan(self, file: io.FileIO) -> Scan:
+        text = bytearray(TEXT_BYTES + PADDING)
+        view = memoryview(text)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(text))
+        sha256 = hashlib.sha256()
+        filled = _fill(file, view[:TEXT_BYTES])
+        sha256.update(view[:filled])
+        line_end = text.find(b"\n", 0, filled)
+        if line_end < 0:
+            raise Declined
+        self.form = CSV(self.feed, first_line_of(bytes(view[:line_end])), {})
+        with self._reductions() as self.reductions:
+            start = line_end + 1
+            while filled:
+                end = text.rfind(b"\n", 0, filled) + 1
+                if not end:
+                    raise Declined
+                self._scan_text(view, address, start, end)
+                filled -= end
+                view[:filled] = view[end : end + filled]
+                read = _fill(file, view[filled:TEXT_BYTES])
+                sha256.update(view[filled : filled + read])
+                if not read and filled:
+                    self.is_last = True
+                    text[filled : filled + 1] = b"\n"
+                    self._scan_text(view, address, 0, filled + 1)
+                filled, start = filled + read if read else 0, 0
+            return self._finished(sha256.hexdigest())
+
+    def _reductions(self) -> Reductions:
+        least, most = [0] * len(self.form.names), [2**64 - 1] * len(self.form.names)
+        for column in self.feed.columns:
+            position = self.form.positions[column.name]
+            assert isinstance(column.type, Integer)  # noqa: S101  what can_scan says
+            least[position] = max(0, column.type.minimum)
+            most[position] = 2 ** (column.type.bits - 1) - 1
+            if column.type.maximum is not None:
+                most[position] = min(most[position], column.type.maximum)
+        keys = [self.form.positions[name] for name in _key_columns(self.feed)]
+        reductions = Reductions(least, most, keys)
+        for kpi in self.kpis:
+            dimension = self.form.positions[kpi.by[0].column]
+            measure = kpi.measure
+            if isinstance(measure, Sum):
+                reductions.reduce(SUM, dimension, [self.form.positions[column] for column in measure.columns])
+            elif isinstance(measure, CountDistinct):
+                reductions.reduce(DISTINCT, dimension, [self.form.positions[measure.column]])
+        return reductions
+
+    def _scan_text(self, view: memoryview, address: int, start: int, end: int) -> None:
+        """Scans the whole lines of a text from start to end."""
+        compiled, state = self.reductions.library, self.reductions.state
+        scanned = ctypes.c_int64(start)
+        while True:
+            status = compiled.scanner_scan(state, address, end, ctypes.byref(scanned))
+            if status not in (DONE, NEW_KEY, ODD_LINES_FULL):
+                checked(status)
+            odd_lines = compiled.scanner_odd_lines(state)
+            for index in range(compiled.scanner_odd(state)):
+                odd = odd_lines[index]
+                # The number counts from the line after the header.
+                self._judge(Line(odd.line + 1, bytes(view[odd.offset : odd.offset + odd.length])))
+            if status == DONE:
+                return
+            if status == NEW_KEY:
+                self._add_key(compiled.scanner_new_key(state))
+
+    def _add_key(self, key: Any) -> None:
+        columns = _key_columns(self.feed)
+        values = [int(key[0]), int(key[1])]
+        record = dict(zip(columns, values[: len(columns)], strict=True))
+        try:
+            check_record(self.feed, record)
+        except BadRow:
+            number = -1
+        else:
+            number = self._interval_number(moment_of(self.feed, record))
+        checked(self.reductions.library.scanner_add_key(self.reductions.state, *values, number))
+
+    def _interval_number(self, moment: datetime) -> int:
+        start = self.interval_start or self.feed.interval.floor(moment)
+        if start not in self.starts:
+            self.starts.append(start)
+        return self.starts.index(start)
+
+    def _judge(self, line: Line) -> None:
+        self.odd += 1
+        if len(line.content) > LONGEST_LINE_BYTES:
+            raise Declined
+        if self.odd > ODD_LINES_AT_LEAST and self.odd > ODD_LINES_SHARE * line.number:
+            raise Declined
+        # CR LF ends a line; the last one has no end.
+        line = line if self.is_last else Line(line.number, line.content.removesuffix(b"\r"))
+        if not line.content.strip():
+            return
+        try:
+            record = judge(self.form, line)
+        except BadRow as bad:
+            self.rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
+            return
+        values = np.zeros(len(self.form.names), dtype=np.int64)
+        for name, position in self.form.positions.items():
+            values[position] = record[name]
+        number = self._interval_number(moment_of(self.feed, record))
+        checked(self.reductions.library.scanner_add(self.reductions.state, values.ctypes.data, number))
+
+    def _finished(self, digest: str) -> Scan:
+        compiled, state = self.reductions.library, self.reductions.state
+        counts = {start: compiled.scanner_records(state, number) for number, start in enumerate(self.starts)}
+        intervals = {start: count for start, count in sorted(counts.items()) if count}
+        records = sum(intervals.values())
+        reading = Reading(digest, records + len(self.rejects), records, len(self.rejects), intervals)
+        starts = np.array([start.astimezone(UTC).replace(tzinfo=None) for start in self.starts], dtype="datetime64[us]")
+        partials = {
+            kpi.id: self._partial(index, kpi, np.sort(starts), np.argsort(np.argsort(starts)))
+            for index, kpi in enumerate(self.kpis)
+        }
+        return Scan(reading, self.rejects, partials)
+
+    def _partial(self, index: int, kpi: KPI, starts: np.ndarray, places: np.ndarray) -> Columns:
+        dimension = self.feed.column(kpi.by[0].column).type
+        measure = kpi.measure
+        if isinstance(measure, CountDistinct):
+            intervals, dimensions, counts, values = self.reductions.distinct(index, places)
+            intervals, dimensions = np.repeat(intervals, counts), np.repeat(dimensions, counts)
+            told = {measure.column: values}
+        else:
+            intervals, dimensions, sums = self.reductions.sums(index, places)
+            told = dict.fromkeys(measure.partial, sums)
+        told = {kpi.dimensions[0]: dimensions.astype(INTEGERS[dimension.sql_type], copy=False)} | told
+        return {"interval_start": starts[intervals]} | told

@@ -1,0 +1,50 @@
+"""Columns of equal length, by name: what DuckDB and the compiled code pass each other.
+
+Both read and write them as they are, without pandas, whose import alone takes a good part of a short run. ``frame``
+makes a pandas DataFrame of them, for whoever wants to look at one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Masked where a value may be missing; ``tolist`` then gives None.
+Columns = Mapping[str, np.ndarray]
+
+
+def frame(columns: Columns) -> pd.DataFrame:
+    """The columns as a pandas DataFrame."""
+    import pandas as pd
+
+    return pd.DataFrame({name: _unmasked(column) for name, column in columns.items()})
+
+
+def rows(columns: Columns) -> Iterator[tuple[Any, ...]]:
+    """The rows, as Python's own values: None where one is missing, moments as ``datetime`` without a zone."""
+    return zip(*(column.tolist() for column in columns.values()), strict=True)
+
+
+@contextmanager
+def registered(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> Iterator[str]:
+    """Lets queries read the columns as the table of that name."""
+    connection.register(name, dict(columns))
+    try:
+        yield name
+    finally:
+        connection.unregister(name)
+
+
+def _unmasked(column: np.ndarray) -> np.ndarray:
+    if not isinstance(column, np.ma.MaskedArray) or not column.mask.any():
+        return np.asarray(column)
+    if column.dtype.kind in "fM":
+        return column.filled(np.nan if column.dtype.kind == "f" else np.datetime64("NaT"))
+    return np.array(column.tolist(), dtype=object)
