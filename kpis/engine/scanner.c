@@ -551,7 +551,7 @@ int scanner_sort(Scanner *scanner, int index, const uint32_t *ranks, int64_t *pa
 /* The distinct values once they are sorted, and how many each rank has. */
 void scanner_pairs(const Scanner *scanner, int index, int64_t *values, int64_t *counts) {
     const Reduction *reduction = &scanner->reduction[index];
-    memcpy(values, reduction->values, reduction->count * sizeof *values);
+    if (reduction->count) memcpy(values, reduction->values, reduction->count * sizeof *values);
     memset(counts, 0, reduction->groups.count * sizeof *counts);
     for (size_t i = 0; i < reduction->count; i++) counts[reduction->rows[i]]++;
 }
