@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from structlog.contextvars import bind_contextvars, unbind_contextvars
-
 from kpis import pipeline
 from kpis.catalog.intervals import to_text
 from kpis.models import Run
 from kpis.store import AlreadyRunning, exclusive, recorded_run
+from network_analysis.logs import RUN
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
     started = time.monotonic()
     try:
         with exclusive(), recorded_run(command, report) as run:
-            bind_contextvars(run=run.pk)
+            RUN.set(run.pk)
             logger.info("run started", extra={"command": command, "host": run.host, "pid": run.process})
             yield run
     except AlreadyRunning:
@@ -40,7 +39,7 @@ def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
         level = logging.WARNING if report.failed else logging.INFO
         logger.log(level, "run ended", extra=_counts(report, started) | {"outcome": str(run.outcome)})
     finally:
-        unbind_contextvars("run")
+        RUN.set(None)
 
 
 def log_event(event: pipeline.Event) -> None:

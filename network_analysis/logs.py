@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import structlog
+from contextvars import ContextVar
 
 # What happens in a run, see kpis/events.py.
 EVENTS = "kpis.events"
+
+# The id of the run that is under way, for the lines that are logged meanwhile.
+RUN: ContextVar[int | None] = ContextVar("run", default=None)
+
+PLAIN = {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
 
 
 def configuration(log_format: str, level: str) -> dict:
@@ -18,16 +23,9 @@ def configuration(log_format: str, level: str) -> dict:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {
-            "": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
-            "json": _structured(structlog.processors.JSONRenderer()),
-            # Values as Python writes them: whatever is in one, it stays on its line.
-            "text": _structured(
-                structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "logger", "event"])
-            ),
-        },
+        "formatters": {"lines": _structured(log_format) if log_format else PLAIN},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": log_format},
+            "stderr": {"class": "logging.StreamHandler", "formatter": "lines"},
             "nowhere": {"class": "logging.NullHandler"},
         },
         "root": {"handlers": ["stderr"], "level": level},
@@ -35,11 +33,19 @@ def configuration(log_format: str, level: str) -> dict:
     }
 
 
-def _structured(renderer) -> dict:
+def _structured(log_format: str) -> dict:
+    # Takes a while to import, and most runs log nothing.
+    import structlog
+
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        # Values as Python writes them: whatever is in one, it stays on its line.
+        renderer = structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "logger", "event"])
     return {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": [
-            structlog.contextvars.merge_contextvars,
+            _with_run,
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -49,6 +55,11 @@ def _structured(renderer) -> dict:
         ],
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     }
+
+
+def _with_run(logger, method: str, event: dict) -> dict:
+    run = RUN.get()
+    return event if run is None else event | {"run": run}
 
 
 def _without_request(logger, method: str, event: dict) -> dict:
