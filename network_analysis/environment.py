@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -21,7 +22,7 @@ def _read(name: str, default, convert: Callable, wanted: str):
         return default
     try:
         return convert(value)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OSError):
         raise ImproperlyConfigured(f"{name} must be {wanted}, not {value!r}.") from None
 
 
@@ -107,3 +108,8 @@ def feeds(name: str, default: tuple[str, ...], known: tuple[str, ...]) -> frozen
 def folder(name: str, default: Path) -> Path:
     """A folder's path; a relative one starts from the working directory."""
     return Path(text(name, str(default))).expanduser().absolute()
+
+
+def zone(name: str, default: str) -> str:
+    """A time zone's name."""
+    return _read(name, default, lambda value: ZoneInfo(value).key, "a zone's name such as UTC or Europe/Madrid")

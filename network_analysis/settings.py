@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from zoneinfo import available_timezones
 
 import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_INLINE
@@ -73,9 +72,7 @@ CONTENT_SECURITY_POLICY = {
 
 # Intervals are UTC throughout; the zone is for people's eyes.
 USE_TZ = True
-TIME_ZONE = environment.text("TIME_ZONE", "UTC")
-if TIME_ZONE not in available_timezones():
-    raise ImproperlyConfigured(f"TIME_ZONE must be a zone's name such as UTC or Europe/Madrid, not {TIME_ZONE!r}.")
+TIME_ZONE = environment.zone("TIME_ZONE", "UTC")
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
