@@ -77,7 +77,8 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    # The admin of each app is looked for by urls.py: commands have no use for it, nor for all that it imports.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

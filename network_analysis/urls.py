@@ -7,6 +7,8 @@ from django.views.generic import RedirectView
 handler400 = "network_analysis.errors.bad_request"
 handler500 = "network_analysis.errors.server_error"
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api-root"), name="home"),
     path("admin/", admin.site.urls),

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 
+import network_analysis.urls  # noqa: F401  registers every app's admin, in the apps' order
 from kpis.tests.processes import Place, new_place
 from network_analysis.settings import database
 

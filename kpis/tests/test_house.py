@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib import admin
+from django.core.management import call_command
 
 WITHOUT_DJANGO = """
 import sys
@@ -44,6 +46,11 @@ def test_django_is_really_out_of_reach_there():
     result = python(f"{WITHOUT_DJANGO}\nimport kpis.models")
     assert result.returncode == 1
     assert "No module named 'django'" in result.stderr
+
+
+def test_django_finds_no_fault_with_any_admin():
+    assert {model._meta.app_label for model in admin.site._registry} >= {"auth", "kpis"}
+    call_command("check", "--tag=admin")
 
 
 def test_every_invariant_names_tests_that_exist():

@@ -72,6 +72,8 @@ class Command(BaseCommand):
         "of every interval they touch; rolls up the hours that have closed. Ends with 0 when all went in, with 1 "
         "when a file failed, with 2 for wrong use."
     )
+    # They import the whole web, which takes longer than a run; `manage.py check` runs them.
+    requires_system_checks = ()
 
     def add_arguments(self, parser):
         parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="these files instead of the folder's")
