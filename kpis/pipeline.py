@@ -30,8 +30,9 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
-from kpis.engine.compiled import CORES
+from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.lines import FileError
+from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, write_rejects
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
@@ -172,6 +173,10 @@ class Engine:
     lake: Lake
     scratch: Path
 
+    def use_cores(self, cores: int) -> None:
+        """How many cores DuckDB's queries may use from now on; each takes memory of its own."""
+        self.connection.execute(f"SET threads = {cores}")
+
 
 @contextmanager
 def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
@@ -179,6 +184,7 @@ def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
 
     Raises ScratchError where neither has room.
     """
+    give_memory_back()
     with scratch() as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_limit_mb}MB",
@@ -249,6 +255,8 @@ def take_in(
     """
     try:
         scanned = scan_of_file()
+        # The scanner has the others at work on the next files.
+        engine.use_cores(CORES if scanned is None else 1)
         if scanned is None:
             reading = _read(file, engine, options)
         else:
@@ -300,6 +308,8 @@ def roll_up(
     for feed, interval in ledger.due_rollups(options.roll_up_open):
         if within and not (interval.start < within[1] and within[0] < interval.end):
             continue
+        # Where DuckDB only fetches what is merged elsewhere, more would but take memory.
+        engine.use_cores(1 if all(map(can_merge, kpis_of(feed, interval.length))) else CORES)
         moment = datetime.now(UTC) if options.anew else ledger.reference_moment(feed, interval)
         for kpi in kpis_of(feed, interval.length):
             if kpi.reference:
@@ -315,6 +325,7 @@ def roll_up(
 
 def compact(feed: Feed, hour: Interval, ledger: Ledger, engine: Engine) -> None:
     """Puts a closed hour's partials into one file a KPI."""
+    engine.use_cores(1)
     batches = {key: kpis for found in _keys(feed, hour, ledger).values() for key, kpis in found.items()}
     for kpi in _partial_kpis(feed):
         engine.lake.compact(kpi, hour.start, [key for key, kpis in batches.items() if kpi.id in kpis])

@@ -50,7 +50,7 @@ from kpis.engine.reader import Reading, Reject
 from kpis.engine.rows import check_record, judge, reject_text
 from kpis.engine.table import Columns
 
-TEXT_BYTES = 4 * 2**20
+TEXT_BYTES = 2 * 2**20
 # Beyond so many distinct pairs of a file the memory they take is better left to DuckDB, which spills.
 MOST_PAIRS = 16 * 2**20
 # Odd lines take long to judge: where many are, the bulk reader knows better.
