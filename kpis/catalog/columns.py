@@ -79,12 +79,16 @@ class Integer(ColumnType):
     _whole = re.compile(r"-?[0-9]+", re.ASCII)
 
     def parse_text(self, text: str) -> int:
-        if not self._whole.fullmatch(text):
+        if len(text) < 19 and text.isascii() and text.isdecimal():
+            number = int(text)
+        elif not self._whole.fullmatch(text):
             raise BadValue("is not a whole number")
-        # Twenty digits are beyond 64 bits whatever they are, unless they are zeros.
-        digits = text.lstrip("-").lstrip("0") or "0"
-        number = int(digits[:20]) * (-1 if text[0] == "-" else 1)
-        if not -(2 ** (self.bits - 1)) <= number < 2 ** (self.bits - 1):
+        else:
+            # Twenty digits are beyond 64 bits whatever they are, unless they are zeros.
+            digits = text.lstrip("-").lstrip("0") or "0"
+            number = int(digits[:20]) * (-1 if text[0] == "-" else 1)
+        beyond = 1 << (self.bits - 1)
+        if not -beyond <= number < beyond:
             raise BadValue(f"is beyond {self.bits} bits")
         if number < self.minimum:
             raise BadValue("is negative" if self.minimum == 0 else f"is less than {self.minimum}")

@@ -17,6 +17,7 @@ from kpis.catalog.intervals import LAST_DAY, to_text
 from kpis.engine.forms import FORMS
 from kpis.engine.lines import Grammar, Line, SplitFile, held_still, lines_at, split
 from kpis.engine.rows import judge, reject_text
+from kpis.engine.table import registered
 
 REJECT_COLUMNS = ["line", "column", "reason", "text"]
 JUDGED_BYTES = 4 * 2**20
@@ -161,9 +162,15 @@ class _Reading:
             except BadRow as bad:
                 rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
         if records:
-            _insert(self.connection, "judged", records, list(self.feed.column_names))
-        if rejects:
-            _insert(self.connection, "rejects", rejects, REJECT_COLUMNS)
+            self._add_judged(records)
+        _add_rejects(self.connection, rejects)
+
+    def _add_judged(self, records: list[dict[str, Any]]) -> None:
+        import pandas as pd
+
+        self.connection.register("rows_to_insert", pd.DataFrame(records, columns=list(self.feed.column_names)))
+        self.connection.execute("INSERT INTO judged BY NAME SELECT * FROM rows_to_insert")
+        self.connection.unregister("rows_to_insert")
 
 
 def write_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
@@ -171,16 +178,16 @@ def write_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) 
     connection.execute(
         'CREATE OR REPLACE TEMP TABLE rejects (line BIGINT, "column" VARCHAR, reason VARCHAR, text VARCHAR)'
     )
-    if rejects:
-        _insert(connection, "rejects", rejects, REJECT_COLUMNS)
+    _add_rejects(connection, rejects)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list, columns: list[str]) -> None:
-    import pandas as pd
-
-    connection.register("rows_to_insert", pd.DataFrame(rows, columns=columns))
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows_to_insert")
-    connection.unregister("rows_to_insert")
+def _add_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
+    if not rejects:
+        return
+    numbers, *texts = zip(*rejects, strict=True)
+    columns = [np.array(numbers, dtype=np.int64), *(np.array(text, dtype=object) for text in texts)]
+    with registered(connection, "rejects_to_insert", dict(zip(REJECT_COLUMNS, columns, strict=True))) as table:
+        connection.execute(f"INSERT INTO rejects FROM {table}")
 
 
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
