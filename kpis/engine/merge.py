@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -85,12 +85,16 @@ def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
         parts = [stack.enter_context(Reductions([0, 0], [0, 0], [0])) for _ in range(CORES)]
         for part in parts:
             part.reduce(DISTINCT, 0, [1])
+        adding: list[Future[None]] = []
+        # While one piece is added, the next is fetched.
         for dimensions, values in pieces:
-            added = [
+            for one in adding:
+                one.result()
+            adding = [
                 threads.submit(part.add_pairs, dimensions, values, number, CORES) for number, part in enumerate(parts)
             ]
-            for one in added:
-                one.result()
+        for one in adding:
+            one.result()
         sorted_parts = list(threads.map(lambda part: part.distinct(0, np.zeros(1, dtype=np.int64)), parts))
     return Merged(
         np.concatenate([dimensions for _, dimensions, _, _ in sorted_parts]),

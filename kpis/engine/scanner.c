@@ -207,14 +207,32 @@ static uint64_t *sort_group(uint64_t *words, uint64_t *room, size_t count) {
     return count < 4096 ? radix_sort(words, room, count, bits, 8) : radix_sort(words, room, count, bits, 11);
 }
 
+/* Keeps each word once, in the order in which they first come; gives how many there are. `table` has room for twice
+   as many entries, rounded up to a power of two. */
+static size_t keep_once(uint64_t *words, size_t count, uint32_t *table) {
+    int bits = bits_of(2 * count);
+    size_t mask = ((size_t)1 << bits) - 1, kept = 0;
+    memset(table, 0, (mask + 1) * sizeof *table);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t word = words[i];
+        size_t at = (word * 0x9E3779B97F4A7C15ULL) >> (64 - bits);
+        while (table[at] && words[table[at] - 1] != word) at = (at + 1) & mask;
+        if (table[at]) continue;
+        words[kept] = word;
+        table[at] = (uint32_t)++kept;
+    }
+    return kept;
+}
+
 /* Puts a reduction's rows in the order of their groups' ranks and their values, each pair once. */
 static int sort_pairs(Reduction *reduction, const uint32_t *ranks) {
     size_t count = reduction->count, longest = 0, kept = 0;
     uint32_t groups = reduction->groups.count;
     size_t *starts = calloc((size_t)groups + 1, sizeof *starts);
     uint64_t *words = malloc((count + 1) * sizeof *words), *room = NULL;
+    uint32_t *table = NULL;
     int status = NO_MEMORY;
-    if (!starts || !words) goto end;
+    if (!starts || !words || count > UINT32_MAX) goto end;
     for (size_t i = 0; i < count; i++) {
         uint32_t rank = ranks ? ranks[reduction->rows[i]] : reduction->rows[i];
         reduction->rows[i] = rank;
@@ -228,11 +246,14 @@ static int sort_pairs(Reduction *reduction, const uint32_t *ranks) {
         total += here;
     }
     room = malloc((longest + 1) * sizeof *room);
-    if (!room) goto end;
+    table = malloc(((size_t)1 << bits_of(2 * longest)) * sizeof *table);
+    if (!room || !table) goto end;
     for (size_t i = 0; i < count; i++) words[starts[reduction->rows[i]]++] = UNSIGNED(reduction->values[i]);
     /* Each start is now where the next group's is. */
     for (uint32_t rank = 0; rank < groups; rank++) {
         size_t start = rank ? starts[rank - 1] : 0, here = starts[rank] - start;
+        /* Most pairs come many times: sorting what is left of them takes less. */
+        if (here > 64) here = keep_once(words + start, here, table);
         const uint64_t *sorted = sort_group(words + start, room, here);
         for (size_t i = 0; i < here; i++) {
             reduction->rows[kept] = rank;
@@ -246,6 +267,7 @@ end:
     free(starts);
     free(words);
     free(room);
+    free(table);
     return status;
 }
 
