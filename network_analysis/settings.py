@@ -209,7 +209,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "kpis.api.pagination.KeysetPagination",
     "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
+        "kpis.api.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
         "kpis.api.renderers.CSVRenderer",
     ],

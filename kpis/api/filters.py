@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django import forms
 from django.db import models
 from django.db.backends.base.operations import BaseDatabaseOperations
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import QueryDict
 from django_filters import CharFilter, Filter, TypedChoiceFilter
+from django_filters.constants import EMPTY_VALUES
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
@@ -43,6 +46,8 @@ _COMPARISONS = {
 DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW = 3.0, 12, 288
 
 MICROSECOND = timedelta(microseconds=1)
+_EARLIEST = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
+_LATEST = END_OF_TIME_MILLISECONDS * 1000 - 1
 
 # The lookups that each timestamp of an interval has as a filter.
 INTERVAL_TIMESTAMPS = {
@@ -123,19 +128,8 @@ class MillisecondsField(WholeNumberField):
         return None if milliseconds is None else from_milliseconds(milliseconds)
 
 
-class Setting(Filter):
-    """A parameter that says how something is figured, and filters nothing."""
-
-    def filter(self, queryset, value):
-        return queryset
-
-
-class NumberSetting(Setting):
+class NumberFilter(Filter):
     field_class = forms.FloatField
-
-
-class WholeNumberSetting(Setting):
-    field_class = WholeNumberField
 
 
 class WholeNumberFilter(Filter):
@@ -213,12 +207,72 @@ def dimension_filters(kpi: KPI, model: type[KPIResult]) -> dict[str, Filter]:
     return filters
 
 
-def filterset(name: str, filters: dict[str, Filter]) -> type[FilterSet]:
+Lookups = dict[str, Any]
+
+
+class ListFilters(FilterSet):
+    """The filters of a list. Only those that a request gives are looked at: a form of all would cost more than a page.
+
+    ``keys`` are the lookups that together leave at most one row an interval.
+    """
+
+    keys: frozenset[str] = frozenset()
+
+    @classmethod
+    def given(cls, parameters: QueryDict) -> dict[str, Any]:
+        """The values of the filters that a request gives; raises ValidationError with the reason for each wrong one."""
+        values, errors = {}, {}
+        for name, text in parameters.items():
+            if name in cls.base_filters:
+                try:
+                    value = cls.base_filters[name].field.clean(text)
+                except forms.ValidationError as error:
+                    errors[name] = error.messages
+                else:
+                    values |= {} if value in EMPTY_VALUES else {name: value}
+        if errors:
+            raise ValidationError(errors)
+        return values
+
+    @classmethod
+    def lookups(cls, given: Mapping[str, Any]) -> Lookups | None:
+        """What rows have to fulfil for these values, as the arguments of ``narrow``; None where no row can."""
+        filters = ((cls.base_filters[name], value) for name, value in given.items())
+        return {f"{one.field_name}__{one.lookup_expr}": value for one, value in filters}
+
+    @classmethod
+    def narrow(cls, queryset: QuerySet, lookups: Lookups) -> QuerySet:
+        """The rows of a queryset that fulfil the lookups."""
+        return queryset.filter(**lookups)
+
+
+class IntervalFilters(ListFilters):
+    """The filters of rows that each belong to an interval, which has one of ``lengths``."""
+
+    lengths: tuple[Length, ...]
+
+    @classmethod
+    def lookups(cls, given: Mapping[str, Any]) -> Lookups | None:
+        """What rows have to fulfil, said so that an index in the order of starts finds them."""
+        lookups = super().lookups(given)
+        code = lookups.pop("interval__exact", None)
+        span = starts_between(lookups, [LENGTHS[code]] if code else cls.lengths)
+        if span is None:
+            return None
+        lookups = {name: value for name, value in lookups.items() if not name.startswith("interval_start_timestamp")}
+        for lookup, moment in zip(("gte", "lte"), span, strict=True):
+            if moment is not None:
+                lookups[f"interval_start_timestamp__{lookup}"] = moment
+        # Two bounds instead of one equality: databases would leave the order of starts for it, and sort.
+        return lookups | ({"interval__gte": code, "interval__lte": code} if code else {})
+
+
+def filterset(name: str, filters: dict[str, Filter], parent: type[ListFilters] = ListFilters, **attributes):
     """A filter set of these filters."""
-    return type(name, (FilterSet,), dict(filters))
+    return type(name, (parent,), filters | attributes)
 
 
-def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
+def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
     """What a KPI's rows can be filtered by."""
     rank = whole_number_filter(model._meta.get_field("rank"), "The first so many of each interval", "lte")
     return filterset(
@@ -226,36 +280,37 @@ def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
         timestamp_filters(INTERVAL_TIMESTAMPS)
         | {"interval": interval_filter(kpi.lengths), "rank__lte": rank}
         | dimension_filters(kpi, model),
+        IntervalFilters,
+        lengths=kpi.lengths,
+        keys=dimension_keys(kpi),
     )
 
 
-def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
+def dimension_keys(kpi: KPI) -> frozenset[str]:
+    """The lookups that leave one group of a KPI."""
+    return frozenset(f"{name}__exact" for name in kpi.dimensions)
+
+
+def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
     """What a KPI's anomalies can be filtered by, and how they are found.
 
-    Its queryset is filtered by the dimensions alone: which intervals count is for ``starts_between`` to say, since
-    the windows reach beyond them.
+    Its lookups are those of the dimensions alone: which intervals count is for ``starts_between`` to say, since the
+    windows reach beyond them.
     """
     threshold = {"type": "number", "minimum": 0, "default": DEFAULT_THRESHOLD}
     window = {"type": "integer", "minimum": 2, "maximum": LARGEST_WINDOW, "default": DEFAULT_WINDOW}
     settings = {
         "interval": interval_filter(kpi.lengths, default_length(kpi)),
         "threshold": extend_schema_field(threshold | {"description": "How many standard deviations away, at least"})(
-            NumberSetting(min_value=0)
+            NumberFilter(min_value=0)
         ),
         "window": extend_schema_field(window | {"description": "How many intervals before are the window"})(
-            WholeNumberSetting(min_value=2, max_value=LARGEST_WINDOW)
+            WholeNumberFilter(min_value=2, max_value=LARGEST_WINDOW)
         ),
     }
-
-    def filter_queryset(self, queryset):
-        for name in kpi.dimensions:
-            queryset = self.filters[name].filter(queryset, self.form.cleaned_data[name])
-        return queryset
-
-    base = filterset(
+    return filterset(
         f"{kpi.name}AnomalyFilters", timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, model)
     )
-    return type(base.__name__, (base,), {"filter_queryset": filter_queryset})
 
 
 def default_length(kpi: KPI) -> Length:
@@ -263,21 +318,31 @@ def default_length(kpi: KPI) -> Length:
     return FIVE_MINUTES if FIVE_MINUTES in kpi.lengths else kpi.lengths[0]
 
 
-def starts_between(wanted: dict[str, datetime | None], length: Length) -> tuple[datetime, datetime] | None:
-    """The first and the last moment at which intervals start that fulfil the filters by timestamp; None for none."""
-    first, last = 0, END_OF_TIME_MILLISECONDS * 1000 - 1
-    for column, lookups in INTERVAL_TIMESTAMPS.items():
-        before = length.delta // MICROSECOND if column == "interval_end_timestamp" else 0
-        for lookup in lookups:
-            moment = wanted[column if lookup == "exact" else f"{column}__{lookup}"]
+def starts_between(lookups: Lookups, lengths: Collection[Length]) -> tuple[datetime | None, datetime | None] | None:
+    """The first and the last moment at which intervals of these lengths can start that fulfil lookups by timestamp.
+
+    A None in the place of one is no bound; None in the place of both, that no interval can.
+    """
+    # In microseconds, which go beyond the last year.
+    firsts, lasts = [_EARLIEST], [_LATEST]
+    for column, names in INTERVAL_TIMESTAMPS.items():
+        before = [length.delta // MICROSECOND if column == "interval_end_timestamp" else 0 for length in lengths]
+        for lookup in names:
+            moment = lookups.get(f"{column}__{lookup}")
             if moment is None:
                 continue
-            start = (moment - EPOCH) // MICROSECOND - before
+            start = (moment - EPOCH) // MICROSECOND
             if lookup in ("exact", "gte", "gt"):
-                first = max(first, start + (lookup == "gt"))
+                firsts.append(start - max(before) + (lookup == "gt"))
             if lookup in ("exact", "lte", "lt"):
-                last = min(last, start - (lookup == "lt"))
-    return (EPOCH + first * MICROSECOND, EPOCH + last * MICROSECOND) if first <= last else None
+                lasts.append(start - min(before) - (lookup == "lt"))
+    first, last = max(firsts), min(lasts)
+    if first > last:
+        return None
+    return (
+        EPOCH + first * MICROSECOND if first > _EARLIEST else None,
+        EPOCH + last * MICROSECOND if last < _LATEST else None,
+    )
 
 
 def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
@@ -303,18 +368,36 @@ def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
         "The interval's length in minutes",
         coerce=lambda minutes: codes[int(minutes)],
     )
-    return filterset(f"{kpi.name}V1Filters", filters | dimension_filters(kpi, model))
+    return filterset(
+        f"{kpi.name}V1Filters",
+        filters | dimension_filters(kpi, model),
+        IntervalFilters,
+        lengths=kpi.lengths,
+        keys=dimension_keys(kpi),
+    )
 
 
-SummaryFilters = filterset(
-    "SummaryFilters",
-    {
-        "kpi": choice_filter("kpi", {kpi.id: kpi.name for kpi in KPIS.values()}, "The KPI's id", coerce=int),
-        "interval": interval_filter(LENGTHS.values()),
-        "state": choice_filter("state", dict(IntervalSummary.State.choices), "Whether the interval has closed"),
-    }
-    | timestamp_filters(INTERVAL_TIMESTAMPS | {"updated_at": ("gte", "lt")}),
-)
+class SummaryFilters(
+    filterset(
+        "IntervalSummaryFilters",
+        {
+            "kpi": choice_filter("kpi", {kpi.id: kpi.name for kpi in KPIS.values()}, "The KPI's id", coerce=int),
+            "interval": interval_filter(LENGTHS.values()),
+            "state": choice_filter("state", dict(IntervalSummary.State.choices), "Whether the interval has closed"),
+        }
+        | timestamp_filters(INTERVAL_TIMESTAMPS | {"updated_at": ("gte", "lt")}),
+        IntervalFilters,
+        lengths=tuple(LENGTHS.values()),
+        keys=frozenset({"kpi__exact"}),
+    )
+):
+    """What summaries can be filtered by; ``hidden`` are the ids of the KPIs that are left out."""
+
+    @classmethod
+    def narrow(cls, queryset: QuerySet, lookups: Lookups) -> QuerySet:
+        shown = {name: value for name, value in lookups.items() if name != "hidden"}
+        return super().narrow(queryset, shown).exclude(kpi__in=lookups["hidden"])
+
 
 _HELD = {"interval_start_timestamp": ("exact", "gte", "lt")}
 
@@ -333,17 +416,14 @@ class BatchFilters(
 ):
     """What batches can be filtered by; ``interval_start_timestamp`` is that of an interval of theirs."""
 
-    def filter_queryset(self, queryset):
-        """The batches that fulfil every filter, those by interval together in one interval."""
-        held = BatchInterval.objects.filter(batch=OuterRef("pk"))
-        by_interval = False
-        for name, value in self.form.cleaned_data.items():
-            if name.startswith("interval_start_timestamp"):
-                by_interval |= value is not None
-                held = self.filters[name].filter(held, value)
-            else:
-                queryset = self.filters[name].filter(queryset, value)
-        return queryset.filter(Exists(held)) if by_interval else queryset
+    @classmethod
+    def narrow(cls, queryset: QuerySet, lookups: Lookups) -> QuerySet:
+        """The batches that fulfil every lookup, those by interval together in one interval."""
+        by_interval = {name: value for name, value in lookups.items() if name.startswith("interval_start_timestamp")}
+        queryset = super().narrow(queryset, {name: lookups[name] for name in lookups if name not in by_interval})
+        if by_interval:
+            queryset = queryset.filter(Exists(BatchInterval.objects.filter(batch=OuterRef("pk"), **by_interval)))
+        return queryset
 
 
 RejectFilters = filterset(

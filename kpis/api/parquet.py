@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import attrgetter
 from pathlib import Path
 
 from django.http import FileResponse
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 
-from kpis.api.renderers import one_text
 from kpis.api.serializers import MillisecondsField, MinutesField, UTCDateTimeField
 
 _ROWS_A_PART = 10_000
@@ -37,16 +35,6 @@ _TYPES = {
     serializers.FloatField: _NUMBER,
     serializers.BooleanField: _TRUTH,
 }
-# Fields whose values go into the file as the rows have them.
-_AS_THEY_ARE = {
-    UTCDateTimeField,
-    serializers.IntegerField,
-    serializers.FloatField,
-    serializers.BooleanField,
-    serializers.BigIntegerField,
-    serializers.CharField,
-    serializers.ChoiceField,
-}
 
 
 class ParquetRenderer(BaseRenderer):
@@ -58,18 +46,15 @@ class ParquetRenderer(BaseRenderer):
     render_style = "binary"
 
 
-def parquet_response(name: str, serializer: serializers.Serializer, rows: Iterable) -> FileResponse:
-    """A download of rows as ``<name>.parquet``, with the serializer's columns.
+def parquet_response(name: str, fields: Mapping[str, serializers.Field], rows: Iterable[Sequence]) -> FileResponse:
+    """A download of rows, which have a value for each field, as ``<name>.parquet``.
 
     Whole numbers are INT64, decimal numbers DOUBLE, moments TIMESTAMP in UTC, flags BOOLEAN and all else UTF8. The
     file is complete before its first byte is sent, and gone from the disk by then: only this response still has it.
     """
-    fields = serializer.fields.values()
-    types = {field.field_name: _type_of(field) for field in fields}
-    getters = [_getter(field) for field in fields]
+    types = {name: _type_of(field) for name, field in fields.items()}
     with tempfile.TemporaryDirectory(prefix="network-analysis-export-") as folder:
-        path = _write(Path(folder), types, ([get(row) for get in getters] for row in rows))
-        file = path.open("rb")
+        file = _write(Path(folder), types, iter(rows)).open("rb")
     return FileResponse(file, as_attachment=True, filename=f"{name}.parquet", content_type=ParquetRenderer.media_type)
 
 
@@ -81,19 +66,7 @@ def _type_of(field: serializers.Field) -> str:
     return _WHOLE_NUMBER if choices and all(isinstance(choice, int) for choice in choices) else _TEXT
 
 
-def _getter(field: serializers.Field) -> Callable:
-    """What gives a row's value of a field: moments as they are, all else as the serializer shows it."""
-    if type(field) in _AS_THEY_ARE:
-        return attrgetter(field.source)
-
-    def shown(row):
-        value = field.get_attribute(row)
-        return None if value is None else one_text(field.to_representation(value))
-
-    return shown
-
-
-def _write(folder: Path, types: dict[str, str], rows: Iterator[list]) -> Path:
+def _write(folder: Path, types: dict[str, str], rows: Iterator[Sequence]) -> Path:
     """Writes rows into a file in the folder, by way of parts of bounded size; returns its path."""
     # Imported here, since they take long to load and most requests do without them.
     import duckdb
@@ -121,7 +94,7 @@ def _write(folder: Path, types: dict[str, str], rows: Iterator[list]) -> Path:
     return whole
 
 
-def _chunks(rows: Iterator[list]) -> Iterator[list[list]]:
+def _chunks(rows: Iterator[Sequence]) -> Iterator[list[Sequence]]:
     """The rows in lists of bounded size: at least one, empty where there are no rows."""
     yield list(islice(rows, _ROWS_A_PART))
     while chunk := list(islice(rows, _ROWS_A_PART)):

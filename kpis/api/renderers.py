@@ -1,12 +1,15 @@
-"""CSV beside JSON, and what is said to those who ask for something else."""
+"""JSON, CSV beside it, and what is said to those who ask for something else."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
+import orjson
 from django.http import Http404, StreamingHttpResponse
+from rest_framework import renderers
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -18,28 +21,45 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _ROWS_A_CHUNK = 1000
 
 
+class JSONRenderer(renderers.JSONRenderer):
+    """JSON; moments, with or without a zone, are in UTC."""
+
+    def render(self, data, accepted_media_type=None, renderer_context=None) -> bytes:
+        if data is None:
+            return b""
+        text = orjson.dumps(data, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+        if self.get_indent(accepted_media_type, renderer_context or {}) is None:
+            return text
+        return super().render(orjson.loads(text), accepted_media_type, renderer_context)
+
+
 def one_text(value):
     """A list as one text, its parts apart by spaces; any other value as it is."""
     return " ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 def cell(value):
-    """A value as a CSV cell; text that a spreadsheet would run gets an apostrophe in front."""
+    """A value as a CSV cell; text that a spreadsheet would run gets an apostrophe in front.
+
+    Moments are in UTC, without a zone.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}Z"
     value = one_text(value)
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value
 
 
-def csv_chunks(header: list[str], rows: Iterable[Mapping]) -> Iterator[str]:
+def csv_chunks(header: Sequence[str], rows: Iterable[Iterable]) -> Iterator[str]:
     """CSV text of rows, a header line first, in pieces of bounded size."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(header)
     for number, row in enumerate(rows, start=1):
-        writer.writerow([cell(row[name]) for name in header])
+        writer.writerow([cell(value) for value in row])
         if number % _ROWS_A_CHUNK == 0:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -47,7 +67,7 @@ def csv_chunks(header: list[str], rows: Iterable[Mapping]) -> Iterator[str]:
     yield buffer.getvalue()
 
 
-def csv_response(name: str, header: list[str], rows: Iterable[Mapping]) -> StreamingHttpResponse:
+def csv_response(name: str, header: Sequence[str], rows: Iterable[Iterable]) -> StreamingHttpResponse:
     """A download of rows as ``<name>.csv`` that is written while they are read."""
     return StreamingHttpResponse(
         csv_chunks(header, rows),
@@ -66,7 +86,7 @@ class CSVRenderer(BaseRenderer):
     def render(self, data, accepted_media_type=None, renderer_context=None) -> str:
         if data is None:
             return ""
-        return "".join(csv_chunks(list(data), [data]))
+        return "".join(csv_chunks([*data], [data.values()]))
 
 
 class ContentNegotiation(DefaultContentNegotiation):

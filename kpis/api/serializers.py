@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 
 from django.db import models
 from django.urls import reverse
@@ -25,8 +28,8 @@ class UTCDateTimeField(serializers.DateTimeField):
 class MillisecondsField(serializers.Field):
     """A moment as Unix time in milliseconds."""
 
-    def to_representation(self, value) -> int:
-        return to_milliseconds(value)
+    def to_representation(self, value: datetime) -> int:
+        return to_milliseconds(value.replace(tzinfo=UTC))
 
 
 @extend_schema_field({"type": "integer", "description": "the interval's length in minutes"})
@@ -37,12 +40,43 @@ class MinutesField(serializers.Field):
         return LENGTHS[value].minutes
 
 
+# Fields that show what the database has as it is; moments are for the format to write.
+_AS_IT_IS = {
+    UTCDateTimeField,
+    serializers.BigIntegerField,
+    serializers.BooleanField,
+    serializers.CharField,
+    serializers.ChoiceField,
+    serializers.FloatField,
+    serializers.IntegerField,
+    serializers.PrimaryKeyRelatedField,
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a list: its name, the table's column that it comes from, and what is shown of its values."""
+
+    name: str
+    source: str
+    show: Callable | None
+
+
 class RowSerializer(serializers.ModelSerializer):
-    """A table's row."""
+    """A table's row: for the schema, for single objects, and as the plan by which lists show their columns."""
 
     serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
         models.DateTimeField: UTCDateTimeField
     }
+
+    @classmethod
+    @cache
+    def columns(cls) -> tuple[Column, ...]:
+        """A list's columns."""
+        return tuple(
+            Column(name, field.source, None if type(field) in _AS_IT_IS else field.to_representation)
+            for name, field in cls().fields.items()
+        )
 
 
 def value_columns(kpi: KPI, model: type[KPIResult]) -> list[str]:
@@ -178,16 +212,15 @@ class BatchSerializer(RowSerializer):
 
 
 class RejectSerializer(RowSerializer):
-    """A row that did not pass its feed's checks; the context's ``show_text`` says whether its text is shown."""
+    """A row that did not pass its feed's checks."""
 
-    text = serializers.SerializerMethodField(
-        help_text="the row as it stands in the file; null without the permission kpis.view_personal"
+    text = serializers.CharField(
+        read_only=True,
+        allow_null=True,
+        help_text="the row as it stands in the file; null without the permission kpis.view_personal",
     )
 
     class Meta:
         model = Reject
         fields = ["id", "line", "column", "reason", "text"]
         read_only_fields = fields
-
-    def get_text(self, reject: Reject) -> str | None:
-        return reject.text if self.context["show_text"] else None

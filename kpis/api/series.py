@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.db.models import QuerySet
 
 from kpis.anomalies import anomalies
-from kpis.api.streams import stream
-from kpis.catalog.intervals import EPOCH, Length
+from kpis.api.rows import Statement
+from kpis.catalog.intervals import EPOCH, LAST_DAY, Length
 from kpis.catalog.kpis import KPI
 from kpis.models import KPIResult
 
 # What one page looks at, at most, besides the first window: so a page is soon there, however rare anomalies are.
 ROWS_A_PAGE = 200_000
 
-Span = tuple[datetime, datetime]
+Span = tuple[datetime | None, datetime | None]
+
+
+class Anomaly(NamedTuple):
+    """A row that stands out: its key (start, interval, rank), and what is shown of it and of the verdict on it."""
+
+    key: tuple
+    row: tuple
 
 
 @dataclass(frozen=True)
@@ -30,30 +38,31 @@ class Series:
     window: int
     threshold: float
 
-    def anomalies(self, span: Span) -> Iterator[KPIResult]:
+    def anomalies(self, span: Span) -> Iterator[Anomaly]:
         """The anomalies that start from the span's first moment to its last, by start and rank, in one query.
 
-        Each row has its ``verdict``. The rows of the windows before the span are read as well.
+        The rows of the windows before the span are read as well.
         """
-        first, last = span
+        first, last = _bounded(span)
         reach = max(EPOCH, first - self.window * self.length.delta)
         rows = self.rows.filter(interval_start_timestamp__gte=reach, interval_start_timestamp__lte=last)
-        read = (
-            (self._group(row), row.interval_start_timestamp, getattr(row, self.kpi.value), row)
-            for row in stream(rows.order_by("interval_start_timestamp", "interval", "rank"))
+        shown = ("id", "interval_start_timestamp", "interval_end_timestamp", "interval", *self.kpi.dimensions)
+        columns = rows.order_by("interval_start_timestamp", "interval", "rank").values_list(
+            *shown, self.kpi.value, "rank"
         )
+        read = ((self._group(row[4:-2]), row[1], row[-2], row) for row in Statement(columns).stream({}))
         for row, verdict in anomalies(read, self.length.delta, self.window, self.threshold):
-            if row.interval_start_timestamp >= first:
-                row.verdict = verdict
-                yield row
+            if row[1] >= first.replace(tzinfo=None):
+                judged = (verdict.mean, verdict.deviation, verdict.z, verdict.intervals)
+                yield Anomaly((row[1], row[3], row[-1]), (*row[:-1], *judged))
 
-    def page(self, span: Span, behind: list | None) -> tuple[Iterator[KPIResult], list | None]:
+    def page(self, span: Span, behind: list | None) -> tuple[Iterator[Anomaly], list | None]:
         """The anomalies from a page's start on, and where the next page starts if none of them is too many.
 
         ``behind`` is the key (start, interval, rank) that they come after. Looks at ROWS_A_PAGE rows, rounded up to
         whole intervals.
         """
-        first, last = span
+        first, last = _bounded(span)
         after = (first, 0)
         if behind:
             after = (behind[0], behind[2])
@@ -66,8 +75,13 @@ class Series:
             last = beyond
             following = [beyond + timedelta(microseconds=1), self.length.code, 0]
         found = self.anomalies((first, last))
-        return (row for row in found if (row.interval_start_timestamp, row.rank) > after), following
+        return (one for one in found if (one.key[0].replace(tzinfo=UTC), one.key[2]) > after), following
 
-    def _group(self, row: KPIResult) -> tuple:
-        values = ((dimension, getattr(row, dimension.name)) for dimension in self.kpi.by)
-        return tuple(value.lower() if dimension.folded else value for dimension, value in values)
+    def _group(self, values: tuple) -> tuple:
+        dimensions = zip(self.kpi.by, values, strict=True)
+        return tuple(value.lower() if dimension.folded else value for dimension, value in dimensions)
+
+
+def _bounded(span: Span) -> tuple[datetime, datetime]:
+    first, last = span
+    return first or EPOCH, last or LAST_DAY

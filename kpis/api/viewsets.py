@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from operator import attrgetter
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django_filters.utils import translate_validation
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.exceptions import NotFound
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.fields import Field
+from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 from rest_framework.routers import APIRootView
-from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
@@ -22,6 +24,7 @@ from kpis.api.filters import (
     DEFAULT_THRESHOLD,
     DEFAULT_WINDOW,
     BatchFilters,
+    Lookups,
     RejectFilters,
     SummaryFilters,
     anomaly_filterset,
@@ -33,10 +36,12 @@ from kpis.api.filters import (
 )
 from kpis.api.parquet import ParquetRenderer, parquet_response
 from kpis.api.permissions import hidden_kpis, may_view_personal, permissions_for
-from kpis.api.renderers import CSVRenderer, csv_response
+from kpis.api.renderers import CSVRenderer, JSONRenderer, csv_response, one_text
+from kpis.api.rows import Source, shown
 from kpis.api.serializers import (
     BatchSerializer,
     CatalogSerializer,
+    Column,
     RejectSerializer,
     SummarySerializer,
     anomaly_serializer,
@@ -44,7 +49,6 @@ from kpis.api.serializers import (
     v1_serializer,
 )
 from kpis.api.series import Series
-from kpis.api.streams import stream
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import Batch, IntervalSummary, Reject
@@ -125,11 +129,11 @@ class FileView(StrictView):
     def wants_file(self) -> bool:
         return self.wants(CSVRenderer) or self.wants(ParquetRenderer)
 
-    def file(self, name: str, serializer: Serializer, rows: Iterable) -> StreamingHttpResponse:
-        """All of the rows in the format that was asked for."""
+    def file(self, name: str, fields: Mapping[str, Field], rows: Iterable[Sequence]) -> StreamingHttpResponse:
+        """All of the rows, each with a value for every field, in the format that was asked for."""
         if self.wants(ParquetRenderer):
-            return parquet_response(name, serializer, rows)
-        return csv_response(name, list(serializer.fields), map(serializer.to_representation, rows))
+            return parquet_response(name, fields, rows)
+        return csv_response(name, list(fields), rows)
 
 
 class ListViewSet(FileView, mixins.ListModelMixin, viewsets.GenericViewSet):
@@ -149,13 +153,41 @@ class ListViewSet(FileView, mixins.ListModelMixin, viewsets.GenericViewSet):
         return known | set(self.filterset_class.base_filters) | pages
 
     def list(self, request, *args, **kwargs):
+        lookups = self.get_lookups()
+        columns = self.get_columns()
+        source = self.get_source()
         if self.wants_file():
-            queryset = self.filter_queryset(self.get_queryset()).order_by(*self.keyset)
-            return self.file(self.get_export_name(), self.get_serializer(), stream(queryset))
-        return super().list(request, *args, **kwargs)
+            rows = () if lookups is None else source.stream(lookups)
+            return self.file(self.get_export_name(), self.get_serializer().fields, shown(columns, rows))
+        after = self.paginator.start(request, source.model, source.keyset)
+        rows = () if lookups is None else source.page(lookups, after, self.paginator.size + 1)
+        page = self.paginator.cut(rows, source.key)
+        names = [column.name for column in columns]
+        return self.paginator.get_paginated_response(
+            [dict(zip(names, row, strict=True)) for row in shown(columns, page)]
+        )
+
+    def get_lookups(self) -> Lookups | None:
+        """What rows have to fulfil; None where none can."""
+        return self.filterset_class.lookups(self.filterset_class.given(self.request.query_params))
+
+    def get_columns(self) -> Sequence[Column]:
+        """The columns as this reader sees them."""
+        return self.serializer_class.columns()
+
+    @classmethod
+    @cache
+    def get_source(cls) -> Source:
+        """What the list reads."""
+        columns = tuple(column.source for column in cls.serializer_class.columns())
+        return Source(cls.queryset.model, columns, cls.filterset_class, cls.keyset)
 
     def get_export_name(self) -> str:
         return self.export_name
+
+
+def _held_back(value) -> None:
+    """What is shown of what this reader may not see."""
 
 
 def result_viewset(kpi: KPI) -> type[ListViewSet]:
@@ -206,24 +238,26 @@ class AnomalyViewSet(ListViewSet):
     kpi: KPI
 
     def list(self, request, *args, **kwargs):
-        filters = self.filterset_class(request.query_params, queryset=self.get_queryset(), request=request)
-        if not filters.is_valid():
-            raise translate_validation(filters.errors)
-        wanted = filters.form.cleaned_data
-        length = LENGTHS[wanted["interval"] or default_length(self.kpi).code]
-        span = starts_between(wanted, length)
+        given = self.filterset_class.given(request.query_params)
+        lookups = self.filterset_class.lookups(given)
+        length = LENGTHS[given.get("interval", default_length(self.kpi).code)]
+        span = starts_between(lookups, [length])
+        groups = {name: value for name, value in lookups.items() if name.split("__")[0] in self.kpi.dimensions}
         series = Series(
             self.kpi,
-            filters.qs.filter(interval=length.code),
+            self.queryset.filter(interval=length.code, **groups),
             length,
-            DEFAULT_WINDOW if wanted["window"] is None else wanted["window"],
-            DEFAULT_THRESHOLD if wanted["threshold"] is None else wanted["threshold"],
+            given.get("window", DEFAULT_WINDOW),
+            given.get("threshold", DEFAULT_THRESHOLD),
         )
+        fields = self.get_serializer().fields
         if self.wants_file():
-            return self.file(self.get_export_name(), self.get_serializer(), series.anomalies(span) if span else ())
-        behind = self.paginator.start(request, self.queryset.model, list(self.keyset))
-        page = self.paginator.cut(*series.page(span, behind)) if span else self.paginator.cut(())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+            found = series.anomalies(span) if span else ()
+            return self.file(self.get_export_name(), fields, (one.row for one in found))
+        behind = self.paginator.start(request, self.queryset.model, self.keyset)
+        found = series.page(span, behind) if span else ((),)
+        page = self.paginator.cut(found[0], attrgetter("key"), *found[1:])
+        return self.paginator.get_paginated_response([dict(zip(fields, one.row, strict=True)) for one in page])
 
 
 def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
@@ -258,7 +292,8 @@ class CatalogViewSet(FileView, viewsets.ViewSet):
     def list(self, request):
         serializer = CatalogSerializer(KPIS.values(), many=True, context={"request": request})
         if self.wants_file():
-            return self.file("KPIs", serializer.child, KPIS.values())
+            rows = ([one_text(value) for value in row.values()] for row in serializer.data)
+            return self.file("KPIs", serializer.child.fields, rows)
         return Response(serializer.data)
 
 
@@ -276,9 +311,9 @@ class SummaryViewSet(ListViewSet):
     keyset = ("interval_start_timestamp", "interval", "kpi")
     export_name = "intervals"
 
-    def get_queryset(self) -> QuerySet:
-        hidden = hidden_kpis(self.request.user)
-        return super().get_queryset().exclude(kpi__in=hidden) if hidden else super().get_queryset()
+    def get_lookups(self) -> Lookups | None:
+        lookups = super().get_lookups()
+        return lookups if lookups is None else lookups | {"hidden": tuple(hidden_kpis(self.request.user))}
 
 
 @extend_schema_view(
@@ -305,7 +340,8 @@ class BatchViewSet(mixins.RetrieveModelMixin, ListViewSet):
     lookup_value_regex = "[0-9]+"
 
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
-        return queryset if self.detail else super().filter_queryset(queryset)
+        # One batch has no filters, and the list reads its own way.
+        return queryset
 
 
 @extend_schema_view(
@@ -326,15 +362,18 @@ class RejectViewSet(ListViewSet):
     filterset_class = RejectFilters
     keyset = ("line",)
 
-    def get_queryset(self) -> QuerySet:
+    def get_lookups(self) -> Lookups | None:
         try:
             batch = get_object_or_404(Batch.objects.only("id"), pk=self.kwargs["batch_id"])
         except ValueError:
             raise NotFound from None
-        return super().get_queryset().filter(batch=batch)
+        return super().get_lookups() | {"batch": batch.pk}
 
-    def get_serializer_context(self) -> dict:
-        return super().get_serializer_context() | {"show_text": may_view_personal(self.request.user)}
+    def get_columns(self) -> Sequence[Column]:
+        columns = super().get_columns()
+        if may_view_personal(self.request.user):
+            return columns
+        return [replace(column, show=_held_back) if column.name == "text" else column for column in columns]
 
     def get_export_name(self) -> str:
         return f"batch-{self.kwargs['batch_id']}-rejects"
