@@ -52,8 +52,8 @@ class KPIResult(models.Model):
 
 
 def group_once(*dimensions: str) -> models.UniqueConstraint:
-    """That a group has one row an interval; the index also finds a group's series."""
-    fields = [*dimensions, "interval", "interval_start_timestamp"]
+    """That a group has one row an interval; the index also gives a group's series in the order of lists."""
+    fields = [*dimensions, "interval_start_timestamp", "interval"]
     return models.UniqueConstraint(fields=fields, name="%(class)s_group_once")
 
 
@@ -289,7 +289,7 @@ class IntervalSummary(models.Model):
                 name="interval_summary_start_lt_end",
             ),
         ]
-        indexes = [models.Index(fields=["kpi", "interval", "interval_start_timestamp"], name="interval_summary_by_kpi")]
+        indexes = [models.Index(fields=["kpi", "interval_start_timestamp", "interval"], name="interval_summary_by_kpi")]
 
     def __str__(self) -> str:
         start = f"{self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
