@@ -16,7 +16,7 @@ from kpis.catalog.kpis import KPI, lengths_of
 from kpis.engine.aggregate import Results
 from kpis.engine.reader import Reject
 from kpis.engine.table import frame
-from kpis.sources.directory import FoundFile
+from kpis.sources.directory import FoundFile, Version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,9 @@ class Change:
 
 class Ledger(Protocol):
     """What a run needs to know, and the only way in which it writes."""
+
+    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Collection[Version]:
+        """Which versions of a feed's files are in with the partials of just these KPIs; maybe others than asked for."""
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         """The entries of the files that are known, by feed name and batch name; without their intervals."""
@@ -136,6 +139,13 @@ class MemoryLedger:
         if not frames:
             return pd.DataFrame(columns=columns)
         return pd.concat(frames)[columns].sort_values(["interval_start", "interval", "rank"], ignore_index=True)
+
+    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Collection[Version]:
+        return {
+            (entry.file.name, entry.file.size, entry.file.modified_ns)
+            for entry in self._entries.values()
+            if entry.is_in and entry.file.feed == feed and entry.kpis == kpis
+        }
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         names = {(file.feed.name, file.name) for file in files}

@@ -39,7 +39,7 @@ from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
 from kpis.lake import Lake, partial_path, records_path, rejects_path
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
-from kpis.sources.directory import FoundFile, files_in
+from kpis.sources.directory import FoundFile, Version, files_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,6 +199,14 @@ def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
                 f"{str(error).splitlines()[0].rstrip('.')}. "
                 "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
             ) from error
+
+
+def known_to(ledger: Ledger) -> Callable[[Feed, Collection[Version]], Collection[Version]]:
+    """What a source needs to leave out the files that are in: of a feed's versions those that ``plan`` passes over.
+
+    ``plan`` says the same of whatever else there is, and of files that are to be read in another way.
+    """
+    return lambda feed, versions: ledger.known(feed, _kpi_ids(feed), versions)
 
 
 def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[Planned]:

@@ -29,14 +29,15 @@ from kpis.ledger import Change, Entry, Keys
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, Reject, Run, Watermark
 from kpis.models.results import KPIResult, result_model
 from kpis.pipeline import Report
-from kpis.sources.directory import FoundFile
+from kpis.sources.directory import FoundFile, Version
 from kpis.subscribers import subscribers_at
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Beyond so many names a query that lists them costs more than reading all of the feed's.
 NAMES_A_QUERY = 500
+# Of more names than these it takes longer to ask for them than to read all that the ledger has.
+MOST_NAMES = 10_000
 STARTS_A_QUERY = 500
 ROWS_A_STATEMENT = 1000
 SUMMARY_CHANGES = [
@@ -210,14 +211,22 @@ class DatabaseLedger:
     def __init__(self, run: Run | None = None):
         self._run = run
 
+    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Collection[Version]:
+        batches = Batch.objects.filter(feed=feed.name)
+        names = [name for name, _, _ in versions]
+        asked = [batches] if len(names) > MOST_NAMES else _named(batches, names)
+        # A query for names alone: SQLite would rather look among all that are in, which is most of them.
+        columns = ("name", "size", "modified_ns", "status", "kpis")
+        wanted = (Batch.Status.IN, _kpi_text(kpis))
+        return {row[:3] for some in asked for row in some.order_by().values_list(*columns) if row[3:] == wanted}
+
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         by_name = {(file.feed.name, file.name): file for file in files}
-        batches = Batch.objects.filter(feed__in={feed for feed, _ in by_name})
-        if len(by_name) <= NAMES_A_QUERY:
-            batches = batches.filter(name__in={name for _, name in by_name})
+        batches = Batch.objects.filter(feed__in={feed for feed, _ in by_name}).order_by()
         return {
             name: _entry(batch, by_name[name])
-            for batch in batches.iterator()
+            for some in _named(batches, sorted({name for _, name in by_name}))
+            for batch in some
             if (name := (batch.feed, batch.name)) in by_name
         }
 
@@ -324,7 +333,7 @@ class DatabaseLedger:
             "key": entry.key,
             "digest": entry.digest,
             "reading": entry.reading,
-            "kpis": ",".join(str(kpi) for kpi in sorted(entry.kpis)),
+            "kpis": _kpi_text(entry.kpis),
             "size": entry.file.size,
             "modified_ns": entry.file.modified_ns,
             "lines": entry.lines,
@@ -468,6 +477,16 @@ def _entry(batch: Batch, file: FoundFile) -> Entry:
         records=batch.records,
         rejects=batch.rejects,
     )
+
+
+def _named(batches: QuerySet[Batch], names: list[str]) -> Iterator[QuerySet[Batch]]:
+    """Those of the batches that have the names, some at a time."""
+    for some in _chunks(names, NAMES_A_QUERY):
+        yield batches.filter(name__in=some)
+
+
+def _kpi_text(ids: frozenset[int]) -> str:
+    return ",".join(str(kpi) for kpi in sorted(ids))
 
 
 def _kpi_ids(text: str) -> frozenset[int]:

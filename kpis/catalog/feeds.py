@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Any
 
 from kpis.catalog.columns import (
@@ -271,14 +271,25 @@ FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.
 UNFINISHED = (".*", "*.tmp", "*.part")
 
 
+def feed_finder(feed_files: Mapping[str, str] = FEED_FILES) -> Callable[[str], Feed | None]:
+    """What gives the feed that a file belongs to by its name, or None; ``feed_files`` maps patterns to feeds' names.
+
+    The first pattern that fits decides, and a file that is still being written belongs to none.
+    """
+    feeds = [*(None for _ in UNFINISHED), *(FEEDS[feed] for feed in feed_files.values())]
+    # One expression for them all: a folder may hold hundreds of thousands of files.
+    match = re.compile("|".join(f"({translate(pattern)})" for pattern in (*UNFINISHED, *feed_files))).match
+
+    def find(file_name: str) -> Feed | None:
+        found = match(file_name)
+        return feeds[found.lastindex - 1] if found and found.lastindex else None
+
+    return find
+
+
 def feed_of(file_name: str, feed_files: Mapping[str, str] = FEED_FILES) -> Feed | None:
-    """The feed that a file belongs to by its name, or None; ``feed_files`` maps patterns to feeds' names."""
-    if any(fnmatchcase(file_name, pattern) for pattern in UNFINISHED):
-        return None
-    for pattern, feed in feed_files.items():
-        if fnmatchcase(file_name, pattern):
-            return FEEDS[feed]
-    return None
+    """The feed that a file belongs to by its name, or None; see ``feed_finder``."""
+    return feed_finder(feed_files)(file_name)
 
 
 def moment_of(feed: Feed, record: Record) -> datetime:

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from kpis.catalog.feeds import UNFINISHED, feed_of
+from kpis.catalog.feeds import UNFINISHED, feed_finder
 from kpis.engine import compiled
 from kpis.models import Run
 
@@ -203,7 +203,8 @@ def data_dir() -> Finding:
             Verdict.MEND, "data folder", f"{folder} cannot be listed ({error.strerror}); mend it or DATA_DIR"
         )
     finished = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in UNFINISHED)]
-    strange = [name for name in finished if feed_of(name, settings.FEED_FILES) is None]
+    feed_of_name = feed_finder(settings.FEED_FILES)
+    strange = [name for name in finished if feed_of_name(name) is None]
     unreadable = [name for name in finished if name not in strange and not os.access(folder / name, os.R_OK)]
     if unreadable:
         text = f"{len(unreadable):,} files cannot be read, such as {unreadable[0]!r}; give this user the right to"

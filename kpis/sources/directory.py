@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from kpis.catalog.feeds import FEED_FILES, Feed, feed_of
+from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed, feed_finder, feed_of
 from kpis.catalog.intervals import EPOCH
 
 # The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
 LONGEST_NAME = 700
+
+# What a folder's listing tells of a file: its name, its size in bytes, its time of change in ns since
+# 1970-01-01T00:00Z. A plain tuple, since a folder may hold hundreds of thousands of files.
+Version = tuple[str, int, int]
 
 
 class SourceError(Exception):
@@ -54,22 +58,46 @@ def _moment_of_change(modified_ns: int) -> datetime:
         return EPOCH
 
 
-def files_in(folder: Path, feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None) -> list[FoundFile]:
+def files_in(
+    folder: Path,
+    feed_files: Mapping[str, str] = FEED_FILES,
+    feed: Feed | None = None,
+    known: Callable[[Feed, Collection[Version]], Collection[Version]] = lambda feed, versions: (),
+) -> list[FoundFile]:
     """The folder's files that belong to a feed by their names, oldest interval first.
 
-    ``feed`` keeps only that feed's. Files still being written and names of no feed are left alone. Raises
+    ``feed`` keeps only that feed's. ``known`` gets what the folder has of a feed, and gives what the ledger has of
+    that or of more: those files are left out. Files still being written and names of no feed are left alone. Raises
     SourceError when the folder cannot be listed.
     """
+    listed: dict[str, list[Version]] = {}
+    found = []
+    feed_of_name = feed_finder(feed_files)
     try:
         with os.scandir(folder) as entries:
-            found = [
-                _found(Path(entry.path), file_feed)
-                for entry in entries
-                if (file_feed := feed_of(entry.name, feed_files)) is not None and feed in (None, file_feed)
-            ]
+            for entry in entries:
+                file_feed = feed_of_name(entry.name)
+                if file_feed is None or feed not in (None, file_feed):
+                    continue
+                if _is_plain(entry.name):
+                    listed.setdefault(file_feed.name, []).append(_version(entry))
+                else:
+                    found.append(_found(Path(entry.path), file_feed))
     except OSError as error:
         raise SourceError(f"Cannot list the data folder {folder}: {error.strerror}.") from error
+    for feed_name, versions in listed.items():
+        passed_over = known(FEEDS[feed_name], versions)
+        others = [version for version in versions if version not in passed_over]
+        found += [_found(Path(folder, name), FEEDS[feed_name]) for name, _, _ in others]
     return sorted(found, key=lambda file: file.age_key)
+
+
+def _version(entry: os.DirEntry[str]) -> Version:
+    try:
+        status = entry.stat()
+    except OSError:
+        return entry.name, 0, 0
+    return entry.name, status.st_size, status.st_mtime_ns
 
 
 def files_named(
@@ -122,6 +150,12 @@ def batch_name(file_name: str) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return f"{text[: LONGEST_NAME - 17]}~{digest}"
+
+
+def _is_plain(file_name: str) -> bool:
+    """Whether the ledger has no other file by this name than this one."""
+    # What batch_name writes otherwise has a backslash there.
+    return file_name.isprintable() and "\\" not in file_name
 
 
 def _escaped(character: str) -> str:

@@ -128,7 +128,8 @@ class Command(BaseCommand):
                 elif files:
                     found = files_named(files, settings.FEED_FILES, FEEDS.get(feed))
                 else:
-                    found = files_in(data_dir or settings.DATA_DIR, settings.FEED_FILES, FEEDS.get(feed))
+                    folder, known = data_dir or settings.DATA_DIR, pipeline.known_to(DatabaseLedger())
+                    found = files_in(folder, settings.FEED_FILES, FEEDS.get(feed), known)
                 if dry_run:
                     return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
                 self._work(found, rebuild, chosen, report)
