@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
@@ -247,19 +247,20 @@ class DatabaseLedger:
     @transaction.atomic
     def commit(self, change: Change) -> None:
         entry, feed = change.entry, change.entry.file.feed
-        batch = self._save_batch(entry)
-        BatchInterval.objects.filter(batch=batch).delete()
+        watermark = self._raise_watermark(entry)
+        batch, is_new = self._save_batch(entry)
+        if not is_new:
+            BatchInterval.objects.filter(batch=batch).delete()
+            Reject.objects.filter(batch=batch).delete()
         BatchInterval.objects.bulk_create(
             (BatchInterval(batch=batch, interval_start_timestamp=start, records=records))
             for start, records in entry.intervals.items()
         )
-        Reject.objects.filter(batch=batch).delete()
         Reject.objects.bulk_create(
             Reject(batch=batch, line=line, column=column, reason=reason, text=text)
             for line, column, reason, text in change.first_rejects
         )
-        self._raise_watermark(entry)
-        self._replace(feed, feed.interval, change.touched, change.results)
+        self._replace(feed, feed.interval, change.touched, change.results, watermark)
         self._mark_due(feed, change.touched)
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
@@ -267,11 +268,11 @@ class DatabaseLedger:
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         due = []
-        watermarks = {feed.name: _watermark(feed) for feed in FEEDS.values()}
+        watermarks = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
         for rollup in DueRollup.objects.all():
             feed = FEEDS[rollup.feed]
             interval = Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp)
-            if interval.is_closed(watermarks[feed.name]) or (
+            if interval.is_closed(watermarks.get(feed.name)) or (
                 rollup.changed and (with_open or _summaries(feed, interval).exists())
             ):
                 due.append((feed, interval))
@@ -286,11 +287,12 @@ class DatabaseLedger:
 
     @transaction.atomic
     def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
-        self._replace(feed, interval.length, {interval.start}, results, moment)
+        watermark = _watermark(feed)
+        self._replace(feed, interval.length, {interval.start}, results, watermark, moment)
         due = DueRollup.objects.filter(
             feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start
         )
-        if interval.is_closed(_watermark(feed)):
+        if interval.is_closed(watermark):
             if interval.length == ONE_HOUR:
                 DueCompaction.objects.get_or_create(feed=feed.name, interval_start_timestamp=interval.start)
             due.delete()
@@ -299,7 +301,7 @@ class DatabaseLedger:
 
     @transaction.atomic
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
-        self._replace(feed, feed.interval, starts, results)
+        self._replace(feed, feed.interval, starts, results, _watermark(feed))
         self._mark_due(feed, starts)
 
     def due_compactions(self) -> list[tuple[Feed, Interval]]:
@@ -325,7 +327,8 @@ class DatabaseLedger:
         Watermark.objects.filter(earlier, feed=feed.name).update(kept_from=moment)
         DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp__lt=moment).delete()
 
-    def _save_batch(self, entry: Entry) -> Batch:
+    def _save_batch(self, entry: Entry) -> tuple[Batch, bool]:
+        """Writes a batch as it is now; gives it, and whether its name is new."""
         values = {
             "status": Batch.Status.IN if entry.is_in else Batch.Status.FAILED,
             "reason": entry.reason,
@@ -344,37 +347,34 @@ class DatabaseLedger:
         }
         batch = Batch.objects.filter(feed=entry.file.feed.name, name=entry.file.name).first()
         if batch is None:
-            return Batch.objects.create(feed=entry.file.feed.name, name=entry.file.name, **values)
+            return Batch.objects.create(feed=entry.file.feed.name, name=entry.file.name, **values), True
         if batch.digest != entry.digest:
             batch.revision += 1
         for name, value in values.items():
             setattr(batch, name, value)
         batch.save()
-        return batch
+        return batch, False
 
     def _mark_due(self, feed: Feed, starts: Collection[datetime]) -> None:
-        for length in lengths_of(feed)[1:]:
-            due = sorted({length.floor(start) for start in starts})
-            for some in _chunks(due, STARTS_A_QUERY):
-                DueRollup.objects.filter(
-                    feed=feed.name, interval=length.code, interval_start_timestamp__in=some, changed=False
-                ).update(changed=True)
-            DueRollup.objects.bulk_create(
-                (DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start) for start in due),
-                ignore_conflicts=True,
-            )
+        due = [
+            DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start)
+            for length in lengths_of(feed)[1:]
+            for start in sorted({length.floor(start) for start in starts})
+        ]
+        _put(due, unique=["feed", "interval", "interval_start_timestamp"], changes=["changed"])
 
-    def _raise_watermark(self, entry: Entry) -> None:
+    def _raise_watermark(self, entry: Entry) -> datetime | None:
+        """Raises the watermark to a batch's newest interval end, where that is newer; gives what it is now."""
         feed = entry.file.feed
-        if not entry.intervals:
-            return
-        newest = max(entry.intervals) + feed.interval.delta
-        watermark, created = Watermark.objects.get_or_create(
-            feed=feed.name, defaults={"interval_end_timestamp": newest}
-        )
-        if not created and watermark.interval_end_timestamp < newest:
-            watermark.interval_end_timestamp = newest
-            watermark.save()
+        watermark = _watermark(feed)
+        newest = max((start + feed.interval.delta for start in entry.intervals), default=None)
+        if newest is None or (watermark and newest <= watermark):
+            return watermark
+        if watermark:
+            Watermark.objects.filter(feed=feed.name).update(interval_end_timestamp=newest)
+        else:
+            Watermark.objects.create(feed=feed.name, interval_end_timestamp=newest)
+        return newest
 
     def _replace(
         self,
@@ -382,68 +382,69 @@ class DatabaseLedger:
         length: Length,
         starts: Collection[datetime],
         results: list[Results],
+        watermark: datetime | None,
         moment: datetime | None = None,
     ) -> None:
         """Puts the results in the place of what the intervals had, with a summary for each that has any."""
-        counts = _counts(feed, length, starts)
-        watermark = _watermark(feed)
         for result in results:
             model = result_model(result.kpi)
             for some in _chunks(sorted(starts), STARTS_A_QUERY):
                 model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
             model.objects.bulk_create(_rows(result), batch_size=ROWS_A_STATEMENT)
-            self._summarise(result, starts, counts, watermark, moment)
+        self._summarise(feed, length, starts, results, watermark, moment)
 
     def _summarise(
         self,
-        result: Results,
+        feed: Feed,
+        length: Length,
         starts: Collection[datetime],
-        counts: dict[datetime, tuple[int, int]],
+        results: list[Results],
         watermark: datetime | None,
         moment: datetime | None,
     ) -> None:
         now = timezone.now()
-        totals = {
-            start.replace(tzinfo=UTC): (total, groups)
-            for start, total, groups in rows({name: result.totals[name] for name in TOTALS_COLUMNS})
-        }
-        former: dict[datetime, IntervalSummary] = {}
-        for some in _chunks(sorted(starts), STARTS_A_QUERY):
-            found = IntervalSummary.objects.filter(
-                kpi=result.kpi.id, interval=result.length.code, interval_start_timestamp__in=some
-            )
-            former |= {summary.interval_start_timestamp: summary for summary in found}
-        gone = [summary.pk for start, summary in former.items() if start not in totals]
-        IntervalSummary.objects.filter(pk__in=gone).delete()
-        new, changed = [], []
-        for start, (total, groups) in totals.items():
-            interval = Interval(result.length, start)
-            summary = former.get(start)
-            if summary is None:
-                summary = IntervalSummary(
-                    kpi=result.kpi.id,
-                    interval=result.length.code,
-                    interval_start_timestamp=start,
-                    interval_end_timestamp=interval.end,
-                )
-                new.append(summary)
-            else:
-                summary.revision += 1
-                summary.previous_total, summary.previous_mean = summary.total, summary.mean
-                summary.previous_updated_at = summary.updated_at
-                changed.append(summary)
-            summary.first_figured_at = moment or summary.first_figured_at or now
-            if result.kpi.measure.is_mean:
-                summary.mean = total
-            else:
-                summary.total = total
-            summary.groups = groups
-            summary.records, summary.batches = counts[start]
-            closed = interval.is_closed(watermark)
-            summary.state = IntervalSummary.State.FINAL if closed else IntervalSummary.State.PROVISIONAL
-            summary.updated_at = now
-        IntervalSummary.objects.bulk_create(new, batch_size=ROWS_A_STATEMENT)
-        IntervalSummary.objects.bulk_update(changed, SUMMARY_CHANGES, batch_size=STARTS_A_QUERY)
+        counts = _counts(feed, length, starts)
+        former = _former_summaries(length, starts, results)
+        summaries = []
+        for result in results:
+            for start, total, groups in rows({name: result.totals[name] for name in TOTALS_COLUMNS}):
+                interval = Interval(length, start.replace(tzinfo=UTC))
+                summary = former.pop((result.kpi.id, interval.start), None)
+                if summary is None:
+                    summary = IntervalSummary(
+                        kpi=result.kpi.id,
+                        interval=length.code,
+                        interval_start_timestamp=interval.start,
+                        interval_end_timestamp=interval.end,
+                    )
+                else:
+                    summary.pk = None
+                    summary.revision += 1
+                    summary.previous_total, summary.previous_mean = summary.total, summary.mean
+                    summary.previous_updated_at = summary.updated_at
+                summary.first_figured_at = moment or summary.first_figured_at or now
+                if result.kpi.measure.is_mean:
+                    summary.mean = total
+                else:
+                    summary.total = total
+                summary.groups = groups
+                summary.records, summary.batches = counts[interval.start]
+                closed = interval.is_closed(watermark)
+                summary.state = IntervalSummary.State.FINAL if closed else IntervalSummary.State.PROVISIONAL
+                summary.updated_at = now
+                summaries.append(summary)
+        _put(summaries, unique=["interval_start_timestamp", "interval", "kpi"], changes=SUMMARY_CHANGES)
+        IntervalSummary.objects.filter(pk__in=[summary.pk for summary in former.values()]).delete()
+
+
+def _put(rows: list[Any], unique: list[str], changes: list[str]) -> None:
+    """Adds rows to their table, and changes those that are there by their unique columns."""
+    if rows:
+        # MySQL and MariaDB take whatever unique columns the table has, and no list of them.
+        target = unique if connection.features.supports_update_conflicts_with_target else None
+        type(rows[0]).objects.bulk_create(
+            rows, batch_size=ROWS_A_STATEMENT, update_conflicts=True, unique_fields=target, update_fields=changes
+        )
 
 
 def _rows(result: Results) -> Iterator[KPIResult]:
@@ -515,6 +516,20 @@ def _counts(feed: Feed, length: Length, starts: Collection[datetime]) -> dict[da
 def _watermark(feed: Feed) -> datetime | None:
     found = Watermark.objects.filter(feed=feed.name).first()
     return found.interval_end_timestamp if found else None
+
+
+def _former_summaries(
+    length: Length, starts: Collection[datetime], results: list[Results]
+) -> dict[tuple[int, datetime], IntervalSummary]:
+    """The summaries that the results' intervals have had until now, by KPI and start (UTC)."""
+    kpis = [result.kpi.id for result in results]
+    return {
+        (summary.kpi, summary.interval_start_timestamp): summary
+        for some in _chunks(sorted(starts), STARTS_A_QUERY)
+        for summary in IntervalSummary.objects.filter(
+            kpi__in=kpis, interval=length.code, interval_start_timestamp__in=some
+        )
+    }
 
 
 def _summaries(feed: Feed, interval: Interval) -> QuerySet[IntervalSummary]:
