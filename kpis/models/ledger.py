@@ -43,7 +43,10 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["started_at"], name="run_started_at")]
+        indexes = [
+            models.Index(fields=["started_at"], name="run_started_at"),
+            models.Index(fields=["outcome"], name="run_outcome"),
+        ]
 
     def __str__(self) -> str:
         return f"run {self.pk} of {self.started_at:%Y-%m-%d %H:%M:%S}Z"
