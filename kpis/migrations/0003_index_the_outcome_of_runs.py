@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kpis", "0001_initial"),
+        ("kpis", "0002_index_lists_in_their_order"),
     ]
 
     operations = [
