@@ -12,7 +12,7 @@ import numpy as np
 
 from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI, SPELLED
-from kpis.engine.merge import can_merge, merge, merged_column
+from kpis.engine.merge import can_merge, merge, merge_one, merged_column
 from kpis.engine.scanner import Declined
 from kpis.engine.table import Columns, registered
 
@@ -81,7 +81,7 @@ def results_of_partials(
         return _no_results(kpi, length)
     if can_merge(kpi):
         with suppress(Declined):
-            return _merged_results(connection, kpi, length, partials, starts, top_n)
+            return _merged_results(connection, kpi, length, partials, starts, top_n, of_one_batch)
     with ExitStack() as stack:
         tables = [
             sql if columns is None else stack.enter_context(registered(connection, sql, columns))
@@ -135,12 +135,15 @@ def _merged_results(
     partials: Partials,
     starts: Collection[datetime],
     top_n: int,
+    of_one_batch: bool,
 ) -> Results:
     """What ``results_of_partials`` gives, for a KPI that ``merge`` serves; raises Declined."""
     (dimension,) = kpi.dimensions
     found, totals = [], []
+    at_hand = of_one_batch and length == kpi.feed.interval and None not in partials.values()
     for start in sorted(starts):
-        merged = merge(kpi, _pieces(connection, kpi, partials, start, start + length.delta))
+        pieces = _pieces(connection, kpi, partials, start, start + length.delta)
+        merged = merge_one(kpi, *next(pieces)) if at_hand else merge(kpi, pieces)
         order = np.lexsort((merged.dimensions, -merged.values))[: top_n if kpi.top else None]
         moment = np.datetime64(start.replace(tzinfo=None), "us")
         found.append(

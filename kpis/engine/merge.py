@@ -62,6 +62,15 @@ def merge(kpi: KPI, pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
     return _count(pieces) if isinstance(kpi.measure, CountDistinct) else _add(pieces)
 
 
+def merge_one(kpi: KPI, dimensions: np.ndarray, values: np.ndarray) -> Merged:
+    """What ``merge`` gives of one batch's partial of one interval, in its order: each pair is there once."""
+    if not isinstance(kpi.measure, CountDistinct):
+        return _add([(dimensions, values)])
+    firsts = np.flatnonzero(np.diff(dimensions, prepend=dimensions[:1] - 1))
+    counts = np.diff(firsts, append=len(dimensions))
+    return Merged(dimensions[firsts], counts, _count_values([values]))
+
+
 def _is_whole(kpi: KPI, column: str) -> bool:
     type_ = kpi.feed.column(column).type
     return isinstance(type_, Integer) and not type_.optional

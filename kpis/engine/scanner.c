@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the scanner reads eight digits at a time as a little-endian number"
@@ -86,6 +89,20 @@ static inline uint64_t load(const uint8_t *text) {
     uint64_t word;
     memcpy(&word, text, 8);
     return word;
+}
+
+/* A block for free(); a large one in huge pages where there are any, as touching it page by page takes long. */
+static void *take(size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    const size_t page = 2u << 20;
+    if (bytes >= page) {
+        size_t whole = (bytes + page - 1) / page * page;
+        void *block = aligned_alloc(page, whole);
+        if (block) madvise(block, whole, MADV_HUGEPAGE);
+        return block;
+    }
+#endif
+    return malloc(bytes);
 }
 
 /* ---- groups -------------------------------------------------------------------------------------------------- */
@@ -229,7 +246,7 @@ static int sort_pairs(Reduction *reduction, const uint32_t *ranks) {
     size_t count = reduction->count, longest = 0, kept = 0;
     uint32_t groups = reduction->groups.count;
     size_t *starts = calloc((size_t)groups + 1, sizeof *starts);
-    uint64_t *words = malloc((count + 1) * sizeof *words), *room = NULL;
+    uint64_t *words = take((count + 1) * sizeof *words), *room = NULL;
     uint32_t *table = NULL;
     int status = NO_MEMORY;
     if (!starts || !words || count > UINT32_MAX) goto end;
@@ -280,11 +297,21 @@ static int make_room(Reduction *reduction) {
         if (reduction->capacity >= reduction->most) return TOO_MANY;
     }
     size_t capacity = reduction->capacity ? reduction->capacity * 2 : 1u << 19;
-    uint32_t *rows = realloc(reduction->rows, capacity * sizeof *rows);
-    if (rows) reduction->rows = rows;
-    int64_t *values = realloc(reduction->values, capacity * sizeof *values);
-    if (values) reduction->values = values;
-    if (!rows || !values) return NO_MEMORY;
+    uint32_t *rows = take(capacity * sizeof *rows);
+    int64_t *values = take(capacity * sizeof *values);
+    if (!rows || !values) {
+        free(rows);
+        free(values);
+        return NO_MEMORY;
+    }
+    if (reduction->count) {
+        memcpy(rows, reduction->rows, reduction->count * sizeof *rows);
+        memcpy(values, reduction->values, reduction->count * sizeof *values);
+    }
+    free(reduction->rows);
+    free(reduction->values);
+    reduction->rows = rows;
+    reduction->values = values;
     reduction->capacity = capacity;
     return DONE;
 }

@@ -21,7 +21,7 @@ from kpis.catalog.kpis import CELL_UNIQUE_USERS, SERVICE_TRAFFIC_VOLUME, kpis_of
 from kpis.engine import merge as merge_module
 from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import partial_of_records
-from kpis.engine.merge import merge
+from kpis.engine.merge import merge, merge_one
 from kpis.engine.reader import Reader
 from kpis.engine.scanner import Declined, can_scan, scan
 from kpis.engine.table import rows
@@ -238,3 +238,13 @@ def test_more_pairs_than_memory_is_set_aside_for_are_left_to_sql(monkeypatch):
     pair = np.arange(2**21, dtype=np.int64)
     with pytest.raises(Declined):
         merge_module.merge(CELL_UNIQUE_USERS, [(pair % 50, pair)])
+
+
+@quick
+@given(pairs=st.sets(st.tuples(values, values), max_size=40))
+def test_what_one_batch_has_once_needs_no_merging(pairs):
+    piece = arrays(sorted(pairs))
+    one, merged = merge_one(CELL_UNIQUE_USERS, *piece), merge(CELL_UNIQUE_USERS, [piece])
+    assert one.total == merged.total
+    assert one.dimensions.tolist() == merged.dimensions[np.argsort(merged.dimensions)].tolist()
+    assert one.values.tolist() == merged.values[np.argsort(merged.dimensions)].tolist()
