@@ -30,7 +30,7 @@ class Entry:
     """A batch in the ledger.
 
     ``is_in`` tells whether its records count, else ``reason`` says why it failed and ``retry`` whether the next
-    run tries again by itself. ``key`` names its files in the lake, ``digest`` is the SHA-256 of its content,
+    run tries again by itself. ``key`` names its files in the lake, ``digest`` is the BLAKE3 of its content,
     ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose partials the lake has.
     ``intervals`` counts its records by the start (UTC) of its feed's intervals.
     """

@@ -25,13 +25,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from blake3 import blake3
 
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
 from kpis.engine.compiled import CORES, give_memory_back
-from kpis.engine.lines import FileError
+from kpis.engine.lines import BLOCK_BYTES, FileError
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, write_rejects
 from kpis.engine.scanner import Scan, can_scan, scan
@@ -607,7 +608,10 @@ def _has_same_content(file: FoundFile, entry: Entry, options: Options) -> bool:
     if file.problem or file.size != entry.file.size or not entry.digest or _is_reread(file, entry, options):
         return False
     try:
+        digest = blake3()
         with file.path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest() == entry.digest
+            while chunk := opened.read(BLOCK_BYTES):
+                digest.update(chunk)
     except OSError:
         return False
+    return digest.hexdigest() == entry.digest

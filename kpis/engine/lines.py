@@ -8,7 +8,6 @@ belong, a field too many...) are handed out with their numbers.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -25,6 +24,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import zstandard
+from blake3 import blake3
 
 # A block is no longer than the longest line, so that only its first line can be too long.
 BLOCK_BYTES = 2**20
@@ -135,7 +135,7 @@ class SplitFile:
     """What ``split`` found in the file at ``path``; ``identity`` tells whether that is still what lies there.
 
     ``clean_path`` holds the ``clean`` lines, after ``skip`` lines to pass over: it is the file itself, or the
-    spool. ``lines`` counts the data lines, clean and odd. ``digest`` is the SHA-256 of the file's bytes, in hex.
+    spool. ``lines`` counts the data lines, clean and odd. ``digest`` is the BLAKE3 of the file's bytes, in hex.
     """
 
     path: Path
@@ -329,12 +329,12 @@ def _copy(file: io.FileIO, start: int, end: int, spool: BinaryIO) -> None:
 
 
 class _Hashed(io.RawIOBase):
-    """A file whose bytes go into a SHA-256 as they are read, in a thread of its own."""
+    """A file whose bytes go into a BLAKE3 as they are read, in a thread of its own."""
 
     def __init__(self, file: io.FileIO, thread: ThreadPoolExecutor) -> None:
         self._file, self._thread = file, thread
-        self._sha256 = hashlib.sha256()
-        self._pending: Future[None] | None = None
+        self._blake3 = blake3()
+        self._pending: Future[blake3] | None = None
 
     def read(self, size: int = -1) -> bytes:
         try:
@@ -342,12 +342,12 @@ class _Hashed(io.RawIOBase):
         except OSError as error:
             raise FileError(f"cannot be read: {error.strerror}", passing=True) from error
         self._wait()
-        self._pending = self._thread.submit(self._sha256.update, data)
+        self._pending = self._thread.submit(self._blake3.update, data)
         return data
 
     def hexdigest(self) -> str:
         self._wait()
-        return self._sha256.hexdigest()
+        return self._blake3.hexdigest()
 
     def _wait(self) -> None:
         if self._pending is not None:

@@ -90,10 +90,11 @@ def _add(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
 
 def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
     with ExitStack() as stack:
-        threads = stack.enter_context(ThreadPoolExecutor(CORES))
         parts = [stack.enter_context(Reductions([0, 0], [0, 0], [0])) for _ in range(CORES)]
         for part in parts:
             part.reduce(DISTINCT, 0, [1])
+        # Last in, first out: no part goes while a thread is at work on it.
+        threads = stack.enter_context(ThreadPoolExecutor(CORES))
         adding: list[Future[None]] = []
         # While one piece is added, the next is fetched.
         for dimensions, values in pieces:

@@ -10,7 +10,6 @@ truth. Nothing here needs the GIL for long, so several files can be scanned at o
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import io
 import os
 from collections.abc import Collection, Sequence
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 
 from kpis.catalog.columns import Integer
 from kpis.catalog.feeds import BadRow, Feed, Form, moment_of
@@ -209,9 +209,9 @@ class _FileScan:
         text = bytearray(TEXT_BYTES + PADDING)
         view = memoryview(text)
         address = ctypes.addressof(ctypes.c_char.from_buffer(text))
-        sha256 = hashlib.sha256()
+        digest = blake3()
         filled = _fill(file, view[:TEXT_BYTES])
-        sha256.update(view[:filled])
+        digest.update(view[:filled])
         line_end = text.find(b"\n", 0, filled)
         if line_end < 0:
             raise Declined
@@ -226,13 +226,13 @@ class _FileScan:
                 filled -= end
                 view[:filled] = view[end : end + filled]
                 read = _fill(file, view[filled:TEXT_BYTES])
-                sha256.update(view[filled : filled + read])
+                digest.update(view[filled : filled + read])
                 if not read and filled:
                     self.is_last = True
                     text[filled : filled + 1] = b"\n"
                     self._scan_text(view, address, 0, filled + 1)
                 filled, start = filled + read if read else 0, 0
-            return self._finished(sha256.hexdigest())
+            return self._finished(digest.hexdigest())
 
     def _reductions(self) -> Reductions:
         least, most = [0] * len(self.form.names), [2**64 - 1] * len(self.form.names)

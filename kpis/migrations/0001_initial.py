@@ -562,7 +562,7 @@ class Migration(migrations.Migration):
                 ("reason", models.TextField(blank=True, help_text="why it failed")),
                 ("retry", models.BooleanField(default=False, help_text="whether the next run tries again by itself")),
                 ("key", models.CharField(blank=True, help_text="names the batch's files in the lake", max_length=32)),
-                ("digest", models.CharField(blank=True, help_text="SHA-256 of the content, in hex", max_length=64)),
+                ("digest", models.CharField(blank=True, help_text="BLAKE3 of the content, in hex", max_length=64)),
                 (
                     "reading",
                     models.CharField(blank=True, help_text="how it was read, where not by default", max_length=64),

@@ -65,7 +65,7 @@ class Batch(models.Model):
     reason = models.TextField(blank=True, help_text="why it failed")
     retry = models.BooleanField(default=False, help_text="whether the next run tries again by itself")
     key = models.CharField(max_length=32, blank=True, help_text="names the batch's files in the lake")
-    digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the content, in hex")
+    digest = models.CharField(max_length=64, blank=True, help_text="BLAKE3 of the content, in hex")
     reading = models.CharField(max_length=64, blank=True, help_text="how it was read, where not by default")
     kpis = models.CharField(max_length=64, blank=True, help_text="ids of the KPIs whose partials the lake has")
     size = models.BigIntegerField(help_text="bytes")

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import duckdb
+from blake3 import blake3
 from django.db import connection, connections
 from django.db.utils import load_backend
 
@@ -97,7 +97,7 @@ class Place:
             return stored(alias)
 
     def known(self) -> dict[str, str]:
-        """The SHA-256 of the content of each batch that is in, by its name."""
+        """The BLAKE3 of the content of each batch that is in, by its name."""
         with self.alias() as alias:
             batches = Batch.objects.using(alias).filter(status=Batch.Status.IN)
             return dict(batches.values_list("name", "digest"))
@@ -152,8 +152,8 @@ def killed(process: subprocess.Popen[str]) -> Ended:
 
 
 def digest(flows: list[Flow]) -> str:
-    """The SHA-256 of a file of the flows."""
-    return sha256(file_text(flows).encode()).hexdigest()
+    """The BLAKE3 of a file of the flows."""
+    return blake3(file_text(flows).encode()).hexdigest()
 
 
 def own_database(folder: Path) -> str:
