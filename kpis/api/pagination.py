@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.exceptions import ValidationError as InvalidValue
@@ -17,7 +18,6 @@ from django.db import models
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.response import Response
-from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from kpis.api.filters import WholeNumberField, whole_number_range
 from kpis.catalog.intervals import EPOCH
@@ -72,6 +72,7 @@ class KeysetPagination(BasePagination):
 
     page_size = settings.REST_FRAMEWORK["PAGE_SIZE"]
     max_page_size = 10_000
+    page_size_field = WholeNumberField(required=False, min_value=1, max_value=max_page_size)
     page_size_query_param = "page_size"
     cursor_query_param = "cursor"
     query_params = frozenset({page_size_query_param, cursor_query_param})
@@ -106,21 +107,22 @@ class KeysetPagination(BasePagination):
         return page
 
     def _page_size(self, request) -> int:
-        field = WholeNumberField(required=False, min_value=1, max_value=self.max_page_size)
         text = request.query_params.get(self.page_size_query_param, "")
         try:
-            return field.clean(text) or self.page_size
+            return self.page_size_field.clean(text) or self.page_size
         except InvalidValue as error:
             raise ValidationError({self.page_size_query_param: error.messages}) from None
 
     def get_paginated_response(self, data) -> Response:
         """The page as a plain array, with its Link header."""
-        address = self.request.build_absolute_uri()
-        links = [f'<{remove_query_param(address, self.cursor_query_param)}>; rel="first"']
+        address = self.request.build_absolute_uri(self.request.path)
+        parameters = self.request.query_params.dict()
+        parameters.pop(self.cursor_query_param, None)
+        pages = {"first": parameters}
         if self.next_cursor:
-            following = replace_query_param(address, self.cursor_query_param, self.next_cursor)
-            links.append(f'<{following}>; rel="next"')
-        return Response(data, headers={"Link": ", ".join(links)})
+            pages["next"] = parameters | {self.cursor_query_param: self.next_cursor}
+        links = (f'<{address}?{urlencode(sorted(page.items()))}>; rel="{name}"' for name, page in pages.items())
+        return Response(data, headers={"Link": ", ".join(links).replace("?>", ">")})
 
     def get_paginated_response_schema(self, schema: dict) -> dict:
         return schema

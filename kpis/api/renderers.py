@@ -92,6 +92,13 @@ class CSVRenderer(BaseRenderer):
 class ContentNegotiation(DefaultContentNegotiation):
     """Calls an unknown format a wrong value, as of any other parameter."""
 
+    def select_renderer(self, request, renderers, format_suffix=None):
+        """The renderer and its media type; the first, without further ado, for those who take anything."""
+        anything = request.META.get("HTTP_ACCEPT", "*/*") == "*/*"
+        if anything and not format_suffix and not request.query_params.get(api_settings.URL_FORMAT_OVERRIDE):
+            return renderers[0], renderers[0].media_type
+        return super().select_renderer(request, renderers, format_suffix)
+
     def filter_renderers(self, renderers, format):
         try:
             return super().filter_renderers(renderers, format)

@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import lru_cache, partial, reduce
 from typing import Any
 
-from django.db import connection, connections, models
+from django.db import connections, models
 from django.db.models import Q, QuerySet, Value
-from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan
+from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLookupMixin
 
 from kpis.api.filters import ListFilters, Lookups
 
@@ -26,6 +26,18 @@ class Parameter(Value):
 
     def as_sql(self, compiler, connection):
         return "%s", [self]
+
+
+class _After(TupleGreaterThan):
+    """``(a, b) > (x, y)``, said so that each database starts to read its index there."""
+
+    def as_sqlite(self, compiler, connection):
+        # Django spells it out, which SQLite reads the whole index for.
+        return super(TupleLookupMixin, self).as_sql(compiler, connection)
+
+    def as_mysql(self, compiler, connection):
+        # Spelt out it is a range to MySQL and MariaDB, which else read the whole index.
+        return self.get_fallback_sql(compiler, connection)
 
 
 class Statement:
@@ -47,7 +59,7 @@ class Statement:
             if (convert := _conversion(expression.output_field, others.get(place), compiler.connection))
         ]
 
-    def fetch(self, values: Mapping[str, Any]) -> list[tuple]:
+    def fetch(self, values: Mapping[str, Any]) -> Sequence[tuple]:
         """The rows; ``values`` has those of the parameters."""
         with connections[self._using].cursor() as cursor:
             cursor.execute(self._sql, self._bound(values))
@@ -68,10 +80,10 @@ class Statement:
         bound = (values[one.value] if isinstance(one, Parameter) else one for one in self._parameters)
         return [adapt(value) if isinstance(value, datetime) else value for value in bound]
 
-    def _converted(self, rows: list[tuple]) -> list[tuple]:
+    def _converted(self, rows: Sequence[tuple]) -> Sequence[tuple]:
+        if not (rows and self._conversions):
+            return rows
         columns = list(zip(*rows, strict=True))
-        if not columns:
-            return []
         for place, convert in self._conversions:
             columns[place] = map(convert, columns[place])
         return list(zip(*columns, strict=True))
@@ -123,7 +135,7 @@ class Source:
         """A row's key values."""
         return [row[self.columns.index(name.lstrip("-"))] for name in self.keyset]
 
-    def page(self, lookups: Lookups, after: Sequence | None, limit: int) -> list[tuple]:
+    def page(self, lookups: Lookups, after: Sequence | None, limit: int) -> Sequence[tuple]:
         """The first rows that fulfil the lookups, of those after the key values ``after`` where these are given."""
         bound = f"{self.keyset[0]}__gte"
         if after and bound in lookups:
@@ -157,20 +169,13 @@ def _prepared(source: Source, shape: tuple[tuple[str, Any], ...], behind: bool, 
     return Statement(queryset.order_by(*keyset).values_list(*source.columns)[:limit])
 
 
-def _behind(keyset: Sequence[str]) -> Q | TupleGreaterThan:
+def _behind(keyset: Sequence[str]) -> Q | _After:
     """The rows that come after the one with the key values that a request brings."""
     values = [Parameter(key) for key in keyset]
-    if len(keyset) == 1:
-        name, after = (keyset[0][1:], "lt") if keyset[0].startswith("-") else (keyset[0], "gt")
-        return Q(**{f"{name}__{after}": values[0]})
-    if connection.vendor != "mysql":
-        return TupleGreaterThan(Tuple(*keyset), values)
-    # MySQL and MariaDB would read an index from its first row on to compare several columns at once.
-    found, same = Q(), Q()
-    for name, value in zip(keyset, values, strict=True):
-        found |= same & Q(**{f"{name}__gt": value})
-        same &= Q(**{name: value})
-    return Q(**{f"{keyset[0]}__gte": values[0]}) & found
+    if len(keyset) > 1:
+        return _After(Tuple(*keyset), values)
+    name, after = (keyset[0][1:], "lt") if keyset[0].startswith("-") else (keyset[0], "gt")
+    return Q(**{f"{name}__{after}": values[0]})
 
 
 def shown(columns: Sequence, rows: Iterable[tuple]) -> Iterable[tuple]:
