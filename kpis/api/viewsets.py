@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 
+from django.conf import settings
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.exceptions import NotFound
@@ -80,12 +84,25 @@ _LINK = OpenApiParameter(
 )
 
 
+_CONDITION = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="ETags of answers that the client has: 304 for one of them",
+)
+_TAG = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200, 304], description="Names this very answer; files have none"
+)
+_UNCHANGED = OpenApiResponse(description="The client has the answer, by its If-None-Match")
+
+
 def _answers(serializer, summary: str, *, missing: bool = False, pages: bool = True, files: bool = True, **kwargs):
     """The documentation of an operation: what it answers, with which status."""
     responses = {200: serializer, 400: _WRONG, 401: _UNKNOWN, 403: _FORBIDDEN, 429: _TOO_MANY}
     responses |= {404: _MISSING} if missing else {}
     responses = {(status, JSONRenderer.media_type): answer for status, answer in responses.items()}
     responses |= {(status, CSVRenderer.media_type): str for status, _ in [*responses]}
+    responses[304] = _UNCHANGED
     formats = [JSONRenderer.format, CSVRenderer.format]
     if files:
         responses[200, ParquetRenderer.media_type] = bytes
@@ -93,12 +110,20 @@ def _answers(serializer, summary: str, *, missing: bool = False, pages: bool = T
     form = OpenApiParameter(
         api_settings.URL_FORMAT_OVERRIDE, str, enum=formats, description="What to answer in, before any Accept header"
     )
-    parameters = [form, *kwargs.pop("parameters", []), *([_LINK] if pages else [])]
+    parameters = [form, *kwargs.pop("parameters", []), _CONDITION, _TAG, *([_LINK] if pages else [])]
     return extend_schema(summary=summary, responses=responses, parameters=parameters, **kwargs)
 
 
 class StrictView(APIView):
     """Refuses query parameters that it does not know, so that a misspelt filter is never a missing one."""
+
+    parser_classes = ()
+    # Whether what this reader is shown may be about single subscribers.
+    personal = False
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return super().default_response_headers | {"Vary": "Accept, Authorization"}
 
     def known_parameters(self) -> set[str]:
         """The names of the query parameters that this request may have."""
@@ -114,10 +139,33 @@ class StrictView(APIView):
     def finalize_response(self, request, response, *args, **kwargs):
         """The response, with its renderer; what is wrong is told in JSON to those who asked for Parquet."""
         response = super().finalize_response(request, response, *args, **kwargs)
-        if getattr(response, "exception", False) and self.wants(ParquetRenderer):
+        failed = getattr(response, "exception", False)
+        if failed and self.wants(ParquetRenderer):
             response.accepted_renderer = JSONRenderer()
             response.accepted_media_type = JSONRenderer.media_type
+        response["Cache-Control"] = "no-store" if failed else self._cache_control(request)
+        if isinstance(response, Response) and not failed:
+            response.add_post_render_callback(partial(unless_known, request))
         return response
+
+    def _cache_control(self, request) -> str:
+        """Who may keep the answer; whoever does must ask each time whether it is still so."""
+        if self.personal:
+            return "private, no-store"
+        anyone = settings.API_PUBLIC and not request.user.is_authenticated
+        return "no-cache" if anyone else "private, no-cache"
+
+
+def unless_known(request, response: Response) -> HttpResponse:
+    """A rendered response with its ETag; 304 without the body where the client says that it has this very answer.
+
+    The tag is of the answer itself, body and links: it cannot be that of another one, whatever changed in the tables,
+    in who asks, or in this program.
+    """
+    answer = hashlib.sha256(response.content)
+    answer.update(f"\n{response['Content-Type']}\n{response.get('Link', '')}".encode())
+    response["ETag"] = quote_etag(answer.hexdigest()[:32])
+    return get_conditional_response(request, etag=response["ETag"], response=response)
 
 
 class FileView(StrictView):
@@ -206,6 +254,7 @@ def result_viewset(kpi: KPI) -> type[ListViewSet]:
             "permission_classes": permissions_for(kpi),
             "keyset": tuple(model._meta.ordering),
             "export_name": kpi.name,
+            "personal": kpi.personal,
         },
     )
     return extend_schema_view(list=_answers(serializer(many=True), kpi.description, tags=["KPIs"]))(viewset)
@@ -227,6 +276,7 @@ def v1_viewset(kpi: KPI, name: str) -> type[ListViewSet]:
             "permission_classes": permissions_for(kpi),
             "keyset": tuple(model._meta.ordering),
             "export_name": name,
+            "personal": kpi.personal,
         },
     )
     return extend_schema_view(list=_answers(serializer(many=True), kpi.description, tags=["v1"]))(viewset)
@@ -277,6 +327,7 @@ def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
             "permission_classes": permissions_for(kpi),
             "keyset": tuple(model._meta.ordering),
             "export_name": f"{kpi.name}-anomalies",
+            "personal": kpi.personal,
         },
     )
     summary = f"{kpi.description}: anomalies"
@@ -310,6 +361,10 @@ class SummaryViewSet(ListViewSet):
     filterset_class = SummaryFilters
     keyset = ("interval_start_timestamp", "interval", "kpi")
     export_name = "intervals"
+
+    @property
+    def personal(self) -> bool:
+        return may_view_personal(self.request.user)
 
     def get_lookups(self) -> Lookups | None:
         lookups = super().get_lookups()
@@ -362,6 +417,10 @@ class RejectViewSet(ListViewSet):
     filterset_class = RejectFilters
     keyset = ("line",)
 
+    @property
+    def personal(self) -> bool:
+        return may_view_personal(self.request.user)
+
     def get_lookups(self) -> Lookups | None:
         try:
             batch = get_object_or_404(Batch.objects.only("id"), pk=self.kwargs["batch_id"])
@@ -371,7 +430,7 @@ class RejectViewSet(ListViewSet):
 
     def get_columns(self) -> Sequence[Column]:
         columns = super().get_columns()
-        if may_view_personal(self.request.user):
+        if self.personal:
             return columns
         return [replace(column, show=_held_back) if column.name == "text" else column for column in columns]
 

@@ -95,7 +95,9 @@ def test_every_operation_says_what_it_answers(client):
     assert all(list(methods) == ["get"] for methods in paths.values())
     assert len({operation["operationId"] for operation in operations.values()}) == len(operations)
     for path, operation in operations.items():
-        assert set(operation["responses"]) == {"200", "400", "401", "403", "429"} | ({"404"} if "{" in path else set())
+        statuses = {"200", "304", "400", "401", "403", "429"} | ({"404"} if "{" in path else set())
+        assert set(operation["responses"]) == statuses
+        assert "ETag" in operation["responses"]["200"]["headers"]
         assert all(parameter.get("description") for parameter in operation["parameters"]), path
 
 
