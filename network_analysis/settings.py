@@ -92,7 +92,9 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "csp",
     "axes",
+    "django_htmx",
     "kpis",
+    "kpis.dashboard",
 ]
 
 MIDDLEWARE = [
@@ -171,6 +173,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "overview"
+
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 
 # Five wrong passwords for one name from one address close the login to that pair for a while.
@@ -196,6 +202,14 @@ STATIC_ROOT = BASE_DIR / "var" / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 # Static files are served from the packages themselves: nothing to collect before `make serve`.
 WHITENOISE_USE_FINDERS = True
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "kpis.dashboard.vega.BundleFinder",
+]
+# What is made from packages on first use. Its names have the packages' versions, so browsers may keep it.
+BUILT_DIR = BASE_DIR / "var" / "built"
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^.*/dashboard/vega-[^/]+\.js$"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -68,6 +68,10 @@ def aggregates(address: str, forms: tuple[str, ...] = FORMATS, tells: bool = Fal
     return Rule(address, same(200), CLOSED, forms, tells)
 
 
+def page(address: str) -> Rule:
+    return Rule(address, same(200), {ANONYMOUS: 302})
+
+
 def personal(address: str) -> Rule:
     statuses = {ANONYMOUS: 401, PLAIN: 403, ANALYST: 200, STAFF: 403, CLEARED_STAFF: 200}
     return Rule(address, statuses, forms=FORMATS)
@@ -100,7 +104,10 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     """The rule of every address pattern; ``keys`` has a row's key of each table."""
     batch = keys["batch"]
     found = {
-        "": Rule("/", same(302)),
+        "": page("/"),
+        "style.css": Rule("/style.css", same(200)),
+        "login/": Rule("/login/", same(200)),
+        "logout/": Rule("/logout/", same(405)),
         "healthz": Rule("/healthz", same(200)),
         "metrics": aggregates("/metrics", ("",)),
         "api/": aggregates("/api/", ("?format=json", "?format=api")),
@@ -234,10 +241,10 @@ def test_the_admin_cannot_be_asked_whose_text_starts_how(client, keys, query):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_nobody_writes_through_the_api_or_to_monitoring(admin_client, keys, method):
+def test_nobody_writes_through_the_pages_the_api_or_to_monitoring(admin_client, keys, method):
     counts = [model.objects.count() for model in (Batch, Reject, IntervalSummary)]
     for pattern, rule in rules(keys).items():
-        if not pattern.startswith("admin/") and pattern:
+        if not pattern.startswith(("admin/", "login/", "logout/")):
             assert getattr(admin_client, method)(rule.address).status_code == 405, rule.address
     assert [model.objects.count() for model in (Batch, Reject, IntervalSummary)] == counts
 

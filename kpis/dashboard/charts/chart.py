@@ -1,0 +1,57 @@
+"""What every chart is: a Vega-Lite specification with its words, for a page or as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kpis.dashboard.theme import Theme
+
+if TYPE_CHECKING:
+    import altair as alt
+
+# The size of pictures, in CSS pixels.
+WIDTH = 960
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart in one theme's colours.
+
+    ``drawing`` is the Altair chart without size, title and configuration. ``title`` says what is shown, ``subtitle``
+    of which time (with the zone's name) and how it was cut down, ``description`` what a reader who cannot see it
+    needs to know. ``name`` is a picture's file name without its ending.
+    """
+
+    drawing: alt.TopLevelMixin
+    title: str
+    subtitle: str
+    description: str
+    name: str
+    theme: Theme
+    height: int = 280
+
+    def for_page(self) -> dict:
+        """The specification for a page, which has the title itself: as wide as its place."""
+        return self._specification(width="container")
+
+    def for_picture(self) -> dict:
+        """The specification for a picture, which has to tell its title."""
+        return self._specification(width=WIDTH, title={"text": self.title, "subtitle": self.subtitle})
+
+    def _specification(self, **properties) -> dict:
+        drawing = self.drawing.properties(height=self.height, description=self.description, **properties)
+        drawing.autosize = {"type": "fit-x", "contains": "padding"}
+        # Numbers and names are data and never expressions: nothing here has to be validated against the schema again.
+        return _merged(drawing.to_dict(), {"config": self.theme.config})
+
+
+def _merged(one: Mapping, other: Mapping) -> dict:
+    """Both mappings in one; where both have a mapping under a key, that of both, else the first's value."""
+    return {
+        key: _merged(one[key], other[key])
+        if isinstance(one.get(key), Mapping) and isinstance(other.get(key), Mapping)
+        else one.get(key, other.get(key))
+        for key in {**other, **one}
+    }

@@ -1,0 +1,51 @@
+"""The menu: every page has an entry here, and every KPI one of its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from kpis.api.permissions import may_view_personal
+from kpis.catalog.kpis import KPI, KPIS
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page in the menu: its title, and the name of its address; ``personal`` pages show only to those who may."""
+
+    title: str
+    name: str
+    personal: bool = False
+
+
+PAGES = (Entry("Overview", "overview"),)
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry as one user sees it: ``current`` on its own page."""
+
+    title: str
+    address: str
+    current: bool
+
+
+def menu(user, path: str) -> dict[str, list[Link]]:
+    """The links that a user has, by the menu's section; ``path`` is the page's own."""
+    cleared = may_view_personal(user)
+
+    def link(title: str, address: str) -> Link:
+        return Link(title, address, current=address == path)
+
+    return {
+        "Pages": [link(page.title, reverse(page.name)) for page in PAGES if cleared or not page.personal],
+        "KPIs": [link(title_of(kpi), f"/kpis/{kpi.id}/") for kpi in KPIS.values() if cleared or not kpi.personal],
+    }
+
+
+def title_of(kpi: KPI) -> str:
+    """A KPI's name in words: ``OperatorGPSPrecision`` is "Operator GPS precision"."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*", kpi.name)
+    return " ".join(word if number == 0 or word.isupper() else word.lower() for number, word in enumerate(words))

@@ -1,0 +1,56 @@
+"""What the pages' templates can say: figures, moments, charts and the menu."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+
+from kpis.dashboard import figures, moments
+from kpis.dashboard.addresses import explain
+from kpis.dashboard.navigation import menu, title_of
+from kpis.dashboard.vega import BUNDLE
+
+register = template.Library()
+
+register.filter("short", figures.short)
+register.filter("exact", figures.exact)
+register.filter("plain", figures.plain)
+register.filter("percent", figures.percent)
+register.filter("age", figures.age)
+register.filter("clock", moments.clock)
+register.filter("title_of", title_of)
+register.simple_tag(explain, name="explain")
+register.simple_tag(moments.span, name="span")
+register.simple_tag(moments.zone_name, name="zone")
+
+
+@register.filter
+def iso(moment: datetime) -> str:
+    """For a ``<time datetime>``."""
+    return moment.isoformat()
+
+
+@register.simple_tag
+def vega_bundle() -> str:
+    """The static file's name of the script that draws charts."""
+    return BUNDLE
+
+
+@register.simple_tag(takes_context=True)
+def navigation(context) -> dict:
+    """The menu of the request's user."""
+    request = context["request"]
+    return menu(request.user, request.path)
+
+
+@register.inclusion_tag("dashboard/chart.html")
+def chart(address: str, title: str, height: int = 280, downloads: bool = False) -> dict:
+    """A chart in its place on a page.
+
+    ``address`` is a ChartView's with the form ``json``, and its query; ``title`` the heading that it is known by;
+    ``height`` the place's, in CSS pixels, before it is drawn. With ``downloads`` PNG and SVG are offered below.
+    """
+    path, _, query = address.partition("?")
+    forms = {form: f"{path.removesuffix('json')}{form}?{query}" for form in ("png", "svg")}
+    return {"address": address, "title": title, "height": height, "forms": forms, "downloads": downloads}

@@ -1,0 +1,94 @@
+"""A whole site for the browser: sample files of all feeds taken in by the real command, and a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.contrib.auth.models import Permission, User
+
+from kpis.sample import SAMPLES, make_files
+from kpis.tests.factories import MIDNIGHT
+from kpis.tests.processes import MANAGE, Place
+
+ANALYST, PASSWORD = "analyst", "correct horse"
+HOURS = 2
+ROWS = {"ipflow": 3000, "antenna": 600, "coverage": 600, "cdr": 1500}
+
+# Prints its port once it listens, so nobody has to wait or to guess.
+SERVER = """
+from network_analysis.wsgi import application
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, format, *args):
+        pass
+
+server = ThreadedWSGIServer(("127.0.0.1", 0), Quiet)
+server.set_app(application)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+class Site:
+    """A server with sample data; ``origin`` is where it answers."""
+
+    def __init__(self, place: Place, origin: str):
+        self.place, self.origin = place, origin
+
+
+def _fill(place: Place, folder: Path) -> None:
+    """Takes in two hours of all feeds and what closes them, one file an hour and feed."""
+    for name, rows in ROWS.items():
+        made = list(make_files(SAMPLES[name], folder, MIDNIGHT, HOURS * 12 + 1, rows, 1, 1))
+        for number in range(0, len(made), 12):
+            texts = [path.read_text() for path in made[number : number + 12]]
+            kind = made[0].suffix
+            if name != "antenna":
+                texts[1:] = [text.partition("\n")[2] for text in texts[1:]]
+            target = place.data / made[number].name
+            assert target.suffix == kind
+            target.write_text("".join(texts))
+    ended = place.run("update_network_stats")
+    assert ended.code == 0, ended.err
+
+
+def _add_analyst(place: Place) -> None:
+    with place.alias() as alias:
+        user = User(username=ANALYST, is_staff=True)
+        user.set_password(PASSWORD)
+        user.save(using=alias)
+        names = Permission.objects.using(alias).filter(content_type__app_label="kpis")
+        user.user_permissions.set(names.filter(codename__startswith="view_"))
+
+
+@contextmanager
+def running_site(folder: Path) -> Iterator[Site]:
+    """The site, for as long as it is needed."""
+    place = Place(folder / "place", f"sqlite:///{folder / 'site.sqlite3'}")
+    ended = place.run("migrate", "-v", "0")
+    assert ended.code == 0, ended.err
+    _fill(place, folder / "sample")
+    _add_analyst(place)
+    environment = {
+        **os.environ,
+        "DATABASE_URL": place.database_url,
+        "DATA_DIR": str(place.data),
+        "LAKE_DIR": str(place.lake),
+        "DJANGO_SETTINGS_MODULE": "network_analysis.settings",
+        "ANONYMOUS_RATE": "off",
+        "USER_RATE": "off",
+    }
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], cwd=MANAGE.parent, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    with server:
+        try:
+            yield Site(place, f"http://127.0.0.1:{int(server.stdout.readline())}")
+        finally:
+            server.terminate()
