@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What is shown where there is no figure.
+NONE = "\N{EN DASH}"
+
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 # Counts below this are short enough as they are.
 _WHOLE = 10_000
@@ -12,7 +15,7 @@ _WHOLE = 10_000
 def short(value: float | None, unit: str) -> str:
     """At most four digits: ``745.4 GB``, ``113.1 k calls``, ``9,083 calls``, ``17.42 ASU``; a dash for none."""
     if value is None:
-        return "–"
+        return NONE
     if unit == "bytes":
         return _scaled(value, "B") if abs(value) >= 1000 else f"{value:,.0f} B"
     if isinstance(value, float):
@@ -30,13 +33,13 @@ def exact(value: float | None, unit: str) -> str:
 def plain(value: float | None) -> str:
     """``exact`` without the unit, for tables whose heading has it; a dash for none."""
     if value is None:
-        return "–"
+        return NONE
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def percent(share: float | None) -> str:
     """A share from 0 to 1: ``16.7 %``."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return NONE if share is None else f"{100 * share:.1f} %"
 
 
 def age(seconds: float) -> str:
@@ -73,8 +76,8 @@ class Change:
     def __str__(self) -> str:
         """``+3.2 %``, with a real minus sign; a dash where there is nothing to hold it against."""
         if self.ratio is None:
-            return "–"
-        return f"{self.ratio:+.1%}".replace("-", "−").replace("%", " %")
+            return NONE
+        return f"{self.ratio:+.1%}".replace("-", "\N{MINUS SIGN}").replace("%", " %")
 
 
 def _scaled(value: float, unit: str) -> str:
