@@ -55,3 +55,13 @@ def _merged(one: Mapping, other: Mapping) -> dict:
         else one.get(key, other.get(key))
         for key in {**other, **one}
     }
+
+
+def hatched(theme: Theme) -> dict:
+    """A fill of slanting stripes: a gradient whose stops are hard, which every renderer of Vega draws."""
+    stripes = 24
+    stops = []
+    for number in range(stripes):
+        colour = theme.line if number % 2 else theme.surface
+        stops += [{"offset": number / stripes, "color": colour}, {"offset": (number + 1) / stripes, "color": colour}]
+    return {"gradient": "linear", "x1": 0, "y1": 0, "x2": 1, "y2": 1, "stops": stops}

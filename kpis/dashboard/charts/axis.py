@@ -1,0 +1,94 @@
+"""Axes: time in ``TIME_ZONE`` whatever the browser's zone, and figures in short units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+
+from kpis.catalog.intervals import to_milliseconds
+from kpis.dashboard import moments
+
+# What the labels of a time axis can be apart, in minutes.
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600, 525600)
+_DAY = 1440
+_MOST_LABELS = 9
+
+
+def ticks(start: datetime, end: datetime) -> list[tuple[datetime, list[str]]]:
+    """Round moments of the zone's clocks from start to end, nine at most, each with its label's lines.
+
+    The second line has the day, or the year where labels are days, and is there where it changes.
+    """
+    span = (end - start) / timedelta(minutes=1)
+    step = next((step for step in _STEPS if span / step < _MOST_LABELS), _STEPS[-1])
+    moments_ = list(_round_moments(start, end, step))
+    labels = []
+    for before, moment in pairwise([None, *moments_]):
+        here = moments.local(moment)
+        first, second = (f"{here:%H:%M}", f"{here.day} {here:%b}")
+        if step >= _DAY:
+            first, second = second, f"{here.year}"
+        former = moments.local(before) if before else None
+        changed = former is None or (former.year != here.year if step >= _DAY else former.date() != here.date())
+        labels.append([first, second] if changed else [first])
+    return list(zip(moments_, labels, strict=True))
+
+
+def time_axis(start: datetime, end: datetime) -> dict:
+    """A Vega-Lite axis for Unix time in milliseconds, labelled in the zone and titled with its name.
+
+    Vega knows the browser's zone and UTC, and no other: the labels come with it instead.
+    """
+    marks = ticks(start, end)
+    values = [to_milliseconds(moment) for moment, _ in marks]
+    labels = json.dumps([label for _, label in marks])
+    return {
+        "values": values,
+        "labelExpr": f"{labels}[indexof({json.dumps(values)}, toNumber(datum.value))]",
+        "labelOverlap": "greedy",
+        "title": f"Time ({moments.zone_name()})",
+    }
+
+
+def time_scale(start: datetime, end: datetime) -> dict:
+    """The scale that goes with ``time_axis``."""
+    return {"type": "utc", "domain": [to_milliseconds(start), to_milliseconds(end)], "nice": False}
+
+
+def value_axis(unit: str, is_mean: bool, title: str) -> dict:
+    """An axis of figures: ``20 GB``, ``113k``, or plain decimals for means."""
+    if is_mean:
+        return {"title": title, "format": ",~g"}
+    if unit == "bytes":
+        return {
+            "title": title,
+            "format": "~s",
+            "labelExpr": "replace(datum.label, regexp('([kMGTPE]?)$'), ' $1') + 'B'",
+        }
+    return {"title": title, "format": "~s"}
+
+
+def _round_moments(start: datetime, end: datetime, step: int) -> Iterator[datetime]:
+    for day in _days(moments.local(start).date(), moments.local(end).date(), step):
+        for minute in range(0, _DAY, min(step, _DAY)):
+            here = datetime.combine(day, time(minute // 60, minute % 60), moments.zone())
+            moment = here.astimezone(UTC)
+            # Where the clocks jump ahead, some of their times do not exist.
+            if start <= moment <= end and moments.local(moment).replace(tzinfo=None) == here.replace(tzinfo=None):
+                yield moment
+
+
+def _days(first: date, last: date, step: int) -> Iterator[date]:
+    every = max(1, step // _DAY)
+    day = first
+    while day <= last:
+        if every < 30:
+            wanted = every == 1 or day.toordinal() % every == 1
+        else:
+            # Months, quarters and years start with their first day.
+            wanted = day.day == 1 and (day.month - 1) % min(every // 30, 12) == 0
+        if wanted:
+            yield day
+        day += timedelta(days=1)

@@ -1,0 +1,180 @@
+"""A KPI over time: a line with its gaps, the range that is normal, outliers, and intervals that are still open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
+from kpis.catalog.kpis import KPI
+from kpis.dashboard import figures, moments
+from kpis.dashboard.charts.axis import time_axis, time_scale, value_axis
+from kpis.dashboard.charts.chart import Chart, hatched
+from kpis.dashboard.groups import Group, label
+from kpis.dashboard.navigation import title_of
+from kpis.dashboard.theme import Theme
+from kpis.dashboard.window import Window
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+# Up to so many points each has a dot of its own.
+_MOST_DOTS = 60
+
+
+def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, group: Group | None = None) -> Chart:
+    """The chart of a frame as ``series.series`` gives it, with the columns of ``series.normal`` where it has them."""
+    import altair as alt
+
+    points = _points(kpi, frame)
+    x = {"scale": time_scale(window.start, window.end), "axis": time_axis(window.start, window.end)}
+    y = {
+        "axis": value_axis(kpi.unit, kpi.measure.is_mean, f"{kpi.value.replace('_', ' ')} ({kpi.unit})"),
+        "scale": {"zero": kpi.measure.adds_up, "nice": True},
+    }
+    middle = alt.X("middle:T", **x)
+    span = {"x": alt.X("start:T", **x), "x2": alt.X2("end")}
+    value = alt.Y("value:Q", **y)
+    base = alt.Chart(alt.InlineData(points))
+
+    layers = [
+        alt.Chart(alt.InlineData(_runs(points, "gap"))).mark_rect(color=theme.raised).encode(**span),
+        alt.Chart(alt.InlineData(_runs(points, "provisional"))).mark_rect(color=hatched(theme)).encode(**span),
+        base.mark_area(color=theme.accent, opacity=0.13).encode(
+            x=middle, y=alt.Y("low:Q", **y), y2=alt.Y2("high"), tooltip=alt.value(None)
+        ),
+        base.mark_line(color=theme.accent).encode(x=middle, y=value),
+        base.transform_filter("datum.dot")
+        .mark_point(color=theme.accent, fill=theme.surface, size=28, strokeWidth=1.5, opacity=1)
+        .encode(x=middle, y=value),
+        base.transform_filter("datum.outlier")
+        .mark_point(shape="diamond", filled=True, size=130, color=theme.bad, stroke=theme.surface, opacity=1)
+        .encode(x=middle, y=value),
+        _columns(base, span, theme, "z" in frame),
+    ]
+    return Chart(
+        drawing=alt.layer(*layers),
+        title=_title(kpi, group),
+        subtitle=_subtitle(window, "z" in frame),
+        description=_description(kpi, window, frame, group),
+        name=_name(kpi, window, group),
+        theme=theme,
+        height=300,
+    )
+
+
+def _points(kpi: KPI, frame: pd.DataFrame) -> list[dict]:
+    """The frame's rows as Vega takes them: Unix ms, plain numbers, and the texts of the tooltips."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    there = [row["value"] is not None for row in rows]
+    few = sum(there) <= _MOST_DOTS
+    points = []
+    for number, row in enumerate(rows):
+        alone = not any(there[max(0, number - 1) : number]) and not any(there[number + 1 : number + 2])
+        value, start, end = row["value"], row["start"], row["end"]
+        first, last = int(start.timestamp() * 1000), int(end.timestamp() * 1000)
+        points.append(
+            {
+                "start": first,
+                "end": last,
+                "middle": (first + last) // 2,
+                "value": value,
+                "gap": value is None,
+                "provisional": row["provisional"],
+                "dot": value is not None and (few or alone),
+                "when": moments.span(start, end),
+                "figure": "no records" if value is None else figures.exact(value, kpi.unit),
+                **_normal(kpi, row),
+            }
+        )
+    return points
+
+
+def _normal(kpi: KPI, row: dict) -> dict:
+    if row.get("mean") is None:
+        return {"low": None, "high": None, "outlier": False, "normal": "not known: too few intervals before"}
+    reach = DEFAULT_THRESHOLD * row["deviation"]
+    low, high = row["mean"] - reach, row["mean"] + reach
+    if kpi.measure.adds_up:
+        low = max(0.0, low)
+    normal = f"{figures.short(low, kpi.unit)} to {figures.short(high, kpi.unit)}"
+    if row["outlier"]:
+        normal += " (outlier)" if row["z"] is None else f" (outlier, z = {row['z']:.1f})"
+    return {"low": low, "high": high, "outlier": row["outlier"], "normal": normal}
+
+
+def _runs(points: list[dict], flag: str) -> list[dict]:
+    """The spans in which neighbouring points have the flag."""
+    runs: list[dict] = []
+    for point in points:
+        if not point[flag]:
+            continue
+        if runs and runs[-1]["end"] == point["start"]:
+            runs[-1]["end"] = point["end"]
+        else:
+            runs.append({"start": point["start"], "end": point["end"]})
+    return runs
+
+
+def _columns(base: alt.Chart, span: dict, theme: Theme, with_normal: bool) -> alt.Chart:
+    """What is pointed at: a column for each step, with the tooltip and the brush that zooms."""
+    import altair as alt
+
+    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout")
+    brush = alt.selection_interval(
+        name="brush", encodings=["x"], mark=alt.BrushConfig(fill=theme.accent, fillOpacity=0.15, stroke=theme.accent)
+    )
+    tooltip = [alt.Tooltip("when:N", title="interval"), alt.Tooltip("figure:N", title="figure")]
+    if with_normal:
+        tooltip.append(alt.Tooltip("normal:N", title="normal"))
+    return (
+        base.mark_rect(color=theme.ink)
+        .encode(**span, tooltip=tooltip, opacity=alt.condition(hover, alt.value(0.07), alt.value(0), empty=False))
+        .add_params(hover, brush)
+    )
+
+
+def _title(kpi: KPI, group: Group | None) -> str:
+    return f"{title_of(kpi)}: {label(kpi, group) if group else 'all groups'}"
+
+
+def _subtitle(window: Window, with_normal: bool) -> list[str]:
+    lines = [f"{moments.span(window.start, window.end)} ({moments.zone_name()}), per {window.step_name}"]
+    if window.note:
+        lines.append(window.note)
+    if with_normal:
+        lines.append(
+            f"Band: what is normal, {DEFAULT_THRESHOLD:g} standard deviations round the mean of the "
+            f"{DEFAULT_WINDOW} intervals before. Diamonds: outliers. Hatched: provisional. Shaded: no records."
+        )
+    return lines
+
+
+def _description(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None) -> str:
+    known = frame.dropna(subset=["value"])
+    text = f"{_title(kpi, group)}, {moments.span(window.start, window.end)} ({moments.zone_name()}). "
+    if known.empty:
+        return text + "No records."
+    highest = known.loc[known["value"].astype("float64").idxmax()]
+    lowest = known.loc[known["value"].astype("float64").idxmin()]
+    gaps = len(frame) - len(known)
+    text += (
+        f"{len(known):,} points per {window.step_name}; highest {figures.short(_plain(highest['value']), kpi.unit)} at "
+        f"{moments.clock(highest['start'])}, lowest {figures.short(_plain(lowest['value']), kpi.unit)} at "
+        f"{moments.clock(lowest['start'])}."
+    )
+    if gaps:
+        text += f" {gaps:,} without records."
+    if "outlier" in frame:
+        text += f" {int(frame['outlier'].sum()):,} outliers."
+    return text
+
+
+def _plain(value) -> float:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _name(kpi: KPI, window: Window, group: Group | None) -> str:
+    parts = [kpi.name, *([label(kpi, group)] if group else [])]
+    parts += [moments.for_file(window.start), moments.for_file(window.end), moments.zone_name()]
+    return "_".join("".join(c if c.isalnum() or c in "-+" else "-" for c in part) for part in parts)

@@ -1,0 +1,64 @@
+"""The groups of a KPI: as parameters of an address, as filters, and as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.core.exceptions import ValidationError
+from django.db.models import IntegerField
+
+from kpis.api.filters import WholeNumberField, whole_number_range
+from kpis.catalog.kpis import KPI
+from kpis.models.results import result_model
+
+Group = dict[str, int | str]
+
+# What an empty text is shown as.
+NO_TEXT = "(none)"
+
+
+class BadGroup(ValueError):
+    """Parameters that name no group, in words for the person who wrote them."""
+
+
+def group_from(kpi: KPI, parameters: Mapping[str, str]) -> Group | None:
+    """The group that the parameters name, one for each dimension; None where none is given. Raises BadGroup."""
+    given = {name: parameters[name] for name in kpi.dimensions if name in parameters}
+    if not given:
+        return None
+    missing = [name for name in kpi.dimensions if name not in given]
+    if missing:
+        raise BadGroup(f"A group of this KPI needs {' and '.join(kpi.dimensions)}; {', '.join(missing)} is missing.")
+    return {name: _typed(kpi, name, text) for name, text in given.items()}
+
+
+def conditions(kpi: KPI, group: Group) -> dict[str, int | str]:
+    """The group as a filter of the KPI's table; folded dimensions whatever the letter case, as in the API."""
+    folded = {dimension.name for dimension in kpi.folded}
+    return {f"{name}__folded" if name in folded else name: value for name, value in group.items()}
+
+
+def label(kpi: KPI, group: Mapping[str, object]) -> str:
+    """The group in words: its dimensions' values."""
+    return ", ".join(NO_TEXT if group[name] == "" else str(group[name]) for name in kpi.dimensions)
+
+
+def dimension_words(kpi: KPI) -> str:
+    """What groups are, in words: ``operator, call type``."""
+    return ", ".join(name.replace("_", " ") for name in kpi.dimensions)
+
+
+def _typed(kpi: KPI, name: str, text: str) -> int | str:
+    field = result_model(kpi)._meta.get_field(name)
+    if not isinstance(field, IntegerField):
+        if "\x00" in text:
+            raise BadGroup(f"{name} has a character that no text has.")
+        return text
+    least, greatest = whole_number_range(field)
+    try:
+        number = WholeNumberField().to_python(text)
+    except ValidationError:
+        number = None
+    if number is None or not least <= number <= greatest:
+        raise BadGroup(f"{name} must be a whole number from {least} to {greatest}, not {text!r}.")
+    return number
