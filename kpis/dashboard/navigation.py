@@ -41,7 +41,9 @@ def menu(user, path: str) -> dict[str, list[Link]]:
 
     return {
         "Pages": [link(page.title, reverse(page.name)) for page in PAGES if cleared or not page.personal],
-        "KPIs": [link(title_of(kpi), f"/kpis/{kpi.id}/") for kpi in KPIS.values() if cleared or not kpi.personal],
+        "KPIs": [
+            link(title_of(kpi), reverse("kpi", args=[kpi.id])) for kpi in KPIS.values() if cleared or not kpi.personal
+        ],
     }
 
 

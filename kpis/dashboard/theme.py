@@ -21,6 +21,7 @@ class Theme:
     grid: str  # in charts
     accent: str  # links, the first series
     wash: str  # the accent, as a background
+    rest: str  # what is left over, beside the accent
     good: str
     bad: str
     bad_wash: str
@@ -98,6 +99,7 @@ LIGHT = Theme(
     grid="#edf0f3",
     accent="#1d5fae",
     wash="#e8f0fa",
+    rest="#b4bdc8",
     good="#1a7340",
     bad="#b3261e",
     bad_wash="#fceceb",
@@ -116,6 +118,7 @@ DARK = Theme(
     grid="#232a33",
     accent="#7db3f5",
     wash="#1a2a3e",
+    rest="#566373",
     good="#5ec98a",
     bad="#ff8f86",
     bad_wash="#3a1d1c",

@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from kpis.dashboard.views.kpi import GroupList, KPIPage, RowsFile, SeriesChart, TopChart
 from kpis.dashboard.views.overview import Overview
 from kpis.dashboard.views.style import style
 
@@ -14,5 +15,10 @@ urlpatterns = [
         LoginView.as_view(template_name="dashboard/login.html", extra_context={"title": "Log in"}),
         name="login",
     ),
+    path("kpis/<int:kpi_id>/", KPIPage.as_view(), name="kpi"),
+    path("kpis/<int:kpi_id>/series.<str:form>", SeriesChart.as_view(), name="kpi-series"),
+    path("kpis/<int:kpi_id>/top.<str:form>", TopChart.as_view(), name="kpi-top"),
+    path("kpis/<int:kpi_id>/rows.<str:form>", RowsFile.as_view(), name="kpi-rows"),
+    path("kpis/<int:kpi_id>/groups/", GroupList.as_view(), name="kpi-groups"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -39,14 +39,15 @@ def ticks(start: datetime, end: datetime) -> list[tuple[datetime, list[str]]]:
 def time_axis(start: datetime, end: datetime) -> dict:
     """A Vega-Lite axis for Unix time in milliseconds, labelled in the zone and titled with its name.
 
-    Vega knows the browser's zone and UTC, and no other: the labels come with it instead.
+    Vega knows the browser's zone and UTC, and no other: the labels come with it instead. To Vega the moments are
+    plain quantities; its interpreter takes a temporal axis's milliseconds for a year.
     """
     marks = ticks(start, end)
     values = [to_milliseconds(moment) for moment, _ in marks]
     labels = json.dumps([label for _, label in marks])
     return {
         "values": values,
-        "labelExpr": f"{labels}[indexof({json.dumps(values)}, toNumber(datum.value))]",
+        "labelExpr": f"{labels}[indexof({json.dumps(values)}, datum.value)]",
         "labelOverlap": "greedy",
         "title": f"Time ({moments.zone_name()})",
     }
@@ -54,7 +55,7 @@ def time_axis(start: datetime, end: datetime) -> dict:
 
 def time_scale(start: datetime, end: datetime) -> dict:
     """The scale that goes with ``time_axis``."""
-    return {"type": "utc", "domain": [to_milliseconds(start), to_milliseconds(end)], "nice": False}
+    return {"domain": [to_milliseconds(start), to_milliseconds(end)], "zero": False, "nice": False}
 
 
 def value_axis(unit: str, is_mean: bool, title: str) -> dict:

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 # The size of pictures, in CSS pixels.
 WIDTH = 960
 
+_STRIPES = 24
+
 
 @dataclass(frozen=True)
 class Chart:
     """A chart in one theme's colours.
 
     ``drawing`` is the Altair chart without size, title and configuration. ``title`` says what is shown, ``subtitle``
-    of which time (with the zone's name) and how it was cut down, ``description`` what a reader who cannot see it
+    of which time (with the zone's name) and how it was cut down, line by line, ``description`` what a reader who cannot see it
     needs to know. ``name`` is a picture's file name without its ending.
     """
 
     drawing: alt.TopLevelMixin
     title: str
-    subtitle: str
+    subtitle: list[str]
     description: str
     name: str
     theme: Theme
@@ -57,11 +59,15 @@ def _merged(one: Mapping, other: Mapping) -> dict:
     }
 
 
-def hatched(theme: Theme) -> dict:
-    """A fill of slanting stripes: a gradient whose stops are hard, which every renderer of Vega draws."""
-    stripes = 24
+def name_of(*parts: str) -> str:
+    """A file's name of these parts, of letters, digits and hyphens."""
+    return "_".join("".join(c if c.isalnum() or c in "-+" else "-" for c in part) for part in parts)
+
+
+def hatched(one: str, other: str) -> dict:
+    """A fill of slanting stripes in two colours: a gradient whose stops are hard, which every renderer draws."""
     stops = []
-    for number in range(stripes):
-        colour = theme.line if number % 2 else theme.surface
-        stops += [{"offset": number / stripes, "color": colour}, {"offset": (number + 1) / stripes, "color": colour}]
+    for number in range(_STRIPES):
+        colour = other if number % 2 else one
+        stops += [{"offset": (number + end) / _STRIPES, "color": colour} for end in (0, 1)]
     return {"gradient": "linear", "x1": 0, "y1": 0, "x2": 1, "y2": 1, "stops": stops}

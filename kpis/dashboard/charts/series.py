@@ -8,7 +8,7 @@ from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 from kpis.catalog.kpis import KPI
 from kpis.dashboard import figures, moments
 from kpis.dashboard.charts.axis import time_axis, time_scale, value_axis
-from kpis.dashboard.charts.chart import Chart, hatched
+from kpis.dashboard.charts.chart import Chart, hatched, name_of
 from kpis.dashboard.groups import Group, label
 from kpis.dashboard.navigation import title_of
 from kpis.dashboard.theme import Theme
@@ -32,14 +32,16 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
         "axis": value_axis(kpi.unit, kpi.measure.is_mean, f"{kpi.value.replace('_', ' ')} ({kpi.unit})"),
         "scale": {"zero": kpi.measure.adds_up, "nice": True},
     }
-    middle = alt.X("middle:T", **x)
-    span = {"x": alt.X("start:T", **x), "x2": alt.X2("end")}
+    middle = alt.X("middle:Q", **x)
+    span = {"x": alt.X("start:Q", **x), "x2": alt.X2("end")}
     value = alt.Y("value:Q", **y)
     base = alt.Chart(alt.InlineData(points))
 
     layers = [
         alt.Chart(alt.InlineData(_runs(points, "gap"))).mark_rect(color=theme.raised).encode(**span),
-        alt.Chart(alt.InlineData(_runs(points, "provisional"))).mark_rect(color=hatched(theme)).encode(**span),
+        alt.Chart(alt.InlineData(_runs(points, "provisional")))
+        .mark_rect(color=hatched(theme.surface, theme.line))
+        .encode(**span),
         base.mark_area(color=theme.accent, opacity=0.13).encode(
             x=middle, y=alt.Y("low:Q", **y), y2=alt.Y2("high"), tooltip=alt.value(None)
         ),
@@ -177,4 +179,4 @@ def _plain(value) -> float:
 def _name(kpi: KPI, window: Window, group: Group | None) -> str:
     parts = [kpi.name, *([label(kpi, group)] if group else [])]
     parts += [moments.for_file(window.start), moments.for_file(window.end), moments.zone_name()]
-    return "_".join("".join(c if c.isalnum() or c in "-+" else "-" for c in part) for part in parts)
+    return name_of(*parts)

@@ -8,7 +8,10 @@ from django import template
 
 from kpis.dashboard import figures, moments
 from kpis.dashboard.addresses import explain
+from kpis.dashboard.groups import NO_TEXT
 from kpis.dashboard.navigation import menu, title_of
+from kpis.dashboard.selection import Selection
+from kpis.dashboard.table import Column
 from kpis.dashboard.vega import BUNDLE
 
 register = template.Library()
@@ -19,6 +22,7 @@ register.filter("plain", figures.plain)
 register.filter("percent", figures.percent)
 register.filter("age", figures.age)
 register.filter("clock", moments.clock)
+register.filter("for_input", moments.for_input)
 register.filter("title_of", title_of)
 register.simple_tag(explain, name="explain")
 register.simple_tag(moments.span, name="span")
@@ -29,6 +33,27 @@ register.simple_tag(moments.zone_name, name="zone")
 def iso(moment: datetime) -> str:
     """For a ``<time datetime>``."""
     return moment.isoformat()
+
+
+@register.filter
+def cell(row, column: Column) -> str:
+    """A row's value in a column, as people read it."""
+    value = getattr(row, column.name)
+    if isinstance(value, str):
+        return value or NO_TEXT
+    return figures.plain(value) if column.number else str(value)
+
+
+@register.simple_tag
+def at(selection: Selection, name: str, **kwargs) -> str:
+    """Another address of the selection's KPI, of the same selection."""
+    return selection.address(name, **kwargs)
+
+
+@register.simple_tag
+def choose(selection: Selection, **changes) -> str:
+    """The page's address with the selection changed."""
+    return selection.with_(**changes).address()
 
 
 @register.simple_tag
@@ -45,12 +70,20 @@ def navigation(context) -> dict:
 
 
 @register.inclusion_tag("dashboard/chart.html")
-def chart(address: str, title: str, height: int = 280, downloads: bool = False) -> dict:
+def chart(address: str, title: str, height: int = 280, downloads: bool = False, zooms: str = "") -> dict:
     """A chart in its place on a page.
 
     ``address`` is a ChartView's with the form ``json``, and its query; ``title`` the heading that it is known by;
-    ``height`` the place's, in CSS pixels, before it is drawn. With ``downloads`` PNG and SVG are offered below.
+    ``height`` the place's, in CSS pixels, before it is drawn. With ``downloads`` PNG and SVG are offered below. ``zooms`` is the id of the
+    form that gets the span which is brushed on the chart as ``from`` and ``to``, and the interval clicked on as ``at``.
     """
     path, _, query = address.partition("?")
     forms = {form: f"{path.removesuffix('json')}{form}?{query}" for form in ("png", "svg")}
-    return {"address": address, "title": title, "height": height, "forms": forms, "downloads": downloads}
+    return {
+        "address": address,
+        "title": title,
+        "height": height,
+        "forms": forms,
+        "downloads": downloads,
+        "zooms": zooms,
+    }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from kpis.tests.browser.site import ANALYST, PASSWORD, Site, running_site
 
@@ -85,5 +85,5 @@ def analyst_page(page) -> Page:
 
 
 def wait_for_charts(page: Page) -> None:
-    """Until every chart on the page is drawn."""
-    page.wait_for_function("document.querySelectorAll('[data-chart][aria-busy=true]').length === 0")
+    """Until every chart and part of the page is there."""
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)

@@ -16,6 +16,8 @@ class Look:
 
 LOOKS = (
     Look("overview", "/"),
+    Look("kpi", "/kpis/1/"),
+    Look("kpi-group", "/kpis/7/?operator=Bear+Wireless"),
     Look("login", "/login/"),
 )
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}

@@ -87,23 +87,34 @@
     }
   }
 
-  // A span that is brushed on a chart becomes the form's, and the server figures the series anew for it.
+  // A span that is brushed on a chart becomes the form's "from" and "to", an interval that is clicked on its "at";
+  // the server figures everything anew for it.
   function listenForZoom(element, view) {
-    const form = document.getElementById(element.dataset.zooms || "");
+    const form = document.getElementById(element.dataset.zooms);
     if (!form) {
       return;
+    }
+    function show(values) {
+      for (const [name, moment] of Object.entries(values)) {
+        form.elements[name].value = new Date(moment).toISOString();
+      }
+      form.dispatchEvent(new Event("zoom"));
     }
     let span = null;
     view.addSignalListener("brush", (_, brushed) => {
       span = Object.values(brushed)[0] || null;
     });
     element.onpointerup = function () {
-      if (span && span[1] > span[0]) {
-        const [first, last] = [Math.min(...span), Math.max(...span)].map((moment) => new Date(moment).toISOString());
-        span = null;
-        form.dispatchEvent(new CustomEvent("zoom", { detail: { from: first, to: last }, bubbles: true }));
+      const [first, last] = span || [0, 0];
+      if (last > first) {
+        show({ from: first, to: last });
       }
     };
+    view.addEventListener("click", (_, item) => {
+      if (!span && item && item.datum && item.datum.start !== undefined && item.datum.value !== null) {
+        show({ at: item.datum.start });
+      }
+    });
   }
 
   // Colours
@@ -134,6 +145,21 @@
       document.getElementById("menu").classList.toggle("open", open);
     });
   }
+
+  // The list of groups closes when something else is done
+
+  document.addEventListener("keydown", function (event) {
+    const picker = event.key === "Escape" && event.target.closest("details.picker[open]");
+    if (picker) {
+      picker.open = false;
+      picker.querySelector("summary").focus();
+    }
+  });
+  document.addEventListener("click", function (event) {
+    for (const picker of document.querySelectorAll("details.picker[open]")) {
+      picker.open = picker.contains(event.target);
+    }
+  });
 
   // Parts that the server exchanges
 

@@ -1,0 +1,68 @@
+"""The first groups of an interval as bars, with what is left of the total."""
+
+from __future__ import annotations
+
+from kpis.dashboard import figures, moments
+from kpis.dashboard.charts.chart import Chart, hatched, name_of
+from kpis.dashboard.groups import dimension_words
+from kpis.dashboard.interval_groups import IntervalGroups
+from kpis.dashboard.navigation import title_of
+from kpis.dashboard.theme import Theme
+from kpis.models import IntervalSummary
+
+_BAR = 27
+
+
+def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
+    """The chart of an interval's first groups; hatched while the interval is provisional."""
+    import altair as alt
+
+    kpi, summary = groups.kpi, groups.summary
+    provisional = summary.state == IntervalSummary.State.PROVISIONAL
+    colour = hatched(theme.accent, theme.wash) if provisional else theme.accent
+    bars = [
+        bar
+        | {
+            "order": number,
+            "figure": figures.exact(bar["value"], kpi.unit),
+            "text": figures.short(bar["value"], kpi.unit),
+            "part": figures.percent(bar["share"]),
+            "whole": bar["groups"] == 1,
+        }
+        for number, bar in enumerate(groups.bars())
+    ]
+    base = alt.Chart(alt.InlineData(bars)).encode(
+        y=alt.Y(
+            "label:N", sort=alt.SortField("order"), axis={"title": None, "labelLimit": 150, "labelColor": theme.ink}
+        ),
+        x=alt.X("value:Q", axis=None, scale={"zero": True, "nice": False, "padding": 0}),
+    )
+    tooltip = [alt.Tooltip("label:N", title=dimension_words(kpi)), alt.Tooltip("figure:N", title="figure")]
+    if kpi.measure.adds_up:
+        tooltip.append(alt.Tooltip("part:N", title="of the total"))
+    drawing = alt.layer(
+        base.mark_bar(height=17).encode(
+            color=alt.condition("datum.whole", alt.value(colour), alt.value(theme.rest)), tooltip=tooltip
+        ),
+        base.mark_text(align="left", dx=6, fontSize=12, color=theme.ink).encode(text="text:N"),
+    )
+    start, end = summary.interval_start_timestamp, summary.interval_end_timestamp
+    when = moments.span(start, end)
+    first = ", ".join(f"{bar['label']} {bar['text']}" for bar in bars[:3])
+    return Chart(
+        drawing=drawing,
+        title=f"{title_of(kpi)} by {dimension_words(kpi)}",
+        subtitle=[f"{when} ({moments.zone_name()})", _total(groups)],
+        description=f"{kpi.description}, {when} ({moments.zone_name()}). {_total(groups)}. First: {first}.",
+        name=name_of(kpi.name, "top", moments.for_file(start), moments.for_file(end), moments.zone_name()),
+        theme=theme,
+        height=_BAR * max(1, len(bars)),
+    )
+
+
+def _total(groups: IntervalGroups) -> str:
+    what = "On average" if groups.kpi.measure.is_mean else "In all"
+    text = f"{what} {figures.short(groups.total, groups.kpi.unit)} of {groups.summary.groups:,} groups"
+    if groups.summary.state == IntervalSummary.State.PROVISIONAL:
+        text += "; provisional"
+    return text
