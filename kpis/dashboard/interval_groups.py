@@ -40,18 +40,16 @@ class IntervalGroups:
     def bars(self, first: int = FIRST) -> list[dict]:
         """The first groups, and "Other" where the measure adds up and there are more.
 
-        Each has ``label``, ``value``, ``share`` of the total (None where the measure does not add up) and ``groups``,
-        how many it stands for.
+        Each has ``label``, ``value``, ``share`` of the total (None where the measure does not add up) and ``other``.
         """
         bars = []
         for row in self.rows[:first]:
             group = {name: getattr(row, name) for name in self.kpi.dimensions}
             value = getattr(row, self.kpi.value)
-            bars.append({"label": label(self.kpi, group), "value": value, "share": self.share(value), "groups": 1})
-        rest = self.summary.groups - len(bars)
-        if rest > 0 and self.kpi.measure.adds_up:
+            bars.append({"label": label(self.kpi, group), "value": value, "share": self.share(value), "other": False})
+        if self.summary.groups > len(bars) and self.kpi.measure.adds_up:
             value = self.total - sum(bar["value"] for bar in bars)
-            bars.append({"label": "Other", "value": value, "share": self.share(value), "groups": rest})
+            bars.append({"label": "Other", "value": value, "share": self.share(value), "other": True})
         return bars
 
     def share(self, value: float) -> float | None:

@@ -20,7 +20,10 @@ class Entry:
     personal: bool = False
 
 
-PAGES = (Entry("Overview", "overview"),)
+PAGES = (
+    Entry("Overview", "overview"),
+    Entry("Operators", "operators"),
+)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,15 @@ from kpis.models import IntervalSummary
 # How much of the past is shown where an address does not say.
 _SPAN = timedelta(days=1)
 
+# What is offered to choose from.
+SPANS = {
+    "1 hour": timedelta(hours=1),
+    "6 hours": timedelta(hours=6),
+    "1 day": timedelta(days=1),
+    "7 days": timedelta(days=7),
+    "30 days": timedelta(days=30),
+}
+
 
 class BadSelection(ValueError):
     """An address that asks for what there cannot be, in words for the person who wrote it."""
@@ -50,13 +59,23 @@ class Selection:
         found = {"interval": self.length.code, "from": to_text(self.start), "to": to_text(self.end)}
         return found | dict(self.group or {}) | ({"at": to_text(self.at)} if self.at else {})
 
+    @property
+    def query(self) -> str:
+        """Its parameters as an address's query."""
+        return urlencode(self.parameters())
+
     def address(self, name: str = "kpi", **kwargs) -> str:
         """Where it is shown: the KPI's page, or another of its addresses."""
-        return f"{reverse(name, kwargs={'kpi_id': self.kpi.id, **kwargs})}?{urlencode(self.parameters())}"
+        return f"{reverse(name, kwargs={'kpi_id': self.kpi.id, **kwargs})}?{self.query}"
 
     def with_(self, **changes) -> Selection:
         """Another one, with these changed."""
         return replace(self, **changes)
+
+    def shifted(self, times: int) -> Selection:
+        """The same length of time so many times later, or earlier."""
+        by = times * (self.end - self.start)
+        return replace(self, start=self.start + by, end=self.end + by, at=None)
 
     def api_address(self) -> str:
         """The call of the API that gives the same rows."""

@@ -65,7 +65,7 @@ def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame
     """The figures of a group, or the true totals, in the window."""
     import pandas as pd
 
-    rows = _rows(kpi, window.length, group).filter(**_between(window.start, window.end))
+    rows = _rows(kpi, window.length, group).filter(**between(window.start, window.end))
     if window.summed == 1:
         found = [(start, value, 1) for start, value in rows.values_list(_START, _value(kpi, group))]
     else:
@@ -94,7 +94,7 @@ def normal(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None = 
     import pandas as pd
 
     reach = window.start - DEFAULT_WINDOW * window.step
-    earlier = _rows(kpi, window.length, group).filter(**_between(reach, window.start))
+    earlier = _rows(kpi, window.length, group).filter(**between(reach, window.start))
     known = frame.dropna(subset=["value"])
     starts = [start.to_pydatetime() for start in known["start"]]
     values = [*earlier.values_list(_START, _value(kpi, group)), *zip(starts, known["value"].tolist(), strict=True)]
@@ -124,14 +124,15 @@ def _value(kpi: KPI, group: Group | None) -> str:
     return "mean" if kpi.measure.is_mean else "total"
 
 
-def _between(start: datetime, end: datetime) -> dict[str, datetime]:
+def between(start: datetime, end: datetime) -> dict[str, datetime]:
+    """The intervals that start in ``[start, end)``, as a filter."""
     return {f"{_START}__gte": start, f"{_START}__lt": end}
 
 
 def _provisional(kpi: KPI, window: Window) -> set[datetime]:
     """The starts of the steps in which an interval is still open."""
     open_ones = _rows(kpi, window.length, None).filter(
-        state=IntervalSummary.State.PROVISIONAL, **_between(window.start, window.end)
+        state=IntervalSummary.State.PROVISIONAL, **between(window.start, window.end)
     )
     starts = open_ones.values_list(_START, flat=True)
     return {start - (start - EPOCH) % window.step for start in starts}

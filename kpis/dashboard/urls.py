@@ -4,11 +4,13 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from kpis.dashboard.views.kpi import GroupList, KPIPage, RowsFile, SeriesChart, TopChart
-from kpis.dashboard.views.overview import Overview
+from kpis.dashboard.views.operators import OperatorChart, OperatorsPage
+from kpis.dashboard.views.overview import Overview, StandoutList
 from kpis.dashboard.views.style import style
 
 urlpatterns = [
     path("", Overview.as_view(), name="overview"),
+    path("standouts/", StandoutList.as_view(), name="standouts"),
     path("style.css", style, name="style"),
     path(
         "login/",
@@ -20,5 +22,7 @@ urlpatterns = [
     path("kpis/<int:kpi_id>/top.<str:form>", TopChart.as_view(), name="kpi-top"),
     path("kpis/<int:kpi_id>/rows.<str:form>", RowsFile.as_view(), name="kpi-rows"),
     path("kpis/<int:kpi_id>/groups/", GroupList.as_view(), name="kpi-groups"),
+    path("operators/", OperatorsPage.as_view(), name="operators"),
+    path("operators/<int:kpi_id>/<str:kind>.<str:form>", OperatorChart.as_view(), name="operator-chart"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -47,6 +47,8 @@ def time_axis(start: datetime, end: datetime) -> dict:
     labels = json.dumps([label for _, label in marks])
     return {
         "values": values,
+        # Of more values than this Vega leaves some out.
+        "tickCount": 2 * _MOST_LABELS,
         "labelExpr": f"{labels}[indexof({json.dumps(values)}, datum.value)]",
         "labelOverlap": "greedy",
         "title": f"Time ({moments.zone_name()})",

@@ -21,9 +21,9 @@ _STRIPES = 24
 class Chart:
     """A chart in one theme's colours.
 
-    ``drawing`` is the Altair chart without size, title and configuration. ``title`` says what is shown, ``subtitle``
-    of which time (with the zone's name) and how it was cut down, line by line, ``description`` what a reader who cannot see it
-    needs to know. ``name`` is a picture's file name without its ending.
+    ``drawing`` is the Altair chart without size, title and configuration. ``title`` says what is shown, ``subtitle``,
+    line by line, of which time (with the zone's name) and how it was cut down, ``description`` what a reader who cannot
+    see it needs to know. ``name`` is a picture's file name without its ending.
     """
 
     drawing: alt.TopLevelMixin

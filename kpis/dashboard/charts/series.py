@@ -35,27 +35,44 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
     middle = alt.X("middle:Q", **x)
     span = {"x": alt.X("start:Q", **x), "x2": alt.X2("end")}
     value = alt.Y("value:Q", **y)
-    base = alt.Chart(alt.InlineData(points))
 
+    def of(rows: list[dict]) -> alt.Chart:
+        return alt.Chart(alt.InlineData(rows))
+
+    known = [point for point in points if point["value"] is not None]
+    # A layer without data would have no domain, of which Vega warns.
     layers = [
-        alt.Chart(alt.InlineData(_runs(points, "gap"))).mark_rect(color=theme.raised).encode(**span),
-        alt.Chart(alt.InlineData(_runs(points, "provisional")))
-        .mark_rect(color=hatched(theme.surface, theme.line))
-        .encode(**span),
-        base.mark_area(color=theme.accent, opacity=0.13).encode(
-            x=middle, y=alt.Y("low:Q", **y), y2=alt.Y2("high"), tooltip=alt.value(None)
+        (points, of(_runs(points, "gap")).mark_rect(color=theme.raised).encode(**span)),
+        (points, of(_runs(points, "provisional")).mark_rect(color=hatched(theme.surface, theme.line)).encode(**span)),
+        (
+            [point for point in points if point["low"] is not None],
+            of(points)
+            .mark_area(color=theme.accent, opacity=0.13)
+            .encode(x=middle, y=alt.Y("low:Q", **y), y2=alt.Y2("high")),
         ),
-        base.mark_line(color=theme.accent).encode(x=middle, y=value),
-        base.transform_filter("datum.dot")
-        .mark_point(color=theme.accent, fill=theme.surface, size=28, strokeWidth=1.5, opacity=1)
-        .encode(x=middle, y=value),
-        base.transform_filter("datum.outlier")
-        .mark_point(shape="diamond", filled=True, size=130, color=theme.bad, stroke=theme.surface, opacity=1)
-        .encode(x=middle, y=value),
-        _columns(base, span, theme, "z" in frame),
+        (known, of(points).mark_line(color=theme.accent).encode(x=middle, y=value)),
     ]
+    dots = [point for point in known if point["dot"]]
+    layers.append(
+        (
+            dots,
+            of(dots)
+            .mark_point(color=theme.accent, fill=theme.surface, size=28, strokeWidth=1.5, opacity=1)
+            .encode(x=middle, y=value),
+        )
+    )
+    outliers = [point for point in known if point["outlier"]]
+    layers.append(
+        (
+            outliers,
+            of(outliers)
+            .mark_point(shape="diamond", filled=True, size=130, color=theme.bad, stroke=theme.surface, opacity=1)
+            .encode(x=middle, y=value),
+        )
+    )
+    layers.append((points, _columns(of(points), span, theme, "z" in frame)))
     return Chart(
-        drawing=alt.layer(*layers),
+        drawing=alt.layer(*(layer for rows, layer in layers if rows)),
         title=_title(kpi, group),
         subtitle=_subtitle(window, "z" in frame),
         description=_description(kpi, window, frame, group),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from kpis.dashboard import figures, moments
 from kpis.dashboard.charts.chart import Chart, hatched, name_of
 from kpis.dashboard.groups import dimension_words
@@ -27,14 +29,13 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
             "figure": figures.exact(bar["value"], kpi.unit),
             "text": figures.short(bar["value"], kpi.unit),
             "part": figures.percent(bar["share"]),
-            "whole": bar["groups"] == 1,
         }
         for number, bar in enumerate(groups.bars())
     ]
+    labels = f"{json.dumps([bar['label'] for bar in bars])}[datum.value]"
+    axis = {"title": None, "labelLimit": 150, "labelColor": theme.ink, "labelExpr": labels}
     base = alt.Chart(alt.InlineData(bars)).encode(
-        y=alt.Y(
-            "label:N", sort=alt.SortField("order"), axis={"title": None, "labelLimit": 150, "labelColor": theme.ink}
-        ),
+        y=alt.Y("order:O", sort=None, axis=axis),
         x=alt.X("value:Q", axis=None, scale={"zero": True, "nice": False, "padding": 0}),
     )
     tooltip = [alt.Tooltip("label:N", title=dimension_words(kpi)), alt.Tooltip("figure:N", title="figure")]
@@ -42,7 +43,7 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
         tooltip.append(alt.Tooltip("part:N", title="of the total"))
     drawing = alt.layer(
         base.mark_bar(height=17).encode(
-            color=alt.condition("datum.whole", alt.value(colour), alt.value(theme.rest)), tooltip=tooltip
+            color=alt.condition("datum.other", alt.value(theme.rest), alt.value(colour)), tooltip=tooltip
         ),
         base.mark_text(align="left", dx=6, fontSize=12, color=theme.ink).encode(text="text:N"),
     )

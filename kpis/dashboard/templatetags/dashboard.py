@@ -30,6 +30,18 @@ register.simple_tag(moments.zone_name, name="zone")
 
 
 @register.filter
+def words(name: str) -> str:
+    """A column's name in words: ``average_signal`` is "Average signal"."""
+    return name.replace("_", " ").capitalize()
+
+
+@register.filter
+def whole(value: float) -> str:
+    """A whole number that comes as a fraction."""
+    return figures.plain(int(value))
+
+
+@register.filter
 def iso(moment: datetime) -> str:
     """For a ``<time datetime>``."""
     return moment.isoformat()
@@ -74,8 +86,9 @@ def chart(address: str, title: str, height: int = 280, downloads: bool = False, 
     """A chart in its place on a page.
 
     ``address`` is a ChartView's with the form ``json``, and its query; ``title`` the heading that it is known by;
-    ``height`` the place's, in CSS pixels, before it is drawn. With ``downloads`` PNG and SVG are offered below. ``zooms`` is the id of the
-    form that gets the span which is brushed on the chart as ``from`` and ``to``, and the interval clicked on as ``at``.
+    ``height`` the place's, in CSS pixels, before it is drawn. With ``downloads`` PNG and SVG are offered below.
+    ``zooms`` is the id of the form that gets the span which is brushed on the chart as ``from`` and ``to``, and the
+    interval that is clicked on as ``at``.
     """
     path, _, query = address.partition("?")
     forms = {form: f"{path.removesuffix('json')}{form}?{query}" for form in ("png", "svg")}

@@ -25,7 +25,7 @@ from kpis.dashboard.groups import conditions, dimension_words, label
 from kpis.dashboard.interval_groups import IntervalGroups, interval_groups
 from kpis.dashboard.navigation import title_of
 from kpis.dashboard.picker import find_groups
-from kpis.dashboard.selection import BadSelection, Selection, selection
+from kpis.dashboard.selection import SPANS, BadSelection, Selection, selection
 from kpis.dashboard.series import normal, series
 from kpis.dashboard.table import BadTable, Column, Table
 from kpis.dashboard.theme import Theme
@@ -34,13 +34,6 @@ from kpis.models import IntervalSummary, KPIResult
 from kpis.models.results import result_model
 
 _START = "interval_start_timestamp"
-_SPANS = {
-    "1 hour": timedelta(hours=1),
-    "6 hours": timedelta(hours=6),
-    "1 day": timedelta(days=1),
-    "7 days": timedelta(days=7),
-    "30 days": timedelta(days=30),
-}
 
 
 class OfKPI:
@@ -102,18 +95,14 @@ class KPIPage(OfKPI, Page):
             "dimension_words": dimension_words(kpi),
             "spans": [
                 (name, chosen.with_(start=chosen.end - span, at=None).address(), chosen.end - chosen.start == span)
-                for name, span in _SPANS.items()
+                for name, span in SPANS.items()
                 if span >= chosen.length.delta
             ],
-            "earlier": self._shifted(chosen, -1).address(),
-            "later": self._shifted(chosen, 1).address(),
+            "earlier": chosen.shifted(-1).address(),
+            "later": chosen.shifted(1).address(),
             "wider": chosen.with_(start=chosen.start - (chosen.end - chosen.start), at=None).address(),
             "all_groups": chosen.with_(group=None).address(),
         }
-
-    def _shifted(self, chosen: Selection, times: int) -> Selection:
-        by = times * (chosen.end - chosen.start)
-        return chosen.with_(start=chosen.start + by, end=chosen.end + by, at=None)
 
     def _group_row(self, chosen: Selection, row: KPIResult) -> dict:
         """A row of the table of groups: its figures, and where it is shown over time and explained."""

@@ -18,6 +18,7 @@ LOOKS = (
     Look("overview", "/"),
     Look("kpi", "/kpis/1/"),
     Look("kpi-group", "/kpis/7/?operator=Bear+Wireless"),
+    Look("operators", "/operators/"),
     Look("login", "/login/"),
 )
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}

@@ -164,6 +164,7 @@
   // Parts that the server exchanges
 
   document.addEventListener("htmx:afterSettle", function (event) {
+    event.target.removeAttribute("aria-busy");
     drawAll(document);
     const told = event.target.closest("[data-announce]") || event.target.querySelector("[data-announce]");
     if (told) {
@@ -171,7 +172,13 @@
     }
   });
   document.addEventListener("htmx:responseError", function (event) {
-    announce("The server refused: " + event.detail.xhr.status);
+    const waiting = event.detail.target.closest("[aria-busy]");
+    const text = `This could not be loaded: the server answered ${event.detail.xhr.status}.`;
+    if (waiting) {
+      waiting.textContent = text;
+      waiting.removeAttribute("aria-busy");
+    }
+    announce(text);
   });
 
   document.addEventListener("DOMContentLoaded", function () {

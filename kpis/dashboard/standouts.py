@@ -1,0 +1,65 @@
+"""What stands out: anomalies of every KPI in the newest hour of its feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from kpis.anomalies import Verdict
+from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
+from kpis.api.series import Series
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.dashboard.groups import Group, label
+from kpis.dashboard.interval_groups import newest
+from kpis.dashboard.selection import Selection, default_length
+from kpis.models import KPIResult
+from kpis.models.results import result_model
+
+SPAN = timedelta(hours=1)
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Standout:
+    """A group's figure that lies far from those before it, and the selection that shows it."""
+
+    kpi: KPI
+    group: Group
+    row: KPIResult
+    verdict: Verdict
+    selection: Selection
+
+    @property
+    def words(self) -> str:
+        return label(self.kpi, self.group)
+
+    @property
+    def value(self) -> float:
+        return getattr(self.row, self.kpi.value)
+
+    @property
+    def distance(self) -> float:
+        """How many deviations away, whichever way."""
+        return float("inf") if self.verdict.z is None else abs(self.verdict.z)
+
+
+def standouts(hidden: Iterable[int]) -> list[Standout]:
+    """The anomalies of the newest hour, the farthest first, without those of the hidden KPIs."""
+    found = [one for kpi in KPIS.values() if kpi.id not in set(hidden) for one in _of(kpi)]
+    return sorted(found, key=lambda one: (-one.distance, one.kpi.id, one.row.rank))
+
+
+def _of(kpi: KPI) -> Iterable[Standout]:
+    length = default_length(kpi)
+    last = newest(kpi, length)
+    if last is None:
+        return
+    first = min(last.interval_start_timestamp, last.interval_end_timestamp - SPAN)
+    rows = result_model(kpi).objects.filter(interval=length.code)
+    series = Series(kpi, rows, length, DEFAULT_WINDOW, DEFAULT_THRESHOLD)
+    for row in series.anomalies((first, last.interval_start_timestamp)):
+        group = {name: getattr(row, name) for name in kpi.dimensions}
+        start = row.interval_start_timestamp
+        shown = Selection(kpi, length, first - 2 * SPAN, last.interval_end_timestamp, group, start)
+        yield Standout(kpi, group, row, row.verdict, shown)
