@@ -31,6 +31,14 @@ class Length:
     def milliseconds(self) -> int:
         return self.minutes * 60_000
 
+    @property
+    def short_name(self) -> str:
+        """The length as it is typed: 5m, 1h, 1d."""
+        for unit, minutes in (("d", 1440), ("h", 60)):
+            if self.minutes % minutes == 0:
+                return f"{self.minutes // minutes}{unit}"
+        return f"{self.minutes}m"
+
     def floor(self, moment: datetime) -> datetime:
         """The start (UTC) of the interval of this length that holds the moment."""
         return moment - (moment - EPOCH) % self.delta
@@ -53,6 +61,7 @@ ONE_MINUTE = Length(3, "1 minute", 1)
 ONE_DAY = Length(4, "1 day", 1440)
 
 LENGTHS = {length.code: length for length in (FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, ONE_DAY)}
+BY_SHORT_NAME = {length.short_name: length for length in LENGTHS.values()}
 
 
 @dataclass(frozen=True, order=True)

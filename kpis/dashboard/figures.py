@@ -37,6 +37,11 @@ def plain(value: float | None) -> str:
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
+def signed(value: float) -> str:
+    """With its sign and one place: ``+4.5``; the minus is a real one."""
+    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
 def percent(share: float | None) -> str:
     """A share from 0 to 1: ``16.7 %``."""
     return NONE if share is None else f"{100 * share:.1f} %"
@@ -77,7 +82,7 @@ class Change:
         """``+3.2 %``, with a real minus sign; a dash where there is nothing to hold it against."""
         if self.ratio is None:
             return NONE
-        return f"{self.ratio:+.1%}".replace("-", "\N{MINUS SIGN}").replace("%", " %")
+        return f"{signed(100 * self.ratio)} %"
 
 
 def _scaled(value: float, unit: str) -> str:

@@ -39,8 +39,15 @@ def conditions(kpi: KPI, group: Group) -> dict[str, int | str]:
 
 
 def label(kpi: KPI, group: Mapping[str, object]) -> str:
-    """The group in words: its dimensions' values."""
-    return ", ".join(NO_TEXT if group[name] == "" else str(group[name]) for name in kpi.dimensions)
+    """The group in words: its dimensions' values; numbers beside other dimensions have their names with them."""
+    words = []
+    for name in kpi.dimensions:
+        value = group[name]
+        if isinstance(value, int) and len(kpi.dimensions) > 1:
+            words.append(f"{name.replace('_', ' ')} {value}")
+        else:
+            words.append(NO_TEXT if value == "" else str(value))
+    return ", ".join(words)
 
 
 def dimension_words(kpi: KPI) -> str:

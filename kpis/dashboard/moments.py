@@ -34,6 +34,11 @@ def clock(moment: datetime) -> str:
     return f"{here.day} {here:%b %Y, %H:%M}"
 
 
+def time_of_day(moment: datetime) -> str:
+    """``02:05``."""
+    return f"{local(moment):%H:%M}"
+
+
 def span(start: datetime, end: datetime) -> str:
     """``18 Jul 2021, 02:00 to 02:05``; with both days where there are two, and offsets where the clocks change."""
     first, last = local(start), local(end)

@@ -85,6 +85,12 @@ def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame
     return frame.rename_axis("start").reset_index()
 
 
+def series_with_normal(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame:
+    """The series with the columns of ``normal``, where its rows are single intervals."""
+    frame = series(kpi, window, group)
+    return frame if window.summed > 1 else frame.join(normal(kpi, window, frame, group))
+
+
 def normal(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None = None) -> pd.DataFrame:
     """What is normal for each row of a series of single intervals, by the intervals just before it.
 

@@ -76,6 +76,7 @@ class Theme:
                 "symbolType": "circle",
                 "symbolSize": 80,
                 "offset": 12,
+                "columns": 3,
                 "columnPadding": 16,
                 "labelLimit": 220,
             },

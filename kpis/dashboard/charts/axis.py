@@ -64,13 +64,8 @@ def value_axis(unit: str, is_mean: bool, title: str) -> dict:
     """An axis of figures: ``20 GB``, ``113k``, or plain decimals for means."""
     if is_mean:
         return {"title": title, "format": ",~g"}
-    if unit == "bytes":
-        return {
-            "title": title,
-            "format": "~s",
-            "labelExpr": "replace(datum.label, regexp('([kMGTPE]?)$'), ' $1') + 'B'",
-        }
-    return {"title": title, "format": "~s"}
+    label = "replace(datum.label, regexp('([kMGTPE]?)$'), ' $1') + 'B'" if unit == "bytes" else "datum.label"
+    return {"title": title, "format": "~s", "labelExpr": f"datum.value === 0 ? '0' : {label}"}
 
 
 def _round_moments(start: datetime, end: datetime, step: int) -> Iterator[datetime]:

@@ -26,7 +26,7 @@ from kpis.dashboard.interval_groups import IntervalGroups, interval_groups
 from kpis.dashboard.navigation import title_of
 from kpis.dashboard.picker import find_groups
 from kpis.dashboard.selection import SPANS, BadSelection, Selection, selection
-from kpis.dashboard.series import normal, series
+from kpis.dashboard.series import series_with_normal
 from kpis.dashboard.table import BadTable, Column, Table
 from kpis.dashboard.theme import Theme
 from kpis.dashboard.views.page import BadRequest, ChartView, Page
@@ -218,9 +218,7 @@ class SeriesChart(OfKPI, ChartView):
     def chart(self, theme: Theme) -> Chart:
         chosen = self.selection_or_404()
         window = chosen.window
-        frame = series(self.kpi, window, chosen.group)
-        if window.summed == 1:
-            frame = frame.join(normal(self.kpi, window, frame, chosen.group))
+        frame = series_with_normal(self.kpi, window, chosen.group)
         return series_chart(self.kpi, window, frame, theme, chosen.group)
 
 

@@ -110,5 +110,6 @@ class OperatorChart(ChartView):
         if frame.empty:
             raise Http404
         names = operator_names(chosen.start, chosen.end)
-        colours = {name: theme.categories[number % len(theme.categories)] for number, name in enumerate(names)}
+        # Those beyond the categories share one colour.
+        colours = dict.fromkeys(names, theme.rest) | dict(zip(names, theme.categories, strict=False))
         return _CHARTS[self.kwargs["kind"]](kpi, window, frame, colours, theme)

@@ -6,21 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from django.core.management.base import BaseCommand, CommandError
 
-from kpis.catalog.intervals import LENGTHS, Length, to_text
+from kpis.catalog.intervals import BY_SHORT_NAME, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import IntervalSummary
 from kpis.models.results import result_model
-
-
-def short_name(length: Length) -> str:
-    """The length as it is typed: 5m, 1h, 1d."""
-    for unit, minutes in (("d", 1440), ("h", 60)):
-        if length.minutes % minutes == 0:
-            return f"{length.minutes // minutes}{unit}"
-    return f"{length.minutes}m"
-
-
-BY_SHORT_NAME = {short_name(length): length for length in LENGTHS.values()}
 
 
 class Command(BaseCommand):

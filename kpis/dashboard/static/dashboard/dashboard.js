@@ -3,6 +3,7 @@
   "use strict";
 
   const darkScreen = matchMedia("(prefers-color-scheme: dark)");
+  const NARROW = 440; // CSS pixels, in which legends have two columns
   const drawn = new Map(); // a chart's element -> what vega-embed gave
 
   function theme() {
@@ -39,6 +40,9 @@
       place.className = "plot";
       forget(element);
       element.replaceChildren(place);
+      if (place.clientWidth < NARROW) {
+        specification.config.legend.columns = 2;
+      }
       // With the interpreter, expressions need no compiled code, which the site's policy forbids.
       const result = await vegaEmbed(place, specification, { ast: true, actions: false, renderer: "svg", tooltip: { theme: "site" } });
       drawn.set(element, result);
