@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
-from django.db.models import IntegerField
+from django.db.models import IntegerField, Min
 
 from kpis.api.filters import WholeNumberField, whole_number_range
 from kpis.catalog.kpis import KPI
@@ -15,6 +15,8 @@ Group = dict[str, int | str]
 
 # What an empty text is shown as.
 NO_TEXT = "(none)"
+
+_MOST_SPELLINGS = 200
 
 
 class BadGroup(ValueError):
@@ -32,10 +34,33 @@ def group_from(kpi: KPI, parameters: Mapping[str, str]) -> Group | None:
     return {name: _typed(kpi, name, text) for name, text in given.items()}
 
 
-def conditions(kpi: KPI, group: Group) -> dict[str, int | str]:
+def conditions(kpi: KPI, group: Group) -> dict[str, object]:
     """The group as a filter of the KPI's table; folded dimensions whatever the letter case, as in the API."""
-    folded = {dimension.name for dimension in kpi.folded}
-    return {f"{name}__folded" if name in folded else name: value for name, value in group.items()}
+    found: dict[str, object] = dict(group)
+    for dimension in kpi.folded:
+        value = found.pop(dimension.name)
+        spellings = _spellings(kpi, dimension.name)
+        if spellings is None:
+            found[f"{dimension.name}__folded"] = value
+        else:
+            found[f"{dimension.name}__in"] = [text for text in spellings if text.lower() == value.lower()]
+    return found
+
+
+def _spellings(kpi: KPI, name: str) -> list[str] | None:
+    """All texts that a column has; None where they are too many.
+
+    Each is found by one look into the index, where comparing letters whatever their case would read every row.
+    """
+    spellings: list[str] = []
+    rows = result_model(kpi).objects
+    text = rows.aggregate(text=Min(name))["text"]
+    while text is not None:
+        spellings.append(text)
+        if len(spellings) > _MOST_SPELLINGS:
+            return None
+        text = rows.filter(**{f"{name}__gt": text}).aggregate(text=Min(name))["text"]
+    return spellings
 
 
 def label(kpi: KPI, group: Mapping[str, object]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 
 from django.conf import settings
 from django.utils import timezone
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class BadMoment(ValueError):
@@ -31,18 +33,23 @@ def local(moment: datetime) -> datetime:
 def clock(moment: datetime) -> str:
     """``18 Jul 2021, 02:05``."""
     here = local(moment)
-    return f"{here.day} {here:%b %Y, %H:%M}"
+    return f"{day(here)} {here.year}, {_time(here)}"
+
+
+def day(here: date) -> str:
+    """``18 Jul``."""
+    return f"{here.day} {_MONTHS[here.month - 1]}"
 
 
 def time_of_day(moment: datetime) -> str:
     """``02:05``."""
-    return f"{local(moment):%H:%M}"
+    return _time(local(moment))
 
 
 def span(start: datetime, end: datetime) -> str:
     """``18 Jul 2021, 02:00 to 02:05``; with both days where there are two, and offsets where the clocks change."""
     first, last = local(start), local(end)
-    ending = f"{last:%H:%M}" if first.date() == last.date() else clock(end)
+    ending = _time(last) if first.date() == last.date() else clock(end)
     if first.utcoffset() != last.utcoffset():
         return f"{clock(start)} ({first:%z}) to {ending} ({last:%z})"
     return f"{clock(start)} to {ending}"
@@ -56,6 +63,11 @@ def for_input(moment: datetime) -> str:
 def for_file(moment: datetime) -> str:
     """As a part of a file's name: ``2021-07-18-0205``."""
     return f"{local(moment):%Y-%m-%d-%H%M}"
+
+
+def _time(here: datetime) -> str:
+    # Charts have thousands of these, and strftime takes its time.
+    return f"{here.hour:02}:{here.minute:02}"
 
 
 _FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2})?([Zz]|[-+ ][0-9]{2}:[0-9]{2})?)?")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 DIMENSION = "operator"
 # So many lines share the points of a screen.
 LINES = 6
+# Each interval has a row for every operator.
+MOST_INTERVALS = 5000
 
 
 def operator_kpis() -> list[KPI]:
@@ -42,7 +44,8 @@ def operator_kpis() -> list[KPI]:
 def operator_window(kpi: KPI, start: datetime, end: datetime, asked: Length) -> Window:
     """The steps for a chart of several lines; averages are figured anew from their samples, so all can be summed."""
     length = asked if asked in kpi.lengths else default_length(kpi)
-    return window(kpi, start, end, length, adds_up=True, most=MOST_POINTS // LINES)
+    most = MOST_POINTS // LINES
+    return window(kpi, start, end, length, adds_up=True, most=most, most_intervals=MOST_INTERVALS)
 
 
 def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from kpis.catalog.kpis import KPI
 
 # About as many points as a wide screen can tell apart.
 MOST_POINTS = 1500
-# What is summed into steps at most; beyond, a longer interval length is read.
+# What is summed into steps at most; beyond that the KPI's next longer intervals are.
 MOST_INTERVALS = 100_000
 
 # The widths of steps, in minutes: each divides a day, or is whole days.
@@ -61,13 +61,21 @@ class Window:
                 f"the newest {self.points:,} intervals of {self.length} are shown."
             )
         if self.summed > 1:
-            return f"Each point is the sum of {self.summed} intervals of {self.length}; totals are unchanged."
+            return f"Each point sums {self.summed} intervals of {self.length}; totals are unchanged."
         if self.length != self.asked:
             return f"This span has too many intervals of {self.asked} to show: these are the figures per {self.length}."
         return ""
 
 
-def window(kpi: KPI, start: datetime, end: datetime, asked: Length, adds_up: bool, most: int = MOST_POINTS) -> Window:
+def window(
+    kpi: KPI,
+    start: datetime,
+    end: datetime,
+    asked: Length,
+    adds_up: bool,
+    most: int = MOST_POINTS,
+    most_intervals: int = MOST_INTERVALS,
+) -> Window:
     """The window from start to end that has at most so many points.
 
     Intervals of the asked length are shown as they are where they fit. Else, where the figures add up, they are
@@ -77,7 +85,7 @@ def window(kpi: KPI, start: datetime, end: datetime, asked: Length, adds_up: boo
     for length in longer:
         aligned = _aligned(start, end, length.delta)
         fits = _count(*aligned, length.delta) <= most
-        summable = adds_up and _count(*aligned, length.delta) <= MOST_INTERVALS
+        summable = adds_up and _count(*aligned, length.delta) <= most_intervals
         if fits:
             return Window(*aligned, length, asked)
         if summable or (adds_up and length == longer[-1]):

@@ -27,7 +27,7 @@ def ticks(start: datetime, end: datetime) -> list[tuple[datetime, list[str]]]:
     labels = []
     for before, moment in pairwise([None, *moments_]):
         here = moments.local(moment)
-        first, second = (f"{here:%H:%M}", f"{here.day} {here:%b}")
+        first, second = moments.time_of_day(moment), moments.day(here)
         if step >= _DAY:
             first, second = second, f"{here.year}"
         former = moments.local(before) if before else None

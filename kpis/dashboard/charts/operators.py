@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kpis.catalog.intervals import to_milliseconds
@@ -18,158 +20,193 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+OTHER = "Other"
+
 _HEIGHT = 260
+# Up to so many points each has a dot of its own.
+_MOST_DOTS = 60
 
 
 def stacked_chart(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict[str, str], theme: Theme) -> Chart:
-    """The operators' sums on top of each other."""
-    return _areas(kpi, window, frame, colours, theme, shares=False)
+    """The operators' sums on top of each other, of a frame as ``operators.by_operator`` gives it.
+
+    ``colours`` has each operator's by its name in lower case.
+    """
+    axis = value_axis(kpi.unit, False, f"{kpi.unit} per {window.step_name}")
+    drawing = _Drawing(kpi, window, frame, colours, theme, title_of(kpi), "stacked")
+    return drawing.areas(drawing.values, {"axis": axis, "scale": {"zero": True, "nice": True}})
 
 
 def share_chart(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict[str, str], theme: Theme) -> Chart:
     """The operators' shares of each step's whole."""
-    return _areas(kpi, window, frame, colours, theme, shares=True)
+    axis = {"title": "share of all", "format": ".0%"}
+    drawing = _Drawing(kpi, window, frame, colours, theme, f"{title_of(kpi)}: shares", "shares")
+    return drawing.areas(drawing.shares, {"axis": axis, "scale": {"domain": [0, 1]}})
 
 
 def average_chart(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict[str, str], theme: Theme) -> Chart:
     """The operators' averages, each with the samples behind it."""
-    import altair as alt
-
-    shown = frame[frame["operator"].isin(_shown(frame))]
-    points = [
-        {"middle": _middle(row), "operator": row.operator, "value": None if row.value != row.value else row.value}
-        for row in shown.itertuples()
-    ]
-
-    def told(row) -> str:
-        if row.value != row.value:
-            return "no samples"
-        return f"{figures.short(row.value, kpi.unit)} ({row.weight:,.0f} samples)"
-
-    x, colour = _x(window), _colour(shown, colours)
-    axis = value_axis(kpi.unit, True, f"{kpi.value.replace('_', ' ')} ({kpi.unit})")
-    lines = alt.Chart(alt.InlineData(points)).encode(
-        x=alt.X("middle:Q", **x), y=alt.Y("value:Q", axis=axis, scale={"zero": False, "nice": True}), color=colour
-    )
-    layers = [lines.mark_line()]
-    if window.points <= 60:
-        layers.append(lines.mark_point(filled=True, size=22, opacity=1))
-    title = title_of(kpi)
-    return _chart(kpi, window, frame, theme, title, "average", [*layers, _columns(shown, x, theme, told)])
+    return _Drawing(kpi, window, frame, colours, theme, title_of(kpi), "average").lines()
 
 
-def _areas(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict, theme: Theme, shares: bool) -> Chart:
-    import altair as alt
+@dataclass(frozen=True)
+class _Drawing:
+    """What the three have in common; tables have a row for each step and a column for each operator."""
 
-    whole = frame.groupby("start")["value"].transform("sum")
-    frame = frame.assign(share=frame["value"].fillna(0.0) / whole)
-    column = "share" if shares else "value"
-    shown = frame[frame["operator"].isin(_shown(frame))]
-    filled = shown[column].fillna(0.0)
-    high = filled.groupby(shown["start"]).cumsum()
-    points = [
-        {
-            "middle": _middle(row),
-            "operator": row.operator,
-            "low": None if row.gap else low,
-            "high": None if row.gap else up,
-        }
-        for row, low, up in zip(shown.itertuples(), high - filled, high, strict=True)
-    ]
+    kpi: KPI
+    window: Window
+    frame: pd.DataFrame
+    colours: dict[str, str]
+    theme: Theme
+    title: str
+    kind: str
 
-    def told(row) -> str:
-        if row.gap:
-            return "no records"
-        value = 0.0 if row.value != row.value else row.value
-        return f"{figures.exact(int(value), kpi.unit)} ({figures.percent(row.share)})"
+    @cached_property
+    def names(self) -> list[str]:
+        """The heaviest operators; of more there would be no telling apart."""
+        return list(self.frame["operator"].unique()[:LINES])
 
-    x = _x(window)
-    axis = (
-        {"title": "share of all", "format": ".0%"}
-        if shares
-        else value_axis(kpi.unit, False, f"{kpi.unit} per {window.step_name}")
-    )
-    y = {"axis": axis, "scale": {"domain": [0, 1]} if shares else {"zero": True, "nice": True}}
-    areas = (
-        alt.Chart(alt.InlineData(points))
-        .mark_area(opacity=0.9, stroke=theme.surface, strokeWidth=0.75)
-        .encode(x=alt.X("middle:Q", **x), y=alt.Y("low:Q", **y), y2=alt.Y2("high"), color=_colour(shown, colours))
-    )
-    title = f"{title_of(kpi)}: shares" if shares else title_of(kpi)
-    return _chart(
-        kpi, window, frame, theme, title, "shares" if shares else "stacked", [areas, _columns(shown, x, theme, told)]
-    )
+    @cached_property
+    def hidden(self) -> int:
+        return self.frame["operator"].nunique() - len(self.names)
 
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """Sums, 0 where an operator has none, with a column for the rest; NaN where nobody has any."""
+        table = self._table("value")
+        sums = table[self.names].fillna(0.0)
+        if self.hidden > 0:
+            sums[OTHER] = table.drop(columns=self.names).sum(axis=1)
+        return sums.where(table.notna().any(axis=1))
 
-def _shown(frame: pd.DataFrame) -> list[str]:
-    """The heaviest operators; of more there would be no telling apart."""
-    return list(frame["operator"].unique()[:LINES])
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """The values as parts of each step's whole, from 0 to 1."""
+        return self.values.div(self.values.sum(axis=1), axis=0)
 
+    def areas(self, table: pd.DataFrame, y: dict) -> Chart:
+        """The table's columns on top of each other."""
+        import altair as alt
 
-def _middle(row) -> int:
-    return (to_milliseconds(row.start.to_pydatetime()) + to_milliseconds(row.end.to_pydatetime())) // 2
-
-
-def _x(window: Window) -> dict:
-    return {"scale": time_scale(window.start, window.end), "axis": time_axis(window.start, window.end)}
-
-
-def _colour(frame: pd.DataFrame, colours: dict[str, str]) -> alt.Color:
-    import altair as alt
-
-    names = list(frame["operator"].unique())
-    return alt.Color(
-        "operator:N", sort=None, scale={"domain": names, "range": [colours[name.lower()] for name in names]}
-    )
-
-
-def _columns(frame: pd.DataFrame, x: dict, theme: Theme, told) -> alt.Chart:
-    """What is pointed at: a column for each step, whose tooltip has a line for each operator."""
-    import altair as alt
-
-    names = list(frame["operator"].unique())
-    fields = {name: f"operator{number}" for number, name in enumerate(names)}
-    columns: dict[int, dict] = {}
-    for row in frame.itertuples():
-        start, end = (to_milliseconds(moment.to_pydatetime()) for moment in (row.start, row.end))
-        column = columns.setdefault(start, {"start": start, "end": end, "when": moments.span(row.start, row.end)})
-        column[fields[row.operator]] = told(row)
-    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout")
-    tooltip = [alt.Tooltip("when:N", title="interval")]
-    tooltip += [alt.Tooltip(f"{field}:N", title=name) for name, field in fields.items()]
-    return (
-        alt.Chart(alt.InlineData(list(columns.values())))
-        .mark_rect(color=theme.ink)
-        .encode(
-            x=alt.X("start:Q", **x),
-            x2=alt.X2("end"),
-            tooltip=tooltip,
-            opacity=alt.condition(hover, alt.value(0.07), alt.value(0), empty=False),
+        high = table.cumsum(axis=1)
+        low = high - table
+        points = [
+            {"middle": middle, "operator": name, "low": _plain(bottom), "high": _plain(top)}
+            for name in table
+            for (_, middle, _), bottom, top in zip(self._steps, low[name], high[name], strict=True)
+        ]
+        areas = (
+            alt.Chart(alt.NamedData("points"))
+            .mark_area(opacity=0.9, stroke=self.theme.surface, strokeWidth=0.75)
+            .encode(
+                x=alt.X("middle:Q", **self._x),
+                y=alt.Y("low:Q", **y),
+                y2=alt.Y2("high"),
+                color=self._colour(list(table)),
+            )
         )
-        .add_params(hover)
-    )
+        texts = {
+            name: [
+                "no records" if value != value else f"{figures.exact(int(value), self.kpi.unit)} ({share})"
+                for value, share in zip(self.values[name], map(figures.percent, self.shares[name]), strict=True)
+            ]
+            for name in table
+        }
+        return self._chart([areas], points, texts)
+
+    def lines(self) -> Chart:
+        """The averages as lines."""
+        import altair as alt
+
+        values, samples = self._table("value")[self.names], self._table("weight")[self.names]
+        points = [
+            {"middle": middle, "operator": name, "value": _plain(value)}
+            for name in values
+            for (_, middle, _), value in zip(self._steps, values[name], strict=True)
+        ]
+        axis = value_axis(self.kpi.unit, True, f"{self.kpi.value.replace('_', ' ')} ({self.kpi.unit})")
+        base = alt.Chart(alt.NamedData("points")).encode(
+            x=alt.X("middle:Q", **self._x),
+            y=alt.Y("value:Q", axis=axis, scale={"zero": False, "nice": True}),
+            color=self._colour(self.names),
+        )
+        layers = [base.mark_line()]
+        if self.window.points <= _MOST_DOTS:
+            layers.append(base.mark_point(filled=True, size=22, opacity=1))
+        texts = {
+            name: [
+                "no samples" if value != value else f"{figures.short(value, self.kpi.unit)} ({number:,.0f} samples)"
+                for value, number in zip(values[name], samples[name], strict=True)
+            ]
+            for name in values
+        }
+        return self._chart(layers, points, texts)
+
+    def _table(self, column: str) -> pd.DataFrame:
+        table = self.frame.pivot(index="start", columns="operator", values=column)
+        return table[list(self.frame["operator"].unique())]
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, int, int]]:
+        """Each step's start, middle and end in Unix ms."""
+        step = self.window.step // 2
+        starts = [start.to_pydatetime() for start in self._table("value").index]
+        return [(to_milliseconds(one), to_milliseconds(one + step), to_milliseconds(one + 2 * step)) for one in starts]
+
+    @cached_property
+    def _x(self) -> dict:
+        start, end = self.window.start, self.window.end
+        return {"scale": time_scale(start, end), "axis": time_axis(start, end)}
+
+    def _colour(self, names: list[str]) -> alt.Color:
+        import altair as alt
+
+        colours = [self.colours.get(name.lower(), self.theme.rest) for name in names]
+        return alt.Color("operator:N", sort=None, scale={"domain": names, "range": colours})
+
+    def _chart(self, layers: list, points: list[dict], texts: dict[str, list[str]]) -> Chart:
+        """The chart of the layers, with a column for each step whose tooltip has a line for each operator."""
+        import altair as alt
+
+        steps = []
+        for number, (start, _, end) in enumerate(self._steps):
+            told = {f"operator{column}": texts[name][number] for column, name in enumerate(texts)}
+            first = self.window.start + number * self.window.step
+            steps.append({"start": start, "end": end, "when": moments.span(first, first + self.window.step), **told})
+        hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout")
+        tooltip = [alt.Tooltip("when:N", title="interval")]
+        tooltip += [alt.Tooltip(f"operator{column}:N", title=name) for column, name in enumerate(texts)]
+        columns = (
+            alt.Chart(alt.NamedData("steps"))
+            .mark_rect(color=self.theme.ink)
+            .encode(
+                x=alt.X("start:Q", **self._x),
+                x2=alt.X2("end"),
+                tooltip=tooltip,
+                opacity=alt.condition(hover, alt.value(0.07), alt.value(0), empty=False),
+            )
+            .add_params(hover)
+        )
+        when = moments.span(self.window.start, self.window.end)
+        span = moments.for_file(self.window.start), moments.for_file(self.window.end), moments.zone_name()
+        lines = [f"{when} ({moments.zone_name()}), per {self.window.step_name}"]
+        if self.hidden > 0:
+            lines.append(f"The {LINES} largest operators; {self.hidden} more are in the table.")
+        whole = "; ".join(
+            f"{row.Index} {figures.short(row.value if self.kpi.measure.is_mean else int(row.value), self.kpi.unit)}"
+            for row in totals(self.kpi, self.frame).itertuples()
+        )
+        return Chart(
+            drawing=alt.layer(*layers, columns),
+            data={"points": points, "steps": steps},
+            title=self.title,
+            subtitle=lines,
+            description=f"{self.title}, {when} ({moments.zone_name()}). Over all of it: {whole}.",
+            name=name_of(self.kpi.name, self.kind, *span),
+            theme=self.theme,
+            height=_HEIGHT,
+        )
 
 
-def _chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, title: str, kind: str, layers: list) -> Chart:
-    import altair as alt
-
-    when = moments.span(window.start, window.end)
-    lines = [f"{when} ({moments.zone_name()}), per {window.step_name}"]
-    hidden = frame["operator"].nunique() - len(_shown(frame))
-    if hidden > 0:
-        lines.append(f"The {LINES} largest operators; {hidden} more are in the table.")
-    of_all = totals(kpi, frame)
-    told = "; ".join(f"{name} {figures.short(_number(kpi, row.value), kpi.unit)}" for name, row in of_all.iterrows())
-    return Chart(
-        drawing=alt.layer(*layers),
-        title=title,
-        subtitle=lines,
-        description=f"{title}, {when} ({moments.zone_name()}). Over all of it: {told}.",
-        name=name_of(kpi.name, kind, moments.for_file(window.start), moments.for_file(window.end), moments.zone_name()),
-        theme=theme,
-        height=_HEIGHT,
-    )
-
-
-def _number(kpi: KPI, value: float) -> float:
-    return float(value) if kpi.measure.is_mean else int(value)
+def _plain(value: float) -> float | None:
+    return None if value != value else float(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
+from kpis.catalog.intervals import to_milliseconds
 from kpis.catalog.kpis import KPI
 from kpis.dashboard import figures, moments
 from kpis.dashboard.charts.axis import time_axis, time_scale, value_axis
@@ -27,52 +28,46 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
     import altair as alt
 
     points = _points(kpi, frame)
+    known = [point for point in points if point["value"] is not None]
+    data = {
+        "points": points,
+        "gaps": _runs(points, "gap"),
+        "provisional": _runs(points, "provisional"),
+        "dots": [point for point in known if point["dot"]],
+        "outliers": [point for point in known if point["outlier"]],
+    }
     x = {"scale": time_scale(window.start, window.end), "axis": time_axis(window.start, window.end)}
     y = {
         "axis": value_axis(kpi.unit, kpi.measure.is_mean, f"{kpi.value.replace('_', ' ')} ({kpi.unit})"),
         "scale": {"zero": kpi.measure.adds_up, "nice": True},
     }
-    middle = alt.X("middle:Q", **x)
+    of = {name: alt.Chart(alt.NamedData(name)) for name in data}
     span = {"x": alt.X("start:Q", **x), "x2": alt.X2("end")}
-    value = alt.Y("value:Q", **y)
+    value = {"x": alt.X("middle:Q", **x), "y": alt.Y("value:Q", **y)}
+    band = {"x": alt.X("middle:Q", **x), "y": alt.Y("low:Q", **y), "y2": alt.Y2("high")}
 
-    def of(rows: list[dict]) -> alt.Chart:
-        return alt.Chart(alt.InlineData(rows))
-
-    known = [point for point in points if point["value"] is not None]
+    layers = []
     # A layer without data would have no domain, of which Vega warns.
-    layers = [
-        (points, of(_runs(points, "gap")).mark_rect(color=theme.raised).encode(**span)),
-        (points, of(_runs(points, "provisional")).mark_rect(color=hatched(theme.surface, theme.line)).encode(**span)),
-        (
-            [point for point in points if point["low"] is not None],
-            of(points)
-            .mark_area(color=theme.accent, opacity=0.13)
-            .encode(x=middle, y=alt.Y("low:Q", **y), y2=alt.Y2("high")),
-        ),
-        (known, of(points).mark_line(color=theme.accent).encode(x=middle, y=value)),
-    ]
-    dots = [point for point in known if point["dot"]]
-    layers.append(
-        (
-            dots,
-            of(dots)
-            .mark_point(color=theme.accent, fill=theme.surface, size=28, strokeWidth=1.5, opacity=1)
-            .encode(x=middle, y=value),
+    if data["gaps"]:
+        layers.append(of["gaps"].mark_rect(color=theme.raised).encode(**span))
+    if data["provisional"]:
+        layers.append(of["provisional"].mark_rect(color=hatched(theme.surface, theme.line)).encode(**span))
+    if any(point["low"] is not None for point in known):
+        layers.append(of["points"].mark_area(color=theme.accent, opacity=0.13).encode(**band))
+    if known:
+        layers.append(of["points"].mark_line(color=theme.accent).encode(**value))
+    if data["dots"]:
+        dot = of["dots"].mark_point(color=theme.accent, fill=theme.surface, size=28, strokeWidth=1.5, opacity=1)
+        layers.append(dot.encode(**value))
+    if data["outliers"]:
+        diamond = of["outliers"].mark_point(
+            shape="diamond", filled=True, size=130, color=theme.bad, stroke=theme.surface, opacity=1
         )
-    )
-    outliers = [point for point in known if point["outlier"]]
-    layers.append(
-        (
-            outliers,
-            of(outliers)
-            .mark_point(shape="diamond", filled=True, size=130, color=theme.bad, stroke=theme.surface, opacity=1)
-            .encode(x=middle, y=value),
-        )
-    )
-    layers.append((points, _columns(of(points), span, theme, "z" in frame)))
+        layers.append(diamond.encode(**value))
+    layers.append(_columns(of["points"], span, theme, "z" in frame))
     return Chart(
-        drawing=alt.layer(*(layer for rows, layer in layers if rows)),
+        drawing=alt.layer(*layers),
+        data={name: rows for name, rows in data.items() if rows},
         title=_title(kpi, group),
         subtitle=_subtitle(window, "z" in frame),
         description=_description(kpi, window, frame, group),
@@ -90,8 +85,9 @@ def _points(kpi: KPI, frame: pd.DataFrame) -> list[dict]:
     points = []
     for number, row in enumerate(rows):
         alone = not any(there[max(0, number - 1) : number]) and not any(there[number + 1 : number + 2])
-        value, start, end = row["value"], row["start"], row["end"]
-        first, last = int(start.timestamp() * 1000), int(end.timestamp() * 1000)
+        value = row["value"]
+        start, end = row["start"].to_pydatetime(), row["end"].to_pydatetime()
+        first, last = to_milliseconds(start), to_milliseconds(end)
         points.append(
             {
                 "start": first,

@@ -34,7 +34,7 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
     ]
     labels = f"{json.dumps([bar['label'] for bar in bars])}[datum.value]"
     axis = {"title": None, "labelLimit": 150, "labelColor": theme.ink, "labelExpr": labels}
-    base = alt.Chart(alt.InlineData(bars)).encode(
+    base = alt.Chart(alt.NamedData("bars")).encode(
         y=alt.Y("order:O", sort=None, axis=axis),
         x=alt.X("value:Q", axis=None, scale={"zero": True, "nice": False, "padding": 0}),
     )
@@ -52,6 +52,7 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
     first = ", ".join(f"{bar['label']} {bar['text']}" for bar in bars[:3])
     return Chart(
         drawing=drawing,
+        data={"bars": bars},
         title=f"{title_of(kpi)} by {dimension_words(kpi)}",
         subtitle=[f"{when} ({moments.zone_name()})", _total(groups)],
         description=f"{kpi.description}, {when} ({moments.zone_name()}). {_total(groups)}. First: {first}.",
