@@ -70,7 +70,9 @@ def _time(here: datetime) -> str:
     return f"{here.hour:02}:{here.minute:02}"
 
 
-_FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2})?([Zz]|[-+ ][0-9]{2}:[0-9]{2})?)?")
+_FORM = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?([Zz]|[-+ ][0-9]{2}:[0-9]{2})?)?"
+)
 
 
 def parse(text: str) -> datetime:
@@ -83,7 +85,7 @@ def parse(text: str) -> datetime:
         if not found:
             raise ValueError
         # A "+" that was not percent-encoded arrives as a space.
-        offset = (found[3] or "").replace(" ", "+").upper()
+        offset = (found[4] or "").replace(" ", "+").upper()
         moment = datetime.fromisoformat(found[0][: len(found[0]) - len(offset)] + offset)
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone())).astimezone(UTC)
         if not 1000 <= moment.year <= 9998:

@@ -82,8 +82,8 @@ def operator_names(start: datetime, end: datetime) -> list[str]:
     """The names, in lower case, of all operators in the span: in this order they get their colours in every chart."""
     names: dict[str, None] = {}
     for kpi in operator_kpis():
-        longest = max(kpi.lengths, key=lambda length: length.minutes)
-        for length in (longest, min(kpi.lengths, key=lambda length: length.minutes)):
+        # The longest intervals have the fewest rows; where none has closed yet, shorter ones tell.
+        for length in sorted(kpi.lengths, key=lambda length: -length.minutes):
             rows = result_model(kpi).objects.filter(interval=length.code, **between(length.floor(start), end))
             weight = kpi.measure.samples if kpi.measure.is_mean else kpi.value
             found = rows.order_by().values_list(DIMENSION).annotate(weight=Sum(weight)).order_by("-weight", DIMENSION)

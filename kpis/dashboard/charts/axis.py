@@ -10,9 +10,14 @@ from itertools import pairwise
 from kpis.catalog.intervals import to_milliseconds
 from kpis.dashboard import moments
 
-# What the labels of a time axis can be apart, in minutes.
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600, 525600)
 _DAY = 1440
+_MONTH = 30 * _DAY
+# What the labels of a time axis can be apart, in minutes; months are taken by the calendar.
+_STEPS = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720),
+    *(days * _DAY for days in (1, 2, 7, 14)),
+    *(months * _MONTH for months in (1, 3, 6, 12, 24, 60, 120, 600, 1200, 6000, 12000)),
+)
 _MOST_LABELS = 9
 
 
@@ -79,14 +84,14 @@ def _round_moments(start: datetime, end: datetime, step: int) -> Iterator[dateti
 
 
 def _days(first: date, last: date, step: int) -> Iterator[date]:
+    """The days from first to last on which labels can lie."""
+    if step >= _MONTH:
+        for month in range(12 * first.year, 12 * (last.year + 1), step // _MONTH):
+            day = date(month // 12, month % 12 + 1, 1)
+            if first <= day <= last:
+                yield day
+        return
     every = max(1, step // _DAY)
-    day = first
-    while day <= last:
-        if every < 30:
-            wanted = every == 1 or day.toordinal() % every == 1
-        else:
-            # Months, quarters and years start with their first day.
-            wanted = day.day == 1 and (day.month - 1) % min(every // 30, 12) == 0
-        if wanted:
-            yield day
-        day += timedelta(days=1)
+    for ordinal in range(first.toordinal(), last.toordinal() + 1):
+        if ordinal % every == 0:
+            yield date.fromordinal(ordinal)
