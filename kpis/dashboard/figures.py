@@ -20,14 +20,19 @@ def short(value: float | None, unit: str) -> str:
         return _scaled(value, "B") if abs(value) >= 1000 else f"{value:,.0f} B"
     if isinstance(value, float):
         return f"{value:,.2f} {unit}"
-    return f"{value:,} {unit}" if abs(value) < _WHOLE else f"{_scaled(value, '')} {unit}"
+    return f"{value:,} {_of(value, unit)}" if abs(value) < _WHOLE else f"{_scaled(value, '')} {unit}"
 
 
 def exact(value: float | None, unit: str) -> str:
     """Every digit of a whole number, four places of a fraction, and the unit in full."""
     if value is None:
         return "no value"
-    return f"{value:,.4f} {unit}" if isinstance(value, float) else f"{value:,} {unit}"
+    return f"{value:,.4f} {unit}" if isinstance(value, float) else counted(value, unit)
+
+
+def counted(number: int, things: str) -> str:
+    """``12 groups``, ``1 group``."""
+    return f"{number:,} {_of(number, things)}"
 
 
 def plain(value: float | None) -> str:
@@ -83,6 +88,10 @@ class Change:
         if self.ratio is None:
             return NONE
         return f"{signed(100 * self.ratio)} %"
+
+
+def _of(number: int, things: str) -> str:
+    return things.removesuffix("s") if number == 1 else things
 
 
 def _scaled(value: float, unit: str) -> str:

@@ -72,6 +72,11 @@ def page(address: str) -> Rule:
     return Rule(address, same(200), {ANONYMOUS: 302})
 
 
+def part(address: str, forms: tuple[str, ...] = ("",)) -> Rule:
+    """What a page loads: whoever is not known is told so."""
+    return Rule(address, same(200), CLOSED, forms)
+
+
 def personal(address: str) -> Rule:
     statuses = {ANONYMOUS: 401, PLAIN: 403, ANALYST: 200, STAFF: 403, CLEARED_STAFF: 200}
     return Rule(address, statuses, forms=FORMATS)
@@ -108,6 +113,14 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         "style.css": Rule("/style.css", same(200)),
         "login/": Rule("/login/", same(200)),
         "logout/": Rule("/logout/", same(405)),
+        "standouts/": part("/standouts/"),
+        "operators/": page("/operators/"),
+        "operators/<int:kpi_id>/<str:kind>.<str:form>": part("/operators/11/shares.json"),
+        "kpis/<int:kpi_id>/": page("/kpis/1/"),
+        "kpis/<int:kpi_id>/series.<str:form>": part("/kpis/1/series.json", ("", "?theme=dark")),
+        "kpis/<int:kpi_id>/top.<str:form>": part("/kpis/1/top.json"),
+        "kpis/<int:kpi_id>/rows.<str:form>": part("/kpis/1/rows.csv"),
+        "kpis/<int:kpi_id>/groups/": part("/kpis/1/groups/"),
         "healthz": Rule("/healthz", same(200)),
         "metrics": aggregates("/metrics", ("",)),
         "api/": aggregates("/api/", ("?format=json", "?format=api")),
@@ -169,6 +182,7 @@ def keys() -> dict[str, object]:
     rows.append(DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=MIDNIGHT))
     rows.append(DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=MIDNIGHT))
     rows.append(make_summary(1, MIDNIGHT))
+    make_summary(11, MIDNIGHT)
     rows += [make_subscriber(), QuotaChange.objects.get()]
     rows += [make_result(kpi, MIDNIGHT, 1) for kpi in KPIS.values()]
     someone = make_user(name="someone")
@@ -216,6 +230,64 @@ def test_each_role_gets_what_the_rules_say(client, settings, keys, user, role, p
         assert told, "nobody saw the text: this test would not notice if it were shown to all"
     assert told <= telling
     assert not told or role in CLEARED
+
+
+PERSONAL_KPIS = [kpi.id for kpi in KPIS.values() if kpi.personal]
+# Each with what it answers to those who are not known, and to those who are but may not.
+PERSONAL_PARTS = {
+    "": (302, 403),
+    "series.json": (401, 403),
+    "series.png": (401, 403),
+    "series.svg": (401, 403),
+    "top.json": (401, 403),
+    "rows.csv": (401, 403),
+    "rows.parquet": (401, 403),
+    "groups/": (401, 403),
+    # Not even what there cannot be is told apart.
+    "rows.xml": (401, 403),
+    "?interval=9": (302, 403),
+}
+
+
+@pytest.mark.parametrize("kpi_id", PERSONAL_KPIS)
+@pytest.mark.parametrize(("part", "statuses"), PERSONAL_PARTS.items(), ids=[part or "page" for part in PERSONAL_PARTS])
+@pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
+def test_no_page_and_no_part_of_one_shows_single_subscribers_to_others(
+    client, settings, keys, public, part, statuses, kpi_id
+):
+    settings.API_PUBLIC = public
+    address = f"/kpis/{kpi_id}/{part}"
+    assert client.get(address).status_code == statuses[0]
+    client.force_login(make_user())
+    response = client.get(address)
+    assert response.status_code == statuses[1]
+    assert b"G1" not in response.content
+
+
+@pytest.mark.parametrize("kpi_id", PERSONAL_KPIS)
+def test_a_cleared_analyst_sees_single_subscribers_on_every_part_of_their_pages(client, keys, kpi_id):
+    client.force_login(make_user("view_personal"))
+    kpi = KPIS[kpi_id]
+    make_summary(kpi_id, MIDNIGHT, length=kpi.lengths[-1])
+    make_result(kpi, MIDNIGHT, 1, kpi.lengths[-1])
+    for part in ("", "top.json", "rows.csv", "groups/"):
+        response = client.get(f"/kpis/{kpi_id}/{part}?interval={kpi.lengths[-1].code}")
+        body = response.getvalue() if response.streaming else response.content
+        assert response.status_code == 200, part
+        assert b"G1" in body, part
+
+
+@pytest.mark.parametrize("address", ["/", "/standouts/", "/kpis/1/", "/operators/"])
+def test_pages_of_everybody_name_no_kpi_about_single_subscribers(client, keys, address):
+    names = ("User traffic volume", "User quota exceeded", "/kpis/5/", "/kpis/6/")
+    for kpi_id in PERSONAL_KPIS:
+        make_summary(kpi_id, MIDNIGHT)
+    client.force_login(make_user())
+    page = client.get(address).content.decode()
+    assert [name for name in names if name in page] == []
+    client.force_login(make_user("view_personal", name="cleared"))
+    page = client.get(address).content.decode()
+    assert address == "/standouts/" or [name for name in names if name not in page] == []
 
 
 @pytest.mark.parametrize("name", ["batch", "reject"])

@@ -141,6 +141,8 @@ def test_an_axis_looks_its_labels_up_by_the_moment(madrid):
         (9999, "calls", "9,999 calls"),
         (113_146, "calls", "113.1 k calls"),
         (17.423, "ASU", "17.42 ASU"),
+        (1, "calls", "1 call"),
+        (1, "ASU", "1 ASU"),
         (None, "bytes", "\N{EN DASH}"),
     ],
 )

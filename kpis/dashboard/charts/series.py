@@ -170,18 +170,17 @@ def _description(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | N
     text = f"{_title(kpi, group)}, {moments.span(window.start, window.end)} ({moments.zone_name()}). "
     if known.empty:
         return text + "No records."
-    highest = known.loc[known["value"].astype("float64").idxmax()]
-    lowest = known.loc[known["value"].astype("float64").idxmin()]
     gaps = len(frame) - len(known)
-    text += (
-        f"{len(known):,} points per {window.step_name}; highest {figures.short(_plain(highest['value']), kpi.unit)} at "
-        f"{moments.clock(highest['start'])}, lowest {figures.short(_plain(lowest['value']), kpi.unit)} at "
-        f"{moments.clock(lowest['start'])}."
-    )
+    values = known["value"].astype("float64")
+    ends = [
+        f"{word} {figures.short(_plain(known.loc[row, 'value']), kpi.unit)} at {moments.clock(known.loc[row, 'start'])}"
+        for word, row in (("highest", values.idxmax()), ("lowest", values.idxmin()))
+    ]
+    text += f"{figures.counted(len(known), 'points')} per {window.step_name}; {', '.join(ends)}."
     if gaps:
         text += f" {gaps:,} without records."
     if "outlier" in frame:
-        text += f" {int(frame['outlier'].sum()):,} outliers."
+        text += f" {figures.counted(int(frame['outlier'].sum()), 'outliers')}."
     return text
 
 

@@ -64,7 +64,9 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
 
 def _total(groups: IntervalGroups) -> str:
     what = "On average" if groups.kpi.measure.is_mean else "In all"
-    text = f"{what} {figures.short(groups.total, groups.kpi.unit)} of {groups.summary.groups:,} groups"
+    text = (
+        f"{what} {figures.short(groups.total, groups.kpi.unit)} of {figures.counted(groups.summary.groups, 'groups')}"
+    )
     if groups.summary.state == IntervalSummary.State.PROVISIONAL:
         text += "; provisional"
     return text
