@@ -35,6 +35,10 @@ POLICY = {
 }
 STATIC = "/static/rest_framework/css/default.css"
 PAGES = [
+    "/",
+    "/login/",
+    "/operators/",
+    "/kpis/1/",
     "/admin/",
     "/admin/auth/user/",
     "/admin/auth/user/add/",
