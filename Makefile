@@ -21,10 +21,10 @@ HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcde
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test lint lock audit bench clean
+.PHONY: help setup setup-dev run serve test lint lock audit bench bench-pages screenshots clean
 
 help:  ## lists these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
 
 setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done $(VENV)/scanner.done  ## makes .venv with what the product needs
 	@:
@@ -72,7 +72,7 @@ run: setup .env $(SAMPLES_DONE)  ## shows it all on sample data: four feeds' fil
 	@echo
 	@$(EMBEDDED) $(MANAGE) show_network_stats --interval 1h --top 5 --personal
 	@echo
-	@echo "Now 'make serve' starts the web: http://127.0.0.1:$(PORT)/api/ and http://127.0.0.1:$(PORT)/admin/"
+	@echo "Now 'make serve' starts the web: http://127.0.0.1:$(PORT)/"
 
 serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(MANAGE) migrate -v 0
@@ -97,6 +97,12 @@ audit: setup-dev  ## looks for known vulnerabilities of the locked versions
 
 bench: setup  ## measures an hour of 12 x 1,000,000 rows against a DuckDB script (ARGS= go to hour.py)
 	@$(PYTHON_IN) benchmarks/hour.py $(ARGS)
+
+bench-pages: setup  ## measures every page on 5,000,000 results of 30 days (DATABASE_URL= takes an empty database)
+	@$(HERMETIC) $(PYTHON_IN) benchmarks/dashboard.py $(ARGS)
+
+screenshots: setup-dev run  ## takes pictures of every page into var/screenshots, and those of the README
+	@$(HERMETIC) $(PYTHON_IN) -m scripts.screenshots var/screenshots --readme docs/screenshots $(ARGS)
 
 clean:  ## removes .venv and caches; .env and what is in var/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

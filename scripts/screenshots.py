@@ -1,54 +1,108 @@
-"""Pictures of every page, wide and on a phone, light and dark: ``screenshots.py ADDRESS FOLDER``.
+"""Pictures of every page on the sample data, wide and on a phone, light and dark, each whole; for `make screenshots`.
 
-ADDRESS is a running server's, such as http://127.0.0.1:8000; NAME and PASSWORD in the environment are an account that
-may see everything. Pages are whole, however long; the words after the folder choose some of them.
+`python -m scripts.screenshots FOLDER [PAGE ...]` starts a server on a copy of the sample's database, in which an
+account may see everything. `--readme FOLDER` makes the README's pictures besides: what fits on a screen.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import sqlite3
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from kpis.tests.browser.chromium import CHROMIUM, SERVER
+from kpis.tests.browser.pages import LOOKS, SIZES, THEMES, Look
 
-from kpis.tests.browser.pages import LOOKS, SIZES, THEMES
+BASE = Path(__file__).resolve().parents[1]
+NAME = PASSWORD = "screenshots"  # noqa: S105 of a server that ends with this script
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """The address of a server on a copy of the sample's database."""
+    copy = folder / "db.sqlite3"
+    with sqlite3.connect(BASE / "var" / "db.sqlite3") as sample, sqlite3.connect(copy) as target:
+        sample.backup(target)
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "network_analysis.settings",
+        "DATABASE_URL": f"sqlite:///{copy}",
+        "LAKE_DIR": str(BASE / "var" / "lake"),
+        "ANONYMOUS_RATE": "off",
+        "USER_RATE": "off",
+        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+    }
+    account = ["createsuperuser", "--noinput", "--username", NAME, "--email", "screenshots@example.com"]
+    subprocess.run([sys.executable, BASE / "manage.py", *account, "-v0"], env=environment, check=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], cwd=BASE, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
 
 
 def log_in(page: Page) -> None:
     page.goto("/login/")
-    page.get_by_label("Name").fill(os.environ["NAME"])
-    page.get_by_label("Password").fill(os.environ["PASSWORD"])
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     page.wait_for_url("**/")
 
 
+@contextmanager
+def opened(browser: Browser, address: str, size: str, theme: str) -> Iterator[Page]:
+    width, height = SIZES[size]
+    context = browser.new_context(
+        base_url=address, viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
+    )
+    yield context.new_page()
+    context.close()
+
+
+def show(page: Page, look: Look) -> None:
+    """Goes to the page, and waits until all of it is there."""
+    if look.personal and not page.context.cookies():
+        log_in(page)
+    page.goto(look.address)
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("pages", nargs="*", help="their names (default: all)")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    looks = [look for look in LOOKS if not arguments.pages or look.name in arguments.pages]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for size, (width, height) in SIZES.items():
+    parser.add_argument("pages", nargs="*", help="the pages' names (default: all)")
+    parser.add_argument("--readme", type=Path, metavar="FOLDER")
+    options = parser.parse_args()
+    looks = [look for look in LOOKS if not options.pages or look.name in options.pages]
+    looks.sort(key=lambda look: look.personal)
+    with (
+        tempfile.TemporaryDirectory(prefix="screenshots-") as folder,
+        server(Path(folder)) as address,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for size in SIZES:
             for theme in THEMES:
-                viewport = {"width": width, "height": height}
-                context = browser.new_context(base_url=arguments.address, viewport=viewport, color_scheme=theme)
-                page = context.new_page()
-                for look in sorted(looks, key=lambda look: look.personal):
-                    if look.personal and not context.cookies():
-                        log_in(page)
-                    page.goto(look.address)
-                    expect(page.locator("[aria-busy=true]")).to_have_count(0)
-                    page.screenshot(path=arguments.folder / f"{look.name}-{size}-{theme}.png", full_page=True)
-                context.close()
+                with opened(browser, address, size, theme) as page:
+                    for look in looks:
+                        show(page, look)
+                        page.screenshot(path=options.folder / f"{look.name}-{size}-{theme}.png", full_page=True)
+        if options.readme:
+            for look in (look for look in looks if look.in_readme):
+                with opened(browser, address, "wide", look.in_readme) as page:
+                    show(page, look)
+                    page.screenshot(path=options.readme / f"{look.name}.png")
         browser.close()
 
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Usage: test.sh PYTEST SQLITE_URL [ARGUMENT...]
 # Runs all tests on SQLite, then those that use the database on each server of TEST_DATABASE_URLS
-# (comma-separated). With REQUIRE_SERVICES=1 a server that is not among them is a failure.
+# (comma-separated). With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing
+# Chromium; else the tests that need one are left out.
 set -eu
 pytest=$1
 sqlite=$2
@@ -22,4 +23,7 @@ for url in $urls; do
 done
 if [ -n "$missing" ]; then
     echo "Left out: $missing (TEST_DATABASE_URLS names no such server)."
+fi
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
+    echo "Left out: the tests of the pages in a browser (there is no Chromium)."
 fi

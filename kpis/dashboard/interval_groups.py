@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from django.db.models import QuerySet
 
@@ -37,13 +38,14 @@ class IntervalGroups:
         """The true value over all groups."""
         return self.summary.mean if self.kpi.measure.is_mean else self.summary.total
 
-    def bars(self, first: int = FIRST) -> list[dict]:
+    @cached_property
+    def bars(self) -> list[dict]:
         """The first groups, and "Other" where the measure adds up and there are more.
 
         Each has ``label``, ``value``, ``share`` of the total (None where the measure does not add up) and ``other``.
         """
         bars = []
-        for row in self.rows[:first]:
+        for row in self.rows[:FIRST]:
             group = {name: getattr(row, name) for name in self.kpi.dimensions}
             value = getattr(row, self.kpi.value)
             bars.append({"label": label(self.kpi, group), "value": value, "share": self.share(value), "other": False})

@@ -37,8 +37,11 @@ class Chart:
     height: int = 280
 
     def for_page(self) -> dict:
-        """The specification for a page, which has the title itself: as wide as its place."""
-        return self._specification(width="container")
+        """The specification for a page, which has the title itself: as wide as its place.
+
+        It is one picture with one description; nobody wants to be read a thousand marks.
+        """
+        return self._specification(width="container") | {"config": {**self.theme.config, "aria": False}}
 
     def for_picture(self) -> dict:
         """The specification for a picture, which has to tell its title."""
@@ -47,17 +50,7 @@ class Chart:
     def _specification(self, **properties) -> dict:
         drawing = self.drawing.properties(height=self.height, description=self.description, **properties)
         drawing.autosize = {"type": "fit-x", "contains": "padding"}
-        return _merged(drawing.to_dict(), {"config": self.theme.config}) | {"datasets": self.data}
-
-
-def _merged(one: Mapping, other: Mapping) -> dict:
-    """Both mappings in one; where both have a mapping under a key, that of both, else the first's value."""
-    return {
-        key: _merged(one[key], other[key])
-        if isinstance(one.get(key), Mapping) and isinstance(other.get(key), Mapping)
-        else one.get(key, other.get(key))
-        for key in {**other, **one}
-    }
+        return drawing.to_dict() | {"config": self.theme.config, "datasets": self.data}
 
 
 def name_of(*parts: str) -> str:

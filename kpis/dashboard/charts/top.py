@@ -30,7 +30,7 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
             "text": figures.short(bar["value"], kpi.unit),
             "part": figures.percent(bar["share"]),
         }
-        for number, bar in enumerate(groups.bars())
+        for number, bar in enumerate(groups.bars)
     ]
     labels = f"{json.dumps([bar['label'] for bar in bars])}[datum.value]"
     axis = {"title": None, "labelLimit": 150, "labelColor": theme.ink, "labelExpr": labels}
@@ -58,8 +58,13 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
         description=f"{kpi.description}, {when} ({moments.zone_name()}). {_total(groups)}. First: {first}.",
         name=name_of(kpi.name, "top", moments.for_file(start), moments.for_file(end), moments.zone_name()),
         theme=theme,
-        height=_BAR * max(1, len(bars)),
+        height=top_height(groups),
     )
+
+
+def top_height(groups: IntervalGroups) -> int:
+    """How high the chart is, in CSS pixels."""
+    return _BAR * max(1, len(groups.bars))
 
 
 def _total(groups: IntervalGroups) -> str:

@@ -19,7 +19,7 @@ from kpis.dashboard.access import Guarded
 from kpis.dashboard.addresses import explain
 from kpis.dashboard.charts.chart import Chart, name_of
 from kpis.dashboard.charts.series import series_chart
-from kpis.dashboard.charts.top import top_chart
+from kpis.dashboard.charts.top import top_chart, top_height
 from kpis.dashboard.figures import Change
 from kpis.dashboard.groups import conditions, dimension_words, label
 from kpis.dashboard.interval_groups import IntervalGroups, interval_groups
@@ -89,6 +89,7 @@ class KPIPage(OfKPI, Page):
             "times_table": times_table,
             "times_rows": [self._time_row(chosen, row) for row in times_table.rows],
             "groups": groups,
+            "top_height": top_height(groups) if groups else 0,
             "headline": Headline(chosen),
             "found": find_groups(chosen),
             "group_words": label(kpi, chosen.group) if chosen.group else "All groups",
@@ -120,7 +121,7 @@ class KPIPage(OfKPI, Page):
         start, length = row.interval_start_timestamp, chosen.window.length
         return {
             "row": row,
-            "words": moments.span(start, row.interval_end_timestamp),
+            "words": moments.clock(start),
             "chosen": start == chosen.at and length == chosen.length,
             "address": chosen.with_(at=start).address(),
             "explain": explain(self.kpi, length, start, chosen.group),
@@ -137,7 +138,7 @@ class KPIPage(OfKPI, Page):
         kpi = self.kpi
         window = chosen.window
         between = {f"{_START}__gte": window.start, f"{_START}__lt": window.end}
-        columns = [Column(_START, "Interval")]
+        columns = [Column(_START, "From")]
         if chosen.group:
             rows = result_model(kpi).objects.filter(interval=window.length.code, **between)
             rows = rows.filter(**conditions(kpi, chosen.group))

@@ -7,18 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Look:
-    """A page: its name, its address, and whether somebody has to be logged in who may see it all."""
+    """A page: its name, its address, and whether somebody has to be logged in who may see it all.
+
+    The README shows it in the theme ``in_readme``.
+    """
 
     name: str
     address: str
     personal: bool = False
+    in_readme: str = ""
 
 
 LOOKS = (
-    Look("overview", "/"),
-    Look("kpi", "/kpis/1/"),
+    Look("overview", "/", in_readme="light"),
+    Look("kpi", "/kpis/1/", in_readme="light"),
     Look("kpi-group", "/kpis/7/?operator=Bear+Wireless"),
-    Look("operators", "/operators/"),
+    Look("operators", "/operators/", in_readme="dark"),
     Look("login", "/login/"),
 )
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}

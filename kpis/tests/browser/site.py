@@ -12,27 +12,13 @@ from pathlib import Path
 from django.contrib.auth.models import Permission, User
 
 from kpis.sample import SAMPLES, make_files
+from kpis.tests.browser.chromium import SERVER
 from kpis.tests.factories import MIDNIGHT
 from kpis.tests.processes import MANAGE, Place
 
 ANALYST, PASSWORD = "analyst", "correct horse"
 HOURS = 2
 ROWS = {"ipflow": 3000, "antenna": 600, "coverage": 600, "cdr": 1500}
-
-# Prints its port once it listens, so nobody has to wait or to guess.
-SERVER = """
-from network_analysis.wsgi import application
-from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-
-class Quiet(WSGIRequestHandler):
-    def log_message(self, format, *args):
-        pass
-
-server = ThreadedWSGIServer(("127.0.0.1", 0), Quiet)
-server.set_app(application)
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
 
 
 class Site:

@@ -38,6 +38,8 @@
       }
       const place = document.createElement("div");
       place.className = "plot";
+      place.setAttribute("role", "img");
+      place.setAttribute("aria-label", specification.description);
       forget(element);
       element.replaceChildren(place);
       if (place.clientWidth < NARROW) {
@@ -45,6 +47,7 @@
       }
       // With the interpreter, expressions need no compiled code, which the site's policy forbids.
       const result = await vegaEmbed(place, specification, { ast: true, actions: false, renderer: "svg", tooltip: { theme: "site" } });
+      place.querySelector("svg").setAttribute("aria-hidden", "true");
       drawn.set(element, result);
       listenForZoom(element, result.view);
       element.dataset.drawn = theme();
