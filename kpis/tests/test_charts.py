@@ -102,7 +102,7 @@ def test_what_is_normal_is_a_band_and_an_outlier_a_diamond():
     # Three deviations round the mean, but sums are never below zero.
     assert [(point["low"], point["high"]) for point in points] == [(70.0, 130.0), (0.0, 50.0), (50.0, 50.0)]
     assert [point["normal"] for point in points] == [
-        "70 B to 130 B", "0 B to 50 B (outlier, z = 8.5)", "50 B to 50 B (outlier)",
+        "70 B to 130 B", "0 B to 50 B; an outlier, z = 8.5", "50 B to 50 B; an outlier",
     ]  # fmt: skip
     assert [point["middle"] for point in found["datasets"]["outliers"]] == [points[1]["middle"], points[2]["middle"]]
     assert marks(found) == ["area", "line", "point", "point", "rect"]

@@ -112,9 +112,10 @@ def _normal(kpi: KPI, row: dict) -> dict:
     low, high = row["mean"] - reach, row["mean"] + reach
     if kpi.measure.adds_up:
         low = max(0.0, low)
-    normal = f"{figures.short(low, kpi.unit)} to {figures.short(high, kpi.unit)}"
+    ends = (low, high) if kpi.measure.is_mean else (round(low), round(high))
+    normal = " to ".join(figures.short(end, kpi.unit) for end in ends)
     if row["outlier"]:
-        normal += " (outlier)" if row["z"] is None else f" (outlier, z = {row['z']:.1f})"
+        normal += "; an outlier" if row["z"] is None else f"; an outlier, z = {row['z']:.1f}"
     return {"low": low, "high": high, "outlier": row["outlier"], "normal": normal}
 
 
