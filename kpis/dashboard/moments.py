@@ -55,6 +55,11 @@ def span(start: datetime, end: datetime) -> str:
     return f"{clock(start)} to {ending}"
 
 
+def iso(moment: datetime) -> str:
+    """``2021-07-18T02:05:00+02:00``; with a Z for UTC."""
+    return local(moment).isoformat().replace("+00:00", "Z")
+
+
 def for_input(moment: datetime) -> str:
     """As an ``<input type="datetime-local">`` has it: ``2021-07-18T02:05``, on the zone's clocks."""
     return f"{local(moment):%Y-%m-%dT%H:%M}"

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kpis.api.filters import default_length
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI, kpis_of
 from kpis.dashboard import sparkline
 from kpis.dashboard.figures import Change
 from kpis.dashboard.interval_groups import newest
-from kpis.dashboard.selection import default_length
 from kpis.models import IntervalSummary, Watermark
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)

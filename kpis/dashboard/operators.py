@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F, FloatField, Sum
 
+from kpis.api.filters import default_length
 from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.dashboard.groups import NO_TEXT
-from kpis.dashboard.selection import default_length
 from kpis.dashboard.series import Step, between
 from kpis.dashboard.window import MOST_POINTS, Window, window
 from kpis.models.results import result_model

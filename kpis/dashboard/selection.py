@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from kpis.catalog.intervals import EPOCH, FIVE_MINUTES, Length, to_text
+from kpis.api.filters import default_length
+from kpis.catalog.intervals import EPOCH, Length, to_text
 from kpis.catalog.kpis import KPI
 from kpis.dashboard.groups import BadGroup, Group, group_from
 from kpis.dashboard.interval_groups import newest
@@ -85,11 +86,6 @@ class Selection:
             "interval_end_timestamp__lte": to_text(self.end),
         }
         return f"{reverse(f'kpi-{self.kpi.id}-list')}?{urlencode(wanted | dict(self.group or {}))}"
-
-
-def default_length(kpi: KPI) -> Length:
-    """Five minutes, or else the KPI's shortest."""
-    return FIVE_MINUTES if FIVE_MINUTES in kpi.lengths else min(kpi.lengths, key=lambda length: length.minutes)
 
 
 def selection(kpi: KPI, parameters: Mapping[str, str]) -> Selection | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from kpis.anomalies import Verdict
-from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
+from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW, default_length
 from kpis.api.series import Series
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.dashboard.groups import Group, label
 from kpis.dashboard.interval_groups import newest
-from kpis.dashboard.selection import Selection, default_length
-from kpis.models import KPIResult
+from kpis.dashboard.selection import Selection
 from kpis.models.results import result_model
 
 SPAN = timedelta(hours=1)
@@ -26,17 +25,15 @@ class Standout:
 
     kpi: KPI
     group: Group
-    row: KPIResult
+    start: datetime
+    rank: int
+    value: float
     verdict: Verdict
     selection: Selection
 
     @property
     def words(self) -> str:
         return label(self.kpi, self.group)
-
-    @property
-    def value(self) -> float:
-        return getattr(self.row, self.kpi.value)
 
     @property
     def distance(self) -> float:
@@ -47,7 +44,7 @@ class Standout:
 def standouts(hidden: Iterable[int]) -> list[Standout]:
     """The anomalies of the newest hour, the farthest first, without those of the hidden KPIs."""
     found = [one for kpi in KPIS.values() if kpi.id not in set(hidden) for one in _of(kpi)]
-    return sorted(found, key=lambda one: (-one.distance, one.kpi.id, one.row.rank))
+    return sorted(found, key=lambda one: (-one.distance, one.kpi.id, one.start, one.rank))
 
 
 def _of(kpi: KPI) -> Iterable[Standout]:
@@ -58,8 +55,9 @@ def _of(kpi: KPI) -> Iterable[Standout]:
     first = min(last.interval_start_timestamp, last.interval_end_timestamp - SPAN)
     rows = result_model(kpi).objects.filter(interval=length.code)
     series = Series(kpi, rows, length, DEFAULT_WINDOW, DEFAULT_THRESHOLD)
-    for row in series.anomalies((first, last.interval_start_timestamp)):
-        group = {name: getattr(row, name) for name in kpi.dimensions}
-        start = row.interval_start_timestamp
+    for (start, _, rank), row in series.anomalies((first, last.interval_start_timestamp)):
+        _, _, _, _, *group, value, mean, deviation, z, intervals = row
+        start = start.replace(tzinfo=UTC)
+        group = dict(zip(kpi.dimensions, group, strict=True))
         shown = Selection(kpi, length, first - 2 * SPAN, last.interval_end_timestamp, group, start)
-        yield Standout(kpi, group, row, row.verdict, shown)
+        yield Standout(kpi, group, start, rank, value, Verdict(mean, deviation, z, intervals), shown)

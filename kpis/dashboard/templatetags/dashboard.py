@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django import template
 
 from kpis.dashboard import figures, moments
@@ -24,6 +22,7 @@ register.filter("signed", figures.signed)
 register.filter("age", figures.age)
 register.filter("clock", moments.clock)
 register.filter("time_of_day", moments.time_of_day)
+register.filter("iso", moments.iso)
 register.filter("for_input", moments.for_input)
 register.filter("title_of", title_of)
 register.simple_tag(explain, name="explain")
@@ -41,12 +40,6 @@ def words(name: str) -> str:
 def whole(value: float) -> str:
     """A whole number that comes as a fraction."""
     return figures.plain(int(value))
-
-
-@register.filter
-def iso(moment: datetime) -> str:
-    """For a ``<time datetime>``."""
-    return moment.isoformat()
 
 
 @register.filter
