@@ -113,7 +113,7 @@ def records_table(feed: Feed) -> LakeTable:
 @cache
 def partials_table(kpi: KPI) -> LakeTable:
     """A KPI's partials."""
-    units = {dimension.name: kpi.feed.column(dimension.column).unit for dimension in kpi.by}
+    units = {dimension.name: dimension.unit(kpi.feed) for dimension in kpi.by}
     units |= kpi.measure.partial_units(kpi.unit) | {SPELLED: "records"}
     with _typed_records(kpi.feed) as connection:
         told = {"interval_start": "interval_start"} | kpi.partial_keys | kpi.partial_values

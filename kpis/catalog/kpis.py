@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, IPFLOW, Feed
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, Length
@@ -28,6 +29,48 @@ class Dimension:
     def spelling(self) -> str:
         """The partial's column that has a folded dimension as the records spell it."""
         return f"{self.name}_spelling"
+
+    def of(self, feed: Feed) -> str:
+        """SQL over the feed's records: what a record's group is made of, as the record spells it."""
+        column = feed.column(self.column)
+        return f"coalesce({column.name}, '')" if column.type.optional else column.name
+
+    def unit(self, feed: Feed) -> str:
+        """The dimension's unit, "" for none."""
+        return feed.column(self.column).unit
+
+
+@dataclass(frozen=True)
+class GridCell(Dimension):
+    """The cell of a grid that a record's place lies in, by the latitude in ``column`` and a ``longitude``, in degrees.
+
+    A degree has so many cells each way. A cell has its south and west edges, not the others, and goes by its
+    south-west corner: ``34.05,-118.25``. Records without a place make a group of their own, named "".
+    """
+
+    longitude: str = ""
+    a_degree: int = 20
+
+    @property
+    def size(self) -> Decimal:
+        """How many degrees a cell is wide and high."""
+        return 1 / Decimal(self.a_degree)
+
+    def of(self, feed: Feed) -> str:
+        # In decimals throughout, so that a place on an edge is in the cell that begins there.
+        south, west = (
+            f"CAST(CAST(floor({column} * {self.a_degree}) AS INTEGER) * {self.size} AS VARCHAR)"
+            for column in (self.column, self.longitude)
+        )
+        return f"coalesce({south} || ',' || {west}, '')"
+
+    def unit(self, feed: Feed) -> str:
+        return f"south-west corner of {self.size} degrees: latitude,longitude"
+
+    def corner(self, name: str) -> tuple[float, float] | None:
+        """The latitude and longitude of a cell's south-west corner, by the cell's name; None for no place."""
+        latitude, _, longitude = name.partition(",")
+        return (float(latitude), float(longitude)) if longitude else None
 
 
 @dataclass(frozen=True)
@@ -85,8 +128,7 @@ class KPI:
         """What the partial is grouped by besides the interval: columns, each with its SQL over the records."""
         keys = {}
         for dimension in self.by:
-            column = self.feed.column(dimension.column)
-            text = f"coalesce({column.name}, '')" if column.type.optional else column.name
+            text = dimension.of(self.feed)
             keys[dimension.name] = f"lower({text})" if dimension.folded else text
             if dimension.folded:
                 keys[dimension.spelling] = text
@@ -220,6 +262,16 @@ OPERATOR_CALL_VOLUME = KPI(
     unit="calls",
     lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
 )
+COVERAGE_GRID_SIGNAL = KPI(
+    id=12,
+    name="CoverageGridSignal",
+    description="Places by average signal strength: cells of a grid of 0.05 degrees",
+    feed=COVERAGE,
+    by=(GridCell("grid_cell", "lat", longitude="long"),),
+    measure=Mean("average_signal", column="signal", samples="number_of_samples", empty="number_of_empty_values"),
+    unit="ASU",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
 
 KPIS = {
     kpi.id: kpi
@@ -235,6 +287,7 @@ KPIS = {
         POSTAL_CODE_STATUS,
         COUNTY_CALL_VOLUME,
         OPERATOR_CALL_VOLUME,
+        COVERAGE_GRID_SIGNAL,
     )
 }
 

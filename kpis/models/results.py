@@ -251,6 +251,27 @@ class OperatorCallVolume(KPIResult):
         ]
 
 
+class CoverageGridSignal(KPIResult):
+    """KPI 12: the average signal by place."""
+
+    kpi_id = 12
+
+    grid_cell = ExactCharField(
+        max_length=20, blank=True, help_text="south-west corner of 0.05 degrees, latitude,longitude; empty for no place"
+    )
+    average_signal = models.FloatField(null=True, help_text="ASU, over the samples; empty where there are none")
+    number_of_samples = models.BigIntegerField(help_text="reports with a signal")
+    number_of_empty_values = models.BigIntegerField(help_text="reports without one, left out of the average")
+
+    class Meta(KPIResult.Meta):
+        constraints = [
+            *KPIResult.Meta.constraints,
+            group_once("grid_cell"),
+            at_least(0, "number_of_samples"),
+            at_least(0, "number_of_empty_values"),
+        ]
+
+
 class IntervalSummary(models.Model):
     """One KPI's interval as a whole: its true total over all groups, and what it was figured from."""
 

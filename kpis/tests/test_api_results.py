@@ -327,6 +327,7 @@ ROWS = {
     9: {"postal_code": "08001", "status": 3, "number_of_reports": 9},
     10: {"county": "BEDFORD", "number_of_calls": 4},
     11: {"operator": "Vodafone", "call_type": "CALL", "number_of_calls": 4, "market_share": 2 / 3},
+    12: {"grid_cell": "34.05,-118.25", "average_signal": 9.5, "number_of_samples": 2, "number_of_empty_values": 1},
 }
 
 
@@ -387,7 +388,8 @@ SPELLINGS = ["Órange (2%_.*)", "Orange (2%_.*)", "Órange (2x_.*)", "Órange (2
 
 
 @pytest.mark.parametrize(
-    ("kpi", "column"), [(3, "antenna_id"), (4, "app"), (9, "postal_code"), (10, "county"), (11, "call_type")]
+    ("kpi", "column"),
+    [(3, "antenna_id"), (4, "app"), (9, "postal_code"), (10, "county"), (11, "call_type"), (12, "grid_cell")],
 )
 def test_other_texts_are_filtered_letter_by_letter(client, kpi, column):
     rows = {text: make_result(KPIS[kpi], HOUR, rank, **{column: text}).pk for rank, text in enumerate("aAáb", 1)}

@@ -107,6 +107,8 @@ RECORDS = {
         status=small,
         precision=st.sampled_from(["", "0.0", "51.0", "1.000001"]),
         postal_code=st.sampled_from(["", "250236.0", "250236", "08001"]),
+        latitude=st.sampled_from(["", "41.67089", "41.65", "41.649999", "-0.000001"]),
+        longitude=st.sampled_from(["", "0.53407", "-0.05", "-0.050001"]),
     ),
     "cdr_data": st.builds(
         Call,

@@ -58,8 +58,8 @@ MESSAGES = [
 ]
 LOGS = [
     Log(START, "Orange", "4", 0, "10.5", "08001"),
-    Log(START + 1, "ORANGE", "2", 1, "", "08001"),
-    Log(START + 2, "ORANGE", "", 0, "1", ""),
+    Log(START + 1, "ORANGE", "2", 1, "", "08001", "-0.01", "-180"),
+    Log(START + 2, "ORANGE", "", 0, "1", "", "", ""),
     Log(START + HOUR, "orange", "2.5", 0, "1", "250236.0"),
     Log(START + HOUR, "Movistar", "9", 0, "1", "250236"),
     Log(START + HOUR + 300, "Movistar", "-1", 3, "1", "250236"),
@@ -596,7 +596,7 @@ def test_every_column_has_its_type_unit_and_folders_there(dialect, types, folder
     tables = lake_tables()
     # Athena's statements that create are Hive's.
     spoken = "hive" if dialect == "athena" else dialect
-    assert len(created) == len(tables) == 18
+    assert len(created) == len(tables) == 19
     for create, table in zip(created, tables, strict=True):
         assert create.this.this.db == "network_analysis"
         assert create.this.this.name.lower() == table.name.lower()
@@ -631,7 +631,7 @@ def unit_of(column: expressions.ColumnDef) -> str:
 def test_athena_finds_folders_whose_numbers_have_zeros():
     text = ddl("athena", location="s3://bucket/lake/")
     for folder, digits in {"year": 4, "month": 2, "day": 2, "hour": 2}.items():
-        assert text.count(f"'projection.{folder}.digits' = '{digits}'") == 18
+        assert text.count(f"'projection.{folder}.digits' = '{digits}'") == 19
     place = "s3://bucket/lake/records/cdr/year=${year}/month=${month}/day=${day}/hour=${hour}/"
     assert f"'storage.location.template' = '{place}'" in text
 

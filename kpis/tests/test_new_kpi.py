@@ -1,4 +1,4 @@
-"""A new KPI is one entry in the catalog, one model and one migration: in a copy of the project, a twelfth."""
+"""A new KPI is one entry in the catalog, one model and one migration: in a copy of the project, a thirteenth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.conf import settings
 
 ENTRY = """
 NETWORK_SPEED = KPI(
-    id=12,
+    id=13,
     name="NetworkSpeed",
     description="Kinds of network by average speed",
     feed=COVERAGE,
@@ -27,9 +27,9 @@ NETWORK_SPEED = KPI(
 KPIS = {"""
 
 MODEL = '''class NetworkSpeed(KPIResult):
-    """KPI 12: the average speed by kind of network."""
+    """KPI 13: the average speed by kind of network."""
 
-    kpi_id = 12
+    kpi_id = 13
 
     network = ExactCharField(max_length=100, blank=True)
     status = models.IntegerField()
@@ -156,7 +156,7 @@ class Project:
     def add_kpi(self) -> None:
         """The three steps: the entry, the model, the migration."""
         self.insert("kpis/catalog/kpis.py", "\nKPIS = {", ENTRY)
-        self.insert("kpis/catalog/kpis.py", "        OPERATOR_CALL_VOLUME,\n    )", LISTED)
+        self.insert("kpis/catalog/kpis.py", "        COVERAGE_GRID_SIGNAL,\n    )", LISTED)
         self.insert("kpis/models/results.py", "class IntervalSummary(", MODEL)
         before = self.migrations()
         self.manage("makemigrations", "kpis")
@@ -168,7 +168,7 @@ class Project:
         return set((self.tree / "kpis/migrations").glob("0*.py"))
 
 
-LISTED = "        OPERATOR_CALL_VOLUME,\n        NETWORK_SPEED,\n    )"
+LISTED = "        COVERAGE_GRID_SIGNAL,\n        NETWORK_SPEED,\n    )"
 
 
 @pytest.fixture
@@ -180,25 +180,25 @@ def without_ids(text: str) -> list[dict]:
     return [{name: value for name, value in row.items() if name != "id"} for row in json.loads(text)]
 
 
-def assert_twelfth_kpi_is_there(project: Project) -> None:
+def assert_thirteenth_kpi_is_there(project: Project) -> None:
     """API, filters, exports, anomalies, summaries, schema and admin, all of them with exactly the rows."""
     answers = project.get(
         "/api/KPIs/",
-        "/api/KPIs/12/",
-        "/api/KPIs/12/?network=4g&interval=1",
-        "/api/KPIs/12/?status=1",
-        "/api/KPIs/12/?status=x",
-        "/api/KPIs/12/anomalies/",
-        "/api/intervals/?kpi=12&interval=2",
-        "/api/KPIs/12/?format=csv&interval=2",
-        "/api/KPIs/12/?format=parquet",
+        "/api/KPIs/13/",
+        "/api/KPIs/13/?network=4g&interval=1",
+        "/api/KPIs/13/?status=1",
+        "/api/KPIs/13/?status=x",
+        "/api/KPIs/13/anomalies/",
+        "/api/intervals/?kpi=13&interval=2",
+        "/api/KPIs/13/?format=csv&interval=2",
+        "/api/KPIs/13/?format=parquet",
         "/admin/kpis/networkspeed/",
         "/admin/kpis/networkspeed/?q=4g",
         "/api/schema/?format=json",
     )
     assert [status for status, _, _ in answers] == [200, 200, 200, 200, 400, 200, 200, 200, 200, 200, 200, 200]
     texts = [text for _, text, _ in answers]
-    assert [kpi["name"] for kpi in json.loads(texts[0])][11:] == ["NetworkSpeed"]
+    assert [kpi["name"] for kpi in json.loads(texts[0])][12:] == ["NetworkSpeed"]
     assert without_ids(texts[1]) == ROWS
     assert without_ids(texts[2]) == [ROWS[0], ROWS[2]]
     assert without_ids(texts[3]) == [ROWS[3]]
@@ -219,7 +219,7 @@ def assert_twelfth_kpi_is_there(project: Project) -> None:
     ]
     assert bytes.fromhex(texts[8]).startswith(b"PAR1")
     assert [found for _, _, found in answers[9:11]] == [4, 3]
-    assert "/api/KPIs/12/anomalies/" in json.loads(texts[11])["paths"]
+    assert "/api/KPIs/13/anomalies/" in json.loads(texts[11])["paths"]
     assert "NetworkSpeed" in project.manage("shell", "-v", "0", "-c", "import kpis.models.results as r; print(dir(r))")
     assert "Kinds of network by average speed" in project.manage("show_network_stats")
     project.manage("check")
@@ -229,7 +229,7 @@ def assert_twelfth_kpi_is_there(project: Project) -> None:
 def test_a_new_kpi_takes_an_entry_a_model_and_a_migration(project):
     project.add_kpi()
     project.manage("update_network_stats")
-    assert_twelfth_kpi_is_there(project)
+    assert_thirteenth_kpi_is_there(project)
 
 
 def test_files_that_are_in_already_are_read_again_for_a_new_kpi(project):
@@ -241,7 +241,7 @@ def test_files_that_are_in_already_are_read_again_for_a_new_kpi(project):
     planned = project.manage("update_network_stats", "--dry-run")
     assert planned.count("for a new KPI") == 3
     project.manage("update_network_stats")
-    assert_twelfth_kpi_is_there(project)
+    assert_thirteenth_kpi_is_there(project)
     (after,) = project.get("/api/KPIs/7/")
     assert without_ids(after[1]) == without_ids(before[1])
     assert project.manage("update_network_stats").startswith("0 files in, 0 failed")

@@ -6,10 +6,12 @@ Tests compare what the database holds with what this says. It is slow and simple
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 
 from kpis.models import (
@@ -17,6 +19,7 @@ from kpis.models import (
     AppTrafficVolume,
     CellUniqueUsers,
     CountyCallVolume,
+    CoverageGridSignal,
     IntervalSummary,
     OperatorCallVolume,
     OperatorGPSPrecision,
@@ -86,6 +89,8 @@ class Log:
     status: int
     precision: str
     postal_code: str
+    latitude: str = "41.67089"
+    longitude: str = "0.53407"
 
     header = (
         "date,hour,lat,long,signal,network,operator,status,description,speed,satellites,precission,provider,activity,"
@@ -96,7 +101,7 @@ class Log:
     def line(self) -> str:
         start = moment(self.start)
         return (
-            f"{start:%Y-%m-%d},{start:%H:%M:%S},41.67089,0.53407,{self.signal},net,{self.operator},{self.status},"
+            f"{start:%Y-%m-%d},{start:%H:%M:%S},{self.latitude},{self.longitude},{self.signal},net,{self.operator},{self.status},"
             f"STATE,0.0,4.0,{self.precision},gps,STILL,{self.postal_code}"
         )
 
@@ -169,17 +174,26 @@ def _names(spellings: Iterable[str]) -> dict[str, str]:
     return {name: min(found, key=lambda one: (-found[one], one)) for name, found in counts.items()}
 
 
-def _means(logs: list[Log], column: str) -> Figures:
+def _means_by_operator(logs: list[Log], column: str) -> Figures:
     names = _names(log.operator for log in logs)
-    samples: dict = {name: [] for name in names}
+    return _means((names[log.operator.lower()], getattr(log, column)) for log in logs)
+
+
+def _grid_cell(log: Log) -> str:
+    """The south-west corner of its twentieth of a degree."""
+    if not log.latitude or not log.longitude:
+        return ""
+    corner = [math.floor(Decimal(degrees) * 20) * 5 for degrees in (log.latitude, log.longitude)]
+    return ",".join(f"{Decimal(hundredths) / 100:.2f}" for hundredths in corner)
+
+
+def _means(pairs: Iterable[tuple[str, str]]) -> Figures:
+    samples: dict = defaultdict(list)
     empty: Counter = Counter()
-    for log in logs:
-        text = getattr(log, column)
-        if text:
-            samples[log.operator.lower()].append(Fraction(text))
-        else:
-            empty[log.operator.lower()] += 1
-    rows = [(names[name], _mean(found), len(found), empty[name]) for name, found in samples.items()]
+    for group, text in pairs:
+        samples[group] += [Fraction(text)] if text else []
+        empty[group] += not text
+    rows = [(group, _mean(found), len(found), empty[group]) for group, found in samples.items()]
     every = [value for found in samples.values() for value in found]
     return _mean(every), sorted(rows, key=lambda row: (row[1] is None, -(row[1] or 0), row[0]))
 
@@ -246,14 +260,14 @@ KPIS = [
         Log,
         OperatorSignal,
         ("operator", "average_signal", "number_of_samples", "number_of_empty_values"),
-        lambda logs: _means(logs, "signal"),
+        lambda logs: _means_by_operator(logs, "signal"),
     ),
     TwinKPI(
         8,
         Log,
         OperatorGPSPrecision,
         ("operator", "average_precision", "number_of_samples", "number_of_empty_values"),
-        lambda logs: _means(logs, "precision"),
+        lambda logs: _means_by_operator(logs, "precision"),
     ),
     TwinKPI(
         9,
@@ -277,6 +291,13 @@ KPIS = [
         ("operator", "call_type", "number_of_calls", "market_share"),
         _shares,
         intervals=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
+    ),
+    TwinKPI(
+        12,
+        Log,
+        CoverageGridSignal,
+        ("grid_cell", "average_signal", "number_of_samples", "number_of_empty_values"),
+        lambda logs: _means((_grid_cell(log), log.signal) for log in logs),
     ),
 ]
 
