@@ -23,6 +23,7 @@ from kpis.models import (
     DueRollup,
     IntervalSummary,
     QuotaChange,
+    Region,
     Reject,
     Run,
     Subscriber,
@@ -348,6 +349,16 @@ class QuotaChangeAdmin(Personal, TableAdmin):
     search_fields = ("subscriber__id__exact", "email")
     search_help_text = "a device's UUID, or part of an e-mail address"
     date_hierarchy = "since"
+
+
+@admin.register(Region)
+class RegionAdmin(TableAdmin):
+    """The map's regions, as ``load_regions`` put them there."""
+
+    list_display = ("code", "name", "spellings")
+    search_fields = ("code__exact", "name")
+    search_help_text = "a code, or part of a name"
+    fields = ("code", "name", "spellings", ("west", "east"), ("south", "north"))
 
 
 class ResultAdmin(TableAdmin):

@@ -1,7 +1,7 @@
 """The tables: the ledger of what was taken in, the results, and what people know besides."""
 
 from kpis.models.ledger import Batch, BatchInterval, DueCompaction, DueRollup, Reject, Run, Watermark
-from kpis.models.reference import QuotaChange, Subscriber
+from kpis.models.reference import QuotaChange, Region, Subscriber
 from kpis.models.results import (
     AntennaTrafficVolume,
     AppTrafficVolume,
@@ -36,6 +36,7 @@ __all__ = [
     "OperatorSignal",
     "PostalCodeStatus",
     "QuotaChange",
+    "Region",
     "Reject",
     "Run",
     "ServiceTrafficVolume",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from kpis.models.fields import ExactCharField
 
@@ -45,3 +45,28 @@ class QuotaChange(models.Model):
     def __str__(self) -> str:
         quota = "no subscriber" if self.quota is None else f"{self.quota} bytes an hour"
         return f"{quota} since {self.since:%Y-%m-%d %H:%M}Z"
+
+
+class Region(models.Model):
+    """A piece of the map: its shape, and what records call it."""
+
+    code = ExactCharField(max_length=64, unique=True, help_text="what its authority calls it, such as a FIPS code")
+    name = ExactCharField(max_length=100, unique=True)
+    spellings = models.JSONField(default=list, blank=True, help_text="further names that records have for it")
+    geometry = models.JSONField(help_text="GeoJSON MultiPolygon, degrees (WGS 84)")
+    west = models.FloatField(help_text="degrees")
+    south = models.FloatField(help_text="degrees")
+    east = models.FloatField(help_text="degrees")
+    north = models.FloatField(help_text="degrees")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(west__gte=-180, west__lte=F("east")), name="region_west_lte_east"),
+            models.CheckConstraint(condition=Q(east__lte=180), name="region_east_lte_180"),
+            models.CheckConstraint(condition=Q(south__gte=-90, south__lte=F("north")), name="region_south_lte_north"),
+            models.CheckConstraint(condition=Q(north__lte=90), name="region_north_lte_90"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -9,7 +9,7 @@ from django.db.models import FloatField, IntegerField
 
 from kpis.catalog.intervals import FIVE_MINUTES, Length
 from kpis.catalog.kpis import KPI
-from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject, Run, Subscriber
+from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Region, Reject, Run, Subscriber
 from kpis.models.results import result_model
 from kpis.subscribers import put_subscribers
 
@@ -101,6 +101,15 @@ def make_batch_interval(batch: Batch, start: datetime, records: int = 1) -> Batc
 
 def make_reject(batch: Batch, line: int, column: str = "msisdn", reason: str = "is empty", text: str = "") -> Reject:
     return Reject.objects.create(batch=batch, line=line, column=column, reason=reason, text=text)
+
+
+def make_region(name: str = "Somewhere", west: float = 0, south: float = 0, **columns) -> Region:
+    """A square region of one degree."""
+    east, north = west + 1, south + 1
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    box = {"west": west, "south": south, "east": east, "north": north}
+    values = {"code": name, "geometry": {"type": "MultiPolygon", "coordinates": [[ring]]}, **box}
+    return Region.objects.create(name=name, **values | columns)
 
 
 def permission(name: str) -> Permission:

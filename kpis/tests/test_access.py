@@ -19,6 +19,7 @@ from kpis.tests.factories import (
     MIDNIGHT,
     make_batch,
     make_batch_interval,
+    make_region,
     make_reject,
     make_result,
     make_run,
@@ -154,7 +155,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         found |= table(f"kpis/{name}", keys[name], browsed)
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
-    for name in ("run", "batchinterval", "watermark", "duecompaction", "duerollup", "intervalsummary"):
+    for name in ("run", "batchinterval", "watermark", "duecompaction", "duerollup", "intervalsummary", "region"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), tells=True)
@@ -183,7 +184,7 @@ def keys() -> dict[str, object]:
     rows.append(DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=MIDNIGHT))
     rows.append(make_summary(1, MIDNIGHT))
     make_summary(11, MIDNIGHT)
-    rows += [make_subscriber(), QuotaChange.objects.get()]
+    rows += [make_subscriber(), QuotaChange.objects.get(), make_region()]
     rows += [make_result(kpi, MIDNIGHT, 1) for kpi in KPIS.values()]
     someone = make_user(name="someone")
     rows += [someone, Group.objects.create(name="some"), TokenProxy.objects.create(user=someone)]

@@ -16,6 +16,7 @@ from kpis.models import (
     DueRollup,
     OperatorSignal,
     QuotaChange,
+    Region,
     Reject,
     Run,
     ServiceTrafficVolume,
@@ -29,6 +30,7 @@ from kpis.tests.factories import (
     group,
     make_batch,
     make_batch_interval,
+    make_region,
     make_reject,
     make_result,
     make_run,
@@ -62,6 +64,7 @@ def rows(number: int) -> None:
         for kpi in KPIS.values():
             make_result(kpi, start, 1, **group(kpi, 17 + count))
         make_subscriber(count)
+        make_region(f"Region {count}")
         DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=start)
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
@@ -71,6 +74,7 @@ def rows(number: int) -> None:
 
 @pytest.fixture
 def filled():
+    Region.objects.all().delete()
     rows(3)
 
 

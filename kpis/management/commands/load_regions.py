@@ -1,0 +1,44 @@
+"""``manage.py load_regions``: the map's regions from a GeoJSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from kpis.regions import RegionError, put_regions, read_shapes
+
+
+class Command(BaseCommand):
+    help = (
+        "Puts the regions of a GeoJSON file (a FeatureCollection of polygons, in degrees) in the place of all that the "
+        "map has. What is wrong is named, and nothing is loaded."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("file", type=Path, metavar="FILE", help="the GeoJSON file")
+        parser.add_argument(
+            "--name-property",
+            action="append",
+            metavar="PROPERTY",
+            help="the property with a region's name as the records have it (default: name); given again, properties "
+            "with further spellings",
+        )
+        parser.add_argument(
+            "--code-property", default="", metavar="PROPERTY", help="the property with its code (default: its id)"
+        )
+
+    def handle(self, *, file, name_property, code_property, verbosity, **options):
+        try:
+            shapes = read_shapes(file, name_property or ["name"], code_property)
+        except RegionError as error:
+            raise CommandError(str(error)) from error
+        loaded = put_regions(shapes)
+        if verbosity > 1:
+            for shape in shapes:
+                self.stdout.write(", ".join([f"{shape.code}: {shape.name}", *shape.spellings]))
+        if verbosity:
+            self.stdout.write(
+                f"{loaded.added:,} added, {loaded.changed:,} changed, {loaded.unchanged:,} unchanged, "
+                f"{loaded.removed:,} removed"
+            )
