@@ -101,6 +101,15 @@ def subscribers_at(moment: datetime) -> pd.DataFrame:
     return frame.assign(quota=frame.groupby("email")["quota"].transform("max"))
 
 
+def devices_at(email: str, moment: datetime) -> list[dict[str, str | int]]:
+    """The rows of ``subscribers_at`` with the email, by device."""
+    ever = QuotaChange.objects.filter(email=email).values("subscriber_id")
+    changes = QuotaChange.objects.filter(subscriber_id__in=ever, since__lte=moment).order_by("since", "id")
+    newest = {change[0]: change for change in changes.values_list("subscriber_id", "email", "quota")}
+    quotas = {device: quota for device, owner, quota in newest.values() if owner == email and quota is not None}
+    return [{"user_id": device, "email": email, "quota": max(quotas.values())} for device in sorted(quotas)]
+
+
 def _content(subscriber: Subscriber) -> tuple[str, str, int]:
     return subscriber.name, subscriber.email, subscriber.quota
 
