@@ -75,7 +75,7 @@ def _groups(kpi: KPI, interval: Interval) -> str:
     """All groups of an interval with their values, from the partials."""
     dimensions = ", ".join(kpi.dimensions)
     columns = [*kpi.dimensions, *_told(kpi.measure.merge)]
-    return f"{_select(columns, _partials(kpi), _during(interval))}\nGROUP BY {dimensions}\nHAVING {kpi.measure.having}"
+    return f"{_select(columns, _partials(kpi), _during(interval))}\nGROUP BY {dimensions}"
 
 
 def _finished(kpi: KPI, groups: str) -> str:

@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from kpis.dashboard.views.explain import Explain
 from kpis.dashboard.views.kpi import GroupList, KPIPage, RowsFile, SeriesChart, TopChart
 from kpis.dashboard.views.operators import OperatorChart, OperatorsPage
 from kpis.dashboard.views.overview import Overview, StandoutList
@@ -24,5 +25,6 @@ urlpatterns = [
     path("kpis/<int:kpi_id>/groups/", GroupList.as_view(), name="kpi-groups"),
     path("operators/", OperatorsPage.as_view(), name="operators"),
     path("operators/<int:kpi_id>/<str:kind>.<str:form>", OperatorChart.as_view(), name="operator-chart"),
+    path("explain/", Explain.as_view(), name="explain"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -154,7 +154,6 @@ def test_the_sql_reads_well():
         "        FROM OperatorCallVolume_partials\n"
         "        WHERE hour_start = TIMESTAMP '2021-07-18 00:00:00'\n"
         "        GROUP BY operator, call_type\n"
-        "        HAVING true\n"
         "    )\n"
         "    WINDOW same_interval AS ()\n"
         ")\n"

@@ -43,6 +43,12 @@ def whole(value: float) -> str:
 
 
 @register.filter
+def digits(value: float | None) -> str:
+    """A figure with all its digits, as the API has it."""
+    return f"{value!r}" if isinstance(value, float) else figures.plain(value)
+
+
+@register.filter
 def cell(row, column: Column) -> str:
     """A row's value in a column, as people read it."""
     value = getattr(row, column.name)
