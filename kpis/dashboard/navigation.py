@@ -23,6 +23,7 @@ class Entry:
 PAGES = (
     Entry("Overview", "overview"),
     Entry("Operators", "operators"),
+    Entry("Map", "map"),
 )
 
 

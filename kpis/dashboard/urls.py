@@ -5,6 +5,7 @@ from django.urls import path
 
 from kpis.dashboard.views.explain import Explain
 from kpis.dashboard.views.kpi import GroupList, KPIPage, RowsFile, SeriesChart, TopChart
+from kpis.dashboard.views.map import MapChart, MapPage
 from kpis.dashboard.views.operators import OperatorChart, OperatorsPage
 from kpis.dashboard.views.overview import Overview, StandoutList
 from kpis.dashboard.views.style import style
@@ -26,5 +27,7 @@ urlpatterns = [
     path("operators/", OperatorsPage.as_view(), name="operators"),
     path("operators/<int:kpi_id>/<str:kind>.<str:form>", OperatorChart.as_view(), name="operator-chart"),
     path("explain/", Explain.as_view(), name="explain"),
+    path("map/", MapPage.as_view(), name="map"),
+    path("map/<str:layer>.<str:form>", MapChart.as_view(), name="map-chart"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

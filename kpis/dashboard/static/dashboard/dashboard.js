@@ -36,19 +36,28 @@
       if (element.dataset.drawing !== address) {
         return; // asked for anew meanwhile
       }
+      // Drawn over what is there, which goes when it is done: nothing flickers.
       const place = document.createElement("div");
-      place.className = "plot";
+      place.className = "plot next";
       place.setAttribute("role", "img");
       place.setAttribute("aria-label", specification.description);
-      forget(element);
-      element.replaceChildren(place);
+      element.append(place);
       if (place.clientWidth < NARROW) {
         specification.config.legend.columns = 2;
       }
       // With the interpreter, expressions need no compiled code, which the site's policy forbids.
       const result = await vegaEmbed(place, specification, { ast: true, actions: false, renderer: "svg", tooltip: { theme: "site" } });
+      if (element.dataset.drawing !== address) {
+        result.finalize();
+        place.remove();
+        return;
+      }
       place.querySelector("svg").setAttribute("aria-hidden", "true");
+      forget(element);
+      element.replaceChildren(place);
+      place.className = "plot";
       drawn.set(element, result);
+      element.dispatchEvent(new CustomEvent("drawn", { detail: result.view, bubbles: true }));
       listenForZoom(element, result.view);
       element.dataset.drawn = theme();
     } catch (error) {
