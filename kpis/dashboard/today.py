@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 
 from kpis.dashboard import moments
 from kpis.models import Batch, Run
@@ -46,20 +46,25 @@ def today(now: datetime) -> Today:
     here = moments.local(now)
     since = datetime.combine(here.date(), time(0), here.tzinfo).astimezone(UTC)
     runs = Run.objects.filter(started_at__gte=since).order_by("-started_at").defer("traceback")
-    intakes: dict[str, Intake] = {}
     # Naming the statuses lets the index serve.
-    batches = Batch.objects.filter(status__in=Batch.Status.values, taken_in_at__gte=since).order_by()
-    counts = batches.values_list("feed", "status").annotate(Count("id"), Sum("records"), Sum("rejects"))
-    for feed, status, number, records, rejects in counts:
-        intake = intakes.setdefault(feed, Intake(feed))
-        if status == Batch.Status.IN:
-            intake.batches, intake.records, intake.rejects = number, int(records), int(rejects)
-        else:
-            intake.failed = number
+    batches = Batch.objects.filter(status__in=Batch.Status.values, taken_in_at__gte=since)
     return Today(
         since=since,
         number=runs.count(),
         runs=list(runs[:RUNS_SHOWN]),
         last=Run.objects.defer("traceback").first(),
-        intakes=[intakes[feed] for feed in sorted(intakes)],
+        intakes=intakes(batches),
     )
+
+
+def intakes(batches: QuerySet[Batch]) -> list[Intake]:
+    """What became of these batches, by feed."""
+    found: dict[str, Intake] = {}
+    counts = batches.order_by().values_list("feed", "status").annotate(Count("id"), Sum("records"), Sum("rejects"))
+    for feed, status, number, records, rejects in counts:
+        intake = found.setdefault(feed, Intake(feed))
+        if status == Batch.Status.IN:
+            intake.batches, intake.records, intake.rejects = number, int(records), int(rejects)
+        else:
+            intake.failed = number
+    return [found[feed] for feed in sorted(found)]
