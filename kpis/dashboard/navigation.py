@@ -24,6 +24,8 @@ PAGES = (
     Entry("Overview", "overview"),
     Entry("Operators", "operators"),
     Entry("Map", "map"),
+    Entry("Quotas", "quotas", personal=True),
+    Entry("Data quality", "quality"),
 )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Window
 from django.db.models.functions import Lag
 
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.intervals import LENGTHS, ONE_HOUR, to_milliseconds
+from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPIS, kpis_of
 from kpis.dashboard.series import Step
 from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Watermark
@@ -42,9 +42,7 @@ class Period:
 
     def revised(self, hidden_kpis: Iterable[int] = ()) -> QuerySet[IntervalSummary]:
         """The intervals that were figured anew in the period, without the hidden KPIs'."""
-        there = IntervalSummary.objects.filter(
-            updated_at__gte=self.start, updated_at__lt=self.end, revision__gt=1
-        )
+        there = IntervalSummary.objects.filter(updated_at__gte=self.start, updated_at__lt=self.end, revision__gt=1)
         return there.exclude(kpi__in=list(hidden_kpis))
 
 
@@ -122,9 +120,7 @@ def _late(period: Period) -> dict[int, list[datetime]]:
             batch__feed=feed,
             batch__taken_in_at__gt=first,
         )
-    held = BatchInterval.objects.filter(
-        wanted, batch__taken_in_at__gte=period.start, batch__taken_in_at__lt=period.end
-    )
+    held = BatchInterval.objects.filter(wanted, batch__taken_in_at__gte=period.start, batch__taken_in_at__lt=period.end)
     late: dict[int, list[datetime]] = {}
     for batch, start in held.order_by(_START).values_list("batch", _START):
         hours_ = late.setdefault(batch, [])
@@ -179,9 +175,7 @@ def _coverage(feed: Feed, watermark: datetime) -> Coverage:
 
 def _gaps(feed: Feed, rows: QuerySet[IntervalSummary], watermark: datetime) -> list[Gap]:
     delta = feed.interval.delta
-    steps = rows.order_by().annotate(
-        step=Step(_START, delta), before=Window(Lag("step"), order_by=F(_START).asc())
-    )
+    steps = rows.order_by().annotate(step=Step(_START, delta), before=Window(Lag("step"), order_by=F(_START).asc()))
     after = steps.annotate(apart=F("step") - F("before")).filter(apart__gt=1).order_by(f"-{_START}")
     gaps = [
         Gap(start - (apart - 1) * delta, start, apart - 1)

@@ -8,6 +8,8 @@ from kpis.dashboard.views.kpi import GroupList, KPIPage, RowsFile, SeriesChart, 
 from kpis.dashboard.views.map import MapChart, MapPage
 from kpis.dashboard.views.operators import OperatorChart, OperatorsPage
 from kpis.dashboard.views.overview import Overview, StandoutList
+from kpis.dashboard.views.quality import Quality
+from kpis.dashboard.views.quotas import QuotaChart, QuotasPage
 from kpis.dashboard.views.style import style
 
 urlpatterns = [
@@ -29,5 +31,8 @@ urlpatterns = [
     path("explain/", Explain.as_view(), name="explain"),
     path("map/", MapPage.as_view(), name="map"),
     path("map/<str:layer>.<str:form>", MapChart.as_view(), name="map-chart"),
+    path("quality/", Quality.as_view(), name="quality"),
+    path("quotas/", QuotasPage.as_view(), name="quotas"),
+    path("quotas/hours.<str:form>", QuotaChart.as_view(), name="quota-chart"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -1,0 +1,32 @@
+"""Who used more than the quota: by how much, and how often."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Count, F, Max, QuerySet, Sum
+
+from kpis.catalog.intervals import ONE_HOUR
+from kpis.models import UserQuotaExceeded
+
+_START = "interval_start_timestamp"
+
+
+def exceedings(start: datetime, end: datetime) -> QuerySet[UserQuotaExceeded]:
+    """Every hour of the span in which somebody was over the quota: the KPI's rows, each with its ``excess`` (bytes)."""
+    rows = UserQuotaExceeded.objects.filter(
+        **{"interval": ONE_HOUR.code, f"{_START}__gte": start, f"{_START}__lt": end}
+    )
+    return rows.annotate(excess=F("usage") - F("quota"))
+
+
+def by_subscriber(start: datetime, end: datetime) -> QuerySet:
+    """The same by email: the ``hours`` over, their excess in ``total``, that of the ``worst``, and the ``last``."""
+    rows = exceedings(start, end).order_by().values("email")
+    return rows.annotate(hours=Count("id"), total=Sum("excess"), worst=Max("excess"), last=Max(_START))
+
+
+def by_hour(start: datetime, end: datetime) -> dict[datetime, tuple[int, int]]:
+    """By the hour's start: how many were over their quota, and the bytes beyond the quotas of all of them."""
+    rows = exceedings(start, end).order_by().values(_START).annotate(number=Count("id"), total=Sum("excess"))
+    return {start: (number, int(total)) for start, number, total in rows.values_list(_START, "number", "total")}
