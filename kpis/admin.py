@@ -5,23 +5,28 @@ from __future__ import annotations
 from datetime import UTC
 
 from django import forms
-from django.contrib import admin
-from django.core.exceptions import ValidationError
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from kpis.api.permissions import hidden_kpis, may_view_personal
 from kpis.api.serializers import value_columns
 from kpis.catalog.columns import UUID, BadValue, ColumnType, Integer, Text
+from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI, KPIS
+from kpis.dashboard.addresses import explain
 from kpis.models import (
     Batch,
     BatchInterval,
     DueCompaction,
     DueRollup,
     IntervalSummary,
+    KPIResult,
     QuotaChange,
     Region,
     Reject,
@@ -30,6 +35,7 @@ from kpis.models import (
     Watermark,
 )
 from kpis.models.results import result_model
+from kpis.runs import mark_for_retry, may_start_runs, start_run
 from kpis.subscribers import put_subscribers, remove_subscribers
 
 admin.site.site_header = admin.site.site_title = "Network Analysis"
@@ -136,6 +142,17 @@ class BatchAdmin(TableAdmin):
     search_help_text = "part of a name or of a reason"
     date_hierarchy = "taken_in_at"
     inlines = (RejectInline,)
+    actions = ("retry",)
+
+    @admin.action(description="Try failed files again with the next run", permissions=["start"])
+    def retry(self, request, queryset) -> None:
+        """Marks the chosen batches that failed."""
+        marked = mark_for_retry(queryset)
+        told = f"{marked:,} failed file{'' if marked == 1 else 's'} will be tried again by the next run."
+        self.message_user(request, told, messages.SUCCESS if marked else messages.WARNING)
+
+    def has_start_permission(self, request) -> bool:
+        return may_start_runs(request.user)
 
     @admin.display(description="run", ordering="run")
     def taken_in_by(self, batch: Batch) -> str:
@@ -170,6 +187,32 @@ class RunAdmin(TableAdmin):
         ("intervals", "rollups"),
         "readable_traceback",
     )
+
+    def get_urls(self) -> list:
+        start = path("start/", self.admin_site.admin_view(self.start_view), name="kpis_run_start")
+        return [start, *super().get_urls()]
+
+    def changelist_view(self, request, extra_context=None):
+        """The list of runs, with a button that starts one for those who may."""
+        may_start = {"may_start": may_start_runs(request.user)}
+        return super().changelist_view(request, (extra_context or {}) | may_start)
+
+    def start_view(self, request: HttpRequest) -> HttpResponse:
+        """Starts a run and goes back to the list, where it shows once it has begun."""
+        if not may_start_runs(request.user):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        working = Run.objects.filter(outcome=Run.Outcome.RUNNING).first()
+        process = start_run()
+        if process is None:
+            self.message_user(request, "The run that was started here before has not ended yet.", messages.WARNING)
+        elif working:
+            told = f"Run {working.pk} is under way. If it still works, the one that was started now leaves all to it."
+            self.message_user(request, told, messages.WARNING)
+        else:
+            self.message_user(request, "A run was started; it is listed here once it has begun.", messages.SUCCESS)
+        return redirect("admin:kpis_run_changelist")
 
     @admin.display(description="batches", ordering="batches")
     def taken_in(self, run: Run) -> str:
@@ -267,12 +310,17 @@ class IntervalSummaryAdmin(TableAdmin):
         "revision",
         "state",
         "updated_at",
+        "explained",
     )
     list_filter = ("kpi", "interval", "state")
     search_fields = ("kpi__exact", "state")
     search_help_text = "a KPI's id, or a state"
     date_hierarchy = "interval_start_timestamp"
     ordering = ("-interval_start_timestamp", "interval", "kpi")
+
+    @admin.display(description="where from")
+    def explained(self, summary: IntervalSummary) -> str:
+        return _explained(KPIS[summary.kpi], summary)
 
     def get_queryset(self, request):
         """The summaries without those of KPIs that the user may not see."""
@@ -361,8 +409,18 @@ class RegionAdmin(TableAdmin):
     fields = ("code", "name", "spellings", ("west", "east"), ("south", "north"))
 
 
+def _explained(kpi: KPI, row: KPIResult | IntervalSummary, group: dict | None = None) -> str:
+    address = explain(kpi, LENGTHS[row.interval], row.interval_start_timestamp, group)
+    return format_html('<a href="{}">Explain</a>', address)
+
+
 class ResultAdmin(TableAdmin):
     """The rows of one KPI."""
+
+    @admin.display(description="where from")
+    def explained(self, row: KPIResult) -> str:
+        kpi = row.kpi()
+        return _explained(kpi, row, {name: getattr(row, name) for name in kpi.dimensions})
 
     list_filter = ("interval",)
     date_hierarchy = "interval_start_timestamp"
@@ -381,7 +439,7 @@ def result_admin(kpi: KPI) -> type[ResultAdmin]:
         (PersonalResultAdmin if kpi.personal else ResultAdmin,),
         {
             "__doc__": kpi.description,
-            "list_display": (*interval, *kpi.dimensions, *value_columns(kpi, result_model(kpi))),
+            "list_display": (*interval, *kpi.dimensions, *value_columns(kpi, result_model(kpi)), "explained"),
             "search_fields": tuple(f"{one.name}__{'folded' if one.folded else 'exact'}" for one in kpi.by),
             "search_help_text": " or ".join(kpi.dimensions),
         },

@@ -77,6 +77,8 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 
 INSTALLED_APPS = [
+    # Before the admin, whose pages it dresses.
+    "kpis.dashboard",
     # The admin of each app is looked for by urls.py: commands have no use for it, nor for all that it imports.
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
@@ -94,7 +96,6 @@ INSTALLED_APPS = [
     "axes",
     "django_htmx",
     "kpis",
-    "kpis.dashboard",
 ]
 
 MIDDLEWARE = [

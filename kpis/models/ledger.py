@@ -43,6 +43,7 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("start_run", "Can start a run, and have failed files tried again")]
         indexes = [
             models.Index(fields=["started_at"], name="run_started_at"),
             models.Index(fields=["outcome"], name="run_outcome"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
@@ -16,9 +16,6 @@ from kpis.dashboard.navigation import title_of
 from kpis.dashboard.regions import Place
 from kpis.dashboard.theme import Theme
 from kpis.models import Region
-
-if TYPE_CHECKING:
-    import altair as alt
 
 _HEIGHT = 560
 
@@ -44,7 +41,7 @@ def region_map(
         for region in regions
     ]
     tooltip = [alt.Tooltip("name:N", title="region"), alt.Tooltip("figure:N", title=kpi.value.replace("_", " "))]
-    shapes = alt.Chart(alt.InlineData(features)).encode(tooltip=tooltip)
+    shapes = alt.Chart(alt.NamedData("regions")).encode(tooltip=tooltip)
     scale = alt.Scale(type="log", domain=[1, max(most, 10)], range=[theme.wash, theme.accent], clamp=True)
     legend = alt.Legend(
         title=f"{kpi.unit} (logarithmic)", orient="bottom", gradientLength=220, tickCount=4, format="~s"
@@ -57,13 +54,16 @@ def region_map(
         shapes.transform_filter("datum.value !== null")
         .mark_geoshape(stroke=theme.surface, strokeWidth=0.6)
         .encode(color=alt.Color("value:Q", scale=scale, legend=legend)),
-        _outlined(features, theme).transform_filter("datum.code === pointed"),
+        alt.Chart(alt.NamedData("regions"))
+        .transform_filter("datum.code === pointed")
+        .mark_geoshape(fillOpacity=0, stroke=theme.ink, strokeWidth=2.5, strokeJoin="round", tooltip=None),
     ]
     known = [place for place in places if place.code and place.value is not None]
     lacking = sum(1 for value in values.values() if value is None)
     told = "; ".join(f"{place.name} {figures.short(place.value, kpi.unit)}" for place in known[:5])
     return Chart(
-        drawing=_projected(alt.layer(*layers).add_params(pointed)),
+        drawing=alt.layer(*layers).add_params(pointed).project(type="mercator"),
+        data={"regions": features},
         title=title_of(kpi),
         subtitle=[_when(length, start), *([f"Hatched: {lacking:,} regions without records."] if lacking else [])],
         description=f"{title_of(kpi)} by region, {_when(length, start)}. "
@@ -101,8 +101,8 @@ def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Regi
         alt.Tooltip("samples:N", title="samples"),
     ]
     layers = [
-        alt.Chart(alt.InlineData(outlines)).mark_geoshape(fill=theme.raised, stroke=theme.line, strokeWidth=0.8),
-        alt.Chart(alt.InlineData(squares))
+        alt.Chart(alt.NamedData("regions")).mark_geoshape(fill=theme.raised, stroke=theme.line, strokeWidth=0.8),
+        alt.Chart(alt.NamedData("bins"))
         .mark_geoshape(stroke=theme.surface, strokeWidth=0.5, opacity=0.92)
         .encode(color=alt.Color("class:N", scale=scale, legend=legend, sort=None), tooltip=tooltip),
     ]
@@ -110,7 +110,8 @@ def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Regi
     told = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
     size = f"squares of {grid.size:g} degrees"
     return Chart(
-        drawing=_projected(alt.layer(*layers)),
+        drawing=alt.layer(*layers).project(type="mercator"),
+        data={"regions": outlines, "bins": squares},
         title=title_of(kpi),
         subtitle=[f"{_when(length, start)}, {size}"],
         description=f"{title_of(kpi)}, {_when(length, start)}, {size}: {told or 'no samples'}.",
@@ -133,18 +134,6 @@ def _class_labels(unit: str) -> str:
         name: f"{name}: {span}" for name, span in zip(names, [*spans, f"{edges[-1]} {unit} and more"], strict=True)
     }
     return f"{labels}[datum.label]"
-
-
-def _projected(drawing: alt.LayerChart) -> alt.LayerChart:
-    return drawing.project(type="mercator")
-
-
-def _outlined(features: list[dict], theme: Theme) -> alt.Chart:
-    import altair as alt
-
-    return alt.Chart(alt.InlineData(features)).mark_geoshape(
-        fillOpacity=0, stroke=theme.ink, strokeWidth=2.5, strokeJoin="round", tooltip=None
-    )
 
 
 def _feature(geometry: dict[str, Any]) -> dict[str, Any]:

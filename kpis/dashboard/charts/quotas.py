@@ -30,13 +30,14 @@ def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int,
     ]
     x = {"scale": time_scale(start, end), "axis": time_axis(start, end)}
     axis = {"title": "subscribers", "format": "d", "tickMinStep": 1}
-    drawn = (
-        alt.Chart(alt.InlineData(bars))
-        .mark_bar(color=theme.accent, stroke=theme.surface, strokeWidth=1)
+    drawing = (
+        alt.Chart(alt.NamedData("bars"))
+        .mark_rect(color=theme.accent, stroke=theme.surface, strokeWidth=1)
         .encode(
-            x=alt.X("start:T", **x),
+            x=alt.X("start:Q", **x),
             x2=alt.X2("end"),
             y=alt.Y("value:Q", axis=axis, scale={"zero": True, "nice": True}),
+            y2=alt.datum(0),
             tooltip=[
                 alt.Tooltip("when:N", title="hour"),
                 alt.Tooltip("figure:N", title="over their quota"),
@@ -48,7 +49,8 @@ def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int,
     most = max(bars, key=lambda bar: bar["value"], default=None)
     told = f"Most in one hour: {most['figure']}, {most['when']}." if most else "Nobody."
     return Chart(
-        drawing=alt.layer(drawn),
+        drawing=drawing,
+        data={"bars": bars},
         title=_TITLE,
         subtitle=[f"{when}, per hour"],
         description=f"{_TITLE}, {when}. {told}",

@@ -17,7 +17,8 @@ def _block(selector: str, theme: Theme) -> str:
 STYLE = "\n".join(
     (
         f":root{{--font:{FONT};}}",
-        _block(":root", LIGHT),
+        # The second is for the admin, which has an accent of its own.
+        _block(":root,:root[data-theme=light]", LIGHT),
         f"@media (prefers-color-scheme:dark){{{_block(':root:not([data-theme=light])', DARK)}}}",
         _block(":root[data-theme=dark]", DARK),
     )

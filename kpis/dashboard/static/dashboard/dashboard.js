@@ -44,6 +44,8 @@
       element.append(place);
       if (place.clientWidth < NARROW) {
         specification.config.legend.columns = 2;
+        // A map keeps its shape, so that it needs less height where there is less width.
+        specification.height = Math.min(specification.height, 1.2 * place.clientWidth);
       }
       // With the interpreter, expressions need no compiled code, which the site's policy forbids.
       const result = await vegaEmbed(place, specification, { ast: true, actions: false, renderer: "svg", tooltip: { theme: "site" } });
@@ -55,6 +57,7 @@
       place.querySelector("svg").setAttribute("aria-hidden", "true");
       forget(element);
       element.replaceChildren(place);
+      element.style.minHeight = "0";
       place.className = "plot";
       drawn.set(element, result);
       element.dispatchEvent(new CustomEvent("drawn", { detail: result.view, bubbles: true }));
