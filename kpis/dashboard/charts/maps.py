@@ -54,9 +54,9 @@ def region_map(
         shapes.transform_filter("datum.value !== null")
         .mark_geoshape(stroke=theme.surface, strokeWidth=0.6)
         .encode(color=alt.Color("value:Q", scale=scale, legend=legend)),
-        alt.Chart(alt.NamedData("regions"))
-        .transform_filter("datum.code === pointed")
-        .mark_geoshape(fillOpacity=0, stroke=theme.ink, strokeWidth=2.5, strokeJoin="round", tooltip=None),
+        shapes.transform_filter("datum.code === pointed").mark_geoshape(
+            fillOpacity=0, stroke=theme.ink, strokeWidth=2.5, strokeJoin="round"
+        ),
     ]
     known = [place for place in places if place.code and place.value is not None]
     lacking = sum(1 for value in values.values() if value is None)

@@ -23,6 +23,11 @@ LOOKS = (
     Look("kpi", "/kpis/1/", in_readme="light"),
     Look("kpi-group", "/kpis/7/?operator=Bear+Wireless"),
     Look("operators", "/operators/", in_readme="dark"),
+    Look("map", "/map/", in_readme="light"),
+    Look("map-signal", "/map/?layer=signal&interval=2"),
+    Look("quality", "/quality/"),
+    Look("quotas", "/quotas/", personal=True),
+    Look("explain", "/explain/?kpi=11&interval=2&start=2021-07-18T00:00Z&operator=Poppy&call_type=CALL"),
     Look("login", "/login/"),
 )
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from django.contrib.auth.models import Permission, User
 
-from kpis.sample import SAMPLES, make_files
+from kpis.catalog.feeds import Form
+from kpis.sample import SAMPLES, make_files, write_file
 from kpis.tests.browser.chromium import SERVER
 from kpis.tests.factories import MIDNIGHT
 from kpis.tests.processes import MANAGE, Place
@@ -29,7 +30,7 @@ class Site:
 
 
 def _fill(place: Place, folder: Path) -> None:
-    """Takes in two hours of all feeds and what closes them, one file an hour and feed."""
+    """Takes in two hours of all feeds and what closes them, one file an hour and feed, and a row that is no record."""
     for name, rows in ROWS.items():
         made = list(make_files(SAMPLES[name], folder, MIDNIGHT, HOURS * 12 + 1, rows, 1, 1))
         for number in range(0, len(made), 12):
@@ -40,6 +41,11 @@ def _fill(place: Place, folder: Path) -> None:
             target = place.data / made[number].name
             assert target.suffix == kind
             target.write_text("".join(texts))
+    with target.open("a") as file:
+        file.write("no such row\n")
+    write_file(folder / "subscribers.csv", Form.CSV, SAMPLES["antenna"].subscribers(ROWS["antenna"], 1))
+    ended = place.run("load_subscribers", str(folder / "subscribers.csv"))
+    assert ended.code == 0, ended.err
     ended = place.run("update_network_stats")
     assert ended.code == 0, ended.err
 
