@@ -5,7 +5,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kpis", "0005_interval_summary_updated"),
+        ("kpis", "0006_counties_of_california"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ import kpis.models.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kpis", "0002_coverage_grid_signal"),
+        ("kpis", "0004_coverage_grid_signal"),
     ]
 
     operations = [

@@ -14,6 +14,6 @@ def load(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("kpis", "0003_region")]
+    dependencies = [("kpis", "0005_region")]
 
     operations = [migrations.RunPython(load, migrations.RunPython.noop)]
