@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +16,7 @@ from kpis.api.pagination import BadCursor, decode_cursor, encode_cursor
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPIS
 from kpis.models import Batch, ServiceTrafficVolume
-from kpis.tests.factories import make_batch, make_reject, make_result, make_run, make_summary, utc
+from kpis.tests.factories import group, make_batch, make_reject, make_result, make_run, make_summary, make_user, utc
 
 HOUR = utc("2021-07-17T23:00:00")
 DAMAGED = "Damaged: take it as it stands in a Link header of this list."
@@ -94,6 +97,50 @@ def test_a_page_is_one_query(client, rows, django_assert_num_queries):
         client.get(links(first)["next"])
 
 
+def plan_of(client, address: str) -> str:
+    """How SQLite reads the rows of a page, as it says itself."""
+    asked = []
+
+    def listen(execute, sql, params, many, context):
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(listen):
+        response = client.get(address)
+    assert response.status_code == 200
+    sql, params = asked[-1]  # after those about who asks
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+        return "; ".join(step[-1] for step in cursor.fetchall())
+
+
+FROM, TO = "interval_start_timestamp__gte=2021-07-01", "interval_end_timestamp__lte=2021-07-31"
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases scan a table as small as a test's")
+@pytest.mark.parametrize("paged", [False, True], ids=["first page", "later page"])
+@pytest.mark.parametrize("kpi", KPIS.values(), ids=attrgetter("name"))
+def test_pages_are_read_in_the_order_of_an_index_from_where_they_start(client, db, kpi, paged):
+    client.force_login(make_user("view_personal"))
+    length = kpi.lengths[-1]
+    cursor = f"&cursor={encode_cursor([HOUR, length.code, 1])}" if paged else ""
+    group_of = "&".join(f"{name}={value}" for name, value in group(kpi, 7).items())
+    for query in ["", FROM, TO, f"{FROM}&{TO}", f"interval={length.code}&{FROM}", "rank__lte=1", f"{TO}&rank__lte=3"]:
+        plan = plan_of(client, f"/api/KPIs/{kpi.id}/?{query}{cursor}")
+        assert "USING INDEX" in plan, query
+        assert "TEMP B-TREE" not in plan, query
+        assert not paged or "(interval_start_timestamp,interval,rank)>(?,?,?)" in plan, query
+    for query in [] if kpi.folded else ["", f"interval={length.code}", f"{FROM}&{TO}"]:
+        plan = plan_of(client, f"/api/KPIs/{kpi.id}/?{group_of}&{query}{cursor}")
+        assert f"({kpi.dimensions[0]}=?" in plan, query
+        assert "TEMP B-TREE" not in plan, query
+        assert not paged or "(interval_start_timestamp,interval)>(?,?)" in plan, query
+    for query in ["", f"kpi={kpi.id}", f"kpi={kpi.id}&interval={length.code}&{FROM}"]:
+        plan = plan_of(client, f"/api/intervals/?{query}{cursor}")
+        assert "USING INDEX" in plan, query
+        assert "TEMP B-TREE" not in plan, query
+
+
 def test_link_header(client, rows):
     first = client.get("/api/KPIs/1/?page_size=4&interval=")
     assert isinstance(first.json(), list)
@@ -124,6 +171,44 @@ def test_rows_written_between_pages_move_nothing(client, rows):
     make_result(KPIS[1], HOUR - timedelta(hours=1), 1, service_id=1, total_bytes=1)
     rest = walk(client, links(first)["next"])
     assert [row for page in rest for row in page] == [row.pk for row in rows[3:]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("query", ["", "interval=1&", "service_id=3&"])
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_are_there_all_the_while_come_once_and_in_order_whatever_else_is_written(client, query, seed):
+    chance = random.Random(seed)  # noqa: S311
+    places = [
+        (start, length, rank)
+        for start, length in [*((5 * five, FIVE_MINUTES) for five in range(12)), (0, ONE_HOUR), (60, ONE_HOUR)]
+        for rank in (1, 2, 3)
+    ]
+    there: dict[int, tuple] = {}
+
+    def write(start: int, length, rank: int) -> None:
+        # As a run replaces an interval's rows: the same places, other ids.
+        ServiceTrafficVolume.objects.filter(
+            interval_start_timestamp=HOUR + start * timedelta(minutes=1), interval=length.code, rank=rank
+        ).delete()
+        row = make_result(KPIS[1], HOUR + start * timedelta(minutes=1), rank, length)
+        there[row.pk] = (row.interval_start_timestamp, row.interval, row.rank)
+
+    for place in chance.sample(places, 25):
+        write(*place)
+    stayed = set(there)
+    found, address = [], f"/api/KPIs/1/?{query}page_size=2"
+    while address:
+        response = client.get(address)
+        found += [row["id"] for row in response.json()]
+        for place in chance.sample(places, 2):
+            write(*place)
+        ServiceTrafficVolume.objects.filter(pk__in=chance.sample(sorted(there), 1)).delete()
+        stayed &= set(ServiceTrafficVolume.objects.values_list("pk", flat=True))
+        address = links(response).get("next")
+    assert [there[pk] for pk in found] == sorted({there[pk] for pk in found})
+    fits = {"": lambda row: True, "interval=1&": lambda row: row[1] == 1, "service_id=3&": lambda row: row[2] == 3}
+    assert {pk for pk in stayed if fits[query](there[pk])} <= set(found)
+    assert stayed
 
 
 def cursor_of(response) -> str:
