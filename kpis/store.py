@@ -239,8 +239,7 @@ class DatabaseLedger:
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
         found: Keys = {}
-        batches = _intervals_between(feed, start, end)
-        for moment, key, kpis in batches.values_list("interval_start_timestamp", "batch__key", "batch__kpis"):
+        for moment, key, kpis in _intervals_between(feed, start, end, "batch__key", "batch__kpis"):
             found.setdefault(moment, {})[key] = _kpi_ids(kpis)
         return found
 
@@ -494,10 +493,13 @@ def _kpi_ids(text: str) -> frozenset[int]:
     return frozenset(int(kpi) for kpi in text.split(",") if kpi)
 
 
-def _intervals_between(feed: Feed, start: datetime, end: datetime) -> QuerySet[BatchInterval]:
-    return BatchInterval.objects.filter(
-        batch__feed=feed.name, interval_start_timestamp__gte=start, interval_start_timestamp__lt=end
-    ).order_by()
+def _intervals_between(feed: Feed, start: datetime, end: datetime, *columns: str) -> Iterator[tuple]:
+    """The start and the columns of each interval that a batch of the feed has records of, from start to end."""
+    found = BatchInterval.objects.filter(interval_start_timestamp__gte=start, interval_start_timestamp__lt=end)
+    # Those of other feeds too: asked for the feed, SQLite goes through all of its batches instead.
+    for batch_feed, *values in found.order_by().values_list("batch__feed", "interval_start_timestamp", *columns):
+        if batch_feed == feed.name:
+            yield tuple(values)
 
 
 def _counts(feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, tuple[int, int]]:
@@ -506,8 +508,7 @@ def _counts(feed: Feed, length: Length, starts: Collection[datetime]) -> dict[da
         return {}
     records: dict[datetime, int] = defaultdict(int)
     batches: dict[datetime, set[int]] = defaultdict(set)
-    found = _intervals_between(feed, min(starts), max(starts) + length.delta)
-    for moment, batch, count in found.values_list("interval_start_timestamp", "batch", "records"):
+    for moment, batch, count in _intervals_between(feed, min(starts), max(starts) + length.delta, "batch", "records"):
         records[length.floor(moment)] += count
         batches[length.floor(moment)].add(batch)
     return {start: (records[start], len(batches[start])) for start in starts}

@@ -73,6 +73,22 @@ def test_a_tick_takes_the_same_statements_however_much_the_ledger_knows(data_dir
     assert len(few) <= 25
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others know what their tables hold, and plan by that")
+def test_no_statement_of_a_tick_goes_through_all_that_a_table_has_of_a_feed(data_dir):
+    put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
+    update()
+    with CaptureQueriesContext(connection) as captured:
+        put(data_dir, 1, [Flow(START, 2, 10, 20, 1, 7), Flow(START + 300, 2, 10, 20, 1, 7)])
+        put(data_dir, 2, [Flow(START + 3600, 1, 10, 20, 1, 7)], end=START + 3900)
+        assert "3 intervals, 1 rollups" in update()
+    looked_at = [query["sql"] for query in captured if query["sql"].startswith(("SELECT", "UPDATE", "DELETE"))]
+    with connection.cursor() as cursor:
+        plans = {sql: [step[3] for step in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in looked_at}
+    assert len(plans) > 20
+    most = re.compile(r"SCAN kpis_(?!watermark|due)|SEARCH kpis_(?!watermark).*\((feed|status|kpi|interval)=\?\)")
+    assert {sql: plan for sql, plan in plans.items() if any(map(most.match, plan))} == {}
+
+
 def test_a_tick_takes_the_same_statements_however_many_known_files_lie_there(data_dir):
     put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     update()
