@@ -20,6 +20,7 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import kpis_of, lengths_of
@@ -27,7 +28,7 @@ from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.table import rows
 from kpis.ledger import Change, Entry, Keys
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, Reject, Run, Watermark
-from kpis.models.results import KPIResult, result_model
+from kpis.models.results import result_model
 from kpis.pipeline import Report
 from kpis.sources.directory import FoundFile, Version
 from kpis.subscribers import subscribers_at
@@ -40,6 +41,7 @@ NAMES_A_QUERY = 500
 MOST_NAMES = 10_000
 STARTS_A_QUERY = 500
 ROWS_A_STATEMENT = 1000
+INTERVAL_COLUMNS = ["interval_start_timestamp", "interval_end_timestamp", "interval", "rank"]
 SUMMARY_CHANGES = [
     "total",
     "mean",
@@ -389,7 +391,7 @@ class DatabaseLedger:
             model = result_model(result.kpi)
             for some in _chunks(sorted(starts), STARTS_A_QUERY):
                 model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
-            model.objects.bulk_create(_rows(result), batch_size=ROWS_A_STATEMENT)
+            insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns], _rows(result))
         self._summarise(feed, length, starts, results, watermark, moment)
 
     def _summarise(
@@ -446,20 +448,12 @@ def _put(rows: list[Any], unique: list[str], changes: list[str]) -> None:
         )
 
 
-def _rows(result: Results) -> Iterator[KPIResult]:
-    """A KPI's rows as the instances of its table."""
-    model = result_model(result.kpi)
-    names = result.kpi.columns
-    columns = {name: result.rows[name] for name in ("interval_start", "rank", *names)}
+def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
+    """A KPI's rows as its table has them: INTERVAL_COLUMNS, dimensions and values."""
+    columns = {name: result.rows[name] for name in ("interval_start", "rank", *result.kpi.columns)}
     for start, rank, *values in rows(columns):
         interval = Interval(result.length, start.replace(tzinfo=UTC))
-        yield model(
-            interval_start_timestamp=interval.start,
-            interval_end_timestamp=interval.end,
-            interval=result.length.code,
-            rank=rank,
-            **dict(zip(names, values, strict=True)),
-        )
+        yield interval.start, interval.end, result.length.code, rank, *values
 
 
 def _entry(batch: Batch, file: FoundFile) -> Entry:

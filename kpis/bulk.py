@@ -1,0 +1,34 @@
+"""Rows into a table by the thousand, in the way in which each database takes them fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
+
+
+def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Adds rows to a model's table, each a sequence of the named fields' values; moments are aware.
+
+    PostgreSQL copies them, MySQL and MariaDB get many rows a statement, SQLite one statement over and over again. All
+    are several times as fast as ``bulk_create``, which makes an object and a text of placeholders for each row.
+    """
+    moment = cache(connection.ops.adapt_datetimefield_value)
+    values = [[moment(value) if isinstance(value, datetime) else value for value in row] for row in rows]
+    if not values:
+        return
+    quoted = connection.ops.quote_name
+    table = quoted(model._meta.db_table)
+    columns = ", ".join(quoted(model._meta.get_field(name).column) for name in names)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                for row in values:
+                    copy.write_row(row)
+        else:
+            places = ", ".join(["%s"] * len(names))
+            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", values)
