@@ -1,6 +1,7 @@
 # The front door: `make help` lists what there is.
 
 VENV := .venv
+BENCH_VENV := benchmarks/.venv
 PYTHON_IN := $(VENV)/bin/python
 MANAGE := $(PYTHON_IN) manage.py
 PORT ?= 8000
@@ -21,7 +22,7 @@ HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcde
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run serve test lint lock audit bench bench-pages screenshots clean
+.PHONY: help setup setup-dev setup-bench run serve test lint lock audit bench bench-pages screenshots clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
@@ -32,12 +33,16 @@ setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done $(VENV)/scanner.done  
 setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linters need
 	@:
 
+setup-bench: setup $(BENCH_VENV)/requirements.done  ## makes benchmarks/.venv with what the product is measured against
+	@:
+
 # Exact versions, each with its hashes. mysqlclient has to be built here, which may not be possible: it has a lock
 # file of its own, and the rest does not wait.
-INSTALL := $(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes
+INSTALL_OPTIONS := -q --disable-pip-version-check --require-hashes
+INSTALL := $(VENV)/bin/pip install $(INSTALL_OPTIONS)
 
-$(VENV)/bin/pip:
-	@scripts/make_venv.sh $(VENV)
+$(VENV)/bin/pip $(BENCH_VENV)/bin/pip:
+	@scripts/make_venv.sh $(@D:/bin=)
 
 $(VENV)/requirements.done: requirements.lock | $(VENV)/bin/pip
 	@echo "Installing requirements.lock"
@@ -55,6 +60,11 @@ $(VENV)/scanner.done: kpis/engine/scanner.c kpis/engine/compiled.py | $(VENV)/re
 $(VENV)/requirements-dev.done: requirements-dev.lock | $(VENV)/requirements.done
 	@echo "Installing requirements-dev.lock"
 	@$(INSTALL) -r requirements-dev.lock
+	@touch $@
+
+$(BENCH_VENV)/requirements.done: benchmarks/requirements.lock | $(BENCH_VENV)/bin/pip
+	@echo "Installing $<"
+	@$(BENCH_VENV)/bin/pip install $(INSTALL_OPTIONS) -r $<
 	@touch $@
 
 .env: | $(VENV)/bin/pip
@@ -95,8 +105,8 @@ lock: setup-dev  ## writes the lock files anew from requirements*.txt (ARGS=--up
 audit: setup-dev  ## looks for known vulnerabilities of the locked versions
 	@scripts/audit.sh $(VENV)/bin/pip-audit requirements-dev.lock requirements-mysql.lock
 
-bench: setup  ## measures an hour of 12 x 1,000,000 rows against a DuckDB script (ARGS= go to hour.py)
-	@$(PYTHON_IN) benchmarks/hour.py $(ARGS)
+bench: setup-bench  ## measures it beside pandas, Polars, DuckDB and chDB (ARGS="hour tick" picks, ARGS=--help tells)
+	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 bench-pages: setup  ## measures every page on 5,000,000 results of 30 days (DATABASE_URL= takes an empty database)
 	@$(HERMETIC) $(PYTHON_IN) benchmarks/dashboard.py $(ARGS)
@@ -105,5 +115,5 @@ screenshots: setup-dev run  ## takes pictures of every page into var/screenshots
 	@$(HERMETIC) $(PYTHON_IN) -m scripts.screenshots var/screenshots --readme docs/screenshots $(ARGS)
 
 clean:  ## removes .venv and caches; .env and what is in var/ stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

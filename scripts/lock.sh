@@ -1,7 +1,8 @@
 #!/bin/sh
 # Usage: lock.sh UV [ARGUMENT...]
 # Writes exact versions with hashes, for every platform and Python from 3.11 on: requirements.lock (the product),
-# requirements-mysql.lock (mysqlclient, which has to be built) and requirements-dev.lock (the product and its tools).
+# requirements-mysql.lock (mysqlclient, which has to be built), requirements-dev.lock (the product and its tools) and
+# benchmarks/requirements.lock (what it is measured against).
 # Versions that still fit stay as they are, unless an argument (--upgrade) says otherwise.
 set -eu
 uv=$1
@@ -26,3 +27,4 @@ grep -v '^-r' requirements-dev.txt >"$tools"
 compile requirements.lock --no-annotate "$@" "$product"
 compile requirements-mysql.lock --no-annotate "$@" "$mysql"
 compile requirements-dev.lock --no-annotate --constraint requirements.lock "$@" "$product" "$tools"
+compile benchmarks/requirements.lock --no-annotate --constraint requirements.lock "$@" benchmarks/requirements.txt

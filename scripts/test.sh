@@ -2,7 +2,7 @@
 # Usage: test.sh PYTEST SQLITE_URL [ARGUMENT...]
 # Runs all tests on SQLite, then those that use the database on each server of TEST_DATABASE_URLS
 # (comma-separated). With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing
-# Chromium; else the tests that need one are left out.
+# Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
 sqlite=$2
@@ -16,6 +16,11 @@ if [ -n "$missing" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
     echo "REQUIRE_SERVICES=1, but TEST_DATABASE_URLS has no address for $missing." >&2
     exit 1
 fi
+peers=benchmarks/.venv/requirements.done
+if [ ! -e "$peers" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
+    echo "REQUIRE_SERVICES=1, but the benchmarks' peers are not installed: make setup-bench." >&2
+    exit 1
+fi
 
 DATABASE_URL=$sqlite "$pytest" "$@"
 for url in $urls; do
@@ -26,4 +31,7 @@ if [ -n "$missing" ]; then
 fi
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
     echo "Left out: the tests of the pages in a browser (there is no Chromium)."
+fi
+if [ ! -e "$peers" ]; then
+    echo "Left out: the answers of the benchmarks' peers ('make setup-bench' installs them)."
 fi

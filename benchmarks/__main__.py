@@ -1,0 +1,68 @@
+"""``make bench``: runs the benchmarks that are named, or all of them, and tells what they found."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import imports, report
+from benchmarks.bench import FULL, SHORT, Bench, Outcome
+from benchmarks.contest import ROOT, ContestError
+from benchmarks.place import PYTHON
+from benchmarks.suite import BENCHMARKS
+from benchmarks.suite.tick import first_ticked, ticks
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
+    parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"of {', '.join(BENCHMARKS)}, imports")
+    parser.add_argument("--runs", type=int, default=5, help="of each contestant, besides a first one (default: 5)")
+    parser.add_argument("--short", action="store_true", help="small files, one run, answers compared and nothing else")
+    parser.add_argument("--folder", type=Path, default=ROOT / "var" / "bench", help="keeps what is made, and results")
+    parser.add_argument("--readme", action="store_true", help="write what was found into benchmarks/README.md too")
+    options = parser.parse_args()
+    names = options.benchmarks or [*BENCHMARKS, "imports"]
+    unknown = set(names) - {*BENCHMARKS, "imports"}
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    if not PYTHON.exists():
+        parser.error("the product is not installed: make setup")
+    folder = options.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as scratch:
+        bench = Bench(folder, Path(scratch), SHORT if options.short else FULL, 0 if options.short else options.runs)
+        try:
+            outcomes = {name: BENCHMARKS[name](bench) for name in BENCHMARKS if name in names}
+        except ContestError as error:
+            print(error, file=sys.stderr)
+            return 1
+        profile = (
+            imports.profile(first_ticked(bench), ticks(bench)[1]) if "imports" in names and not options.short else ""
+        )
+    if options.short:
+        print(f"The answers are the same, row by row: {', '.join(outcomes)}.")
+        return 0
+    return tell(outcomes, profile, folder, options.readme)
+
+
+def tell(outcomes: dict[str, Outcome], profile: str, folder: Path, in_readme: bool) -> int:
+    """Prints and keeps what was found; 1 where a check failed, else 0."""
+    facts = report.about()
+    table = report.table(outcomes, facts)
+    print(table)
+    print(f"\nImports of a tick\n{profile}" if profile else "")
+    if outcomes:
+        (folder / "results.txt").write_text(table + "\n")
+        (folder / "results.json").write_text(report.document(outcomes, facts) + "\n")
+        report.chart(outcomes, folder / "results.svg")
+        print(f"{folder}/results.txt, .json and .svg have it all.")
+    if in_readme:
+        report.write_into_readme("results", table)
+        report.write_into_readme("imports", profile)
+    return int(not all(check.passed for outcome in outcomes.values() for check in outcome.checks))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What every benchmark is made of: sizes, folders, and contestants on a shape's files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.checks import Check
+from benchmarks.contest import Command, Contestant, Figures, contest
+from benchmarks.place import Place
+from benchmarks.shapes import Shape
+
+PEERS = ("pandas", "polars", "duckdb", "chdb")
+PROJECT = "this project"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large everything is, in rows of a file and in numbers."""
+
+    hour_rows: int
+    day_rows: int
+    day_files: int
+    tick_rows: int
+    users: int
+    few_users: int
+    many_users: tuple[int, int]
+    cells: int
+    many_cells: int
+    stored_intervals: int
+    known_files: int
+    paged_intervals: int
+    requests: int
+
+
+FULL = Sizes(
+    hour_rows=1_000_000,
+    day_rows=100_000,
+    day_files=288,
+    tick_rows=1_000,
+    users=200_000,
+    few_users=1_000,
+    many_users=(1_000_000, 10_000_000),
+    cells=3_300,
+    many_cells=50_000,
+    stored_intervals=1_000_000,
+    known_files=200_000,
+    paged_intervals=500_000,
+    requests=500,
+)
+SHORT = Sizes(
+    hour_rows=500,
+    day_rows=100,
+    day_files=24,
+    tick_rows=100,
+    users=100,
+    few_users=5,
+    many_users=(500, 5_000),
+    cells=20,
+    many_cells=100,
+    stored_intervals=500,
+    known_files=100,
+    paged_intervals=500,
+    requests=10,
+)
+
+
+@dataclass
+class Outcome:
+    """What a benchmark found: its contestants' figures, and its checks."""
+
+    title: str
+    figures: dict[str, Figures]
+    checks: list[Check] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How benchmarks run: the folder that keeps what was made, one for all else, the sizes, and the runs of each."""
+
+    cache: Path
+    scratch: Path
+    sizes: Sizes
+    runs: int
+
+    @property
+    def migrated(self) -> Path:
+        """A migrated, empty database."""
+        place = Place(self.scratch / "migrated")
+        if not place.database.exists():
+            place.output("migrate", "-v", "0")
+        return place.database
+
+    def shape(self, name: str, **changes: Any) -> Shape:
+        """The hour's shape, but for the changes."""
+        sizes = self.sizes
+        return Shape(name, **{"rows": sizes.hour_rows, "users": sizes.users, "cells": sizes.cells} | changes)
+
+    def files(self, shape: Shape) -> list[Path]:
+        """The shape's files, read once, so that they are in the page cache."""
+        paths = shape.made(self.cache)
+        for path in paths:
+            path.read_bytes()
+        return paths
+
+    def peer(self, name: str, paths: list[Path], of: str = "") -> Contestant:
+        """A peer on files; ``of`` tells apart what is measured on several."""
+        command = Command([sys.executable, "-m", f"benchmarks.peers.{name}", *paths])
+        return Contestant(named(name, of), lambda folder, run: command, answer_of_peer, of)
+
+    def project(self, paths: list[Path], of: str = "") -> Contestant:
+        """This project on files, which are all that is in their folder."""
+
+        def prepared(folder: Path, run: int) -> Command:
+            return Place(folder, self.migrated).update(paths[0].parent)
+
+        return Contestant(named(PROJECT, of), prepared, lambda folder: Place(folder).answer(), of)
+
+    def contest(self, title: str, contestants: list[Contestant], most_runs: int | None = None) -> Outcome:
+        runs = min(self.runs, most_runs) if most_runs else self.runs
+        return Outcome(title, contest(contestants, runs, self.scratch))
+
+
+def named(name: str, of: str) -> str:
+    return f"{name}, {of}" if of else name
+
+
+def answer_of_peer(folder: Path) -> Any:
+    """What a peer wrote to its standard output."""
+    return json.loads((folder / "out").read_text())

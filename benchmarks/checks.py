@@ -1,0 +1,25 @@
+"""Checks: what a run has to show, each with its bar, what was measured, and whether that passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was ``measured`` may be as much as ``bar``, or with ``least`` as little; ``number`` is the promise's."""
+
+    number: str
+    what: str
+    measured: float
+    bar: float
+    least: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return self.measured >= self.bar if self.least else self.measured <= self.bar
+
+    def __str__(self) -> str:
+        sign = ">=" if self.least else "<="
+        verdict = "pass" if self.passed else "FAIL"
+        return f"{verdict}  {self.number:<3} {self.what}: {self.measured:.3g} (bar: {sign} {self.bar:g})"

@@ -1,0 +1,1 @@
+"""A page of the API, and the same SQL and ``orjson.dumps`` alone."""

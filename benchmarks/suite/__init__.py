@@ -1,0 +1,20 @@
+"""The benchmarks by their names, in the order in which they run."""
+
+from benchmarks.suite.day import day
+from benchmarks.suite.hours import few_users, hour, many_cells, users
+from benchmarks.suite.pages import pages
+from benchmarks.suite.rejects import rejects
+from benchmarks.suite.scan import scan
+from benchmarks.suite.tick import tick
+
+BENCHMARKS = {
+    "hour": hour,
+    "scan": scan,
+    "rejects": rejects,
+    "few-users": few_users,
+    "many-cells": many_cells,
+    "users": users,
+    "day": day,
+    "tick": tick,
+    "pages": pages,
+}

@@ -1,0 +1,88 @@
+"""A filtered page of 100 rows of the API, the first and the last, against the same SQL and ``orjson.dumps`` alone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from benchmarks.bench import Bench, Outcome
+from benchmarks.checks import Check
+from benchmarks.contest import Command, Contestant, output
+from benchmarks.place import Place
+from benchmarks.stored import stored
+from benchmarks.suite.tick import first_ticked
+
+ROWS = 100
+TABLE = "kpis_servicetrafficvolume"
+API, SQL = "API, {} page", "SQL and orjson alone, {} page"
+
+
+def pages(bench: Bench) -> Outcome:
+    sizes = bench.sizes
+    database = stored(bench.cache, first_ticked(bench).database, sizes.paged_intervals, 0)
+    place = Place(bench.scratch / "pages")
+    place.database.hardlink_to(database)
+    with closing(sqlite3.connect(database)) as connection:
+        ((rows,),) = connection.execute(f"SELECT count(*) FROM {TABLE}")
+        ((service,),) = connection.execute(f"SELECT service_id FROM {TABLE} WHERE rank = 3 LIMIT 1")
+        # The last rows of two pages begin here.
+        ((start,),) = connection.execute(
+            f"""
+            SELECT interval_start_timestamp FROM {TABLE} WHERE interval = 1 AND service_id = ?
+            ORDER BY interval_start_timestamp DESC LIMIT 1 OFFSET ?""",
+            [service, 2 * ROWS - 1],
+        )
+    first = f"/api/KPIs/1/?interval=1&service_id={service}&page_size={ROWS}"
+    contestants = []
+    for which, address in (("first", first), ("last", _last(place, first, start))):
+        query = _told(place, address)["sql"]
+        contestants += [_api(place, which, address, sizes.requests), _sql(place, which, query, sizes.requests)]
+    outcome = bench.contest(f"A filtered page of {ROWS} rows, of {rows:,}", contestants)
+    paged = {which: outcome.figures[API.format(which)].wall for which in ("first", "last")}
+    alone = {which: outcome.figures[SQL.format(which)].wall for which in paged}
+    outcome.checks = [
+        *(
+            Check("6", f"{which} page: time, of the same SQL and orjson alone", paged[which] / alone[which], 2)
+            for which in paged
+        ),
+        Check("6", "last page: time, of the first page's", paged["last"] / paged["first"], 1.2),
+    ]
+    return outcome
+
+
+def _last(place: Place, first: str, start: str) -> str:
+    """The address of the last page: the second one from a moment on, without that condition."""
+    limit = urlencode({"interval_start_timestamp__gte": start.replace(" ", "T") + "Z"})
+    following = _told(place, f"{first}&{limit}")["next"]
+    (cursor,) = parse_qs(urlsplit(following).query)["cursor"]
+    return f"{first}&{urlencode({'cursor': cursor})}"
+
+
+def _told(place: Place, address: str) -> Any:
+    return json.loads(output(place.python("-m", "benchmarks.pages.api", address)))
+
+
+def _api(place: Place, which: str, address: str, requests: int) -> Contestant:
+    command = place.python("-m", "benchmarks.pages.api", address, str(requests))
+
+    def answer(folder: Path) -> Any:
+        return json.loads(json.loads((folder / "out").read_text())["answer"])
+
+    return Contestant(API.format(which), lambda folder, run: command, answer, which, self_timed=True)
+
+
+def _sql(place: Place, which: str, query: str, requests: int) -> Contestant:
+    arguments: list[str | Path] = [sys.executable, "-m", "benchmarks.pages.sql", place.database, query, str(requests)]
+
+    def answer(folder: Path) -> Any:
+        # One row more than the page has, which tells whether there is a next one; moments as the database has them.
+        rows = json.loads((folder / "out").read_text())["answer"][:ROWS]
+        moments = ("interval_start_timestamp", "interval_end_timestamp")
+        return [row | {name: row[name].replace(" ", "T") + "Z" for name in moments} for row in rows]
+
+    return Contestant(SQL.format(which), lambda folder, run: Command(arguments), answer, which, self_timed=True)

@@ -1,0 +1,84 @@
+"""A tick, as cron starts it every five minutes: one new small file, whatever lies there and is stored already."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench import Bench, Outcome, answer_of_peer
+from benchmarks.checks import Check
+from benchmarks.contest import Command, Contestant
+from benchmarks.place import Place
+from benchmarks.shapes import FIVE_MINUTES, START
+from benchmarks.stored import known_files, stored
+
+SET_UP = "import django; django.setup(); import pandas, duckdb"
+TICK, KNOWN, LYING = "tick", "tick, {:,} files known, {:,} rows stored", "the same, and the files still lie there"
+# The first tick is what the database starts with, the warm-up takes one, and the last of the hour would close it.
+MOST_RUNS = 9
+
+
+def tick(bench: Bench) -> Outcome:
+    sizes = bench.sizes
+    paths = ticks(bench)
+    seed = first_ticked(bench)
+    full = stored(bench.cache, seed.database, sizes.stored_intervals, sizes.known_files)
+    known = KNOWN.format(sizes.known_files, sizes.stored_intervals * 20)
+    folders = bench.scratch / "tick"
+    lying = known_files(bench.cache, sizes.known_files)
+    for path in lying.glob("*.csv"):
+        if path.stat().st_size:
+            path.unlink()
+    contestants = [
+        Contestant("Django set up, pandas and DuckDB imported", lambda folder, run: seed.python("-c", SET_UP)),
+        Contestant(
+            "duckdb",
+            lambda folder, run: bench.peer("duckdb", [paths[run + 1]]).prepared(folder, run),
+            lambda folder: answer_of_peer(folder)["five_minutes"],
+        ),
+        _ticking(TICK, Place(folders / "tick", seed.database), folders / "data", paths),
+        _ticking(known, Place(folders / "known", full), folders / "data of known", paths),
+        _ticking(LYING, Place(folders / "lying", full), lying, paths),
+    ]
+    os.sync()
+    outcome = bench.contest(f"A tick of {sizes.tick_rows:,} rows", contestants, MOST_RUNS)
+    shutil.rmtree(folders)
+    alone, own = (outcome.figures[contestants[number].name].wall for number in (0, 2))
+    outcome.checks = [
+        Check("3", "tick: wall time, of set-up and imports alone", own / alone, 1.3),
+        Check("3", f"{known}: wall time, of the tick's", outcome.figures[known].wall / own, 1.1),
+    ]
+    return outcome
+
+
+def ticks(bench: Bench) -> list[Path]:
+    """The ticks of an hour, a file each."""
+    rows = bench.sizes.tick_rows
+    return bench.files(bench.shape("tick", rows=rows, users=max(1, rows // 5), cells=20))
+
+
+def first_ticked(bench: Bench) -> Place:
+    """A place that has taken in the first tick."""
+    place = Place(bench.scratch / "first")
+    if not place.database.exists():
+        shutil.copyfile(bench.migrated, place.database)
+        place.output("update_network_stats", ticks(bench)[0], "-v", "0")
+    return place
+
+
+def _ticking(name: str, place: Place, data: Path, paths: list[Path]) -> Contestant:
+    """The project at a place where each run takes in one more file, which comes into the data folder."""
+    data.mkdir(exist_ok=True)
+
+    def prepared(folder: Path, run: int) -> Command:
+        shutil.copyfile(paths[run + 1], data / paths[run + 1].name)
+        (folder / "run").write_text(str(run))
+        return place.update(data)
+
+    def answer(folder: Path) -> Any:
+        run = int((folder / "run").read_text())
+        return place.answer(START + (run + 1) * FIVE_MINUTES)["five_minutes"]
+
+    return Contestant(name, prepared, answer)
