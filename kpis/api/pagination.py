@@ -115,14 +115,16 @@ class KeysetPagination(BasePagination):
 
     def get_paginated_response(self, data) -> Response:
         """The page as a plain array, with its Link header."""
-        address = self.request.build_absolute_uri(self.request.path)
         parameters = self.request.query_params.dict()
         parameters.pop(self.cursor_query_param, None)
-        pages = {"first": parameters}
+        first = self.request.build_absolute_uri(self.request.path)
+        if parameters:
+            first += f"?{urlencode(sorted(parameters.items()))}"
+        links = f'<{first}>; rel="first"'
         if self.next_cursor:
-            pages["next"] = parameters | {self.cursor_query_param: self.next_cursor}
-        links = (f'<{address}?{urlencode(sorted(page.items()))}>; rel="{name}"' for name, page in pages.items())
-        return Response(data, headers={"Link": ", ".join(links).replace("?>", ">")})
+            following = f"{first}{'&' if parameters else '?'}{self.cursor_query_param}={self.next_cursor}"
+            links += f', <{following}>; rel="next"'
+        return Response(data, headers={"Link": links})
 
     def get_paginated_response_schema(self, schema: dict) -> dict:
         return schema
