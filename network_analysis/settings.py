@@ -135,7 +135,8 @@ def database(url: str) -> dict:
     # SQLAlchemy's spellings name the driver too: mysql+mysqldb://, postgresql+psycopg2://.
     plain = re.sub(r"^(\w+)\+\w+://", r"\1://", url).replace("mariadb://", "mysql://", 1)
     try:
-        found = dj_database_url.parse(plain, conn_health_checks=True)
+        # Opening a connection takes several times as long as a page of results: requests share it for a minute.
+        found = dj_database_url.parse(plain, conn_max_age=60, conn_health_checks=True)
         if found["ENGINE"].rpartition(".")[2] not in ("sqlite3", "mysql", "postgresql"):
             raise ValueError
     except (ValueError, KeyError, dj_database_url.UnknownSchemeError):
