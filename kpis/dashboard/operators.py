@@ -20,7 +20,7 @@ from kpis.api.filters import default_length
 from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.dashboard.groups import NO_TEXT
-from kpis.dashboard.series import Step, between
+from kpis.dashboard.series import Step, all_groups_between
 from kpis.dashboard.window import MOST_POINTS, Window, window
 from kpis.models.results import result_model
 
@@ -52,7 +52,7 @@ def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
     """The frame of a KPI in a window: operators by weight, the heaviest first, and steps in order."""
     import pandas as pd
 
-    rows = result_model(kpi).objects.filter(interval=window.length.code, **between(window.start, window.end))
+    rows = result_model(kpi).objects.filter(**all_groups_between(kpi, window.length, window.start, window.end))
     steps = rows.order_by().values(DIMENSION, step=Step("interval_start_timestamp", window.step))
     if kpi.measure.is_mean:
         samples = F(kpi.measure.samples)
@@ -84,7 +84,7 @@ def operator_names(start: datetime, end: datetime) -> list[str]:
     for kpi in operator_kpis():
         # The longest intervals have the fewest rows; where none has closed yet, shorter ones tell.
         for length in sorted(kpi.lengths, key=lambda length: -length.minutes):
-            rows = result_model(kpi).objects.filter(interval=length.code, **between(length.floor(start), end))
+            rows = result_model(kpi).objects.filter(**all_groups_between(kpi, length, start, end))
             weight = kpi.measure.samples if kpi.measure.is_mean else kpi.value
             found = rows.order_by().values_list(DIMENSION).annotate(weight=Sum(weight)).order_by("-weight", DIMENSION)
             names |= dict.fromkeys((name or NO_TEXT).lower() for name, _ in found)

@@ -61,9 +61,7 @@ def _groups(selection: Selection) -> list[Group]:
         wanted.append((selection.length, [selection.at]))
     groups = []
     for length, moments in wanted:
-        there = rows.filter(
-            interval=length.code, interval_start_timestamp__gte=min(moments), interval_start_timestamp__lte=max(moments)
-        )
+        there = rows.filter(interval=length.code, interval_start_timestamp__in=moments)
         largest = there.order_by().values(*kpi.dimensions).annotate(largest=Max(kpi.value))
         groups += [
             {name: row[name] for name in kpi.dimensions} for row in largest.order_by("-largest", *kpi.dimensions)

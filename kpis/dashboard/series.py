@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _START = "interval_start_timestamp"
 
+_MOST_NAMED = 2000
+
 
 class Step(Func):
     """The number of the step, since 1970, in which a moment lies; figured by the database."""
@@ -105,12 +107,12 @@ def normal(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None = 
     starts = [start.to_pydatetime() for start in known["start"]]
     values = [*earlier.values_list(_START, _value(kpi, group)), *zip(starts, known["value"].tolist(), strict=True)]
     rows = [(None, start, value, start) for start, value in values]
+    # With a threshold of 0 there is a verdict on every value.
     verdicts = dict(anomalies(rows, window.step, DEFAULT_WINDOW, threshold=0))
-    outliers = {start for start, _ in anomalies(rows, window.step, DEFAULT_WINDOW, DEFAULT_THRESHOLD)}
     columns = [
-        (verdict.mean, verdict.deviation, verdict.z, start in outliers)
+        (verdict.mean, verdict.deviation, verdict.z, verdict.z is None or abs(verdict.z) >= DEFAULT_THRESHOLD)
         if (verdict := verdicts.get(start))
-        else (None,) * 3 + (False,)
+        else (None, None, None, False)
         for start in map(pd.Timestamp.to_pydatetime, frame["start"])
     ]
     found = pd.DataFrame(columns, columns=["mean", "deviation", "z", "outlier"], index=frame.index)
@@ -133,6 +135,20 @@ def _value(kpi: KPI, group: Group | None) -> str:
 def between(start: datetime, end: datetime) -> dict[str, datetime]:
     """The intervals that start in ``[start, end)``, as a filter."""
     return {f"{_START}__gte": start, f"{_START}__lt": end}
+
+
+def all_groups_between(kpi: KPI, length: Length, start: datetime, end: datetime) -> dict[str, object]:
+    """The rows of all of a KPI's groups in the intervals of a length that start in ``[start, end)``, as a filter.
+
+    Longer intervals are named one by one where they are not too many: between them the index has the rows of all
+    shorter ones, which would be read as well.
+    """
+    first = length.floor(start)
+    number = -(-(end - first) // length.delta)
+    condition: dict[str, object] = {"interval": length.code}
+    if length == min(kpi.lengths, key=lambda one: one.minutes) or number > _MOST_NAMED:
+        return condition | between(first, end)
+    return condition | {f"{_START}__in": [first + step * length.delta for step in range(number)]}
 
 
 def _provisional(kpi: KPI, window: Window) -> set[datetime]:

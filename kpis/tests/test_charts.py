@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+import altair as alt
 import pandas as pd
 import pytest
 
@@ -16,6 +17,7 @@ from kpis.catalog.kpis import (
     OPERATOR_SIGNAL,
     SERVICE_TRAFFIC_VOLUME,
 )
+from kpis.dashboard.charts.chart import Chart
 from kpis.dashboard.charts.operators import average_chart, share_chart, stacked_chart
 from kpis.dashboard.charts.series import series_chart
 from kpis.dashboard.charts.top import top_chart
@@ -296,6 +298,34 @@ def test_averages_are_lines_with_the_samples_behind_them():
         "17.50 ASU (100 samples)", "no samples", "12.25 ASU (100 samples)",
     ]  # fmt: skip
     assert marks(found) == ["line", "point", "rect"]
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_every_chart_of_frames_follows_vega_lites_schema(theme):
+    normal = {1: (1.0, 0.1, 10.0, True)}
+    frame = series_frame(1, 2, None, 3, provisional=(3,), normal=normal)
+    operators = operators_frame(Poppy=[30, None, 1], Sierra=[10, None, None])
+    for chart in (
+        series_chart(SERVICE_TRAFFIC_VOLUME, span_of(4), frame, theme),
+        stacked_chart(OPERATOR_CALL_VOLUME, span_of(3), operators, COLOURS, theme),
+        share_chart(OPERATOR_CALL_VOLUME, span_of(3), operators, COLOURS, theme),
+        average_chart(OPERATOR_SIGNAL, span_of(3), operators, COLOURS, theme),
+    ):
+        assert_follows_the_schema(chart)
+
+
+def assert_follows_the_schema(chart: Chart) -> None:
+    """Raises what is wrong with the chart's specifications."""
+    for specification in (chart.for_page(), chart.for_picture()):
+        alt.LayerChart.from_dict(specification).to_dict()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_bars_follow_vega_lites_schema(theme):
+    make_result(COUNTY_CALL_VOLUME, MIDNIGHT, 1, county="Kern")
+    summary = make_summary(10, MIDNIGHT, groups=2, state=IntervalSummary.State.PROVISIONAL)
+    assert_follows_the_schema(top_chart(IntervalGroups(COUNTY_CALL_VOLUME, summary), theme))
 
 
 def test_pictures_have_the_title_and_are_what_they_are_called():
