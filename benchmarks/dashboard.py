@@ -34,18 +34,21 @@ from django.db import connection
 from django.db.models import IntegerField
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_test_environment
+from django.utils.http import urlencode
 
-from kpis.catalog.feeds import FEEDS
-from kpis.catalog.intervals import Length
-from kpis.catalog.kpis import KPI, KPIS
-from kpis.models import IntervalSummary, Watermark
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, Length
+from kpis.catalog.kpis import COUNTY_CALL_VOLUME, COVERAGE_GRID_SIGNAL, KPI, KPIS, kpis_of
+from kpis.models import Batch, BatchInterval, IntervalSummary, Region, Reject, Run, Watermark
 from kpis.models.results import result_model
 
 DAYS = 30
 END = datetime(2021, 8, 1, tzinfo=UTC)
 START = END - timedelta(days=DAYS)
 MOST_SECONDS, MOST_BYTES = 0.3, 1_000_000
-GROUPS = {1: 10, 2: 10, 3: 50, 4: 20, 5: 25, 6: 8, 7: 5, 8: 5, 9: 60, 10: 58, 11: 10}
+GROUPS = {1: 10, 2: 10, 3: 50, 4: 20, 5: 25, 6: 8, 7: 5, 8: 5, 9: 60, 10: 58, 11: 10, 12: 120}
+# Each has four rejects; every fifth was replaced.
+BATCHES_WITH_REJECTS = 1000
 
 
 def fill() -> int:
@@ -59,7 +62,47 @@ def fill() -> int:
                 rows += _fill(cursor, kpi, length)
     for feed in FEEDS.values():
         Watermark.objects.create(feed=feed.name, interval_end_timestamp=END)
+        _fill_ledger(feed)
     return rows
+
+
+def _fill_ledger(feed: Feed) -> None:
+    """A batch for every five minutes, of which the newest have rejects, and intervals that they changed."""
+    run = Run.objects.create(started_at=START, command="update_network_stats", host="probe", process=1)
+    starts = [START + number * FIVE_MINUTES.delta for number in range(DAYS * 1440 // FIVE_MINUTES.minutes)]
+    batches = []
+    for number, start in enumerate(starts):
+        bad = number >= len(starts) - BATCHES_WITH_REJECTS
+        values = {"lines": 1004, "records": 1000, "rejects": 4} if bad else {"lines": 1000, "records": 1000}
+        revision = 2 if bad and number % 5 == 0 else 1
+        name = f"{feed.name}_data.{start:%Y-%m-%dT%H%M}.csv"
+        batches.append(
+            Batch(feed=feed.name, name=name, status="in", size=1, modified_ns=1, revision=revision, run=run,
+                  taken_in_at=start + ONE_HOUR.delta, **values)
+        )  # fmt: skip
+    Batch.objects.bulk_create(batches, batch_size=1000)
+    steps = range(0, FIVE_MINUTES.minutes, feed.interval.minutes)
+    BatchInterval.objects.bulk_create(
+        (
+            BatchInterval(
+                batch=batch, interval_start_timestamp=start + step * timedelta(minutes=1), records=1000 // len(steps)
+            )
+            for batch, start in zip(batches, starts, strict=True)
+            for step in steps
+        ),
+        batch_size=1000,
+    )
+    Reject.objects.bulk_create(
+        (
+            Reject(batch=batch, line=line, column=feed.columns[line % 3].name, reason="is empty", text="x" * 100)
+            for batch in batches[-BATCHES_WITH_REJECTS:]
+            for line in range(2, 6)
+        ),
+        batch_size=1000,
+    )
+    kpis = [kpi.id for kpi in kpis_of(feed)]
+    newest = IntervalSummary.objects.filter(kpi__in=kpis, interval_start_timestamp__gte=END - timedelta(days=3))
+    newest.update(revision=2, previous_total=1, previous_mean=1.0, previous_updated_at=START)
 
 
 def _make_times(cursor, length: Length) -> None:
@@ -81,12 +124,19 @@ def _make_groups(cursor, kpi: KPI) -> None:
     cursor.execute(f"CREATE TEMPORARY TABLE groups_ (place integer, {columns})")
     rows = []
     for rank in range(1, GROUPS[kpi.id] + 1):
-        texts = [
+        texts = _place(kpi, rank) or [
             rank if isinstance(field, IntegerField) else f"G{rank:03d}" if field.max_length > 4 else "CALL"
             for field in fields.values()
         ]
         rows.append((rank, *texts))
     cursor.executemany(f"INSERT INTO groups_ VALUES ({', '.join(['%s'] * (1 + len(fields)))})", rows)
+
+
+def _place(kpi: KPI, rank: int) -> list[str]:
+    """What a group is called that the map has a place for; nothing for other KPIs' groups."""
+    if kpi == COVERAGE_GRID_SIGNAL:
+        return [f"{33 + rank * 5 % 800 / 100:.2f},{-122 + rank % 40 / 20:.2f}"]
+    return [Region.objects.all()[rank - 1].name] if kpi == COUNTY_CALL_VOLUME else []
 
 
 def _fill(cursor, kpi: KPI, length: Length) -> int:
@@ -139,6 +189,18 @@ def addresses() -> list[str]:
     found += [f"/operators/?{month}"]
     for kpi_id, kinds in ((11, ("stacked", "shares")), (7, ("average",)), (8, ("average",))):
         found += [f"/operators/{kpi_id}/{kind}.json?{span}" for kind in kinds for span in (day, month)]
+    for layer in ("calls", "signal"):
+        for span in (day, month):
+            for length in (1, 2):
+                query = f"{span}&interval={length}"
+                found += [f"/map/?layer={layer}&{query}&step=5", f"/map/{layer}.json?{query}"]
+    found += ["/map/?layer=signal&region=06037", f"/quotas/?{day}", f"/quotas/?{month}", f"/quotas/hours.json?{month}"]
+    found += [f"/quotas/?{month}&subscribers_sort=-hours&hours_sort=-excess&hours_page=50"]
+    week = "from=2021-07-25T01:01Z&to=2021-08-01T01:01Z"
+    found += ["/quality/", f"/quality/?{week}", f"/quality/?{week}&show=rejects&batches_sort=-rejects&revised_page=99"]
+    for kpi in KPIS.values():
+        figure = f"/explain/?kpi={kpi.id}&interval={kpi.lengths[-1].code}&start=2021-07-31T12:00Z"
+        found += [figure, f"{figure}&{urlencode(_a_group(kpi))}"]
     for kpi in KPIS.values():
         group = "&".join(f"{name}={value}" for name, value in _a_group(kpi).items())
         for span in (day, month):

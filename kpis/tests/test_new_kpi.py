@@ -181,7 +181,7 @@ def without_ids(text: str) -> list[dict]:
 
 
 def assert_thirteenth_kpi_is_there(project: Project) -> None:
-    """API, filters, exports, anomalies, summaries, schema and admin, all of them with exactly the rows."""
+    """API, filters, exports, anomalies, summaries, schema, pages and admin, all of them with exactly the rows."""
     answers = project.get(
         "/api/KPIs/",
         "/api/KPIs/13/",
@@ -195,8 +195,11 @@ def assert_thirteenth_kpi_is_there(project: Project) -> None:
         "/admin/kpis/networkspeed/",
         "/admin/kpis/networkspeed/?q=4g",
         "/api/schema/?format=json",
+        "/",
+        "/kpis/13/?interval=2",
+        "/kpis/13/series.json?network=4g&status=0&from=2021-07-17T23:00Z&to=2021-07-17T23:35Z",
     )
-    assert [status for status, _, _ in answers] == [200, 200, 200, 200, 400, 200, 200, 200, 200, 200, 200, 200]
+    assert [status for status, _, _ in answers] == [200] * 4 + [400] + [200] * 10
     texts = [text for _, text, _ in answers]
     assert [kpi["name"] for kpi in json.loads(texts[0])][12:] == ["NetworkSpeed"]
     assert without_ids(texts[1]) == ROWS
@@ -220,6 +223,10 @@ def assert_thirteenth_kpi_is_there(project: Project) -> None:
     assert bytes.fromhex(texts[8]).startswith(b"PAR1")
     assert [found for _, _, found in answers[9:11]] == [4, 3]
     assert "/api/KPIs/13/anomalies/" in json.loads(texts[11])["paths"]
+    assert "Network speed" in texts[12]
+    assert "4G, status 0" in texts[13]
+    points = json.loads(texts[14])["datasets"]["points"]
+    assert [point["value"] for point in points] == [15.25, None, None, None, None, None, 40.0]
     assert "NetworkSpeed" in project.manage("shell", "-v", "0", "-c", "import kpis.models.results as r; print(dir(r))")
     assert "Kinds of network by average speed" in project.manage("show_network_stats")
     project.manage("check")
