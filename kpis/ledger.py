@@ -66,7 +66,7 @@ class Change:
 class Ledger(Protocol):
     """What a run needs to know, and the only way in which it writes."""
 
-    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Collection[Version]:
+    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         """Which versions of a feed's files are in with the partials of just these KPIs; maybe others than asked for."""
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
@@ -140,7 +140,7 @@ class MemoryLedger:
             return pd.DataFrame(columns=columns)
         return pd.concat(frames)[columns].sort_values(["interval_start", "interval", "rank"], ignore_index=True)
 
-    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Collection[Version]:
+    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         return {
             (entry.file.name, entry.file.size, entry.file.modified_ns)
             for entry in self._entries.values()

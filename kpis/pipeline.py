@@ -202,7 +202,7 @@ def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
             ) from error
 
 
-def known_to(ledger: Ledger) -> Callable[[Feed, Collection[Version]], Collection[Version]]:
+def known_to(ledger: Ledger) -> Callable[[Feed, Collection[Version]], Iterable[Version]]:
     """What a source needs to leave out the files that are in: of a feed's versions those that ``plan`` passes over.
 
     ``plan`` says the same of whatever else there is, and of files that are to be read in another way.

@@ -8,7 +8,7 @@ import os
 import socket
 import traceback
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -213,14 +213,15 @@ class DatabaseLedger:
     def __init__(self, run: Run | None = None):
         self._run = run
 
-    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Collection[Version]:
-        batches = Batch.objects.filter(feed=feed.name)
-        names = [name for name, _, _ in versions]
-        asked = [batches] if len(names) > MOST_NAMES else _named(batches, names)
-        # A query for names alone: SQLite would rather look among all that are in, which is most of them.
-        columns = ("name", "size", "modified_ns", "status", "kpis")
-        wanted = (Batch.Status.IN, _kpi_text(kpis))
-        return {row[:3] for some in asked for row in some.order_by().values_list(*columns) if row[3:] == wanted}
+    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
+        batches = Batch.objects.filter(feed=feed.name).order_by()
+        columns, wanted = ("name", "size", "modified_ns"), {"status": Batch.Status.IN, "kpis": _kpi_text(kpis)}
+        if len(versions) > MOST_NAMES:
+            return batches.filter(**wanted).values_list(*columns)
+        # Asked for a status as well, SQLite would look among all that have it instead of for the names.
+        names = _named(batches, [name for name, _, _ in versions])
+        rows_of_names = (row for some in names for row in some.values_list(*columns, *wanted))
+        return [row[:3] for row in rows_of_names if row[3:] == tuple(wanted.values())]
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         by_name = {(file.feed.name, file.name): file for file in files}

@@ -62,7 +62,7 @@ def files_in(
     folder: Path,
     feed_files: Mapping[str, str] = FEED_FILES,
     feed: Feed | None = None,
-    known: Callable[[Feed, Collection[Version]], Collection[Version]] = lambda feed, versions: (),
+    known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
 ) -> list[FoundFile]:
     """The folder's files that belong to a feed by their names, oldest interval first.
 
@@ -70,25 +70,23 @@ def files_in(
     that or of more: those files are left out. Files still being written and names of no feed are left alone. Raises
     SourceError when the folder cannot be listed.
     """
-    listed: dict[str, list[Version]] = {}
-    found = []
+    listed: dict[str, set[Version]] = {}
     feed_of_name = feed_finder(feed_files)
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 file_feed = feed_of_name(entry.name)
-                if file_feed is None or feed not in (None, file_feed):
-                    continue
-                if _is_plain(entry.name):
-                    listed.setdefault(file_feed.name, []).append(_version(entry))
-                else:
-                    found.append(_found(Path(entry.path), file_feed))
+                if file_feed is not None and feed in (None, file_feed):
+                    listed.setdefault(file_feed.name, set()).add(_version(entry))
     except OSError as error:
         raise SourceError(f"Cannot list the data folder {folder}: {error.strerror}.") from error
+    found = []
     for feed_name, versions in listed.items():
-        passed_over = known(FEEDS[feed_name], versions)
-        others = [version for version in versions if version not in passed_over]
-        found += [_found(Path(folder, name), FEEDS[feed_name]) for name, _, _ in others]
+        # Names that the ledger has otherwise, see batch_name; what it has with a backslash is one of them.
+        odd = {version for version in versions if "\\" in version[0] or not version[0].isprintable()}
+        versions -= odd
+        versions.difference_update(known(FEEDS[feed_name], versions))
+        found += [_found(Path(folder, name), FEEDS[feed_name]) for name, _, _ in odd | versions]
     return sorted(found, key=lambda file: file.age_key)
 
 
@@ -150,12 +148,6 @@ def batch_name(file_name: str) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return f"{text[: LONGEST_NAME - 17]}~{digest}"
-
-
-def _is_plain(file_name: str) -> bool:
-    """Whether the ledger has no other file by this name than this one."""
-    # What batch_name writes otherwise has a backslash there.
-    return file_name.isprintable() and "\\" not in file_name
 
 
 def _escaped(character: str) -> str:
