@@ -31,6 +31,7 @@ django.setup()
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import IntegerField
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_test_environment
@@ -105,7 +106,7 @@ def _fill_ledger(feed: Feed) -> None:
     newest.update(revision=2, previous_total=1, previous_mean=1.0, previous_updated_at=START)
 
 
-def _make_times(cursor, length: Length) -> None:
+def _make_times(cursor: CursorWrapper, length: Length) -> None:
     """The intervals of the length, numbered, in a table for the moment."""
     kind = IntervalSummary._meta.get_field("interval_start_timestamp").db_type(connection)
     cursor.execute("DROP TABLE IF EXISTS times")
@@ -116,7 +117,7 @@ def _make_times(cursor, length: Length) -> None:
     cursor.executemany("INSERT INTO times VALUES (%s, %s, %s)", rows)
 
 
-def _make_groups(cursor, kpi: KPI) -> None:
+def _make_groups(cursor: CursorWrapper, kpi: KPI) -> None:
     """The KPI's groups by rank, in a table for the moment."""
     fields = {name: result_model(kpi)._meta.get_field(name) for name in kpi.dimensions}
     columns = ", ".join(f"{name} {field.db_type(connection)}" for name, field in fields.items())
@@ -132,14 +133,14 @@ def _make_groups(cursor, kpi: KPI) -> None:
     cursor.executemany(f"INSERT INTO groups_ VALUES ({', '.join(['%s'] * (1 + len(fields)))})", rows)
 
 
-def _place(kpi: KPI, rank: int) -> list[str]:
+def _place(kpi: KPI, rank: int) -> list[int | str]:
     """What a group is called that the map has a place for; nothing for other KPIs' groups."""
     if kpi == COVERAGE_GRID_SIGNAL:
         return [f"{33 + rank * 5 % 800 / 100:.2f},{-122 + rank % 40 / 20:.2f}"]
     return [Region.objects.all()[rank - 1].name] if kpi == COUNTY_CALL_VOLUME else []
 
 
-def _fill(cursor, kpi: KPI, length: Length) -> int:
+def _fill(cursor: CursorWrapper, kpi: KPI, length: Length) -> int:
     number = GROUPS[kpi.id]
     wave = "(step * 31 % 997)"
     value = f"(({number + 1} - place) * 1000 + {wave})"
@@ -177,7 +178,7 @@ def _fill(cursor, kpi: KPI, length: Length) -> int:
     return count
 
 
-def _insert(cursor, table: str, columns: dict[str, str], source: str) -> None:
+def _insert(cursor: CursorWrapper, table: str, columns: dict[str, str], source: str) -> None:
     cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} FROM {source}")
 
 
@@ -191,8 +192,8 @@ def addresses() -> list[str]:
         found += [f"/operators/{kpi_id}/{kind}.json?{span}" for kind in kinds for span in (day, month)]
     for layer in ("calls", "signal"):
         for span in (day, month):
-            for length in (1, 2):
-                query = f"{span}&interval={length}"
+            for code in (1, 2):
+                query = f"{span}&interval={code}"
                 found += [f"/map/?layer={layer}&{query}&step=5", f"/map/{layer}.json?{query}"]
     found += ["/map/?layer=signal&region=06037", f"/quotas/?{day}", f"/quotas/?{month}", f"/quotas/hours.json?{month}"]
     found += [f"/quotas/?{month}&subscribers_sort=-hours&hours_sort=-excess&hours_page=50"]

@@ -173,7 +173,7 @@ def test_a_read_only_database_is_named(place, files):
     with small_disk(disk, 10_000):
         at = move_database(place, disk)
         remount(disk, "ro")
-        check_told(place.run(), f"Cannot write {at}-run.lock", "Read-only file system")
+        check_told(place.run(), f"Cannot use the database {at}: attempt to write a readonly database")
         remount(disk, "rw")
         check_repaired(place, files)
 

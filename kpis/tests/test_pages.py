@@ -87,7 +87,7 @@ def test_the_stylesheet_has_the_colours_of_both_themes(client, settings):
     settings.API_PUBLIC = False
     style = client.get("/style.css").content.decode()
     light, dark = THEMES["light"], THEMES["dark"]
-    assert re.search(rf":root{{color-scheme:light;.*--accent:{light.accent};", style)
+    assert re.search(rf":root\[data-theme=light\]{{color-scheme:light;.*--accent:{light.accent};", style)
     assert re.search(rf":root\[data-theme=dark\]{{color-scheme:dark;.*--accent:{dark.accent};", style)
     assert "@media (prefers-color-scheme:dark){:root:not([data-theme=light]){" in style
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import altair as alt
+
+# Altair takes it as it finds it, half imported by another thread too, unless it is whole from the start.
+import pandas  # noqa: F401
 
 from kpis.dashboard.theme import Theme
-
-if TYPE_CHECKING:
-    import altair as alt
 
 # The size of pictures, in CSS pixels.
 WIDTH = 960

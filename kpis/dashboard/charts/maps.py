@@ -7,6 +7,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+import altair as alt
+
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.dashboard import figures, moments
@@ -27,8 +29,6 @@ def region_map(
     kpi: KPI, length: Length, start: datetime, places: list[Place], regions: Iterable[Region], most: int, theme: Theme
 ) -> Chart:
     """Each region in the colour of its value, on a logarithmic scale up to ``most``; hatched without records."""
-    import altair as alt
-
     values = {place.code: place.value for place in places if place.code}
     features = [
         _feature(region.geometry)
@@ -77,8 +77,6 @@ def region_map(
 
 def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Region], theme: Theme) -> Chart:
     """The bins in the colour of what their average signal is called, over the outlines of the regions."""
-    import altair as alt
-
     kpi, bins = grid.kpi, grid.bins
     squares = [
         _feature(_square(one))

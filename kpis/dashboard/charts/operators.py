@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import altair as alt
+
 from kpis.catalog.intervals import to_milliseconds
 from kpis.catalog.kpis import KPI
 from kpis.dashboard import figures, moments
@@ -17,7 +19,6 @@ from kpis.dashboard.theme import Theme
 from kpis.dashboard.window import Window
 
 if TYPE_CHECKING:
-    import altair as alt
     import pandas as pd
 
 OTHER = "Other"
@@ -86,8 +87,6 @@ class _Drawing:
 
     def areas(self, table: pd.DataFrame, y: dict) -> Chart:
         """The table's columns on top of each other."""
-        import altair as alt
-
         high = table.cumsum(axis=1)
         low = high - table
         points = [
@@ -116,8 +115,6 @@ class _Drawing:
 
     def lines(self) -> Chart:
         """The averages as lines."""
-        import altair as alt
-
         values, samples = self._table("value")[self.names], self._table("weight")[self.names]
         points = [
             {"middle": middle, "operator": name, "value": _plain(value)}
@@ -159,15 +156,11 @@ class _Drawing:
         return {"scale": time_scale(start, end), "axis": time_axis(start, end)}
 
     def _colour(self, names: list[str]) -> alt.Color:
-        import altair as alt
-
         colours = [self.colours.get(name.lower(), self.theme.rest) for name in names]
         return alt.Color("operator:N", sort=None, scale={"domain": names, "range": colours})
 
     def _chart(self, layers: list, points: list[dict], texts: dict[str, list[str]]) -> Chart:
         """The chart of the layers, with a column for each step whose tooltip has a line for each operator."""
-        import altair as alt
-
         steps = []
         for number, (start, _, end) in enumerate(self._steps):
             told = {f"operator{column}": texts[name][number] for column, name in enumerate(texts)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import altair as alt
+
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
 from kpis.dashboard import figures, moments
 from kpis.dashboard.charts.axis import time_axis, time_scale
@@ -15,8 +17,6 @@ _TITLE = "Subscribers over their quota"
 
 def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int, int]], theme: Theme) -> Chart:
     """A bar for each hour in which somebody was over; ``hours`` is what ``quotas.by_hour`` gives."""
-    import altair as alt
-
     bars = [
         {
             "start": to_milliseconds(hour),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import altair as alt
+
 from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 from kpis.catalog.intervals import to_milliseconds
 from kpis.catalog.kpis import KPI
@@ -16,7 +18,6 @@ from kpis.dashboard.theme import Theme
 from kpis.dashboard.window import Window
 
 if TYPE_CHECKING:
-    import altair as alt
     import pandas as pd
 
 # Up to so many points each has a dot of its own.
@@ -25,8 +26,6 @@ _MOST_DOTS = 60
 
 def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, group: Group | None = None) -> Chart:
     """The chart of a frame as ``series.series`` gives it, with the columns of ``series.normal`` where it has them."""
-    import altair as alt
-
     points = _points(kpi, frame)
     known = [point for point in points if point["value"] is not None]
     data = {
@@ -134,8 +133,6 @@ def _runs(points: list[dict], flag: str) -> list[dict]:
 
 def _columns(base: alt.Chart, span: dict, theme: Theme, with_normal: bool) -> alt.Chart:
     """What is pointed at: a column for each step, with the tooltip and the brush that zooms."""
-    import altair as alt
-
     hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout")
     brush = alt.selection_interval(
         name="brush", encodings=["x"], mark=alt.BrushConfig(fill=theme.accent, fillOpacity=0.15, stroke=theme.accent)

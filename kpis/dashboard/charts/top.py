@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import altair as alt
+
 from kpis.dashboard import figures, moments
 from kpis.dashboard.charts.chart import Chart, hatched, name_of
 from kpis.dashboard.groups import dimension_words
@@ -17,8 +19,6 @@ _BAR = 27
 
 def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
     """The chart of an interval's first groups; hatched while the interval is provisional."""
-    import altair as alt
-
     kpi, summary = groups.kpi, groups.summary
     provisional = summary.state == IntervalSummary.State.PROVISIONAL
     colour = hatched(theme.accent, theme.wash) if provisional else theme.accent
