@@ -88,7 +88,7 @@ serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(MANAGE) migrate -v 0
 	@$(MANAGE) runserver 127.0.0.1:$(PORT)
 
-test: setup-dev  ## runs the tests on SQLite, then on each server of TEST_DATABASE_URLS (ARGS= go to pytest)
+test: setup-dev  ## runs the tests on SQLite, and on each server of TEST_DATABASE_URLS (ARGS= go to pytest)
 	@$(HERMETIC) scripts/test.sh $(VENV)/bin/pytest sqlite:///$(CURDIR)/var/test.sqlite3 $(ARGS)
 
 lint: setup-dev  ## checks format, style, imports, types and migrations

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: test.sh PYTEST SQLITE_URL [ARGUMENT...]
-# Runs all tests on SQLite, then those that use the database on each server of TEST_DATABASE_URLS
-# (comma-separated). With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing
+# Runs all tests on SQLite and, beside them, those that depend on the database on each server of TEST_DATABASE_URLS
+# (comma-separated), one after the other; what those print is shown at the end. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing
 # Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
@@ -22,10 +22,25 @@ if [ ! -e "$peers" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
     exit 1
 fi
 
-DATABASE_URL=$sqlite "$pytest" "$@"
-for url in $urls; do
-    DATABASE_URL=$url "$pytest" -m database "$@"
-done
+on_servers=$(mktemp)
+trap 'rm -f "$on_servers"' EXIT
+(
+    status=0
+    for url in $urls; do
+        DATABASE_URL=$url "$pytest" -m database -p no:cacheprovider "$@" || status=1
+    done
+    exit $status
+) >"$on_servers" 2>&1 &
+servers=$!
+trap 'kill "$servers" 2>/dev/null; rm -f "$on_servers"; exit 130' INT TERM
+failed=
+DATABASE_URL=$sqlite "$pytest" "$@" || failed=SQLite
+wait "$servers" || failed="${failed:+$failed and }a server"
+cat "$on_servers"
+if [ -n "$failed" ]; then
+    echo "Failed on $failed." >&2
+    exit 1
+fi
 if [ -n "$missing" ]; then
     echo "Left out: $missing (TEST_DATABASE_URLS names no such server)."
 fi
