@@ -72,7 +72,7 @@ $(BENCH_VENV)/requirements.done: benchmarks/requirements.lock | $(BENCH_VENV)/bi
 
 $(SAMPLES_DONE): $(SAMPLE)/%.done: | setup .env
 	@$(EMBEDDED) $(MANAGE) make_sample_data $(SAMPLE) --feed $* --start $(SAMPLE_START) \
-		--intervals 36 --rows $(SAMPLE_ROWS_$*) --seed 1 $(SAMPLE_ALSO_$*)
+		--intervals 36 --rows $(SAMPLE_ROWS_$*) --seed 1 --bad 3 $(SAMPLE_ALSO_$*)
 	@touch $@
 
 run: setup .env $(SAMPLES_DONE)  ## shows it all on sample data: four feeds' files in, the newest hour's KPIs out
@@ -112,7 +112,7 @@ bench-pages: setup  ## measures every page on 5,000,000 results of 30 days (DATA
 	@$(HERMETIC) $(PYTHON_IN) benchmarks/dashboard.py $(ARGS)
 
 screenshots: setup-dev run  ## takes pictures of every page into var/screenshots, and those of the README
-	@$(HERMETIC) $(PYTHON_IN) -m scripts.screenshots var/screenshots --readme docs/screenshots $(ARGS)
+	@$(HERMETIC) $(PYTHON_IN) -m scripts.screenshots --readme docs/screenshots var/screenshots $(ARGS)
 
 clean:  ## removes .venv and caches; .env and what is in var/ stay
 	rm -rf $(VENV) $(BENCH_VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

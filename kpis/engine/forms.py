@@ -262,7 +262,8 @@ def _object(text: str) -> dict[str, Any]:
     except RecursionError:
         raise BadRow("", "is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise BadRow("", f"is not JSON: {error.msg} at character {error.colno}") from None
+        what = error.msg.removesuffix(" at")
+        raise BadRow("", f"is not JSON: {what} at character {error.colno}") from None
     except ValueError:
         raise BadRow("", "is not JSON: it holds a number of too many digits") from None
     if not isinstance(found, dict):

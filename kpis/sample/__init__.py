@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, IPFLOW
 from kpis.sample import antenna, cdr, coverage, ipflow
-from kpis.sample.files import Columns, Sample, make_files, write_file
+from kpis.sample.files import BAD_OF, Columns, Sample, make_files, write_file
 
-__all__ = ["SAMPLES", "Columns", "Sample", "make_files", "write_file"]
+__all__ = ["BAD_OF", "SAMPLES", "Columns", "Sample", "make_files", "write_file"]
 
 SAMPLES = {
     sample.feed.name: sample

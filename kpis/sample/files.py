@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from kpis.catalog.feeds import Feed, Form
-from kpis.catalog.intervals import Interval
+from kpis.catalog.intervals import Interval, to_milliseconds
+from kpis.sample.chance import below, bits, words_of
 
 # An interval's columns, of equal length: whole numbers, fractions, or texts as an array of objects.
 Columns = dict[str, np.ndarray]
 
 ROWS_AT_ONCE = 100_000
+BAD_OF = 10_000
+
+# How rows go wrong: cut off, without a number, with a field too many.
+_FAULTS: tuple[Callable[[str], str], ...] = (
+    lambda line: line[: len(line) // 2] + "\n",
+    lambda line: re.sub(r"\d+", "", line, count=1),
+    lambda line: line[:-1] + ",0\n",
+)
 
 
 @dataclass(frozen=True)
@@ -37,32 +47,55 @@ class Sample:
 
 
 def make_files(
-    sample: Sample, folder: Path, start: datetime, intervals: int, rows: int, seed: int, files: int = 1
+    sample: Sample, folder: Path, start: datetime, intervals: int, rows: int, seed: int, files: int = 1, bad: int = 0
 ) -> Iterator[Path]:
     """Writes the files of so many intervals from ``start`` (aware, aligned) on; gives each path.
 
-    ``files`` is how many files share an interval's rows. A file is written aside and then renamed, so that
-    whoever watches the folder never sees half of one.
+    ``files`` is how many files share an interval's rows, ``bad`` how many of BAD_OF rows are wrong. A file is written
+    aside and then renamed, so that whoever watches the folder never sees half of one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for interval, columns in sample.intervals(start, intervals, rows, seed):
         parts = {name: np.array_split(values, files) for name, values in columns.items()}
         for number in range(files):
             path = folder / sample.file_name(interval, number + 1, files)
-            write_file(path, sample.feed.form, {name: part[number] for name, part in parts.items()})
+            part = {name: part[number] for name, part in parts.items()}
+            lines = _lines(sample.feed.form, part)
+            if bad:
+                words = words_of(
+                    seed, to_milliseconds(interval.start), number, int.from_bytes(sample.feed.name.encode())
+                )
+                word = words.random_raw(len(next(iter(part.values()))))
+                lines = _with_faults(lines, sample.feed.form, word, bad)
+            _write(path, lines)
             yield path
 
 
 def write_file(path: Path, form: Form, columns: Columns) -> None:
     """Writes columns as CSV with a header or as JSON lines, aside and then renamed."""
+    _write(path, _lines(form, columns))
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
     aside = path.with_name(f".{path.name}.tmp")
     try:
         with aside.open("w", encoding="ascii", newline="") as file:
-            file.writelines(_lines(form, columns))
+            file.writelines(lines)
         os.replace(aside, path)
     finally:
         with suppress(FileNotFoundError):
             aside.unlink()
+
+
+def _with_faults(lines: Iterable[str], form: Form, word: np.ndarray, bad: int) -> Iterator[str]:
+    """The lines, of whose rows, with a random word each, so many of BAD_OF are wrong."""
+    lines = iter(lines)
+    if form is not Form.JSON_LINES:
+        yield next(lines)
+    is_bad = below(BAD_OF, bits(word, 0, 32), 32) < bad
+    fault = below(len(_FAULTS), bits(word, 32, 16), 16)
+    for line, spoil, which in zip(lines, is_bad.tolist(), fault.tolist(), strict=True):
+        yield _FAULTS[which](line) if spoil else line
 
 
 def _lines(form: Form, columns: Columns) -> Iterable[str]:

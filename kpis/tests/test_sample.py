@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from kpis.catalog.feeds import FEEDS, feed_of, moment_of
+from kpis.catalog.feeds import FEEDS, BadRow, feed_of, moment_of
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.engine.forms import FORMS
 from kpis.engine.lines import Line
@@ -318,3 +318,19 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CommandError, match=r"^Cannot write to .*/file/folder: Not a directory\.$"):
         call_command("make_sample_data", tmp_path / "file" / "folder", feed="ipflow", start=START)
+
+
+@every_feed
+def test_so_many_rows_are_wrong_as_asked_for_and_the_others_are_as_without(tmp_path, feed):
+    (clean,) = make(feed, tmp_path / "clean", rows=5000)
+    (path,) = make_files(SAMPLES[feed], tmp_path / "bad", EVENING, 1, 5000, 3, 1, 200)
+    pairs = list(zip(data_lines(path), data_lines(clean), strict=True))
+    bad = [line for line, before in pairs if line != before]
+    # 2% of 5,000 by chance, and two thirds more or less of that are a long way off.
+    assert 60 < len(bad) < 140
+    first_line = path.read_bytes().splitlines()[0]
+    day = FEEDS[feed].date_in(path.name)
+    form = FORMS[FEEDS[feed].form](FEEDS[feed], first_line, {"date": day} if day else {})
+    for line in bad:
+        with pytest.raises(BadRow):
+            judge(form, Line(2, line.encode()))

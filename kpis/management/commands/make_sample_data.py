@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from kpis.catalog.feeds import Form
 from kpis.catalog.intervals import EPOCH, LAST_DAY
-from kpis.sample import SAMPLES, make_files, write_file
+from kpis.sample import BAD_OF, SAMPLES, make_files, write_file
 from kpis.sample.day import SPAN
 
 
@@ -46,6 +46,9 @@ class Command(BaseCommand):
             help="files that share an interval's rows (default: 1)",
         )
         parser.add_argument(
+            "--bad", type=int, default=0, metavar="N", help=f"how many of {BAD_OF:,} rows are wrong (default: 0)"
+        )
+        parser.add_argument(
             "--subscribers",
             metavar="FILE",
             type=Path,
@@ -55,12 +58,13 @@ class Command(BaseCommand):
             ),
         )
 
-    def handle(self, *, folder, feed, start, intervals, rows, seed, files, subscribers, verbosity, **options):
+    def handle(self, *, folder, feed, start, intervals, rows, seed, files, bad, subscribers, verbosity, **options):
         for option, value, minimum in (
             ("--intervals", intervals, 1),
             ("--rows", rows, 1),
             ("--files", files, 1),
             ("--seed", seed, 0),
+            ("--bad", bad, 0),
         ):
             if value < minimum:
                 raise CommandError(f"{option} must be at least {minimum}, not {value}.", returncode=2)
@@ -80,7 +84,7 @@ class Command(BaseCommand):
         made = size = 0
         target = folder
         try:
-            for path in make_files(sample, folder, first, intervals, rows, seed, files):
+            for path in make_files(sample, folder, first, intervals, rows, seed, files, bad):
                 made, size = made + 1, size + path.stat().st_size
                 if verbosity > 1:
                     self.stdout.write(str(path))
