@@ -48,8 +48,10 @@ def signed(value: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1: ``16.7 %``."""
-    return NONE if share is None else f"{100 * share:.1f} %"
+    """A share from 0 to 1: ``16.7 %``; what is more than nothing never looks like it: ``< 0.1 %``."""
+    if share is None:
+        return NONE
+    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def age(seconds: float) -> str:

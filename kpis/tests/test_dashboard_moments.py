@@ -151,6 +151,14 @@ def test_figures_are_short(value, unit, text):
 
 
 @pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.167, "16.7 %"), (0.0, "0.0 %"), (0.0003, "< 0.1 %"), (0.0005, "0.1 %"), (1, "100.0 %"), (None, "\N{EN DASH}")],
+)
+def test_a_share_that_is_more_than_nothing_shows(share, text):
+    assert figures.percent(share) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(745_440_863_215, "745,440,863,215 bytes"), (17.42349, "17.4235 bytes"), (None, "no value")],
 )
