@@ -408,7 +408,7 @@ def test_personal_kpi_needs_the_permission(client, address, query, permissions, 
     if permissions is not None:
         client.force_login(make_user(*permissions))
     response = client.get(f"{address}{query}")
-    response.close()
+    response.getvalue()
     assert response.status_code == (400 if status == 200 and "interval" in query else status)
 
 
