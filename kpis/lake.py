@@ -36,7 +36,7 @@ SUPERSEDED = "superseded.json"
 COMPACTED = "compacted-"
 COMPACTING = "compacting-"
 # Few enough that what one table holds fits into memory, and many enough that a query does not name too many tables.
-FILES_A_TABLE = 4
+FILES_A_TABLE = 2
 # Half of what DuckDB takes by itself, and so half of the memory that a file takes while it is written.
 ROW_GROUP = 61_440
 HOUR_FOLDERS = ("year", "month", "day", "hour")
