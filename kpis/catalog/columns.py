@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_EVEN
 from decimal import Decimal as Number
+from functools import cached_property
 from typing import Any
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -77,6 +78,21 @@ class Integer(ColumnType):
     sql_type = property(lambda self: {32: "INTEGER", 64: "BIGINT"}[self.bits])
     pattern = "[0-9]{1,18}"
     _whole = re.compile(r"-?[0-9]+", re.ASCII)
+
+    @cached_property
+    def _bounds(self) -> tuple[int, int]:
+        """The least and the largest number that it takes."""
+        beyond = 1 << (self.bits - 1)
+        return max(self.minimum, -beyond), min(beyond - 1, beyond if self.maximum is None else self.maximum)
+
+    def parse(self, text: str) -> int | None:
+        # The usual case first: judging rows one by one is mostly this.
+        if text.isdecimal() and len(text) < 19 and text.isascii():
+            least, most = self._bounds
+            number = int(text)
+            if least <= number <= most:
+                return number
+        return super().parse(text)
 
     def parse_text(self, text: str) -> int:
         if len(text) < 19 and text.isascii() and text.isdecimal():

@@ -34,12 +34,6 @@ SUM, DISTINCT = range(2)
 PADDING = 32
 
 
-class OddLine(ctypes.Structure):
-    """A line that is to be judged singly: its number, and where in the text it lies without its line feed."""
-
-    _fields_ = [("line", c_int64), ("offset", c_int64), ("length", c_int64)]
-
-
 _FUNCTIONS = {
     "scanner_new": (c_void_p, [c_int, c_void_p, c_void_p, c_int, c_int]),
     "scanner_free": (None, [c_void_p]),
@@ -51,7 +45,8 @@ _FUNCTIONS = {
     "scanner_lines": (c_int64, [c_void_p]),
     "scanner_records": (c_int64, [c_void_p, c_int]),
     "scanner_odd": (c_int, [c_void_p]),
-    "scanner_odd_lines": (POINTER(OddLine), [c_void_p]),
+    # Of each line three numbers: its own, where in the text it lies, and how long it is without its line feed.
+    "scanner_odd_lines": (POINTER(c_int64), [c_void_p]),
     "scanner_new_key": (POINTER(c_uint64), [c_void_p]),
     "scanner_groups": (c_int64, [c_void_p, c_int]),
     "scanner_group_keys": (None, [c_void_p, c_int, c_void_p, c_void_p, c_void_p]),

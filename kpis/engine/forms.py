@@ -79,6 +79,11 @@ class CSV(RowForm):
         self.positions = {
             column.name: positions[column.name.lower()] for column in feed.columns if column.name.lower() in positions
         }
+        # What a row's record is made of: each column's name, place in the row, parser, and value where it has none.
+        self._readers = [
+            (column.name, self.positions.get(column.name), column.type.parse, defaults.get(column.name))
+            for column in feed.columns
+        ]
         # Whole numbers are read as such; anything else as text.
         self._are_digits = all(isinstance(column.type, Integer) for column in feed.columns)
         self.grammar = Digits(len(self.names)) if self._are_digits else PlainText(len(self.names) - 1)
@@ -132,20 +137,21 @@ class CSV(RowForm):
                 raise FileError(f"separates its fields by {plural}; it must be commas")
 
     def record(self, text: str) -> dict[str, Any]:
-        fields = [field.strip(" \t") for field in split_fields(text.rstrip("\r"))]
+        fields = split_fields(text.rstrip("\r"))
+        if " " in text or "\t" in text:
+            fields = [field.strip(" \t") for field in fields]
         if len(fields) != len(self.names):
             plural = "" if len(fields) == 1 else "s"
             raise BadRow("", f"has {len(fields)} field{plural} where the header has {len(self.names)}")
         if fields[0].lower() == self.names[0] and [field.lower() for field in fields] == self.names:
             raise BadRow("", "repeats the header")
-        record = {}
-        for column in self.feed.columns:
-            position = self.positions.get(column.name)
-            try:
-                value = None if position is None else column.type.parse(fields[position])
-            except BadValue as error:
-                raise BadRow(column.name, str(error)) from None
-            record[column.name] = self.defaults.get(column.name) if value is None else value
+        record, name = {}, ""
+        try:
+            for name, position, parse, default in self._readers:
+                value = None if position is None else parse(fields[position])
+                record[name] = default if value is None else value
+        except BadValue as error:
+            raise BadRow(name, str(error)) from None
         return record
 
     def table(self, path: Path, skip: int) -> str:

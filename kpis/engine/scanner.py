@@ -262,11 +262,11 @@ class _FileScan:
             status = compiled.scanner_scan(state, address, end, ctypes.byref(scanned))
             if status not in (DONE, NEW_KEY, ODD_LINES_FULL):
                 checked(status)
-            odd_lines = compiled.scanner_odd_lines(state)
-            for index in range(compiled.scanner_odd(state)):
-                odd = odd_lines[index]
-                # The number counts from the line after the header.
-                self._judge(Line(odd.line + 1, bytes(view[odd.offset : odd.offset + odd.length])))
+            if count := compiled.scanner_odd(state):
+                odd_lines = np.ctypeslib.as_array(compiled.scanner_odd_lines(state), (count, 3))
+                for number, offset, length in odd_lines.tolist():
+                    # The number counts from the line after the header.
+                    self._judge(Line(number + 1, bytes(view[offset : offset + length])))
             if status == DONE:
                 return
             if status == NEW_KEY:
@@ -297,7 +297,8 @@ class _FileScan:
         if self.odd > ODD_LINES_AT_LEAST and self.odd > ODD_LINES_SHARE * line.number:
             raise Declined
         # CR LF ends a line; the last one has no end.
-        line = line if self.is_last else Line(line.number, line.content.removesuffix(b"\r"))
+        if line.content.endswith(b"\r") and not self.is_last:
+            line = Line(line.number, line.content[:-1])
         if not line.content.strip():
             return
         try:
