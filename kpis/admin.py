@@ -31,6 +31,7 @@ from kpis.models import (
     Region,
     Reject,
     Run,
+    StreamOffset,
     Subscriber,
     Watermark,
 )
@@ -272,6 +273,15 @@ class WatermarkAdmin(TableAdmin):
     list_display = ("feed", "interval_end_timestamp")
     list_filter = ("feed",)
     search_fields = ("feed",)
+
+
+@admin.register(StreamOffset)
+class StreamOffsetAdmin(TableAdmin):
+    """Up to where each partition of a stream is in."""
+
+    list_display = ("topic", "partition", "feed", "next_offset")
+    list_filter = ("feed",)
+    search_fields = ("topic",)
 
 
 @admin.register(DueRollup)

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 from blake3 import blake3
 
 from kpis.catalog.feeds import FEEDS, Feed
@@ -34,13 +35,14 @@ from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_r
 from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.lines import BLOCK_BYTES, FileError
 from kpis.engine.merge import can_merge
-from kpis.engine.reader import Reader, Reading, Reject, write_rejects
+from kpis.engine.reader import Reader, Reading, Reject, add_rejects, write_rejects
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
 from kpis.lake import Lake, partial_path, records_path, rejects_path
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
 from kpis.sources.directory import FoundFile, Version, files_in
+from kpis.sources.messages import Messages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -424,7 +426,18 @@ def _read(file: FoundFile, engine: Engine, options: Options) -> Reading:
     day = file.feed.date_in(file.name) or options.date
     defaults = {"date": day} if file.feed.needs_date and day else {}
     with telling(engine.scratch):
-        return Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults)
+        reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults)
+    return _of_messages(file, reading, engine) if isinstance(file, Messages) else reading
+
+
+def _of_messages(messages: Messages, reading: Reading, engine: Engine) -> Reading:
+    """The reading of spooled messages, whose rejects are those that were no line too, each with its offset."""
+    lines = np.arange(len(messages.offsets)) + messages.first_line
+    with registered(engine.connection, "offsets", {"line": lines, "message": messages.offsets}) as table:
+        engine.connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
+    add_rejects(engine.connection, messages.rejects)
+    count = len(messages.rejects)
+    return replace(reading, lines=reading.lines + count, rejects=reading.rejects + count)
 
 
 def _reduce(

@@ -25,12 +25,24 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import kpis_of, lengths_of
 from kpis.engine.aggregate import TOTALS_COLUMNS, Results
+from kpis.engine.scratch import ScratchError
 from kpis.engine.table import rows
 from kpis.ledger import Change, Entry, Keys
-from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, Reject, Run, Watermark
+from kpis.models import (
+    Batch,
+    BatchInterval,
+    DueCompaction,
+    DueRollup,
+    IntervalSummary,
+    Reject,
+    Run,
+    StreamOffset,
+    Watermark,
+)
 from kpis.models.results import result_model
 from kpis.pipeline import Report
 from kpis.sources.directory import FoundFile, Version
+from kpis.sources.messages import Messages
 from kpis.subscribers import subscribers_at
 
 if TYPE_CHECKING:
@@ -64,6 +76,14 @@ REFERENCES = {"subscribers": subscribers_at}
 
 class AlreadyRunning(Exception):
     """Another run works on this database."""
+
+
+class Overtaken(Exception):
+    """Another consumer has taken in messages of this batch: what was read of its partition counts no more."""
+
+
+class SeveralFailed(Exception):
+    """A batch of several messages failed as a whole: those that are not to blame can go in without the others."""
 
 
 class StoreError(Exception):
@@ -170,15 +190,18 @@ _LOCKS = {"sqlite": _sqlite_lock, "mysql": _mysql_lock, "postgresql": _postgresq
 
 
 @contextmanager
-def recorded_run(command: str, report: Report) -> Iterator[Run]:
+def recorded_run(command: str, report: Report, former: Run | None = None) -> Iterator[Run]:
     """Records a run in the ledger: its start, and at its end the report's counts and the outcome or traceback.
 
-    Runs that never recorded an end are recorded as broken off: whoever holds the lock knows that none works.
+    ``former`` is one that goes on, as a consumer's does with each batch. Runs that never recorded an end are recorded
+    as broken off: whoever holds the lock knows that none works.
     """
     Run.objects.filter(outcome=Run.Outcome.RUNNING).update(
         outcome=Run.Outcome.BROKEN, traceback="The process ended without a word."
     )
-    run = Run.objects.create(started_at=timezone.now(), command=command, host=socket.gethostname(), process=os.getpid())
+    run = former or Run(started_at=timezone.now(), command=command, host=socket.gethostname(), process=os.getpid())
+    run.outcome, run.ended_at, run.traceback = Run.Outcome.RUNNING, None, ""
+    run.save()
     try:
         yield run
     except BaseException:
@@ -249,6 +272,8 @@ class DatabaseLedger:
     @transaction.atomic
     def commit(self, change: Change) -> None:
         entry, feed = change.entry, change.entry.file.feed
+        if isinstance(entry.file, Messages):
+            self._advance(entry.file, entry)
         watermark = self._raise_watermark(entry)
         batch, is_new = self._save_batch(entry)
         if not is_new:
@@ -317,6 +342,11 @@ class DatabaseLedger:
     def kept_from(self, feed: Feed) -> datetime | None:
         return Watermark.objects.filter(feed=feed.name).values_list("kept_from", flat=True).first()
 
+    def next_offsets(self, feed: Feed, topic: str) -> dict[int, int]:
+        """Up to which offset each of a topic's partitions is in; those are lacking that nothing is in of."""
+        offsets = StreamOffset.objects.filter(feed=feed.name, topic=topic)
+        return dict(offsets.order_by().values_list("partition", "next_offset"))
+
     def prunable_before(self, feed: Feed, moment: datetime) -> datetime:
         """The latest whole hour, not after the moment (UTC), before which no rollup of the feed is still to come."""
         due = DueRollup.objects.filter(feed=feed.name).values_list("interval_start_timestamp", flat=True).first()
@@ -328,6 +358,28 @@ class DatabaseLedger:
         earlier = Q(kept_from=None) | Q(kept_from__lt=moment)
         Watermark.objects.filter(earlier, feed=feed.name).update(kept_from=moment)
         DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp__lt=moment).delete()
+
+    def _advance(self, messages: Messages, entry: Entry) -> None:
+        """Takes a partition on to the end of a batch, if it stands where the batch begins.
+
+        Raises Overtaken where it does not, SeveralFailed where the batch is not in and has several messages, and
+        ScratchError where only its file is to blame.
+        """
+        if entry.retry:
+            raise ScratchError(f"{messages.path}, where the messages of {messages.name} are spooled, {entry.reason}.")
+        if messages.count > 1 and not entry.is_in:
+            raise SeveralFailed
+        of_partition = {"feed": messages.feed.name, "topic": messages.topic, "partition": messages.partition}
+        if messages.position is None:
+            _, is_ours = StreamOffset.objects.get_or_create(
+                **of_partition, defaults={"next_offset": messages.next_offset}
+            )
+        else:
+            is_ours = StreamOffset.objects.filter(**of_partition, next_offset=messages.position).update(
+                next_offset=messages.next_offset
+            )
+        if not is_ours:
+            raise Overtaken(f"Another consumer has taken in {messages.topic}/{messages.partition} meanwhile.")
 
     def _save_batch(self, entry: Entry) -> tuple[Batch, bool]:
         """Writes a batch as it is now; gives it, and whether its name is new."""

@@ -28,6 +28,27 @@ TOP_N = environment.integer("TOP_N", 10, minimum=1)
 MAX_REJECT_RATIO = environment.ratio("MAX_REJECT_RATIO", 0.5)
 MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
 
+# Streams: when a batch of messages is full, and how Kafka is reached, by librdkafka's names.
+STREAM_BATCH_RECORDS = environment.integer("STREAM_BATCH_RECORDS", 100_000, minimum=1)
+STREAM_BATCH_MB = environment.integer("STREAM_BATCH_MB", 32, minimum=1)
+STREAM_BATCH_SECONDS = environment.integer("STREAM_BATCH_SECONDS", 5, minimum=1)
+KAFKA_OPTIONS = {
+    option: value
+    for option, value in {
+        "security.protocol": environment.choice(
+            "KAFKA_SECURITY_PROTOCOL", "", ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
+        ),
+        "sasl.mechanism": environment.text("KAFKA_SASL_MECHANISM"),
+        "sasl.username": environment.text("KAFKA_SASL_USERNAME"),
+        "sasl.password": environment.text("KAFKA_SASL_PASSWORD"),
+        "ssl.ca.location": environment.text("KAFKA_CA_FILE"),
+        "ssl.certificate.location": environment.text("KAFKA_CERTIFICATE_FILE"),
+        "ssl.key.location": environment.text("KAFKA_KEY_FILE"),
+        "ssl.key.password": environment.text("KAFKA_KEY_PASSWORD"),
+    }.items()
+    if value
+}
+
 # Who may see what.
 DEBUG = environment.boolean("DEBUG", False)
 SECRET_KEY = environment.text("SECRET_KEY") or (get_random_secret_key() if DEBUG else "")

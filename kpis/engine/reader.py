@@ -163,7 +163,7 @@ class _Reading:
                 rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
         if records:
             self._add_judged(records)
-        _add_rejects(self.connection, rejects)
+        add_rejects(self.connection, rejects)
 
     def _add_judged(self, records: list[dict[str, Any]]) -> None:
         import pandas as pd
@@ -178,10 +178,11 @@ def write_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) 
     connection.execute(
         'CREATE OR REPLACE TEMP TABLE rejects (line BIGINT, "column" VARCHAR, reason VARCHAR, text VARCHAR)'
     )
-    _add_rejects(connection, rejects)
+    add_rejects(connection, rejects)
 
 
-def _add_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
+def add_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
+    """Adds these to the rows of the connection's table ``rejects``."""
     if not rejects:
         return
     numbers, *texts = zip(*rejects, strict=True)

@@ -1,6 +1,6 @@
 """The tables: the ledger of what was taken in, the results, and what people know besides."""
 
-from kpis.models.ledger import Batch, BatchInterval, DueCompaction, DueRollup, Reject, Run, Watermark
+from kpis.models.ledger import Batch, BatchInterval, DueCompaction, DueRollup, Reject, Run, StreamOffset, Watermark
 from kpis.models.reference import QuotaChange, Region, Subscriber
 from kpis.models.results import (
     AntennaTrafficVolume,
@@ -40,6 +40,7 @@ __all__ = [
     "Reject",
     "Run",
     "ServiceTrafficVolume",
+    "StreamOffset",
     "Subscriber",
     "UserQuotaExceeded",
     "UserTrafficVolume",

@@ -54,14 +54,14 @@ class Run(models.Model):
 
 
 class Batch(models.Model):
-    """What was taken in once, as one: the file of this name in its newest content."""
+    """What was taken in once, as one: the file of this name in its newest content, or messages of a stream."""
 
     class Status(models.TextChoices):
         IN = "in", "taken in"
         FAILED = "failed", "failed"
 
     feed = models.CharField(max_length=16, choices=feed_choices)
-    name = ExactCharField(max_length=700, help_text="the file's name without its folder")
+    name = ExactCharField(max_length=700, help_text="the file's name without its folder, or topic/partition/first-last")
     status = models.CharField(max_length=8, choices=Status)
     reason = models.TextField(blank=True, help_text="why it failed")
     retry = models.BooleanField(default=False, help_text="whether the next run tries again by itself")
@@ -118,7 +118,7 @@ class Reject(models.Model):
     """One row of a batch that is no record; the database keeps a batch's first ones, the lake all of them."""
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="first_rejects")
-    line = models.BigIntegerField(help_text="line number in the file; the first line is 1")
+    line = models.BigIntegerField(help_text="line number in the file, from 1; of a stream the message's offset")
     column = models.CharField(max_length=64, blank=True, help_text="empty when it is the row as a whole")
     reason = models.CharField(max_length=200)
     text = models.TextField(help_text="the row as it stands in the file; may name a subscriber")
@@ -140,6 +140,22 @@ class Watermark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feed} up to {self.interval_end_timestamp:%Y-%m-%d %H:%M}Z"
+
+
+class StreamOffset(models.Model):
+    """Up to where a partition of a topic is in: written with each batch of it, and only by who follows on the last."""
+
+    feed = models.CharField(max_length=16, choices=feed_choices)
+    topic = ExactCharField(max_length=249)
+    partition = models.PositiveIntegerField()
+    next_offset = models.BigIntegerField(help_text="all messages before this offset are in")
+
+    class Meta:
+        ordering = ["feed", "topic", "partition"]
+        constraints = [models.UniqueConstraint(fields=["feed", "topic", "partition"], name="stream_offset_once")]
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition} up to {self.next_offset}"
 
 
 class DueRollup(models.Model):

@@ -47,10 +47,11 @@ class FoundFile:
         moment = self.feed.interval_end_in(self.name) or (
             datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
         )
-        return moment or _moment_of_change(self.modified_ns), self.name
+        return moment or moment_of_change(self.modified_ns), self.name
 
 
-def _moment_of_change(modified_ns: int) -> datetime:
+def moment_of_change(modified_ns: int) -> datetime:
+    """A file's time of change (UTC)."""
     try:
         return EPOCH + timedelta(seconds=modified_ns // 10**9)
     except OverflowError:

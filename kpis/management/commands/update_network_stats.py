@@ -141,7 +141,7 @@ class Command(BaseCommand):
         except Stopped as stopped:
             raise CommandError(f"{stopped} {GOES_ON}", returncode=128 + stopped.signal) from stopped
         except (LakeError, ScratchError, StoreError) as error:
-            raise CommandError(f"{_one_line(error)} {GOES_ON}") from error
+            raise CommandError(f"{one_line(error)} {GOES_ON}") from error
         self._say(_closing_line(report, time.monotonic() - started))
         if report.failed:
             sys.exit(1)
@@ -174,15 +174,15 @@ class Command(BaseCommand):
             with tqdm(total=files, unit="file", file=self.stderr) as bar:
                 for event in events:
                     if isinstance(event, pipeline.Failed):
-                        bar.write(_line(event), file=sys.stderr)
+                        bar.write(event_line(event), file=sys.stderr)
                     bar.update(isinstance(event, pipeline.TakenIn | pipeline.Unchanged | pipeline.Failed))
                     yield event
             return
         for event in events:
             if not isinstance(event, pipeline.Failed):
-                self._say(_line(event))
+                self._say(event_line(event))
             elif not settings.LOG_FORMAT:
-                self.stderr.write(_line(event))
+                self.stderr.write(event_line(event))
             yield event
 
     def _tell_plan(self, planned):
@@ -195,7 +195,8 @@ class Command(BaseCommand):
             self.stdout.write(text)
 
 
-def _line(event):
+def event_line(event):
+    """What happened, in a line for people."""
     match event:
         case pipeline.TakenIn(entry, touched):
             return (
@@ -235,5 +236,6 @@ def _day(text):
         raise ArgumentTypeError(f"{text!r} is no day such as 2017-03-01") from None
 
 
-def _one_line(error):
+def one_line(error):
+    """An error's text without its line ends."""
     return " ".join(str(error).split())

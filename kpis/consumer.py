@@ -1,0 +1,80 @@
+"""A stream's messages, batch by batch: each goes the way of a file, and takes its partition's offset on as it goes in.
+
+Between its batches a consumer leaves the database to others: to further consumers of the topic, and to runs over files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+from django.db import close_old_connections
+
+from kpis import pipeline
+from kpis.models import Run
+from kpis.sources.kafka import Topic
+from kpis.sources.messages import Messages
+from kpis.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive, recorded_run
+from network_analysis.logs import RUN
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+
+
+class Consumer:
+    """Takes a topic in; all that one process takes in is one run, which ends with its newest batch."""
+
+    def __init__(
+        self,
+        topic: Topic,
+        engine: pipeline.Engine,
+        options: pipeline.Options,
+        command: str,
+        report: pipeline.Report,
+    ):
+        self._topic, self._engine, self._options = topic, engine, options
+        self._command, self._report = command, report
+        self._run: Run | None = None
+
+    def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+        """Takes batches in until it is stopped, or for ``until_idle`` seconds none came; yields what happened."""
+        while not is_stopped():
+            self._topic.poll(POLL_SECONDS)
+            partition = self._topic.due()
+            if partition is None:
+                if until_idle is not None and self._topic.is_idle(until_idle):
+                    return
+                continue
+            close_old_connections()
+            try:
+                with exclusive():
+                    if self._topic.follows_on(partition):
+                        yield from self._take_in(partition)
+            except AlreadyRunning:
+                # Reading goes on meanwhile, as far as there is room.
+                logger.debug("lock busy", extra={"command": self._command})
+
+    def _take_in(self, partition: int) -> Iterator[pipeline.Event]:
+        with recorded_run(self._command, self._report, self._run) as self._run:
+            RUN.set(self._run.pk)
+            ledger = DatabaseLedger(self._run)
+            count = self._topic.count(partition)
+            while count:
+                messages = self._topic.batch(partition, count, self._engine.scratch)
+                try:
+                    for event in self._events(messages, ledger):
+                        self._report.add(event)
+                        yield event
+                    return
+                except SeveralFailed:
+                    # A message that the database or the lake cannot take is to stand alone with the reason.
+                    count = (count + 1) // 2
+
+    def _events(self, messages: Messages, ledger: DatabaseLedger) -> Iterator[pipeline.Event]:
+        events = pipeline.run([(messages, None, pipeline.Why.NEW)], ledger, self._engine, self._options)
+        # The batch's own; then those of the rollups that are due.
+        event = next(events)
+        self._topic.settle(messages)
+        yield event
+        yield from events
