@@ -6,6 +6,7 @@ partitions out among the processes that work on the topic.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +22,13 @@ from kpis.sources.messages import Message, Messages, spool
 if TYPE_CHECKING:
     import confluent_kafka
 
+logger = logging.getLogger(__name__)
+
 ANSWER_SECONDS = 10
 MESSAGES_AT_ONCE = 10_000
 LARGEST_MESSAGE_BYTES = 2**20
+# After so long a process that was killed has its partitions taken over by the others.
+SESSION_SECONDS = 10
 # A batch may take this long when the database is slow, before the group takes this process for dead.
 LONGEST_BATCH_SECONDS = 900
 
@@ -78,8 +83,8 @@ def telling(servers: str) -> Iterator[None]:
 class Topic:
     """A topic, read together with the group's other processes.
 
-    ``next_offsets`` gives what the ledger says: up to which offset each partition is in. ``warn`` gets a line about
-    what may pass by itself. What is read stays below the limits, and some more in the client's own queue.
+    ``next_offsets`` gives what the ledger says: up to which offset each partition is in. What is read and not in stays
+    below the limits, and so does what the client has ahead in its own queue.
     """
 
     def __init__(
@@ -90,11 +95,10 @@ class Topic:
         connection: Mapping[str, str],
         limits: Limits,
         next_offsets: Callable[[], Mapping[int, int]],
-        warn: Callable[[str], None],
     ):
         self.feed, self.name = feed, name
         self._servers = connection["bootstrap.servers"]
-        self._limits, self._next_offsets, self._warn = limits, next_offsets, warn
+        self._limits, self._next_offsets = limits, next_offsets
         self._kafka = client()
         self._partitions: list[int] = []
         self._pending: dict[int, _Pending] = defaultdict(_Pending)
@@ -116,9 +120,11 @@ class Topic:
                     "isolation.level": "read_committed",
                     # A rebalance hands all partitions out anew, and each is read on from where the ledger is.
                     "partition.assignment.strategy": "range,roundrobin",
+                    "session.timeout.ms": SESSION_SECONDS * 1000,
                     "max.poll.interval.ms": LONGEST_BATCH_SECONDS * 1000,
                     "queued.max.messages.kbytes": limits.size // 1024,
                     "error_cb": self._note,
+                    "logger": logger,
                 }
             )
 
@@ -228,7 +234,7 @@ class Topic:
             self._kafka.KafkaError._MAX_POLL_EXCEEDED,
         )
         if error.code() in passing or (error.retriable() and not error.fatal()):
-            self._warn(f"Kafka at {self._servers}: {error.str()}")
+            logger.warning("Kafka at %s: %s", self._servers, error.str())
         else:
             self._problem = f"Cannot read the topic {self.name} at {self._servers}: {error.str()}."
 
@@ -237,7 +243,7 @@ class Topic:
         self._is_assigned = self._is_stale = True
 
     def _revoke(self, *_: object) -> None:
-        self._partitions, self._is_stale = [], True
+        self._partitions, self._is_assigned, self._is_stale = [], False, True
 
     def _go_on(self) -> None:
         """Reads this process's partitions from where the ledger is, and forgets what is pending."""
@@ -261,5 +267,5 @@ class Topic:
                 f"to {end:,}: it is another topic of the same name. Give it another name."
             )
         if position < kept:
-            self._warn(f"{self.name}/{partition}: Kafka no longer has the messages {position}-{kept - 1}, not yet in")
+            logger.warning("%s/%s: Kafka lost %s-%s before they were in", self.name, partition, position, kept - 1)
         return self._kafka.TopicPartition(self.name, partition, max(position, kept))

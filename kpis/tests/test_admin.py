@@ -20,6 +20,7 @@ from kpis.models import (
     Reject,
     Run,
     ServiceTrafficVolume,
+    StreamOffset,
     Subscriber,
     UserQuotaExceeded,
     UserTrafficVolume,
@@ -68,6 +69,7 @@ def rows(number: int) -> None:
         DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=start)
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
+        StreamOffset.objects.create(feed="cdr", topic="calls", partition=count, next_offset=7)
     QuotaChange.objects.update(since=HOUR)
     Watermark.objects.create(feed="ipflow", interval_end_timestamp=HOUR)
 

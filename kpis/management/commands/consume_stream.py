@@ -80,7 +80,6 @@ class Command(BaseCommand):
                     {**settings.KAFKA_OPTIONS, "bootstrap.servers": bootstrap_servers},
                     limits,
                     lambda: DatabaseLedger().next_offsets(FEEDS[feed], topic),
-                    self.stderr.write,
                 ) as source,
                 pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
             ):

@@ -1,0 +1,173 @@
+"""A stream's batches in the ledger: each message once, rejects by their offsets, overtaken consumers refused."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from kpis import pipeline
+from kpis.catalog.feeds import ANTENNA, CDR, Feed
+from kpis.engine.scratch import ScratchError
+from kpis.models import Batch, Reject, StreamOffset
+from kpis.sources.messages import Message, Messages, spool
+from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
+from kpis.tests.factories import make_run
+from kpis.tests.twin import Call, expected, stored
+from kpis.tests.twin import Message as AntennaMessage
+
+START = 1626566400  # 2021-07-18T00:00:00Z
+OPTIONS = pipeline.Options(max_reject_ratio=1, archive_feeds=frozenset({"antenna"}))
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def take_in(tmp_path, lake_dir):
+    """Takes messages of partition 3 in, after those up to a position; gives what happened."""
+    ledger = DatabaseLedger(make_run())
+    with pipeline.engine(lake_dir) as engine:
+
+        def take_in(messages: list[Message], position: int | None, feed: Feed = ANTENNA) -> pipeline.Event:
+            batch = spool(feed, "calls", 3, position, messages, tmp_path / "messages")
+            return run(batch)
+
+        def run(batch: Messages) -> pipeline.Event:
+            return next(pipeline.run([(batch, None, pipeline.Why.NEW)], ledger, engine, OPTIONS))
+
+        take_in.run = run
+        yield take_in
+
+
+def antenna(second: int, size: int = 1) -> AntennaMessage:
+    return AntennaMessage(START + second, device=1, antenna=second % 3, bytes=size, app="SKYPE")
+
+
+def values(records, first: int = 0) -> list[Message]:
+    return [(offset, record.line().encode()) for offset, record in enumerate(records, first)]
+
+
+def without_batches(figures: dict) -> dict:
+    """Summaries without the number of batches, which is the consumers' affair."""
+    return {key: (*summary[:3], summary[4]) for key, summary in figures.items()}
+
+
+def check_tables(records: list, watermark: int) -> None:
+    rows, summaries = expected({"one": records}, watermark)
+    found = stored()
+    assert found[0] == rows
+    assert without_batches(found[1]) == without_batches(summaries)
+
+
+def test_batches_of_messages_give_what_a_file_of_them_gives(take_in):
+    records = [antenna(second, second) for second in range(0, 900, 7)]
+    for first in range(0, len(records), 50):
+        take_in(values(records[first : first + 50], first), first or None)
+    check_tables(records, START + 900)
+    assert list(Batch.objects.order_by("id").values_list("name", "lines", "records")) == [
+        ("calls/3/0-49", 50, 50),
+        ("calls/3/50-99", 50, 50),
+        ("calls/3/100-128", 29, 29),
+    ]
+    assert StreamOffset.objects.values_list("feed", "topic", "partition", "next_offset").get() == (
+        "antenna", "calls", 3, 129,
+    )  # fmt: skip
+
+
+def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(take_in):
+    good = [antenna(0, 5), antenna(1, 7), antenna(2, 9)]
+    first, second, third = (record.line().encode() for record in good)
+    # Compaction and transactions leave gaps between the offsets.
+    StreamOffset.objects.create(feed="antenna", topic="calls", partition=3, next_offset=5)
+    # Compaction and transactions leave gaps between the offsets.
+    messages = [
+        (10, None),
+        (11, first),
+        (12, b""),
+        (13, b" \r\n"),
+        (20, b"\xff\xfe{}"),
+        (21, second + b"\r\n"),
+        (22, second + b"\n" + third),
+        (23, b'{"timestamp": }'),
+        (31, third),
+        (32, b"a\0b"),
+        (33, b"[1]"),
+    ]
+    take_in(messages, 5)
+    assert list(Reject.objects.order_by("line").values_list("line", "column", "reason", "text")) == [
+        (10, "", "is null", ""),
+        (12, "", "is empty", ""),
+        (13, "", "is empty", " \r\n"),
+        (20, "", "is not valid UTF-8", "\\xff\\xfe{}"),
+        (22, "", "holds a line end", f"{second.decode()}\n{third.decode()}"),
+        (23, "", "is not JSON: Expecting value at character 15", '{"timestamp": }'),
+        (32, "", "holds a NUL byte", "a\\x00b"),
+        (33, "", "is JSON, but not an object", "[1]"),
+    ]
+    batch = Batch.objects.get()
+    assert (batch.name, batch.lines, batch.records, batch.rejects) == ("calls/3/10-33", 11, 3, 8)
+    check_tables(good, START + 300)
+
+
+def test_no_call_record_is_taken_for_a_header(take_in):
+    call = Call(START, "Kern", "Vodafone", "CALL")
+    header = b"SourcePN,DestPN,Location,StartT,EndT,Type,Company"
+    take_in([(0, header), (1, call.line().encode()), (2, header), (3, b"SourcePN,1")], None, CDR)
+    assert list(Reject.objects.order_by("line").values_list("line", "reason")) == [
+        (0, "repeats the header"),
+        (2, "repeats the header"),
+        (3, "has 2 fields where the header has 7"),
+    ]
+    check_tables([call], START + 60)
+
+
+def test_a_batch_of_rejects_alone_is_in(take_in):
+    take_in([(0, None), (1, b"")], None)
+    take_in([(2, b"{}")], 2)
+    assert list(Batch.objects.order_by("id").values_list("name", "status", "lines", "rejects")) == [
+        ("calls/3/0-1", "in", 2, 2),
+        ("calls/3/2-2", "in", 1, 1),
+    ]
+
+
+@pytest.mark.parametrize("position", [None, 0, 4, 6], ids=["unaware", "at the start", "behind", "ahead"])
+def test_a_consumer_that_was_overtaken_is_refused_and_changes_nothing(take_in, position):
+    records = [antenna(second) for second in range(5)]
+    take_in(values(records), None)
+    with pytest.raises(Overtaken, match="Another consumer has taken in calls/3 meanwhile"):
+        take_in(values([antenna(99, 1000)], position or 0), position)
+    # What it had brought into the lake goes with the next batch, whosever it is.
+    take_in(values([antenna(6)], 5), 5)
+    check_tables([*records, antenna(6)], START + 300)
+    assert StreamOffset.objects.get().next_offset == 6
+
+
+def test_a_message_that_cannot_be_counted_stands_alone(take_in):
+    largest = antenna(1, 2**63 - 1)
+    take_in(values([largest]), None)
+    with pytest.raises(SeveralFailed):
+        take_in(values([antenna(2), antenna(400)], 1), 1)
+    assert StreamOffset.objects.get().next_offset == 1
+    assert isinstance(take_in(values([antenna(2)], 1), 1), pipeline.Failed)
+    take_in(values([antenna(400)], 2), 2)
+    check_tables([largest, antenna(400)], START + 600)
+    assert Batch.objects.values_list("name", "lines").get(status="failed") == ("calls/3/1-1", 1)
+    assert StreamOffset.objects.get().next_offset == 3
+
+
+def test_messages_are_not_lost_with_their_temporary_file(take_in, tmp_path):
+    batch = spool(ANTENNA, "calls", 3, None, values([antenna(1)]), tmp_path / "messages")
+    batch.path.unlink()
+    with pytest.raises(
+        ScratchError, match="where the messages of calls/3/0-0 are spooled, vanished before it was read"
+    ):
+        take_in.run(batch)
+    assert not Batch.objects.exists()
+    assert not StreamOffset.objects.exists()
+
+
+def test_without_its_client_the_command_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    with pytest.raises(CommandError, match=r"^Streams need confluent-kafka: .*\. Run make setup\. "):
+        call_command("consume_stream", feed="cdr", bootstrap_servers="127.0.0.1:1", topic="calls", group="g")

@@ -1,0 +1,205 @@
+"""Real consumers of a real protocol, killed, stopped, doubled and kept waiting: each message counts once.
+
+``KILLS`` sets how many consumers are killed (6 by default).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from django.db.models import Sum
+
+from kpis.models import Batch, Reject, Run, StreamOffset
+from kpis.tests.broker import Broker, running_broker
+from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
+from kpis.tests.test_stream import without_batches
+from kpis.tests.twin import Call, Message, Record, expected
+
+pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KILLS = int(os.environ.get("KILLS", "6"))
+START = 1626566400  # 2021-07-18T00:00:00Z
+FEEDS = {"antenna": Message, "cdr": Call}
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    with running_broker() as broker:
+        yield broker
+
+
+def messages(feed: str, number: int, seed: int = 1) -> list[Record]:
+    """Two hours of messages in their order, some of which come late."""
+    random_ = random.Random(seed)  # noqa: S311
+    moments = [START + second * 7200 // number - random_.choice((0, 0, 0, 0, 600)) for second in range(number)]
+    return [record(feed, random_, max(moment, START)) for moment in moments]
+
+
+def record(feed: str, random_: random.Random, moment: int) -> Record:
+    some = random_.randrange
+    if feed == "cdr":
+        return Call(moment, f"County {some(5)}", random_.choice(["Vodafone", "O2"]), random_.choice(["CALL", "TEXT"]))
+    return Message(moment, some(9), some(4), some(999), random_.choice(["SKYPE", "SPOTIFY"]))
+
+
+def consume(
+    place: Place, broker: Broker, feed: str, group: str, *arguments: str, topic: str = "", **variables: str
+) -> subprocess.Popen[str]:
+    """Starts a consumer of a topic, the feed's by default, until it is idle by default."""
+    return place.start(
+        "consume_stream",
+        f"--feed={feed}",
+        f"--bootstrap-servers={broker.servers}",
+        f"--topic={topic or feed}",
+        f"--group={group}",
+        *(arguments or ("--until-idle=1",)),
+        **{"STREAM_BATCH_SECONDS": "1", **variables},
+    )
+
+
+def put(broker: Broker, topic: str, records: list[Record]) -> None:
+    broker.put(topic, [record.line() for record in records])
+
+
+def check_tables(place: Place, records: list[Record]) -> None:
+    newest = max(record.start - record.start % 60 + 60 for record in records)
+    if isinstance(records[0], Message):
+        newest += -newest % 300
+    rows, summaries = expected({"all": records}, newest)
+    found_rows, found_summaries = place.stored()
+    assert found_rows == rows
+    assert without_batches(found_summaries) == without_batches(summaries)
+
+
+def check_ranges(place: Place) -> None:
+    """The batches of each partition follow on one another, up to where the ledger says it is."""
+    with place.alias() as alias:
+        names = Batch.objects.using(alias).values_list("name", "lines", "rejects")
+        offsets = {(one.topic, str(one.partition)): one.next_offset for one in StreamOffset.objects.using(alias)}
+        ranges: dict = {}
+        for name, lines, _ in names:
+            topic, partition, first, last = re.fullmatch(r"(.*)/([0-9]+)/([0-9]+)-([0-9]+)", name).groups()
+            assert int(last) - int(first) + 1 == lines
+            ranges.setdefault((topic, partition), []).append((int(first), int(last) + 1))
+    for partition, found in ranges.items():
+        firsts, ends = zip(*sorted(found), strict=True)
+        assert [0, *ends] == [*firsts, offsets[partition]]
+
+
+def await_all(place: Place, feed: str, number: int, processes: list[subprocess.Popen]) -> None:
+    """Waits until so many messages are in; fails where a process ends before."""
+    began = time.monotonic()
+    with place.alias() as alias:
+        offsets = StreamOffset.objects.using(alias).filter(feed=feed)
+        while (offsets.aggregate(Sum("next_offset"))["next_offset__sum"] or 0) < number:
+            assert time.monotonic() - began < PATIENCE
+            with suppress(subprocess.TimeoutExpired):
+                processes[0].wait(timeout=0.05)
+                pytest.fail(processes[0].stderr.read())
+
+
+def test_one_consumer_and_three_give_the_same_as_the_twin_and_stop_when_told(broker, tmp_path):
+    records = {feed: messages(feed, 1200) for feed in FEEDS}
+    started = {}
+    for feed, consumers in (("antenna", 1), ("antenna", 3), ("cdr", 2)):
+        place = new_place(tmp_path / f"{feed}{consumers}")
+        started[feed, place] = [consume(place, broker, feed, place.folder.name, "-v1") for _ in range(consumers)]
+    # While they join their groups.
+    for feed in FEEDS:
+        put(broker, feed, records[feed])
+    for (feed, place), processes in started.items():
+        await_all(place, feed, 1200, processes)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        assert [end_of(process).code for process in processes] == [0] * len(processes)
+        check_tables(place, records[feed])
+        check_ranges(place)
+        with place.alias() as alias:
+            runs = Run.objects.using(alias)
+            assert set(runs.values_list("outcome", flat=True)) == {"succeeded"}
+            assert sum(runs.values_list("records", flat=True)) == 1200
+
+
+def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_message(broker, place):
+    random_ = random.Random(1)  # noqa: S311
+    records: list[Record] = []
+    for round_ in range(0, KILLS, 3):
+        records += messages("cdr", 1500, seed=round_)
+        put(broker, "killed", records[-1500:])
+        # A group of their own: those killed before are still members of theirs.
+        processes = [
+            consume(place, broker, "cdr", f"round-{round_}", "-v1", topic="killed", STREAM_BATCH_RECORDS="40")
+            for _ in range(min(3, KILLS - round_))
+        ]
+        processes[0].stdout.readline()
+        for process in random_.sample(processes, len(processes)):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=random_.random())
+                pytest.fail("it ended by itself: " + process.stderr.read())
+            killed(process)
+        check_ranges(place)
+    ended = end_of(consume(place, broker, "cdr", "last", topic="killed"))
+    assert (ended.code, ended.err) == (0, "")
+    check_tables(place, records)
+    check_ranges(place)
+    # What the killed ones left in the lake is gone.
+    alone, compacted = place.keys_in_lake()
+    assert alone <= place.keys() <= alone | compacted
+    assert not list(place.lake.glob("staging/*"))
+    with place.alias() as alias:
+        assert set(Run.objects.using(alias).values_list("outcome", flat=True)) <= {"succeeded", "broken"}
+
+
+def test_a_consumer_waits_for_the_run_that_is_under_way(broker, place):
+    lock = Path(f"{(place.folder / 'place.sqlite3').resolve()}-run.lock")
+    records = messages("antenna", 300)
+    put(broker, "waiting", records)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        process = consume(place, broker, "antenna", "waiting", topic="waiting", LOG_LEVEL="DEBUG")
+        for line in process.stderr:
+            if "lock busy" in line:
+                break
+        with place.alias() as alias:
+            assert not Batch.objects.using(alias).exists()
+    assert end_of(process).code == 0
+    check_tables(place, records)
+
+
+def test_a_poison_message_is_a_reject_and_one_that_cannot_be_counted_stands_alone(broker, place):
+    good = [Message(START + 1, 1, 1, 2**63 - 1, "SKYPE"), Message(START + 400, 1, 1, 5, "SKYPE")]
+    values = [good[0].line(), None, b"\xff", "two\nlines", Message(START, 1, 1, 1, "SKYPE").line(), good[1].line()]
+    broker.put("poison", values, partitions=1)
+    ended = end_of(consume(place, broker, "antenna", "poison", topic="poison"))
+    assert ended.code == 1
+    assert ended.err.startswith("failed poison/0/4-4: ")
+    check_tables(place, good)
+    with place.alias() as alias:
+        rejects = Reject.objects.using(alias).order_by("line").values_list("line", "reason")
+        assert list(rejects) == [(1, "is null"), (2, "is not valid UTF-8"), (3, "holds a line end")]
+        assert StreamOffset.objects.using(alias).get().next_offset == 6
+
+
+def test_a_topic_that_was_made_anew_is_not_mistaken_for_the_old_one(broker, place):
+    broker.put("anew", [Message(START, 1, 1, 1, "SKYPE").line()], partitions=1)
+    with place.alias() as alias:
+        StreamOffset.objects.using(alias).create(feed="antenna", topic="anew", partition=0, next_offset=1000)
+    ended = end_of(consume(place, broker, "antenna", "anew", topic="anew"))
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line == (
+        f"CommandError: anew/0 is in up to offset 1,000, but Kafka at {broker.servers} has it only up to 1: it is "
+        "another topic of the same name. Give it another name. What was taken in before stays; the next consumer goes "
+        "on from there."
+    )
