@@ -60,7 +60,7 @@ def make_files(
         for number in range(files):
             path = folder / sample.file_name(interval, number + 1, files)
             part = {name: part[number] for name, part in parts.items()}
-            lines = _lines(sample.feed.form, part)
+            lines = lines_of(sample.feed.form, part)
             if bad:
                 words = words_of(
                     seed, to_milliseconds(interval.start), number, int.from_bytes(sample.feed.name.encode())
@@ -73,7 +73,7 @@ def make_files(
 
 def write_file(path: Path, form: Form, columns: Columns) -> None:
     """Writes columns as CSV with a header or as JSON lines, aside and then renamed."""
-    _write(path, _lines(form, columns))
+    _write(path, lines_of(form, columns))
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
@@ -98,7 +98,7 @@ def _with_faults(lines: Iterable[str], form: Form, word: np.ndarray, bad: int) -
         yield _FAULTS[which](line) if spoil else line
 
 
-def _lines(form: Form, columns: Columns) -> Iterable[str]:
+def lines_of(form: Form, columns: Columns) -> Iterable[str]:
     """The columns as lines; texts hold nothing that would have to be quoted or escaped."""
     if form is Form.JSON_LINES:
         fields = (f'"{name}": ' + ('"%s"' if values.dtype == object else "%s") for name, values in columns.items())

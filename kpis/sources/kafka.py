@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10
 MESSAGES_AT_ONCE = 10_000
+TICKS = 10
 LARGEST_MESSAGE_BYTES = 2**20
+# The client's own lines, of which there are many: what matters comes as an error too.
+QUIET = {"log_level": 2}
 # After so long a process that was killed has its partitions taken over by the others.
 SESSION_SECONDS = 10
 # A batch may take this long when the database is slow, before the group takes this process for dead.
@@ -107,10 +110,12 @@ class Topic:
         self._is_stale = self._is_assigned = self._is_paused = False
         self._largest = 0
         self._quiet_since = time.monotonic()
+        self._told: set[int] = set()
         self._problem = ""
         with telling(self._servers):
             self._consumer = self._kafka.Consumer(
                 {
+                    **QUIET,
                     **connection,
                     "group.id": group,
                     "enable.auto.commit": False,
@@ -124,7 +129,6 @@ class Topic:
                     "max.poll.interval.ms": LONGEST_BATCH_SECONDS * 1000,
                     "queued.max.messages.kbytes": limits.size // 1024,
                     "error_cb": self._note,
-                    "logger": logger,
                 }
             )
 
@@ -216,6 +220,7 @@ class Topic:
             self._pending[partition].add(offset, message.value())
             self._largest = max(self._largest, len(message))
             self._at_end.discard(partition)
+            self._told.clear()
             self._quiet_since = time.monotonic()
         elif error is not None and error.code() == self._kafka.KafkaError._AUTO_OFFSET_RESET:
             self._is_stale = True
@@ -234,7 +239,10 @@ class Topic:
             self._kafka.KafkaError._MAX_POLL_EXCEEDED,
         )
         if error.code() in passing or (error.retriable() and not error.fatal()):
-            logger.warning("Kafka at %s: %s", self._servers, error.str())
+            # Once, until messages come again.
+            if error.code() not in self._told:
+                logger.warning("Kafka at %s: %s", self._servers, error.str())
+            self._told.add(error.code())
         else:
             self._problem = f"Cannot read the topic {self.name} at {self._servers}: {error.str()}."
 
@@ -269,3 +277,43 @@ class Topic:
         if position < kept:
             logger.warning("%s/%s: Kafka lost %s-%s before they were in", self.name, partition, position, kept - 1)
         return self._kafka.TopicPartition(self.name, partition, max(position, kept))
+
+
+def produce(connection: Mapping[str, str], topic: str, seconds: Iterable[list[bytes]]) -> int:
+    """Puts messages into a topic, those of one second at a time; gives how many. Raises SourceError."""
+    servers, failed = connection["bootstrap.servers"], []
+
+    def note(error: confluent_kafka.KafkaError | None, _: object) -> None:
+        if error is not None:
+            failed.append(error)
+
+    count = 0
+    with telling(servers):
+        producer = client().Producer(
+            {**QUIET, **connection, "linger.ms": 20, "message.timeout.ms": ANSWER_SECONDS * 1000}
+        )
+        producer.list_topics(timeout=ANSWER_SECONDS)
+        began = time.monotonic()
+        for second, messages in enumerate(seconds):
+            # Each second's messages are spread over it, tenth by tenth.
+            for number, message in enumerate(messages):
+                if number * TICKS // len(messages) != (number - 1) * TICKS // len(messages):
+                    due = began + second + number / len(messages)
+                    time.sleep(max(0, due - time.monotonic()))
+                    producer.poll(0)
+                _put(producer, topic, message, note)
+            count += len(messages)
+        unsent = producer.flush(ANSWER_SECONDS)
+    if failed or unsent:
+        reason = failed[0].str() if failed else "they were not taken in time"
+        raise SourceError(f"Kafka at {servers} did not take {len(failed) + unsent:,} messages: {reason}.")
+    return count
+
+
+def _put(producer: confluent_kafka.Producer, topic: str, message: bytes, note: Callable[..., None]) -> None:
+    while True:
+        try:
+            return producer.produce(topic, message, on_delivery=note)
+        except BufferError:
+            # As many are on their way as may be.
+            producer.poll(1)

@@ -203,3 +203,15 @@ def test_a_topic_that_was_made_anew_is_not_mistaken_for_the_old_one(broker, plac
         "another topic of the same name. Give it another name. What was taken in before stays; the next consumer goes "
         "on from there."
     )
+
+
+def test_a_sample_stream_comes_out_as_it_went_in(broker, place):
+    made = place.run(
+        "produce_sample_stream", "--feed=cdr", f"--bootstrap-servers={broker.servers}", "--topic=sample", "--rate=300",
+        "--seconds=2",
+    )  # fmt: skip
+    assert (made.code, made.err) == (0, "")
+    assert made.out.startswith("600 messages in ")
+    ended = end_of(consume(place, broker, "cdr", "sample", topic="sample"))
+    assert (ended.code, ended.err) == (0, "")
+    assert re.search(r"^[1-4] batches in, 0 failed, 600 records, 0 rejects, ", ended.out, re.MULTILINE)
