@@ -51,5 +51,6 @@ def start_run() -> subprocess.Popen | None:
 
 
 def mark_for_retry(batches: QuerySet[Batch]) -> int:
-    """Has the failed ones of these batches tried again by the next run, also unchanged; how many those are."""
-    return batches.filter(status=Batch.Status.FAILED).update(retry=True)
+    """Has the failed files among these batches tried again by the next run, also unchanged; how many those are."""
+    # A stream's batch, which has its topic before a slash, is no file that could be read again.
+    return batches.filter(status=Batch.Status.FAILED).exclude(name__contains="/").update(retry=True)

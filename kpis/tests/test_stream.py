@@ -11,6 +11,7 @@ from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.engine.scratch import ScratchError
 from kpis.models import Batch, Reject, StreamOffset
+from kpis.runs import mark_for_retry
 from kpis.sources.messages import Message, Messages, spool
 from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
 from kpis.tests.factories import make_run
@@ -34,7 +35,8 @@ def take_in(tmp_path, lake_dir):
             return run(batch)
 
         def run(batch: Messages) -> pipeline.Event:
-            return next(pipeline.run([(batch, None, pipeline.Why.NEW)], ledger, engine, OPTIONS))
+            first, *_ = pipeline.run([(batch, None, pipeline.Why.NEW)], ledger, engine, OPTIONS)
+            return first
 
         take_in.run = run
         yield take_in
@@ -73,6 +75,20 @@ def test_batches_of_messages_give_what_a_file_of_them_gives(take_in):
     assert StreamOffset.objects.values_list("feed", "topic", "partition", "next_offset").get() == (
         "antenna", "calls", 3, 129,
     )  # fmt: skip
+
+
+def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(take_in, lake_dir):
+    records = [antenna(second, second) for second in range(0, 7200, 100)]
+    for first in range(0, len(records), 24):
+        take_in(values(records[first : first + 24], first), first or None)
+    # The last batch but one closed the first hour; a late one, and the run after it, put its partials together.
+    late = antenna(50, 3)
+    take_in(values([late], 72), 72)
+    before = stored()
+    call_command("update_network_stats", "--rebuild", "2021-07-18T00:00Z", "2021-07-18T02:00Z", verbosity=0)
+    assert stored() == before
+    assert list(lake_dir.glob("partials/**/compacted-*"))
+    check_tables([*records, late], START + 7200)
 
 
 def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(take_in):
@@ -153,6 +169,7 @@ def test_a_message_that_cannot_be_counted_stands_alone(take_in):
     take_in(values([antenna(400)], 2), 2)
     check_tables([largest, antenna(400)], START + 600)
     assert Batch.objects.values_list("name", "lines").get(status="failed") == ("calls/3/1-1", 1)
+    assert mark_for_retry(Batch.objects.all()) == 0
     assert StreamOffset.objects.get().next_offset == 3
 
 
