@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from kpis import pipeline
 from kpis.catalog.intervals import to_text
 from kpis.models import Run
-from kpis.store import AlreadyRunning, exclusive, recorded_run
+from kpis.store import PATIENCE_SECONDS, AlreadyRunning, exclusive, recorded_run
 from network_analysis.logs import RUN
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
     """
     started = time.monotonic()
     try:
-        with exclusive(), recorded_run(command, report) as run:
+        with exclusive(PATIENCE_SECONDS), recorded_run(command, report) as run:
             RUN.set(run.pk)
             logger.info("run started", extra={"command": command, "host": run.host, "pid": run.process})
             yield run

@@ -6,10 +6,11 @@ import fcntl
 import hashlib
 import os
 import socket
+import time
 import traceback
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,11 @@ from kpis.subscribers import subscribers_at
 if TYPE_CHECKING:
     import pandas as pd
 
+# How the command of a consumer's run begins.
+CONSUMER = "consume_stream "
+TRY_AGAIN_SECONDS = 0.02
+# How long whoever is no consumer waits for a turn among them.
+PATIENCE_SECONDS = 60
 NAMES_A_QUERY = 500
 # Of more names than these it takes longer to ask for them than to read all that the ledger has.
 MOST_NAMES = 10_000
@@ -122,14 +128,27 @@ def _tables() -> list[str]:
 
 
 @contextmanager
-def exclusive() -> Iterator[None]:
+def exclusive(patience: float = 0) -> Iterator[None]:
     """Lets one run at a time work on the database, from whatever host; raises AlreadyRunning.
 
-    The lock belongs to the database connection (for SQLite: to the process), so it ends with its holder,
-    however that ends.
+    ``patience`` are the seconds to wait while it is a consumer that works, which soon ends its batch. The lock belongs
+    to the database connection (for SQLite: to the process), so it ends with its holder, however that ends.
     """
-    with _LOCKS[connection.vendor]():
+    began = time.monotonic()
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(_LOCKS[connection.vendor]())
+                break
+            except AlreadyRunning:
+                if time.monotonic() - began >= patience or not _is_consumer_at_work():
+                    raise
+            time.sleep(TRY_AGAIN_SECONDS)
         yield
+
+
+def _is_consumer_at_work() -> bool:
+    return Run.objects.filter(outcome=Run.Outcome.RUNNING, command__startswith=CONSUMER).exists()
 
 
 @contextmanager

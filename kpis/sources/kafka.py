@@ -206,7 +206,9 @@ class Topic:
         """How many more messages may be pending."""
         messages = self._limits.messages - sum(len(pending.messages) for pending in self._pending.values())
         size = self._limits.size - sum(pending.size for pending in self._pending.values())
-        return max(0, min(messages, size // (self._largest or LARGEST_MESSAGE_BYTES), MESSAGES_AT_ONCE))
+        room = min(messages, size // (self._largest or LARGEST_MESSAGE_BYTES), MESSAGES_AT_ONCE)
+        # A message that is larger than a batch may be is one by itself.
+        return max(0 if self._pending else 1, room)
 
     def _pause(self, is_paused: bool) -> None:
         if is_paused != self._is_paused:

@@ -137,7 +137,7 @@ def test_the_level_leaves_out_what_went_well(data_dir, logged):
 
 
 def test_a_busy_lock_is_an_event_of_no_run(data_dir, logged, monkeypatch):
-    def busy():
+    def busy(patience):
         raise AlreadyRunning
 
     monkeypatch.setattr(events, "exclusive", busy)

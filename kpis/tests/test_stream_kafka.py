@@ -23,7 +23,7 @@ from kpis.models import Batch, Reject, Run, StreamOffset
 from kpis.tests.broker import Broker, running_broker
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
 from kpis.tests.test_stream import without_batches
-from kpis.tests.twin import Call, Message, Record, expected
+from kpis.tests.twin import Call, Message, Record, expected, moment
 
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,6 +37,11 @@ FEEDS = {"antenna": Message, "cdr": Call}
 def broker() -> Iterator[Broker]:
     with running_broker() as broker:
         yield broker
+
+
+def lock_of(place: Place) -> Path:
+    """The file that whoever works on the place's database has locked."""
+    return Path(f"{(place.folder / 'place.sqlite3').resolve()}-run.lock")
 
 
 def messages(feed: str, number: int, seed: int = 1) -> list[Record]:
@@ -161,11 +166,25 @@ def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_messa
         assert set(Run.objects.using(alias).values_list("outcome", flat=True)) <= {"succeeded", "broken"}
 
 
+def test_a_run_over_files_gets_its_turn_among_consumers(place):
+    records = messages("antenna", 30)
+    (place.data / "antenna_data.1.jsonl").write_text("".join(record.line() + "\n" for record in records))
+    with place.alias() as alias, lock_of(place).open("w") as file:
+        Run.objects.using(alias).create(started_at=moment(START), command="consume_stream --topic t", process=1)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        process = place.start()
+        # It would have ended by then.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+    ended = end_of(process)
+    assert (ended.code, ended.err) == (0, "")
+    check_tables(place, records)
+
+
 def test_a_consumer_waits_for_the_run_that_is_under_way(broker, place):
-    lock = Path(f"{(place.folder / 'place.sqlite3').resolve()}-run.lock")
     records = messages("antenna", 300)
     put(broker, "waiting", records)
-    with lock.open("w") as file:
+    with lock_of(place).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         process = consume(place, broker, "antenna", "waiting", topic="waiting", LOG_LEVEL="DEBUG")
         for line in process.stderr:

@@ -15,7 +15,7 @@ from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import KPIS
 from kpis.lake import LakeError
-from kpis.store import AlreadyRunning, DatabaseLedger, exclusive
+from kpis.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger, exclusive
 
 
 class Command(BaseCommand):
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         moment = timezone.now() - older_than
         ledger = DatabaseLedger()
         try:
-            with exclusive(), pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine:
+            with exclusive(PATIENCE_SECONDS), pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine:
                 for feed in FEEDS.values():
                     before = ledger.prunable_before(feed, moment)
                     if not dry_run:
