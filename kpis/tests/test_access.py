@@ -15,7 +15,7 @@ from rest_framework.authtoken.models import Token, TokenProxy
 
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPIS
-from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, QuotaChange, Reject, Watermark
+from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, QuotaChange, Reject, StreamOffset, Watermark
 from kpis.models.results import result_model
 from kpis.tests.factories import (
     MIDNIGHT,
@@ -166,7 +166,8 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         found |= table(f"kpis/{name}", keys[name], browsed)
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
-    for name in ("run", "batchinterval", "watermark", "duecompaction", "duerollup", "intervalsummary", "region"):
+    ledger = ("run", "batchinterval", "watermark", "streamoffset", "duecompaction", "duerollup", "intervalsummary")
+    for name in (*ledger, "region"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), tells=True)
@@ -191,6 +192,7 @@ def keys() -> dict[str, object]:
     batch = make_batch(run, "ipflow_data.1.csv")
     rows = [run, batch, make_batch_interval(batch, MIDNIGHT), make_reject(batch, 2, text=f"{PERSONAL},x")]
     rows.append(Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT))
+    rows.append(StreamOffset.objects.create(feed="cdr", topic="calls", partition=0, next_offset=1))
     rows.append(DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=MIDNIGHT))
     rows.append(DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=MIDNIGHT))
     rows.append(make_summary(1, MIDNIGHT))
