@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.views.generic import TemplateView, View
 
@@ -32,15 +34,15 @@ class Page(GuardedPage, TemplateView):
             return self.response_class(request, "dashboard/bad_request.html", context, status=400)
 
 
-class ChartView(Guarded, View):
+class ChartView(Guarded, View, ABC):
     """A chart at an address that ends in its form: ``json`` for pages, ``png`` and ``svg`` for download.
 
     ``theme`` in the query is ``light`` or ``dark``. A subclass says what is drawn.
     """
 
+    @abstractmethod
     def chart(self, theme: Theme) -> Chart:
         """The chart that the request asks for; raises BadRequest, and Http404 where there is nothing to draw of."""
-        raise NotImplementedError
 
     def get(self, request: HttpRequest, form: str, **kwargs) -> HttpResponse:
         theme = THEMES.get(request.GET.get("theme", LIGHT.name))
