@@ -1,8 +1,9 @@
 #!/bin/sh
 # Usage: test.sh PYTEST SQLITE_URL [ARGUMENT...]
 # Runs all tests on SQLite and, beside them, those that depend on the database on each server of TEST_DATABASE_URLS
-# (comma-separated), one after the other; what those print is shown at the end. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing
-# Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
+# (comma-separated), one after the other; what those print is shown at the end. TEST_KAFKA_JARS names the folder that
+# .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing Kafka,
+# Java, Redis or Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
 sqlite=$2
@@ -14,6 +15,10 @@ case " $urls" in *" mysql"* | *" mariadb"*) ;; *) missing="MySQL/MariaDB" ;; esa
 case " $urls" in *" postgres"* | *" pgsql"*) ;; *) missing="${missing:+$missing and }PostgreSQL" ;; esac
 if [ -n "$missing" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
     echo "REQUIRE_SERVICES=1, but TEST_DATABASE_URLS has no address for $missing." >&2
+    exit 1
+fi
+if [ -z "${TEST_KAFKA_JARS:-}" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
+    echo "REQUIRE_SERVICES=1, but TEST_KAFKA_JARS names no folder with Kafka's jars: .ci/kafka.sh fills one." >&2
     exit 1
 fi
 peers=benchmarks/.venv/requirements.done
@@ -43,6 +48,14 @@ if [ -n "$failed" ]; then
 fi
 if [ -n "$missing" ]; then
     echo "Left out: $missing (TEST_DATABASE_URLS names no such server)."
+fi
+if [ -z "${TEST_KAFKA_JARS:-}" ]; then
+    echo "Left out: the tests with a real Kafka (TEST_KAFKA_JARS names no folder that .ci/kafka.sh filled)."
+elif ! command -v java >/dev/null; then
+    echo "Left out: the tests with a real Kafka (there is no Java)."
+fi
+if ! command -v redis-server >/dev/null; then
+    echo "Left out: the tests with a real Redis (there is no redis-server)."
 fi
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
     echo "Left out: the tests of the pages in a browser (there is no Chromium)."

@@ -1,4 +1,4 @@
-"""Database servers of a test's own, from the machine's packages, which it may kill and start again."""
+"""Servers of a test's own, from the machine's packages, which it may kill and start again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kpis.tests.broker import PARTITIONS
 from kpis.tests.processes import PATIENCE
 
 POSTGRESQL_FOLDERS = sorted(
@@ -24,10 +25,10 @@ SEARCHED = os.pathsep.join([*map(str, POSTGRESQL_FOLDERS), os.environ.get("PATH"
 
 
 class Server(ABC):
-    """One server with an empty database; ``url`` is its address. ``name`` says what it is."""
+    """One server with nothing in it; ``url`` is its address. ``name`` says what it is, ``user`` who may run it."""
 
     name: str
-    user: str
+    user = ""
     programs: tuple[str, ...]
 
     def __init__(self, folder: Path):
@@ -37,17 +38,28 @@ class Server(ABC):
             self.port = free.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def absent(cls) -> str:
+        """What is not there that the server needs, or nothing."""
+        missing = [one for one in cls.programs if program(one) is None]
+        return f"{cls.name} is not installed: no {' and no '.join(missing)} on this machine." if missing else ""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The server's address, as whoever uses it wants it."""
+
     @abstractmethod
     def install(self) -> None:
-        """Makes the server's files."""
+        """Makes the server's files, and starts it."""
 
     @abstractmethod
     def command(self) -> list[str]:
         """What starts the server, in the foreground."""
 
     @abstractmethod
-    def ask(self, query: str) -> subprocess.CompletedProcess[bytes]:
-        """Asks the server by its own client."""
+    def answers(self) -> bool:
+        """Whether the server does its work."""
 
     def start(self) -> None:
         """Starts the server and waits until it answers.
@@ -59,7 +71,7 @@ class Server(ABC):
         while time.monotonic() - began < PATIENCE:
             if self.process is None or self.process.poll() is not None:
                 self.process = self._popen(self.command())
-            if self.ask("SELECT 1").returncode == 0:
+            if self.answers():
                 return
             try:
                 self.process.wait(timeout=0.1)
@@ -78,7 +90,8 @@ class Server(ABC):
 
     def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
         # The servers refuse to work as root, who can become the user that their packages made for them.
-        user = {"user": self.user, "group": self.user, "extra_groups": []} if os.getuid() == 0 else {}
+        become = self.user and os.getuid() == 0
+        user = {"user": self.user, "group": self.user, "extra_groups": []} if become else {}
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **user
@@ -88,7 +101,18 @@ class Server(ABC):
         assert self._popen(command).wait(timeout=PATIENCE) == 0, self.log()
 
 
-class MariaDB(Server):
+class Database(Server):
+    """A database server with an empty database."""
+
+    @abstractmethod
+    def ask(self, query: str) -> subprocess.CompletedProcess[bytes]:
+        """Asks the server by its own client."""
+
+    def answers(self) -> bool:
+        return self.ask("SELECT 1").returncode == 0
+
+
+class MariaDB(Database):
     name, user, programs = "MariaDB", "mysql", ("mariadbd", "mariadb-install-db", "mariadb")
 
     def install(self) -> None:
@@ -122,7 +146,7 @@ class MariaDB(Server):
         return f"mysql://place@127.0.0.1:{self.port}/place"
 
 
-class PostgreSQL(Server):
+class PostgreSQL(Database):
     name, user, programs = "PostgreSQL", "postgres", ("postgres", "initdb", "psql")
 
     def install(self) -> None:
@@ -144,6 +168,92 @@ class PostgreSQL(Server):
         return f"postgres://place@127.0.0.1:{self.port}/place"
 
 
+class Redis(Server):
+    """A Redis that keeps nothing beyond its own life."""
+
+    name, programs = "Redis", ("redis-server",)
+
+    def install(self) -> None:
+        self.start()
+
+    def command(self) -> list[str]:
+        return [program("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(7) == b"+PONG\r\n"
+        except OSError:
+            return False
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+class Kafka(Server):
+    """A broker that is its own controller; ``TEST_KAFKA_JARS`` names the folder that ``.ci/kafka.sh`` filled."""
+
+    name, programs = "Kafka", ("java",)
+    # What it compiles for speed costs more time at its start than a test has use for.
+    JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms64m", "-Xmx512m")
+
+    @classmethod
+    def absent(cls) -> str:
+        if not os.environ.get("TEST_KAFKA_JARS"):
+            return "TEST_KAFKA_JARS names no folder with Kafka's jars."
+        return super().absent()
+
+    def install(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            controller = free.getsockname()[1]
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{self.url},CONTROLLER://127.0.0.1:{controller}",
+            "log.dirs": self.folder / "data",
+            "num.partitions": PARTITIONS,
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            # One that was killed is not taken for alive when it comes back.
+            "broker.session.timeout.ms": 1000,
+            "broker.heartbeat.interval.ms": 200,
+        }
+        self._settings.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        cluster = ["--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--config", str(self._settings)]
+        self._install_by([*self._java(), "kafka.tools.StorageTool", "format", *cluster])
+        self.start()
+
+    def command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", str(self._settings)]
+
+    def answers(self) -> bool:
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        try:
+            AdminClient({"bootstrap.servers": self.url, "log_level": 0}).list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return True
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / "server.properties"
+
+    def _java(self) -> list[str]:
+        return [program("java"), *self.JAVA, "-cp", str(Path(os.environ["TEST_KAFKA_JARS"]).absolute() / "*")]
+
+
 def program(name: str) -> str | None:
     """The path of a server's program, also where only the administrator has it on the path."""
     return shutil.which(name, path=SEARCHED)
@@ -152,15 +262,14 @@ def program(name: str) -> str | None:
 @contextmanager
 def running(kind: type[Server]) -> Iterator[Server]:
     """A new server that runs; leaves the test out where the machine has none, with REQUIRE_SERVICES=1 fails it."""
-    missing = [one for one in kind.programs if program(one) is None]
-    if missing:
-        absent = f"{kind.name} is not installed: no {' and no '.join(missing)} on this machine."
+    absent = kind.absent()
+    if absent:
         if os.environ.get("REQUIRE_SERVICES") == "1":
             pytest.fail(f"REQUIRE_SERVICES=1, but {absent}")
         pytest.skip(absent)
     # Not under pytest's own folder, into which other users cannot look.
     with tempfile.TemporaryDirectory(prefix=f"{kind.name.lower()}-") as folder:
-        if os.getuid() == 0:
+        if kind.user and os.getuid() == 0:
             shutil.chown(folder, kind.user, kind.user)
         server = kind(Path(folder))
         try:

@@ -20,7 +20,7 @@ import pytest
 from django.db.models import Sum
 
 from kpis.models import Batch, Reject, Run, StreamOffset
-from kpis.tests.broker import Broker, running_broker
+from kpis.tests.broker import Broker, mock_broker
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
 from kpis.tests.test_stream import without_batches
 from kpis.tests.twin import Call, Message, Record, expected, moment
@@ -35,7 +35,7 @@ FEEDS = {"antenna": Message, "cdr": Call}
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
-    with running_broker() as broker:
+    with mock_broker() as broker:
         yield broker
 
 
