@@ -17,25 +17,40 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db.models import Sum
 
+from kpis.catalog.feeds import Form
 from kpis.models import Batch, Reject, Run, StreamOffset
+from kpis.sample import SAMPLES, make_files, write_file
 from kpis.tests.broker import Broker, mock_broker
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
+from kpis.tests.servers import Kafka, running
 from kpis.tests.test_stream import without_batches
-from kpis.tests.twin import Call, Message, Record, expected, moment
+from kpis.tests.twin import ONE_HOUR, Call, Message, Record, expected, moment
 
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KILLS = int(os.environ.get("KILLS", "6"))
 START = 1626566400  # 2021-07-18T00:00:00Z
+# Of a feed's sample file.
+ROWS = 300
 FEEDS = {"antenna": Message, "cdr": Call}
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
     with mock_broker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module", params=["librdkafka", "Kafka"])
+def any_broker(request, broker) -> Iterator[Broker]:
+    if request.param == "Kafka":
+        with running(Kafka) as kafka:
+            yield Broker(kafka.url)
+    else:
         yield broker
 
 
@@ -114,26 +129,53 @@ def await_all(place: Place, feed: str, number: int, processes: list[subprocess.P
                 pytest.fail(processes[0].stderr.read())
 
 
-def test_one_consumer_and_three_give_the_same_as_the_twin_and_stop_when_told(broker, tmp_path):
-    records = {feed: messages(feed, 1200) for feed in FEEDS}
-    started = {}
-    for feed, consumers in (("antenna", 1), ("antenna", 3), ("cdr", 2)):
-        place = new_place(tmp_path / f"{feed}{consumers}")
-        started[feed, place] = [consume(place, broker, feed, place.folder.name, "-v1") for _ in range(consumers)]
+def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_broker, tmp_path):
+    subscribers = tmp_path / "subscribers.csv"
+    write_file(subscribers, Form.CSV, SAMPLES["antenna"].subscribers(ROWS, 1))
+    call_command("load_subscribers", subscribers, verbosity=0)
+    filed = new_place(tmp_path / "filed")
+    lines = {feed: list(sample_lines(feed, filed)) for feed in FEEDS}
+    places = {consumers: new_place(tmp_path / f"{consumers}") for consumers in (1, 3)}
+    started = {
+        (feed, place): [consume(place, any_broker, feed, f"{feed}-{consumers}", "-v1") for _ in range(consumers)]
+        for consumers, place in places.items()
+        for feed in FEEDS
+    }
     # While they join their groups.
     for feed in FEEDS:
-        put(broker, feed, records[feed])
+        any_broker.put(feed, lines[feed])
+    ended = filed.run()
+    assert (ended.code, ended.err) == (0, "")
     for (feed, place), processes in started.items():
-        await_all(place, feed, 1200, processes)
+        await_all(place, feed, len(lines[feed]), processes)
         for process in processes:
             process.send_signal(signal.SIGTERM)
         assert [end_of(process).code for process in processes] == [0] * len(processes)
-        check_tables(place, records[feed])
+    rows, summaries = filed.stored()
+    assert {kpi for kpi, length, _ in rows if length == ONE_HOUR} == {3, 4, 5, 6, 10, 11}
+    for place in places.values():
+        found_rows, found_summaries = place.stored()
+        assert found_rows == rows
+        assert without_batches(found_summaries) == without_batches(summaries)
         check_ranges(place)
+        assert counts_of(place) == counts_of(filed)
         with place.alias() as alias:
-            runs = Run.objects.using(alias)
-            assert set(runs.values_list("outcome", flat=True)) == {"succeeded"}
-            assert sum(runs.values_list("records", flat=True)) == 1200
+            assert set(Run.objects.using(alias).values_list("outcome", flat=True)) == {"succeeded"}
+
+
+def sample_lines(feed: str, place: Place) -> Iterator[str]:
+    """Puts sample files of an hour into the place's data folder, some rows of them wrong; gives their rows."""
+    # 17:00 in California.
+    for path in make_files(SAMPLES[feed], place.data, moment(START + 3600), 12, ROWS, seed=1, bad=300):
+        lines = path.read_text().splitlines()
+        yield from lines if feed == "antenna" else lines[1:]
+
+
+def counts_of(place: Place) -> list[tuple]:
+    """The lines, records and rejects of each feed."""
+    with place.alias() as alias:
+        of_feeds = Batch.objects.using(alias).order_by("feed").values_list("feed")
+        return list(of_feeds.annotate(Sum("lines"), Sum("records"), Sum("rejects")))
 
 
 def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_message(broker, place):
