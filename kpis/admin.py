@@ -27,10 +27,13 @@ from kpis.models import (
     DueRollup,
     IntervalSummary,
     KPIResult,
+    LiveCount,
+    LiveFeed,
     QuotaChange,
     Region,
     Reject,
     Run,
+    StreamConsumer,
     StreamOffset,
     Subscriber,
     Watermark,
@@ -282,6 +285,34 @@ class StreamOffsetAdmin(TableAdmin):
     list_display = ("topic", "partition", "feed", "next_offset")
     list_filter = ("feed",)
     search_fields = ("topic",)
+
+
+@admin.register(StreamConsumer)
+class StreamConsumerAdmin(TableAdmin):
+    """Who takes the streams in."""
+
+    list_display = ("topic", "feed", "host", "process", "lag", "told_at")
+    list_filter = ("feed",)
+    search_fields = ("topic", "host")
+
+
+@admin.register(LiveFeed)
+class LiveFeedAdmin(TableAdmin):
+    """When the newest batch of each stream came in, and how late its records were."""
+
+    list_display = ("feed", "committed_at", "delay", "revision")
+    list_filter = ("feed",)
+    search_fields = ("feed",)
+
+
+@admin.register(LiveCount)
+class LiveCountAdmin(TableAdmin):
+    """What the live page shows: the records of the last seconds and minutes."""
+
+    list_display = ("start_timestamp", "length", "feed", "groups")
+    list_filter = ("feed", "length")
+    search_fields = ("feed",)
+    date_hierarchy = "start_timestamp"
 
 
 @admin.register(DueRollup)

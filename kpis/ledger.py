@@ -14,6 +14,7 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI, lengths_of
 from kpis.engine.aggregate import Results
+from kpis.engine.live import LiveCounts
 from kpis.engine.reader import Reject
 from kpis.engine.table import frame
 from kpis.sources.directory import FoundFile, Version
@@ -54,13 +55,15 @@ class Change:
     """What one batch changes, to be written as one: its entry, its first rejects, and the intervals it touched.
 
     ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
-    ``results`` has what each of the feed's KPIs gives there now: nothing, where no records are left.
+    ``results`` has what each of the feed's KPIs gives there now: nothing, where no records are left. ``live`` counts
+    a stream's messages for the live page.
     """
 
     entry: Entry
     first_rejects: list[Reject]
     touched: frozenset[datetime]
     results: list[Results]
+    live: LiveCounts | None = None
 
 
 class Ledger(Protocol):

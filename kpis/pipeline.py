@@ -31,9 +31,11 @@ from blake3 import blake3
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
+from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
 from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.lines import BLOCK_BYTES, FileError
+from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, add_rejects, write_rejects
 from kpis.engine.scanner import Scan, can_scan, scan
@@ -463,7 +465,18 @@ def _reduce(
         if feed.name in options.archive_feeds:
             staging.add_records(feed, hours)
         staging.publish(replaces=_files_of(former, ledger))
-        return _change(entry, former, ledger, engine, options, fresh)
+        change = _change(entry, former, ledger, engine, options, fresh)
+    return replace(change, live=_live(entry, engine))
+
+
+def _live(entry: Entry, engine: Engine) -> LiveCounts | None:
+    """A stream's batch, whose records are in the connection's table, as the live page counts it."""
+    feed = entry.file.feed
+    if not isinstance(entry.file, Messages) or not entry.records or feed.name not in LIVE_DIMENSIONS:
+        return None
+    now = datetime.now(UTC)
+    span = counted_from(MINUTE, now), now + EARLY
+    return live_counts(engine.connection, feed, LIVE_DIMENSIONS[feed.name], entry.intervals, *span)
 
 
 def _fail(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Failed:

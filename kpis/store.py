@@ -29,6 +29,7 @@ from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.scratch import ScratchError
 from kpis.engine.table import rows
 from kpis.ledger import Change, Entry, Keys
+from kpis.live.counts import add_live_counts
 from kpis.models import (
     Batch,
     BatchInterval,
@@ -308,6 +309,8 @@ class DatabaseLedger:
         )
         self._replace(feed, feed.interval, change.touched, change.results, watermark)
         self._mark_due(feed, change.touched)
+        if change.live:
+            add_live_counts(feed.name, change.live, timezone.now())
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         Batch.objects.filter(feed=file.feed.name, name=file.name).update(size=file.size, modified_ns=file.modified_ns)

@@ -1,6 +1,7 @@
 """The tables: the ledger of what was taken in, the results, and what people know besides."""
 
 from kpis.models.ledger import Batch, BatchInterval, DueCompaction, DueRollup, Reject, Run, StreamOffset, Watermark
+from kpis.models.live import LiveCount, LiveFeed, StreamConsumer
 from kpis.models.reference import QuotaChange, Region, Subscriber
 from kpis.models.results import (
     AntennaTrafficVolume,
@@ -31,6 +32,8 @@ __all__ = [
     "DueRollup",
     "IntervalSummary",
     "KPIResult",
+    "LiveCount",
+    "LiveFeed",
     "OperatorCallVolume",
     "OperatorGPSPrecision",
     "OperatorSignal",
@@ -40,6 +43,7 @@ __all__ = [
     "Reject",
     "Run",
     "ServiceTrafficVolume",
+    "StreamConsumer",
     "StreamOffset",
     "Subscriber",
     "UserQuotaExceeded",

@@ -176,6 +176,17 @@ class Topic:
         is_quiet = time.monotonic() - self._quiet_since >= seconds
         return is_at_end and is_quiet and not self._pending
 
+    def lag(self) -> int | None:
+        """How many messages of this process's partitions are not in, as far as the client has heard; None: unknown."""
+        lag = 0
+        for partition in self._partitions:
+            of_partition = self._kafka.TopicPartition(self.name, partition)
+            kept, end = self._consumer.get_watermark_offsets(of_partition, cached=True)
+            if end < 0:
+                return None
+            lag += max(0, end - max(self._positions.get(partition, kept), kept))
+        return lag
+
     def count(self, partition: int) -> int:
         """How many of a partition's messages are pending."""
         return len(self._pending[partition].messages)

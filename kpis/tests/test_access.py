@@ -15,7 +15,19 @@ from rest_framework.authtoken.models import Token, TokenProxy
 
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPIS
-from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, QuotaChange, Reject, StreamOffset, Watermark
+from kpis.models import (
+    Batch,
+    DueCompaction,
+    DueRollup,
+    IntervalSummary,
+    LiveCount,
+    LiveFeed,
+    QuotaChange,
+    Reject,
+    StreamConsumer,
+    StreamOffset,
+    Watermark,
+)
 from kpis.models.results import result_model
 from kpis.tests.factories import (
     MIDNIGHT,
@@ -167,7 +179,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
     ledger = ("run", "batchinterval", "watermark", "streamoffset", "duecompaction", "duerollup", "intervalsummary")
-    for name in (*ledger, "region"):
+    for name in (*ledger, "region", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), tells=True)
@@ -193,6 +205,10 @@ def keys() -> dict[str, object]:
     rows = [run, batch, make_batch_interval(batch, MIDNIGHT), make_reject(batch, 2, text=f"{PERSONAL},x")]
     rows.append(Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT))
     rows.append(StreamOffset.objects.create(feed="cdr", topic="calls", partition=0, next_offset=1))
+    rows.append(StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=1, told_at=MIDNIGHT))
+    rows.append(LiveFeed.objects.create(feed="cdr", revision=1, committed_at=MIDNIGHT, delay=1))
+    of_live = {"feed": "cdr", "length": 1, "start_timestamp": MIDNIGHT, "revision": 1}
+    rows.append(LiveCount.objects.create(groups={"county": {"Kern": 1}}, **of_live))
     rows.append(DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=MIDNIGHT))
     rows.append(DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=MIDNIGHT))
     rows.append(make_summary(1, MIDNIGHT))

@@ -1,0 +1,39 @@
+"""What the live page counts of a stream's records, by the second and by the minute of their own time.
+
+Only what is recent by the clock is counted: an old topic that is read again costs nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from kpis.catalog.feeds import ANTENNA, CDR
+from kpis.catalog.kpis import APP_TRAFFIC_VOLUME, COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME, Dimension
+
+# By the feed's name: what its records are counted by. A group goes by what the records say, letter case included.
+LIVE_DIMENSIONS: dict[str, tuple[Dimension, ...]] = {
+    CDR.name: (COUNTY_CALL_VOLUME.by[0], OPERATOR_CALL_VOLUME.by[0]),
+    ANTENNA.name: APP_TRAFFIC_VOLUME.by,
+}
+# The dimension whose last minute is held against its last hour.
+SCORED_FEED, SCORED = CDR.name, COUNTY_CALL_VOLUME.by[0].name
+
+SECOND, MINUTE = 1, 60
+SHOWN_SECONDS = 900
+SCORED_MINUTES = 60
+# A minute longer than they are shown, since clocks differ: what is shown is whole.
+KEPT = {
+    SECOND: timedelta(seconds=SHOWN_SECONDS + 60),
+    MINUTE: timedelta(minutes=SCORED_MINUTES + 2),
+}
+# So far ahead of the clock a record's time may be; beyond, it is a mistake and none of the page's business.
+EARLY = timedelta(minutes=1)
+# So many groups a second, or a minute, has by name; the records of further ones count under OTHERS.
+MOST_GROUPS = 200
+OTHERS = ""
+
+
+def counted_from(length: int, now: datetime) -> datetime:
+    """The start (UTC) of the first second, or minute, that is still counted at a moment."""
+    seconds = (now - KEPT[length]).timestamp() // length * length
+    return datetime.fromtimestamp(seconds, now.tzinfo)

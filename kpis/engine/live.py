@@ -1,0 +1,52 @@
+"""A batch's records by the second of their own time, for the live page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import duckdb
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import to_text
+from kpis.catalog.kpis import Dimension
+
+
+@dataclass(frozen=True)
+class LiveCounts:
+    """How many records each group has in each second.
+
+    ``groups`` has, by dimension, a row for each second (Unix time) and group: how many records. ``typical`` is the
+    median of all the batch's records' own times (UTC), whenever that is.
+    """
+
+    groups: dict[str, list[tuple[int, str, int]]]
+    typical: datetime
+
+
+def live_counts(
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    dimensions: Collection[Dimension],
+    starts: Collection[datetime],
+    since: datetime,
+    until: datetime,
+) -> LiveCounts:
+    """Counts the connection's table ``records``, which has some, from ``since`` to ``until`` (UTC, excluded).
+
+    ``starts`` (UTC) are the feed's intervals that the records lie in.
+    """
+    moment = feed.moment.sql
+    (typical,) = connection.execute(f"SELECT quantile_disc({moment}, 0.5) FROM records").fetchall()[0]
+    groups: dict[str, list[tuple[int, str, int]]] = {}
+    if any(start < until and start + feed.interval.delta > since for start in starts):
+        first, end = (f"TIMESTAMP '{to_text(bound).rstrip('Z')}'" for bound in (since, until))
+        for dimension in dimensions:
+            groups[dimension.name] = connection.execute(
+                f"""
+                SELECT epoch_us({moment}) // 1000000 AS second, {dimension.of(feed)} AS name, count(*)
+                FROM records WHERE {moment} >= {first} AND {moment} < {end}
+                GROUP BY second, name ORDER BY second, name"""
+            ).fetchall()
+    return LiveCounts(groups, typical.replace(tzinfo=UTC))
