@@ -86,7 +86,7 @@ run: setup .env $(SAMPLES_DONE)  ## shows it all on sample data: four feeds' fil
 
 serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(MANAGE) migrate -v 0
-	@$(MANAGE) runserver 127.0.0.1:$(PORT)
+	@$(VENV)/bin/uvicorn network_analysis.asgi:application --host 127.0.0.1 --port $(PORT)
 
 test: setup-dev  ## runs the tests on SQLite, and on each server of TEST_DATABASE_URLS (ARGS= go to pytest)
 	@$(HERMETIC) scripts/test.sh $(VENV)/bin/pytest sqlite:///$(CURDIR)/var/test.sqlite3 $(ARGS)

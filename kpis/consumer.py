@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from django.db import close_old_connections
 
 from kpis import pipeline
+from kpis.live.announcements import Announcer
+from kpis.live.presence import Presence
 from kpis.models import Run
 from kpis.sources.kafka import Topic
 from kpis.sources.messages import Messages
@@ -36,11 +38,20 @@ class Consumer:
         self._topic, self._engine, self._options = topic, engine, options
         self._command, self._report = command, report
         self._run: Run | None = None
+        self._presence = Presence(topic.feed.name, topic.name)
+        self._announcer = Announcer()
 
     def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Takes batches in until it is stopped, or for ``until_idle`` seconds none came; yields what happened."""
+        try:
+            yield from self._work(until_idle, is_stopped)
+        finally:
+            self._presence.end()
+
+    def _work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         while not is_stopped():
             self._topic.poll(POLL_SECONDS)
+            self._presence.tell(self._topic.lag())
             partition = self._topic.due()
             if partition is None:
                 if until_idle is not None and self._topic.is_idle(until_idle):
@@ -76,5 +87,6 @@ class Consumer:
         # The batch's own; then those of the rollups that are due.
         event = next(events)
         self._topic.settle(messages)
+        self._announcer.announce()
         yield event
         yield from events

@@ -1,11 +1,30 @@
-"""The ASGI application, for a web server."""
+"""The ASGI application, for a web server: the pages as WSGI servers have them, and WebSockets beside them."""
 
-import os
+from a2wsgi import WSGIMiddleware
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import path, re_path
 
-from django.core.asgi import get_asgi_application
+# Sets Django up, which whatever is imported after it needs.
+from network_analysis.wsgi import application as pages
 
-from network_analysis.secret_key import require_secret_key
+from kpis.live.socket import live, nowhere  # isort: skip
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
-require_secret_key()
-application = get_asgi_application()
+# So many pages are made at once; each thread keeps its connection to the database.
+THREADS = 10
+
+
+class _Pages:
+    """The pages over HTTP."""
+
+    def __init__(self) -> None:
+        self._pages = WSGIMiddleware(pages, workers=THREADS)
+
+    async def __call__(self, scope, receive, send) -> None:
+        # Under WSGI it would be the same as one with hyphens, which a proxy vouches for.
+        headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+        await self._pages({**scope, "headers": headers}, receive, send)
+
+
+application = ProtocolTypeRouter(
+    {"http": _Pages(), "websocket": URLRouter([path("ws/live/", live), re_path("", nowhere)])}
+)

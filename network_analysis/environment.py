@@ -73,6 +73,17 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     return _read(name, default, lambda value: by_lower[value.lower()], "one of " + ", ".join(choices))
 
 
+def redis(name: str) -> str:
+    """A Redis server's address; "" for none."""
+
+    def convert(value: str) -> str:
+        if not re.fullmatch(r"(rediss?|unix)://\S+", value):
+            raise ValueError
+        return value
+
+    return _read(name, "", convert, "like redis://127.0.0.1:6379/0, rediss:// or unix://")
+
+
 def words(name: str) -> list[str]:
     """The comma-separated words."""
     return [word.strip() for word in text(name).split(",") if word.strip()]

@@ -30,7 +30,7 @@ MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
 # Streams: when a batch of messages is full, and how Kafka is reached, by librdkafka's names.
 STREAM_BATCH_RECORDS = environment.integer("STREAM_BATCH_RECORDS", 100_000, minimum=1)
 STREAM_BATCH_MB = environment.integer("STREAM_BATCH_MB", 32, minimum=1)
-STREAM_BATCH_SECONDS = environment.integer("STREAM_BATCH_SECONDS", 5, minimum=1)
+STREAM_BATCH_SECONDS = environment.integer("STREAM_BATCH_SECONDS", 1, minimum=1)
 KAFKA_OPTIONS = {
     option: value
     for option, value in {
@@ -133,6 +133,20 @@ MIDDLEWARE = [
 ROOT_URLCONF = "network_analysis.urls"
 WSGI_APPLICATION = "network_analysis.wsgi.application"
 ASGI_APPLICATION = "network_analysis.asgi.application"
+
+# Where web processes hear of what consumers have taken in; without it they look for it.
+REDIS_URL = environment.redis("REDIS_URL")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2, "socket_timeout": 2}],
+            "prefix": "network_analysis",
+        },
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
 
 TEMPLATES = [
     {

@@ -1,0 +1,243 @@
+"""What an open page is shown: the counts of the last quarter of an hour, and what changed of them since a moment."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from kpis.catalog.intervals import EPOCH
+from kpis.catalog.live import (
+    LIVE_DIMENSIONS,
+    MINUTE,
+    MOST_GROUPS,
+    OTHERS,
+    SCORED,
+    SCORED_FEED,
+    SCORED_MINUTES,
+    SECOND,
+    SHOWN_SECONDS,
+)
+from kpis.live.presence import PRESENT
+from kpis.models import LiveCount, LiveFeed, StreamConsumer
+
+RATE_SECONDS = 10
+LEAST_MINUTES = 5
+# A feed of which no batch came for so long has a rate of 0.
+STALLED = PRESENT
+
+_FEEDS = {dimension.name: feed for feed, dimensions in LIVE_DIMENSIONS.items() for dimension in dimensions}
+
+# Of one second or minute: records by dimension and group.
+Groups = dict[str, dict[str, int]]
+
+
+@dataclass
+class _Feed:
+    """A feed's seconds and minutes by their starts in Unix time, as read up to a revision."""
+
+    revision: int = 0
+    committed_at: datetime = EPOCH
+    delay: float | None = None
+    counts: dict[int, dict[int, Groups]] = field(default_factory=lambda: {SECOND: {}, MINUTE: {}})
+
+    def total(self, second: int) -> int:
+        """How many records a second has."""
+        for groups in self.counts[SECOND].get(second, {}).values():
+            return sum(groups.values())
+        return 0
+
+
+class Window:
+    """The live counts as they were last read from the database."""
+
+    def __init__(self) -> None:
+        self._feeds = {feed: _Feed() for feed in LIVE_DIMENSIONS}
+        self._names: dict[str, set[str]] = defaultdict(set)
+        self._consumers: dict[str, dict[str, Any]] = {}
+        self._now = EPOCH
+        self._newest: int | None = None
+        self._scores: list[dict[str, Any]] = []
+        # Dimension, group and second of each count that is new.
+        self._changed: set[tuple[str, str, int]] = set()
+        self._told: tuple[Any, ...] = ()
+        self._told_scores: list[dict[str, Any]] = []
+
+    def read(self) -> None:
+        """Reads what the database has that is new since it was last read."""
+        self._now = timezone.now()
+        changed = False
+        for live in LiveFeed.objects.all():
+            feed = self._feeds[live.feed]
+            if live.revision < feed.revision:
+                # Another database than before, such as one that was restored.
+                feed = self._feeds[live.feed] = _Feed()
+            if live.revision > feed.revision:
+                self._read_feed(live, feed)
+                changed = True
+        self._consumers = _consumers(self._now)
+        newest = self._newest_of(*self._feeds.values())
+        if changed or newest != self._newest:
+            self._newest = newest
+            self._forget()
+            self._scores = self._scored()
+
+    def window(self) -> dict[str, Any]:
+        """All there is, as a page that opens gets it."""
+        return {
+            "type": "window",
+            "newest": self._newest,
+            "seconds": SHOWN_SECONDS,
+            "feeds": self._facts(),
+            "counts": {dimension: self._series(feed, dimension) for dimension, feed in _FEEDS.items()},
+            "scores": self._scores,
+        }
+
+    def frame(self) -> dict[str, Any] | None:
+        """What changed since the last frame; None where nothing did."""
+        told, counts = (self._newest, self._facts()), self._changes()
+        if told == self._told and not counts and self._scores == self._told_scores:
+            return None
+        frame = {"type": "frame", "newest": told[0], "feeds": told[1], "counts": counts}
+        if self._scores != self._told_scores:
+            frame["scores"] = self._scores
+        self._told, self._told_scores = told, self._scores
+        return frame
+
+    def _read_feed(self, live: LiveFeed, feed: _Feed) -> None:
+        rows = LiveCount.objects.filter(feed=live.feed, revision__gt=feed.revision).order_by("start_timestamp")
+        for length, start, revision, groups in rows.values_list("length", "start_timestamp", "revision", "groups"):
+            # A batch that came after the feed's row was read has all of its counts in the next reading too.
+            live.revision = max(live.revision, revision)
+            self._take(feed, length, int(start.timestamp()), groups)
+        feed.revision, feed.committed_at, feed.delay = live.revision, live.committed_at, live.delay
+
+    def _take(self, feed: _Feed, length: int, start: int, groups: Groups) -> None:
+        known = feed.counts[length].get(start, {})
+        found = {dimension: self._named(dimension, counts) for dimension, counts in groups.items()}
+        feed.counts[length][start] = found
+        if length == SECOND:
+            for dimension, counts in found.items():
+                before = known.get(dimension, {})
+                for name, count in counts.items():
+                    if before.get(name) != count:
+                        self._changed.add((dimension, name, start))
+
+    def _named(self, dimension: str, counts: dict[str, int]) -> dict[str, int]:
+        """The counts of the groups that are shown by name, of which a dimension has MOST_GROUPS; else of OTHERS."""
+        names, found = self._names[dimension], dict[str, int]()
+        for name, count in counts.items():
+            if name not in names and len(names) < MOST_GROUPS:
+                names.add(name)
+            key = name if name in names else OTHERS
+            found[key] = found.get(key, 0) + count
+        return found
+
+    def _forget(self) -> None:
+        if self._newest is None:
+            return
+        for feed in self._feeds.values():
+            for length, kept in ((SECOND, SHOWN_SECONDS), (MINUTE, (SCORED_MINUTES + 2) * 60)):
+                for start in [start for start in feed.counts[length] if start <= self._newest - kept]:
+                    del feed.counts[length][start]
+
+    def _facts(self) -> dict[str, dict[str, Any]]:
+        """What is told of each feed besides its counts."""
+        return {
+            name: {
+                "rate": self._rate(feed),
+                "delay": None if feed.delay is None else round(feed.delay, 2),
+                "lag": None,
+                "consumers": 0,
+                **self._consumers.get(name, {}),
+            }
+            for name, feed in self._feeds.items()
+        }
+
+    def _newest_of(self, *feeds: _Feed) -> int | None:
+        """The newest second with records that is not in the future."""
+        now = int(self._now.timestamp())
+        return max((second for feed in feeds for second in feed.counts[SECOND] if second <= now), default=None)
+
+    def _rate(self, feed: _Feed) -> float:
+        """Records a second over the last whole seconds of the feed's own time; 0 where nothing comes any more."""
+        newest = self._newest_of(feed)
+        if newest is None or self._now - feed.committed_at > STALLED:
+            return 0
+        return sum(feed.total(newest - back) for back in range(1, RATE_SECONDS + 1)) / RATE_SECONDS
+
+    def _series(self, feed: str, dimension: str) -> dict[str, list[int | None]]:
+        if self._newest is None:
+            return {}
+        seconds = [
+            self._feeds[feed].counts[SECOND].get(second)
+            for second in range(self._newest - SHOWN_SECONDS + 1, self._newest + 1)
+        ]
+        names = sorted({name for groups in seconds if groups for name in groups.get(dimension, ())})
+        return {
+            name: [None if groups is None else groups.get(dimension, {}).get(name, 0) for groups in seconds]
+            for name in names
+        }
+
+    def _changes(self) -> dict[str, dict[str, list[list[int]]]]:
+        """The counts that changed since they were last asked for: by dimension and group, second and count."""
+        found: dict[str, dict[str, list[list[int]]]] = {}
+        newest, changed = self._newest or 0, self._changed
+        # What is ahead of the clock waits for its second.
+        self._changed = {change for change in changed if change[2] > newest}
+        for dimension, name, second in sorted(changed - self._changed):
+            groups = self._feeds[_FEEDS[dimension]].counts[SECOND].get(second)
+            if groups is not None:
+                found.setdefault(dimension, {}).setdefault(name, []).append([second, groups[dimension][name]])
+        return found
+
+    def _scored(self) -> list[dict[str, Any]]:
+        feed = self._feeds[SCORED_FEED]
+        newest = self._newest_of(feed)
+        if newest is None:
+            return []
+        last = newest // 60 * 60 - 60
+        minutes = {start: groups.get(SCORED, {}) for start, groups in feed.counts[MINUTE].items()}
+        before = [minutes[start] for start in range(last - SCORED_MINUTES * 60, last, 60) if start in minutes]
+        return list(_scores(minutes.get(last), before))
+
+
+def _scores(last: dict[str, int] | None, before: list[dict[str, int]]) -> Iterable[dict[str, Any]]:
+    """How far each group's last minute lies from its minutes before, in their sample standard deviations."""
+    if last is None or len(before) < LEAST_MINUTES:
+        return []
+    names = {*last, *(name for minute in before for name in minute)} - {OTHERS}
+    scores = [_score(name, last.get(name, 0), [minute.get(name, 0) for minute in before]) for name in names]
+    return sorted(scores, key=lambda one: (-abs(one["score"] or 0), one["county"]))
+
+
+def _score(name: str, count: int, before: list[int]) -> dict[str, Any]:
+    number, total = len(before), sum(before)
+    # In whole numbers, so that equal counts have a deviation of 0 and nothing near it.
+    spread = number * sum(one * one for one in before) - total * total
+    mean, deviation = total / number, math.sqrt(spread / (number * (number - 1)))
+    return {
+        "county": name,
+        "score": round((count - mean) / deviation, 2) if spread else None,
+        "count": count,
+        "mean": round(mean, 2),
+        "deviation": round(deviation, 2),
+        "minutes": number,
+    }
+
+
+def _consumers(now: datetime) -> dict[str, dict[str, Any]]:
+    """By feed: how many consumers there are, and what they have before them together."""
+    present = StreamConsumer.objects.filter(told_at__gt=now - PRESENT).order_by()
+    found: dict[str, list[int | None]] = defaultdict(list)
+    for feed, lag in present.values_list("feed", "lag"):
+        found[feed].append(lag)
+    return {
+        feed: {"consumers": len(lags), "lag": None if None in lags else sum(lag for lag in lags if lag is not None)}
+        for feed, lags in found.items()
+    }
