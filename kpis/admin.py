@@ -271,9 +271,9 @@ class BatchIntervalAdmin(ByBatchAdmin):
 
 @admin.register(Watermark)
 class WatermarkAdmin(TableAdmin):
-    """The newest interval end of each feed."""
+    """The newest interval end of each feed, and up to when its intervals have closed."""
 
-    list_display = ("feed", "interval_end_timestamp")
+    list_display = ("feed", "interval_end_timestamp", "closed_until")
     list_filter = ("feed",)
     search_fields = ("feed",)
 

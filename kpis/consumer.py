@@ -6,11 +6,15 @@ Between its batches a consumer leaves the database to others: to further consume
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator
 
 from django.db import close_old_connections
+from django.utils import timezone
 
 from kpis import pipeline
+from kpis.catalog.kpis import lengths_of
 from kpis.live.announcements import Announcer
 from kpis.live.presence import Presence
 from kpis.models import Run
@@ -22,6 +26,8 @@ from network_analysis.logs import RUN
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
+# How often a stream that has gone quiet closes intervals.
+CLOSE_SECONDS = 60
 
 
 class Consumer:
@@ -40,6 +46,8 @@ class Consumer:
         self._run: Run | None = None
         self._presence = Presence(topic.feed.name, topic.name)
         self._announcer = Announcer()
+        # When to close intervals by the clock next, and until when that may close any.
+        self._close_at, self._closes_until = math.inf, 0.0
 
     def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Takes batches in until it is stopped, or for ``until_idle`` seconds none came; yields what happened."""
@@ -53,18 +61,41 @@ class Consumer:
             self._topic.poll(POLL_SECONDS)
             self._presence.tell(self._topic.lag())
             partition = self._topic.due()
-            if partition is None:
+            is_closing = partition is None and self._topic.is_caught_up() and time.monotonic() >= self._close_at
+            if partition is None and not is_closing:
                 if until_idle is not None and self._topic.is_idle(until_idle):
                     return
                 continue
             close_old_connections()
             try:
                 with exclusive():
-                    if self._topic.follows_on(partition):
+                    if is_closing:
+                        yield from self._close()
+                    elif partition is not None and self._topic.follows_on(partition):
                         yield from self._take_in(partition)
             except AlreadyRunning:
                 # Reading goes on meanwhile, as far as there is room.
                 logger.debug("lock busy", extra={"command": self._command})
+
+    def _expect_to_close(self) -> None:
+        """Notes that there are messages whose intervals may have to be closed by the clock, as no later ones come."""
+        longest = lengths_of(self._topic.feed)[-1].delta + self._options.allowed_lateness
+        self._close_at, self._closes_until = 0, time.monotonic() + longest.total_seconds()
+
+    def _close(self) -> Iterator[pipeline.Event]:
+        with recorded_run(self._command, self._report, self._run) as self._run:
+            ledger = DatabaseLedger(self._run)
+            self._close_by_clock(ledger)
+            for event in pipeline.roll_up(ledger, self._engine, self._options):
+                self._report.add(event)
+                yield event
+
+    def _close_by_clock(self, ledger: DatabaseLedger) -> None:
+        """Closes what is past: whoever has all there is in a topic has had what is older than is allowed to be late."""
+        ledger.close(self._topic.feed, timezone.now() - self._options.allowed_lateness)
+        self._close_at = time.monotonic() + CLOSE_SECONDS
+        if self._close_at > self._closes_until + CLOSE_SECONDS:
+            self._close_at = math.inf
 
     def _take_in(self, partition: int) -> Iterator[pipeline.Event]:
         with recorded_run(self._command, self._report, self._run) as self._run:
@@ -88,5 +119,8 @@ class Consumer:
         event = next(events)
         self._topic.settle(messages)
         self._announcer.announce()
+        self._expect_to_close()
+        if self._topic.is_caught_up():
+            self._close_by_clock(ledger)
         yield event
         yield from events

@@ -55,14 +55,16 @@ class Change:
     """What one batch changes, to be written as one: its entry, its first rejects, and the intervals it touched.
 
     ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
-    ``results`` has what each of the feed's KPIs gives there now: nothing, where no records are left. ``live`` counts
-    a stream's messages for the live page.
+    ``results`` has what each of the feed's KPIs gives there now: nothing, where no records are left. The batch closes
+    its feed's intervals that end at ``closed_until`` (UTC) or before; None: no further ones. ``live`` counts a
+    stream's messages for the live page.
     """
 
     entry: Entry
     first_rejects: list[Reject]
     touched: frozenset[datetime]
     results: list[Results]
+    closed_until: datetime | None = None
     live: LiveCounts | None = None
 
 
@@ -86,6 +88,9 @@ class Ledger(Protocol):
 
     def commit(self, change: Change) -> None:
         """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
+
+    def close(self, feed: Feed, until: datetime) -> None:
+        """Notes that a feed's intervals that end at a moment (UTC) or before have closed; what has stays closed."""
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         """Notes that a known file has a new time of change, but the same content."""
@@ -124,7 +129,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
-        self._watermarks: dict[str, datetime] = {}
+        self._closed: dict[str, datetime] = {}
         self._due: dict[tuple[str, Interval], bool] = {}
         self._rows: dict[tuple[int, Interval], pd.DataFrame] = {}
 
@@ -173,11 +178,13 @@ class MemoryLedger:
         feed = change.entry.file.feed
         self._entries[feed.name, change.entry.file.name] = change.entry
         self._replace(feed.interval, change.touched, change.results)
-        ends = [moment + feed.interval.delta for moment in change.entry.intervals]
-        if ends:
-            self._watermarks[feed.name] = max([*ends, self._watermarks.get(feed.name, ends[0])])
+        if change.closed_until:
+            self.close(feed, change.closed_until)
         for length in lengths_of(feed)[1:]:
             self._due |= {(feed.name, length.at(moment)): True for moment in change.touched}
+
+    def close(self, feed: Feed, until: datetime) -> None:
+        self._closed[feed.name] = max(until, self._closed.get(feed.name, until))
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         self._entries[file.feed.name, file.name] = replace(entry, file=file)
@@ -189,7 +196,7 @@ class MemoryLedger:
             for (feed, interval), changed in sorted(
                 self._due.items(), key=lambda due: (due[0][1].start, due[0][0], due[0][1].length.minutes)
             )
-            if interval.is_closed(self._watermarks.get(feed)) or (changed and (with_open or interval in has_results))
+            if interval.is_closed(self._closed.get(feed)) or (changed and (with_open or interval in has_results))
         ]
 
     def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
@@ -202,7 +209,7 @@ class MemoryLedger:
 
     def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
         self._replace(interval.length, {interval.start}, results)
-        if interval.is_closed(self._watermarks.get(feed.name)):
+        if interval.is_closed(self._closed.get(feed.name)):
             self._due.pop((feed.name, interval), None)
         else:
             self._due[feed.name, interval] = False

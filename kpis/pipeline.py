@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import islice
@@ -37,7 +37,7 @@ from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.lines import BLOCK_BYTES, FileError
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
-from kpis.engine.reader import Reader, Reading, Reject, add_rejects, write_rejects
+from kpis.engine.reader import Reader, Reading, Reject, add_rejects, newest_moment, write_rejects
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
@@ -80,7 +80,8 @@ class Options:
     known files in again when they were read with another ``interval_from`` or ``date``; ``retry_failed`` tries failed
     files again though they did not change; ``roll_up_open`` also figures the longer intervals that have not closed
     yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole. ``anew`` figures past
-    intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake.
+    intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake. A stream's
+    messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close.
     """
 
     top_n: int = 10
@@ -92,6 +93,7 @@ class Options:
     max_reject_ratio: float = 0.5
     anew: bool = False
     archive_feeds: frozenset[str] = frozenset()
+    allowed_lateness: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -466,7 +468,20 @@ def _reduce(
             staging.add_records(feed, hours)
         staging.publish(replaces=_files_of(former, ledger))
         change = _change(entry, former, ledger, engine, options, fresh)
-    return replace(change, live=_live(entry, engine))
+    return replace(change, closed_until=_closed_until(entry, engine, options), live=_live(entry, engine))
+
+
+def _closed_until(entry: Entry, engine: Engine, options: Options) -> datetime | None:
+    """Up to when (UTC) a batch closes its feed's intervals.
+
+    A file has its intervals as a whole; of a stream what is older than the newest message by the allowed lateness is
+    taken to be there. Times that the clock has not come to close nothing: they are a mistake.
+    """
+    now, feed = datetime.now(UTC), entry.file.feed
+    if isinstance(entry.file, Messages):
+        newest = newest_moment(engine.connection, feed, now)
+        return newest - options.allowed_lateness if newest else None
+    return max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
 
 
 def _live(entry: Entry, engine: Engine) -> LiveCounts | None:

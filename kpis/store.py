@@ -294,7 +294,7 @@ class DatabaseLedger:
         entry, feed = change.entry, change.entry.file.feed
         if isinstance(entry.file, Messages):
             self._advance(entry.file, entry)
-        watermark = self._raise_watermark(entry)
+        closed_until = self._raise_watermark(entry, change.closed_until)
         batch, is_new = self._save_batch(entry)
         if not is_new:
             BatchInterval.objects.filter(batch=batch).delete()
@@ -307,21 +307,27 @@ class DatabaseLedger:
             Reject(batch=batch, line=line, column=column, reason=reason, text=text)
             for line, column, reason, text in change.first_rejects
         )
-        self._replace(feed, feed.interval, change.touched, change.results, watermark)
+        self._replace(feed, feed.interval, change.touched, change.results, closed_until)
         self._mark_due(feed, change.touched)
         if change.live:
             add_live_counts(feed.name, change.live, timezone.now())
+
+    @transaction.atomic
+    def close(self, feed: Feed, until: datetime) -> None:
+        mark = Watermark.objects.filter(feed=feed.name).first()
+        if mark is not None:
+            _close(feed, mark, mark.interval_end_timestamp, until)
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         Batch.objects.filter(feed=file.feed.name, name=file.name).update(size=file.size, modified_ns=file.modified_ns)
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         due = []
-        watermarks = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
+        closed_until = dict(Watermark.objects.values_list("feed", "closed_until"))
         for rollup in DueRollup.objects.all():
             feed = FEEDS[rollup.feed]
             interval = Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp)
-            if interval.is_closed(watermarks.get(feed.name)) or (
+            if interval.is_closed(closed_until.get(feed.name)) or (
                 rollup.changed and (with_open or _summaries(feed, interval).exists())
             ):
                 due.append((feed, interval))
@@ -336,12 +342,12 @@ class DatabaseLedger:
 
     @transaction.atomic
     def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
-        watermark = _watermark(feed)
-        self._replace(feed, interval.length, {interval.start}, results, watermark, moment)
+        closed_until = _closed_until(feed)
+        self._replace(feed, interval.length, {interval.start}, results, closed_until, moment)
         due = DueRollup.objects.filter(
             feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start
         )
-        if interval.is_closed(watermark):
+        if interval.is_closed(closed_until):
             if interval.length == ONE_HOUR:
                 DueCompaction.objects.get_or_create(feed=feed.name, interval_start_timestamp=interval.start)
             due.delete()
@@ -350,7 +356,7 @@ class DatabaseLedger:
 
     @transaction.atomic
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
-        self._replace(feed, feed.interval, starts, results, _watermark(feed))
+        self._replace(feed, feed.interval, starts, results, _closed_until(feed))
         self._mark_due(feed, starts)
 
     def due_compactions(self) -> list[tuple[Feed, Interval]]:
@@ -439,18 +445,16 @@ class DatabaseLedger:
         ]
         _put(due, unique=["feed", "interval", "interval_start_timestamp"], changes=["changed"])
 
-    def _raise_watermark(self, entry: Entry) -> datetime | None:
-        """Raises the watermark to a batch's newest interval end, where that is newer; gives what it is now."""
-        feed = entry.file.feed
-        watermark = _watermark(feed)
-        newest = max((start + feed.interval.delta for start in entry.intervals), default=None)
-        if newest is None or (watermark and newest <= watermark):
-            return watermark
-        if watermark:
-            Watermark.objects.filter(feed=feed.name).update(interval_end_timestamp=newest)
-        else:
-            Watermark.objects.create(feed=feed.name, interval_end_timestamp=newest)
-        return newest
+    def _raise_watermark(self, entry: Entry, closed_until: datetime | None) -> datetime | None:
+        """Raises the watermark to what a batch brings; gives up to when the feed's intervals have closed now."""
+        feed, now = entry.file.feed, timezone.now()
+        mark = Watermark.objects.filter(feed=feed.name).first()
+        newest = max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
+        if mark is None and newest is not None:
+            mark = Watermark.objects.create(feed=feed.name, interval_end_timestamp=newest, closed_until=closed_until)
+        elif mark is not None and newest is not None:
+            _close(feed, mark, max(newest, mark.interval_end_timestamp), closed_until)
+        return mark and mark.closed_until
 
     def _replace(
         self,
@@ -458,7 +462,7 @@ class DatabaseLedger:
         length: Length,
         starts: Collection[datetime],
         results: list[Results],
-        watermark: datetime | None,
+        closed_until: datetime | None,
         moment: datetime | None = None,
     ) -> None:
         """Puts the results in the place of what the intervals had, with a summary for each that has any."""
@@ -467,7 +471,7 @@ class DatabaseLedger:
             for some in _chunks(sorted(starts), STARTS_A_QUERY):
                 model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
             insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns], _rows(result))
-        self._summarise(feed, length, starts, results, watermark, moment)
+        self._summarise(feed, length, starts, results, closed_until, moment)
 
     def _summarise(
         self,
@@ -475,7 +479,7 @@ class DatabaseLedger:
         length: Length,
         starts: Collection[datetime],
         results: list[Results],
-        watermark: datetime | None,
+        closed_until: datetime | None,
         moment: datetime | None,
     ) -> None:
         now = timezone.now()
@@ -505,7 +509,7 @@ class DatabaseLedger:
                     summary.total = total
                 summary.groups = groups
                 summary.records, summary.batches = counts[interval.start]
-                closed = interval.is_closed(watermark)
+                closed = interval.is_closed(closed_until)
                 summary.state = IntervalSummary.State.FINAL if closed else IntervalSummary.State.PROVISIONAL
                 summary.updated_at = now
                 summaries.append(summary)
@@ -583,9 +587,29 @@ def _counts(feed: Feed, length: Length, starts: Collection[datetime]) -> dict[da
     return {start: (records[start], len(batches[start])) for start in starts}
 
 
-def _watermark(feed: Feed) -> datetime | None:
-    found = Watermark.objects.filter(feed=feed.name).first()
-    return found.interval_end_timestamp if found else None
+def _close(feed: Feed, mark: Watermark, newest: datetime, until: datetime | None) -> None:
+    """Raises a feed's watermark to the newest interval end, and closes its intervals up to a moment (UTC)."""
+    former = mark.closed_until
+    # Where nothing is open, no summary is looked at.
+    is_open = former is None or former < mark.interval_end_timestamp
+    if until is None or (former is not None and until < former):
+        until = former
+    if (newest, until) == (mark.interval_end_timestamp, former):
+        return
+    mark.interval_end_timestamp, mark.closed_until = newest, until
+    mark.save(update_fields=["interval_end_timestamp", "closed_until"])
+    if is_open and until is not None:
+        opened = _summaries_of(feed, feed.interval).filter(
+            state=IntervalSummary.State.PROVISIONAL, interval_end_timestamp__lte=until
+        )
+        if former is not None:
+            # Of all before none is open, so they need not be looked at.
+            opened = opened.filter(interval_start_timestamp__gt=former - feed.interval.delta)
+        opened.update(state=IntervalSummary.State.FINAL)
+
+
+def _closed_until(feed: Feed) -> datetime | None:
+    return Watermark.objects.filter(feed=feed.name).values_list("closed_until", flat=True).first()
 
 
 def _former_summaries(
@@ -603,11 +627,11 @@ def _former_summaries(
 
 
 def _summaries(feed: Feed, interval: Interval) -> QuerySet[IntervalSummary]:
-    return IntervalSummary.objects.filter(
-        kpi__in=[kpi.id for kpi in kpis_of(feed, interval.length)],
-        interval=interval.length.code,
-        interval_start_timestamp=interval.start,
-    )
+    return _summaries_of(feed, interval.length).filter(interval_start_timestamp=interval.start)
+
+
+def _summaries_of(feed: Feed, length: Length) -> QuerySet[IntervalSummary]:
+    return IntervalSummary.objects.filter(kpi__in=[kpi.id for kpi in kpis_of(feed, length)], interval=length.code)
 
 
 def _chunks(values: list, size: int) -> Iterator[list]:

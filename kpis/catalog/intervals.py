@@ -75,9 +75,9 @@ class Interval:
     def end(self) -> datetime:
         return self.start + self.length.delta
 
-    def is_closed(self, watermark: datetime | None) -> bool:
-        """Whether the feed's watermark (the newest interval end it has ever taken in) has reached the end."""
-        return watermark is not None and self.end <= watermark
+    def is_closed(self, closed_until: datetime | None) -> bool:
+        """Whether it has closed, where the feed's intervals up to a moment (UTC) have; None: none has."""
+        return closed_until is not None and self.end <= closed_until
 
     def __str__(self) -> str:
         return f"{to_text(self.start)}/{to_text(self.end)}"

@@ -132,10 +132,14 @@ class Reject(models.Model):
 
 
 class Watermark(models.Model):
-    """The newest interval end that a feed has ever taken in. It never goes back."""
+    """The newest interval end that a feed has ever taken in, and up to when its intervals closed. Neither goes back.
+
+    What lies ahead of the clock counts for neither.
+    """
 
     feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
-    interval_end_timestamp = models.DateTimeField(help_text="UTC")
+    interval_end_timestamp = models.DateTimeField(help_text="UTC; the newest")
+    closed_until = models.DateTimeField(null=True, help_text="UTC; intervals that end by then are final")
     kept_from = models.DateTimeField(null=True, blank=True, help_text="UTC; the lake was pruned of all before")
 
     def __str__(self) -> str:

@@ -170,11 +170,13 @@ class Topic:
         oldest = min(self._pending, key=lambda partition: self._pending[partition].since)
         return oldest if time.monotonic() - self._pending[oldest].since >= self._limits.seconds else None
 
+    def is_caught_up(self) -> bool:
+        """Whether this process has partitions, and all there is in them is in."""
+        return bool(self._partitions) and self._is_at_end()
+
     def is_idle(self, seconds: float) -> bool:
-        """Whether all there is in this process's partitions is in, and nothing came for so long."""
-        is_at_end = self._is_assigned and self._at_end >= set(self._partitions)
-        is_quiet = time.monotonic() - self._quiet_since >= seconds
-        return is_at_end and is_quiet and not self._pending
+        """Whether all there is in this process's partitions, if any, is in, and nothing came for so long."""
+        return self._is_assigned and self._is_at_end() and time.monotonic() - self._quiet_since >= seconds
 
     def lag(self) -> int | None:
         """How many messages of this process's partitions are not in, as far as the client has heard; None: unknown."""
@@ -212,6 +214,9 @@ class Topic:
             return True
         self._is_stale = True
         return False
+
+    def _is_at_end(self) -> bool:
+        return self._at_end >= set(self._partitions) and not self._pending
 
     def _room(self) -> int:
         """How many more messages may be pending."""

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -68,7 +69,8 @@ def outcome_of(case: Case) -> tuple:
 
 
 def assert_tables_hold(files: dict[str, list[Flow]]) -> None:
-    watermark = max(one.start + 300 for flows in files.values() for one in flows)
+    # What lies ahead of the clock closes nothing.
+    watermark = max(one.start + 300 for flows in files.values() for one in flows if one.start <= time.time())
     assert stored() == expected(files, watermark)
 
 

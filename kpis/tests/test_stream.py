@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -10,12 +13,12 @@ from django.core.management import CommandError, call_command
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.engine.scratch import ScratchError
-from kpis.models import Batch, Reject, StreamOffset
+from kpis.models import Batch, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.runs import mark_for_retry
 from kpis.sources.messages import Message, Messages, spool
 from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
 from kpis.tests.factories import make_run
-from kpis.tests.twin import Call, expected, stored
+from kpis.tests.twin import Call, expected, moment, stored
 from kpis.tests.twin import Message as AntennaMessage
 
 START = 1626566400  # 2021-07-18T00:00:00Z
@@ -30,12 +33,14 @@ def take_in(tmp_path, lake_dir):
     ledger = DatabaseLedger(make_run())
     with pipeline.engine(lake_dir) as engine:
 
-        def take_in(messages: list[Message], position: int | None, feed: Feed = ANTENNA) -> pipeline.Event:
+        def take_in(
+            messages: list[Message], position: int | None, feed: Feed = ANTENNA, lateness: int = 0
+        ) -> pipeline.Event:
             batch = spool(feed, "calls", 3, position, messages, tmp_path / "messages")
-            return run(batch)
+            return run(batch, replace(OPTIONS, allowed_lateness=timedelta(seconds=lateness)))
 
-        def run(batch: Messages) -> pipeline.Event:
-            first, *_ = pipeline.run([(batch, None, pipeline.Why.NEW)], ledger, engine, OPTIONS)
+        def run(batch: Messages, options: pipeline.Options = OPTIONS) -> pipeline.Event:
+            first, *_ = pipeline.run([(batch, None, pipeline.Why.NEW)], ledger, engine, options)
             return first
 
         take_in.run = run
@@ -55,8 +60,8 @@ def without_batches(figures: dict) -> dict:
     return {key: (*summary[:3], summary[4]) for key, summary in figures.items()}
 
 
-def check_tables(records: list, watermark: int) -> None:
-    rows, summaries = expected({"one": records}, watermark)
+def check_tables(records: list, lateness: int = 0) -> None:
+    rows, summaries = expected({"one": records}, max(record.start for record in records) - lateness)
     found = stored()
     assert found[0] == rows
     assert without_batches(found[1]) == without_batches(summaries)
@@ -66,7 +71,7 @@ def test_batches_of_messages_give_what_a_file_of_them_gives(take_in):
     records = [antenna(second, second) for second in range(0, 900, 7)]
     for first in range(0, len(records), 50):
         take_in(values(records[first : first + 50], first), first or None)
-    check_tables(records, START + 900)
+    check_tables(records)
     assert list(Batch.objects.order_by("id").values_list("name", "lines", "records")) == [
         ("calls/3/0-49", 50, 50),
         ("calls/3/50-99", 50, 50),
@@ -75,6 +80,59 @@ def test_batches_of_messages_give_what_a_file_of_them_gives(take_in):
     assert StreamOffset.objects.values_list("feed", "topic", "partition", "next_offset").get() == (
         "antenna", "calls", 3, 129,
     )  # fmt: skip
+
+
+def test_an_interval_is_final_when_newer_messages_than_may_be_late_are_in(take_in):
+    records = [antenna(0), antenna(299), antenna(3599)]
+    take_in(values(records), None, lateness=60)
+    check_tables(records, lateness=60)
+    # 59 seconds after the hour it could still have messages, which come indeed; with 60 it is over.
+    records += [antenna(3659), antenna(1)]
+    take_in(values(records[3:], 3), 3, lateness=60)
+    assert states() == {0: "final", 3300: "provisional", 3600: "provisional"}
+    check_tables(records, lateness=60)
+    records.append(antenna(3660))
+    take_in(values(records[5:], 5), 5, lateness=60)
+    assert states() == {0: "final", 3300: "final", 3600: "provisional"}
+    check_tables(records, lateness=60)
+    before = IntervalSummary.objects.get(kpi=4, interval=2)
+    # What comes later still counts.
+    records.append(antenna(2, 7))
+    take_in(values(records[6:], 6), 6, lateness=60)
+    check_tables(records, lateness=60)
+    after = IntervalSummary.objects.get(kpi=4, interval=2)
+    assert (after.state, after.revision, after.total - before.total) == ("final", before.revision + 1, 7)
+
+
+def states() -> dict[int, str]:
+    """The state of each 5 minutes by their start."""
+    summaries = IntervalSummary.objects.filter(kpi=4, interval=1)
+    return {
+        round(one.interval_start_timestamp.timestamp()) - START: one.state
+        for one in summaries.order_by("interval_start_timestamp")
+    }
+
+
+def test_a_message_from_the_future_closes_nothing(take_in):
+    # Of the year 5138, and of tomorrow.
+    future = [antenna(10**11 - START), antenna(int(time.time()) - START + 86400)]
+    take_in(values([antenna(0), *future]), None)
+    assert set(states().values()) == {"provisional"}
+    assert Watermark.objects.get().closed_until == moment(START)
+    assert Watermark.objects.get().interval_end_timestamp == moment(START + 300)
+    take_in(values([antenna(3600)], 3), 3)
+    assert Watermark.objects.get().closed_until == moment(START + 3600)
+    assert IntervalSummary.objects.get(kpi=4, interval=2).state == "final"
+
+
+def test_a_file_closes_its_intervals_whatever_the_lateness_of_messages(take_in, data_dir, settings):
+    settings.ALLOWED_LATENESS = timedelta(hours=5)
+    take_in(values([antenna(0)]), None, lateness=3600)
+    assert states() == {0: "provisional"}
+    (data_dir / "antenna_data.1.jsonl").write_text(antenna(3590).line() + "\n")
+    call_command("update_network_stats", verbosity=0)
+    assert states() == {0: "final", 3300: "final"}
+    assert IntervalSummary.objects.get(kpi=4, interval=2).state == "final"
 
 
 def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(take_in, lake_dir):
@@ -88,7 +146,7 @@ def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(ta
     call_command("update_network_stats", "--rebuild", "2021-07-18T00:00Z", "2021-07-18T02:00Z", verbosity=0)
     assert stored() == before
     assert list(lake_dir.glob("partials/**/compacted-*"))
-    check_tables([*records, late], START + 7200)
+    check_tables([*records, late])
 
 
 def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(take_in):
@@ -123,7 +181,7 @@ def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(take_in):
     ]
     batch = Batch.objects.get()
     assert (batch.name, batch.lines, batch.records, batch.rejects) == ("calls/3/10-33", 11, 3, 8)
-    check_tables(good, START + 300)
+    check_tables(good)
 
 
 def test_no_call_record_is_taken_for_a_header(take_in):
@@ -135,7 +193,7 @@ def test_no_call_record_is_taken_for_a_header(take_in):
         (2, "repeats the header"),
         (3, "has 2 fields where the header has 7"),
     ]
-    check_tables([call], START + 60)
+    check_tables([call])
 
 
 def test_a_batch_of_rejects_alone_is_in(take_in):
@@ -155,7 +213,7 @@ def test_a_consumer_that_was_overtaken_is_refused_and_changes_nothing(take_in, p
         take_in(values([antenna(99, 1000)], position or 0), position)
     # What it had brought into the lake goes with the next batch, whosever it is.
     take_in(values([antenna(6)], 5), 5)
-    check_tables([*records, antenna(6)], START + 300)
+    check_tables([*records, antenna(6)])
     assert StreamOffset.objects.get().next_offset == 6
 
 
@@ -167,7 +225,7 @@ def test_a_message_that_cannot_be_counted_stands_alone(take_in):
     assert StreamOffset.objects.get().next_offset == 1
     assert isinstance(take_in(values([antenna(2)], 1), 1), pipeline.Failed)
     take_in(values([antenna(400)], 2), 2)
-    check_tables([largest, antenna(400)], START + 600)
+    check_tables([largest, antenna(400)])
     assert Batch.objects.values_list("name", "lines").get(status="failed") == ("calls/3/1-1", 1)
     assert mark_for_retry(Batch.objects.all()) == 0
     assert StreamOffset.objects.get().next_offset == 3

@@ -310,10 +310,10 @@ def expected(
 ) -> tuple[dict, dict]:
     """What the tables must hold once these files are in, each name with its newest content.
 
-    ``watermark`` is the newest interval end ever taken in, in Unix seconds, of all feeds or by record type: a longer
-    interval has rows once it reaches its end. ``subscribers`` gives email and quota by device. Gives the rows as
-    {(KPI, interval, start): [(rank, dimensions..., values...), ...]}, and the summaries as
-    {(KPI, interval, start): (total, groups, records, batches, state)}.
+    ``watermark`` is up to when intervals have closed, in Unix seconds, of all feeds or by record type (with files:
+    the newest interval end ever taken in): a longer interval has rows once it has closed. ``subscribers`` gives email
+    and quota by device. Gives the rows as {(KPI, interval, start): [(rank, dimensions..., values...), ...]}, and the
+    summaries as {(KPI, interval, start): (total, groups, records, batches, state)}.
     """
     rows, summaries = {}, {}
     for kpi in KPIS:
@@ -336,7 +336,8 @@ def expected(
             kept = groups[:top_n] if kpi.top else groups
             if kept:
                 rows[key] = [(rank, *group) for rank, group in enumerate(kept, 1)]
-            summaries[key] = (total, len(groups), len(records), len({name for name, _ in found}), "final")
+            state = "final" if start + SECONDS[interval] <= newest else "provisional"
+            summaries[key] = (total, len(groups), len(records), len({name for name, _ in found}), state)
     return rows, summaries
 
 

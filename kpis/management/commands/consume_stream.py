@@ -65,6 +65,7 @@ class Command(BaseCommand):
             # A stream is not the wrong file, however many of its messages are rejects.
             max_reject_ratio=1,
             archive_feeds=settings.ARCHIVE_FEEDS,
+            allowed_lateness=settings.ALLOWED_LATENESS,
         )
         limits = Limits(settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_MB * 2**20, settings.STREAM_BATCH_SECONDS)
         report = pipeline.Report()
