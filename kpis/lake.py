@@ -1,13 +1,15 @@
-"""The lake: partials and rejects as Parquet files under one folder.
+"""The lake: partials and rejects as Parquet files in one tree, a folder here or objects of a bucket.
 
 A file's place depends only on the batch it came from: ``partials/<KPI>/year=/month=/day=/hour=/<key>.parquet``,
 where the key names the batch and its content. The lake does not say which batches count: the ledger does, and
 whoever reads partials passes the ledger's keys. So a file that lies here before its batch is in the ledger, or
 after the batch was replaced, is never counted.
 
-Nothing appears half-written: a batch's files are written aside, in ``staging/<key>/``, and then moved into place.
-Beforehand ``staging/<key>/plan.json`` says which files will appear and which the batch replaces, so that the next
-run can tell from the ledger which of them to remove after a broken one.
+Nothing appears half-written: a batch's files are written aside, and then put into place, each whole or not at all: in
+a folder they are renamed, in a bucket an object appears when the store has all of it. Beforehand
+``staging/<key>/plan.json`` says which files will appear and which the batch replaces, so that the next run can tell
+from the ledger which of them to remove after a broken one. In between some of a batch's files may be there and others
+not: the ledger does not have it yet.
 
 A closed hour's partials of a KPI are compacted to one file, ``compacted-<digest>.parquet``, whose ``batch`` column and
 metadata tell whose rows it holds; a batch's own file, where there is one, goes before.
@@ -19,10 +21,11 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 import duckdb
@@ -30,7 +33,9 @@ import duckdb
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
+from kpis.storage import Storage
 
+STAGING = PurePosixPath("staging")
 PLAN = "plan.json"
 SUPERSEDED = "superseded.json"
 COMPACTED = "compacted-"
@@ -51,11 +56,12 @@ class LakeError(Exception):
 
 
 class Lake:
-    """The lake under the folder ``root``, read and written through a DuckDB connection."""
+    """The lake in a tree of files, read and written through a DuckDB connection."""
 
-    def __init__(self, root: Path, connection: duckdb.DuckDBPyConnection):
-        self.root = root.absolute()
+    def __init__(self, storage: Storage, connection: duckdb.DuckDBPyConnection):
+        self.storage = storage
         self._connection = connection
+        storage.open_to(connection)
 
     def stage(self, key: str) -> Staging:
         """A place aside for the files of the batch with this key; raises LakeError."""
@@ -73,10 +79,10 @@ class Lake:
             for path, found in self._files_with(kpi, hour, keys).items():
                 paths.append(path)
                 if found is None:
-                    whole.append(_literal(path))
+                    whole.append(self._literal(path))
                 else:
                     listed = ", ".join(f"'{key}'" for key in sorted(found))
-                    tables.append(f"(FROM read_parquet({_literal(path)}) WHERE batch IN ({listed}))")
+                    tables.append(f"(FROM read_parquet({self._literal(path)}) WHERE batch IN ({listed}))")
         for start in range(0, len(whole), FILES_A_TABLE):
             tables.append(f"read_parquet([{', '.join(whole[start : start + FILES_A_TABLE])}])")
         try:
@@ -86,37 +92,36 @@ class Lake:
                 self._read_through(path)
             raise
 
-    def _files_with(self, kpi: KPI, hour: datetime, keys: Collection[str]) -> dict[Path, set[str] | None]:
+    def _files_with(self, kpi: KPI, hour: datetime, keys: Collection[str]) -> dict[PurePosixPath, set[str] | None]:
         """The files that hold the batches' partials of an hour, compacted ones with the keys to take from them."""
-        files: dict[Path, set[str] | None] = {}
-        lacking = set()
-        for key in sorted(keys):
-            path = self.root / partial_path(kpi, hour, key)
-            with _telling(path):
-                if path.exists():
-                    files[path] = None
-                else:
-                    lacking.add(key)
+        if not keys:
+            return {}
+        folder = partial_path(kpi, hour, "").parent
+        with self._telling(folder):
+            there = self.storage.there(folder, [partial_path(kpi, hour, key).name for key in keys])
+        files: dict[PurePosixPath, set[str] | None] = {folder / name: None for name in sorted(there)}
+        lacking = {key for key in keys if partial_path(kpi, hour, key) not in files}
         for path in self._compacted(kpi, hour) if lacking else []:
             found = lacking & self._keys_in(path)
             if found:
                 files[path] = found
                 lacking -= found
         if lacking:
-            path = self.root / partial_path(kpi, hour, min(lacking))
-            raise LakeError(f"The lake lacks {path}, which the ledger counts on. {MEND}")
+            url = self.storage.url(partial_path(kpi, hour, min(lacking)))
+            raise LakeError(f"The lake lacks {url}, which the ledger counts on. {MEND}")
         return files
 
-    def _compacted(self, kpi: KPI, hour: datetime) -> list[Path]:
-        return sorted((self.root / partial_path(kpi, hour, "")).parent.glob(f"{COMPACTED}*.parquet"))
+    def _compacted(self, kpi: KPI, hour: datetime) -> list[PurePosixPath]:
+        folder = partial_path(kpi, hour, "").parent
+        with self._telling(folder):
+            names = self.storage.names(folder)
+        return [folder / name for name in names if fnmatchcase(name, f"{COMPACTED}*.parquet")]
 
-    def _keys_in(self, path: Path) -> set[str]:
+    def _keys_in(self, path: PurePosixPath) -> set[str]:
         """The keys of the batches whose partials a compacted file holds."""
-        query = f"SELECT decode(value) FROM parquet_kv_metadata({_literal(path)}) WHERE decode(key) = 'batches'"
-        try:
+        query = f"SELECT decode(value) FROM parquet_kv_metadata({self._literal(path)}) WHERE decode(key) = 'batches'"
+        with self._reading(path):
             found = self._connection.execute(query).fetchone()
-        except duckdb.Error as error:
-            raise LakeError(f"The lake's file {path} is damaged: {error}. {MEND}") from error
         return set(found[0].split(",")) if found else set()
 
     def compact(self, kpi: KPI, hour: datetime, keys: Collection[str]) -> bool:
@@ -132,67 +137,93 @@ class Lake:
         with self.partials(kpi, {hour: keys}) as tables:
             staging.add(path, " UNION ALL BY NAME ".join(f"FROM {table}" for table in tables), batches=listed)
         staging.publish(replaces=[])
-        replaced = [old.relative_to(self.root) for old in {*files, *compacted} if old != self.root / path]
-        staging.supersede([PurePosixPath(old) for old in replaced])
+        staging.supersede(old for old in {*files, *compacted} if old != path)
         self._settle_compaction(staging.name)
         return True
 
     def _settle_compaction(self, name: str) -> None:
         """Ends a compaction: removes what it supersedes once that is noted, else the new file."""
-        folder = self.root / "staging" / name
-        with _telling(folder):
+        folder = STAGING / name
+        with self._telling(folder):
             for plan in (SUPERSEDED, PLAN):
-                if (folder / plan).exists():
-                    for path in json.loads((folder / plan).read_text()):
-                        (self.root / path).unlink(missing_ok=True)
+                paths = self._planned(folder / plan)
+                if paths is not None:
+                    self.storage.remove(paths)
                     break
-            shutil.rmtree(folder)
+            self.storage.remove_folder(folder)
+
+    def _planned(self, plan: PurePosixPath) -> list[PurePosixPath] | None:
+        """The files that a plan names; None where there is none."""
+        text = self.storage.read(plan)
+        return None if text is None else [PurePosixPath(path) for path in json.loads(text)]
+
+    def passed_over(self) -> list[PurePosixPath]:
+        """The files of which a compaction that is under way, or broke off, left the rows in another file as well."""
+        passed: list[PurePosixPath] = []
+        with self._telling(STAGING):
+            for name in self.storage.names(STAGING):
+                for plan in (SUPERSEDED, PLAN) if name.startswith(COMPACTING) else ():
+                    paths = self._planned(STAGING / name / plan)
+                    if paths is not None:
+                        passed.extend(paths)
+                        break
+        return passed
 
     def prune(self, feed: Feed, kpis: Iterable[KPI], before: datetime, dry_run: bool) -> tuple[int, int]:
         """Removes all that the lake has of a feed and its KPIs in the hours that end before a moment (UTC).
 
         Gives the number of files and their bytes; ``dry_run`` only counts them.
         """
-        roots = [self.root / "partials" / kpi.name for kpi in kpis]
-        roots += [self.root / "rejects" / feed.name, self.root / "records" / feed.name]
+        roots = [PurePosixPath("partials", kpi.name) for kpi in kpis]
+        roots += [PurePosixPath("rejects", feed.name), PurePosixPath("records", feed.name)]
         files = size = 0
         for root in roots:
-            for folder in sorted(root.glob("year=*/month=*/day=*/hour=*")):
-                if _hour_of(folder) + ONE_HOUR.delta > before:
-                    continue
-                with _telling(folder):
-                    for path in folder.iterdir():
-                        files += 1
-                        size += path.stat().st_size
+            with self._telling(root):
+                for folder, found in groupby(self.storage.files(root), key=lambda file: file[0].parent):
+                    hour = _hour_of(folder.relative_to(root))
+                    if hour is None:
+                        continue
+                    if hour + ONE_HOUR.delta > before:
+                        break
+                    sizes = [file_size for _, file_size in found]
+                    files += len(sizes)
+                    size += sum(sizes)
                     if not dry_run:
-                        shutil.rmtree(folder)
-                        _remove_empty(folder.parent, root)
+                        self.storage.remove_folder(folder, below=root)
         return files, size
 
-    def _read_through(self, path: Path) -> None:
+    def _read_through(self, path: PurePosixPath) -> None:
         """Reads every value of a file; raises LakeError where it is damaged."""
+        with self._reading(path):
+            self._connection.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({self._literal(path)})").fetchall()
+
+    @contextmanager
+    def _reading(self, path: PurePosixPath) -> Iterator[None]:
+        """Tells of a file that cannot be read, or is damaged, by LakeError."""
         try:
-            self._connection.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({_literal(path)})").fetchall()
+            yield
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            raise LakeError(f"The lake's file {path} is damaged: {_reason(error)}. {MEND}") from error
+            with self._telling(path):
+                self.storage.raise_failure()
+            url = self.storage.url(path)
+            raise LakeError(f"The lake's file {url} is damaged: {_reason(error)}. {MEND}") from error
 
     def settle(self, name: str, keep: Callable[[str], bool]) -> None:
         """Ends a staging: of the files that it planned to add or replace, those of batches to keep stay."""
-        folder = self.root / "staging" / name
-        with _telling(folder):
-            if (folder / PLAN).exists():
-                for path in json.loads((folder / PLAN).read_text()):
-                    if not keep(PurePosixPath(path).stem):
-                        (self.root / path).unlink(missing_ok=True)
-            shutil.rmtree(folder)
+        folder = STAGING / name
+        with self._telling(folder):
+            planned = self._planned(folder / PLAN) or []
+            self.storage.remove([path for path in planned if not keep(path.stem)])
+            self.storage.remove_folder(folder)
 
     def recover(self, is_in: Callable[[str], bool]) -> int:
         """Settles what broken runs left in staging, by whether the ledger has each key; how many there were."""
-        folder = self.root / "staging"
-        with _telling(folder):
-            names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
+        with self._telling(STAGING):
+            names = self.storage.names(STAGING)
+            if names:
+                self.storage.discard_unfinished()
         for name in names:
             if name.startswith(COMPACTING):
                 self._settle_compaction(name)
@@ -201,33 +232,33 @@ class Lake:
         return len(names)
 
     def write(self, path: Path, query: str, batches: str = "") -> None:
-        """Writes a query's rows to a Parquet file, and waits until the disk has them.
-
-        ``batches``, comma-separated keys, go into the file's metadata.
-        """
+        """Writes a query's rows to a Parquet file here; ``batches``, comma-separated keys, go into its metadata."""
         options = (
             f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2, ROW_GROUP_SIZE {ROW_GROUP}"
         )
         if batches:
             options += f", KV_METADATA {{batches: '{batches}'}}"
-        with _telling(path):
-            self._connection.execute(f"COPY ({query}) TO {_quoted(path)} ({options})")
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+        with telling(str(path)):
+            self._connection.execute(f"COPY ({query}) TO {_quoted(str(path))} ({options})")
+
+    def _literal(self, path: PurePosixPath) -> str:
+        """A file as SQL for DuckDB's readers, which would take brackets and stars in its place for a pattern."""
+        return _quoted("".join(f"[{c}]" if c in "[*?" else c for c in self.storage.url(path)))
+
+    def _telling(self, path: PurePosixPath) -> AbstractContextManager[None]:
+        return telling(self.storage.url(path))
 
 
 class Staging:
-    """A batch's files while they are written aside; ``publish`` moves them into place."""
+    """A batch's files while they are written aside; ``publish`` puts them into place."""
 
     def __init__(self, lake: Lake, name: str):
         self.name = name
-        self._lake = lake
-        self._folder = lake.root / "staging" / name
+        self._lake, self._storage = lake, lake.storage
+        self._folder = STAGING / name
         self._paths: dict[Path, PurePosixPath] = {}
-        with _telling(self._folder):
-            if self._folder.exists():
-                shutil.rmtree(self._folder)
-            self._folder.mkdir(parents=True)
+        with self._telling():
+            self._aside = self._storage.aside(self._folder)
 
     def add_partial(self, kpi: KPI, table: str, hours: Collection[datetime]) -> None:
         """Writes a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""
@@ -255,32 +286,27 @@ class Staging:
 
     def add(self, path: PurePosixPath, query: str, batches: str = "") -> None:
         """Writes a query's rows to a file that is to lie at the path in the lake."""
-        written = self._folder / f"{len(self._paths)}.parquet"
+        written = self._aside / f"{len(self._paths)}.parquet"
         self._lake.write(written, query, batches)
         self._paths[written] = path
 
     def publish(self, replaces: Iterable[PurePosixPath]) -> None:
-        """Moves the files into place; ``replaces`` are those that go once the ledger has the batch."""
-        with _telling(self._folder):
-            self._write_plan([str(path) for path in [*self._paths.values(), *replaces]])
+        """Puts the files into place; ``replaces`` are those that go once the ledger has the batch."""
+        with self._telling():
+            self._write_plan(PLAN, [*self._paths.values(), *replaces])
             for written, path in self._paths.items():
-                target = self._lake.root / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(written, target)
+                self._storage.put(written, path)
 
     def supersede(self, paths: Iterable[PurePosixPath]) -> None:
         """Notes that what was published holds all that is in these files, which can go from here on."""
-        with _telling(self._folder):
-            self._write_plan([str(path) for path in paths], SUPERSEDED)
+        with self._telling():
+            self._write_plan(SUPERSEDED, paths)
 
-    def _write_plan(self, paths: list[str], name: str = PLAN) -> None:
-        # Renamed into place when it is whole: half a plan would say nothing about files that may be there.
-        written = self._folder / f"{name}.part"
-        with written.open("w") as file:
-            json.dump(paths, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(written, self._folder / name)
+    def _write_plan(self, name: str, paths: Iterable[PurePosixPath]) -> None:
+        self._storage.write(self._folder / name, json.dumps([str(path) for path in paths]))
+
+    def _telling(self) -> AbstractContextManager[None]:
+        return telling(self._storage.url(self._folder))
 
 
 def rejects_path(feed: Feed, moment: datetime, key: str) -> PurePosixPath:
@@ -317,36 +343,28 @@ def _hour_folders(moment: datetime) -> list[str]:
     return [f"{folder}={value}" for folder, value in zip(HOUR_FOLDERS, values, strict=True)]
 
 
-def _hour_of(folder: Path) -> datetime:
-    """The start (UTC) of the hour that a folder is of."""
-    year, month, day, hour = (int(part.partition("=")[2]) for part in folder.parts[-4:])
+def _hour_of(folder: PurePosixPath) -> datetime | None:
+    """The start (UTC) of the hour that a folder below its table's is of; None where it is of none."""
+    found = [part.partition("=") for part in folder.parts]
+    if tuple(name for name, _, _ in found) != HOUR_FOLDERS:
+        return None
+    year, month, day, hour = (int(value) for _, _, value in found)
     return datetime(year, month, day, hour, tzinfo=UTC)
 
 
-def _remove_empty(folder: Path, root: Path) -> None:
-    """Removes a folder below the root, and those it lies in, as far as they are empty."""
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
-def _literal(path: Path) -> str:
-    """A path as SQL for DuckDB's readers, which would take brackets and stars in it for a pattern."""
-    return _quoted(Path("".join(f"[{c}]" if c in "[*?" else c for c in str(path))))
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def telling(place: str) -> Iterator[None]:
+    """Turns what keeps a place in the lake from being used into LakeError."""
     try:
         yield
     except OSError as error:
-        raise LakeError(f"Cannot use the lake at {error.filename or path}: {error.strerror or error}.") from error
+        raise LakeError(f"Cannot use the lake at {error.filename or place}: {error.strerror or error}.") from error
     except duckdb.IOException as error:
-        raise LakeError(f"Cannot use the lake at {path}: {_reason(error)}.") from error
+        raise LakeError(f"Cannot use the lake at {place}: {_reason(error)}.") from error
 
 
 def _reason(error: duckdb.Error) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kpis.lake import HOUR_FOLDERS
 from kpis.lake_sql import LakeColumn, LakeTable, lake_tables, scan, scan_what_is_there
+from kpis.storage.folder import Folder
 
 SCHEMA = "network_analysis"
 DIGITS = {"year": 4, "month": 2, "day": 2, "hour": 2}
@@ -126,7 +127,7 @@ def _trino(table: LakeTable, location: str) -> Iterator[str]:
 
 def _duckdb(table: LakeTable, location: str) -> Iterator[str]:
     name = f'{SCHEMA}."{table.name}"'
-    query = scan(location, table) if "://" in location else scan_what_is_there(Path(location), table)
+    query = scan(location, table) if "://" in location else scan_what_is_there(Folder(Path(location)), table)
     yield f"CREATE OR REPLACE VIEW {name} AS\n{query};\n"
     yield f"COMMENT ON VIEW {name} IS {_text(table.description)};\n"
     for column in table.columns:

@@ -14,7 +14,6 @@ alone: its view has the rows that the ledger keeps.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -32,7 +31,8 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.kpis import KPI, KPIS, SPELLED
 from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.scratch import ScratchError, scratch
-from kpis.lake import COMPACTING, HOUR_FOLDERS, PLAN, SUPERSEDED, archived_columns
+from kpis.lake import HOUR_FOLDERS, Lake, LakeError, archived_columns, telling
+from kpis.storage import Address, Storage, storage_at
 
 HOUR_START = "make_timestamp(year, month, day, hour, 0, 0)"
 FILES = "/".join(f"{folder}=*" for folder in HOUR_FOLDERS) + "/*.parquet"
@@ -178,17 +178,21 @@ def empty(table: LakeTable) -> str:
     return f"SELECT {columns} WHERE false"
 
 
-def scan_what_is_there(root: Path, table: LakeTable, without: Collection[str] = ()) -> str:
-    """``scan`` of a lake in a folder here, or ``empty`` where it has no file of the table."""
-    there = next((root / table.folder).glob(FILES), None)
-    return scan(str(root), table, without) if there else empty(table)
+def scan_what_is_there(storage: Storage, table: LakeTable, without: Collection[str] = ()) -> str:
+    """``scan`` of a lake that can be looked into, or ``empty`` where it has no file of the table.
+
+    Raises LakeError.
+    """
+    with telling(storage.url(table.folder)):
+        there = any(path.match(FILES) for path, _ in storage.files(table.folder))
+    return scan(storage.url(PurePosixPath()), table, without) if there else empty(table)
 
 
 @contextmanager
-def answered(query: str, lake_dir: Path, ledger: LedgerTables, memory_limit_mb: int = 800) -> Iterator[Answer]:
+def answered(query: str, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int = 800) -> Iterator[Answer]:
     """The answer to a query (one SELECT, or EXPLAIN of one) over the views; raises QueryError, also while it is read.
 
-    The query can read the lake's folder, and no other file; it can write none.
+    The query can read the lake's files, and no other; it can write none.
     """
     with _telling(), _connected(query, lake_dir, ledger, memory_limit_mb) as connection:
         result = connection.execute(query)
@@ -197,7 +201,7 @@ def answered(query: str, lake_dir: Path, ledger: LedgerTables, memory_limit_mb: 
         yield Answer(names, types, _fetched(result))
 
 
-def write_parquet(query: str, path: Path, lake_dir: Path, ledger: LedgerTables, memory_limit_mb: int = 800) -> None:
+def write_parquet(query: str, path: Path, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int = 800) -> None:
     """Writes the answer to a query to a Parquet file, which appears when it is whole; raises QueryError."""
     part = path.absolute().with_name(f"{path.name}.part")
     try:
@@ -210,35 +214,53 @@ def write_parquet(query: str, path: Path, lake_dir: Path, ledger: LedgerTables, 
 
 @contextmanager
 def _connected(
-    query: str, lake_dir: Path, ledger: LedgerTables, memory_limit_mb: int, may_write: Path | None = None
+    query: str, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int, may_write: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the views that the query names, which then lets out nothing but the lake."""
-    root = lake_dir.absolute()
-    with scratch() as folder:
+    with scratch() as folder, _opened(lake_dir, folder) as storage:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_limit_mb}MB",
             "temp_directory": str(folder / "spill"),
             "python_enable_replacements": False,
+            # Whatever a query names, nothing is loaded for it.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
         }
         with duckdb.connect(config=config) as connection:
             _check(connection, query)
-            _Views(connection, root, ledger).create(_names_in(connection, query))
+            # Before the connection can read a bucket, as it keeps Python waiting while it looks at the files.
+            names = _names_in(connection, query)
+            _Views(connection, Lake(storage, connection), ledger).create(names)
+            root = storage.url(PurePosixPath())
             # The second is how the readers are told the first, where it has the signs of a pattern.
-            connection.execute("SET allowed_directories = ?", [[str(root), _escaped(str(root))]])
+            connection.execute("SET allowed_directories = ?", [[root, _escaped(root)]])
             connection.execute("SET allowed_paths = ?", [[str(may_write)] if may_write else []])
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             yield connection
 
 
+@contextmanager
+def _opened(lake_dir: Address, folder: Path) -> Iterator[Storage]:
+    """The lake's storage; what keeps a query from reading it is told instead of what DuckDB says of that."""
+    with telling(str(lake_dir)):
+        storage = storage_at(lake_dir, folder)
+    try:
+        yield storage
+    except duckdb.Error:
+        with telling(str(lake_dir)):
+            storage.raise_failure()
+        raise
+
+
 class _Views:
     """Makes the views in a connection; their names are taken in any letter case."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, root: Path, ledger: LedgerTables):
+    def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, ledger: LedgerTables):
         self._connection = connection
-        self._root = root
+        self._storage = lake.storage
         self._ledger = ledger
-        self._without = _passed_over(root)
+        self._without = [lake.storage.url(path) for path in lake.passed_over()]
 
     def create(self, names: Collection[str]) -> None:
         """Makes the views of these names, and the ledger's batches of the feeds that they are of."""
@@ -299,7 +321,7 @@ class _Views:
 
     def _counted(self, table: LakeTable, feed: Feed) -> str:
         """SQL for those rows of a table whose batch the ledger counts."""
-        rows = scan_what_is_there(self._root, table, self._without)
+        rows = scan_what_is_there(self._storage, table, self._without)
         return f"FROM ({rows}) WHERE batch IN (SELECT key FROM batches WHERE status = 'in' AND feed = '{feed.name}')"
 
     def _view(self, name: str, query: str) -> None:
@@ -335,20 +357,6 @@ def _names_in(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     return {known[name] for name in found} if found and found <= set(known) else set(known.values())
 
 
-def _passed_over(root: Path) -> list[str]:
-    """The files of which a compaction that is under way, or broke off, left the rows in another file as well."""
-    passed: list[str] = []
-    for folder in sorted((root / "staging").glob(f"{COMPACTING}*")):
-        for plan in (SUPERSEDED, PLAN):
-            try:
-                paths = json.loads((folder / plan).read_text())
-            except FileNotFoundError:
-                continue
-            passed.extend(str(root / path) for path in paths)
-            break
-    return passed
-
-
 def _fetched(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
     while rows := result.fetchmany(ROWS_A_FETCH):
         yield from rows
@@ -378,7 +386,7 @@ def _telling() -> Iterator[None]:
         raise QueryError(f"{error}{known}") from error
     except duckdb.IOException as error:
         raise QueryError(f"{error}\nWhere a run has changed the lake meanwhile, ask again.") from error
-    except (duckdb.Error, ScratchError) as error:
+    except (duckdb.Error, ScratchError, LakeError) as error:
         raise QueryError(str(error)) from error
 
 

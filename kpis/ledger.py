@@ -150,7 +150,7 @@ class MemoryLedger:
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         return {
-            (entry.file.name, entry.file.size, entry.file.modified_ns)
+            entry.file.version
             for entry in self._entries.values()
             if entry.is_in and entry.file.feed == feed and entry.kpis == kpis
         }

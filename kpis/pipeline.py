@@ -14,7 +14,7 @@ import hashlib
 import tempfile
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -42,9 +42,12 @@ from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
 from kpis.lake import Lake, partial_path, records_path, rejects_path
+from kpis.lake import telling as telling_of_lake
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
-from kpis.sources.directory import FoundFile, Version, files_in
+from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages
+from kpis.sources.places import found_in
+from kpis.storage import Address, address, storage_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,20 +189,22 @@ class Engine:
 
 
 @contextmanager
-def engine(lake_dir: Path, memory_limit_mb: int = 800) -> Iterator[Engine]:
+def engine(lake_dir: Address, memory_limit_mb: int = 800) -> Iterator[Engine]:
     """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder.
 
-    Raises ScratchError where neither has room.
+    Raises ScratchError where neither has room, and LakeError where the lake's place cannot be used at all.
     """
     give_memory_back()
     with scratch() as folder:
+        with telling_of_lake(str(lake_dir)):
+            storage = storage_at(lake_dir, folder)
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_limit_mb}MB",
             "temp_directory": str(folder / "spill"),
         }
         try:
             with duckdb.connect(config=config) as connection:
-                yield Engine(connection, Lake(lake_dir, connection), folder)
+                yield Engine(connection, Lake(storage, connection), folder)
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise ScratchError(
                 f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: "
@@ -240,12 +245,13 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[P
 def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Takes the planned files in one by one, then figures the rollups that are due; yields what happened.
 
-    Raises LakeError, ScratchError, or what the ledger raises, when nothing more can be done; the next run then goes on.
+    Raises LakeError, ScratchError, SourceLost, or what the ledger raises, when nothing more can be done; the next run
+    then goes on.
     """
     engine.lake.recover(ledger.has_key)
     # Those of former runs: an hour that this one rolls up may well be touched again soon.
     compactions = ledger.due_compactions()
-    for (file, entry, why), scan_of_file in _scanned_ahead(planned, options):
+    for (file, entry, why), scan_of_file in _scanned_ahead(planned, engine.scratch, options):
         if why is Why.CHANGED and entry is not None and _has_same_content(file, entry, options):
             ledger.touch(entry, file)
             yield Unchanged(file)
@@ -371,7 +377,8 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
 
 
 def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
-    """Every KPI's rows over a folder's files, by the KPI's name, without a database: for a notebook.
+    """Every KPI's rows over the files of a folder, or of ``s3://bucket/prefix``, by the KPI's name, without a database:
+    for a notebook.
 
     The frames are those of ``MemoryLedger.table``; ``options`` are those of ``Options``, and open intervals are
     figured too. Raises FileError for the first file that cannot be taken in.
@@ -382,36 +389,43 @@ def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
         tempfile.TemporaryDirectory(prefix="network-analysis-lake-") as lake_dir,
         engine(Path(lake_dir)) as made,
     ):
-        for event in run(plan(files_in(Path(folder)), ledger, chosen), ledger, made, chosen):
+        for event in run(plan(found_in(address(str(folder))), ledger, chosen), ledger, made, chosen):
             if isinstance(event, Failed):
                 raise FileError(f"{event.what}: {event.reason}")
     return {kpi.name: ledger.table(kpi) for kpi in KPIS.values()}
 
 
-def _scanned_ahead(planned: Iterable[Planned], options: Options) -> Iterator[tuple[Planned, Callable[[], Scan | None]]]:
-    """The planned files, each with what gives its scan; while one is taken in, the next ones are being scanned.
+def _scanned_ahead(
+    planned: Iterable[Planned], scratch: Path, options: Options
+) -> Iterator[tuple[Planned, Callable[[], Scan | None]]]:
+    """The planned files, fetched, each with what gives its scan; meanwhile the next ones are fetched and scanned.
 
     A file that changed is only scanned when that is asked for, as its content may be known after all.
     """
     files = iter(planned)
     with ThreadPoolExecutor(CORES, thread_name_prefix="scanner") as threads:
-        waiting: deque[tuple[Planned, Callable[[], Scan | None]]] = deque()
+        waiting: deque[tuple[Future[FoundFile], Planned, Callable[[], Scan | None]]] = deque()
         try:
             while True:
                 for one in islice(files, CORES + 1 - len(waiting)):
+                    fetched = threads.submit(one[0].fetched, scratch)
                     if one[2] is Why.CHANGED:
-                        waiting.append((one, partial(_scan, one[0], options)))
+                        waiting.append((fetched, one, partial(_scan, fetched, options)))
                     else:
-                        waiting.append((one, threads.submit(_scan, one[0], options).result))
+                        waiting.append((fetched, one, threads.submit(_scan, fetched, options).result))
                 if not waiting:
                     return
-                yield waiting.popleft()
+                fetched, (_, entry, why), scan_of_file = waiting.popleft()
+                file = fetched.result()
+                yield (file, entry, why), scan_of_file
+                file.let_go()
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _scan(file: FoundFile, options: Options) -> Scan | None:
+def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
     """What the scanner finds in a file; None where it is the reader's, which tells what is wrong with it."""
+    file = fetched.result()
     kpis = _partial_kpis(file.feed)
     if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
         return None
@@ -638,7 +652,7 @@ def _key(file: FoundFile, digest: str, options: Options) -> str:
 
 
 def _is_changed(file: FoundFile, entry: Entry) -> bool:
-    return (file.size, file.modified_ns) != (entry.file.size, entry.file.modified_ns)
+    return file.version != entry.file.version
 
 
 def _is_reread(file: FoundFile, entry: Entry, options: Options) -> bool:

@@ -258,7 +258,9 @@ class DatabaseLedger:
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         batches = Batch.objects.filter(feed=feed.name).order_by()
-        columns, wanted = ("name", "size", "modified_ns"), {"status": Batch.Status.IN, "kpis": _kpi_text(kpis)}
+        of_objects = any(isinstance(content, str) for _, _, content in versions)
+        columns = ("name", "size", "etag" if of_objects else "modified_ns")
+        wanted = {"status": Batch.Status.IN, "kpis": _kpi_text(kpis)}
         if len(versions) > MOST_NAMES:
             return batches.filter(**wanted).values_list(*columns)
         # Asked for a status as well, SQLite would look among all that have it instead of for the names.
@@ -319,7 +321,8 @@ class DatabaseLedger:
             _close(feed, mark, mark.interval_end_timestamp, until)
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
-        Batch.objects.filter(feed=file.feed.name, name=file.name).update(size=file.size, modified_ns=file.modified_ns)
+        batches = Batch.objects.filter(feed=file.feed.name, name=file.name)
+        batches.update(size=file.size, modified_ns=file.modified_ns, etag=file.etag)
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         due = []
@@ -421,6 +424,7 @@ class DatabaseLedger:
             "kpis": _kpi_text(entry.kpis),
             "size": entry.file.size,
             "modified_ns": entry.file.modified_ns,
+            "etag": entry.file.etag,
             "lines": entry.lines,
             "records": entry.records,
             "rejects": entry.rejects,
@@ -536,9 +540,9 @@ def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
 
 
 def _entry(batch: Batch, file: FoundFile) -> Entry:
-    """A batch's entry; its file is the one found, with the size and time of change that the ledger has."""
+    """A batch's entry; its file is the one found, with the size, time of change and etag that the ledger has."""
     return Entry(
-        file=replace(file, size=batch.size, modified_ns=batch.modified_ns),
+        file=replace(file, size=batch.size, modified_ns=batch.modified_ns, etag=batch.etag),
         is_in=batch.status == Batch.Status.IN,
         reason=batch.reason,
         retry=batch.retry,

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
+from kpis.storage import Address, address
+
 
 def text(name: str, default: str = "") -> str:
     """The variable's text, without surrounding spaces; the default where it is unset or empty."""
@@ -116,9 +118,9 @@ def feeds(name: str, default: tuple[str, ...], known: tuple[str, ...]) -> frozen
     return _read(name, frozenset(default), convert, f"none, or comma-separated feeds of {', '.join(known)}")
 
 
-def folder(name: str, default: Path) -> Path:
-    """A folder's path; a relative one starts from the working directory."""
-    return Path(text(name, str(default))).expanduser().absolute()
+def place(name: str, default: Path) -> Address:
+    """A folder's path, a relative one starting from the working directory, or ``s3://bucket/prefix``."""
+    return _read(name, default, address, "a folder or like s3://bucket/prefix")
 
 
 def zone(name: str, default: str) -> str:

@@ -19,8 +19,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")
 
 # What the pipeline works with.
-DATA_DIR = environment.folder("DATA_DIR", BASE_DIR / "var" / "data")
-LAKE_DIR = environment.folder("LAKE_DIR", BASE_DIR / "var" / "lake")
+DATA_DIR = environment.place("DATA_DIR", BASE_DIR / "var" / "data")
+LAKE_DIR = environment.place("LAKE_DIR", BASE_DIR / "var" / "lake")
 FEED_FILES = environment.pairs("FEED_FILES", CATALOG_FEED_FILES, tuple(FEEDS))
 ARCHIVE_FEEDS = environment.feeds("ARCHIVE_FEEDS", ("antenna",), tuple(FEEDS))
 TOP_N = environment.integer("TOP_N", 10, minimum=1)

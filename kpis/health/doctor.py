@@ -21,7 +21,10 @@ from django.db.migrations.executor import MigrationExecutor
 
 from kpis.catalog.feeds import UNFINISHED, feed_finder
 from kpis.engine import compiled
+from kpis.lake import STAGING
 from kpis.models import Run
+from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
+from kpis.storage.folder import Folder
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 SHORT_KEY = 50
@@ -173,46 +176,68 @@ def migrations() -> Finding:
 
 
 def lake() -> Finding:
-    folder = settings.LAKE_DIR
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    place: Address = settings.LAKE_DIR
+    there = Folder(place).nearest() if isinstance(place, Path) else place
     try:
-        with tempfile.TemporaryFile(dir=there):
-            free = shutil.disk_usage(there).free
+        _lake_storage().check()
+        free = shutil.disk_usage(there).free if isinstance(there, Path) else None
     except OSError as error:
         return Finding(Verdict.MEND, "lake", f"cannot be written in {there} ({error.strerror}); mend it or LAKE_DIR")
+    if free is None:
+        return Finding(Verdict.OK, "lake", f"{place} can be written")
     if free < LEAST_FREE_BYTES:
-        return Finding(Verdict.MEND, "lake", f"{folder} has {_gigabytes(free)} left; make room")
-    made = "" if there == folder else "the first run will make it; "
-    return Finding(Verdict.OK, "lake", f"{folder} can be written; {made}{_gigabytes(free)} left")
+        return Finding(Verdict.MEND, "lake", f"{place} has {_gigabytes(free)} left; make room")
+    made = "" if there == place else "the first run will make it; "
+    return Finding(Verdict.OK, "lake", f"{place} can be written; {made}{_gigabytes(free)} left")
+
+
+def _lake_storage() -> Storage:
+    return storage_at(settings.LAKE_DIR, Path(tempfile.gettempdir()))
 
 
 def staging() -> Finding:
-    folder = settings.LAKE_DIR / "staging"
-    left = len(os.listdir(folder)) if folder.is_dir() else 0
+    try:
+        left = len(_lake_storage().names(STAGING))
+    except OSError as error:
+        return Finding(Verdict.NOTE, "staging", f"cannot be listed ({error.strerror})")
     if left:
         return Finding(Verdict.NOTE, "staging", f"{left} half-written; a run is under way, or the next one clears them")
     return Finding(Verdict.OK, "staging", "nothing is left over")
 
 
 def data_dir() -> Finding:
-    folder: Path = settings.DATA_DIR
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        return Finding(
-            Verdict.MEND, "data folder", f"{folder} cannot be listed ({error.strerror}); mend it or DATA_DIR"
-        )
-    finished = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in UNFINISHED)]
+    place: Address = settings.DATA_DIR
     feed_of_name = feed_finder(settings.FEED_FILES)
-    strange = [name for name in finished if feed_of_name(name) is None]
-    unreadable = [name for name in finished if name not in strange and not os.access(folder / name, os.R_OK)]
+    known = 0
+    strange: list[str] = []
+    unreadable: list[str] = []
+    try:
+        for name in _names_in(place):
+            if any(fnmatchcase(name, pattern) for pattern in UNFINISHED):
+                continue
+            if feed_of_name(name) is None:
+                strange.append(name)
+            elif isinstance(place, Path) and not os.access(place / name, os.R_OK):
+                unreadable.append(name)
+            else:
+                known += 1
+    except OSError as error:
+        return Finding(Verdict.MEND, "data folder", f"{place} cannot be listed ({error.strerror}); mend it or DATA_DIR")
     if unreadable:
         text = f"{len(unreadable):,} files cannot be read, such as {unreadable[0]!r}; give this user the right to"
         return Finding(Verdict.MEND, "data folder", text)
     if strange:
         text = f"{len(strange):,} files are of no feed, such as {strange[0]!r}; rename them, or see FEED_FILES"
         return Finding(Verdict.NOTE, "data folder", text)
-    return Finding(Verdict.OK, "data folder", f"{folder} has {len(finished):,} files of known feeds")
+    return Finding(Verdict.OK, "data folder", f"{place} has {known:,} files of known feeds")
+
+
+def _names_in(place: Address) -> Iterator[str]:
+    if isinstance(place, BucketAddress):
+        for page in bucket_at(place).pages():
+            yield from (stored.key.rpartition("/")[2] for stored in page)
+    else:
+        yield from sorted(os.listdir(place))
 
 
 def last_run(now: datetime) -> Finding:

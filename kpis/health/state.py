@@ -6,13 +6,13 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from kpis.models import Watermark
+from kpis.storage import Address, BucketAddress, bucket_at
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,15 @@ def interval_ages(now: datetime) -> dict[str, float]:
     return {mark.feed: (now - mark.interval_end_timestamp).total_seconds() for mark in watermarks}
 
 
-def can_be_written(folder: Path) -> bool:
-    """Whether this process may write in the folder, or make it, and its disk has room."""
+def can_be_written(place: Address) -> bool:
+    """Whether this process may write in the folder, or make it, and its disk has room; whether a bucket answers."""
+    if isinstance(place, BucketAddress):
+        try:
+            next(bucket_at(place).pages(), None)
+        except OSError:
+            return False
+        return True
+    folder = place
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:

@@ -71,6 +71,7 @@ class Batch(models.Model):
     kpis = models.CharField(max_length=64, blank=True, help_text="ids of the KPIs whose partials the lake has")
     size = models.BigIntegerField(help_text="bytes")
     modified_ns = models.BigIntegerField(help_text="the file's time of change, ns since 1970-01-01T00:00Z")
+    etag = models.CharField(max_length=255, blank=True, default="", help_text="an object's, which tells its content")
     lines = models.BigIntegerField(default=0, help_text="rows read, without the header and blank lines")
     records = models.BigIntegerField(default=0, help_text="rows that passed the feed's checks")
     rejects = models.BigIntegerField(default=0, help_text="rows that did not")

@@ -16,13 +16,17 @@ from kpis.catalog.intervals import EPOCH
 # The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
 LONGEST_NAME = 700
 
-# What a folder's listing tells of a file: its name, its size in bytes, its time of change in ns since
-# 1970-01-01T00:00Z. A plain tuple, since a folder may hold hundreds of thousands of files.
-Version = tuple[str, int, int]
+# What a listing tells of a file: its name, its size in bytes, and its time of change in ns since 1970-01-01T00:00Z, or
+# of an object in a bucket its etag. A plain tuple, since a folder may hold hundreds of thousands of files.
+Version = tuple[str, int, int | str]
 
 
 class SourceError(Exception):
     """The place where batches should come from cannot be used; the message names it and says why."""
+
+
+class SourceLost(SourceError):
+    """The place does not answer, or no longer, which may pass by itself."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class FoundFile:
     """A file that a source found: what the ledger needs to tell whether it is new, changed or known.
 
     ``name`` identifies the batch, ``size`` is in bytes, ``modified_ns`` in ns since 1970-01-01T00:00Z, and
-    ``problem`` says why it cannot be read, where that shows without opening it.
+    ``problem`` says why it cannot be read, where that shows without opening it. An object in a bucket has an ``etag``.
     """
 
     feed: Feed
@@ -39,6 +43,19 @@ class FoundFile:
     size: int
     modified_ns: int
     problem: str = ""
+    etag: str = ""
+
+    @property
+    def version(self) -> Version:
+        """What tells the file's content from another, without reading it."""
+        return self.name, self.size, self.etag or self.modified_ns
+
+    def fetched(self, scratch: Path) -> FoundFile:
+        """The file where its content can be read here, which is in the scratch folder where it was not."""
+        return self
+
+    def let_go(self) -> None:
+        """Removes what was fetched into the scratch folder."""
 
     @property
     def age_key(self) -> tuple[datetime, str]:

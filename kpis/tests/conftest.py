@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import TransactionTestCase
 
 import network_analysis.urls  # noqa: F401  registers every app's admin, in the apps' order
+from kpis.storage import address
 from kpis.tests.processes import Place, new_place
 from network_analysis.settings import database
 
@@ -24,6 +25,8 @@ ON_SQLITE_ALONE = {
         "browser.test_kpi",
         "browser.test_map",
         "test_access",
+        "test_bucket_histories",
+        "test_buckets",
         "test_api_schema",
         "test_corpus",
         "test_fuzz",
@@ -86,6 +89,23 @@ def data_dir(settings) -> Path:
 def lake_dir(settings) -> Path:
     """The lake's folder, which is not there yet."""
     return settings.LAKE_DIR
+
+
+@pytest.fixture(scope="session")
+def cloud():
+    """An AWS on loopback."""
+    from kpis.tests.cloud import running_cloud
+
+    with running_cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def bucket(cloud, settings):
+    """An empty bucket, in which the data folder is ``in/`` and the lake ``lake/``."""
+    bucket = cloud.bucket()
+    settings.DATA_DIR, settings.LAKE_DIR = (address(f"s3://{bucket.name}/{prefix}") for prefix in ("in", "lake"))
+    return bucket
 
 
 @pytest.fixture

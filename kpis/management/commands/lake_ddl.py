@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from kpis.lake import LakeError
 from kpis.lake_ddl import DIALECTS, statements
 
 WRONG_USE = 2
@@ -24,9 +27,13 @@ class Command(BaseCommand):
 
     def handle(self, *, dialect, location, **options):
         chosen = DIALECTS[dialect]
-        if chosen.remote and "://" not in (location or ""):
+        if chosen.remote and "://" not in (location or str(settings.LAKE_DIR)):
             raise CommandError(f"{chosen.name} needs --location, such as s3://bucket/lake.", returncode=WRONG_USE)
-        local = str(settings.LAKE_DIR.absolute())
         if location is None:
-            location = local if dialect == "duckdb" else f"file://{local}"
-        self.stdout.write("\n".join(statements(chosen, location)))
+            location = str(settings.LAKE_DIR)
+            if dialect != "duckdb" and isinstance(settings.LAKE_DIR, Path):
+                location = f"file://{location}"
+        try:
+            self.stdout.write("\n".join(statements(chosen, location)))
+        except LakeError as error:
+            raise CommandError(str(error)) from error

@@ -20,7 +20,9 @@ from kpis.catalog.intervals import to_text
 from kpis.engine.scratch import ScratchError
 from kpis.events import log_event, logged_run
 from kpis.lake import LakeError
-from kpis.sources.directory import SourceError, files_in, files_named
+from kpis.sources.directory import SourceError, SourceLost
+from kpis.sources.places import found_in, named
+from kpis.storage import SCHEME, address
 from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 
 WRONG_USE = 2
@@ -76,8 +78,10 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser):
-        parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="these files instead of the folder's")
-        parser.add_argument("--data-dir", type=Path, help="the folder to look in; DATA_DIR by default")
+        parser.add_argument("files", nargs="*", type=_place, metavar="FILE", help="these files instead of the folder's")
+        parser.add_argument(
+            "--data-dir", type=_place, help="the folder, or s3://bucket/prefix, to look in; DATA_DIR by default"
+        )
         parser.add_argument(
             "--feed", choices=sorted(FEEDS), help="what the FILEs are, or which of the folder's files to take"
         )
@@ -126,16 +130,18 @@ class Command(BaseCommand):
                 if rebuild:
                     found = []
                 elif files:
-                    found = files_named(files, settings.FEED_FILES, FEEDS.get(feed))
+                    found = named(files, settings.FEED_FILES, FEEDS.get(feed))
                 else:
                     folder, known = data_dir or settings.DATA_DIR, pipeline.known_to(DatabaseLedger())
-                    found = files_in(folder, settings.FEED_FILES, FEEDS.get(feed), known)
+                    found = found_in(folder, settings.FEED_FILES, FEEDS.get(feed), known)
                 if dry_run:
                     return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
                 self._work(found, rebuild, chosen, report)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
             return None
+        except SourceLost as error:
+            raise CommandError(f"{error} {GOES_ON}") from error
         except SourceError as error:
             raise CommandError(str(error), returncode=WRONG_USE) from error
         except Stopped as stopped:
@@ -218,6 +224,13 @@ def _closing_line(report, seconds):
         f"{report.files:,} files in, {report.failed:,} failed, {report.records:,} records, "
         f"{report.rejects:,} rejects, {report.intervals:,} intervals, {report.rollups:,} rollups, {seconds:.1f} s"
     )
+
+
+def _place(text):
+    try:
+        return address(text) if text.startswith(SCHEME) else Path(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{error}") from None
 
 
 def _moment(text):

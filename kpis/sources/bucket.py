@@ -1,0 +1,138 @@
+"""Objects of a bucket as batches: those right below a prefix, or those named one by one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kpis.catalog.feeds import FEED_FILES, Feed, feed_finder
+from kpis.catalog.intervals import EPOCH
+from kpis.engine.lines import UNPACKERS
+from kpis.engine.scratch import telling as telling_of_scratch
+from kpis.sources.directory import FoundFile, SourceError, SourceLost, Version, batch_name
+from kpis.storage import BucketAddress, bucket_at
+
+if TYPE_CHECKING:
+    from kpis.storage.bucket import Bucket, StoredObject
+
+MICROSECOND = timedelta(microseconds=1)
+# What a single object is to blame for, whose turn comes again; anything else is the store's.
+PROBLEMS = {
+    errno.ENOENT: "vanished before it was read",
+    errno.ESTALE: "changed while it was read",
+    errno.EACCES: "cannot be read: {}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundObject(FoundFile):
+    """An object of a bucket; ``path`` is where its content lies while it is fetched."""
+
+    bucket: Bucket = field(compare=False)
+    stored: StoredObject
+
+    def fetched(self, scratch: Path) -> FoundFile:
+        """The object with its content, or with the problem that there was; raises SourceLost and ScratchError."""
+        suffix = Path(self.stored.key).suffix.lower()
+        with telling_of_scratch(scratch):
+            number, path = tempfile.mkstemp(suffix if suffix in UNPACKERS else "", "object-", scratch)
+        fetched = replace(self, path=Path(path))
+        parts = self.bucket.parts(self.stored)
+        with os.fdopen(number, "wb") as file:
+            while True:
+                try:
+                    part = next(parts, b"")
+                except OSError as error:
+                    if error.errno not in PROBLEMS:
+                        raise _lost(error) from error
+                    return replace(fetched, problem=PROBLEMS[error.errno].format(error.strerror))
+                if not part:
+                    return fetched
+                with telling_of_scratch(scratch):
+                    file.write(part)
+
+    def let_go(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def objects_in(
+    place: BucketAddress,
+    feed_files: Mapping[str, str] = FEED_FILES,
+    feed: Feed | None = None,
+    known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
+) -> list[FoundFile]:
+    """What ``files_in`` gives for a folder; the listing is held against what is known page by page.
+
+    Raises SourceError where there is no listing, SourceLost where that may pass by itself.
+    """
+    feed_of_name = feed_finder(feed_files)
+    found: list[FoundFile] = []
+    with _telling():
+        bucket = bucket_at(place)
+        for page in bucket.pages():
+            by_feed: dict[Feed, dict[Version, FoundFile]] = defaultdict(dict)
+            for stored in page:
+                object_feed = feed_of_name(_name(stored))
+                if object_feed is not None and feed in (None, object_feed):
+                    file = _found(bucket, stored, object_feed)
+                    by_feed[object_feed][file.version] = file
+            for object_feed, files in by_feed.items():
+                for version in known(object_feed, files):
+                    files.pop(version, None)
+                found += files.values()
+    return sorted(found, key=lambda file: file.age_key)
+
+
+def objects_named(
+    addresses: Iterable[BucketAddress], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
+) -> list[FoundFile]:
+    """The objects with these addresses; ``feed`` says what they are, else their names do. Raises SourceError."""
+    feed_of_name = feed_finder(feed_files)
+    found: list[FoundFile] = []
+    for one in addresses:
+        object_feed = feed or feed_of_name(one.name)
+        if object_feed is None:
+            raise SourceError(f"{one}: its name tells no feed; name one with --feed.")
+        with _telling():
+            bucket = bucket_at(one)
+            found.append(_found(bucket, bucket.find(one.prefix.rstrip("/")), object_feed))
+    return found
+
+
+def _found(bucket: Bucket, stored: StoredObject, feed: Feed) -> FoundObject:
+    return FoundObject(
+        feed,
+        batch_name(_name(stored)),
+        Path(),
+        stored.size,
+        (stored.modified - EPOCH) // MICROSECOND * 1000,
+        etag=stored.etag,
+        bucket=bucket,
+        stored=stored,
+    )
+
+
+def _name(stored: StoredObject) -> str:
+    return stored.key.rpartition("/")[2]
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _lost(error) from error
+
+
+def _lost(error: OSError) -> SourceError:
+    text = f"Cannot read {error.filename}: {error.strerror}."
+    # That there is no such thing, or no right to it, does not pass by itself.
+    return SourceError(text) if error.errno in PROBLEMS else SourceLost(text)

@@ -1,0 +1,47 @@
+"""Where batches are looked for: a folder or a bucket; what object storage needs is imported for a bucket alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+
+from kpis.catalog.feeds import FEED_FILES, Feed
+from kpis.sources.directory import FoundFile, SourceError, Version, files_in, files_named
+from kpis.storage import Address, BucketAddress
+
+
+def found_in(
+    place: Address,
+    feed_files: Mapping[str, str] = FEED_FILES,
+    feed: Feed | None = None,
+    known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
+) -> list[FoundFile]:
+    """The place's files that belong to a feed, oldest interval first, without those that are known.
+
+    See ``files_in`` and ``objects_in``, which raise SourceError where the place cannot be listed.
+    """
+    if isinstance(place, BucketAddress):
+        from kpis.sources.bucket import objects_in
+
+        return objects_in(place, feed_files, feed, known)
+    return files_in(place, feed_files, feed, known)
+
+
+def named(
+    addresses: Collection[Address], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
+) -> list[FoundFile]:
+    """The files and objects with these addresses, oldest interval first; ``feed`` says what they are, else their names.
+
+    Raises SourceError for what is not there, whose feed is not known, or whose name comes twice.
+    """
+    found = files_named([one for one in addresses if isinstance(one, Path)], feed_files, feed)
+    objects = [one for one in addresses if isinstance(one, BucketAddress)]
+    if objects:
+        from kpis.sources.bucket import objects_named
+
+        found += objects_named(objects, feed_files, feed)
+    names = {(file.feed.name, file.name): number for number, file in enumerate(found)}
+    for number, file in enumerate(found):
+        if names[file.feed.name, file.name] != number:
+            raise SourceError(f"{file.name}: two files have this name, which would make them one batch.")
+    return sorted(found, key=lambda file: file.age_key)

@@ -1,0 +1,333 @@
+"""A tree of files in an object store that speaks S3: the objects of a bucket whose keys begin with a prefix.
+
+Credentials, region and endpoint are those of AWS's usual chain (``AWS_ENDPOINT_URL`` names another store than AWS's).
+An object appears under its key when the store has all of it. What fails in a way that may pass is tried again, waiting
+longer each time.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import random
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import boto3
+import duckdb
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
+from kpis.storage import SCHEME, BucketAddress
+
+TRIES = 6
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10
+# How boto3 tries again what it can by itself: all but the reading of an answer's body.
+CLIENT = Config(
+    retries={"mode": "standard", "total_max_attempts": TRIES},
+    connect_timeout=5,
+    read_timeout=30,
+    max_pool_connections=32,
+)
+# What is held of an object at once while it is fetched.
+PART_BYTES = 8 * 2**20
+# Of larger files boto3 puts parts, some at a time, which the store puts together at the end.
+LARGEST_WHOLE_BYTES = 32 * 2**20
+# Up to this size a lake's file is fetched as a whole, which takes one request, and so many of them are kept at hand; of
+# larger ones only what is asked for is fetched.
+SMALL_BYTES = 2**18
+MOST_SMALL = 64
+KEYS_A_REMOVAL = 1000
+# How many objects' sizes are kept at hand between two readings.
+MOST_EXPECTED = 10_000
+ERRORS = {403: errno.EACCES, 404: errno.ENOENT, 412: errno.ESTALE}
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object: its key, its size in bytes, its time of change, and what its content is known by."""
+
+    key: str
+    size: int
+    modified: datetime
+    etag: str
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """The client of an AWS service; those of one process share its connections."""
+    return boto3.client(service, config=CLIENT)
+
+
+class Bucket:
+    """See ``kpis.storage.Storage`` for what its methods promise.
+
+    Files that are written aside lie in the scratch folder until they are put.
+    """
+
+    def __init__(self, place: BucketAddress, scratch: Path):
+        self._name, self._prefix, self._scratch = place.bucket, place.prefix, scratch
+        with _telling(str(place)):
+            self._client = client("s3")
+        self._window = _Window(self)
+
+    def url(self, path: PurePosixPath) -> str:
+        return self.url_of(self._key(path)).rstrip("/")
+
+    def url_of(self, key: str) -> str:
+        """The address of the object with a key."""
+        return f"{SCHEME}{self._name}/{key}"
+
+    def _key(self, path: PurePosixPath) -> str:
+        return f"{self._prefix}{path}" if path.name else self._prefix
+
+    def open_to(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.register_filesystem(self._window)
+
+    def raise_failure(self) -> None:
+        failure, self._window.failure = self._window.failure, None
+        if failure is not None:
+            raise failure
+
+    def there(self, folder: PurePosixPath, names: Iterable[str]) -> set[str]:
+        wanted = set(names)
+        if not wanted:
+            return set()
+        found = {one.key.rpartition("/")[2]: one for page in self.pages(folder) for one in page}
+        self._window.expect([found[name] for name in wanted & found.keys()])
+        return wanted & found.keys()
+
+    def names(self, folder: PurePosixPath) -> list[str]:
+        begin = self._key(folder) + "/"
+        found = set()
+        for page in self._listed(begin, "/"):
+            found |= {one["Key"].removeprefix(begin) for one in page.get("Contents", ())}
+            found |= {one["Prefix"].removeprefix(begin).rstrip("/") for one in page.get("CommonPrefixes", ())}
+        return sorted(found - {""})
+
+    def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, int]]:
+        for found in self.objects(self._key(folder) + "/"):
+            yield PurePosixPath(found.key.removeprefix(self._prefix)), found.size
+
+    def objects(self, begin: str) -> Iterator[StoredObject]:
+        """The objects whose keys begin in a way, in the order of their keys, fetched page by page."""
+        for page in self._listed(begin):
+            yield from map(_stored, page.get("Contents", ()))
+
+    def pages(self, folder: PurePosixPath | None = None) -> Iterator[list[StoredObject]]:
+        """The objects right in a folder, the root by default, in pages of bounded length, fetched one by one."""
+        begin = f"{self._key(folder)}/" if folder else self._prefix
+        for page in self._listed(begin, "/"):
+            yield [_stored(found) for found in page.get("Contents", ()) if found["Key"] != begin]
+
+    def _listed(self, begin: str, delimiter: str = "") -> Iterator[Mapping[str, Any]]:
+        found = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._name, Prefix=begin, Delimiter=delimiter
+        )
+        with _telling(self.url_of(begin)):
+            yield from found
+
+    def read(self, path: PurePosixPath) -> str | None:
+        try:
+            return self._fetched(self._key(path)).decode()
+        except FileNotFoundError:
+            return None
+
+    def write(self, path: PurePosixPath, text: str) -> None:
+        with _telling(self.url(path)):
+            self._client.put_object(Bucket=self._name, Key=self._key(path), Body=text.encode())
+
+    def aside(self, folder: PurePosixPath) -> Path:
+        place = self._scratch / folder
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        return place
+
+    def put(self, written: Path, path: PurePosixPath) -> None:
+        sizes = TransferConfig(multipart_threshold=LARGEST_WHOLE_BYTES, multipart_chunksize=PART_BYTES)
+        self._window.forget(self._key(path))
+        with _telling(self.url(path)):
+            self._client.upload_file(str(written), self._name, self._key(path), Config=sizes)
+        written.unlink()
+
+    def remove(self, paths: Iterable[PurePosixPath]) -> None:
+        self._remove([self._key(path) for path in paths])
+
+    def _remove(self, keys: list[str]) -> None:
+        for start in range(0, len(keys), KEYS_A_REMOVAL):
+            some = keys[start : start + KEYS_A_REMOVAL]
+            with _telling(self.url_of(some[0])):
+                answer = self._client.delete_objects(
+                    Bucket=self._name, Delete={"Objects": [{"Key": key} for key in some], "Quiet": True}
+                )
+            for failed in answer.get("Errors", ()):
+                raise OSError(errno.EIO, f"cannot be removed: {failed.get('Message')}", self.url_of(failed["Key"]))
+
+    def remove_folder(self, folder: PurePosixPath, below: PurePosixPath | None = None) -> None:
+        # Folders are but the beginnings of keys, and go with the last of these.
+        shutil.rmtree(self._scratch / folder, ignore_errors=True)
+        self._remove([found.key for found in self.objects(self._key(folder) + "/")])
+
+    def discard_unfinished(self) -> None:
+        with _telling(self.url_of(self._prefix)):
+            for page in self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._name, Prefix=self._prefix
+            ):
+                for upload in page.get("Uploads", ()):
+                    self._client.abort_multipart_upload(
+                        Bucket=self._name, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+
+    def check(self) -> None:
+        path = PurePosixPath("staging.check")
+        self.write(path, "")
+        self.remove([path])
+
+    def find(self, key: str) -> StoredObject:
+        """The object with a key."""
+        with _telling(self.url_of(key)):
+            found = self._client.head_object(Bucket=self._name, Key=key)
+        return StoredObject(key, found["ContentLength"], found["LastModified"], found["ETag"].strip('"'))
+
+    def parts(self, found: StoredObject) -> Iterator[bytes]:
+        """An object's content, part by part; raises OSError, with ESTALE where it is another content by now."""
+        for start in range(0, found.size, PART_BYTES):
+            yield self.part(found, start, min(start + PART_BYTES, found.size))
+
+    def part(self, found: StoredObject, start: int, end: int) -> bytes:
+        """The bytes from start to end (excluded) of an object's content, as ``parts``."""
+        if start >= end:
+            return b""
+        return self._fetched(found.key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{found.etag}"')
+
+    def _fetched(self, key: str, **which: str) -> bytes:
+        """An object's content, or a part of it; boto3 sees to it that an answer begins, and this that it ends."""
+        with _telling(self.url_of(key)):
+            for turn in range(TRIES):
+                body = self._client.get_object(Bucket=self._name, Key=key, **which)["Body"]
+                try:
+                    return body.read()
+                except BotoCoreError:
+                    if turn == TRIES - 1:
+                        raise
+                # Not all at the same time.
+                pause = min(FIRST_PAUSE_SECONDS * 2**turn, LONGEST_PAUSE_SECONDS)
+                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+        raise AssertionError("unreachable")
+
+
+class _Window(AbstractFileSystem):
+    """A bucket as DuckDB reads it: it asks for a file's size and time of change, and then for ranges of its bytes.
+
+    ``failure`` is what the bucket raised, which DuckDB wraps in an error of its own.
+    """
+
+    protocol = "s3"
+    # Each is its bucket's own, not one that somebody made before.
+    cachable = False
+
+    def __init__(self, bucket: Bucket):
+        super().__init__()
+        self._bucket = bucket
+        self._expected: dict[str, StoredObject] = {}
+        # DuckDB opens a file to look at its end, and again to read it.
+        self._whole = functools.lru_cache(MOST_SMALL)(lambda found: bucket.part(found, 0, found.size))
+        self.failure: OSError | None = None
+
+    def expect(self, found: Iterable[StoredObject]) -> None:
+        """Takes note of objects that were just listed, so that their opening asks for nothing more."""
+        if len(self._expected) > MOST_EXPECTED:
+            self._expected = {}
+        self._expected |= {one.key: one for one in found}
+
+    def forget(self, key: str) -> None:
+        """Takes note that an object changes."""
+        self._expected.pop(key, None)
+
+    def find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any
+    ) -> Any:
+        with self._noting():
+            found = {one.key: one for one in self._bucket.objects(_key_in(path))}
+        self._expected = found
+        told = {f"{path.partition('/')[0]}/{key}": one for key, one in found.items()}
+        return {name: _told(name, one) for name, one in told.items()} if detail else list(told)
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        path = self._strip_protocol(path)
+        return _told(path, self._object(path))
+
+    def modified(self, path: str) -> datetime:
+        return self._object(self._strip_protocol(path)).modified
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> _ObjectFile:
+        return _ObjectFile(self, path, mode, cache_type="none", size=self._object(path).size)
+
+    def fetched(self, path: str, start: int, end: int) -> bytes:
+        """A range of an object's bytes."""
+        with self._noting():
+            found = self._object(path)
+            if found.size <= SMALL_BYTES:
+                return self._whole(found)[start:end]
+            return self._bucket.part(found, start, min(end, found.size))
+
+    def _object(self, path: str) -> StoredObject:
+        key = _key_in(path)
+        found = self._expected.get(key)
+        if found is None:
+            with self._noting():
+                found = self._expected[key] = self._bucket.find(key)
+        return found
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+class _ObjectFile(AbstractBufferedFile):
+    """An object, opened to be read; its ranges are fetched as they are asked for."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.fs.fetched(self.path, start, end)
+
+
+def _key_in(path: str) -> str:
+    return path.removeprefix(SCHEME).partition("/")[2]
+
+
+def _told(path: str, found: StoredObject) -> dict[str, Any]:
+    return {"name": path, "size": found.size, "type": "file"}
+
+
+def _stored(listed: Mapping[str, Any]) -> StoredObject:
+    return StoredObject(listed["Key"], listed["Size"], listed["LastModified"], listed["ETag"].strip('"'))
+
+
+@contextmanager
+def _telling(place: str) -> Iterator[None]:
+    """Turns what boto3 raises into OSError."""
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        said = error.response.get("Error", {})
+        reason = said.get("Message") or said.get("Code") or f"status {status}"
+        raise OSError(ERRORS.get(status, errno.EIO), reason.rstrip("."), place) from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise OSError(errno.EIO, str(error).rstrip("."), place) from error
