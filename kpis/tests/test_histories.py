@@ -163,11 +163,21 @@ class Histories(RuleBasedStateMachine):
             Subscriber(id=uuid(device), name=email, email=email, quota=quota)
             for device, (email, quota) in SUBSCRIBERS.items()
         )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        (self.folder / "data").mkdir(parents=True)
+        self.empty()
         self.files: dict[str, list[Record] | None] = {}
         self.newest_ever: dict[type, int] = {}
         self.clock = 10**18
+
+    def empty(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "data").mkdir(parents=True)
+
+    def address(self, name: str) -> str:
+        return str(self.folder / "data" / name)
+
+    def text(self, name: str) -> str | None:
+        path = self.folder / "data" / name
+        return path.read_text() if path.exists() else None
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / "data" / name
@@ -175,11 +185,14 @@ class Histories(RuleBasedStateMachine):
         self.clock += 1
         os.utime(path, ns=(self.clock, self.clock))
 
+    def remove(self, name: str) -> None:
+        (self.folder / "data" / name).unlink(missing_ok=True)
+
     def change(self, name: str, content: list[Record] | str) -> None:
-        path = self.folder / "data" / name
         if content is SAME:
-            if path.exists():
-                self.write(name, path.read_text())
+            text = self.text(name)
+            if text is not None:
+                self.write(name, text)
         elif isinstance(content, str):
             self.write(name, content)
             self.files[name] = None
@@ -218,13 +231,12 @@ class Histories(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def a_file_that_is_in_goes(self, name):
         self.run()
-        (self.folder / "data" / name).unlink(missing_ok=True)
+        self.remove(name)
 
     @rule(name=st.sampled_from(NAMES))
     def one_file_is_named(self, name):
-        path = self.folder / "data" / name
-        if path.exists():
-            update(str(path))
+        if self.text(name) is not None:
+            update(self.address(name))
 
     @rule(start=st.integers(0, 35), length=st.integers(1, 36))
     def results_are_rebuilt(self, start, length):
@@ -262,13 +274,15 @@ def check(files, newest_ever):
 def test_any_history_ends_in_the_tables_of_its_files(tmp_path, settings):
     settings.DATA_DIR, settings.LAKE_DIR = tmp_path / "history" / "data", tmp_path / "history" / "lake"
     Histories.folder = tmp_path / "history"
-    run_state_machine_as_test(Histories, settings=TRIED)
+    run_state_machine_as_test(Histories, settings=tried(HISTORIES))
 
 
-TRIED = settings(
-    max_examples=HISTORIES,
-    stateful_step_count=8,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-)
+def tried(histories: int):
+    """Hypothesis's settings for so many histories."""
+    return settings(
+        max_examples=histories,
+        stateful_step_count=8,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )

@@ -1,0 +1,63 @@
+"""The histories of ``test_histories`` with data folder and lake in an object store whose connections drop.
+
+``HISTORIES_IN_BUCKETS`` sets how many are tried (4 by default).
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from django.core.management import CommandError
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from kpis.tests.cloud import FAULTS, Cloud
+from kpis.tests.test_histories import Histories, changes, check, tried, update
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HISTORIES = int(os.environ.get("HISTORIES_IN_BUCKETS", "4"))
+# Of the connections; each request is tried several times.
+DROPPED = 0.05
+
+
+class HistoriesInBuckets(Histories):
+    """What a folder's histories are, and the store may be gone from some request on until the run has ended."""
+
+    cloud: Cloud
+    bucket: object
+
+    def empty(self) -> None:
+        self.bucket.objects.all().delete()
+
+    def address(self, name: str) -> str:
+        return f"s3://{self.bucket.name}/in/{name}"
+
+    def text(self, name: str) -> str | None:
+        found = [one for one in self.bucket.objects.filter(Prefix=f"in/{name}") if one.key == f"in/{name}"]
+        return found[0].get()["Body"].read().decode() if found else None
+
+    def write(self, name: str, text: str) -> None:
+        self.bucket.put_object(Key=f"in/{name}", Body=text.encode())
+
+    def remove(self, name: str) -> None:
+        self.bucket.Object(f"in/{name}").delete()
+
+    @rule(changes=changes(), left=st.integers(0, 60))
+    def files_come_and_the_store_goes_away(self, changes, left):
+        for name, content in changes.items():
+            self.change(name, content)
+        with self.cloud.dropping(left=left):
+            try:
+                update()
+            except CommandError:
+                return
+        check(self.files, self.newest_ever)
+
+
+def test_any_history_in_object_storage_ends_in_the_tables_of_its_files(cloud, bucket):
+    HistoriesInBuckets.cloud, HistoriesInBuckets.bucket = cloud, bucket
+    with cloud.dropping(DROPPED) as faults:
+        run_state_machine_as_test(HistoriesInBuckets, settings=tried(HISTORIES))
+    assert min(faults.dropped[fault] for fault in FAULTS) > 0
