@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from django.db import close_old_connections
 from django.utils import timezone
@@ -60,22 +61,48 @@ class Consumer:
         while not is_stopped():
             self._topic.poll(POLL_SECONDS)
             self._presence.tell(self._topic.lag())
-            partition = self._topic.due()
-            is_closing = partition is None and self._topic.is_caught_up() and time.monotonic() >= self._close_at
-            if partition is None and not is_closing:
-                if until_idle is not None and self._topic.is_idle(until_idle):
-                    return
-                continue
-            close_old_connections()
+            if self._topic.due():
+                yield from self._take_in(is_stopped)
+            elif self._topic.is_caught_up() and time.monotonic() >= self._close_at:
+                yield from self._close()
+            elif until_idle is not None and self._topic.is_idle(until_idle):
+                return
+
+    def _take_in(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+        """Takes the batch that is due in: made ready while others work, and taken in when it is this one's turn."""
+        messages = self._topic.batch()
+        with pipeline.ready(messages, self._engine, self._options) as one:
+            while not is_stopped():
+                close_old_connections()
+                try:
+                    with exclusive():
+                        if self._topic.follows_on(messages):
+                            yield from self._run_with(one, messages)
+                        return
+                except AlreadyRunning:
+                    # Reading goes on meanwhile, as far as there is room.
+                    logger.debug("lock busy", extra={"command": self._command})
+                    self._topic.poll(POLL_SECONDS)
+                    self._presence.tell(self._topic.lag())
+
+    def _run_with(self, one: pipeline.Ready, messages: Messages) -> Iterator[pipeline.Event]:
+        with recorded_run(self._command, self._report, self._run) as self._run:
+            RUN.set(self._run.pk)
+            ledger = DatabaseLedger(self._run)
+            events = pipeline.run_ready(one, ledger, self._engine, self._options)
             try:
-                with exclusive():
-                    if is_closing:
-                        yield from self._close()
-                    elif partition is not None and self._topic.follows_on(partition):
-                        yield from self._take_in(partition)
-            except AlreadyRunning:
-                # Reading goes on meanwhile, as far as there is room.
-                logger.debug("lock busy", extra={"command": self._command})
+                # The batch's own; then those of the rollups that are due.
+                of_batch = next(events)
+            except SeveralFailed:
+                # A message that the database or the lake cannot take is to stand alone with the reason.
+                self._topic.cut(messages)
+                return
+            self._topic.settle(messages)
+            self._announcer.announce()
+            self._expect_to_close()
+            if self._topic.is_caught_up():
+                self._close_by_clock(ledger)
+            yield from self._reported(chain([of_batch], events))
 
     def _expect_to_close(self) -> None:
         """Notes that there are messages whose intervals may have to be closed by the clock, as no later ones come."""
@@ -83,12 +110,14 @@ class Consumer:
         self._close_at, self._closes_until = 0, time.monotonic() + longest.total_seconds()
 
     def _close(self) -> Iterator[pipeline.Event]:
-        with recorded_run(self._command, self._report, self._run) as self._run:
-            ledger = DatabaseLedger(self._run)
-            self._close_by_clock(ledger)
-            for event in pipeline.roll_up(ledger, self._engine, self._options):
-                self._report.add(event)
-                yield event
+        close_old_connections()
+        try:
+            with exclusive(), recorded_run(self._command, self._report, self._run) as self._run:
+                ledger = DatabaseLedger(self._run)
+                self._close_by_clock(ledger)
+                yield from self._reported(pipeline.roll_up(ledger, self._engine, self._options))
+        except AlreadyRunning:
+            logger.debug("lock busy", extra={"command": self._command})
 
     def _close_by_clock(self, ledger: DatabaseLedger) -> None:
         """Closes what is past: whoever has all there is in a topic has had what is older than is allowed to be late."""
@@ -97,30 +126,7 @@ class Consumer:
         if self._close_at > self._closes_until + CLOSE_SECONDS:
             self._close_at = math.inf
 
-    def _take_in(self, partition: int) -> Iterator[pipeline.Event]:
-        with recorded_run(self._command, self._report, self._run) as self._run:
-            RUN.set(self._run.pk)
-            ledger = DatabaseLedger(self._run)
-            count = self._topic.count(partition)
-            while count:
-                messages = self._topic.batch(partition, count, self._engine.scratch)
-                try:
-                    for event in self._events(messages, ledger):
-                        self._report.add(event)
-                        yield event
-                    return
-                except SeveralFailed:
-                    # A message that the database or the lake cannot take is to stand alone with the reason.
-                    count = (count + 1) // 2
-
-    def _events(self, messages: Messages, ledger: DatabaseLedger) -> Iterator[pipeline.Event]:
-        events = pipeline.run([(messages, None, pipeline.Why.NEW)], ledger, self._engine, self._options)
-        # The batch's own; then those of the rollups that are due.
-        event = next(events)
-        self._topic.settle(messages)
-        self._announcer.announce()
-        self._expect_to_close()
-        if self._topic.is_caught_up():
-            self._close_by_clock(ledger)
-        yield event
-        yield from events
+    def _reported(self, events: Iterable[pipeline.Event]) -> Iterator[pipeline.Event]:
+        for event in events:
+            self._report.add(event)
+            yield event

@@ -100,6 +100,14 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A batch that is read and reduced: its entry, and where it can be in, its partials by KPI id."""
+
+    entry: Entry
+    partials: Mapping[int, Partials] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TakenIn:
     """A file is in: its entry, and the starts (UTC) of its feed's intervals that were written."""
 
@@ -256,24 +264,43 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
             ledger.touch(entry, file)
             yield Unchanged(file)
         else:
-            yield take_in(file, entry, ledger, engine, options, scan_of_file)
+            with ready(file, engine, options, scan_of_file) as one:
+                yield take_in(one, entry, ledger, engine, options)
+    yield from _follow_up(compactions, ledger, engine, options)
+
+
+def run_ready(one: Ready, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    """Takes in a new batch that is ready, and does whatever else ``run`` does."""
+    engine.lake.recover(ledger.has_key)
+    compactions = ledger.due_compactions()
+    yield take_in(one, None, ledger, engine, options)
+    yield from _follow_up(compactions, ledger, engine, options)
+
+
+def _follow_up(
+    compactions: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: Engine, options: Options
+) -> Iterator[Event]:
     yield from roll_up(ledger, engine, options)
     for feed, hour in compactions:
         compact(feed, hour, ledger, engine)
 
 
-def take_in(
-    file: FoundFile,
-    former: Entry | None,
-    ledger: Ledger,
-    engine: Engine,
-    options: Options,
-    scan_of_file: Callable[[], Scan | None],
-) -> Event:
-    """Takes one file in, in the place of what its former entry gave: read, reduce, keep, merge, commit.
+@contextmanager
+def ready(
+    file: FoundFile, engine: Engine, options: Options, scan_of_file: Callable[[], Scan | None] = lambda: None
+) -> Iterator[Ready]:
+    """A file that is read and reduced, which changes nothing yet and needs nobody's leave: its records, rejects and
+    partials are in the connection's tables, as long as no other is made ready.
 
     ``scan_of_file`` gives what the scanner found in it; None where it is the reader's.
     """
+    with ExitStack() as stack:
+        yield _ready(file, engine, options, scan_of_file, stack)
+
+
+def _ready(
+    file: FoundFile, engine: Engine, options: Options, scan_of_file: Callable[[], Scan | None], stack: ExitStack
+) -> Ready:
     try:
         scanned = scan_of_file()
         # The scanner has the others at work on the next files.
@@ -284,10 +311,7 @@ def take_in(
             reading = scanned.reading
             write_rejects(engine.connection, scanned.rejects)
     except FileError as error:
-        if error.passing and former is not None and former.is_in:
-            return Failed(file.name, str(error))
-        failed = Entry(file, False, str(error), error.passing, reading=_reading(file, options))
-        return _fail(failed, former, ledger, engine, options)
+        return Ready(Entry(file, False, str(error), error.passing, reading=_reading(file, options)))
     entry = Entry(
         file,
         is_in=True,
@@ -300,17 +324,39 @@ def take_in(
         rejects=reading.rejects,
         intervals=reading.intervals,
     )
+    if reading.rejects > options.max_reject_ratio * reading.lines:
+        reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
+        return Ready(replace(entry, is_in=False, reason=reason))
+    partials: dict[int, Partials] = {}
+    for kpi in _partial_kpis(file.feed) if entry.intervals else []:
+        if scanned:
+            columns = scanned.partials[kpi.id]
+            table = stack.enter_context(registered(engine.connection, f"partial_{kpi.id}", columns))
+            partials[kpi.id] = {table: columns}
+        else:
+            try:
+                table = stack.enter_context(partial_of_records(engine.connection, kpi, entry.intervals))
+            except TotalTooLarge as error:
+                return Ready(replace(entry, is_in=False, reason=str(error)))
+            partials[kpi.id] = {table: None}
+    return Ready(entry, partials)
+
+
+def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
+    """Takes one file in, in the place of what its former entry gave: keep, merge, commit."""
+    entry, name = one.entry, one.entry.file.name
+    if entry.retry and former is not None and former.is_in:
+        return Failed(name, entry.reason)
     gone = _pruned_start(entry, former, ledger)
     if gone:
         reason = f"touches the interval from {to_text(gone)}, whose other records the lake no longer has"
         if former is not None and former.is_in:
-            return Failed(file.name, reason)
-        return _fail(replace(entry, is_in=False, reason=reason), former, ledger, engine, options)
-    if reading.rejects > options.max_reject_ratio * reading.lines:
-        reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
-        return _fail(replace(entry, is_in=False, reason=reason), former, ledger, engine, options)
+            return Failed(name, reason)
+        entry = replace(entry, is_in=False, reason=reason)
+    if not entry.is_in:
+        return _fail(entry, former, ledger, engine, options)
     try:
-        change = _reduce(entry, scanned, former, ledger, engine, options)
+        change = _reduce(one, former, ledger, engine, options)
     except TotalTooLarge as error:
         engine.lake.settle(entry.key, keep=lambda key: former is not None and key == former.key)
         return _fail(replace(entry, is_in=False, reason=str(error)), former, ledger, engine, options)
@@ -458,30 +504,21 @@ def _of_messages(messages: Messages, reading: Reading, engine: Engine) -> Readin
     return replace(reading, lines=reading.lines + count, rejects=reading.rejects + count)
 
 
-def _reduce(
-    entry: Entry, scanned: Scan | None, former: Entry | None, ledger: Ledger, engine: Engine, options: Options
-) -> Change:
+def _reduce(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
     """The batch's partials into the lake, and the results of every interval that it touches or touched."""
+    entry = one.entry
     feed = entry.file.feed
     staging = engine.lake.stage(entry.key)
     hours = sorted({ONE_HOUR.floor(start) for start in entry.intervals})
-    with ExitStack() as stack:
-        fresh: dict[int, Partials] = {}
-        for kpi in _partial_kpis(feed) if hours else []:
-            if scanned:
-                columns = scanned.partials[kpi.id]
-                table = stack.enter_context(registered(engine.connection, f"partial_{kpi.id}", columns))
-                fresh[kpi.id] = {table: columns}
-            else:
-                table = stack.enter_context(partial_of_records(engine.connection, kpi, entry.intervals))
-                fresh[kpi.id] = {table: None}
-            staging.add_partial(kpi, table, hours)
-        if entry.rejects:
-            staging.add_rejects(feed, _rejects_moment(entry))
-        if feed.name in options.archive_feeds:
-            staging.add_records(feed, hours)
-        staging.publish(replaces=_files_of(former, ledger))
-        change = _change(entry, former, ledger, engine, options, fresh)
+    for kpi in _partial_kpis(feed) if hours else []:
+        (table,) = one.partials[kpi.id]
+        staging.add_partial(kpi, table, hours)
+    if entry.rejects:
+        staging.add_rejects(feed, _rejects_moment(entry))
+    if feed.name in options.archive_feeds:
+        staging.add_records(feed, hours)
+    staging.publish(replaces=_files_of(former, ledger))
+    change = _change(entry, former, ledger, engine, options, one.partials)
     return replace(change, closed_until=_closed_until(entry, engine, options), live=_live(entry, engine))
 
 

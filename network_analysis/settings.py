@@ -29,8 +29,8 @@ MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
 
 # Streams: when a batch of messages is full, how late a message may come, and how Kafka is reached, by librdkafka's
 # names.
-STREAM_BATCH_RECORDS = environment.integer("STREAM_BATCH_RECORDS", 100_000, minimum=1)
-STREAM_BATCH_MB = environment.integer("STREAM_BATCH_MB", 32, minimum=1)
+STREAM_BATCH_RECORDS = environment.integer("STREAM_BATCH_RECORDS", 500_000, minimum=1)
+STREAM_BATCH_MB = environment.integer("STREAM_BATCH_MB", 128, minimum=1)
 ALLOWED_LATENESS = timedelta(seconds=environment.integer("ALLOWED_LATENESS", 60, minimum=0))
 STREAM_BATCH_SECONDS = environment.integer("STREAM_BATCH_SECONDS", 1, minimum=1)
 KAFKA_OPTIONS = {

@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.feeds import Feed
 from kpis.sources.directory import SourceError
-from kpis.sources.messages import Message, Messages, spool
+from kpis.sources.messages import Messages, Spool
 
 if TYPE_CHECKING:
     import confluent_kafka
@@ -28,6 +29,7 @@ ANSWER_SECONDS = 10
 MESSAGES_AT_ONCE = 10_000
 TICKS = 10
 LARGEST_MESSAGE_BYTES = 2**20
+QUEUE_KILOBYTES = 32 * 1024
 # The client's own lines, of which there are many: what matters comes as an error too.
 QUIET = {"log_level": 2}
 # After so long a process that was killed has its partitions taken over by the others.
@@ -40,27 +42,17 @@ LONGEST_BATCH_SECONDS = 900
 class Limits:
     """When a batch is full: so many messages or bytes (``size``), of all partitions together, or so many seconds."""
 
-    messages: int = 100_000
-    size: int = 32 * 2**20
-    seconds: float = 5
+    messages: int
+    size: int
+    seconds: float
 
 
 @dataclass
 class _Pending:
-    """A partition's messages that are read and not in."""
+    """A partition's messages that are read and in no batch yet."""
 
-    messages: list[Message] = field(default_factory=list)
-    size: int = 0
+    spool: Spool
     since: float = field(default_factory=time.monotonic)
-
-    def add(self, offset: int, value: bytes | None) -> None:
-        self.messages.append((offset, value))
-        self.size += len(value or b"")
-
-    def drop(self, count: int) -> None:
-        self.size -= sum(len(value or b"") for _, value in self.messages[:count])
-        del self.messages[:count]
-        self.since = time.monotonic()
 
 
 def client() -> Any:
@@ -86,8 +78,8 @@ def telling(servers: str) -> Iterator[None]:
 class Topic:
     """A topic, read together with the group's other processes.
 
-    ``next_offsets`` gives what the ledger says: up to which offset each partition is in. What is read and not in stays
-    below the limits, and so does what the client has ahead in its own queue.
+    ``next_offsets`` gives what the ledger says: up to which offset each partition is in. What is read and not in lies
+    in the folder, below the limits, and what the client has ahead in its own queue stays below QUEUE_KILOBYTES.
     """
 
     def __init__(
@@ -98,19 +90,24 @@ class Topic:
         connection: Mapping[str, str],
         limits: Limits,
         next_offsets: Callable[[], Mapping[int, int]],
+        folder: Path,
     ):
         self.feed, self.name = feed, name
+        self._folder = folder
         self._servers = connection["bootstrap.servers"]
         self._limits, self._next_offsets = limits, next_offsets
         self._kafka = client()
         self._partitions: list[int] = []
-        self._pending: dict[int, _Pending] = defaultdict(_Pending)
+        self._pending: dict[int, _Pending] = {}
+        # The batch that is to be taken in next, or the parts that it had to be cut into.
+        self._in_hand: list[Messages] = []
         self._positions: Mapping[int, int] = {}
-        self._at_end: set[int] = set()
+        self._at_end: set[int | None] = set()
         self._is_stale = self._is_assigned = self._is_paused = False
         self._largest = 0
         self._quiet_since = time.monotonic()
         self._told: set[int] = set()
+        self._numbers = count()
         self._problem = ""
         with telling(self._servers):
             self._consumer = self._kafka.Consumer(
@@ -127,7 +124,7 @@ class Topic:
                     "partition.assignment.strategy": "range,roundrobin",
                     "session.timeout.ms": SESSION_SECONDS * 1000,
                     "max.poll.interval.ms": LONGEST_BATCH_SECONDS * 1000,
-                    "queued.max.messages.kbytes": limits.size // 1024,
+                    "queued.max.messages.kbytes": QUEUE_KILOBYTES,
                     "error_cb": self._note,
                 }
             )
@@ -154,21 +151,20 @@ class Topic:
             self._pause(not room)
             found = self._consumer.consume(room or 1, seconds)
             # What came before the partitions changed hands is of no use.
-            for message in [] if self._is_stale else found:
-                self._take(message)
+            if not self._is_stale:
+                self._take(found)
             if self._is_stale:
                 self._go_on()
         if self._problem:
             raise SourceError(self._problem)
 
-    def due(self) -> int | None:
-        """The partition whose messages are a batch by now: its own age says so, or there is no room for more."""
+    def due(self) -> bool:
+        """Whether there is a batch by now: a partition's messages are old enough, or there is no room for more."""
+        if self._in_hand:
+            return True
         if not self._pending:
-            return None
-        if not self._room():
-            return max(self._pending, key=lambda partition: len(self._pending[partition].messages))
-        oldest = min(self._pending, key=lambda partition: self._pending[partition].since)
-        return oldest if time.monotonic() - self._pending[oldest].since >= self._limits.seconds else None
+            return False
+        return not self._room() or self._age(self._next()) >= self._limits.seconds
 
     def is_caught_up(self) -> bool:
         """Whether this process has partitions, and all there is in them is in."""
@@ -189,42 +185,55 @@ class Topic:
             lag += max(0, end - max(self._positions.get(partition, kept), kept))
         return lag
 
-    def count(self, partition: int) -> int:
-        """How many of a partition's messages are pending."""
-        return len(self._pending[partition].messages)
-
-    def batch(self, partition: int, count: int, folder: Path) -> Messages:
-        """The first so many of a partition's pending messages, spooled into the folder."""
-        messages = self._pending[partition].messages[:count]
-        position = self._positions.get(partition)
-        return spool(self.feed, self.name, partition, position, messages, folder / "messages")
+    def batch(self) -> Messages:
+        """The batch to take in next: all of the partition that is due; the one before must be settled by now."""
+        if not self._in_hand:
+            partition = self._next()
+            spool = self._pending.pop(partition).spool
+            self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition)))
+        return self._in_hand[-1]
 
     def settle(self, messages: Messages) -> None:
-        """Notes that a batch is in."""
+        """Notes that the batch in hand is in."""
+        self._in_hand.remove(messages)
         messages.path.unlink()
-        pending = self._pending.pop(messages.partition)
-        pending.drop(messages.count)
-        if pending.messages:
-            self._pending[messages.partition] = pending
         self._positions = {**self._positions, messages.partition: messages.next_offset}
 
-    def follows_on(self, partition: int) -> bool:
-        """Whether a partition's pending messages follow on what the ledger has; else they are read anew from there."""
-        if self._next_offsets().get(partition) == self._positions.get(partition):
+    def cut(self, messages: Messages) -> None:
+        """Puts the halves of the batch in hand in its place, as not all of it can go in as one."""
+        self._in_hand.remove(messages)
+        first, second = messages.halves()
+        self._in_hand += [second, first]
+
+    def follows_on(self, messages: Messages) -> bool:
+        """Whether the batch in hand still is, and follows on what the ledger has; else all is read anew from there."""
+        is_in_hand = messages in self._in_hand
+        if is_in_hand and self._next_offsets().get(messages.partition) == messages.position:
             return True
         self._is_stale = True
         return False
 
     def _is_at_end(self) -> bool:
-        return self._at_end >= set(self._partitions) and not self._pending
+        return self._at_end >= set(self._partitions) and not self._pending and not self._in_hand
+
+    def _next(self) -> int:
+        """The partition to take in next: the oldest that is due by its age, else the largest."""
+        oldest = min(self._pending, key=lambda partition: self._pending[partition].since)
+        if self._age(oldest) >= self._limits.seconds:
+            return oldest
+        return max(self._pending, key=lambda partition: self._pending[partition].spool.count)
+
+    def _age(self, partition: int) -> float:
+        return time.monotonic() - self._pending[partition].since
 
     def _room(self) -> int:
         """How many more messages may be pending."""
-        messages = self._limits.messages - sum(len(pending.messages) for pending in self._pending.values())
-        size = self._limits.size - sum(pending.size for pending in self._pending.values())
+        waiting: list[Messages | Spool] = [*self._in_hand, *(pending.spool for pending in self._pending.values())]
+        messages = self._limits.messages - sum(one.count for one in waiting)
+        size = self._limits.size - sum(one.size for one in waiting)
         room = min(messages, size // (self._largest or LARGEST_MESSAGE_BYTES), MESSAGES_AT_ONCE)
         # A message that is larger than a batch may be is one by itself.
-        return max(0 if self._pending else 1, room)
+        return max(0 if waiting else 1, room)
 
     def _pause(self, is_paused: bool) -> None:
         if is_paused != self._is_paused:
@@ -232,23 +241,50 @@ class Topic:
             (self._consumer.pause if is_paused else self._consumer.resume)(partitions)
             self._is_paused = is_paused
 
-    def _take(self, message: confluent_kafka.Message) -> None:
-        error, partition, offset = message.error(), message.partition(), message.offset()
-        if error is None and partition is not None and offset is not None:
-            self._pending[partition].add(offset, message.value())
-            self._largest = max(self._largest, len(message))
-            self._at_end.discard(partition)
+    def _take(self, found: list[confluent_kafka.Message]) -> None:
+        offsets: dict[int, list[int]] = defaultdict(list)
+        values: dict[int, list[bytes | None]] = defaultdict(list)
+        ends = set()
+        for message in found:
+            error, partition, offset = message.error(), message.partition(), message.offset()
+            if error is not None and error.code() == self._kafka.KafkaError._PARTITION_EOF:
+                ends.add(partition)
+            elif error is not None:
+                self._heed(error)
+            elif partition is not None and offset is not None:
+                offsets[partition].append(offset)
+                values[partition].append(message.value())
+        if self._is_stale:
+            return
+        # An end comes after what it is the end of.
+        self._at_end = (self._at_end - offsets.keys()) | ends
+        for partition in offsets:
+            if partition not in self._pending:
+                path = self._folder / f"messages-{next(self._numbers)}-of-{partition}-"
+                self._pending[partition] = _Pending(Spool(self.feed, path))
+            self._pending[partition].spool.add(offsets[partition], values[partition])
+            self._largest = max(self._largest, max(map(len, filter(None, values[partition])), default=0))
+        if offsets:
             self._told.clear()
             self._quiet_since = time.monotonic()
-        elif error is not None and error.code() == self._kafka.KafkaError._AUTO_OFFSET_RESET:
+
+    def _heed(self, error: confluent_kafka.KafkaError) -> None:
+        if error.code() == self._kafka.KafkaError._AUTO_OFFSET_RESET:
             self._is_stale = True
-        elif error is not None and error.code() != self._kafka.KafkaError._PARTITION_EOF:
+        else:
             self._note(error)
-        elif partition is not None:
-            self._at_end.add(partition)
 
     def _note(self, error: confluent_kafka.KafkaError) -> None:
         """An error that the client goes on after is told; any other ends the work."""
+        if self._passes(error):
+            # Once, until messages come again.
+            if error.code() not in self._told:
+                logger.warning("Kafka at %s: %s", self._servers, error.str())
+            self._told.add(error.code())
+        else:
+            self._problem = f"Cannot read the topic {self.name} at {self._servers}: {error.str()}."
+
+    def _passes(self, error: confluent_kafka.KafkaError) -> bool:
         passing = (
             self._kafka.KafkaError._ALL_BROKERS_DOWN,
             self._kafka.KafkaError._TRANSPORT,
@@ -256,13 +292,7 @@ class Topic:
             self._kafka.KafkaError._TIMED_OUT,
             self._kafka.KafkaError._MAX_POLL_EXCEEDED,
         )
-        if error.code() in passing or (error.retriable() and not error.fatal()):
-            # Once, until messages come again.
-            if error.code() not in self._told:
-                logger.warning("Kafka at %s: %s", self._servers, error.str())
-            self._told.add(error.code())
-        else:
-            self._problem = f"Cannot read the topic {self.name} at {self._servers}: {error.str()}."
+        return error.code() in passing or (error.retriable() and not error.fatal())
 
     def _assign(self, _: object, partitions: list[confluent_kafka.TopicPartition]) -> None:
         self._partitions = [one.partition for one in partitions]
@@ -273,13 +303,31 @@ class Topic:
 
     def _go_on(self) -> None:
         """Reads this process's partitions from where the ledger is, and forgets what is pending."""
+        self._forget()
+        self._positions = self._next_offsets()
+        try:
+            starts = [self._start(partition) for partition in self._partitions]
+        except self._kafka.KafkaException as error:
+            if not self._passes(error.args[0]):
+                raise
+            # Without its broker: it is asked again.
+            self._note(error.args[0])
+            return
+        if starts:
+            self._consumer.assign(starts)
+            # The client would keep a partition paused that was, also when it comes anew.
+            self._consumer.resume(starts)
         self._is_stale = self._is_paused = False
+
+    def _forget(self) -> None:
+        for pending in self._pending.values():
+            pending.spool.discard()
+        for messages in self._in_hand:
+            messages.path.unlink(missing_ok=True)
         self._pending.clear()
+        self._in_hand.clear()
         self._at_end.clear()
         self._quiet_since = time.monotonic()
-        self._positions = self._next_offsets()
-        if self._partitions:
-            self._consumer.assign([self._start(partition) for partition in self._partitions])
 
     def _start(self, partition: int) -> confluent_kafka.TopicPartition:
         """Where a partition is to be read from; raises SourceError where it ends before that."""

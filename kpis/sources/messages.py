@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +18,8 @@ from kpis.engine.reader import Reject
 from kpis.engine.rows import reject_text
 from kpis.sources.directory import FoundFile, moment_of_change
 
-# A message's offset and its value, which a tombstone lacks.
-Message = tuple[int, bytes | None]
+# White space alone, or nothing, in a line that follows another.
+_BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,49 +36,146 @@ class Messages(FoundFile):
     partition: int
     position: int | None
     next_offset: int
-    count: int
     first_line: int
     offsets: np.ndarray = field(compare=False)
     rejects: list[Reject] = field(compare=False)
 
     @property
+    def count(self) -> int:
+        return len(self.offsets) + len(self.rejects)
+
+    @property
     def age_key(self) -> tuple[datetime, str]:
         return moment_of_change(self.modified_ns), self.name
 
+    def halves(self) -> tuple[Messages, Messages]:
+        """The same messages, of which there must be several, as two batches in files of their own, one after the other.
 
-def spool(
-    feed: Feed, topic: str, partition: int, position: int | None, messages: Sequence[Message], path: Path
+        The file of both is gone then.
+        """
+        last = int(_all_offsets(self.offsets, self.rejects)[(self.count - 1) // 2])
+        lines = int(np.searchsorted(self.offsets, last, side="right"))
+        paths = [self.path.with_name(f"{self.path.name}{number}") for number in (1, 2)]
+        with self.path.open("rb") as file:
+            header = b"".join(islice(file, self.first_line - 1))
+            for path, count in zip(paths, (lines, None), strict=True):
+                with path.open("wb") as half:
+                    half.write(header)
+                    half.writelines(islice(file, count))
+        self.path.unlink()
+        parts = (
+            (self.position, self.offsets[:lines], [reject for reject in self.rejects if reject[0] <= last]),
+            (last + 1, self.offsets[lines:], [reject for reject in self.rejects if reject[0] > last]),
+        )
+        first, second = (
+            _batch(self.feed, self.topic, self.partition, position, path, self.first_line, offsets, rejects)
+            for path, (position, offsets, rejects) in zip(paths, parts, strict=True)
+        )
+        return first, second
+
+
+class Spool:
+    """Messages of one partition on their way into a batch: they are in a file, and only their offsets in memory."""
+
+    def __init__(self, feed: Feed, path: Path):
+        self.count = self.size = 0
+        self._feed, self._path = feed, path
+        self._offsets = array("q")
+        self._rejects: list[Reject] = []
+        # A message is a row whatever it says: none of them is the file's header.
+        self._header = b"" if feed.form is Form.JSON_LINES else ",".join(feed.column_names).encode() + b"\n"
+        self._file = path.open("wb")
+        self._file.write(self._header)
+
+    def add(self, offsets: Sequence[int], values: Sequence[bytes | None]) -> None:
+        """Adds messages in the order of their offsets; a tombstone has no value."""
+        lines = _lines(values)
+        if lines is None:
+            lines = self._sorted_out(offsets, values)
+        else:
+            self._offsets.extend(offsets)
+        self._file.write(lines)
+        self.count += len(offsets)
+        self.size += len(lines)
+
+    def _sorted_out(self, offsets: Sequence[int], values: Sequence[bytes | None]) -> bytes:
+        """Those messages as text that are lines; the others are rejects from here on."""
+        lines = []
+        for offset, value in zip(offsets, values, strict=True):
+            flaw = _flaw(value)
+            if flaw:
+                self._rejects.append((offset, "", flaw, reject_text(Line(offset, value or b""))))
+            elif value is not None:
+                lines.append(value.rstrip(b"\r\n") + b"\n")
+                self._offsets.append(offset)
+        return b"".join(lines)
+
+    def messages(self, topic: str, partition: int, position: int | None) -> Messages:
+        """Ends the file, and gives the batch; there must be messages."""
+        self._file.close()
+        offsets = np.array(self._offsets, dtype=np.int64)
+        first_line = 1 + self._header.count(b"\n")
+        return _batch(self._feed, topic, partition, position, self._path, first_line, offsets, self._rejects)
+
+    def discard(self) -> None:
+        """Removes the file."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _batch(
+    feed: Feed,
+    topic: str,
+    partition: int,
+    position: int | None,
+    path: Path,
+    first_line: int,
+    offsets: np.ndarray,
+    rejects: list[Reject],
 ) -> Messages:
-    """Writes messages, at least one and in the order of their offsets, into a file, and gives the batch."""
-    lines, offsets, rejects = [], [], []
-    for offset, value in messages:
-        flaw = _flaw(value)
-        if flaw:
-            rejects.append((offset, "", flaw, reject_text(Line(offset, value or b""))))
-        elif value is not None:
-            lines.append(value.rstrip(b"\r\n"))
-            offsets.append(offset)
-    # A message is a row whatever it says: none of them is the file's header.
-    header = [] if feed.form is Form.JSON_LINES else [",".join(feed.column_names).encode()]
-    with path.open("wb") as file:
-        file.write(b"\n".join([*header, *lines, b""]) or b"\n")
+    every = _all_offsets(offsets, rejects)
+    if not path.stat().st_size:
+        # A file with nothing in it would be none of its feed's; a blank line is no row.
+        path.write_bytes(b"\n")
     status = path.stat()
-    first, last = messages[0][0], messages[-1][0]
     return Messages(
         feed,
-        f"{topic}/{partition}/{first}-{last}",
+        f"{topic}/{partition}/{every[0]}-{every[-1]}",
         path,
         status.st_size,
         status.st_mtime_ns,
         topic=topic,
         partition=partition,
         position=position,
-        next_offset=last + 1,
-        count=len(messages),
-        first_line=1 + len(header),
-        offsets=np.array(offsets, dtype=np.int64),
+        next_offset=int(every[-1]) + 1,
+        first_line=first_line,
+        offsets=offsets,
         rejects=rejects,
     )
+
+
+def _all_offsets(offsets: np.ndarray, rejects: list[Reject]) -> np.ndarray:
+    """The offsets of messages that are lines and of those that are rejects, in order."""
+    return np.sort(np.concatenate([offsets, np.array([reject[0] for reject in rejects], dtype=np.int64)]))
+
+
+def _lines(values: Sequence[bytes | None]) -> bytes | None:
+    """The messages as lines, where each of them can be one as it is; else None."""
+    try:
+        text = b"\n".join(values) + b"\n"  # type: ignore[arg-type]
+    except TypeError:
+        # A tombstone.
+        return None
+    if text.count(b"\n") != len(values) or b"\r" in text or b"\0" in text:
+        return None
+    if not text[: text.index(b"\n")].strip() or _BLANK_LINE.search(text):
+        return None
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return None
+    return text
 
 
 def _flaw(value: bytes | None) -> str:

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -15,13 +16,15 @@ from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.engine.scratch import ScratchError
 from kpis.models import Batch, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.runs import mark_for_retry
-from kpis.sources.messages import Message, Messages, spool
+from kpis.sources.messages import Messages, Spool
 from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
 from kpis.tests.factories import make_run
 from kpis.tests.twin import Call, expected, moment, stored
 from kpis.tests.twin import Message as AntennaMessage
 
 START = 1626566400  # 2021-07-18T00:00:00Z
+# An offset and a value.
+Message = tuple[int, bytes | None]
 OPTIONS = pipeline.Options(max_reject_ratio=1, archive_feeds=frozenset({"antenna"}))
 
 pytestmark = pytest.mark.django_db
@@ -36,15 +39,22 @@ def take_in(tmp_path, lake_dir):
         def take_in(
             messages: list[Message], position: int | None, feed: Feed = ANTENNA, lateness: int = 0
         ) -> pipeline.Event:
-            batch = spool(feed, "calls", 3, position, messages, tmp_path / "messages")
+            batch = spooled(messages, position, tmp_path / "messages", feed)
             return run(batch, replace(OPTIONS, allowed_lateness=timedelta(seconds=lateness)))
 
         def run(batch: Messages, options: pipeline.Options = OPTIONS) -> pipeline.Event:
-            first, *_ = pipeline.run([(batch, None, pipeline.Why.NEW)], ledger, engine, options)
+            with pipeline.ready(batch, engine, options) as one:
+                first, *_ = pipeline.run_ready(one, ledger, engine, options)
             return first
 
         take_in.run = run
         yield take_in
+
+
+def spooled(messages: list[Message], position: int | None, path: Path, feed: Feed = ANTENNA) -> Messages:
+    spool = Spool(feed, path)
+    spool.add(*zip(*messages, strict=True))
+    return spool.messages("calls", 3, position)
 
 
 def antenna(second: int, size: int = 1) -> AntennaMessage:
@@ -232,7 +242,7 @@ def test_a_message_that_cannot_be_counted_stands_alone(take_in):
 
 
 def test_messages_are_not_lost_with_their_temporary_file(take_in, tmp_path):
-    batch = spool(ANTENNA, "calls", 3, None, values([antenna(1)]), tmp_path / "messages")
+    batch = spooled(values([antenna(1)]), None, tmp_path / "messages")
     batch.path.unlink()
     with pytest.raises(
         ScratchError, match="where the messages of calls/3/0-0 are spooled, vanished before it was read"

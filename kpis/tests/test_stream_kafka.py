@@ -20,9 +20,11 @@ import pytest
 from django.core.management import call_command
 from django.db.models import Sum
 
-from kpis.catalog.feeds import Form
+from kpis.catalog.feeds import ANTENNA, Form
 from kpis.models import Batch, Reject, Run, StreamOffset
 from kpis.sample import SAMPLES, make_files, write_file
+from kpis.sources.kafka import Limits, Topic
+from kpis.sources.messages import Messages
 from kpis.tests.broker import Broker, mock_broker
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
 from kpis.tests.servers import Kafka, running
@@ -134,6 +136,8 @@ def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_br
     filed = new_place(tmp_path / "filed")
     lines = {feed: list(sample_lines(feed, filed)) for feed in FEEDS}
     places = {consumers: new_place(tmp_path / f"{consumers}") for consumers in (1, 3)}
+    for feed in FEEDS:
+        any_broker.put(feed, lines[feed][:50])
     started = {
         (feed, place): [consume(place, any_broker, feed, f"{feed}-{consumers}", "-v1") for _ in range(consumers)]
         for consumers, place in places.items()
@@ -141,7 +145,7 @@ def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_br
     }
     # While they join their groups.
     for feed in FEEDS:
-        any_broker.put(feed, lines[feed])
+        any_broker.put(feed, lines[feed][50:])
     ended = filed.run()
     assert (ended.code, ended.err) == (0, "")
     for (feed, place), processes in started.items():
@@ -262,6 +266,36 @@ def test_a_topic_that_was_made_anew_is_not_mistaken_for_the_old_one(broker, plac
         "another topic of the same name. Give it another name. What was taken in before stays; the next consumer goes "
         "on from there."
     )
+
+
+def test_a_partition_that_was_full_is_read_on_when_it_has_to_be_read_anew(broker, tmp_path):
+    values = [Message(START, 1, 1, number, "SKYPE").line() for number in range(30)]
+    broker.put("full", values, partitions=1)
+    offsets: dict[int, int] = {}
+    limits = Limits(messages=10, size=2**20, seconds=60)
+    connection = {"bootstrap.servers": broker.servers}
+    with Topic(ANTENNA, "full", "full", connection, limits, lambda: offsets, tmp_path) as topic:
+        batch = next_batch(topic)
+        assert batch.name == "full/0/0-9"
+        # It waits for the lock, and there is no room for more.
+        topic.poll(0.1)
+        # Meanwhile another consumer takes some of it in.
+        offsets[0] = 5
+        assert not topic.follows_on(batch)
+        batch = next_batch(topic)
+        assert (batch.name, batch.position, batch.next_offset) == ("full/0/5-14", 5, 15)
+        assert topic.follows_on(batch)
+        # The files of batches that are no more go with them.
+        assert list(tmp_path.iterdir()) == [batch.path]
+
+
+def next_batch(topic: Topic) -> Messages:
+    began = time.monotonic()
+    topic.poll(0.1)
+    while not topic.due():
+        assert time.monotonic() - began < PATIENCE
+        topic.poll(0.1)
+    return topic.batch()
 
 
 def test_a_sample_stream_comes_out_as_it_went_in(broker, place):

@@ -74,6 +74,7 @@ class Command(BaseCommand):
             with (
                 stopping() as is_stopped,
                 telling(),
+                pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
                 Topic(
                     FEEDS[feed],
                     topic,
@@ -81,8 +82,8 @@ class Command(BaseCommand):
                     {**settings.KAFKA_OPTIONS, "bootstrap.servers": bootstrap_servers},
                     limits,
                     lambda: DatabaseLedger().next_offsets(FEEDS[feed], topic),
+                    engine.scratch,
                 ) as source,
-                pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
             ):
                 consumer = Consumer(source, engine, chosen, " ".join(sys.argv[1:]), report)
                 for event in consumer.work(until_idle, is_stopped):
