@@ -16,7 +16,9 @@ class Broker:
         from confluent_kafka import Producer
 
         self.servers = servers
-        self._producer = producer or Producer({"bootstrap.servers": servers, "log_level": 0})
+        self._producer = producer or Producer(
+            {"bootstrap.servers": servers, "log_level": 0, "enable.idempotence": True}
+        )
 
     def put(self, topic: str, values: Iterable[str | bytes | None], partitions: int = PARTITIONS) -> None:
         """Adds messages to a topic, in turn to each of so many partitions, and waits until they are in."""
