@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import Model
+from django.db.models import DateTimeField, Model
 
 
 def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -17,8 +16,12 @@ def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequenc
     PostgreSQL copies them, MySQL and MariaDB get many rows a statement, SQLite one statement over and over again. All
     are several times as fast as ``bulk_create``, which makes an object and a text of placeholders for each row.
     """
-    moment = cache(connection.ops.adapt_datetimefield_value)
-    values = [[moment(value) if isinstance(value, datetime) else value for value in row] for row in rows]
+    values = list(map(list, rows))
+    adapted = cache(connection.ops.adapt_datetimefield_value)
+    for place, name in enumerate(names):
+        if isinstance(model._meta.get_field(name), DateTimeField):
+            for row in values:
+                row[place] = adapted(row[place])
     if not values:
         return
     quoted = connection.ops.quote_name

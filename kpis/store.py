@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -534,9 +535,14 @@ def _put(rows: list[Any], unique: list[str], changes: list[str]) -> None:
 def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
     """A KPI's rows as its table has them: INTERVAL_COLUMNS, dimensions and values."""
     columns = {name: result.rows[name] for name in ("interval_start", "rank", *result.kpi.columns)}
-    for start, rank, *values in rows(columns):
+
+    @cache
+    def bounds(start: datetime) -> tuple[datetime, datetime]:
         interval = Interval(result.length, start.replace(tzinfo=UTC))
-        yield interval.start, interval.end, result.length.code, rank, *values
+        return interval.start, interval.end
+
+    for start, rank, *values in rows(columns):
+        yield *bounds(start), result.length.code, rank, *values
 
 
 def _entry(batch: Batch, file: FoundFile) -> Entry:
