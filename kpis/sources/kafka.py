@@ -334,14 +334,16 @@ class Topic:
         kept, end = self._consumer.get_watermark_offsets(
             self._kafka.TopicPartition(self.name, partition), timeout=ANSWER_SECONDS
         )
-        position = self._positions.get(partition, kept)
+        position = self._positions.get(partition, 0)
         if position > end:
             raise SourceError(
                 f"{self.name}/{partition} is in up to offset {position:,}, but Kafka at {self._servers} has it only up "
                 f"to {end:,}: it is another topic of the same name. Give it another name."
             )
         if position < kept:
-            logger.warning("%s/%s: Kafka lost %s-%s before they were in", self.name, partition, position, kept - 1)
+            logger.warning(
+                "%s/%s: Kafka no longer has %s-%s, which are not in", self.name, partition, position, kept - 1
+            )
         return self._kafka.TopicPartition(self.name, partition, max(position, kept))
 
 

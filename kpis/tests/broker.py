@@ -30,6 +30,15 @@ class Broker:
         assert self._producer.flush(30) == 0
         assert failed == []
 
+    def forget(self, topic: str, partition: int, before: int) -> None:
+        """Has a real Kafka remove a partition's messages before an offset, as it does with old ones."""
+        from confluent_kafka import TopicPartition
+        from confluent_kafka.admin import AdminClient
+
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        for removed in admin.delete_records([TopicPartition(topic, partition, before)]).values():
+            removed.result()
+
 
 @contextmanager
 def mock_broker() -> Iterator[Broker]:

@@ -47,13 +47,15 @@ def broker() -> Iterator[Broker]:
         yield broker
 
 
-@pytest.fixture(scope="module", params=["librdkafka", "Kafka"])
-def any_broker(request, broker) -> Iterator[Broker]:
-    if request.param == "Kafka":
-        with running(Kafka) as kafka:
-            yield Broker(kafka.url)
-    else:
-        yield broker
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Broker]:
+    with running(Kafka) as server:
+        yield Broker(server.url)
+
+
+@pytest.fixture(params=["broker", "kafka"])
+def any_broker(request) -> Broker:
+    return request.getfixturevalue(request.param)
 
 
 def lock_of(place: Place) -> Path:
@@ -266,6 +268,17 @@ def test_a_topic_that_was_made_anew_is_not_mistaken_for_the_old_one(broker, plac
         "another topic of the same name. Give it another name. What was taken in before stays; the next consumer goes "
         "on from there."
     )
+
+
+def test_what_kafka_no_longer_has_is_told_also_at_the_first_start(kafka, place):
+    records = messages("cdr", 10)
+    kafka.put("pruned", [record.line() for record in records], partitions=1)
+    kafka.forget("pruned", 0, before=4)
+    ended = end_of(consume(place, kafka, "cdr", "pruned", topic="pruned"))
+    assert ended.code == 0
+    (line,) = ended.err.splitlines()
+    assert line.endswith("WARNING kpis.sources.kafka: pruned/0: Kafka no longer has 0-3, which are not in")
+    check_tables(place, records[4:])
 
 
 def test_a_partition_that_was_full_is_read_on_when_it_has_to_be_read_anew(broker, tmp_path):
