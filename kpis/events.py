@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from kpis import pipeline
 from kpis.catalog.intervals import to_text
 from kpis.models import Run
+from kpis.sources.directory import FoundFile
+from kpis.sources.messages import Messages
 from kpis.store import PATIENCE_SECONDS, AlreadyRunning, exclusive, recorded_run
 from network_analysis.logs import RUN
 
@@ -47,7 +49,7 @@ def log_event(event: pipeline.Event) -> None:
     match event:
         case pipeline.TakenIn(entry, touched):
             counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
-            logger.info("file in", extra=_file(entry.file) | counts | {"intervals": len(touched)})
+            logger.info(_what_is_in(entry.file), extra=_file(entry.file) | counts | {"intervals": len(touched)})
         case pipeline.Unchanged(file):
             logger.info("file unchanged", extra=_file(file))
         case pipeline.Failed(what, reason):
@@ -58,7 +60,14 @@ def log_event(event: pipeline.Event) -> None:
             logger.info("rebuilt", extra=_interval(feed, hour) | {"intervals": len(touched)})
 
 
-def _file(file) -> dict:
+def _what_is_in(file: FoundFile) -> str:
+    return "messages in" if isinstance(file, Messages) else "file in"
+
+
+def _file(file: FoundFile) -> dict:
+    if isinstance(file, Messages):
+        place = {"topic": file.topic, "partition": file.partition, "offsets": file.name.rpartition("/")[2]}
+        return {"feed": file.feed.name, **place, "bytes": file.size}
     return {"feed": file.feed.name, "file": file.name, "bytes": file.size}
 
 

@@ -47,7 +47,8 @@ ROW_GROUP = 61_440
 HOUR_FOLDERS = ("year", "month", "day", "hour")
 MEND = (
     "Put it back from a backup; or put the batch's file back into the data folder with a blank line more at its end, "
-    "so that it is taken in anew. The batch is the one whose key is the file's name."
+    "so that it is taken in anew. The batch is the one whose key is the file's name; messages of a stream, whose "
+    "batch is named topic/partition/offsets, come back from a backup alone."
 )
 
 

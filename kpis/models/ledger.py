@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -95,6 +97,18 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def title(self) -> str:
+        """What it is, for people: the file's name, or which messages of a topic."""
+        # No file's name has a slash.
+        found = re.fullmatch(r"(.+)/([0-9]+)/([0-9]+-[0-9]+)", self.name)
+        return f"{found[1]}, partition {found[2]}, offsets {found[3]}" if found else self.name
+
+    @property
+    def row_word(self) -> str:
+        """What a reject's number is: that of a line, or a message's offset."""
+        return "line" if self.title == self.name else "offset"
 
 
 class BatchInterval(models.Model):

@@ -68,6 +68,13 @@ def test_the_text_of_rejects_shows_as_in_the_api(client, permissions, shown):
     assert "<b>a row" not in text
 
 
+def test_a_reject_of_a_stream_is_told_by_its_offset(client):
+    batch = make_batch(make_run(), "calls/3/10-33", feed="cdr", rejects=1, lines=1)
+    make_reject(batch, 12)
+    text = client.get("/quality/").content.decode()
+    assert f'<a href="/api/batches/{batch.pk}/rejects/">calls, partition 3, offsets 10-33</a>, offset 12' in text
+
+
 # Late and replaced files.
 
 

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.engine.scratch import ScratchError
+from kpis.events import log_event
 from kpis.models import Batch, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.runs import mark_for_retry
 from kpis.sources.messages import Messages, Spool
@@ -143,6 +144,14 @@ def test_a_file_closes_its_intervals_whatever_the_lateness_of_messages(take_in, 
     call_command("update_network_stats", verbosity=0)
     assert states() == {0: "final", 3300: "final"}
     assert IntervalSummary.objects.get(kpi=4, interval=2).state == "final"
+
+
+def test_a_batch_of_messages_is_logged_as_what_it_is(take_in, caplog):
+    event = take_in(values([antenna(1)]), None)
+    with caplog.at_level("INFO", "kpis.events"):
+        log_event(event)
+    (logged,) = caplog.records
+    assert (logged.message, logged.topic, logged.partition, logged.offsets) == ("messages in", "calls", 3, "0-0")
 
 
 def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(take_in, lake_dir):
