@@ -52,10 +52,9 @@ class Place:
         for name, flows in files.items():
             (self.data / name).write_text(file_text(flows))
 
-    def start(self, *arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
-        """Starts ``manage.py`` with the arguments, ``update_network_stats`` by default; ``variables`` go to its
-        environment, and ``prefix`` is a command that starts it."""
-        environment = {
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The environment of a process that works here, with further variables."""
+        return {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
             "DATABASE_URL": self.database_url,
@@ -64,9 +63,13 @@ class Place:
             "TMPDIR": str(self.temporary),
             **variables,
         }
+
+    def start(self, *arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+        """Starts ``manage.py`` with the arguments, ``update_network_stats`` by default; ``variables`` go to its
+        environment, and ``prefix`` is a command that starts it."""
         return subprocess.Popen(
             [*prefix, sys.executable, MANAGE, *(arguments or ("update_network_stats",))],
-            env=environment,
+            env=self.environment(**variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
