@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, cycle
 from unittest.mock import patch
 
 import boto3
@@ -33,6 +33,7 @@ class Faults:
         self._application = application
         self.share = 0.0
         self.chance = random.Random(0)  # noqa: S311
+        self._kinds = cycle(FAULTS)
         # How many requests more are heeded; None for all.
         self.left: int | None = None
         self.dropped = dict.fromkeys(FAULTS, 0)
@@ -54,7 +55,7 @@ class Faults:
             self.left -= 1
             if self.left < 0:
                 return "unheard"
-        return self.chance.choice(FAULTS) if self.chance.random() < self.share else None
+        return next(self._kinds) if self.chance.random() < self.share else None
 
 
 def _drop(environ) -> ConnectionError:
