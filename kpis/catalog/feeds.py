@@ -115,6 +115,11 @@ class Feed:
     name_date: re.Pattern[str] | None = None
 
     @property
+    def title(self) -> str:
+        """What the feed has, in a few words."""
+        return self.description.partition(":")[0]
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 

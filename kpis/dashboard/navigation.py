@@ -22,6 +22,7 @@ class Entry:
 
 PAGES = (
     Entry("Overview", "overview"),
+    Entry("Live", "live"),
     Entry("Operators", "operators"),
     Entry("Map", "map"),
     Entry("Quotas", "quotas", personal=True),

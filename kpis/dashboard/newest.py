@@ -63,11 +63,6 @@ class FeedNews:
     age: float
     totals: list[NewestTotal]
 
-    @property
-    def title(self) -> str:
-        """What the feed has, in a few words."""
-        return self.feed.description.partition(":")[0]
-
 
 def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
     """The news of every feed that has taken anything in, without the hidden KPIs."""

@@ -5,6 +5,7 @@ from django.urls import path
 
 from kpis.dashboard.views.explain import Explain
 from kpis.dashboard.views.kpi import GroupList, KPIPage, RowsFile, SeriesChart, TopChart
+from kpis.dashboard.views.live import LiveChart, LivePage
 from kpis.dashboard.views.map import MapChart, MapPage
 from kpis.dashboard.views.operators import OperatorChart, OperatorsPage
 from kpis.dashboard.views.overview import Overview, StandoutList
@@ -26,6 +27,8 @@ urlpatterns = [
     path("kpis/<int:kpi_id>/top.<str:form>", TopChart.as_view(), name="kpi-top"),
     path("kpis/<int:kpi_id>/rows.<str:form>", RowsFile.as_view(), name="kpi-rows"),
     path("kpis/<int:kpi_id>/groups/", GroupList.as_view(), name="kpi-groups"),
+    path("live/", LivePage.as_view(), name="live"),
+    path("live/<str:name>.json", LiveChart.as_view(), {"form": "json"}, name="live-chart"),
     path("operators/", OperatorsPage.as_view(), name="operators"),
     path("operators/<int:kpi_id>/<str:kind>.<str:form>", OperatorChart.as_view(), name="operator-chart"),
     path("explain/", Explain.as_view(), name="explain"),

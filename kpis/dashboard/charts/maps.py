@@ -31,7 +31,7 @@ def region_map(
     """Each region in the colour of its value, on a logarithmic scale up to ``most``; hatched without records."""
     values = {place.code: place.value for place in places if place.code}
     features = [
-        _feature(region.geometry)
+        feature(region.geometry)
         | {
             "code": region.code,
             "name": region.name,
@@ -79,7 +79,7 @@ def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Regi
     """The bins in the colour of what their average signal is called, over the outlines of the regions."""
     kpi, bins = grid.kpi, grid.bins
     squares = [
-        _feature(_square(one))
+        feature(_square(one))
         | {
             "class": signal_class(one.value),
             "where": f"{_degrees(one.box.south, 'N', 'S')}, {_degrees(one.box.west, 'E', 'W')}",
@@ -88,7 +88,7 @@ def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Regi
         }
         for one in bins
     ]
-    outlines = [_feature(region.geometry) for region in regions]
+    outlines = [feature(region.geometry) for region in regions]
     colours = [theme.bad, theme.warn, theme.categories[4], theme.accent]
     scale = alt.Scale(domain=list(SIGNAL_CLASSES), range=colours)
     legend = alt.Legend(orient="bottom", columns=2, symbolType="square", labelExpr=_class_labels(kpi.unit))
@@ -134,7 +134,7 @@ def _class_labels(unit: str) -> str:
     return f"{labels}[datum.label]"
 
 
-def _feature(geometry: dict[str, Any]) -> dict[str, Any]:
+def feature(geometry: dict[str, Any]) -> dict[str, Any]:
     """A geometry as Vega draws it: on a sphere, so that an outer ring runs clockwise, against RFC 7946."""
     polygons = [[ring[::-1] for ring in rings] for rings in geometry["coordinates"]]
     return {"type": "Feature", "geometry": {"type": "MultiPolygon", "coordinates": polygons}}

@@ -1,4 +1,4 @@
-// The map's slider says where it is while it moves, and a row of the table that is pointed at is outlined on the map.
+// The map's slider says where it is while it moves, and a row of a table that is pointed at is outlined on the map.
 (function () {
   "use strict";
 
@@ -11,7 +11,7 @@
   }
 
   function point(code) {
-    if (view && view.getState({ data: () => false, signals: (name) => name === "pointed" }).signals.pointed !== undefined) {
+    if (view && view.container().isConnected) {
       view.signal("pointed", code).run();
     }
   }
@@ -27,7 +27,10 @@
     }
   });
   document.addEventListener("drawn", function (event) {
-    view = event.detail;
+    const known = event.detail.getState({ data: () => false, signals: (name) => name === "pointed" }).signals;
+    if (known.pointed !== undefined) {
+      view = event.detail;
+    }
   });
   document.addEventListener("focusin", pointAt);
   document.addEventListener("pointerover", pointAt);

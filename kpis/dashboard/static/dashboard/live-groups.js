@@ -1,0 +1,42 @@
+// A dimension's groups, such as operators: which there are, in which order, and what each brings.
+import { fill } from "./live-tables.js";
+import { percent, whole } from "./live-words.js";
+
+const SECONDS = 10; // that a rate is the average of, as for the feeds
+const MOST = +document.getElementById("live").dataset.groups; // with a colour of their own; the others share one
+
+const orders = new Map(); // a dimension -> its groups' keys
+
+// The groups, one whatever the letter case: `name` is the spelling that most records have, `names` all of them. Those
+// known keep their places, so that no colour changes hands; new ones follow, largest first.
+export function groupsOf(dimension, live, last) {
+  const spelled = new Map(); // a key -> its spellings with their sums
+  for (const [name, sum] of live.sums(dimension, last - live.seconds + 1, last) || []) {
+    const key = name.toLowerCase();
+    spelled.set(key, [...(spelled.get(key) || []), { name, sum }].sort((one, other) => other.sum - one.sum));
+  }
+  const total = (key) => spelled.get(key).reduce((sum, one) => sum + one.sum, 0);
+  const known = (orders.get(dimension) || []).filter((key) => spelled.has(key));
+  const fresh = [...spelled.keys()].filter((key) => !known.includes(key));
+  const order = [...known, ...fresh.sort((one, other) => total(other) - total(one))];
+  orders.set(dimension, order);
+  const groups = order.map((key) => ({ name: spelled.get(key)[0].name, names: spelled.get(key).map((one) => one.name) }));
+  const others = groups.slice(MOST);
+  if (others.length > 1) {
+    return [...groups.slice(0, MOST), { name: `${others.length} others`, names: others.flatMap((group) => group.names) }];
+  }
+  return groups;
+}
+
+// Writes each group's rate and share of the last whole seconds into the rows of a table.
+export function fillGroups(body, dimension, live, groups, last) {
+  const sums = live.sums(dimension, last - SECONDS, last - 1) || new Map();
+  const rates = groups.map(({ names }) => names.reduce((sum, name) => sum + (sums.get(name) || 0), 0) / SECONDS);
+  const total = rates.reduce((sum, rate) => sum + rate, 0);
+  const rows = groups.map(({ name }, number) => [name, whole(rates[number]), percent(total && rates[number] / total)]);
+  fill(body, rows, (row, number) => {
+    const swatch = document.createElement("span");
+    swatch.className = `swatch group-${number + 1}`;
+    row.cells[0].prepend(swatch);
+  });
+}

@@ -1,0 +1,88 @@
+// The regions: what each has now, how that compares with its last hour, and which stand out.
+import { fill, put, write } from "./live-tables.js";
+import { minute, NONE, verdict, whole } from "./live-words.js";
+
+const SECONDS = +document.getElementById("live").dataset.mapSeconds;
+const MOST_OUTLIERS = 6;
+const MOST_ELSEWHERE = 20; // groups that are no region
+
+const table = document.querySelector("#live-regions tbody");
+const elsewhere = document.querySelector("#live-elsewhere");
+const rows = new Map([...table.rows].map((row) => [row.dataset.code, row]));
+const spellings = JSON.parse(document.getElementById("spellings").textContent);
+const codes = new Map(Object.entries(spellings).map(([name, code]) => [name.toLowerCase(), code]));
+
+// Each region, and each group that no region is called after (its code is empty): `value` is what it had in the last
+// seconds, null where there was no record at all; `score` the server's, null where there is none.
+export function places(live, last) {
+  const sums = live.sums("county", last - SECONDS, last - 1);
+  const nothing = sums && 0;
+  const found = new Map([...rows].map(([code, row]) => [code, { code, name: row.cells[0].textContent, value: nothing, score: null }]));
+  function place(name) {
+    const key = codes.get(name.toLowerCase()) ?? `called ${name}`;
+    if (!found.has(key)) {
+      found.set(key, { code: "", name, value: nothing, score: null });
+    }
+    return found.get(key);
+  }
+  for (const [name, sum] of sums || []) {
+    place(name).value += sum;
+  }
+  for (const score of live.scores) {
+    place(score.county).score ??= score; // of several spellings, the one that stands out most comes first
+  }
+  return [...found.values()];
+}
+
+// Lists the regions that stand out; gives their names with their signs.
+export function fillOutliers(places, live) {
+  const scored = places.filter((place) => place.score).sort((one, other) => live.scores.indexOf(one.score) - live.scores.indexOf(other.score));
+  const outliers = scored.map((place) => ({ place, told: verdict(place.score) })).filter(({ told }) => told.isFar);
+  const shown = outliers.slice(0, MOST_OUTLIERS);
+  fill(
+    document.getElementById("live-outlier-rows"),
+    shown.map(({ place, told }) => [`${told.sign} ${place.name}`, told.count, told.normal, told.z]),
+    (row) => row.lastElementChild.append(Object.assign(document.createElement("span"), { className: "text tag bad" })),
+  );
+  shown.forEach(({ place }, number) => {
+    document.getElementById("live-outlier-rows").rows[number].dataset.code = place.code;
+  });
+  put(document.getElementById("live-verdict"), outcome(scored.length, outliers.length));
+  const start = live.newest - (live.newest % 60) - 60;
+  put(document.getElementById("live-minute"), `${minute(start)} to ${minute(start + 60)} against the hour before`);
+  return outliers.map(({ place, told }) => `${told.sign} ${place.name}`);
+}
+
+function outcome(scored, outliers) {
+  if (!scored) {
+    return "Not known yet: it takes five whole minutes before the last one.";
+  }
+  const number = outliers || "None";
+  const named = outliers > MOST_OUTLIERS ? `, the first ${MOST_OUTLIERS} here` : "";
+  return `${number} of ${scored} regions${named}.`;
+}
+
+// Writes every region's figures into its row.
+export function fillRegions(places) {
+  for (const place of places.filter((one) => one.code)) {
+    write(rows.get(place.code), cells(place));
+  }
+  const others = places.filter((one) => !one.code).sort((one, other) => other.value - one.value);
+  fill(elsewhere, others.slice(0, MOST_ELSEWHERE).map(cells), (row) => {
+    const tag = document.createElement("span");
+    tag.className = "tag";
+    tag.textContent = "not on the map";
+    row.cells[0].append(" ", tag);
+  });
+}
+
+// Puts the rows into the order of their values: not each second, or nobody could read them.
+export function sortRegions(places) {
+  const known = places.filter((one) => one.code).sort((one, other) => other.value - one.value);
+  table.append(...known.map((place) => rows.get(place.code)));
+}
+
+function cells({ name, value, score }) {
+  const told = score && verdict(score);
+  return [name, value === null ? "no data" : whole(value), ...(told ? [told.count, told.normal, `${told.sign} ${told.z}`.trim()] : [NONE, NONE, NONE])];
+}

@@ -1,0 +1,208 @@
+// The live page: what the server tells each second goes into charts, tables and figures, in place.
+import { Axis } from "./live-axis.js";
+import { drawAreas, drawMap, keep } from "./live-charts.js";
+import { Connection } from "./live-connection.js";
+import { fillGroups, groupsOf } from "./live-groups.js";
+import { fillOutliers, fillRegions, places, sortRegions } from "./live-regions.js";
+import { put } from "./live-tables.js";
+import { second, seconds, whole } from "./live-words.js";
+import { LiveWindow } from "./live-window.js";
+
+const root = document.getElementById("live");
+const stateTag = document.getElementById("live-state");
+const pauseButton = document.getElementById("live-pause");
+const regions = document.getElementById("live-regions");
+const STALE = 15_000; // ms without a newer record after which the page says so
+const BEAT = 1_100; // ms after which the time axis goes on by itself: a little more than between two messages
+const CALM_BEAT = 10_000; // for those who want less motion
+const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
+
+const live = new LiveWindow();
+const axis = new Axis();
+let connection = "none"; // or live, lost, refused
+let heardAt = null; // when the last message came (Unix seconds)
+let newerAt = 0; // when the newest record last changed (ms of the page's clock)
+let pausedAt = null; // Unix seconds
+let drawnAt = -CALM_BEAT;
+let isDrawing = false;
+let timer = 0;
+let scores = null; // those that the regions are sorted by
+let outliers = "";
+
+function now() {
+  return Date.now() / 1000;
+}
+
+function announce(text) {
+  document.getElementById("announcer").textContent = text;
+}
+
+// The state
+
+function state() {
+  if (connection === "refused") {
+    return ["refused", "Not allowed"];
+  }
+  if (pausedAt !== null) {
+    return ["paused", `Paused at ${second(pausedAt)}${connection === "lost" ? ", no connection" : ""}`];
+  }
+  if (connection === "lost") {
+    return ["lost", heardAt === null ? "No connection yet, trying again…" : `Reconnecting…, last frame ${second(heardAt)}`];
+  }
+  if (connection === "live" && live.newest !== null && performance.now() - newerAt > STALE) {
+    return ["stale", `Live, nothing new since ${second(live.newest)}`];
+  }
+  return connection === "live" ? ["live", "Live"] : ["connecting", "Connecting…"];
+}
+
+function tellState() {
+  const [name, text] = state();
+  if (stateTag.dataset.state !== name && !["connecting", "paused"].includes(name)) {
+    announce(text);
+  }
+  stateTag.dataset.state = root.dataset.state = name;
+  put(stateTag, text);
+}
+
+// The parts of the page
+
+function isStreaming(feed) {
+  const dimensions = [...root.querySelectorAll(`[data-feed=${feed}][data-dimension]`)].map((part) => part.dataset.dimension);
+  return live.feeds[feed]?.consumers > 0 || dimensions.some((dimension) => live.counts[dimension]?.size);
+}
+
+// Shows what there is something to show in. What is hidden keeps its width, for the charts that are drawn in it.
+function showParts() {
+  const isEmpty = live.newest === null;
+  document.getElementById("live-empty").hidden = !isEmpty;
+  const changes = [[document.getElementById("live-shown"), isEmpty]];
+  for (const part of root.querySelectorAll("[data-feed]")) {
+    changes.push([part, !isStreaming(part.dataset.feed)]);
+  }
+  const changed = changes.filter(([part, isHidden]) => part.classList.contains("unseen") !== isHidden);
+  changed.forEach(([part, isHidden]) => part.classList.toggle("unseen", isHidden));
+  if (changed.length) {
+    dispatchEvent(new Event("resize"));
+  }
+}
+
+function tellFeeds() {
+  for (const facts of root.querySelectorAll("[data-feed] dl")) {
+    const feed = live.feeds[facts.closest("[data-feed]").dataset.feed] || {};
+    const words = { rate: whole(feed.rate), lag: whole(feed.lag), delay: seconds(feed.delay), consumers: whole(feed.consumers) };
+    for (const [name, text] of Object.entries(words)) {
+      put(facts.querySelector(`[data-fact=${name}]`), text);
+    }
+  }
+}
+
+// The second that figures are of: without a connection nobody knows what came since.
+function at() {
+  return connection === "live" ? axis.end : axis.heard;
+}
+
+async function drawRegions() {
+  const found = places(live, at());
+  const told = fillOutliers(found, live).join(", ");
+  if (told !== outliers) {
+    announce(told ? `Standing out: ${told}` : "No region stands out any more.");
+    outliers = told;
+  }
+  if (regions.open) {
+    fillRegions(found);
+    if (scores !== live.scores) {
+      scores = live.scores;
+      sortRegions(found);
+    }
+  }
+  await drawMap(found.filter((place) => place.code));
+}
+
+async function drawGroups(part) {
+  const { dimension } = part.dataset;
+  const groups = groupsOf(dimension, live, at());
+  fillGroups(part.querySelector("tbody"), dimension, live, groups, at());
+  part.querySelector("[data-cuts]").hidden = !axis.cuts.length;
+  await drawAreas(dimension, live, groups, axis);
+}
+
+// Draws all there is, if somebody looks; one picture at a time, however slow the machine is.
+async function draw() {
+  clearTimeout(timer);
+  tellState();
+  if (document.hidden || connection === "refused") {
+    return;
+  }
+  timer = setTimeout(draw, BEAT);
+  const beat = lessMotion.matches ? CALM_BEAT : 0;
+  if (isDrawing || pausedAt !== null || axis.end === null || performance.now() - drawnAt < beat) {
+    return;
+  }
+  isDrawing = true;
+  drawnAt = performance.now();
+  try {
+    axis.forget(axis.end - live.seconds);
+    tellFeeds();
+    await drawRegions();
+    for (const part of root.querySelectorAll("[data-dimension]:not(.unseen)")) {
+      await drawGroups(part);
+    }
+  } finally {
+    isDrawing = false;
+  }
+}
+
+function drawAnew() {
+  drawnAt = -CALM_BEAT;
+  draw();
+}
+
+// What happens
+
+function hear(message) {
+  heardAt = now();
+  if (message.newest !== live.newest) {
+    newerAt = performance.now();
+  }
+  live.take(message);
+  if (live.newest !== null) {
+    axis.follow(live.newest);
+  }
+  showParts();
+  draw();
+}
+
+function tell(becomes) {
+  connection = becomes;
+  if (becomes === "lost") {
+    axis.cut();
+  }
+  document.getElementById("live-refused").hidden = becomes !== "refused";
+  pauseButton.hidden = becomes === "refused";
+  draw();
+}
+
+document.addEventListener("drawn", function (event) {
+  const part = event.target.closest("[data-live]");
+  if (part) {
+    keep(part.dataset.live, event.detail);
+    drawAnew();
+  }
+});
+document.addEventListener("visibilitychange", function () {
+  line.hurry();
+  drawAnew();
+});
+addEventListener("online", () => line.hurry());
+regions.addEventListener("toggle", function () {
+  scores = null;
+  drawAnew();
+});
+pauseButton.addEventListener("click", function () {
+  pausedAt = pausedAt === null ? now() : null;
+  pauseButton.setAttribute("aria-pressed", String(pausedAt !== null));
+  drawAnew();
+});
+
+const line = new Connection(new URL(root.dataset.socket, location.href.replace(/^http/, "ws")), hear, tell);
+line.open();
