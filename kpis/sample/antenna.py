@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from kpis.catalog.feeds import ANTENNA
-from kpis.catalog.intervals import Interval, to_milliseconds
+from kpis.catalog.intervals import Interval, from_milliseconds, to_milliseconds
 from kpis.sample.california import LOCAL_TIME
 from kpis.sample.chance import below, bits, feed_words, log_normal, lookup, texts
-from kpis.sample.day import SPAN, intervals_from, is_within, rows_in, seconds_in_order
+from kpis.sample.day import NETWORK_SECONDS, SPAN, intervals_from, is_within, rows_in, seconds_in_order
 from kpis.sample.files import Columns
 
 # app: messages in 1,000, and a message's typical bytes.
@@ -50,7 +50,26 @@ def messages(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[
     network = _Network(rows, seed)
     for interval in intervals_from(start, intervals):
         words = feed_words(ANTENNA.name, seed, 1 + to_milliseconds(interval.start) // SPAN.milliseconds)
-        yield interval, _messages(interval, rows_in(interval, rows, LOCAL_TIME), network, words)
+        count = rows_in(interval, rows, LOCAL_TIME)
+        first, second = words.random_raw(count), words.random_raw(count)
+        moments = to_milliseconds(interval.start) // 1000 + seconds_in_order(second)
+        yield interval, _messages(interval, moments, network, first, second)
+
+
+class MessageStream:
+    """Messages as they are sent, second by second; see ``SampleStream``."""
+
+    def __init__(self, rate: int, seed: int):
+        self._rate, self._seed = rate, seed
+        self._network = _Network(rate * NETWORK_SECONDS, seed)
+
+    def __call__(self, second: int) -> Columns:
+        """The messages of a second in Unix time."""
+        # Seconds since 1970 are far beyond the numbers of intervals.
+        words = feed_words(ANTENNA.name, self._seed, 1 + second)
+        first, last = words.random_raw(self._rate), words.random_raw(self._rate)
+        moments = np.full(self._rate, second)
+        return _messages(SPAN.at(from_milliseconds(second * 1000)), moments, self._network, first, last)
 
 
 def subscribers(rows: int, seed: int) -> Columns:
@@ -88,8 +107,10 @@ class _Network:
         self.owner_words = words.random_raw(count)
 
 
-def _messages(interval: Interval, rows: int, network: _Network, words: np.random.PCG64) -> Columns:
-    first, second = words.random_raw(rows), words.random_raw(rows)
+def _messages(
+    interval: Interval, moments: np.ndarray, network: _Network, first: np.ndarray, second: np.ndarray
+) -> Columns:
+    """A message at each of the moments of an interval (Unix seconds), made of two random words."""
     # Half of the draws are squared: some devices say more than others, and none is silent for long.
     draw = bits(first, 0, 31)
     draw = np.where(bits(first, 31, 1) == 1, draw * draw >> 31, draw)
@@ -102,7 +123,7 @@ def _messages(interval: Interval, rows: int, network: _Network, words: np.random
         antenna = np.where(antenna == FAILING_ANTENNA, FAILING_ANTENNA + 1, antenna)
     size = _APP_BYTES[app] * network.appetites[device] // 1000 * _SIZES_IN_1000[bits(first, 48, 16)] // 1000
     return {
-        "timestamp": to_milliseconds(interval.start) // 1000 + seconds_in_order(second),
+        "timestamp": moments,
         "id": network.devices[device],
         "antenna_id": network.antennas[antenna],
         "bytes": size,

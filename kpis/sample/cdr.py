@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from kpis.catalog.columns import MONTHS
 from kpis.catalog.feeds import CDR
-from kpis.catalog.intervals import Interval, to_milliseconds
+from kpis.catalog.intervals import EPOCH, Interval, from_milliseconds, to_milliseconds
 from kpis.sample.california import COUNTIES, LOCAL_TIME, OPERATORS
 from kpis.sample.chance import below, bits, feed_words, log_normal, lookup, texts
-from kpis.sample.day import SPAN, SPAN_SECONDS, intervals_from, rows_in, seconds_in_order
+from kpis.sample.day import NETWORK_SECONDS, SPAN, SPAN_SECONDS, intervals_from, rows_in, seconds_in_order
 from kpis.sample.files import Columns
 
 PEOPLE_PER_ROW = 20
 FEWEST_PEOPLE = 1_000
 CALLS_IN_16 = 7
+SURGE = 3
 TYPICAL_CALL, LONGEST_CALL = 95, 3_600  # seconds
 
 # Numbers that no one has: there is no area code 555. The step is coprime to their number, as for subscribers' msisdn.
@@ -32,24 +34,81 @@ def file_name(interval: Interval, number: int, files: int) -> str:
 
 def calls(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
     """The calls and texts of so many intervals; see ``Sample``."""
-    people = _People(min(max(FEWEST_PEOPLE, rows * PEOPLE_PER_ROW), NUMBER_COUNT), seed)
+    people = _People(rows, seed)
     for interval in intervals_from(start, intervals):
         words = feed_words(CDR.name, seed, 1 + to_milliseconds(interval.start) // SPAN.milliseconds)
-        yield interval, _calls(interval, rows_in(interval, rows, LOCAL_TIME), people, words)
+        count = rows_in(interval, rows, LOCAL_TIME)
+        first, second = words.random_raw(count), words.random_raw(count)
+        yield interval, _calls(_moments(interval), seconds_in_order(second), people, first, second)
+
+
+class CallStream:
+    """Calls and texts as they are made, second by second; see ``SampleStream``.
+
+    With ``disturbed``, one of each five minutes has a county other than the largest fall silent or surge.
+    """
+
+    def __init__(self, rate: int, seed: int, disturbed: bool = False):
+        self._rate, self._seed, self._disturbed = rate, seed, disturbed
+        self._people = _People(rate * NETWORK_SECONDS, seed)
+        self._interval, self._texts = SPAN.at(EPOCH), _moments(SPAN.at(EPOCH))
+
+    def __call__(self, second: int) -> Columns:
+        """The calls of a second in Unix time."""
+        moment = from_milliseconds(second * 1000)
+        interval = SPAN.at(moment)
+        if interval != self._interval:
+            self._interval, self._texts = interval, _moments(interval)
+        disturbance = _disturbance(second // 60, self._seed) if self._disturbed else None
+        added = disturbance.added(self._rate) if disturbance else 0
+        # Seconds since 1970 are far beyond the numbers of intervals.
+        words = feed_words(CDR.name, self._seed, 1 + second)
+        # In pairs, so that those added change none of the others.
+        first, last = words.random_raw(2 * (self._rate + added)).reshape(-1, 2).T
+        offset = np.full(len(first), (moment - interval.start) // timedelta(seconds=1))
+        columns = _calls(self._texts, offset, self._people, first, last)
+        if disturbance is None:
+            return columns
+        columns["Location"][self._rate :] = _COUNTY_NAMES[disturbance.county]
+        kept = disturbance.surges | (columns["Location"] != _COUNTY_NAMES[disturbance.county])
+        return {name: values[kept] for name, values in columns.items()}
+
+
+@dataclass(frozen=True)
+class _Disturbance:
+    """A county whose calls fail, or are several times as many (``surges``)."""
+
+    county: int
+    surges: bool
+
+    def added(self, rate: int) -> int:
+        """How many calls a second come on top."""
+        people = list(COUNTIES.values())
+        return (SURGE - 1) * rate * people[self.county] // sum(people) if self.surges else 0
+
+
+def _disturbance(minute: int, seed: int) -> _Disturbance | None:
+    """What is wrong in a minute (in Unix time)."""
+    span, number = divmod(minute, SPAN.minutes)
+    word = feed_words("disturbance", seed, span).random_raw(1)
+    if number != below(SPAN.minutes, bits(word, 0, 16), 16)[0]:
+        return None
+    return _Disturbance(int(_DISTURBED_TABLE[bits(word, 16, 16)][0]), bool(bits(word, 32, 1)[0]))
 
 
 class _People:
     """Where each person lives and with which operator he is."""
 
-    def __init__(self, count: int, seed: int):
+    def __init__(self, rows: int, seed: int):
+        count = min(max(FEWEST_PEOPLE, rows * PEOPLE_PER_ROW), NUMBER_COUNT)
         word = feed_words(CDR.name, seed, 0).random_raw(count)
         self.count = count
         self.counties = _COUNTY_TABLE[bits(word, 0, 16)]
         self.operators = _OPERATOR_TABLE[bits(word, 16, 16)]
 
 
-def _calls(interval: Interval, rows: int, people: _People, words: np.random.PCG64) -> Columns:
-    first, second = words.random_raw(rows), words.random_raw(rows)
+def _calls(moments: np.ndarray, start: np.ndarray, people: _People, first: np.ndarray, second: np.ndarray) -> Columns:
+    """A call for each ``start``, an index into the moments as texts, made of two random words."""
     source = below(people.count, bits(first, 0, 31), 31)
     # Whom they call: anyone but themselves.
     other = (source + 1 + below(people.count - 1, bits(first, 31, 31), 31)) % people.count
@@ -57,8 +116,6 @@ def _calls(interval: Interval, rows: int, people: _People, words: np.random.PCG6
     home = np.where(bits(second, 16, 4) == 0, other, source)
     is_call = bits(second, 20, 4) < CALLS_IN_16
     length = np.minimum(1 + TYPICAL_CALL * _LENGTHS_IN_1000[bits(second, 32, 16)] // 1000, LONGEST_CALL)
-    start = seconds_in_order(second)
-    moments = _moments(interval)
     return {
         "SourcePN": _number(source),
         "DestPN": _number(other),
@@ -83,6 +140,7 @@ def _moments(interval: Interval) -> np.ndarray:
 
 _COUNTY_NAMES = texts(COUNTIES)
 _COUNTY_TABLE = lookup(COUNTIES.values())
+_DISTURBED_TABLE = lookup(people if people < max(COUNTIES.values()) else 0 for people in COUNTIES.values())
 _OPERATOR_NAMES = texts(operator.name for operator in OPERATORS)
 _OPERATOR_TABLE = lookup(operator.share for operator in OPERATORS)
 _LENGTHS_IN_1000 = log_normal(1.1)

@@ -14,6 +14,9 @@ from kpis.sample.chance import below, bits
 SPAN = FIVE_MINUTES
 SPAN_SECONDS = SPAN.minutes * 60
 
+# A stream's network is as large as that of files with so many seconds of the stream's messages in a span.
+NETWORK_SECONDS = 30
+
 # Traffic at each full local hour, in per cent of the busiest hour, which is 20:00-21:00 throughout.
 DAY_CURVE = (30, 20, 14, 11, 10, 14, 28, 48, 62, 70, 74, 77, 82, 80, 77, 78, 82, 87, 92, 97, 100, 100, 85, 55)
 

@@ -6,10 +6,11 @@ partitions out among the processes that work on the topic.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10
 MESSAGES_AT_ONCE = 10_000
-TICKS = 10
+TICKS = 20
 LARGEST_MESSAGE_BYTES = 2**20
 QUEUE_KILOBYTES = 32 * 1024
 # The client's own lines, of which there are many: what matters comes as an error too.
@@ -347,8 +348,19 @@ class Topic:
         return self._kafka.TopicPartition(self.name, partition, max(position, kept))
 
 
-def produce(connection: Mapping[str, str], topic: str, seconds: Iterable[list[bytes]]) -> int:
-    """Puts messages into a topic, those of one second at a time; gives how many. Raises SourceError."""
+def produce(
+    connection: Mapping[str, str],
+    topic: str,
+    messages_of: Callable[[int], list[bytes]],
+    seconds: int | None,
+    is_stopped: Callable[[], bool],
+) -> tuple[int, float]:
+    """Puts each second's messages into a topic while it passes, from the next full second on.
+
+    ``messages_of`` gives those of a second in Unix time, and is asked just before it begins. Goes on for so many
+    seconds, or until it is stopped. Gives how many messages are in, and how long that took from the first to the last.
+    Raises SourceError.
+    """
     servers, failed = connection["bootstrap.servers"], []
 
     def note(error: confluent_kafka.KafkaError | None, _: object) -> None:
@@ -358,24 +370,37 @@ def produce(connection: Mapping[str, str], topic: str, seconds: Iterable[list[by
     count = 0
     with telling(servers):
         producer = client().Producer(
-            {**QUIET, **connection, "linger.ms": 20, "message.timeout.ms": ANSWER_SECONDS * 1000}
+            {
+                **QUIET,
+                **connection,
+                "linger.ms": 20,
+                "message.timeout.ms": ANSWER_SECONDS * 1000,
+                "delivery.report.only.error": True,
+            }
         )
         producer.list_topics(timeout=ANSWER_SECONDS)
-        began = time.monotonic()
-        for second, messages in enumerate(seconds):
-            # Each second's messages are spread over it, tenth by tenth.
-            for number, message in enumerate(messages):
-                if number * TICKS // len(messages) != (number - 1) * TICKS // len(messages):
-                    due = began + second + number / len(messages)
-                    time.sleep(max(0, due - time.monotonic()))
-                    producer.poll(0)
-                _put(producer, topic, message, note)
-            count += len(messages)
+        first = int(time.time()) + 1
+        # A clock that is set meanwhile changes nothing.
+        began = time.monotonic() + first - time.time()
+        for second in range(seconds) if seconds is not None else itertools.count():
+            messages = messages_of(first + second)
+            for tick in range(TICKS):
+                time.sleep(max(0, began + second + tick / TICKS - time.monotonic()))
+                if is_stopped():
+                    break
+                producer.poll(0)
+                part = messages[tick * len(messages) // TICKS : (tick + 1) * len(messages) // TICKS]
+                for message in part:
+                    _put(producer, topic, message, note)
+                count += len(part)
+            if is_stopped():
+                break
         unsent = producer.flush(ANSWER_SECONDS)
+        taken = time.monotonic() - began
     if failed or unsent:
         reason = failed[0].str() if failed else "they were not taken in time"
         raise SourceError(f"Kafka at {servers} did not take {len(failed) + unsent:,} messages: {reason}.")
-    return count
+    return count, taken
 
 
 def _put(producer: confluent_kafka.Producer, topic: str, message: bytes, note: Callable[..., None]) -> None:

@@ -31,7 +31,7 @@ def test_a_feeds_newest_interval_is_that_of_its_watermark():
     Watermark.objects.create(feed="cdr", interval_end_timestamp=MIDNIGHT)
     Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT + FIVE)
     news = feed_news(MIDNIGHT + timedelta(minutes=65), hidden=())
-    assert [(one.title, one.start, one.end, one.age) for one in news] == [
+    assert [(one.feed.title, one.start, one.end, one.age) for one in news] == [
         ("IP flows", MIDNIGHT, MIDNIGHT + FIVE, 3600.0),
         ("Call detail records", MIDNIGHT - timedelta(minutes=1), MIDNIGHT, 3900.0),
     ]

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
-
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
-from kpis.management.commands.consume_stream import STREAM_FEEDS, WRONG_USE
-from kpis.sample import SAMPLES
-from kpis.sample.stream import seconds_of
+from kpis.catalog.feeds import CDR
+from kpis.management.commands.consume_stream import STREAM_FEEDS, WRONG_USE, stopping
+from kpis.sample.stream import SampleStream
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import produce
 
 
 class Command(BaseCommand):
     help = (
-        "Puts believable messages into a Kafka topic, so many each second, with the time of now. The same seed gives "
-        "the same messages at the same time."
+        "Puts believable messages into a Kafka topic, so many each second, with the time of now, and says at the end "
+        "how many it was. The same seed gives the same messages at the same time."
     )
     requires_system_checks = ()
 
@@ -27,20 +24,29 @@ class Command(BaseCommand):
         parser.add_argument("--bootstrap-servers", required=True, metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", required=True, help="the topic's name")
         parser.add_argument("--rate", required=True, type=int, metavar="N", help="messages a second")
-        parser.add_argument("--seconds", required=True, type=int, metavar="S", help="for how long")
+        parser.add_argument(
+            "--seconds", type=int, metavar="S", help="for how long (default: until a signal ends it, such as Ctrl-C)"
+        )
         parser.add_argument("--seed", type=int, default=1, metavar="N", help="0 or more (default: 1)")
+        parser.add_argument(
+            "--disturb",
+            action="store_true",
+            help="in one of each five minutes a county falls silent, or has three times its calls (cdr)",
+        )
 
-    def handle(self, *, feed, bootstrap_servers, topic, rate, seconds, seed, verbosity, **options):
+    def handle(self, *, feed, bootstrap_servers, topic, rate, seconds, seed, disturb, verbosity, **options):
         for option, value, minimum in (("--rate", rate, 1), ("--seconds", seconds, 1), ("--seed", seed, 0)):
-            if value < minimum:
+            if value is not None and value < minimum:
                 raise CommandError(f"{option} must be at least {minimum}, not {value}.", returncode=WRONG_USE)
-        made = seconds_of(SAMPLES[feed], timezone.now(), rate, seconds, seed)
+        if disturb and feed != CDR.name:
+            raise CommandError(f"--disturb goes with the feed {CDR.name}.", returncode=WRONG_USE)
         connection = {**settings.KAFKA_OPTIONS, "bootstrap.servers": bootstrap_servers}
-        began = time.monotonic()
+        stream = SampleStream(feed, rate, seed, disturb)
         try:
-            count = produce(connection, topic, made)
+            with stopping() as is_stopped:
+                count, taken = produce(connection, topic, stream.messages, seconds, is_stopped)
         except SourceError as error:
             raise CommandError(str(error)) from error
         if verbosity:
-            taken = time.monotonic() - began
-            self.stdout.write(f"{count:,} messages in {taken:.1f} s, {count / taken:,.0f} a second")
+            a_second = f", {count / taken:,.0f} a second" if count else ""
+            self.stdout.write(f"{count:,} messages in {max(0, taken):.1f} s{a_second}")
