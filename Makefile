@@ -22,7 +22,7 @@ HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcde
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench run serve test lint lock audit bench bench-pages screenshots clean
+.PHONY: help setup setup-dev setup-bench run serve stream-demo test lint lock audit bench bench-pages screenshots clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
@@ -87,6 +87,9 @@ run: setup .env $(SAMPLES_DONE)  ## shows it all on sample data: four feeds' fil
 serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(MANAGE) migrate -v 0
 	@$(VENV)/bin/uvicorn network_analysis.asgi:application --host 127.0.0.1 --port $(PORT)
+
+stream-demo: setup  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
+	@$(PYTHON_IN) -m scripts.stream_demo --port $(PORT)
 
 test: setup-dev  ## runs the tests on SQLite, and on each server of TEST_DATABASE_URLS (ARGS= go to pytest)
 	@$(HERMETIC) scripts/test.sh $(VENV)/bin/pytest sqlite:///$(CURDIR)/var/test.sqlite3 $(ARGS)

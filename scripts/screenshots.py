@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -27,7 +27,7 @@ NAME = PASSWORD = "screenshots"  # noqa: S105 of a server that ends with this sc
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """The address of a server on a copy of the sample's database."""
+    """The address of a server on a copy of the sample's database, into which a stream comes in."""
     copy = folder / "db.sqlite3"
     with sqlite3.connect(BASE / "var" / "db.sqlite3") as sample, sqlite3.connect(copy) as target:
         sample.backup(target)
@@ -42,14 +42,19 @@ def server(folder: Path) -> Iterator[str]:
     }
     account = ["createsuperuser", "--noinput", "--username", NAME, "--email", "screenshots@example.com"]
     subprocess.run([sys.executable, BASE / "manage.py", *account, "-v0"], env=environment, check=True)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], cwd=BASE, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()
+    stream = ["-m", "kpis.tests.browser.stream"]
+    subprocess.run([sys.executable, *stream], cwd=BASE, env=environment, check=True)
+    programs = [[*stream, "--go-on"], ["-c", SERVER]]
+    with ExitStack() as stack:
+        for program in programs:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, *program], cwd=BASE, env=environment, stdout=subprocess.PIPE, text=True
+                )
+            )
+            stack.callback(process.terminate)
+            said = process.stdout.readline()
+        yield f"http://127.0.0.1:{int(said)}"
 
 
 def log_in(page: Page) -> None:

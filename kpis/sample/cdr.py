@@ -59,24 +59,24 @@ class CallStream:
         interval = SPAN.at(moment)
         if interval != self._interval:
             self._interval, self._texts = interval, _moments(interval)
-        disturbance = _disturbance(second // 60, self._seed) if self._disturbed else None
-        added = disturbance.added(self._rate) if disturbance else 0
+        wrong = _disturbance(second // 60, self._seed) if self._disturbed else None
+        added = wrong.added(self._rate) if wrong else 0
         # Seconds since 1970 are far beyond the numbers of intervals.
         words = feed_words(CDR.name, self._seed, 1 + second)
         # In pairs, so that those added change none of the others.
         first, last = words.random_raw(2 * (self._rate + added)).reshape(-1, 2).T
         offset = np.full(len(first), (moment - interval.start) // timedelta(seconds=1))
         columns = _calls(self._texts, offset, self._people, first, last)
-        if disturbance is None:
+        if wrong is None:
             return columns
-        columns["Location"][self._rate :] = _COUNTY_NAMES[disturbance.county]
-        kept = disturbance.surges | (columns["Location"] != _COUNTY_NAMES[disturbance.county])
+        columns["Location"][self._rate :] = _COUNTY_NAMES[wrong.county]
+        kept = wrong.surges | (columns["Location"] != _COUNTY_NAMES[wrong.county])
         return {name: values[kept] for name, values in columns.items()}
 
 
 @dataclass(frozen=True)
 class _Disturbance:
-    """A county whose calls fail, or are several times as many (``surges``)."""
+    """A county, by its number, whose calls fail, or are SURGE times as many (``surges``)."""
 
     county: int
     surges: bool
@@ -88,7 +88,7 @@ class _Disturbance:
 
 
 def _disturbance(minute: int, seed: int) -> _Disturbance | None:
-    """What is wrong in a minute (in Unix time)."""
+    """What is wrong in a minute, by its number since 1970; None in four of each five."""
     span, number = divmod(minute, SPAN.minutes)
     word = feed_words("disturbance", seed, span).random_raw(1)
     if number != below(SPAN.minutes, bits(word, 0, 16), 16)[0]:

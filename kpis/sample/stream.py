@@ -16,15 +16,16 @@ STREAMS: dict[str, Callable[[int, int], Callable[[int], Columns]]] = {ANTENNA.na
 class SampleStream:
     """A feed's messages, ``rate`` a second; the same seed gives the same messages for the same second.
 
-    A ``disturbed`` stream of calls has something to find: see ``CallStream``.
+    ``columns`` gives those of a second (Unix time). A ``disturbed`` stream of calls has something to find: see
+    ``CallStream``.
     """
 
     def __init__(self, feed: str, rate: int, seed: int, disturbed: bool = False):
         self._form = FEEDS[feed].form
-        self._columns = CallStream(rate, seed, disturbed=True) if disturbed else STREAMS[feed](rate, seed)
+        self.columns = CallStream(rate, seed, disturbed=True) if disturbed else STREAMS[feed](rate, seed)
 
     def messages(self, second: int) -> list[bytes]:
         """The messages of a second in Unix time."""
-        messages = [line.rstrip("\n").encode() for line in lines_of(self._form, self._columns(second))]
+        messages = [line.rstrip("\n").encode() for line in lines_of(self._form, self.columns(second))]
         # Messages have no header.
         return messages if self._form is Form.JSON_LINES else messages[1:]

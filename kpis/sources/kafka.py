@@ -395,6 +395,9 @@ def produce(
                 count += len(part)
             if is_stopped():
                 break
+        else:
+            # The last second passes too.
+            time.sleep(max(0, began + second + 1 - time.monotonic()))
         unsent = producer.flush(ANSWER_SECONDS)
         taken = time.monotonic() - began
     if failed or unsent:

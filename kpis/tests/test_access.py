@@ -131,6 +131,8 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         "login/": Rule("/login/", same(200)),
         "logout/": Rule("/logout/", same(405)),
         "standouts/": part("/standouts/"),
+        "live/": page("/live/"),
+        "live/<str:name>.json": part("/live/map.json", ("", "?theme=dark")),
         "operators/": page("/operators/"),
         "operators/<int:kpi_id>/<str:kind>.<str:form>": part("/operators/11/shares.json"),
         "kpis/<int:kpi_id>/": page("/kpis/1/"),

@@ -7,17 +7,17 @@ import shutil
 # Chromium's path; None where there is none.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-# The program of a server that prints its port once it listens, so nobody has to wait or to guess.
+# The program of a server that prints its port, the one that it is given or a free one, once it can be asked, so nobody
+# has to wait or to guess.
 SERVER = """
-from network_analysis.wsgi import application
-from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+import socket
+import sys
 
-class Quiet(WSGIRequestHandler):
-    def log_message(self, format, *args):
-        pass
+import uvicorn
 
-server = ThreadedWSGIServer(("127.0.0.1", 0), Quiet)
-server.set_app(application)
-print(server.server_port, flush=True)
-server.serve_forever()
+from network_analysis.asgi import application
+
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0))
+print(listener.getsockname()[1], flush=True)
+uvicorn.Server(uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=1)).run([listener])
 """

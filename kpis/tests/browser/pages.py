@@ -20,6 +20,7 @@ class Look:
 
 LOOKS = (
     Look("overview", "/", in_readme="light"),
+    Look("live", "/live/", in_readme="light"),
     Look("kpi", "/kpis/1/", in_readme="light"),
     Look("kpi-group", "/kpis/7/?operator=Bear+Wireless"),
     Look("operators", "/operators/", in_readme="dark"),

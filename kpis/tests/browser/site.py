@@ -19,14 +19,15 @@ from kpis.tests.processes import MANAGE, Place
 
 ANALYST, PASSWORD = "analyst", "correct horse"
 HOURS = 2
+STREAM = "kpis.tests.browser.stream"
 ROWS = {"ipflow": 3000, "antenna": 600, "coverage": 600, "cdr": 1500}
 
 
 class Site:
-    """A server with sample data; ``origin`` is where it answers."""
+    """A server with sample data; ``origin`` is where it answers, ``process`` what it is."""
 
-    def __init__(self, place: Place, origin: str):
-        self.place, self.origin = place, origin
+    def __init__(self, place: Place, origin: str, process: subprocess.Popen[str]):
+        self.place, self.origin, self.process = place, origin, process
 
 
 def _fill(place: Place, folder: Path) -> None:
@@ -59,15 +60,8 @@ def _add_analyst(place: Place) -> None:
         user.user_permissions.set(names.filter(codename__startswith="view_"))
 
 
-@contextmanager
-def running_site(folder: Path) -> Iterator[Site]:
-    """The site, for as long as it is needed."""
-    place = Place(folder / "place", f"sqlite:///{folder / 'site.sqlite3'}")
-    ended = place.run("migrate", "-v", "0")
-    assert ended.code == 0, ended.err
-    _fill(place, folder / "sample")
-    _add_analyst(place)
-    environment = {
+def _environment(place: Place) -> dict[str, str]:
+    return {
         **os.environ,
         "DATABASE_URL": place.database_url,
         "DATA_DIR": str(place.data),
@@ -76,11 +70,45 @@ def running_site(folder: Path) -> Iterator[Site]:
         "ANONYMOUS_RATE": "off",
         "USER_RATE": "off",
     }
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER], cwd=MANAGE.parent, env=environment, stdout=subprocess.PIPE, text=True
+
+
+@contextmanager
+def running(place: Place, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A Python program on the place's database, which is ended with the block, and the first line that it says."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=MANAGE.parent, env=_environment(place), stdout=subprocess.PIPE, text=True
     )
-    with server:
+    with process:
         try:
-            yield Site(place, f"http://127.0.0.1:{int(server.stdout.readline())}")
+            yield process, process.stdout.readline().strip()
         finally:
-            server.terminate()
+            process.kill()
+
+
+@contextmanager
+def running_server(place: Place, port: int = 0) -> Iterator[Site]:
+    """A server on the place's database, at a port, by default a free one."""
+    with running(place, "-c", SERVER, str(port)) as (process, at):
+        yield Site(place, f"http://127.0.0.1:{int(at)}", process)
+
+
+@contextmanager
+def running_stream(place: Place) -> Iterator[None]:
+    """A stream that comes in, a second after the other: see ``stream.py``."""
+    with running(place, "-m", STREAM, "--go-on") as (_, said):
+        assert said == "in"
+        yield
+
+
+@contextmanager
+def running_site(folder: Path) -> Iterator[Site]:
+    """The site, for as long as it is needed."""
+    place = Place(folder / "place", f"sqlite:///{folder / 'site.sqlite3'}")
+    ended = place.run("migrate", "-v", "0")
+    assert ended.code == 0, ended.err
+    _fill(place, folder / "sample")
+    with running(place, "-m", STREAM) as (stream, _):
+        assert stream.wait() == 0
+    _add_analyst(place)
+    with running_server(place) as site:
+        yield site

@@ -90,7 +90,7 @@ function stack(second, run, counts, groups) {
 // A round number that changes seldom: what colours and axes go up to.
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value);
+  return power * [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value);
 }
 
 function ticks(first, last) {

@@ -6,6 +6,7 @@ const PATIENCE = 10_000; // ms until the first message, which comes at once
 // ms of silence after which the line may be dead, or nothing may have happened: a new one tells.
 const SILENCE = 30_000;
 const REFUSED = 4403;
+const TOO_MANY = 4429;
 
 export class Connection {
   #address;
@@ -49,7 +50,7 @@ export class Connection {
       return;
     }
     this.#tell("lost");
-    const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#vain++);
+    const wait = code === TOO_MANY ? LONGEST_WAIT : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#vain++);
     // Not all pages of a server that comes back ask it in the same moment.
     this.#wait(wait * (0.5 + Math.random() / 2), () => this.open());
   }

@@ -1,6 +1,6 @@
 // A dimension's groups, such as operators: which there are, in which order, and what each brings.
 import { fill } from "./live-tables.js";
-import { percent, whole } from "./live-words.js";
+import { OTHERS, percent, whole } from "./live-words.js";
 
 const SECONDS = 10; // that a rate is the average of, as for the feeds
 const MOST = +document.getElementById("live").dataset.groups; // with a colour of their own; the others share one
@@ -20,7 +20,7 @@ export function groupsOf(dimension, live, last) {
   const fresh = [...spelled.keys()].filter((key) => !known.includes(key));
   const order = [...known, ...fresh.sort((one, other) => total(other) - total(one))];
   orders.set(dimension, order);
-  const groups = order.map((key) => ({ name: spelled.get(key)[0].name, names: spelled.get(key).map((one) => one.name) }));
+  const groups = order.map((key) => ({ name: spelled.get(key)[0].name || OTHERS, names: spelled.get(key).map((one) => one.name) }));
   const others = groups.slice(MOST);
   if (others.length > 1) {
     return [...groups.slice(0, MOST), { name: `${others.length} others`, names: others.flatMap((group) => group.names) }];
@@ -28,9 +28,9 @@ export function groupsOf(dimension, live, last) {
   return groups;
 }
 
-// Writes each group's rate and share of the last whole seconds into the rows of a table.
+// Writes each group's rate and share of the last whole seconds, up to the last one, into the rows of a table.
 export function fillGroups(body, dimension, live, groups, last) {
-  const sums = live.sums(dimension, last - SECONDS, last - 1) || new Map();
+  const sums = live.sums(dimension, last - SECONDS + 1, last) || new Map();
   const rates = groups.map(({ names }) => names.reduce((sum, name) => sum + (sums.get(name) || 0), 0) / SECONDS);
   const total = rates.reduce((sum, rate) => sum + rate, 0);
   const rows = groups.map(({ name }, number) => [name, whole(rates[number]), percent(total && rates[number] / total)]);

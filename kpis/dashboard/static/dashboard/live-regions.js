@@ -1,9 +1,9 @@
 // The regions: what each has now, how that compares with its last hour, and which stand out.
 import { fill, put, write } from "./live-tables.js";
-import { minute, NONE, verdict, whole } from "./live-words.js";
+import { minute, NONE, OTHERS, verdict, whole } from "./live-words.js";
 
 const SECONDS = +document.getElementById("live").dataset.mapSeconds;
-const MOST_OUTLIERS = 6;
+const MOST_OUTLIERS = 5;
 const MOST_ELSEWHERE = 20; // groups that are no region
 
 const table = document.querySelector("#live-regions tbody");
@@ -21,7 +21,7 @@ export function places(live, last) {
   function place(name) {
     const key = codes.get(name.toLowerCase()) ?? `called ${name}`;
     if (!found.has(key)) {
-      found.set(key, { code: "", name, value: nothing, score: null });
+      found.set(key, { code: "", name: name || OTHERS, value: nothing, score: null });
     }
     return found.get(key);
   }

@@ -7,6 +7,8 @@ const toSecond = new Intl.DateTimeFormat("en-GB", { ...clock, second: "2-digit" 
 const wholes = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const NONE = "\u2013";
+// What the server puts together beyond so many groups.
+export const OTHERS = "others";
 
 // A whole number; a dash for none.
 export function whole(value) {

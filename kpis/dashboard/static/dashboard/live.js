@@ -15,6 +15,7 @@ const regions = document.getElementById("live-regions");
 const STALE = 15_000; // ms without a newer record after which the page says so
 const BEAT = 1_100; // ms after which the time axis goes on by itself: a little more than between two messages
 const CALM_BEAT = 10_000; // for those who want less motion
+const MOST_DELAY = 60; // seconds
 const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 const live = new LiveWindow();
@@ -25,6 +26,7 @@ let newerAt = 0; // when the newest record last changed (ms of the page's clock)
 let pausedAt = null; // Unix seconds
 let drawnAt = -CALM_BEAT;
 let isDrawing = false;
+let isDue = false; // whether something came while it was drawing
 let timer = 0;
 let scores = null; // those that the regions are sorted by
 let outliers = "";
@@ -119,23 +121,27 @@ async function drawRegions() {
 }
 
 async function drawGroups(part) {
-  const { dimension } = part.dataset;
+  const { dimension, feed } = part.dataset;
   const groups = groupsOf(dimension, live, at());
-  fillGroups(part.querySelector("tbody"), dimension, live, groups, at());
+  // What is younger than the delay is not all in yet.
+  const delay = 1 + Math.ceil(Math.min(live.feeds[feed]?.delay ?? 0, MOST_DELAY));
+  fillGroups(part.querySelector("tbody"), dimension, live, groups, at() - delay);
   part.querySelector("[data-cuts]").hidden = !axis.cuts.length;
   await drawAreas(dimension, live, groups, axis);
 }
 
-// Draws all there is, if somebody looks; one picture at a time, however slow the machine is.
-async function draw() {
+// Draws all there is, if somebody looks; one picture at a time, however slow the machine is. What is drawn must not wait
+// for its beat, nor for the end of a pause.
+async function draw(isUrgent = false) {
   clearTimeout(timer);
   tellState();
   if (document.hidden || connection === "refused") {
     return;
   }
   timer = setTimeout(draw, BEAT);
-  const beat = lessMotion.matches ? CALM_BEAT : 0;
-  if (isDrawing || pausedAt !== null || axis.end === null || performance.now() - drawnAt < beat) {
+  isDue = isDrawing;
+  const isTime = pausedAt === null && performance.now() - drawnAt >= (lessMotion.matches ? CALM_BEAT : 0);
+  if (isDrawing || axis.end === null || !(isTime || isUrgent)) {
     return;
   }
   isDrawing = true;
@@ -150,11 +156,11 @@ async function draw() {
   } finally {
     isDrawing = false;
   }
-}
-
-function drawAnew() {
-  drawnAt = -CALM_BEAT;
-  draw();
+  if (isDue) {
+    draw(true);
+  } else {
+    root.setAttribute("aria-busy", "false");
+  }
 }
 
 // What happens
@@ -165,7 +171,9 @@ function hear(message) {
     newerAt = performance.now();
   }
   live.take(message);
-  if (live.newest !== null) {
+  if (live.newest === null) {
+    root.setAttribute("aria-busy", "false");
+  } else {
     axis.follow(live.newest);
   }
   showParts();
@@ -177,6 +185,9 @@ function tell(becomes) {
   if (becomes === "lost") {
     axis.cut();
   }
+  if (becomes !== "live") {
+    root.setAttribute("aria-busy", "false");
+  }
   document.getElementById("live-refused").hidden = becomes !== "refused";
   pauseButton.hidden = becomes === "refused";
   draw();
@@ -186,22 +197,23 @@ document.addEventListener("drawn", function (event) {
   const part = event.target.closest("[data-live]");
   if (part) {
     keep(part.dataset.live, event.detail);
-    drawAnew();
+    root.setAttribute("aria-busy", "true");
+    draw(true);
   }
 });
 document.addEventListener("visibilitychange", function () {
   line.hurry();
-  drawAnew();
+  draw(pausedAt === null);
 });
 addEventListener("online", () => line.hurry());
 regions.addEventListener("toggle", function () {
   scores = null;
-  drawAnew();
+  draw(true);
 });
 pauseButton.addEventListener("click", function () {
   pausedAt = pausedAt === null ? now() : null;
   pauseButton.setAttribute("aria-pressed", String(pausedAt !== null));
-  drawAnew();
+  draw(pausedAt === null);
 });
 
 const line = new Connection(new URL(root.dataset.socket, location.href.replace(/^http/, "ws")), hear, tell);
