@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.models import LiveCount, LiveFeed
-from kpis.sources.messages import spool
 from kpis.store import DatabaseLedger, Overtaken
 from kpis.tests.factories import make_run
+from kpis.tests.test_stream import spooled
 from kpis.tests.twin import Call, Message, Record, moment
 
 pytestmark = pytest.mark.django_db
@@ -52,8 +52,9 @@ class Stream:
     def take_in(self, records: list[Record], position: int) -> None:
         """Takes records in as the batch that follows on so many."""
         values = [(position + number, record.line().encode()) for number, record in enumerate(records)]
-        batch = spool(self._feed, "topic", 0, position or None, values, self._engine.scratch / "messages")
-        list(pipeline.run([(batch, None, pipeline.Why.NEW)], self._ledger, self._engine, OPTIONS))
+        batch = spooled(values, position or None, self._engine.scratch / "messages", self._feed)
+        with pipeline.ready(batch, self._engine, OPTIONS) as one:
+            list(pipeline.run_ready(one, self._ledger, self._engine, OPTIONS))
 
 
 class Killed(Exception):
