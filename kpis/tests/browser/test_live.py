@@ -113,7 +113,8 @@ def test_the_map_moves_and_the_page_comes_back_after_a_restart_with_the_gap_mark
         server.process.wait()
         expect(state).to_contain_text("Reconnecting…, last frame ")
         # The axis goes on meanwhile.
-        ((before),) = points(page, "operator", "cuts")
+        until(page, lambda: points(page, "operator", "cuts"))
+        (before,) = points(page, "operator", "cuts")
         until(page, lambda: points(page, "operator", "cuts")[0]["end"] >= before["start"] + 3)
         last = max(point["at"] for point in points(page, "operator"))
         assert last < points(page, "operator", "cuts")[0]["end"] - 1
@@ -122,7 +123,7 @@ def test_the_map_moves_and_the_page_comes_back_after_a_restart_with_the_gap_mark
             (cut,) = points(page, "operator", "cuts")
             # What came in meanwhile is there now, and the moments without a connection stay marked.
             until(page, lambda: {second + 0.5 for second in range(cut["start"], cut["end"])} <= drawn_seconds(page))
-            ((kept),) = points(page, "operator", "cuts")
+            (kept,) = points(page, "operator", "cuts")
             assert kept["start"] == before["start"]
             assert page.evaluate("window.here")
         context.close()
@@ -164,6 +165,8 @@ def test_figures_are_what_the_server_told(live_page):
         ["▲ Mono", "3", "2 ± 13", "all before equal"],
     ]
     expect(page.locator("#live-verdict")).to_have_text("2 of 3 regions.")
+    # The charts follow a moment later.
+    until(page, lambda: points(page, "map", "values") and points(page, "operator"))
     values = {row["code"]: row for row in points(page, "map", "values")}
     assert (values[LOS_ANGELES]["value"], values[LOS_ANGELES]["figure"], values[LOS_ANGELES]["sign"]) == (
         42,

@@ -26,7 +26,7 @@ let newerAt = 0; // when the newest record last changed (ms of the page's clock)
 let pausedAt = null; // Unix seconds
 let drawnAt = -CALM_BEAT;
 let isDrawing = false;
-let isDue = false; // whether something came while it was drawing
+let next = null; // whether what came while it was drawing is urgent; null for nothing
 let timer = 0;
 let scores = null; // those that the regions are sorted by
 let outliers = "";
@@ -130,8 +130,8 @@ async function drawGroups(part) {
   await drawAreas(dimension, live, groups, axis);
 }
 
-// Draws all there is, if somebody looks; one picture at a time, however slow the machine is. What is drawn must not wait
-// for its beat, nor for the end of a pause.
+// Draws all there is, if somebody looks; one picture at a time, however slow the machine is. What is urgent, such as a
+// chart that was just drawn anew, waits neither for its beat nor for the end of a pause.
 async function draw(isUrgent = false) {
   clearTimeout(timer);
   tellState();
@@ -139,27 +139,38 @@ async function draw(isUrgent = false) {
     return;
   }
   timer = setTimeout(draw, BEAT);
-  isDue = isDrawing;
-  const isTime = pausedAt === null && performance.now() - drawnAt >= (lessMotion.matches ? CALM_BEAT : 0);
-  if (isDrawing || axis.end === null || !(isTime || isUrgent)) {
+  if (isDrawing) {
+    next = next || isUrgent;
     return;
   }
-  isDrawing = true;
-  drawnAt = performance.now();
-  try {
-    axis.forget(axis.end - live.seconds);
-    tellFeeds();
-    await drawRegions();
-    for (const part of root.querySelectorAll("[data-dimension]:not(.unseen)")) {
+  const isTime = performance.now() - drawnAt >= (lessMotion.matches ? CALM_BEAT : 0);
+  if (axis.end !== null && (isUrgent || (isTime && pausedAt === null))) {
+    isDrawing = true;
+    next = null;
+    drawnAt = performance.now();
+    try {
+      await drawParts(isUrgent);
+    } finally {
+      isDrawing = false;
+    }
+    if (next !== null) {
+      draw(next);
+      return;
+    }
+  }
+  if (heardAt !== null || connection === "lost") {
+    root.setAttribute("aria-busy", "false");
+  }
+}
+
+async function drawParts(isUrgent) {
+  axis.forget(axis.end - live.seconds);
+  tellFeeds();
+  await drawRegions();
+  for (const part of root.querySelectorAll("[data-dimension]:not(.unseen)")) {
+    if (isUrgent || pausedAt === null) {
       await drawGroups(part);
     }
-  } finally {
-    isDrawing = false;
-  }
-  if (isDue) {
-    draw(true);
-  } else {
-    root.setAttribute("aria-busy", "false");
   }
 }
 
@@ -171,9 +182,7 @@ function hear(message) {
     newerAt = performance.now();
   }
   live.take(message);
-  if (live.newest === null) {
-    root.setAttribute("aria-busy", "false");
-  } else {
+  if (live.newest !== null) {
     axis.follow(live.newest);
   }
   showParts();
@@ -185,11 +194,11 @@ function tell(becomes) {
   if (becomes === "lost") {
     axis.cut();
   }
-  if (becomes !== "live") {
+  if (becomes === "refused") {
+    document.getElementById("live-refused").hidden = false;
+    pauseButton.hidden = true;
     root.setAttribute("aria-busy", "false");
   }
-  document.getElementById("live-refused").hidden = becomes !== "refused";
-  pauseButton.hidden = becomes === "refused";
   draw();
 }
 
