@@ -15,6 +15,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from kpis import pipeline
+from kpis.catalog.intervals import EPOCH
 from kpis.catalog.kpis import lengths_of
 from kpis.live.announcements import Announcer
 from kpis.live.presence import Presence
@@ -71,7 +72,10 @@ class Consumer:
     def _take_in(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Takes the batch that is due in: made ready while others work, and taken in when it is this one's turn."""
         messages = self._topic.batch()
-        with pipeline.ready(messages, self._engine, self._options) as one:
+        close_old_connections()
+        # What comes too late for its hour to be figured again is a reject each, and keeps no other out.
+        kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
+        with pipeline.ready(messages, self._engine, self._options, earliest=kept_from) as one:
             while not is_stopped():
                 close_old_connections()
                 try:

@@ -29,7 +29,7 @@ import numpy as np
 from blake3 import blake3
 
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
+from kpis.catalog.intervals import EPOCH, ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
@@ -287,26 +287,36 @@ def _follow_up(
 
 @contextmanager
 def ready(
-    file: FoundFile, engine: Engine, options: Options, scan_of_file: Callable[[], Scan | None] = lambda: None
+    file: FoundFile,
+    engine: Engine,
+    options: Options,
+    scan_of_file: Callable[[], Scan | None] = lambda: None,
+    earliest: datetime = EPOCH,
 ) -> Iterator[Ready]:
     """A file that is read and reduced, which changes nothing yet and needs nobody's leave: its records, rejects and
     partials are in the connection's tables, as long as no other is made ready.
 
-    ``scan_of_file`` gives what the scanner found in it; None where it is the reader's.
+    ``scan_of_file`` gives what the scanner found in it; None where it is the reader's, to whom rows of before
+    ``earliest`` (UTC) are rejects.
     """
     with ExitStack() as stack:
-        yield _ready(file, engine, options, scan_of_file, stack)
+        yield _ready(file, engine, options, scan_of_file, earliest, stack)
 
 
 def _ready(
-    file: FoundFile, engine: Engine, options: Options, scan_of_file: Callable[[], Scan | None], stack: ExitStack
+    file: FoundFile,
+    engine: Engine,
+    options: Options,
+    scan_of_file: Callable[[], Scan | None],
+    earliest: datetime,
+    stack: ExitStack,
 ) -> Ready:
     try:
         scanned = scan_of_file()
         # The scanner has the others at work on the next files.
         engine.use_cores(CORES if scanned is None else 1)
         if scanned is None:
-            reading = _read(file, engine, options)
+            reading = _read(file, engine, options, earliest)
         else:
             reading = scanned.reading
             write_rejects(engine.connection, scanned.rejects)
@@ -482,7 +492,7 @@ def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
     return scan(file.path, file.feed, kpis, start)
 
 
-def _read(file: FoundFile, engine: Engine, options: Options) -> Reading:
+def _read(file: FoundFile, engine: Engine, options: Options, earliest: datetime) -> Reading:
     """Reads a file into the connection's tables; raises FileError."""
     if file.problem:
         raise FileError(file.problem, passing=True)
@@ -490,7 +500,7 @@ def _read(file: FoundFile, engine: Engine, options: Options) -> Reading:
     day = file.feed.date_in(file.name) or options.date
     defaults = {"date": day} if file.feed.needs_date and day else {}
     with telling(engine.scratch):
-        reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults)
+        reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults, earliest)
     return _of_messages(file, reading, engine) if isinstance(file, Messages) else reading
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from kpis.catalog.feeds import BadRow, Feed
-from kpis.catalog.intervals import LAST_DAY, to_text
+from kpis.catalog.feeds import BadRow, Feed, moment_of
+from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.forms import FORMS
 from kpis.engine.lines import Grammar, Line, SplitFile, held_still, lines_at, split
 from kpis.engine.rows import judge, reject_text
@@ -59,14 +59,15 @@ class Reader:
         feed: Feed,
         interval_start: datetime | None = None,
         defaults: Mapping[str, Any] | None = None,
+        earliest: datetime = EPOCH,
     ) -> Reading:
         """Reads a file; ``interval_start`` puts its records into that interval whatever their own time.
 
-        ``defaults`` has values for columns that the file lacks or leaves empty. Raises FileError when the file as a
-        whole cannot be taken in.
+        ``defaults`` has values for columns that the file lacks or leaves empty. Rows of before ``earliest`` (UTC) are
+        rejects. Raises FileError when the file as a whole cannot be taken in.
         """
         with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:
-            return _Reading(self._connection, feed, interval_start, defaults or {}, Path(folder)).read(path)
+            return _Reading(self._connection, feed, interval_start, defaults or {}, earliest, Path(folder)).read(path)
 
 
 class _Reading:
@@ -78,9 +79,11 @@ class _Reading:
         feed: Feed,
         interval_start: datetime | None,
         defaults: Mapping[str, Any],
+        earliest: datetime,
         folder: Path,
     ):
         self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
+        self.earliest = earliest
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
         self.columns = ", ".join(f'"{name}"' for name in feed.column_names)
@@ -137,7 +140,7 @@ class _Reading:
         values = ", ".join(f'{self.form.value(column)} AS "{column.name}"' for column in self.feed.columns)
         plain = " AND ".join(self.form.plain(column) for column in self.feed.columns)
         valid = ["plain", *(check.sql for check in self.feed.checks)]
-        valid.append(f"{self.feed.moment.sql} >= TIMESTAMP '1970-01-01'")
+        valid.append(f"{self.feed.moment.sql} >= TIMESTAMP '{self.earliest:%Y-%m-%d %H:%M:%S}'")
         valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
         return f"""
             SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {self.columns}
@@ -158,12 +161,18 @@ class _Reading:
         records, rejects = [], []
         for line in lines:
             try:
-                records.append(judge(self.form, line))
+                records.append(self._record(line))
             except BadRow as bad:
                 rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
         if records:
             self._add_judged(records)
         add_rejects(self.connection, rejects)
+
+    def _record(self, line: Line) -> dict[str, Any]:
+        record = judge(self.form, line)
+        if moment_of(self.feed, record) < self.earliest:
+            raise BadRow(self.feed.moment.column, f"lies before {to_text(self.earliest)}, where the lake was pruned")
+        return record
 
     def _add_judged(self, records: list[dict[str, Any]]) -> None:
         import pandas as pd

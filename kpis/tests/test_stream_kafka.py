@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.db.models import Sum
 
 from kpis.catalog.feeds import ANTENNA, Form
-from kpis.models import Batch, Reject, Run, StreamOffset
+from kpis.models import Batch, Reject, Run, StreamOffset, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
 from kpis.sources.messages import Messages
@@ -254,6 +254,27 @@ def test_a_poison_message_is_a_reject_and_one_that_cannot_be_counted_stands_alon
         rejects = Reject.objects.using(alias).order_by("line").values_list("line", "reason")
         assert list(rejects) == [(1, "is null"), (2, "is not valid UTF-8"), (3, "holds a line end")]
         assert StreamOffset.objects.using(alias).get().next_offset == 6
+
+
+def test_messages_of_pruned_hours_are_rejects_however_many(broker, place):
+    records = messages("antenna", 600)
+    hour = START + 3600
+    with place.alias() as alias:
+        Watermark.objects.using(alias).create(
+            feed="antenna", interval_end_timestamp=moment(hour), kept_from=moment(hour)
+        )
+    put(broker, "late", records)
+    ended = end_of(consume(place, broker, "antenna", "late", topic="late"))
+    assert (ended.code, ended.err) == (0, "")
+    late = [record for record in records if record.start < hour]
+    assert len(late) > 300
+    check_tables(place, [record for record in records if record.start >= hour])
+    with place.alias() as alias:
+        assert Batch.objects.using(alias).aggregate(Sum("rejects")) == {"rejects__sum": len(late)}
+        assert set(Reject.objects.using(alias).values_list("column", "reason")) == {
+            ("timestamp", "lies before 2021-07-18T01:00:00Z, where the lake was pruned")
+        }
+    check_ranges(place)
 
 
 def test_a_topic_that_was_made_anew_is_not_mistaken_for_the_old_one(broker, place):
