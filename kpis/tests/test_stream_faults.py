@@ -80,8 +80,16 @@ class Consumers:
         assert migrated.code == 0, migrated.err
         self.processes = [self.start() for _ in range(CONSUMERS)]
 
+    def __enter__(self) -> Consumers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                killed(process)
+
     def start(self) -> subprocess.Popen[str]:
-        return consume(self.place, self.broker, FEED, "group", "-v0", topic=TOPIC, STREAM_BATCH_RECORDS=str(2 * CHUNK))
+        return consume(self.place, self.broker, FEED, self.server.name, "-v0", topic=TOPIC)
 
     def see_to(self) -> None:
         """Starts those again that ended, as they may without their database, and at their start without the broker."""
@@ -143,7 +151,7 @@ def test_whatever_is_killed_each_message_counts_once(tmp_path, django_db_blocker
         servers = [stack.enter_context(running(kind)) for kind in (MariaDB, PostgreSQL)]
         broker = Broker(kafka.url)
         load = Load(broker, random_)
-        places = [Consumers(server, tmp_path / server.name, broker) for server in servers]
+        places = [stack.enter_context(Consumers(server, tmp_path / server.name, broker)) for server in servers]
         with load.poured():
             for number in range(TROUBLES):
                 consumers = places[number // 3 % 2]
