@@ -265,7 +265,9 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
             yield Unchanged(file)
         else:
             with ready(file, engine, options, scan_of_file) as one:
-                yield take_in(one, entry, ledger, engine, options)
+                event = take_in(one, entry, ledger, engine, options)
+            # Not from within, as whoever stops here may have closed the connection first.
+            yield event
     yield from _follow_up(compactions, ledger, engine, options)
 
 
