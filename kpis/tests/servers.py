@@ -221,8 +221,9 @@ class Kafka(Server):
             "offsets.topic.num.partitions": 1,
             "group.initial.rebalance.delay.ms": 0,
             # One that was killed is not taken for alive when it comes back.
-            "broker.session.timeout.ms": 1000,
-            "broker.heartbeat.interval.ms": 200,
+            # One that was killed is taken for alive for so long, and cannot come back before.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
         }
         self._settings.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         cluster = ["--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--config", str(self._settings)]

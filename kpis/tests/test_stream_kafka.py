@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import re
@@ -14,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -56,11 +54,6 @@ def kafka() -> Iterator[Broker]:
 @pytest.fixture(params=["broker", "kafka"])
 def any_broker(request) -> Broker:
     return request.getfixturevalue(request.param)
-
-
-def lock_of(place: Place) -> Path:
-    """The file that whoever works on the place's database has locked."""
-    return Path(f"{(place.folder / 'place.sqlite3').resolve()}-run.lock")
 
 
 def messages(feed: str, number: int, seed: int = 1) -> list[Record]:
@@ -210,36 +203,6 @@ def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_messa
     assert not list(place.lake.glob("staging/*"))
     with place.alias() as alias:
         assert set(Run.objects.using(alias).values_list("outcome", flat=True)) <= {"succeeded", "broken"}
-
-
-def test_a_run_over_files_gets_its_turn_among_consumers(place):
-    records = messages("antenna", 30)
-    (place.data / "antenna_data.1.jsonl").write_text("".join(record.line() + "\n" for record in records))
-    with place.alias() as alias, lock_of(place).open("w") as file:
-        Run.objects.using(alias).create(started_at=moment(START), command="consume_stream --topic t", process=1)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        process = place.start()
-        # It would have ended by then.
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=3)
-    ended = end_of(process)
-    assert (ended.code, ended.err) == (0, "")
-    check_tables(place, records)
-
-
-def test_a_consumer_waits_for_the_run_that_is_under_way(broker, place):
-    records = messages("antenna", 300)
-    put(broker, "waiting", records)
-    with lock_of(place).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        process = consume(place, broker, "antenna", "waiting", topic="waiting", LOG_LEVEL="DEBUG")
-        for line in process.stderr:
-            if "lock busy" in line:
-                break
-        with place.alias() as alias:
-            assert not Batch.objects.using(alias).exists()
-    assert end_of(process).code == 0
-    check_tables(place, records)
 
 
 def test_a_poison_message_is_a_reject_and_one_that_cannot_be_counted_stands_alone(broker, place):
