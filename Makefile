@@ -22,7 +22,8 @@ HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcde
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench run serve stream-demo test lint lock audit bench bench-pages screenshots clean
+.PHONY: help setup setup-dev setup-bench run serve stream-demo test lint lock audit bench bench-pages bench-stream \
+	screenshots clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
@@ -113,6 +114,9 @@ bench: setup-bench  ## measures it beside pandas, Polars, DuckDB and chDB (ARGS=
 
 bench-pages: setup  ## measures every page on 5,000,000 results of 30 days (DATABASE_URL= takes an empty database)
 	@$(HERMETIC) $(PYTHON_IN) benchmarks/dashboard.py $(ARGS)
+
+bench-stream: setup-dev  ## measures a consumer of streams on one core (TEST_KAFKA_JARS= or ARGS="--bootstrap-servers H:P")
+	@$(HERMETIC) $(PYTHON_IN) benchmarks/stream.py $(ARGS)
 
 screenshots: setup-dev run  ## takes pictures of every page into var/screenshots, and those of the README
 	@$(HERMETIC) $(PYTHON_IN) -m scripts.screenshots --readme docs/screenshots var/screenshots $(ARGS)

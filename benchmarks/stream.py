@@ -1,0 +1,191 @@
+"""A topic's messages into committed KPIs: how many a second one consumer takes in on one core, beside the producer.
+
+``stream.py [--intervals N] [--bootstrap-servers HOST:PORT]`` puts five minutes' messages, 300,000 of each feed, so many
+times into a topic, and then starts one consumer, which may use one core alone, for what lies there. Without an address
+it starts a Kafka of its own from the folder that ``TEST_KAFKA_JARS`` names, on the other cores. The database of
+``DATABASE_URL`` (by default a new SQLite file) must be empty. It ends with 1 where a feed's rate is below 50,000
+records a second, from the consumer's start to its last commit, or where the totals are not those of the messages.
+"""
+# Django has to be set up before its models are imported.
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+FOLDER = tempfile.TemporaryDirectory(prefix="stream-")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
+os.environ.setdefault("SECRET_KEY", "for-measurements-alone-0123456789-abcdefghijklmnopqrstuvwxyz")
+os.environ.setdefault("DATABASE_URL", f"sqlite:///{FOLDER.name}/db.sqlite3")
+os.environ["LAKE_DIR"] = f"{FOLDER.name}/lake"
+
+import django
+
+django.setup()
+
+from confluent_kafka import Producer
+from django.core.management import call_command
+from django.db import connection
+from django.db.models import Sum
+
+from benchmarks.checks import Check
+from kpis.catalog.intervals import FIVE_MINUTES
+from kpis.models import AppTrafficVolume, Batch, CountyCallVolume
+from kpis.sample.california import COUNTIES
+
+ROOT = Path(__file__).resolve().parents[1]
+START = datetime(2021, 7, 18, tzinfo=UTC)
+# Of event time.
+A_SECOND = 1_000
+USERS, ANTENNAS = 20_000, 2_000
+# Messages differ in their times alone after so many.
+DIFFERENT = 200_000
+LEAST = 50_000
+CORE = min(os.sched_getaffinity(0))
+
+Made = tuple[Callable[[int], bytes], Callable[[int], int]]
+
+
+def antenna(random_: random.Random) -> Made:
+    """Gives the message of a number, and its bytes."""
+    users, antennas = (
+        [str(uuid.UUID(int=random_.getrandbits(128))) for _ in range(count)] for count in (USERS, ANTENNAS)
+    )
+    apps = ("FACEBOOK", "SKYPE", "SPOTIFY", "TELEGRAM", "SNAPCHAT")
+    sizes = [random_.randrange(100, 100_000) for _ in range(DIFFERENT)]
+    ends = [
+        f', "id": "{random_.choice(users)}", "antenna_id": "{random_.choice(antennas)}", "bytes": {size}, '
+        f'"app": "{random_.choice(apps)}"}}'.encode()
+        for size in sizes
+    ]
+    first = int(START.timestamp())
+    return (
+        lambda number: b'{"timestamp": %d%s' % (first + number // A_SECOND, ends[number % DIFFERENT]),
+        lambda number: sizes[number % DIFFERENT],
+    )
+
+
+def cdr(random_: random.Random) -> Made:
+    """Gives the message of a number, and 1."""
+    counties, operators = list(COUNTIES), ("Pacific Mobile", "Bear Wireless", "Sierra Cell", "Poppy")
+    parts = [
+        (
+            f"555{random_.randrange(2 * 10**6, 10**7)},555{random_.randrange(2 * 10**6, 10**7)},"
+            f"{random_.choice(counties)},".encode(),
+            f",{random_.choice(('CALL', 'TEXT'))},{random_.choice(operators)}".encode(),
+        )
+        for _ in range(DIFFERENT)
+    ]
+
+    def message(number: int) -> bytes:
+        minutes, second = divmod(number // A_SECOND, 60)
+        moment = b"Jul 18 2021 %02d:%02d:%02d" % (minutes // 60, minutes % 60, second)
+        before, after = parts[number % DIFFERENT]
+        return before + moment + b"," + moment + after
+
+    return message, lambda number: 1
+
+
+FEEDS = {"antenna": (antenna, AppTrafficVolume, "total_bytes"), "cdr": (cdr, CountyCallVolume, "number_of_calls")}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench-stream ARGS=", description="measures a consumer of streams")
+    parser.add_argument("--intervals", type=int, default=10, help="of five minutes (default: 10)")
+    parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="a Kafka that runs already")
+    options = parser.parse_args()
+    call_command("migrate", verbosity=0)
+    if Batch.objects.exists():
+        parser.error("the database is not empty")
+    messages = options.intervals * FIVE_MINUTES.minutes * 60 * A_SECOND
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {connection.vendor}, {messages:,} messages a feed")
+    with kafka(options.bootstrap_servers, parser.error) as servers:
+        checks = [measured(feed, messages, servers) for feed in FEEDS]
+    print("\n".join(map(str, checks)))
+    return int(not all(check.passed for check in checks))
+
+
+@contextmanager
+def kafka(servers: str | None, fail: Callable[[str], None]) -> Iterator[str]:
+    if servers:
+        yield servers
+        return
+    from kpis.tests.servers import Kafka
+
+    if Kafka.absent():
+        fail(f"{Kafka.absent()} Or name one that runs with --bootstrap-servers.")
+    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
+        server = Kafka(Path(folder))
+        try:
+            os.sched_setaffinity(0, os.sched_getaffinity(0) - {CORE} or {CORE})
+            server.install()
+            yield server.url
+        finally:
+            server.kill()
+
+
+def measured(feed: str, messages: int, servers: str) -> Check:
+    """Produces and consumes a feed's messages, and tells how fast."""
+    made, model, value = FEEDS[feed]
+    message, worth = made(random.Random(1))  # noqa: S311
+    topic = f"bench-{feed}-{uuid.uuid4().hex[:8]}"
+    seconds = produce(servers, topic, map(message, range(messages)))
+    print(f"{feed}: produced {messages / seconds:,.0f} a second")
+    started = time.time()
+    arguments = [f"--feed={feed}", f"--bootstrap-servers={servers}", f"--topic={topic}", f"--group={topic}", "-v0"]
+    consumer = Popen(
+        [sys.executable, ROOT / "manage.py", "consume_stream", *arguments, "--until-idle=2"],
+        stdin=DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {CORE}),
+    )
+    _, status, usage = os.wait4(consumer.pid, 0)
+    if status:
+        sys.exit("The consumer failed.")
+    batches = Batch.objects.filter(feed=feed)
+    wall = batches.latest("taken_in_at").taken_in_at.timestamp() - started
+    busy = usage.ru_utime + usage.ru_stime
+    rate = messages / wall
+    print(
+        f"{feed}: consumed {rate:,.0f} a second on one core ({messages:,} in {wall:.1f} s, {len(batches)} batches), "
+        f"{messages / busy:,.0f} a second of its own CPU time, peak memory {usage.ru_maxrss / 1000:,.0f} MB"
+    )
+    rows = model.objects.filter(interval=FIVE_MINUTES.code)
+    total = rows.aggregate(total=Sum(value))["total"]
+    wanted = sum(map(worth, range(messages)))
+    if total != wanted:
+        sys.exit(f"{feed}: the rows add up to {total:,}, the messages to {wanted:,}.")
+    return Check("3", f"{feed}: records a second, from the start to the last commit", rate, LEAST, least=True)
+
+
+def produce(servers: str, topic: str, messages: Iterator[bytes]) -> float:
+    """Puts the messages into the topic as fast as it takes them; how many seconds that takes."""
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "acks": "all"})
+    began = time.monotonic()
+    for message in messages:
+        while True:
+            try:
+                producer.produce(topic, message)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    unsent = producer.flush(60)
+    if unsent:
+        sys.exit(f"Kafka did not take {unsent:,} messages.")
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())
