@@ -65,6 +65,23 @@ def test_a_brushed_span_becomes_the_span_of_everything(page):
     expect(note).to_have_text("18 Jul 2021, 00:00 to 02:05 (UTC), per 5 minutes")
 
 
+def test_a_chart_that_comes_after_another_was_asked_for_is_left_alone(page):
+    """Drawn into a place that is gone it would have no size, of which the charts' library complains."""
+    held = []
+    page.route("**/top.json?*", lambda route: held.append(route), times=1)
+    with page.expect_request("**/top.json?*"):
+        page.goto("/kpis/10/")
+    page.locator("#groups-table tbody th a").first.click()
+    expect(page.locator("#over-time")).to_contain_text(" over time")
+    address = page.url
+    with page.expect_response(held[0].request.url):
+        held[0].continue_()
+    # By the time that others are drawn, that one would be too.
+    page.locator("#groups-table tbody th a").nth(1).click()
+    expect(page).not_to_have_url(address)
+    wait_for_charts(page)
+
+
 def test_a_click_on_the_chart_lists_that_interval(page):
     page.goto("/kpis/10/?from=2021-07-18T00:00Z&to=2021-07-18T01:00Z")
     wait_for_charts(page)

@@ -33,8 +33,8 @@
         throw new Error(told.startsWith("text/plain") ? await response.text() : `The server answered ${response.status}.`);
       }
       const specification = await response.json();
-      if (element.dataset.drawing !== address) {
-        return; // asked for anew meanwhile
+      if (!wanted(element, address)) {
+        return;
       }
       // Drawn over what is there, which goes when it is done: nothing flickers.
       const place = document.createElement("div");
@@ -49,7 +49,7 @@
       }
       // With the interpreter, expressions need no compiled code, which the site's policy forbids.
       const result = await vegaEmbed(place, specification, { ast: true, actions: false, renderer: "svg", tooltip: { theme: "site" } });
-      if (element.dataset.drawing !== address) {
+      if (!wanted(element, address)) {
         result.finalize();
         place.remove();
         return;
@@ -64,7 +64,7 @@
       listenForZoom(element, result.view);
       element.dataset.drawn = theme();
     } catch (error) {
-      if (element.dataset.drawing === address) {
+      if (wanted(element, address)) {
         const text = document.createElement("p");
         text.className = "problem";
         text.textContent = `This chart could not be drawn. ${error.message}`;
@@ -72,10 +72,15 @@
         element.replaceChildren(text);
       }
     } finally {
-      if (element.dataset.drawing === address) {
+      if (wanted(element, address)) {
         element.setAttribute("aria-busy", "false");
       }
     }
+  }
+
+  // Whether nothing else was asked for meanwhile, and the place is still there.
+  function wanted(element, address) {
+    return element.isConnected && element.dataset.drawing === address;
   }
 
   function forget(element) {
