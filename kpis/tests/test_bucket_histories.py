@@ -12,7 +12,7 @@ from django.core.management import CommandError
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from kpis.tests.cloud import FAULTS, Cloud
+from kpis.tests.cloud import Cloud
 from kpis.tests.test_histories import Histories, changes, check, tried, update
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HISTORIES = int(os.environ.get("HISTORIES_IN_BUCKETS", "4"))
 # Of the connections; each request is tried several times.
 DROPPED = 0.05
+# At most.
+ROUNDS = 10
 
 
 class HistoriesInBuckets(Histories):
@@ -59,5 +61,9 @@ class HistoriesInBuckets(Histories):
 def test_any_history_in_object_storage_ends_in_the_tables_of_its_files(cloud, bucket):
     HistoriesInBuckets.cloud, HistoriesInBuckets.bucket = cloud, bucket
     with cloud.dropping(DROPPED) as faults:
-        run_state_machine_as_test(HistoriesInBuckets, settings=tried(HISTORIES))
-    assert min(faults.dropped[fault] for fault in FAULTS) > 0
+        # Short histories may have too few requests for each fault to come once.
+        for _ in range(ROUNDS):
+            run_state_machine_as_test(HistoriesInBuckets, settings=tried(HISTORIES))
+            if all(faults.dropped.values()):
+                break
+    assert all(faults.dropped.values()), faults.dropped
