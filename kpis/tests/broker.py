@@ -1,9 +1,11 @@
-"""Messages into a topic's partitions, and the cluster that librdkafka brings along: the real protocol."""
+"""Messages into a topic's partitions, of a cluster within this process or of any other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from kpis.sample.broker import embedded_broker
 
 # Of each topic that is made by being used.
 PARTITIONS = 4
@@ -12,13 +14,11 @@ PARTITIONS = 4
 class Broker:
     """A cluster's address, and a way to put messages into its topics of PARTITIONS partitions each."""
 
-    def __init__(self, servers: str, producer=None):
+    def __init__(self, servers: str):
         from confluent_kafka import Producer
 
         self.servers = servers
-        self._producer = producer or Producer(
-            {"bootstrap.servers": servers, "log_level": 0, "enable.idempotence": True}
-        )
+        self._producer = Producer({"bootstrap.servers": servers, "log_level": 0, "enable.idempotence": True})
 
     def put(self, topic: str, values: Iterable[str | bytes | None], partitions: int = PARTITIONS) -> None:
         """Adds messages to a topic, in turn to each of so many partitions, and waits until they are in."""
@@ -42,11 +42,6 @@ class Broker:
 
 @contextmanager
 def mock_broker() -> Iterator[Broker]:
-    """A cluster of one broker within this process; it ends with the process's last reference to it."""
-    from confluent_kafka import Producer
-
-    # The notice that it is a mock cluster is no news.
-    producer = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none:1", "log_level": 3})
-    brokers = producer.list_topics(timeout=10).brokers.values()
-    yield Broker(",".join(f"{broker.host}:{broker.port}" for broker in brokers), producer)
-    producer.flush()
+    """A cluster of one broker within this process."""
+    with embedded_broker() as servers:
+        yield Broker(servers)
