@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import orjson
@@ -29,6 +31,10 @@ FRAME_SECONDS = 1.0
 # How often to look for what is new: where nobody announces it, and where somebody does.
 LOOK_SECONDS = 0.2
 LOOK_ANNOUNCED_SECONDS = 1.0
+# So long a frame that is due waits for batches that come one after the other, as those of a stream's partitions do.
+SETTLE_SECONDS = 0.4
+# A page that was sent nothing for so long is sent what it has, so that it knows its connection from a dead one.
+SILENT_SECONDS = 10.0
 # After the database could not be used.
 PAUSE_SECONDS = 1.0
 
@@ -102,13 +108,15 @@ class Broadcaster:
 
     async def _work(self) -> None:
         """Reads and shows until nobody looks any more."""
-        view, is_told = _View(), False
+        view, is_told, shown_at = _View(), False, time.monotonic()
         listening = asyncio.create_task(announcements.listen(self._hear)) if settings.REDIS_URL else None
         try:
             while True:
                 self._news.clear()
                 try:
-                    frame = await self._in_thread(view.look)
+                    await self._read(view, shown_at + FRAME_SECONDS)
+                    is_silent = time.monotonic() - shown_at >= SILENT_SECONDS
+                    frame = await self._in_thread(partial(view.frame, is_silent))
                 except DatabaseError as error:
                     if not is_told:
                         logger.warning("Cannot read the live counts: %s. Trying again.", " ".join(str(error).split()))
@@ -119,12 +127,22 @@ class Broadcaster:
                 if frame is None:
                     await self._await_news()
                 else:
+                    shown_at = time.monotonic()
                     for client in self._clients:
                         client.offer(frame)
-                    await asyncio.sleep(FRAME_SECONDS)
+                    await asyncio.sleep(FRAME_SECONDS - SETTLE_SECONDS)
         finally:
             if listening is not None:
                 listening.cancel()
+
+    async def _read(self, view: _View, due: float) -> None:
+        """Reads what is new until a frame is due, and then until batches that come one after the other all have."""
+        until = max(due, time.monotonic()) + SETTLE_SECONDS
+        while True:
+            is_more = await self._in_thread(view.read)
+            if time.monotonic() >= (until if is_more else due):
+                return
+            await asyncio.sleep(SETTLE_SECONDS / 4)
 
     def _hear(self) -> None:
         self._is_heard = True
@@ -148,11 +166,14 @@ class _View:
     def __init__(self) -> None:
         self._window, self._text = Window(), ""
 
-    def look(self) -> str | None:
-        """Reads what is new; gives the frame for the pages, or None where nothing changed."""
+    def read(self) -> bool:
+        """Reads what is new; whether there was anything."""
         close_old_connections()
-        self._window.read()
-        frame = self._window.frame()
+        return self._window.read()
+
+    def frame(self, is_silent: bool) -> str | None:
+        """The frame for the pages; None where nothing changed, and that is not to be told."""
+        frame = self._window.frame(is_silent)
         self._text = ""
         return None if frame is None else orjson.dumps(frame).decode()
 

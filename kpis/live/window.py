@@ -68,8 +68,8 @@ class Window:
         self._told: tuple[Any, ...] = ()
         self._told_scores: list[dict[str, Any]] = []
 
-    def read(self) -> None:
-        """Reads what the database has that is new since it was last read."""
+    def read(self) -> bool:
+        """Reads what the database has that is new since it was last read; whether any batch came."""
         self._now = timezone.now()
         changed = False
         for live in LiveFeed.objects.all():
@@ -86,6 +86,7 @@ class Window:
             self._newest = newest
             self._forget()
             self._scores = self._scored()
+        return changed
 
     def window(self) -> dict[str, Any]:
         """All there is, as a page that opens gets it."""
@@ -98,10 +99,10 @@ class Window:
             "scores": self._scores,
         }
 
-    def frame(self) -> dict[str, Any] | None:
-        """What changed since the last frame; None where nothing did."""
+    def frame(self, even_so: bool = False) -> dict[str, Any] | None:
+        """What changed since the last frame; None where nothing did, or ``even_so`` a frame without changes."""
         told, counts = (self._newest, self._facts()), self._changes()
-        if told == self._told and not counts and self._scores == self._told_scores:
+        if told == self._told and not counts and self._scores == self._told_scores and not even_so:
             return None
         frame = {"type": "frame", "newest": told[0], "feeds": told[1], "counts": counts}
         if self._scores != self._told_scores:

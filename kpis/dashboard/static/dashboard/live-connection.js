@@ -3,7 +3,7 @@
 const FIRST_WAIT = 500; // ms, twice as long after each attempt in vain
 const LONGEST_WAIT = 30_000;
 const PATIENCE = 10_000; // ms until the first message, which comes at once
-// ms of silence after which the line may be dead, or nothing may have happened: a new one tells.
+// ms of silence after which the line is dead: the server says every ten seconds that there is nothing new.
 const SILENCE = 30_000;
 const REFUSED = 4403;
 const TOO_MANY = 4429;
