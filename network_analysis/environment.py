@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -43,6 +44,17 @@ def integer(name: str, default: int | None, minimum: int) -> int | None:
         return int(value)
 
     return _read(name, default, convert, f"a whole number of at least {minimum}")
+
+
+def seconds(name: str, default: float, minimum: float) -> float:
+    """A number of seconds, decimals allowed, of at least ``minimum``."""
+
+    def convert(value: str) -> float:
+        if not minimum <= float(value) < math.inf:
+            raise ValueError
+        return float(value)
+
+    return _read(name, default, convert, f"a number of seconds of at least {minimum}")
 
 
 def rate(name: str, default: str) -> str | None:

@@ -32,7 +32,8 @@ MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
 STREAM_BATCH_RECORDS = environment.integer("STREAM_BATCH_RECORDS", 500_000, minimum=1)
 STREAM_BATCH_MB = environment.integer("STREAM_BATCH_MB", 128, minimum=1)
 ALLOWED_LATENESS = timedelta(seconds=environment.integer("ALLOWED_LATENESS", 60, minimum=0))
-STREAM_BATCH_SECONDS = environment.integer("STREAM_BATCH_SECONDS", 1, minimum=1)
+# A little more than the second between what pages are sent, so that this comes to follow the batches.
+STREAM_BATCH_SECONDS = environment.seconds("STREAM_BATCH_SECONDS", 1.1, minimum=0.1)
 KAFKA_OPTIONS = {
     option: value
     for option, value in {
@@ -185,7 +186,7 @@ def database(url: str) -> dict:
         options |= {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536;",
         }
     else:
         # A server that is out of reach is told of soon, also to probes.

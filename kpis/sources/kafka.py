@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,8 @@ class _Pending:
     """A partition's messages that are read and in no batch yet."""
 
     spool: Spool
-    since: float = field(default_factory=time.monotonic)
+    # None of them came before.
+    since: float
 
 
 def client() -> Any:
@@ -100,13 +102,16 @@ class Topic:
         self._kafka = client()
         self._partitions: list[int] = []
         self._pending: dict[int, _Pending] = {}
+        # Whose batches come now, one after the other.
+        self._turn: set[int] = set()
         # The batch that is to be taken in next, or the parts that it had to be cut into.
         self._in_hand: list[Messages] = []
         self._positions: Mapping[int, int] = {}
         self._at_end: set[int | None] = set()
-        self._is_stale = self._is_assigned = self._is_paused = False
+        self._is_stale = self._is_assigned = self._is_paused = self._are_more_waiting = False
         self._largest = 0
-        self._quiet_since = time.monotonic()
+        # When all that had come by then was read, and when something came.
+        self._empty_at = self._quiet_since = time.monotonic()
         self._told: set[int] = set()
         self._numbers = count()
         self._problem = ""
@@ -146,26 +151,34 @@ class Topic:
         self._consumer.close()
 
     def poll(self, seconds: float) -> None:
-        """Reads on for at most so long; waits where as much is pending as may be. Raises SourceError."""
+        """Reads on for at most so long, and no longer than until a batch is due; waits where as much is pending as may
+        be. Raises SourceError."""
         with telling(self._servers):
             room = self._room()
             self._pause(not room)
-            found = self._consumer.consume(room or 1, seconds)
+            found = self._consumer.consume(room or 1, min(seconds, self._due_in()) if room else seconds)
+            self._are_more_waiting = len(found) == (room or 1)
             # What came before the partitions changed hands is of no use.
             if not self._is_stale:
                 self._take(found)
+            if not self._are_more_waiting:
+                self._empty_at = time.monotonic()
             if self._is_stale:
                 self._go_on()
         if self._problem:
             raise SourceError(self._problem)
 
     def due(self) -> bool:
-        """Whether there is a batch by now: a partition's messages are old enough, or there is no room for more."""
-        if self._in_hand:
+        """Whether there is a batch by now: there is no room for more, or a partition's messages are old enough.
+
+        As long as more are waiting to be read, only room counts: who is behind catches up in large batches. With one
+        partition's messages those of all others come, so that they are on a page together.
+        """
+        if self._in_hand or not self._room():
             return True
-        if not self._pending:
-            return False
-        return not self._room() or self._age(self._next()) >= self._limits.seconds
+        if not self._turn and not self._are_more_waiting and not self._due_in():
+            self._turn = set(self._pending)
+        return bool(self._turn)
 
     def is_caught_up(self) -> bool:
         """Whether this process has partitions, and all there is in them is in."""
@@ -190,6 +203,7 @@ class Topic:
         """The batch to take in next: all of the partition that is due; the one before must be settled by now."""
         if not self._in_hand:
             partition = self._next()
+            self._turn.discard(partition)
             spool = self._pending.pop(partition).spool
             self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition)))
         return self._in_hand[-1]
@@ -218,14 +232,17 @@ class Topic:
         return self._at_end >= set(self._partitions) and not self._pending and not self._in_hand
 
     def _next(self) -> int:
-        """The partition to take in next: the oldest that is due by its age, else the largest."""
-        oldest = min(self._pending, key=lambda partition: self._pending[partition].since)
-        if self._age(oldest) >= self._limits.seconds:
-            return oldest
+        """The partition to take in next: the oldest of those whose turn it is, else the largest."""
+        if self._turn:
+            return min(self._turn, key=lambda partition: self._pending[partition].since)
         return max(self._pending, key=lambda partition: self._pending[partition].spool.count)
 
-    def _age(self, partition: int) -> float:
-        return time.monotonic() - self._pending[partition].since
+    def _due_in(self) -> float:
+        """How many seconds until a batch is due by its age; nothing that is pending never is."""
+        if self._turn:
+            return 0.0
+        oldest = min((pending.since for pending in self._pending.values()), default=math.inf)
+        return max(0.0, oldest + self._limits.seconds - time.monotonic())
 
     def _room(self) -> int:
         """How many more messages may be pending."""
@@ -262,7 +279,7 @@ class Topic:
         for partition in offsets:
             if partition not in self._pending:
                 path = self._folder / f"messages-{next(self._numbers)}-of-{partition}-"
-                self._pending[partition] = _Pending(Spool(self.feed, path))
+                self._pending[partition] = _Pending(Spool(self.feed, path), self._empty_at)
             self._pending[partition].spool.add(offsets[partition], values[partition])
             self._largest = max(self._largest, max(map(len, filter(None, values[partition])), default=0))
         if offsets:
@@ -326,9 +343,10 @@ class Topic:
         for messages in self._in_hand:
             messages.path.unlink(missing_ok=True)
         self._pending.clear()
+        self._turn.clear()
         self._in_hand.clear()
         self._at_end.clear()
-        self._quiet_since = time.monotonic()
+        self._empty_at = self._quiet_since = time.monotonic()
 
     def _start(self, partition: int) -> confluent_kafka.TopicPartition:
         """Where a partition is to be read from; raises SourceError where it ends before that."""
