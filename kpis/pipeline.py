@@ -38,6 +38,7 @@ from kpis.engine.lines import BLOCK_BYTES, FileError
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, add_rejects, newest_moment, write_rejects
+from kpis.engine.running import MOST_INTERVALS, PartialsOf, Running
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
@@ -190,6 +191,7 @@ class Engine:
     connection: duckdb.DuckDBPyConnection
     lake: Lake
     scratch: Path
+    running: Running
 
     def use_cores(self, cores: int) -> None:
         """How many cores DuckDB's queries may use from now on; each takes memory of its own."""
@@ -212,7 +214,7 @@ def engine(lake_dir: Address, memory_limit_mb: int = 800) -> Iterator[Engine]:
         }
         try:
             with duckdb.connect(config=config) as connection:
-                yield Engine(connection, Lake(storage, connection), folder)
+                yield Engine(connection, Lake(storage, connection), folder, Running(connection))
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise ScratchError(
                 f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: "
@@ -591,7 +593,10 @@ def _change(
             keys[start].pop(former.key if former else "", None)
         for start in entry.intervals:
             keys[start][entry.key] = entry.kpis
-    results = _results(feed, feed.interval, touched, keys, engine, options, (entry.key, fresh or {}))
+    if isinstance(entry.file, Messages) and fresh and len(touched) <= MOST_INTERVALS:
+        results = _running_results(entry, keys, fresh, engine, options)
+    else:
+        results = _results(feed, feed.interval, touched, keys, engine, options, (entry.key, fresh or {}))
     first_rejects: list[Reject] = []
     if entry.rejects:
         first_rejects = engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").fetchall()
@@ -614,11 +619,7 @@ def _results(
     """
     results = []
     for kpi in kpis_of(feed, length):
-        lacking = {
-            length.floor(start)
-            for start, found in keys.items()
-            if any(kpi.source.id not in kpis for kpis in found.values())
-        }
+        lacking = _lacking(kpi, length, keys)
         hours: dict[datetime, set[str]] = {}
         for start, found in keys.items():
             if found and length.floor(start) not in lacking:
@@ -635,6 +636,40 @@ def _results(
                 results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
             )
     return results
+
+
+def _running_results(
+    entry: Entry, keys: Keys, fresh: Mapping[int, Partials], engine: Engine, options: Options
+) -> list[Results]:
+    """What ``_results`` gives for the intervals that a stream's batch touches, from what is merged of them so far."""
+    feed, results = entry.file.feed, []
+    for kpi in kpis_of(feed, feed.interval):
+        source = kpi.source
+        lacking = _lacking(kpi, feed.interval, keys)
+        whole = [start for start in sorted(entry.intervals) if start not in lacking]
+        (table,) = fresh[source.id]
+        partials: dict[str, None] = {}
+        for start in whole:
+            others = keys[start].keys() - {entry.key}
+            merged = engine.running.merge(source, start, others, entry.key, table, _partials_of(source, start, engine))
+            partials[merged] = None
+        results.append(results_of_partials(engine.connection, kpi, feed.interval, partials, whole, options.top_n))
+    engine.running.trim()
+    return results
+
+
+def _partials_of(kpi: KPI, start: datetime, engine: Engine) -> PartialsOf:
+    """What gives the lake's partials, of the hour of a moment (UTC), of the batches with some keys."""
+    return lambda keys: engine.lake.partials(kpi, {ONE_HOUR.floor(start): keys})
+
+
+def _lacking(kpi: KPI, length: Length, keys: Keys) -> set[datetime]:
+    """The intervals of a length that have batches which were taken in before a KPI was there."""
+    return {
+        length.floor(start)
+        for start, found in keys.items()
+        if any(kpi.source.id not in kpis for kpis in found.values())
+    }
 
 
 def _keys(feed: Feed, interval: Interval, ledger: Ledger) -> Keys:

@@ -54,7 +54,7 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
     selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     query = f"SELECT {selected} FROM records GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
     name = f"partial_{kpi.id}"
-    with _telling(kpi):
+    with telling(kpi):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
     try:
         yield name
@@ -255,12 +255,13 @@ def _within(start: datetime, end: datetime) -> str:
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[str, np.ndarray]:
-    with _telling(kpi):
+    with telling(kpi):
         return connection.execute(query).fetchnumpy()
 
 
 @contextmanager
-def _telling(kpi: KPI) -> Iterator[None]:
+def telling(kpi: KPI) -> Iterator[None]:
+    """Turns a total that does not fit 64 bits into TotalTooLarge."""
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:

@@ -1,0 +1,86 @@
+"""A stream's intervals as they are merged so far: a batch then costs what it brings, however many came before it.
+
+Partials that are put together group by group are a partial again, of all those batches at once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from kpis.catalog.intervals import to_text
+from kpis.catalog.kpis import KPI
+from kpis.engine.aggregate import telling
+
+# Of one batch: where it touches more, as one that is behind may, the lake is as fast.
+MOST_INTERVALS = 12
+# Of all KPIs together; beyond either those go that no batch touched for longest. The smallest table takes a megabyte.
+MOST_TABLES, MOST_ROWS = 48, 2_000_000
+
+# What gives SQL for tables of the partials of the batches with some keys.
+PartialsOf = Callable[[Collection[str]], AbstractContextManager[Iterable[str]]]
+
+
+@dataclass(frozen=True)
+class _Merged:
+    table: str
+    keys: frozenset[str]
+    rows: int
+
+
+class Running:
+    """The merged partials of a stream's newest intervals, in tables of a connection, each for its batches' keys.
+
+    They are a shortcut, never the truth: where the ledger does not count on all of an interval's batches, as after a
+    transaction that failed, the interval is merged anew from the lake.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection):
+        self._connection = connection
+        self._merged: OrderedDict[tuple[int, datetime], _Merged] = OrderedDict()
+
+    def merge(self, kpi: KPI, start: datetime, keys: Collection[str], key: str, fresh: str, others: PartialsOf) -> str:
+        """The name of a table with a KPI's partial of the interval that starts at a moment (UTC): of the batches with
+        the keys and of one that is fresh, whose ``key`` is none of them, from its own table.
+
+        ``others`` is asked for the batches that are not merged yet. Raises TotalTooLarge.
+        """
+        known = self._merged.get((kpi.id, start))
+        if known is not None and not known.keys <= set(keys):
+            self._drop(kpi.id, start)
+            known = None
+        lacking = set(keys) - (known.keys if known else frozenset())
+        name = f"running_{kpi.id}_{int(start.timestamp())}"
+        with others(lacking) as tables:
+            merged = [*([name] if known else []), fresh, *tables]
+            union = " UNION ALL BY NAME ".join(f"FROM {table}" for table in merged)
+            columns = ", ".join(["interval_start", *kpi.partial_keys])
+            sums = "".join(f", CAST(sum({value}) AS BIGINT) AS {value}" for value in kpi.partial_values)
+            moment = f"TIMESTAMP '{to_text(start).rstrip('Z')}'"
+            with telling(kpi):
+                self._connection.execute(
+                    f"""
+                    CREATE OR REPLACE TEMP TABLE {name} AS
+                    SELECT {columns}{sums} FROM ({union}) WHERE interval_start = {moment} GROUP BY {columns}"""
+                )
+        (rows,) = self._connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0]
+        self._merged[kpi.id, start] = _Merged(name, frozenset({*keys, key}), rows)
+        self._merged.move_to_end((kpi.id, start))
+        return name
+
+    def trim(self) -> None:
+        """Lets go of the intervals that were not touched for longest, where there are too many or too large ones."""
+        rows = sum(merged.rows for merged in self._merged.values())
+        while rows > MOST_ROWS or len(self._merged) > MOST_TABLES:
+            (kpi_id, start), merged = next(iter(self._merged.items()))
+            rows -= merged.rows
+            self._drop(kpi_id, start)
+
+    def _drop(self, kpi_id: int, start: datetime) -> None:
+        merged = self._merged.pop((kpi_id, start))
+        self._connection.execute(f"DROP TABLE IF EXISTS {merged.table}")
