@@ -108,7 +108,7 @@ class Broadcaster:
 
     async def _work(self) -> None:
         """Reads and shows until nobody looks any more."""
-        view, is_told, shown_at = _View(), False, time.monotonic()
+        view, is_told, shown_at = _View(), False, time.monotonic() - FRAME_SECONDS
         listening = asyncio.create_task(announcements.listen(self._hear)) if settings.REDIS_URL else None
         try:
             while True:
