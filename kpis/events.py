@@ -60,6 +60,11 @@ def log_event(event: pipeline.Event) -> None:
             logger.info("rebuilt", extra=_interval(feed, hour) | {"intervals": len(touched)})
 
 
+def log_watch(level: int, event: str, detail: str) -> None:
+    """Logs what happened to a watch besides its runs."""
+    logger.log(level, event, extra={"detail": detail})
+
+
 def _what_is_in(file: FoundFile) -> str:
     return "messages in" if isinstance(file, Messages) else "file in"
 

@@ -10,8 +10,8 @@ EVENTS = "kpis.events"
 # The id of the run that is under way, for the lines that are logged meanwhile.
 RUN: ContextVar[int | None] = ContextVar("run", default=None)
 
-# What they log of each request has signatures and tokens in it.
-CLOUD = ("boto3", "botocore", "s3transfer", "urllib3")
+# What they log of each request has signatures and tokens in it; and of each file that lands a line that says nothing.
+QUIET = ("boto3", "botocore", "s3transfer", "urllib3", "watchfiles")
 
 PLAIN = {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
 
@@ -32,7 +32,7 @@ def configuration(log_format: str, level: str) -> dict:
             "nowhere": {"class": "logging.NullHandler"},
         },
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {EVENTS: events} | {name: {"level": "WARNING"} for name in CLOUD},
+        "loggers": {EVENTS: events} | {name: {"level": "WARNING"} for name in QUIET},
     }
 
 

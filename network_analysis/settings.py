@@ -26,6 +26,8 @@ ARCHIVE_FEEDS = environment.feeds("ARCHIVE_FEEDS", ("antenna",), tuple(FEEDS))
 TOP_N = environment.integer("TOP_N", 10, minimum=1)
 MAX_REJECT_RATIO = environment.ratio("MAX_REJECT_RATIO", 0.5)
 MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
+WATCH_LISTING_SECONDS = environment.integer("WATCH_LISTING_SECONDS", 300, minimum=1)
+WATCH_POLL_SECONDS = environment.integer("WATCH_POLL_SECONDS", 5, minimum=1)
 
 # Streams: when a batch of messages is full, how late a message may come, and how Kafka is reached, by librdkafka's
 # names.

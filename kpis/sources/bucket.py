@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -68,6 +68,7 @@ def objects_in(
     feed_files: Mapping[str, str] = FEED_FILES,
     feed: Feed | None = None,
     known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
+    names: Collection[str] | None = None,
 ) -> list[FoundFile]:
     """What ``files_in`` gives for a folder; the listing is held against what is known page by page.
 
@@ -77,7 +78,7 @@ def objects_in(
     found: list[FoundFile] = []
     with _telling():
         bucket = bucket_at(place)
-        for page in bucket.pages():
+        for page in bucket.pages() if names is None else [_named(bucket, place, filter(feed_of_name, names))]:
             by_feed: dict[Feed, dict[Version, FoundFile]] = defaultdict(dict)
             for stored in page:
                 object_feed = feed_of_name(_name(stored))
@@ -104,6 +105,15 @@ def objects_named(
         with _telling():
             bucket = bucket_at(one)
             found.append(_found(bucket, bucket.find(one.prefix.rstrip("/")), object_feed))
+    return found
+
+
+def _named(bucket: Bucket, place: BucketAddress, names: Iterable[str]) -> list[StoredObject]:
+    """Those of the objects right at a place that are there."""
+    found = []
+    for name in names:
+        with suppress(FileNotFoundError):
+            found.append(bucket.find(f"{place.prefix}{name}"))
     return found
 
 

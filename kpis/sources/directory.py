@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,23 +81,20 @@ def files_in(
     feed_files: Mapping[str, str] = FEED_FILES,
     feed: Feed | None = None,
     known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
+    names: Collection[str] | None = None,
 ) -> list[FoundFile]:
     """The folder's files that belong to a feed by their names, oldest interval first.
 
     ``feed`` keeps only that feed's. ``known`` gets what the folder has of a feed, and gives what the ledger has of
-    that or of more: those files are left out. Files still being written and names of no feed are left alone. Raises
-    SourceError when the folder cannot be listed.
+    that or of more: those files are left out. Files still being written and names of no feed are left alone.
+    ``names`` spares the listing and looks for these alone. Raises SourceError when the folder cannot be listed.
     """
     listed: dict[str, set[Version]] = {}
     feed_of_name = feed_finder(feed_files)
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                file_feed = feed_of_name(entry.name)
-                if file_feed is not None and feed in (None, file_feed):
-                    listed.setdefault(file_feed.name, set()).add(_version(entry))
-    except OSError as error:
-        raise SourceError(f"Cannot list the data folder {folder}: {error.strerror}.") from error
+    for entry in _entries(folder) if names is None else _named_entries(folder, names):
+        file_feed = feed_of_name(entry.name)
+        if file_feed is not None and feed in (None, file_feed):
+            listed.setdefault(file_feed.name, set()).add(_version(entry))
     found = []
     for feed_name, versions in listed.items():
         # Names that the ledger has otherwise, see batch_name; what it has with a backslash is one of them.
@@ -108,7 +105,22 @@ def files_in(
     return sorted(found, key=lambda file: file.age_key)
 
 
-def _version(entry: os.DirEntry[str]) -> Version:
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise SourceError(f"Cannot list the data folder {folder}: {error.strerror}.") from error
+
+
+def _named_entries(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    for name in names:
+        path = Path(folder, name)
+        if os.path.lexists(path):
+            yield path
+
+
+def _version(entry: os.DirEntry[str] | Path) -> Version:
     try:
         status = entry.stat()
     except OSError:

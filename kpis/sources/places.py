@@ -15,16 +15,18 @@ def found_in(
     feed_files: Mapping[str, str] = FEED_FILES,
     feed: Feed | None = None,
     known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
+    names: Collection[str] | None = None,
 ) -> list[FoundFile]:
     """The place's files that belong to a feed, oldest interval first, without those that are known.
 
-    See ``files_in`` and ``objects_in``, which raise SourceError where the place cannot be listed.
+    ``names`` looks for files of these names alone. See ``files_in`` and ``objects_in``, which raise SourceError where
+    the place cannot be listed.
     """
     if isinstance(place, BucketAddress):
         from kpis.sources.bucket import objects_in
 
-        return objects_in(place, feed_files, feed, known)
-    return files_in(place, feed_files, feed, known)
+        return objects_in(place, feed_files, feed, known, names)
+    return files_in(place, feed_files, feed, known, names)
 
 
 def named(

@@ -35,6 +35,7 @@ ON_SQLITE_ALONE = {
         "test_personal",
         "test_security",
         "test_stream_kafka",
+        "test_watch",
     )
 }
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_client"}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from argparse import ArgumentTypeError
-from contextlib import contextmanager
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -17,7 +15,7 @@ from kpis.consumer import Consumer
 from kpis.engine.scratch import ScratchError
 from kpis.events import log_event
 from kpis.lake import LakeError
-from kpis.management.commands.update_network_stats import STOPPING, event_line, one_line
+from kpis.management.commands.update_network_stats import event_line, one_line, stopping
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Limits, Topic
 from kpis.store import DatabaseLedger, Overtaken, StoreError, telling
@@ -25,20 +23,6 @@ from kpis.store import DatabaseLedger, Overtaken, StoreError, telling
 WRONG_USE = 2
 GOES_ON = "What was taken in before stays; the next consumer goes on from there."
 STREAM_FEEDS = (ANTENNA.name, CDR.name)
-
-
-@contextmanager
-def stopping():
-    """What tells whether a signal to stop has come, which interrupts nothing."""
-    received = []
-    former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
-    for one in former:
-        signal.signal(one, lambda number, _: received.append(number))
-    try:
-        yield lambda: bool(received)
-    finally:
-        for one, handler in former.items():
-            signal.signal(one, handler)
 
 
 class Command(BaseCommand):

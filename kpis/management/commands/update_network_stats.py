@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -9,21 +10,25 @@ import time
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from itertools import takewhile
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import close_old_connections
 
 from kpis import pipeline
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
 from kpis.engine.scratch import ScratchError
-from kpis.events import log_event, logged_run
+from kpis.events import log_event, log_watch, logged_run
 from kpis.lake import LakeError
+from kpis.sources.arrivals import arrivals_in
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.places import found_in, named
-from kpis.storage import SCHEME, address
+from kpis.storage import SCHEME, BucketAddress, address
 from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, telling
+from kpis.watch import Watch
 
 WRONG_USE = 2
 GOES_ON = "What was taken in before stays; the next run goes on from there."
@@ -68,11 +73,26 @@ def stoppable():
             signal.signal(one, handler)
 
 
+@contextmanager
+def stopping():
+    """What tells whether a signal to stop has come, which interrupts nothing."""
+    received = []
+    former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
+    for one in former:
+        signal.signal(one, lambda number, _: received.append(number))
+    try:
+        yield lambda: bool(received)
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)
+
+
 class Command(BaseCommand):
     help = (
         "Takes in the files of the data folder that the ledger does not know, or that changed, and writes the KPIs "
         "of every interval they touch; rolls up the hours that have closed. Ends with 0 when all went in, with 1 "
-        "when a file failed, with 2 for wrong use."
+        "when a file failed, with 2 for wrong use. With --watch it takes files in as they land, and ends with 0 when a "
+        "signal comes, after the files in hand."
     )
     # They import the whole web, which takes longer than a run; `manage.py check` runs them.
     requires_system_checks = ()
@@ -106,9 +126,18 @@ class Command(BaseCommand):
         parser.add_argument(
             "--rollup-open-hours", action="store_true", help="also write the hour under way, marked provisional"
         )
+        parser.add_argument("--watch", action="store_true", help="go on, and take files in as they land")
+        parser.add_argument("--queue-url", help="the SQS queue that a bucket's events go to, for --watch")
 
-    def handle(self, *, files, data_dir, feed, rebuild, dry_run, verbosity, **options):
+    def handle(self, *, files, data_dir, feed, rebuild, dry_run, watch, queue_url, verbosity, **options):
         started = time.monotonic()
+        folder = data_dir or settings.DATA_DIR
+        if watch and (files or rebuild or dry_run or options["retry_failed"]):
+            raise CommandError(
+                "--watch takes no files, rebuild, dry run or failed files to try again.", returncode=WRONG_USE
+            )
+        if queue_url and not (watch and isinstance(folder, BucketAddress)):
+            raise CommandError("--queue-url is for --watch over s3://bucket/prefix.", returncode=WRONG_USE)
         if rebuild and (files or feed or data_dir or dry_run):
             raise CommandError("--rebuild takes no files, folder, feed or dry run.", returncode=WRONG_USE)
         if rebuild and rebuild[0] >= rebuild[1]:
@@ -124,6 +153,8 @@ class Command(BaseCommand):
             archive_feeds=settings.ARCHIVE_FEEDS,
         )
         self.verbosity = verbosity
+        if watch:
+            return self._watch(folder, queue_url, FEEDS.get(feed), chosen)
         report = pipeline.Report()
         try:
             with stoppable(), telling():
@@ -132,8 +163,7 @@ class Command(BaseCommand):
                 elif files:
                     found = named(files, settings.FEED_FILES, FEEDS.get(feed))
                 else:
-                    folder, known = data_dir or settings.DATA_DIR, pipeline.known_to(DatabaseLedger())
-                    found = found_in(folder, settings.FEED_FILES, FEEDS.get(feed), known)
+                    found = new_in(folder, FEEDS.get(feed))
                 if dry_run:
                     return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
                 self._work(found, rebuild, chosen, report)
@@ -153,7 +183,36 @@ class Command(BaseCommand):
             sys.exit(1)
         return None
 
-    def _work(self, found, rebuild, chosen, report):
+    def _watch(self, folder, queue_url, feed, chosen):
+        with stopping() as is_stopped:
+
+            def run(names, is_due):
+                close_old_connections()
+                with telling():
+                    found = new_in(folder, feed, names)
+                    if is_due or is_news(found, names, chosen):
+                        started, report = time.monotonic(), pipeline.Report()
+                        self._work(found, None, chosen, report, is_stopped)
+                        if report.files or report.failed or report.rollups:
+                            self._say(_closing_line(report, time.monotonic() - started))
+
+            every = settings.WATCH_LISTING_SECONDS, settings.WATCH_POLL_SECONDS
+            try:
+                Watch(arrivals_in(folder, queue_url), run, is_stopped, self._tell, *every).work()
+            except SourceLost as error:
+                raise CommandError(f"{error} {GOES_ON}") from error
+            except SourceError as error:
+                raise CommandError(str(error), returncode=WRONG_USE) from error
+            self._tell(logging.INFO, "watch ended", "a signal came")
+
+    def _tell(self, level, event, detail):
+        log_watch(level, event, detail)
+        if level == logging.INFO:
+            self._say(f"{event}: {detail}")
+        elif not settings.LOG_FORMAT:
+            self.stderr.write(f"{event}: {detail}")
+
+    def _work(self, found, rebuild, chosen, report, is_stopped=lambda: False):
         command = " ".join(sys.argv[1:])
         with (
             logged_run(command, report) as run,
@@ -164,7 +223,8 @@ class Command(BaseCommand):
                 files, events = 0, pipeline.rebuild(*rebuild, ledger, engine, chosen)
             else:
                 planned = pipeline.plan(found, ledger, chosen)
-                files, events = len(planned), pipeline.run(planned, ledger, engine, chosen)
+                until_stopped = takewhile(lambda _: not is_stopped(), planned)
+                files, events = len(planned), pipeline.run(until_stopped, ledger, engine, chosen)
             for event in self._shown(events, files):
                 report.add(event)
                 log_event(event)
@@ -199,6 +259,17 @@ class Command(BaseCommand):
     def _say(self, text):
         if self.verbosity:
             self.stdout.write(text)
+
+
+def new_in(folder, feed, names=None):
+    """The files of a place, or those of them with the names, that the ledger may not have as they are."""
+    return found_in(folder, settings.FEED_FILES, feed, pipeline.known_to(DatabaseLedger()), names)
+
+
+def is_news(found, names, chosen):
+    """Whether there is something to take in; what failed is tried again when it was told of, or a listing is due."""
+    planned = pipeline.plan(found, DatabaseLedger(), chosen) if found else ()
+    return any(names is not None or why is not pipeline.Why.RETRIED for _, _, why in planned)
 
 
 def event_line(event):
