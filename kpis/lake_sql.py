@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -186,6 +187,16 @@ def scan_what_is_there(storage: Storage, table: LakeTable, without: Collection[s
     with telling(storage.url(table.folder)):
         there = any(path.match(FILES) for path, _ in storage.files(table.folder))
     return scan(storage.url(PurePosixPath()), table, without) if there else empty(table)
+
+
+def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
+    """The hours of which a lake has files of a table, in their order, as the folders' names write them: year, month,
+    day, hour, with their zeros. Raises LakeError.
+    """
+    with telling(storage.url(table.folder)):
+        found = (path.parent for path, _ in storage.files(table.folder) if path.match(FILES))
+        for folder, _ in groupby(found):
+            yield tuple(part.partition("=")[2] for part in folder.parts[-len(HOUR_FOLDERS) :])
 
 
 @contextmanager

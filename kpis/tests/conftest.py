@@ -30,6 +30,7 @@ ON_SQLITE_ALONE = {
         "test_api_schema",
         "test_corpus",
         "test_fuzz",
+        "test_glue",
         "test_new_kpi",
         "test_pages",
         "test_personal",

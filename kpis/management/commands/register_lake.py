@@ -1,0 +1,60 @@
+"""``manage.py register_lake``: brings the lake's tables and hours into a catalog that other engines read."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from kpis.lake import LakeError, telling
+from kpis.storage import BucketAddress, storage_at
+
+WRONG_USE = 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Creates and updates the lake's tables (each feed's records and rejects, each KPI's partials) in a catalog, "
+        "with one partition an hour, and removes the partitions of hours that are gone. Changes nothing where all is "
+        "as it should be."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("--catalog", required=True, choices=["glue"], help="the catalog: AWS Glue's")
+        parser.add_argument(
+            "--database", required=True, type=_name, metavar="NAME", help="the catalog's database; made if need be"
+        )
+
+    def handle(self, *, catalog, database, verbosity, **options):
+        lake = settings.LAKE_DIR
+        if not isinstance(lake, BucketAddress):
+            raise CommandError("LAKE_DIR must be s3://bucket/prefix to be registered.", returncode=WRONG_USE)
+        try:
+            # What it needs may not be installed, which the storage tells.
+            with telling(str(lake)):
+                storage = storage_at(lake, Path(tempfile.gettempdir()))
+            from kpis import glue
+
+            try:
+                done = glue.register(lake, storage, database)
+            except glue.CatalogError as error:
+                raise CommandError(str(error)) from error
+        except LakeError as error:
+            raise CommandError(str(error)) from error
+        if verbosity:
+            self.stdout.write(
+                f"tables: {done.tables_created:,} created, {done.tables_updated:,} updated, "
+                f"{done.tables_unchanged:,} unchanged; partitions: {done.partitions_added:,} added, "
+                f"{done.partitions_updated:,} updated, {done.partitions_removed:,} removed, "
+                f"{done.partitions_unchanged:,} unchanged{'' if done.changes else '; nothing was changed'}"
+            )
+
+
+def _name(text):
+    if not re.fullmatch(r"[a-z0-9_]{1,128}", text):
+        raise ArgumentTypeError(f"{text!r} is no name of lower-case letters, digits and underscores")
+    return text
