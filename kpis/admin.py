@@ -35,6 +35,7 @@ from kpis.models import (
     Run,
     StreamConsumer,
     StreamOffset,
+    StreamShard,
     Subscriber,
     Watermark,
 )
@@ -113,7 +114,7 @@ class RejectInline(RejectText, ReadOnly, admin.TabularInline):
     """A batch's first rejects on the batch's page."""
 
     model = Reject
-    fields = ("line", "column", "reason", "text")
+    fields = ("line", "sequence_number", "column", "reason", "text")
     verbose_name_plural = "first rejects"
 
 
@@ -245,7 +246,7 @@ class RejectAdmin(RejectText, ByBatchAdmin):
     list_display = ("line", "of_batch", "column", "reason")
     list_filter = ("batch__feed", "column")
     date_hierarchy = "batch__taken_in_at"
-    fields = ("batch", "line", "column", "reason", "text")
+    fields = ("batch", "line", "sequence_number", "column", "reason", "text")
 
     def get_search_fields(self, request) -> tuple[str, ...]:
         fields = ("batch__name", "column", "reason")
@@ -285,6 +286,15 @@ class StreamOffsetAdmin(TableAdmin):
     list_display = ("topic", "partition", "feed", "next_offset")
     list_filter = ("feed",)
     search_fields = ("topic",)
+
+
+@admin.register(StreamShard)
+class StreamShardAdmin(TableAdmin):
+    """Up to where each shard of a Kinesis stream is in."""
+
+    list_display = ("stream", "shard", "feed", "sequence_number", "is_ended")
+    list_filter = ("feed", "is_ended")
+    search_fields = ("stream", "shard")
 
 
 @admin.register(StreamConsumer)

@@ -1,6 +1,6 @@
 """A stream's messages, batch by batch: each goes the way of a file, and takes its partition's offset on as it goes in.
 
-Between its batches a consumer leaves the database to others: to further consumers of the topic, and to runs over files.
+Between its batches a consumer leaves the database to others: to its other consumers, and to runs over files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from kpis.catalog.kpis import lengths_of
 from kpis.live.announcements import Announcer
 from kpis.live.presence import Presence
 from kpis.models import Run
-from kpis.sources.kafka import Topic
 from kpis.sources.messages import Messages
+from kpis.sources.stream import Stream
 from kpis.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive, recorded_run
 from network_analysis.logs import RUN
 
@@ -33,20 +33,20 @@ CLOSE_SECONDS = 60
 
 
 class Consumer:
-    """Takes a topic in; all that one process takes in is one run, which ends with its newest batch."""
+    """Takes a stream in; all that one process takes in is one run, which ends with its newest batch."""
 
     def __init__(
         self,
-        topic: Topic,
+        stream: Stream,
         engine: pipeline.Engine,
         options: pipeline.Options,
         command: str,
         report: pipeline.Report,
     ):
-        self._topic, self._engine, self._options = topic, engine, options
+        self._stream, self._engine, self._options = stream, engine, options
         self._command, self._report = command, report
         self._run: Run | None = None
-        self._presence = Presence(topic.feed.name, topic.name)
+        self._presence = Presence(stream.feed.name, stream.name)
         self._announcer = Announcer()
         # When to close intervals by the clock next, and until when that may close any.
         self._close_at, self._closes_until = math.inf, 0.0
@@ -60,18 +60,18 @@ class Consumer:
 
     def _work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         while not is_stopped():
-            self._topic.poll(POLL_SECONDS)
-            self._presence.tell(self._topic.lag())
-            if self._topic.due():
+            self._stream.poll(POLL_SECONDS)
+            self._presence.tell(self._stream.lag())
+            if self._stream.due():
                 yield from self._take_in(is_stopped)
-            elif self._topic.is_caught_up() and time.monotonic() >= self._close_at:
+            elif self._stream.is_caught_up() and time.monotonic() >= self._close_at:
                 yield from self._close()
-            elif until_idle is not None and self._topic.is_idle(until_idle):
+            elif until_idle is not None and self._stream.is_idle(until_idle):
                 return
 
     def _take_in(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Takes the batch that is due in: made ready while others work, and taken in when it is this one's turn."""
-        messages = self._topic.batch()
+        messages = self._stream.batch()
         close_old_connections()
         # What comes too late for its hour to be figured again is a reject each, and keeps no other out.
         kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
@@ -80,14 +80,14 @@ class Consumer:
                 close_old_connections()
                 try:
                     with exclusive():
-                        if self._topic.follows_on(messages):
+                        if self._stream.follows_on(messages):
                             yield from self._run_with(one, messages)
                         return
                 except AlreadyRunning:
                     # Reading goes on meanwhile, as far as there is room.
                     logger.debug("lock busy", extra={"command": self._command})
-                    self._topic.poll(POLL_SECONDS)
-                    self._presence.tell(self._topic.lag())
+                    self._stream.poll(POLL_SECONDS)
+                    self._presence.tell(self._stream.lag())
 
     def _run_with(self, one: pipeline.Ready, messages: Messages) -> Iterator[pipeline.Event]:
         with recorded_run(self._command, self._report, self._run) as self._run:
@@ -99,18 +99,18 @@ class Consumer:
                 of_batch = next(events)
             except SeveralFailed:
                 # A message that the database or the lake cannot take is to stand alone with the reason.
-                self._topic.cut(messages)
+                self._stream.cut(messages)
                 return
-            self._topic.settle(messages)
+            self._stream.settle(messages)
             self._announcer.announce()
             self._expect_to_close()
-            if self._topic.is_caught_up():
+            if self._stream.is_caught_up():
                 self._close_by_clock(ledger)
             yield from self._reported(chain([of_batch], events))
 
     def _expect_to_close(self) -> None:
         """Notes that there are messages whose intervals may have to be closed by the clock, as no later ones come."""
-        longest = lengths_of(self._topic.feed)[-1].delta + self._options.allowed_lateness
+        longest = lengths_of(self._stream.feed)[-1].delta + self._options.allowed_lateness
         self._close_at, self._closes_until = 0, time.monotonic() + longest.total_seconds()
 
     def _close(self) -> Iterator[pipeline.Event]:
@@ -124,8 +124,8 @@ class Consumer:
             logger.debug("lock busy", extra={"command": self._command})
 
     def _close_by_clock(self, ledger: DatabaseLedger) -> None:
-        """Closes what is past: whoever has all there is in a topic has had what is older than is allowed to be late."""
-        ledger.close(self._topic.feed, timezone.now() - self._options.allowed_lateness)
+        """Closes what is past: whoever has all of a stream has had what is older than is allowed to be late."""
+        ledger.close(self._stream.feed, timezone.now() - self._options.allowed_lateness)
         self._close_at = time.monotonic() + CLOSE_SECONDS
         if self._close_at > self._closes_until + CLOSE_SECONDS:
             self._close_at = math.inf

@@ -40,12 +40,14 @@ from kpis.models import (
     Reject,
     Run,
     StreamOffset,
+    StreamShard,
     Watermark,
 )
 from kpis.models.results import result_model
 from kpis.pipeline import Report
 from kpis.sources.directory import FoundFile, Version
-from kpis.sources.messages import Messages
+from kpis.sources.messages import Messages, ShardRecords
+from kpis.sources.stream import Reached
 from kpis.subscribers import subscribers_at
 
 if TYPE_CHECKING:
@@ -307,7 +309,14 @@ class DatabaseLedger:
             for start, records in entry.intervals.items()
         )
         Reject.objects.bulk_create(
-            Reject(batch=batch, line=line, column=column, reason=reason, text=text)
+            Reject(
+                batch=batch,
+                line=line,
+                column=column,
+                reason=reason,
+                text=text,
+                sequence_number=entry.file.sequence_number(line) if isinstance(entry.file, ShardRecords) else "",
+            )
             for line, column, reason, text in change.first_rejects
         )
         self._replace(feed, feed.interval, change.touched, change.results, closed_until)
@@ -379,6 +388,21 @@ class DatabaseLedger:
         offsets = StreamOffset.objects.filter(feed=feed.name, topic=topic)
         return dict(offsets.order_by().values_list("partition", "next_offset"))
 
+    def reached(self, feed: Feed, stream: str) -> dict[str, Reached]:
+        """Up to where each shard of a Kinesis stream is in; those are lacking that nothing is in of."""
+        return {
+            shard.shard: Reached(shard.sequence_number or None, shard.is_ended, shard.beginning)
+            for shard in StreamShard.objects.filter(feed=feed.name, stream=stream)
+        }
+
+    def end_shard(self, feed: Feed, stream: str, shard: str, reached: Reached) -> None:
+        """Notes that a shard ended with the record that ``reached`` names, where that is the last that is in."""
+        place = {"feed": feed.name, "stream": stream, "shard": shard}
+        if reached.sequence_number is None:
+            StreamShard.objects.get_or_create(**place, defaults={"beginning": reached.beginning, "is_ended": True})
+        else:
+            StreamShard.objects.filter(**place, sequence_number=reached.sequence_number).update(is_ended=True)
+
     def prunable_before(self, feed: Feed, moment: datetime) -> datetime:
         """The latest whole hour, not after the moment (UTC), before which no rollup of the feed is still to come."""
         due = DueRollup.objects.filter(feed=feed.name).values_list("interval_start_timestamp", flat=True).first()
@@ -401,14 +425,19 @@ class DatabaseLedger:
             raise ScratchError(f"{messages.path}, where the messages of {messages.name} are spooled, {entry.reason}.")
         if messages.count > 1 and not entry.is_in:
             raise SeveralFailed
-        of_partition = {"feed": messages.feed.name, "topic": messages.topic, "partition": messages.partition}
-        if messages.position is None:
-            _, is_ours = StreamOffset.objects.get_or_create(
-                **of_partition, defaults={"next_offset": messages.next_offset}
-            )
+        place: dict[str, Any] = {"feed": messages.feed.name}
+        if isinstance(messages, ShardRecords):
+            ends: type[StreamOffset | StreamShard] = StreamShard
+            column, first = "sequence_number", {"beginning": messages.beginning}
+            place |= {"stream": messages.topic, "shard": messages.partition}
         else:
-            is_ours = StreamOffset.objects.filter(**of_partition, next_offset=messages.position).update(
-                next_offset=messages.next_offset
+            ends, column, first = StreamOffset, "next_offset", {}
+            place |= {"topic": messages.topic, "partition": messages.partition}
+        if messages.position is None:
+            _, is_ours = ends.objects.get_or_create(**place, defaults={column: messages.next_offset, **first})
+        else:
+            is_ours = ends.objects.filter(**place, **{column: messages.position}).update(
+                **{column: messages.next_offset}
             )
         if not is_ours:
             raise Overtaken(f"Another consumer has taken in {messages.topic}/{messages.partition} meanwhile.")

@@ -222,5 +222,5 @@ class RejectSerializer(RowSerializer):
 
     class Meta:
         model = Reject
-        fields = ["id", "line", "column", "reason", "text"]
+        fields = ["id", "line", "column", "reason", "text", "sequence_number"]
         read_only_fields = fields

@@ -1,6 +1,16 @@
 """The tables: the ledger of what was taken in, the results, and what people know besides."""
 
-from kpis.models.ledger import Batch, BatchInterval, DueCompaction, DueRollup, Reject, Run, StreamOffset, Watermark
+from kpis.models.ledger import (
+    Batch,
+    BatchInterval,
+    DueCompaction,
+    DueRollup,
+    Reject,
+    Run,
+    StreamOffset,
+    StreamShard,
+    Watermark,
+)
 from kpis.models.live import LiveCount, LiveFeed, StreamConsumer
 from kpis.models.reference import QuotaChange, Region, Subscriber
 from kpis.models.results import (
@@ -45,6 +55,7 @@ __all__ = [
     "ServiceTrafficVolume",
     "StreamConsumer",
     "StreamOffset",
+    "StreamShard",
     "Subscriber",
     "UserQuotaExceeded",
     "UserTrafficVolume",

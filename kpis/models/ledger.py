@@ -11,6 +11,9 @@ from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import LENGTHS
 from kpis.models.fields import ExactCharField
 
+# Kinesis's own limit.
+LONGEST_SEQUENCE_NUMBER = 129
+
 
 def feed_choices() -> list[tuple[str, str]]:
     return [(feed.name, feed.name) for feed in FEEDS.values()]
@@ -63,7 +66,9 @@ class Batch(models.Model):
         FAILED = "failed", "failed"
 
     feed = models.CharField(max_length=16, choices=feed_choices)
-    name = ExactCharField(max_length=700, help_text="the file's name without its folder, or topic/partition/first-last")
+    name = ExactCharField(
+        max_length=700, help_text="the file's name without its folder, or stream/partition/first-last"
+    )
     status = models.CharField(max_length=8, choices=Status)
     reason = models.TextField(blank=True, help_text="why it failed")
     retry = models.BooleanField(default=False, help_text="whether the next run tries again by itself")
@@ -100,15 +105,23 @@ class Batch(models.Model):
 
     @property
     def title(self) -> str:
-        """What it is, for people: the file's name, or which messages of a topic."""
-        # No file's name has a slash.
-        found = re.fullmatch(r"(.+)/([0-9]+)/([0-9]+-[0-9]+)", self.name)
-        return f"{found[1]}, partition {found[2]}, offsets {found[3]}" if found else self.name
+        """What it is, for people: the file's name, or which messages of a topic, or records of a stream."""
+        found = self._range()
+        if not found:
+            return self.name
+        if found[2].isdigit():
+            return f"{found[1]}, partition {found[2]}, offsets {found[3]}"
+        return f"{found[1]}, {found[2]}, sequence numbers {found[3]}"
 
     @property
     def row_word(self) -> str:
-        """What a reject's number is: that of a line, or a message's offset."""
-        return "line" if self.title == self.name else "offset"
+        """What a reject's number is: that of a line, a message's offset, or a record's place in its batch."""
+        found = self._range()
+        return "line" if not found else "offset" if found[2].isdigit() else "record"
+
+    def _range(self) -> re.Match[str] | None:
+        # No file's name has a slash.
+        return re.fullmatch(r"(.+)/([^/]+)/([0-9]+-[0-9]+)", self.name)
 
 
 class BatchInterval(models.Model):
@@ -133,10 +146,15 @@ class Reject(models.Model):
     """One row of a batch that is no record; the database keeps a batch's first ones, the lake all of them."""
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="first_rejects")
-    line = models.BigIntegerField(help_text="line number in the file, from 1; of a stream the message's offset")
+    line = models.BigIntegerField(
+        help_text="line number in the file, from 1; a message's offset; of a shard the record's place in its batch"
+    )
     column = models.CharField(max_length=64, blank=True, help_text="empty when it is the row as a whole")
     reason = models.CharField(max_length=200)
     text = models.TextField(help_text="the row as it stands in the file; may name a subscriber")
+    sequence_number = models.CharField(
+        max_length=LONGEST_SEQUENCE_NUMBER, blank=True, default="", help_text="of a record of a Kinesis stream"
+    )
 
     class Meta:
         ordering = ["batch", "line"]
@@ -175,6 +193,31 @@ class StreamOffset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition} up to {self.next_offset}"
+
+
+class StreamShard(models.Model):
+    """Up to where a shard of a Kinesis stream is in: written as ``StreamOffset`` is.
+
+    Sequence numbers are text, as Kinesis has them: no database has integers of so many digits.
+    """
+
+    feed = models.CharField(max_length=16, choices=feed_choices)
+    stream = ExactCharField(max_length=128)
+    shard = ExactCharField(max_length=128)
+    sequence_number = models.CharField(
+        max_length=LONGEST_SEQUENCE_NUMBER, blank=True, help_text="of the last record that is in; empty: none is"
+    )
+    beginning = models.CharField(
+        max_length=LONGEST_SEQUENCE_NUMBER, help_text="at which it began, which tells it from another of its name"
+    )
+    is_ended = models.BooleanField(default=False, help_text="whether all there was in it is in, so that others follow")
+
+    class Meta:
+        ordering = ["feed", "stream", "shard"]
+        constraints = [models.UniqueConstraint(fields=["feed", "stream", "shard"], name="stream_shard_once")]
+
+    def __str__(self) -> str:
+        return f"{self.stream}/{self.shard} up to {self.sequence_number or 'its beginning'}"
 
 
 class DueRollup(models.Model):

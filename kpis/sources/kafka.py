@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.feeds import Feed
 from kpis.sources.directory import SourceError
-from kpis.sources.messages import Messages, Spool
+from kpis.sources.messages import Partition, Spool
+from kpis.sources.stream import Limits, Stream
 
 if TYPE_CHECKING:
     import confluent_kafka
@@ -28,9 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10
-MESSAGES_AT_ONCE = 10_000
 TICKS = 20
-LARGEST_MESSAGE_BYTES = 2**20
 QUEUE_KILOBYTES = 32 * 1024
 # The client's own lines, of which there are many: what matters comes as an error too.
 QUIET = {"log_level": 2}
@@ -38,24 +34,6 @@ QUIET = {"log_level": 2}
 SESSION_SECONDS = 10
 # A batch may take this long when the database is slow, before the group takes this process for dead.
 LONGEST_BATCH_SECONDS = 900
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a batch is full: so many messages or bytes (``size``), of all partitions together, or so many seconds."""
-
-    messages: int
-    size: int
-    seconds: float
-
-
-@dataclass
-class _Pending:
-    """A partition's messages that are read and in no batch yet."""
-
-    spool: Spool
-    # None of them came before.
-    since: float
 
 
 def client() -> Any:
@@ -78,11 +56,11 @@ def telling(servers: str) -> Iterator[None]:
         raise SourceError(f"Cannot use Kafka at {servers}: {reason.rstrip('.')}.") from error
 
 
-class Topic:
+class Topic(Stream[Spool]):
     """A topic, read together with the group's other processes.
 
-    ``next_offsets`` gives what the ledger says: up to which offset each partition is in. What is read and not in lies
-    in the folder, below the limits, and what the client has ahead in its own queue stays below QUEUE_KILOBYTES.
+    ``next_offsets`` gives what the ledger says: up to which offset each partition is in. What the client has ahead in
+    its own queue stays below QUEUE_KILOBYTES.
     """
 
     def __init__(
@@ -95,25 +73,14 @@ class Topic:
         next_offsets: Callable[[], Mapping[int, int]],
         folder: Path,
     ):
-        self.feed, self.name = feed, name
-        self._folder = folder
+        super().__init__(feed, name, limits, folder)
         self._servers = connection["bootstrap.servers"]
-        self._limits, self._next_offsets = limits, next_offsets
+        self._next_offsets = next_offsets
         self._kafka = client()
         self._partitions: list[int] = []
-        self._pending: dict[int, _Pending] = {}
-        # Whose batches come now, one after the other.
-        self._turn: set[int] = set()
-        # The batch that is to be taken in next, or the parts that it had to be cut into.
-        self._in_hand: list[Messages] = []
-        self._positions: Mapping[int, int] = {}
         self._at_end: set[int | None] = set()
-        self._is_stale = self._is_assigned = self._is_paused = self._are_more_waiting = False
-        self._largest = 0
-        # When all that had come by then was read, and when something came.
-        self._empty_at = self._quiet_since = time.monotonic()
+        self._is_assigned = self._is_paused = False
         self._told: set[int] = set()
-        self._numbers = count()
         self._problem = ""
         with telling(self._servers):
             self._consumer = self._kafka.Consumer(
@@ -151,8 +118,6 @@ class Topic:
         self._consumer.close()
 
     def poll(self, seconds: float) -> None:
-        """Reads on for at most so long, and no longer than until a batch is due; waits where as much is pending as may
-        be. Raises SourceError."""
         with telling(self._servers):
             room = self._room()
             self._pause(not room)
@@ -168,28 +133,13 @@ class Topic:
         if self._problem:
             raise SourceError(self._problem)
 
-    def due(self) -> bool:
-        """Whether there is a batch by now: there is no room for more, or a partition's messages are old enough.
-
-        As long as more are waiting to be read, only room counts: who is behind catches up in large batches. With one
-        partition's messages those of all others come, so that they are on a page together.
-        """
-        if self._in_hand or not self._room():
-            return True
-        if not self._turn and not self._are_more_waiting and not self._due_in():
-            self._turn = set(self._pending)
-        return bool(self._turn)
-
     def is_caught_up(self) -> bool:
-        """Whether this process has partitions, and all there is in them is in."""
         return bool(self._partitions) and self._is_at_end()
 
     def is_idle(self, seconds: float) -> bool:
-        """Whether all there is in this process's partitions, if any, is in, and nothing came for so long."""
         return self._is_assigned and self._is_at_end() and time.monotonic() - self._quiet_since >= seconds
 
     def lag(self) -> int | None:
-        """How many messages of this process's partitions are not in, as far as the client has heard; None: unknown."""
         lag = 0
         for partition in self._partitions:
             of_partition = self._kafka.TopicPartition(self.name, partition)
@@ -199,59 +149,14 @@ class Topic:
             lag += max(0, end - max(self._positions.get(partition, kept), kept))
         return lag
 
-    def batch(self) -> Messages:
-        """The batch to take in next: all of the partition that is due; the one before must be settled by now."""
-        if not self._in_hand:
-            partition = self._next()
-            self._turn.discard(partition)
-            spool = self._pending.pop(partition).spool
-            self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition)))
-        return self._in_hand[-1]
+    def _ask_ledger(self) -> Mapping[int, int]:
+        return self._next_offsets()
 
-    def settle(self, messages: Messages) -> None:
-        """Notes that the batch in hand is in."""
-        self._in_hand.remove(messages)
-        messages.path.unlink()
-        self._positions = {**self._positions, messages.partition: messages.next_offset}
-
-    def cut(self, messages: Messages) -> None:
-        """Puts the halves of the batch in hand in its place, as not all of it can go in as one."""
-        self._in_hand.remove(messages)
-        first, second = messages.halves()
-        self._in_hand += [second, first]
-
-    def follows_on(self, messages: Messages) -> bool:
-        """Whether the batch in hand still is, and follows on what the ledger has; else all is read anew from there."""
-        is_in_hand = messages in self._in_hand
-        if is_in_hand and self._next_offsets().get(messages.partition) == messages.position:
-            return True
-        self._is_stale = True
-        return False
+    def _new_spool(self, partition: Partition, path: Path) -> Spool:
+        return Spool(self.feed, path)
 
     def _is_at_end(self) -> bool:
         return self._at_end >= set(self._partitions) and not self._pending and not self._in_hand
-
-    def _next(self) -> int:
-        """The partition to take in next: the oldest of those whose turn it is, else the largest."""
-        if self._turn:
-            return min(self._turn, key=lambda partition: self._pending[partition].since)
-        return max(self._pending, key=lambda partition: self._pending[partition].spool.count)
-
-    def _due_in(self) -> float:
-        """How many seconds until a batch is due by its age; nothing that is pending never is."""
-        if self._turn:
-            return 0.0
-        oldest = min((pending.since for pending in self._pending.values()), default=math.inf)
-        return max(0.0, oldest + self._limits.seconds - time.monotonic())
-
-    def _room(self) -> int:
-        """How many more messages may be pending."""
-        waiting: list[Messages | Spool] = [*self._in_hand, *(pending.spool for pending in self._pending.values())]
-        messages = self._limits.messages - sum(one.count for one in waiting)
-        size = self._limits.size - sum(one.size for one in waiting)
-        room = min(messages, size // (self._largest or LARGEST_MESSAGE_BYTES), MESSAGES_AT_ONCE)
-        # A message that is larger than a batch may be is one by itself.
-        return max(0 if waiting else 1, room)
 
     def _pause(self, is_paused: bool) -> None:
         if is_paused != self._is_paused:
@@ -277,10 +182,7 @@ class Topic:
         # An end comes after what it is the end of.
         self._at_end = (self._at_end - offsets.keys()) | ends
         for partition in offsets:
-            if partition not in self._pending:
-                path = self._folder / f"messages-{next(self._numbers)}-of-{partition}-"
-                self._pending[partition] = _Pending(Spool(self.feed, path), self._empty_at)
-            self._pending[partition].spool.add(offsets[partition], values[partition])
+            self._spool(partition).add(offsets[partition], values[partition])
             self._largest = max(self._largest, max(map(len, filter(None, values[partition])), default=0))
         if offsets:
             self._told.clear()
@@ -322,6 +224,7 @@ class Topic:
     def _go_on(self) -> None:
         """Reads this process's partitions from where the ledger is, and forgets what is pending."""
         self._forget()
+        self._at_end.clear()
         self._positions = self._next_offsets()
         try:
             starts = [self._start(partition) for partition in self._partitions]
@@ -336,17 +239,6 @@ class Topic:
             # The client would keep a partition paused that was, also when it comes anew.
             self._consumer.resume(starts)
         self._is_stale = self._is_paused = False
-
-    def _forget(self) -> None:
-        for pending in self._pending.values():
-            pending.spool.discard()
-        for messages in self._in_hand:
-            messages.path.unlink(missing_ok=True)
-        self._pending.clear()
-        self._turn.clear()
-        self._in_hand.clear()
-        self._at_end.clear()
-        self._empty_at = self._quiet_since = time.monotonic()
 
     def _start(self, partition: int) -> confluent_kafka.TopicPartition:
         """Where a partition is to be read from; raises SourceError where it ends before that."""

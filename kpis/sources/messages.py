@@ -1,7 +1,10 @@
-"""Messages as a batch: a range of one partition's offsets in a topic, spooled into a file with a message a line."""
+"""Messages as a batch: a range of one partition's offsets in a topic, or of one shard's records in a stream, spooled
+into a file with a message a line.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from array import array
 from collections.abc import Sequence
@@ -18,6 +21,10 @@ from kpis.engine.reader import Reject
 from kpis.engine.rows import reject_text
 from kpis.sources.directory import FoundFile, moment_of_change
 
+# A partition's number, or a shard's id; and an offset, or a sequence number, which is one in decimal digits.
+Partition = int | str
+Position = int | str
+
 # White space alone, or nothing, in a line that follows another.
 _BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
 
@@ -33,9 +40,9 @@ class Messages(FoundFile):
     """
 
     topic: str
-    partition: int
-    position: int | None
-    next_offset: int
+    partition: Partition
+    position: Position | None
+    next_offset: Position
     first_line: int
     offsets: np.ndarray = field(compare=False)
     rejects: list[Reject] = field(compare=False)
@@ -63,15 +70,80 @@ class Messages(FoundFile):
                     half.write(header)
                     half.writelines(islice(file, count))
         self.path.unlink()
-        parts = (
-            (self.position, self.offsets[:lines], [reject for reject in self.rejects if reject[0] <= last]),
-            (last + 1, self.offsets[lines:], [reject for reject in self.rejects if reject[0] > last]),
+        first = self.offsets[:lines], [reject for reject in self.rejects if reject[0] <= last]
+        second = self.offsets[lines:], [reject for reject in self.rejects if reject[0] > last]
+        return self._half(paths[0], *first, after=None), self._half(paths[1], *second, after=last)
+
+    def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
+        """The batch of the first messages, or of those after an offset, which are in a file of their own."""
+        position = self.position if after is None else after + 1
+        return _batch(self.feed, self.topic, self.partition, position, path, self.first_line, offsets, rejects)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecords(Messages):
+    """Records of a shard of a stream; see ``Messages``, whose offsets are the records' places in the batch, from 1.
+
+    ``position`` and ``next_offset`` are the sequence numbers of the last record that the ledger has, and has with this
+    batch. ``sequence_numbers`` (bytes, each a number in decimal digits) are those of all records, in order, and
+    ``beginning`` is the shard's own first one, which tells it from another of its name.
+    """
+
+    sequence_numbers: np.ndarray = field(compare=False)
+    beginning: str
+
+    @classmethod
+    def of_file(
+        cls,
+        feed: Feed,
+        stream: str,
+        shard: Partition,
+        position: Position | None,
+        path: Path,
+        first_line: int,
+        offsets: np.ndarray,
+        rejects: list[Reject],
+        sequence_numbers: np.ndarray,
+        beginning: str,
+    ) -> ShardRecords:
+        """The batch of records that are in a file."""
+        first, last = (sequence_numbers[place].decode() for place in (0, -1))
+        status = _with_a_line(path)
+        return cls(
+            feed,
+            f"{stream}/{shard}/{first}-{last}",
+            path,
+            status.st_size,
+            status.st_mtime_ns,
+            topic=stream,
+            partition=shard,
+            position=position,
+            next_offset=last,
+            first_line=first_line,
+            offsets=offsets,
+            rejects=rejects,
+            sequence_numbers=sequence_numbers,
+            beginning=beginning,
         )
-        first, second = (
-            _batch(self.feed, self.topic, self.partition, position, path, self.first_line, offsets, rejects)
-            for path, (position, offsets, rejects) in zip(paths, parts, strict=True)
+
+    def sequence_number(self, place: int) -> str:
+        """The sequence number of the record at a place."""
+        return str(self.sequence_numbers[place - 1].decode())
+
+    def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> ShardRecords:
+        before = after or 0
+        return ShardRecords.of_file(
+            self.feed,
+            self.topic,
+            self.partition,
+            self.sequence_number(before) if before else self.position,
+            path,
+            self.first_line,
+            offsets - before,
+            [(place - before, column, reason, text) for place, column, reason, text in rejects],
+            self.sequence_numbers[before : before + len(offsets) + len(rejects)],
+            self.beginning,
         )
-        return first, second
 
 
 class Spool:
@@ -110,12 +182,14 @@ class Spool:
                 self._offsets.append(offset)
         return b"".join(lines)
 
-    def messages(self, topic: str, partition: int, position: int | None) -> Messages:
+    def messages(self, topic: str, partition: Partition, position: Position | None) -> Messages:
         """Ends the file, and gives the batch; there must be messages."""
+        return _batch(self._feed, topic, partition, position, *self._ended())
+
+    def _ended(self) -> tuple[Path, int, np.ndarray, list[Reject]]:
         self._file.close()
         offsets = np.array(self._offsets, dtype=np.int64)
-        first_line = 1 + self._header.count(b"\n")
-        return _batch(self._feed, topic, partition, position, self._path, first_line, offsets, self._rejects)
+        return self._path, 1 + self._header.count(b"\n"), offsets, self._rejects
 
     def discard(self) -> None:
         """Removes the file."""
@@ -123,21 +197,36 @@ class Spool:
         self._path.unlink(missing_ok=True)
 
 
+class ShardSpool(Spool):
+    """Records of one shard on their way into a batch; their sequence numbers are in memory too."""
+
+    def __init__(self, feed: Feed, path: Path, beginning: str):
+        super().__init__(feed, path)
+        self._beginning = beginning
+        self._sequence_numbers: list[bytes] = []
+
+    def add_records(self, sequence_numbers: Sequence[str], values: Sequence[bytes]) -> None:
+        """Adds records in the order of their sequence numbers."""
+        self._sequence_numbers += [number.encode() for number in sequence_numbers]
+        self.add(range(self.count + 1, self.count + 1 + len(values)), values)
+
+    def messages(self, topic: str, partition: Partition, position: Position | None) -> ShardRecords:
+        numbers = np.array(self._sequence_numbers)
+        return ShardRecords.of_file(self._feed, topic, partition, position, *self._ended(), numbers, self._beginning)
+
+
 def _batch(
     feed: Feed,
     topic: str,
-    partition: int,
-    position: int | None,
+    partition: Partition,
+    position: Position | None,
     path: Path,
     first_line: int,
     offsets: np.ndarray,
     rejects: list[Reject],
 ) -> Messages:
     every = _all_offsets(offsets, rejects)
-    if not path.stat().st_size:
-        # A file with nothing in it would be none of its feed's; a blank line is no row.
-        path.write_bytes(b"\n")
-    status = path.stat()
+    status = _with_a_line(path)
     return Messages(
         feed,
         f"{topic}/{partition}/{every[0]}-{every[-1]}",
@@ -152,6 +241,14 @@ def _batch(
         offsets=offsets,
         rejects=rejects,
     )
+
+
+def _with_a_line(path: Path) -> os.stat_result:
+    """What the system tells of a file, which gets a line where it has none."""
+    if not path.stat().st_size:
+        # A file with nothing in it would be none of its feed's; a blank line is no row.
+        path.write_bytes(b"\n")
+    return path.stat()
 
 
 def _all_offsets(offsets: np.ndarray, rejects: list[Reject]) -> np.ndarray:

@@ -31,6 +31,7 @@ ON_SQLITE_ALONE = {
         "test_corpus",
         "test_fuzz",
         "test_glue",
+        "test_kinesis",
         "test_new_kpi",
         "test_pages",
         "test_personal",

@@ -26,6 +26,7 @@ from kpis.models import (
     Reject,
     StreamConsumer,
     StreamOffset,
+    StreamShard,
     Watermark,
 )
 from kpis.models.results import result_model
@@ -181,7 +182,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
     ledger = ("run", "batchinterval", "watermark", "streamoffset", "duecompaction", "duerollup", "intervalsummary")
-    for name in (*ledger, "region", "livecount", "livefeed", "streamconsumer"):
+    for name in (*ledger, "streamshard", "region", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), tells=True)
@@ -207,6 +208,7 @@ def keys() -> dict[str, object]:
     rows = [run, batch, make_batch_interval(batch, MIDNIGHT), make_reject(batch, 2, text=f"{PERSONAL},x")]
     rows.append(Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT))
     rows.append(StreamOffset.objects.create(feed="cdr", topic="calls", partition=0, next_offset=1))
+    rows.append(StreamShard.objects.create(feed="cdr", stream="calls", shard="shardId-000000000000", beginning="1"))
     rows.append(StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=1, told_at=MIDNIGHT))
     rows.append(LiveFeed.objects.create(feed="cdr", revision=1, committed_at=MIDNIGHT, delay=1))
     of_live = {"feed": "cdr", "length": 1, "start_timestamp": MIDNIGHT, "revision": 1}

@@ -24,6 +24,7 @@ from kpis.models import (
     ServiceTrafficVolume,
     StreamConsumer,
     StreamOffset,
+    StreamShard,
     Subscriber,
     UserQuotaExceeded,
     UserTrafficVolume,
@@ -75,6 +76,7 @@ def rows(number: int) -> None:
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
         StreamOffset.objects.create(feed="cdr", topic="calls", partition=count, next_offset=7)
+        StreamShard.objects.create(feed="cdr", stream="calls", shard=f"shardId-{count:012}", beginning="1")
         StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=count, told_at=start)
         of_live = {"feed": "cdr", "length": 1, "start_timestamp": start, "revision": count}
         LiveCount.objects.create(groups={"county": {"Kern": 1}}, **of_live)

@@ -142,22 +142,36 @@ def test_text_of_rejects_needs_the_permission(client, batches, rejects, permissi
     if permissions is not None:
         client.force_login(make_user(*permissions))
     assert client.get(f"/api/batches/{batches['one'].pk}/rejects/").json() == [
-        {"id": rejects[1].pk, "line": 3, "column": "msisdn", "reason": "is empty", "text": texts[0]},
-        {"id": rejects[0].pk, "line": 7, "column": "", "reason": "has too few fields", "text": texts[1]},
+        {
+            "id": rejects[1].pk,
+            "line": 3,
+            "sequence_number": "",
+            "column": "msisdn",
+            "reason": "is empty",
+            "text": texts[0],
+        },
+        {
+            "id": rejects[0].pk,
+            "line": 7,
+            "sequence_number": "",
+            "column": "",
+            "reason": "has too few fields",
+            "text": texts[1],
+        },
     ]
 
 
 def test_csv_of_rejects_is_safe_and_keeps_the_text_back(client, batches, rejects):
     address = f"/api/batches/{batches['one'].pk}/rejects/?format=csv"
     header, first, second = client.get(address).getvalue().decode().splitlines()
-    assert header == "id,line,column,reason,text"
-    assert first == f"{rejects[1].pk},3,msisdn,is empty,"
+    assert header == "id,line,column,reason,text,sequence_number"
+    assert first == f"{rejects[1].pk},3,msisdn,is empty,,"
     client.force_login(make_user("view_personal"))
     response = client.get(address)
     assert response["Content-Disposition"] == (f'attachment; filename="batch-{batches["one"].pk}-rejects.csv"')
     header, first, second = response.getvalue().decode().splitlines()
-    assert first == f'{rejects[1].pk},3,msisdn,is empty,"\'=1+1,,5"'
-    assert second == f"{rejects[0].pk},7,,has too few fields,123"
+    assert first == f'{rejects[1].pk},3,msisdn,is empty,"\'=1+1,,5",'
+    assert second == f"{rejects[0].pk},7,,has too few fields,123,"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from kpis.engine.scratch import ScratchError
 from kpis.events import log_event
 from kpis.models import Batch, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.runs import mark_for_retry
-from kpis.sources.messages import Messages, Spool
+from kpis.sources.messages import Messages, ShardRecords, ShardSpool, Spool
+from kpis.sources.stream import Reached
 from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
 from kpis.tests.factories import make_run
 from kpis.tests.twin import Call, expected, moment, stored
@@ -259,6 +260,55 @@ def test_messages_are_not_lost_with_their_temporary_file(take_in, tmp_path):
         take_in.run(batch)
     assert not Batch.objects.exists()
     assert not StreamOffset.objects.exists()
+
+
+# As many digits as Kinesis's numbers may have; they differ in the last ones.
+NUMBER = 10**128
+SHARD = "shardId-000000000007"
+
+
+def shard_records(records, first: int, position: int | None, path: Path) -> ShardRecords:
+    spool = ShardSpool(ANTENNA, path, str(NUMBER))
+    spool.add_records([str(NUMBER + first + place) for place in range(len(records))], records)
+    return spool.messages("s" * 128, SHARD, position and str(NUMBER + position))
+
+
+def test_a_shards_records_count_once_by_their_sequence_numbers(take_in, tmp_path):
+    records = [antenna(second) for second in range(6)]
+    lines = [record.line().encode() for record in records]
+    path, ledger = tmp_path / "records", DatabaseLedger()
+
+    def reached() -> Reached | None:
+        return ledger.reached(ANTENNA, "s" * 128).get(SHARD)
+
+    take_in.run(shard_records([lines[0], b"", lines[1]], 1, None, path))
+    assert reached() == Reached(str(NUMBER + 3), False, str(NUMBER))
+    for position in (None, 2, 4):
+        with pytest.raises(Overtaken, match=f"Another consumer has taken in s*/{SHARD} meanwhile"):
+            take_in.run(shard_records([lines[2]], 4, position, path))
+    take_in.run(shard_records(lines[2:], 4, 3, path))
+    check_tables(records)
+    assert list(Batch.objects.order_by("id").values_list("name", "lines", "rejects")) == [
+        (f"{'s' * 128}/{SHARD}/{NUMBER + 1}-{NUMBER + 3}", 3, 1),
+        (f"{'s' * 128}/{SHARD}/{NUMBER + 4}-{NUMBER + 7}", 4, 0),
+    ]
+    assert Reject.objects.values_list("line", "sequence_number", "reason").get() == (2, str(NUMBER + 2), "is empty")
+    # It ends only where all of it is in.
+    ledger.end_shard(ANTENNA, "s" * 128, SHARD, Reached(str(NUMBER + 3), True, str(NUMBER)))
+    assert not reached().is_ended
+    ledger.end_shard(ANTENNA, "s" * 128, SHARD, Reached(str(NUMBER + 7), True, str(NUMBER)))
+    assert reached() == Reached(str(NUMBER + 7), True, str(NUMBER))
+
+
+def test_a_shard_ends_without_records_where_none_is_in(take_in, tmp_path):
+    ledger = DatabaseLedger()
+    nothing = Reached(None, True, str(NUMBER))
+    ledger.end_shard(ANTENNA, "empty", SHARD, nothing)
+    ledger.end_shard(ANTENNA, "empty", SHARD, nothing)
+    assert ledger.reached(ANTENNA, "empty") == {SHARD: nothing}
+    take_in.run(shard_records([antenna(1).line().encode()], 1, None, tmp_path / "records"))
+    ledger.end_shard(ANTENNA, "s" * 128, SHARD, nothing)
+    assert not ledger.reached(ANTENNA, "s" * 128)[SHARD].is_ended
 
 
 def test_without_its_client_the_command_says_what_it_needs(monkeypatch):

@@ -1,7 +1,8 @@
-"""``manage.py consume_stream``: takes a Kafka topic's messages in as they come, each once."""
+"""``manage.py consume_stream``: takes a Kafka topic's or a Kinesis stream's messages in as they come, each once."""
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from argparse import ArgumentTypeError
@@ -17,33 +18,50 @@ from kpis.events import log_event
 from kpis.lake import LakeError
 from kpis.management.commands.update_network_stats import event_line, one_line, stopping
 from kpis.sources.directory import SourceError
-from kpis.sources.kafka import Limits, Topic
+from kpis.sources.kafka import Topic
+from kpis.sources.stream import Limits
 from kpis.store import DatabaseLedger, Overtaken, StoreError, telling
 
 WRONG_USE = 2
 GOES_ON = "What was taken in before stays; the next consumer goes on from there."
 STREAM_FEEDS = (ANTENNA.name, CDR.name)
+# What each source needs to be told, and what else it may be.
+SOURCES = {"kafka": ("bootstrap_servers", "topic", "group"), "kinesis": ("stream",)}
+WHAT_GOES_WITH = SOURCES | {"kinesis": ("stream", "shards")}
 
 
 class Command(BaseCommand):
     help = (
-        "Takes a Kafka topic's messages in, batch by batch, and writes the KPIs of every interval they touch. Goes on "
-        "from where the ledger is, and works until a signal ends it, after the batch in hand. Processes with the same "
-        "group share the topic's partitions. Ends with 0, with 1 when it cannot go on or a message failed, with 2 for "
-        "wrong use."
+        "Takes the messages of a Kafka topic, or of a Kinesis stream, in, batch by batch, and writes the KPIs of every "
+        "interval they touch. Goes on from where the ledger is, and works until a signal ends it, after the batch in "
+        "hand. Ends with 0, with 1 when it cannot go on or a message failed, with 2 for wrong use."
     )
     requires_system_checks = ()
 
     def add_arguments(self, parser):
         parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="what the messages are")
-        parser.add_argument("--bootstrap-servers", required=True, metavar="HOST:PORT,...", help="Kafka's brokers")
-        parser.add_argument("--topic", required=True, help="the topic's name")
-        parser.add_argument("--group", required=True, help="the consumer group, which shares the partitions out")
+        parser.add_argument("--source", choices=sorted(SOURCES), default="kafka", help="what they come from")
+        parser.add_argument("--bootstrap-servers", metavar="HOST:PORT,...", help="Kafka's brokers")
+        parser.add_argument("--topic", help="the topic's name")
+        parser.add_argument(
+            "--group", help="the consumer group: processes with the same one share the topic's partitions"
+        )
+        parser.add_argument("--stream", help="the Kinesis stream's name")
+        parser.add_argument(
+            "--shards", type=_share, metavar="K/N", help="of its shards, the K-th of N processes' part; 1/1 by default"
+        )
         parser.add_argument(
             "--until-idle", type=_seconds, metavar="SECONDS", help="end when all is in and nothing came for so long"
         )
 
-    def handle(self, *, feed, bootstrap_servers, topic, group, until_idle, verbosity, **options):
+    def handle(self, *, feed, source, until_idle, verbosity, **options):
+        for name in SOURCES[source]:
+            if options[name] is None:
+                raise CommandError(f"--source {source} needs {_flag(name)}.", returncode=WRONG_USE)
+        for other, names in WHAT_GOES_WITH.items():
+            for name in names if other != source else ():
+                if options[name] is not None:
+                    raise CommandError(f"{_flag(name)} is for --source {other}.", returncode=WRONG_USE)
         chosen = pipeline.Options(
             top_n=settings.TOP_N,
             # A stream is not the wrong file, however many of its messages are rejects.
@@ -51,7 +69,6 @@ class Command(BaseCommand):
             archive_feeds=settings.ARCHIVE_FEEDS,
             allowed_lateness=settings.ALLOWED_LATENESS,
         )
-        limits = Limits(settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_MB * 2**20, settings.STREAM_BATCH_SECONDS)
         report = pipeline.Report()
         started = time.monotonic()
         try:
@@ -59,17 +76,9 @@ class Command(BaseCommand):
                 stopping() as is_stopped,
                 telling(),
                 pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
-                Topic(
-                    FEEDS[feed],
-                    topic,
-                    group,
-                    {**settings.KAFKA_OPTIONS, "bootstrap.servers": bootstrap_servers},
-                    limits,
-                    lambda: DatabaseLedger().next_offsets(FEEDS[feed], topic),
-                    engine.scratch,
-                ) as source,
+                _opened(source, FEEDS[feed], engine.scratch, options) as stream,
             ):
-                consumer = Consumer(source, engine, chosen, " ".join(sys.argv[1:]), report)
+                consumer = Consumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)
                 for event in consumer.work(until_idle, is_stopped):
                     log_event(event)
                     if isinstance(event, pipeline.Failed):
@@ -85,6 +94,47 @@ class Command(BaseCommand):
             )
         if report.failed:
             sys.exit(1)
+
+
+def _opened(source, feed, folder, options):
+    """The stream that the options name, which spools into the folder; raises SourceError."""
+    limits = Limits(settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_MB * 2**20, settings.STREAM_BATCH_SECONDS)
+    if source == "kafka":
+        topic, connection = options["topic"], {"bootstrap.servers": options["bootstrap_servers"]}
+        return Topic(
+            feed,
+            topic,
+            options["group"],
+            {**settings.KAFKA_OPTIONS, **connection},
+            limits,
+            lambda: DatabaseLedger().next_offsets(feed, topic),
+            folder,
+        )
+    try:
+        from kpis.sources.kinesis import KinesisStream, Share
+    except ImportError as error:
+        raise SourceError(f"Kinesis needs boto3: {error}. Run make setup.") from error
+    name = options["stream"]
+    return KinesisStream(
+        feed,
+        name,
+        Share(*(options["shards"] or (1, 1))),
+        limits,
+        lambda: DatabaseLedger().reached(feed, name),
+        lambda shard, reached: DatabaseLedger().end_shard(feed, name, shard, reached),
+        folder,
+    )
+
+
+def _flag(name):
+    return f"--{name.replace('_', '-')}"
+
+
+def _share(text):
+    found = re.fullmatch(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", text)
+    if not found or int(found[1]) > int(found[2]):
+        raise ArgumentTypeError(f"{text!r} is no part such as 1/2 or 2/2")
+    return int(found[1]), int(found[2])
 
 
 def _seconds(text):

@@ -1,0 +1,317 @@
+"""A Kinesis stream as a source of batches, each a range of one shard's records.
+
+Where to go on is the ledger's to say: it has the sequence number of each shard's last record that is in. A shard that
+came from others by a split or a merge is read from its first record on, when the ledger has those to their ends.
+
+Processes share a stream's shards by their numbers, a fixed part each. That needs no clocks and no leases that run out:
+a shard that two processes read all the same is exact too, as a batch goes in only where it follows on what the ledger
+has.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from kpis.catalog.feeds import Feed
+from kpis.sources.directory import SourceError, SourceLost
+from kpis.sources.messages import Partition, ShardSpool
+from kpis.sources.stream import Limits, Reached, Stream
+from kpis.storage.bucket import CLIENT
+
+logger = logging.getLogger(__name__)
+
+# Five readers a second are what Kinesis allows of a shard; whoever has more before it asks more often than who waits.
+NEXT_SECONDS = 0.2
+TIP_SECONDS = 0.5
+# How often it looks for new shards; and whether other processes have come to the end of those that some wait for.
+LISTING_SECONDS = 10
+WAITING_SECONDS = 1
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15
+THROTTLED = {
+    "KMSThrottlingException",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+}
+
+
+# It is asked again here, where signals are heeded in between.
+PATIENCE = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of a stream's shards a process reads: the ``number``-th of ``of``, from 1."""
+
+    number: int = 1
+    of: int = 1
+
+    def has(self, shard: str) -> bool:
+        """Whether a shard is among them; Kinesis numbers a stream's shards as they come."""
+        return int(re.sub(r"[^0-9]", "", shard) or 0) % self.of == self.number - 1
+
+
+@dataclass
+class _Shard:
+    """A shard that is being read: up to which record, and when it may be asked for the next ones (monotonic)."""
+
+    name: str
+    beginning: str
+    read_to: str | None
+    iterator: str | None = None
+    # What the next records must begin with, which was the last before.
+    known: str | None = None
+    due_at: float = 0.0
+    pause: float = FIRST_PAUSE_SECONDS
+    is_at_tip: bool = False
+    is_read_out: bool = False
+    # What was read last had come by then (Unix time), as far as Kinesis told.
+    moment: float | None = None
+
+
+class KinesisStream(Stream[ShardSpool]):
+    """A stream, of which this process reads its share of the shards.
+
+    ``reached`` gives up to where the ledger has each shard, and ``end`` tells it that a shard has ended with the record
+    up to which it is in.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        name: str,
+        share: Share,
+        limits: Limits,
+        reached: Callable[[], Mapping[str, Reached]],
+        end: Callable[[str, Reached], None],
+        folder: Path,
+    ):
+        super().__init__(feed, name, limits, folder)
+        self._share, self._reached, self._end = share, reached, end
+        # Those that are being read, and whether some of this process's have to wait for others.
+        self._shards: dict[str, _Shard] = {}
+        self._is_waiting = False
+        self._listed_at = self._asked_at = 0.0
+        self._is_listed = False
+        self._listed: list[Mapping[str, Any]] = []
+        self._retention = 0.0
+        self._told: set[str] = set()
+        self._is_stale = True
+
+    def __enter__(self) -> KinesisStream:
+        with _telling(self.name):
+            self._client = boto3.client("kinesis", config=PATIENCE)
+            summary = self._client.describe_stream_summary(StreamName=self.name)["StreamDescriptionSummary"]
+        self._retention = summary["RetentionPeriodHours"] * 3600
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget()
+
+    def poll(self, seconds: float) -> None:
+        end = time.monotonic() + min(seconds, self._due_in() if self._room() else seconds)
+        with _telling(self.name):
+            self._look_around()
+            shard = min(self._readable(), key=lambda one: one.due_at, default=None)
+            room = self._room()
+            if shard is None or not room or shard.due_at >= end:
+                time.sleep(max(0, end - time.monotonic()))
+                return
+            time.sleep(max(0, shard.due_at - time.monotonic()))
+            try:
+                self._read(shard, room)
+            except (ClientError, HTTPClientError) as error:
+                self._heed(error, shard)
+
+    def lag(self) -> int | None:
+        # Kinesis tells how old what comes next is, and not how much that is.
+        return None
+
+    def is_caught_up(self) -> bool:
+        return bool(self._shards) and self._is_at_end()
+
+    def is_idle(self, seconds: float) -> bool:
+        return not self._is_stale and self._is_at_end() and time.monotonic() - self._quiet_since >= seconds
+
+    def _ask_ledger(self) -> Mapping[str, str | None]:
+        return {shard: reached.sequence_number for shard, reached in self._reached().items()}
+
+    def _new_spool(self, partition: Partition, path: Path) -> ShardSpool:
+        return ShardSpool(self.feed, path, self._shards[str(partition)].beginning)
+
+    def _is_at_end(self) -> bool:
+        is_read = all(shard.is_at_tip and not shard.is_read_out for shard in self._shards.values())
+        return is_read and not self._is_waiting and not self._pending and not self._in_hand
+
+    def _readable(self) -> list[_Shard]:
+        return [shard for shard in self._shards.values() if not shard.is_read_out]
+
+    def _look_around(self) -> None:
+        """Ends shards of which all is in, and finds those that are to be read now."""
+        if self._is_stale:
+            self._forget()
+            self._shards.clear()
+        has_ended = False
+        busy = {*self._pending, *(messages.partition for messages in self._in_hand)}
+        for shard in list(self._shards.values()):
+            if shard.is_read_out and shard.name not in busy:
+                self._end(shard.name, Reached(self._positions.get(shard.name), True, shard.beginning))
+                del self._shards[shard.name]
+                has_ended = True
+        now = time.monotonic()
+        every = WAITING_SECONDS if self._is_waiting else LISTING_SECONDS
+        is_anew = self._is_stale or has_ended or not self._is_listed
+        if not is_anew and now < self._asked_at + every:
+            return
+        if is_anew or now >= self._listed_at + LISTING_SECONDS:
+            try:
+                self._listed = list(self._list())
+            except (ClientError, HTTPClientError) as error:
+                self._heed(error)
+                return
+            self._listed_at, self._is_listed = now, True
+        self._choose(self._reached())
+        self._asked_at, self._is_stale = now, False
+
+    def _list(self) -> Iterator[Mapping[str, Any]]:
+        for page in self._client.get_paginator("list_shards").paginate(StreamName=self.name):
+            yield from page["Shards"]
+
+    def _choose(self, reached: Mapping[str, Reached]) -> None:
+        """Begins with the shards that are to be read, in so far as the ledger has what comes before them."""
+        names = {listed["ShardId"] for listed in self._listed}
+        self._is_waiting = False
+        self._shards = {name: shard for name, shard in self._shards.items() if name in names}
+        for listed in self._listed:
+            name, beginning = listed["ShardId"], listed["SequenceNumberRange"]["StartingSequenceNumber"]
+            there = reached.get(name)
+            if there is not None and there.beginning != beginning:
+                raise SourceError(
+                    f"{self.name}/{name} is in from the record {there.beginning} on, but in Kinesis it begins with "
+                    f"{beginning}: it is another stream of the same name. Give it another name."
+                )
+            if not self._share.has(name) or (there is not None and there.is_ended):
+                self._shards.pop(name, None)
+                continue
+            parents = {listed[key] for key in ("ParentShardId", "AdjacentParentShardId") if listed.get(key)}
+            if any(parent in names and not (parent in reached and reached[parent].is_ended) for parent in parents):
+                self._is_waiting = True
+            elif name not in self._shards:
+                for parent in parents - names:
+                    if parent in reached and not reached[parent].is_ended:
+                        self._tell_loss(
+                            f"{parent}, which ended before {name} began, is gone before it was in to its end"
+                        )
+                number = there.sequence_number if there else None
+                self._shards[name] = _Shard(name, beginning, number)
+                self._positions = {**self._positions, name: number}
+
+    def _read(self, shard: _Shard, room: int) -> None:
+        if shard.iterator is None:
+            shard.iterator = self._iterator(shard)
+        if shard.moment is not None and time.time() - shard.moment > self._retention:
+            self._tell_loss(f"{shard.name} is read later than Kinesis keeps its records, so that some may be lost")
+        answer = self._client.get_records(ShardIterator=shard.iterator, Limit=room)
+        shard.iterator = answer.get("NextShardIterator")
+        records, behind = answer["Records"], answer.get("MillisBehindLatest") or 0
+        shard.moment = time.time() - behind / 1000
+        shard.is_read_out = shard.iterator is None
+        shard.is_at_tip = not behind and not records
+        shard.due_at = time.monotonic() + (TIP_SECONDS if shard.is_at_tip else NEXT_SECONDS)
+        shard.pause = FIRST_PAUSE_SECONDS
+        self._told.discard("failed")
+        if shard.known is not None and (records or shard.is_at_tip or shard.is_read_out):
+            records = self._without_known(shard, records)
+        if records:
+            self._empty_at = time.monotonic()
+            spool = self._spool(shard.name)
+            values = [record["Data"] for record in records]
+            spool.add_records([record["SequenceNumber"] for record in records], values)
+            shard.read_to = records[-1]["SequenceNumber"]
+            self._largest = max(self._largest, *map(len, values))
+            self._quiet_since = time.monotonic()
+
+    def _iterator(self, shard: _Shard) -> str:
+        """Where to read on: at the last record that was read, for where Kinesis still has that, it has all after it."""
+        place = {"StreamName": self.name, "ShardId": shard.name}
+        if shard.read_to is not None:
+            shard.known = shard.read_to
+            try:
+                found = self._client.get_shard_iterator(
+                    **place, ShardIteratorType="AT_SEQUENCE_NUMBER", StartingSequenceNumber=shard.read_to
+                )
+                return str(found["ShardIterator"])
+            except self._client.exceptions.InvalidArgumentException:
+                # It is older than what Kinesis keeps.
+                pass
+        return str(self._client.get_shard_iterator(**place, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])
+
+    def _without_known(self, shard: _Shard, records: list[Any]) -> list[Any]:
+        """The records without the one that was read before; tells where that is no longer there."""
+        known, shard.known = shard.known, None
+        if records and records[0]["SequenceNumber"] == known:
+            return records[1:]
+        end = f"the record {records[0]['SequenceNumber']}" if records else "its end"
+        self._tell_loss(
+            f"{shard.name}: Kinesis no longer has {known}, the last that was read, nor what lay before {end}"
+        )
+        return records
+
+    def _tell_loss(self, what: str) -> None:
+        if what not in self._told:
+            logger.warning("%s/%s", self.name, what)
+            self._told.add(what)
+
+    def _heed(self, error: ClientError | HTTPClientError, shard: _Shard | None = None) -> None:
+        """Goes on after what passes by itself, a while later; any other error ends the work."""
+        said: Mapping[str, Any] = getattr(error, "response", {})
+        code = said.get("Error", {}).get("Code", "")
+        if code == "ExpiredIteratorException" and shard is not None:
+            shard.iterator = None
+            return
+        if code == "ResourceNotFoundException" and shard is not None:
+            # A shard goes with its last record; and where the stream is gone, there is no listing.
+            shard.iterator, self._is_listed = None, False
+            shard.due_at = time.monotonic() + TIP_SECONDS
+            return
+        status = said.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        if code not in THROTTLED and status < 500:
+            raise error
+        # Once, until there is an answer again.
+        if "failed" not in self._told:
+            logger.warning("Kinesis stream %s: %s", self.name, error)
+        self._told.add("failed")
+        # Not all at the same time.
+        pause = random.uniform(0.5, 1) * (shard.pause if shard else FIRST_PAUSE_SECONDS)  # noqa: S311
+        if shard is None:
+            time.sleep(pause)
+        else:
+            shard.due_at = time.monotonic() + pause
+            shard.pause = min(2 * shard.pause, LONGEST_PAUSE_SECONDS)
+            shard.is_at_tip = False
+
+
+@contextmanager
+def _telling(stream: str) -> Iterator[None]:
+    """Turns what boto3 raises into SourceError."""
+    try:
+        yield
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        reason = said.get("Message") or said.get("Code") or str(error)
+        raise SourceError(f"Cannot read the Kinesis stream {stream}: {reason.rstrip('.')}.") from error
+    except BotoCoreError as error:
+        raise SourceLost(f"Cannot read the Kinesis stream {stream}: {str(error).rstrip('.')}.") from error
