@@ -277,7 +277,7 @@ class KinesisStream(Stream[ShardSpool]):
 
     def _heed(self, error: ClientError | HTTPClientError, shard: _Shard | None = None) -> None:
         """Goes on after what passes by itself, a while later; any other error ends the work."""
-        said: Mapping[str, Any] = getattr(error, "response", {})
+        said: Mapping[str, Any] = getattr(error, "response", None) or {}
         code = said.get("Error", {}).get("Code", "")
         if code == "ExpiredIteratorException" and shard is not None:
             shard.iterator = None

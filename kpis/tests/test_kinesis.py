@@ -282,6 +282,20 @@ def test_a_stream_that_refuses_for_a_while_is_told_of_once_and_read_on(records, 
             reader.poll_until(lambda: False)
 
 
+def test_a_stream_that_does_not_answer_is_told_of_once_and_read_on(records, cloud, tmp_path, caplog):
+    records.put(values(10))
+    with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, "kpis.sources.kinesis"):
+        # For a listing, and for a shard.
+        for polls in (1, 4):
+            with cloud.dropping(left=0):
+                for _ in range(polls):
+                    reader.stream.poll(0.3)
+            assert len(caplog.records) == 1
+            reader.poll_until(lambda: not reader.stream._told)
+            caplog.clear()
+        reader.read(10)
+
+
 def test_a_record_that_kinesis_dropped_before_it_was_read_is_told(records, tmp_path, caplog):
     first, second = records.shards()
     records.put(values(30))
