@@ -52,8 +52,8 @@ class Watch:
                 else:
                     names = self._arrivals.wait(left)
                     self._tell_how()
-                    # A run that was stopped may have left some out.
-                    if names and self._did(names, False) and not self._is_stopped():
+                    if names and not self._is_stopped() and self._did(names, False) and not self._is_stopped():
+                        # All of them: a run that was stopped may have left some out.
                         self._arrivals.settle()
 
     def _listing_every(self) -> float:

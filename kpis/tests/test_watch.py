@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,10 +46,14 @@ def flows(number: int) -> dict[str, list[Flow]]:
 def watching(place: Place, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A watch whose first listing is over; it is gone at the end."""
     process = place.start("update_network_stats", "--watch", *arguments, **{**NEVER, **variables})
+    # Whoever waits for a line of it waits no longer.
+    patience = threading.Timer(PATIENCE, process.kill)
+    patience.start()
     try:
         await_true(lambda: runs_of(place) > 0, process)
         yield process
     finally:
+        patience.cancel()
         if process.poll() is None:
             killed(process)
 
@@ -64,7 +69,7 @@ def await_true(holds: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 
 def await_line(lines: Iterator[str], begin: str) -> str:
     """The next line that begins in a way."""
-    return next(line for line in lines if line.startswith(begin))
+    return next((line for line in lines if line.startswith(begin)), "") or pytest.fail(f"it never said {begin!r}")
 
 
 def runs_of(place: Place) -> int:
