@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from urllib.request import urlopen
 
 import pytest
+import watchfiles
 from django.core.management import CommandError, call_command
 
 from kpis import pipeline
@@ -189,17 +190,17 @@ def test_a_folder_that_is_another_by_now_is_heard_anew(tmp_path):
 
 
 def test_a_folder_that_the_system_has_nothing_left_for_is_heard_once_it_has(tmp_path):
+    # Imported while files can be opened.
+    assert watchfiles.watch
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with FolderArrivals(tmp_path) as arrivals:
-        arrivals.listen()
-        with tempfile.TemporaryFile() as file:
-            next_one = os.dup(file.fileno())
-            os.close(next_one)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, limits[1]))
-            try:
-                arrivals.listen()
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with FolderArrivals(tmp_path) as arrivals, tempfile.TemporaryFile() as file:
+        next_one = os.dup(file.fileno())
+        os.close(next_one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, limits[1]))
+        try:
+            arrivals.listen()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         assert "Too many open files" in arrivals.blind
         arrivals.listen()
         assert arrivals.blind == ""
