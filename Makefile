@@ -22,7 +22,7 @@ HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcde
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench run serve stream-demo test lint lock audit bench bench-pages bench-stream \
+.PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test lint lock audit bench bench-pages bench-stream \
 	screenshots clean
 
 help:  ## lists these targets
@@ -35,6 +35,9 @@ setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linte
 	@:
 
 setup-bench: setup $(BENCH_VENV)/requirements.done  ## makes benchmarks/.venv with what the product is measured against
+	@:
+
+setup-spark: setup $(VENV)/requirements-spark.done  ## and with what --engine spark needs (and Java 17, where it may be installed)
 	@:
 
 # Exact versions, each with its hashes. mysqlclient has to be built here, which may not be possible: it has a lock
@@ -63,6 +66,12 @@ $(VENV)/requirements-dev.done: requirements-dev.lock | $(VENV)/requirements.done
 	@$(INSTALL) -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/requirements-spark.done: requirements-spark.lock | $(VENV)/requirements.done
+	@scripts/install_java.sh
+	@echo "Installing requirements-spark.lock"
+	@$(INSTALL) -r requirements-spark.lock
+	@touch $@
+
 $(BENCH_VENV)/requirements.done: benchmarks/requirements.lock | $(BENCH_VENV)/bin/pip
 	@echo "Installing $<"
 	@$(BENCH_VENV)/bin/pip install $(INSTALL_OPTIONS) -r $<
@@ -89,6 +98,9 @@ serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(MANAGE) migrate -v 0
 	@$(VENV)/bin/uvicorn network_analysis.asgi:application --host 127.0.0.1 --port $(PORT)
 
+spark-zip: setup  ## writes what Spark's executors need of the project into var/spark/kpis.zip
+	@$(PYTHON_IN) -m kpis.engine.spark var/spark/kpis.zip
+
 stream-demo: setup  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
 	@$(PYTHON_IN) -m scripts.stream_demo --port $(PORT)
 
@@ -107,7 +119,7 @@ lock: setup-dev  ## writes the lock files anew from requirements*.txt (ARGS=--up
 	@scripts/lock.sh $(VENV)/bin/uv $(ARGS)
 
 audit: setup-dev  ## looks for known vulnerabilities of the locked versions
-	@scripts/audit.sh $(VENV)/bin/pip-audit requirements-dev.lock requirements-mysql.lock
+	@scripts/audit.sh $(VENV)/bin/pip-audit requirements-dev.lock requirements-mysql.lock requirements-spark.lock
 
 bench: setup-bench  ## measures it beside pandas, Polars, DuckDB and chDB (ARGS="hour tick" picks, ARGS=--help tells)
 	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)

@@ -23,6 +23,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -56,6 +57,14 @@ class LakeError(Exception):
     """The lake cannot be read or written, or lacks a file; the message names the place and says why."""
 
 
+@dataclass(frozen=True)
+class PartialFile:
+    """A file of partials: its size in bytes, and of a compacted one the keys of the batches to take from it."""
+
+    size: int
+    keys: frozenset[str] | None = None
+
+
 class Lake:
     """The lake in a tree of files, read and written through a DuckDB connection."""
 
@@ -64,9 +73,12 @@ class Lake:
         self._connection = connection
         storage.open_to(connection)
 
-    def stage(self, key: str) -> Staging:
-        """A place aside for the files of the batch with this key; raises LakeError."""
-        return Staging(self, key)
+    def stage(self, key: str, folder: PurePosixPath | None = None) -> Staging:
+        """A place aside, in a folder of the tree where one is named, for the files of the batch with this key.
+
+        Raises LakeError.
+        """
+        return Staging(self, key, folder)
 
     @contextmanager
     def partials(self, kpi: KPI, hours: Mapping[datetime, Collection[str]]) -> Iterator[list[str]]:
@@ -75,15 +87,29 @@ class Lake:
         Raises LakeError when a batch's file is missing, and when the query that
         is made of the SQL finds one damaged.
         """
-        paths, whole, tables = [], [], []
+        with self.tables(self.files(kpi, hours)) as tables:
+            yield tables
+
+    def files(self, kpi: KPI, hours: Mapping[datetime, Collection[str]]) -> dict[PurePosixPath, PartialFile]:
+        """The files of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
+
+        Raises LakeError when a batch's file is missing.
+        """
+        files: dict[PurePosixPath, PartialFile] = {}
         for hour, keys in sorted(hours.items()):
-            for path, found in self._files_with(kpi, hour, keys).items():
-                paths.append(path)
-                if found is None:
-                    whole.append(self._literal(path))
-                else:
-                    listed = ", ".join(f"'{key}'" for key in sorted(found))
-                    tables.append(f"(FROM read_parquet({self._literal(path)}) WHERE batch IN ({listed}))")
+            files |= self._files_with(kpi, hour, keys)
+        return files
+
+    @contextmanager
+    def tables(self, files: Mapping[PurePosixPath, PartialFile]) -> Iterator[list[str]]:
+        """SQL for tables of the files' partials; raises LakeError when the query made of it finds one damaged."""
+        paths, whole, tables = list(files), [], []
+        for path, file in files.items():
+            if file.keys is None:
+                whole.append(self._literal(path))
+            else:
+                listed = ", ".join(f"'{key}'" for key in sorted(file.keys))
+                tables.append(f"(FROM read_parquet({self._literal(path)}) WHERE batch IN ({listed}))")
         for start in range(0, len(whole), FILES_A_TABLE):
             tables.append(f"read_parquet([{', '.join(whole[start : start + FILES_A_TABLE])}])")
         try:
@@ -93,20 +119,24 @@ class Lake:
                 self._read_through(path)
             raise
 
-    def _files_with(self, kpi: KPI, hour: datetime, keys: Collection[str]) -> dict[PurePosixPath, set[str] | None]:
+    def _files_with(self, kpi: KPI, hour: datetime, keys: Collection[str]) -> dict[PurePosixPath, PartialFile]:
         """The files that hold the batches' partials of an hour, compacted ones with the keys to take from them."""
         if not keys:
             return {}
         folder = partial_path(kpi, hour, "").parent
         with self._telling(folder):
             there = self.storage.there(folder, [partial_path(kpi, hour, key).name for key in keys])
-        files: dict[PurePosixPath, set[str] | None] = {folder / name: None for name in sorted(there)}
+        files = {folder / name: PartialFile(size) for name, size in sorted(there.items())}
         lacking = {key for key in keys if partial_path(kpi, hour, key) not in files}
-        for path in self._compacted(kpi, hour) if lacking else []:
-            found = lacking & self._keys_in(path)
-            if found:
-                files[path] = found
-                lacking -= found
+        if lacking:
+            compacted = self._compacted(kpi, hour)
+            with self._telling(folder):
+                sizes = self.storage.there(folder, [path.name for path in compacted])
+            for path in compacted:
+                found = lacking & self._keys_in(path)
+                if found:
+                    files[path] = PartialFile(sizes[path.name], frozenset(found))
+                    lacking -= found
         if lacking:
             url = self.storage.url(partial_path(kpi, hour, min(lacking)))
             raise LakeError(f"The lake lacks {url}, which the ledger counts on. {MEND}")
@@ -122,8 +152,8 @@ class Lake:
         """The keys of the batches whose partials a compacted file holds."""
         query = f"SELECT decode(value) FROM parquet_kv_metadata({self._literal(path)}) WHERE decode(key) = 'batches'"
         with self._reading(path):
-            found = self._connection.execute(query).fetchone()
-        return set(found[0].split(",")) if found else set()
+            found = self._connection.execute(query).fetchall()
+        return set(found[0][0].split(",")) if found else set()
 
     def compact(self, kpi: KPI, hour: datetime, keys: Collection[str]) -> bool:
         """Puts an hour's partials of the batches with the keys into one file; whether there was anything to do."""
@@ -219,6 +249,12 @@ class Lake:
             self.storage.remove([path for path in planned if not keep(path.stem)])
             self.storage.remove_folder(folder)
 
+    def discard(self, folder: PurePosixPath) -> None:
+        """Removes a folder of staging with whatever was put aside there, if it is there."""
+        with self._telling(folder):
+            if self.storage.names(folder):
+                self.storage.remove_folder(folder)
+
     def recover(self, is_in: Callable[[str], bool]) -> int:
         """Settles what broken runs left in staging, by whether the ledger has each key; how many there were."""
         with self._telling(STAGING):
@@ -253,11 +289,12 @@ class Lake:
 class Staging:
     """A batch's files while they are written aside; ``publish`` puts them into place."""
 
-    def __init__(self, lake: Lake, name: str):
+    def __init__(self, lake: Lake, name: str, folder: PurePosixPath | None = None):
         self.name = name
         self._lake, self._storage = lake, lake.storage
-        self._folder = STAGING / name
+        self._folder = folder or STAGING / name
         self._paths: dict[Path, PurePosixPath] = {}
+        self._adopted: dict[PurePosixPath, PurePosixPath] = {}
         with self._telling():
             self._aside = self._storage.aside(self._folder)
 
@@ -294,9 +331,26 @@ class Staging:
     def publish(self, replaces: Iterable[PurePosixPath]) -> None:
         """Puts the files into place; ``replaces`` are those that go once the ledger has the batch."""
         with self._telling():
-            self._write_plan(PLAN, [*self._paths.values(), *replaces])
+            self._write_plan(PLAN, [*self._paths.values(), *self._adopted.values(), *replaces])
             for written, path in self._paths.items():
                 self._storage.put(written, path)
+            for aside, path in self._adopted.items():
+                self._storage.move(aside, path)
+
+    def put_aside(self) -> dict[PurePosixPath, PurePosixPath]:
+        """Puts the files into the staging's folder of the tree, for another process to ``adopt``.
+
+        Gives where each lies, and where it is to lie.
+        """
+        put = {self._folder / written.name: path for written, path in self._paths.items()}
+        with self._telling():
+            for written in self._paths:
+                self._storage.put(written, self._folder / written.name)
+        return put
+
+    def adopt(self, aside: Mapping[PurePosixPath, PurePosixPath]) -> None:
+        """Takes files over that lie aside in the tree, as ``put_aside`` gives them."""
+        self._adopted.update(aside)
 
     def supersede(self, paths: Iterable[PurePosixPath]) -> None:
         """Notes that what was published holds all that is in these files, which can go from here on."""

@@ -22,7 +22,7 @@ from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
 import numpy as np
@@ -42,7 +42,7 @@ from kpis.engine.running import MOST_INTERVALS, PartialsOf, Running
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
-from kpis.lake import Lake, partial_path, records_path, rejects_path
+from kpis.lake import Lake, PartialFile, Staging, partial_path, records_path, rejects_path
 from kpis.lake import telling as telling_of_lake
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
 from kpis.sources.directory import FoundFile, Version
@@ -102,10 +102,19 @@ class Options:
 
 @dataclass(frozen=True)
 class Ready:
-    """A batch that is read and reduced: its entry, and where it can be in, its partials by KPI id."""
+    """A batch that is read and reduced: its entry, its first rejects, and where it can be in, its partials by KPI id.
+
+    ``written`` has what is in the lake's staging already, on behalf of a cluster, and where it is to lie; then there
+    are no partials here. Of a stream's batch, ``newest`` is the newest of its records' own times (UTC) that are not
+    ahead of the clock, and ``live`` counts its messages for the live page.
+    """
 
     entry: Entry
+    first_rejects: list[Reject] = field(default_factory=list)
     partials: Mapping[int, Partials] = field(default_factory=dict)
+    written: Mapping[PurePosixPath, PurePosixPath] | None = None
+    newest: datetime | None = None
+    live: LiveCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -184,14 +193,40 @@ class Report:
                 self.rollups += 1
 
 
+class Cluster(Protocol):
+    """Machines that do a run's work in the place of this one: they read files, and merge what is large."""
+
+    def made_ready(
+        self, planned: Iterable[Planned], engine: Engine, options: Options
+    ) -> Iterator[tuple[Planned, Ready]]:
+        """The planned files in their order, each ready, its files in the lake's staging; the next ones are meanwhile
+        made ready. A file that changed is read as well, whether or not its content is known after all."""
+
+    def merges(self, kpi: KPI, size: int) -> bool:
+        """Whether it is the cluster that merges a KPI's partials of so many bytes."""
+
+    def results(
+        self,
+        engine: Engine,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results:
+        """What ``results_of_partials`` gives of the lake's files of partials."""
+
+
 @dataclass(frozen=True)
 class Engine:
-    """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files."""
+    """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files; with a
+    ``cluster``, that reads and merges."""
 
     connection: duckdb.DuckDBPyConnection
     lake: Lake
     scratch: Path
     running: Running
+    cluster: Cluster | None = None
 
     def use_cores(self, cores: int) -> None:
         """How many cores DuckDB's queries may use from now on; each takes memory of its own."""
@@ -261,6 +296,11 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     engine.lake.recover(ledger.has_key)
     # Those of former runs: an hour that this one rolls up may well be touched again soon.
     compactions = ledger.due_compactions()
+    yield from (_run_on_cluster if engine.cluster else _run_here)(planned, ledger, engine, options)
+    yield from _follow_up(compactions, ledger, engine, options)
+
+
+def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     for (file, entry, why), scan_of_file in _scanned_ahead(planned, engine.scratch, options):
         if why is Why.CHANGED and entry is not None and _has_same_content(file, entry, options):
             ledger.touch(entry, file)
@@ -270,7 +310,17 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
                 event = take_in(one, entry, ledger, engine, options)
             # Not from within, as whoever stops here may have closed the connection first.
             yield event
-    yield from _follow_up(compactions, ledger, engine, options)
+
+
+def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    assert engine.cluster is not None  # noqa: S101  what run says
+    for (file, entry, why), one in engine.cluster.made_ready(planned, engine, options):
+        digest = one.entry.digest
+        if why is Why.CHANGED and entry is not None and _can_be_same(file, entry, options) and entry.digest == digest:
+            ledger.touch(entry, file)
+            yield Unchanged(file)
+        else:
+            yield take_in(one, entry, ledger, engine, options)
 
 
 def run_ready(one: Ready, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
@@ -326,6 +376,8 @@ def _ready(
             write_rejects(engine.connection, scanned.rejects)
     except FileError as error:
         return Ready(Entry(file, False, str(error), error.passing, reading=_reading(file, options)))
+    newest, live = _of_stream(file, reading, engine)
+    first_rejects = _first_rejects(reading, engine)
     entry = Entry(
         file,
         is_in=True,
@@ -340,7 +392,7 @@ def _ready(
     )
     if reading.rejects > options.max_reject_ratio * reading.lines:
         reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
-        return Ready(replace(entry, is_in=False, reason=reason))
+        return Ready(replace(entry, is_in=False, reason=reason), first_rejects)
     partials: dict[int, Partials] = {}
     for kpi in _partial_kpis(file.feed) if entry.intervals else []:
         if scanned:
@@ -351,9 +403,18 @@ def _ready(
             try:
                 table = stack.enter_context(partial_of_records(engine.connection, kpi, entry.intervals))
             except TotalTooLarge as error:
-                return Ready(replace(entry, is_in=False, reason=str(error)))
+                return Ready(replace(entry, is_in=False, reason=str(error)), first_rejects)
             partials[kpi.id] = {table: None}
-    return Ready(entry, partials)
+    return Ready(entry, first_rejects, partials, newest=newest, live=live)
+
+
+def write_aside(one: Ready, engine: Engine, options: Options, folder: PurePosixPath) -> Ready:
+    """A batch that is ready, with its files in a folder of the lake's tree instead of its partials here."""
+    if not one.entry.is_in:
+        return one
+    staging = engine.lake.stage(one.entry.key, folder)
+    _add_files(one, staging, options)
+    return replace(one, partials={}, written=staging.put_aside())
 
 
 def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
@@ -368,12 +429,13 @@ def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
             return Failed(name, reason)
         entry = replace(entry, is_in=False, reason=reason)
     if not entry.is_in:
-        return _fail(entry, former, ledger, engine, options)
+        return _fail(replace(one, entry=entry), former, ledger, engine, options)
     try:
         change = _reduce(one, former, ledger, engine, options)
     except TotalTooLarge as error:
         engine.lake.settle(entry.key, keep=lambda key: former is not None and key == former.key)
-        return _fail(replace(entry, is_in=False, reason=str(error)), former, ledger, engine, options)
+        failed = replace(one, entry=replace(entry, is_in=False, reason=str(error)))
+        return _fail(failed, former, ledger, engine, options)
     ledger.commit(change)
     engine.lake.settle(entry.key, keep=lambda key: key == entry.key)
     return TakenIn(entry, change.touched)
@@ -484,8 +546,11 @@ def _scanned_ahead(
 
 
 def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
+    return scan_of(fetched.result(), options)
+
+
+def scan_of(file: FoundFile, options: Options) -> Scan | None:
     """What the scanner finds in a file; None where it is the reader's, which tells what is wrong with it."""
-    file = fetched.result()
     kpis = _partial_kpis(file.feed)
     if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
         return None
@@ -520,9 +585,20 @@ def _of_messages(messages: Messages, reading: Reading, engine: Engine) -> Readin
 
 def _reduce(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
     """The batch's partials into the lake, and the results of every interval that it touches or touched."""
+    staging = engine.lake.stage(one.entry.key)
+    if one.written is None:
+        _add_files(one, staging, options)
+    else:
+        staging.adopt(one.written)
+    staging.publish(replaces=_files_of(former, ledger))
+    change = _change(one, former, ledger, engine, options)
+    return replace(change, closed_until=_closed_until(one, options), live=one.live)
+
+
+def _add_files(one: Ready, staging: Staging, options: Options) -> None:
+    """Writes what the lake keeps of a batch: its partials, its rejects and, where that is switched on, its records."""
     entry = one.entry
     feed = entry.file.feed
-    staging = engine.lake.stage(entry.key)
     hours = sorted({ONE_HOUR.floor(start) for start in entry.intervals})
     for kpi in _partial_kpis(feed) if hours else []:
         (table,) = one.partials[kpi.id]
@@ -531,58 +607,56 @@ def _reduce(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
         staging.add_rejects(feed, _rejects_moment(entry))
     if feed.name in options.archive_feeds:
         staging.add_records(feed, hours)
-    staging.publish(replaces=_files_of(former, ledger))
-    change = _change(entry, former, ledger, engine, options, one.partials)
-    return replace(change, closed_until=_closed_until(entry, engine, options), live=_live(entry, engine))
 
 
-def _closed_until(entry: Entry, engine: Engine, options: Options) -> datetime | None:
+def _first_rejects(reading: Reading, engine: Engine) -> list[Reject]:
+    if not reading.rejects:
+        return []
+    return engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").fetchall()
+
+
+def _closed_until(one: Ready, options: Options) -> datetime | None:
     """Up to when (UTC) a batch closes its feed's intervals.
 
     A file has its intervals as a whole; of a stream what is older than the newest message by the allowed lateness is
     taken to be there. Times that the clock has not come to close nothing: they are a mistake.
     """
-    now, feed = datetime.now(UTC), entry.file.feed
-    if isinstance(entry.file, Messages):
-        newest = newest_moment(engine.connection, feed, now)
-        return newest - options.allowed_lateness if newest else None
-    return max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
+    if isinstance(one.entry.file, Messages):
+        return one.newest - options.allowed_lateness if one.newest else None
+    now, feed = datetime.now(UTC), one.entry.file.feed
+    return max((start + feed.interval.delta for start in one.entry.intervals if start <= now), default=None)
 
 
-def _live(entry: Entry, engine: Engine) -> LiveCounts | None:
-    """A stream's batch, whose records are in the connection's table, as the live page counts it."""
-    feed = entry.file.feed
-    if not isinstance(entry.file, Messages) or not entry.records or feed.name not in LIVE_DIMENSIONS:
-        return None
-    now = datetime.now(UTC)
+def _of_stream(file: FoundFile, reading: Reading, engine: Engine) -> tuple[datetime | None, LiveCounts | None]:
+    """The newest time of a stream's batch, whose records are in the connection's table, and its live counts."""
+    if not isinstance(file, Messages):
+        return None, None
+    now, feed = datetime.now(UTC), file.feed
+    newest = newest_moment(engine.connection, feed, now)
+    if not reading.records or feed.name not in LIVE_DIMENSIONS:
+        return newest, None
     span = counted_from(MINUTE, now), now + EARLY
-    return live_counts(engine.connection, feed, LIVE_DIMENSIONS[feed.name], entry.intervals, *span)
+    return newest, live_counts(engine.connection, feed, LIVE_DIMENSIONS[feed.name], reading.intervals, *span)
 
 
-def _fail(entry: Entry, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Failed:
+def _fail(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Failed:
     """Notes that a file failed; what its former content gave goes, since that is no longer what the file says."""
-    staging = None
+    entry, staging = one.entry, None
     if former is not None and former.is_in:
         staging = engine.lake.stage(f"without-{former.key}")
         staging.publish(replaces=_files_of(former, ledger))
     else:
         former = None
-    failed = replace(entry, key="", kpis=frozenset(), records=0, intervals={})
+    failed = Ready(replace(entry, key="", kpis=frozenset(), records=0, intervals={}), one.first_rejects)
     ledger.commit(_change(failed, former, ledger, engine, options))
     if staging is not None:
         engine.lake.settle(staging.name, keep=lambda key: False)
     return Failed(entry.file.name, entry.reason)
 
 
-def _change(
-    entry: Entry,
-    former: Entry | None,
-    ledger: Ledger,
-    engine: Engine,
-    options: Options,
-    fresh: Mapping[int, Partials] | None = None,
-) -> Change:
-    """What a batch changes; ``fresh`` are its partials, by KPI id."""
+def _change(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
+    """What a batch changes."""
+    entry = one.entry
     feed = entry.file.feed
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
     keys: Keys = {}
@@ -593,14 +667,11 @@ def _change(
             keys[start].pop(former.key if former else "", None)
         for start in entry.intervals:
             keys[start][entry.key] = entry.kpis
-    if isinstance(entry.file, Messages) and fresh and len(touched) <= MOST_INTERVALS:
-        results = _running_results(entry, keys, fresh, engine, options)
+    if isinstance(entry.file, Messages) and one.partials and len(touched) <= MOST_INTERVALS:
+        results = _running_results(entry, keys, one.partials, engine, options)
     else:
-        results = _results(feed, feed.interval, touched, keys, engine, options, (entry.key, fresh or {}))
-    first_rejects: list[Reject] = []
-    if entry.rejects:
-        first_rejects = engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").fetchall()
-    return Change(entry, first_rejects, touched, results)
+        results = _results(feed, feed.interval, touched, keys, engine, options, (entry.key, one.partials))
+    return Change(entry, one.first_rejects, touched, results)
 
 
 def _results(
@@ -630,7 +701,11 @@ def _results(
         at_hand: Partials = fresh_partials.get(kpi.source.id, {}) if hours else {}
         if at_hand:
             hours = {hour: found - {fresh_key} for hour, found in hours.items()}
-        with engine.lake.partials(kpi.source, hours) as tables:
+        files = engine.lake.files(kpi.source, hours)
+        if engine.cluster and engine.cluster.merges(kpi, sum(file.size for file in files.values())):
+            results.append(engine.cluster.results(engine, kpi, length, files, whole, options.top_n))
+            continue
+        with engine.lake.tables(files) as tables:
             partials = {**at_hand, **dict.fromkeys(tables)}
             results.append(
                 results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
@@ -743,8 +818,15 @@ def _is_reread(file: FoundFile, entry: Entry, options: Options) -> bool:
     return options.reread and entry.is_in and entry.reading != _reading(file, options)
 
 
+def _can_be_same(file: FoundFile, entry: Entry, options: Options) -> bool:
+    """Whether a file that changed may have the content that the ledger knows, and need not be read otherwise."""
+    return bool(
+        not file.problem and file.size == entry.file.size and entry.digest and not _is_reread(file, entry, options)
+    )
+
+
 def _has_same_content(file: FoundFile, entry: Entry, options: Options) -> bool:
-    if file.problem or file.size != entry.file.size or not entry.digest or _is_reread(file, entry, options):
+    if not _can_be_same(file, entry, options):
         return False
     try:
         digest = blake3()

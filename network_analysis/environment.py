@@ -7,11 +7,15 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
 from kpis.storage import Address, address
+
+if TYPE_CHECKING:
+    from kpis.engine.spark import Master
 
 
 def text(name: str, default: str = "") -> str:
@@ -96,6 +100,22 @@ def redis(name: str) -> str:
         return value
 
     return _read(name, "", convert, "like redis://127.0.0.1:6379/0, rediss:// or unix://")
+
+
+def spark(master: str, remote: str) -> Master | None:
+    """Where Spark is, by a master's URL in one variable or a Spark Connect server's in the other; None for nowhere."""
+    if text(master) and text(remote):
+        raise ImproperlyConfigured(f"{master} and {remote} are both set: which one is Spark's?")
+    if not text(master) and not text(remote):
+        return None
+    from kpis.engine.spark import Master
+
+    def connect(value: str) -> Master:
+        if not re.fullmatch(r"sc://\S+", value):
+            raise ValueError
+        return Master(value, is_remote=True)
+
+    return _read(remote, None, connect, "like sc://host:15002") or Master(text(master))
 
 
 def words(name: str) -> list[str]:

@@ -29,6 +29,11 @@ MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
 WATCH_LISTING_SECONDS = environment.integer("WATCH_LISTING_SECONDS", 300, minimum=1)
 WATCH_POLL_SECONDS = environment.integer("WATCH_POLL_SECONDS", 5, minimum=1)
 
+# What reads files and merges what is large; where Spark is, and from how many MB of partials on it merges them.
+ENGINE = environment.choice("ENGINE", "local", ("local", "spark"))
+SPARK = environment.spark("SPARK_MASTER", "SPARK_REMOTE")
+SPARK_MERGE_MB = environment.integer("SPARK_MERGE_MB", 64, minimum=0)
+
 # Streams: when a batch of messages is full, how late a message may come, and how Kafka is reached, by librdkafka's
 # names.
 STREAM_BATCH_RECORDS = environment.integer("STREAM_BATCH_RECORDS", 500_000, minimum=1)

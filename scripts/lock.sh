@@ -1,8 +1,9 @@
 #!/bin/sh
 # Usage: lock.sh UV [ARGUMENT...]
 # Writes exact versions with hashes, for every platform and Python from 3.11 on: requirements.lock (the product),
-# requirements-mysql.lock (mysqlclient, which has to be built), requirements-dev.lock (the product and its tools) and
-# benchmarks/requirements.lock (what it is measured against).
+# requirements-mysql.lock (mysqlclient, which has to be built), requirements-spark.lock (the product and what it needs to
+# work on a cluster), requirements-dev.lock (the product and its tools) and benchmarks/requirements.lock (what it is
+# measured against).
 # Versions that still fit stay as they are, unless an argument (--upgrade) says otherwise.
 set -eu
 uv=$1
@@ -26,5 +27,6 @@ grep -v '^-r' requirements-dev.txt >"$tools"
 
 compile requirements.lock --no-annotate "$@" "$product"
 compile requirements-mysql.lock --no-annotate "$@" "$mysql"
+compile requirements-spark.lock --no-annotate --constraint requirements.lock "$@" requirements-spark.txt
 compile requirements-dev.lock --no-annotate --constraint requirements.lock "$@" "$product" "$tools"
 compile benchmarks/requirements.lock --no-annotate --constraint requirements.lock "$@" benchmarks/requirements.txt

@@ -3,7 +3,7 @@
 # Runs all tests on SQLite and, beside them, those that depend on the database on each server of TEST_DATABASE_URLS
 # (comma-separated), one after the other; what those print is shown at the end. TEST_KAFKA_JARS names the folder that
 # .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing Kafka,
-# Java, Redis or Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
+# Java, Spark, Redis or Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
 sqlite=$2
@@ -19,6 +19,11 @@ if [ -n "$missing" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
 fi
 if [ -z "${TEST_KAFKA_JARS:-}" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
     echo "REQUIRE_SERVICES=1, but TEST_KAFKA_JARS names no folder with Kafka's jars: .ci/kafka.sh fills one." >&2
+    exit 1
+fi
+spark=.venv/requirements-spark.done
+if [ ! -e "$spark" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
+    echo "REQUIRE_SERVICES=1, but Spark is not installed: make setup-spark." >&2
     exit 1
 fi
 peers=benchmarks/.venv/requirements.done
@@ -53,6 +58,11 @@ if [ -z "${TEST_KAFKA_JARS:-}" ]; then
     echo "Left out: the tests with a real Kafka (TEST_KAFKA_JARS names no folder that .ci/kafka.sh filled)."
 elif ! command -v java >/dev/null; then
     echo "Left out: the tests with a real Kafka (there is no Java)."
+fi
+if [ ! -e "$spark" ]; then
+    echo "Left out: the tests with Spark ('make setup-spark' installs it)."
+elif ! command -v java >/dev/null; then
+    echo "Left out: the tests with Spark (there is no Java)."
 fi
 if ! command -v redis-server >/dev/null; then
     echo "Left out: the tests with a real Redis (there is no redis-server)."

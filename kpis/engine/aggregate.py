@@ -108,6 +108,14 @@ def _queried_results(
         source += f" AND {floor} IN ({', '.join(_timestamp(moment) for moment in starts)})"
     merge = kpi.measure.merge_one if of_one_batch and length == kpi.feed.interval else kpi.measure.merge
     groups = groups_of_partials(kpi, source, {"interval_start": start}, keys, merge)
+    return results_of_groups(connection, kpi, length, groups, _totals(kpi, source, start, groups), top_n)
+
+
+def results_of_groups(
+    connection: duckdb.DuckDBPyConnection, kpi: KPI, length: Length, groups: str, totals: str, top_n: int
+) -> Results:
+    """A KPI's results from SQL for its groups' merged values, and from SQL for its totals (TOTALS_COLUMNS but the
+    last), both with ``interval_start``. Raises TotalTooLarge."""
     dimensions = ", ".join(kpi.dimensions)
     ranked = _fetch(
         connection,
@@ -123,9 +131,9 @@ def _queried_results(
         """,
     )
     counts = dict(zip(ranked["interval_start"].tolist(), ranked.pop("groups").tolist(), strict=True))
-    totals = _fetch(connection, kpi, _totals(kpi, source, start, groups))
-    totals["groups"] = np.array([counts.get(moment, 0) for moment in totals["interval_start"].tolist()], dtype=np.int64)
-    return Results(kpi, length, ranked, totals)
+    told = _fetch(connection, kpi, totals)
+    told["groups"] = np.array([counts.get(moment, 0) for moment in told["interval_start"].tolist()], dtype=np.int64)
+    return Results(kpi, length, ranked, told)
 
 
 def _merged_results(
@@ -188,6 +196,21 @@ def _pieces(
             columns = {name: columns[name][rows].astype(np.int64, copy=False) for name in names}
         dimensions, values = (np.ascontiguousarray(columns[name]) for name in names)
         yield dimensions, values
+
+
+def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[datetime]) -> str:
+    """SQL for the partials in a table, as one of the intervals of a length that start at ``starts`` (UTC) would be.
+
+    What a partial says of a group are sums and counts, which add up; sums are HUGEINT here, as they may pass 64 bits.
+    """
+    floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
+    listed, within = ", ".join(map(_timestamp, sorted(starts))), _within(min(starts), max(starts) + length.delta)
+    keys = ["interval_start", *kpi.partial_keys]
+    sums = [f"CAST(sum({name}) AS HUGEINT) AS {name}" for name in kpi.partial_values]
+    return f"""
+        SELECT {", ".join([*keys, *sums])}
+        FROM (SELECT * REPLACE ({floor} AS interval_start) FROM {table} WHERE {within})
+        WHERE interval_start IN ({listed}) GROUP BY {", ".join(keys)}"""
 
 
 def groups_of_partials(

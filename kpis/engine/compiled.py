@@ -58,21 +58,34 @@ _FUNCTIONS = {
 
 def library_path() -> Path:
     """Where the library of this source lies once it is built."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
-    return SOURCE.with_name(f"scanner-{digest}.so")
+    return SOURCE.with_name(_library_name(SOURCE.read_bytes()))
+
+
+def _library_name(source: bytes) -> str:
+    return f"scanner-{hashlib.sha256(source).hexdigest()[:12]}.so"
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where it was not built or is another machine's. Its functions run without the GIL."""
     try:
-        loaded = ctypes.CDLL(str(library_path()))
+        loaded = ctypes.CDLL(str(library_path())) if SOURCE.exists() else _packed_library()
     except OSError:
         return None
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
     return loaded
+
+
+def _packed_library() -> ctypes.CDLL:
+    """The library in the zip from which an executor runs; raises OSError."""
+    from importlib import resources
+
+    package = resources.files(__package__)
+    name = _library_name((package / SOURCE.name).read_bytes())
+    with resources.as_file(package / name) as unpacked:
+        return ctypes.CDLL(str(unpacked))
 
 
 def give_memory_back() -> None:

@@ -18,7 +18,7 @@ from kpis.catalog.intervals import EPOCH
 from kpis.engine.lines import UNPACKERS
 from kpis.engine.scratch import telling as telling_of_scratch
 from kpis.sources.directory import FoundFile, SourceError, SourceLost, Version, batch_name
-from kpis.storage import BucketAddress, bucket_at
+from kpis.storage import SCHEME, BucketAddress, bucket_at
 
 if TYPE_CHECKING:
     from kpis.storage.bucket import Bucket, StoredObject
@@ -38,6 +38,11 @@ class FoundObject(FoundFile):
 
     bucket: Bucket = field(compare=False)
     stored: StoredObject
+
+    @property
+    def address(self) -> str:
+        """Where the object lies, as ``s3://bucket/key``."""
+        return self.bucket.url_of(self.stored.key)
 
     def fetched(self, scratch: Path) -> FoundFile:
         """The object with its content, or with the problem that there was; raises SourceLost and ScratchError."""
@@ -115,6 +120,18 @@ def _named(bucket: Bucket, place: BucketAddress, names: Iterable[str]) -> list[S
         with suppress(FileNotFoundError):
             found.append(bucket.find(f"{place.prefix}{name}"))
     return found
+
+
+def object_of(file: FoundFile, place: str, scratch: Path) -> FoundObject:
+    """The object at an address, of which all else is known; raises SourceError."""
+    name, _, key = place.removeprefix(SCHEME).partition("/")
+    with _telling():
+        bucket = bucket_at(BucketAddress(name, ""), scratch)
+    from kpis.storage.bucket import StoredObject
+
+    stored = StoredObject(key, file.size, EPOCH + file.modified_ns // 1000 * MICROSECOND, file.etag)
+    told = (file.feed, file.name, file.path, file.size, file.modified_ns, file.problem, file.etag)
+    return FoundObject(*told, bucket=bucket, stored=stored)
 
 
 def _found(bucket: Bucket, stored: StoredObject, feed: Feed) -> FoundObject:

@@ -50,6 +50,11 @@ class FoundFile:
         """What tells the file's content from another, without reading it."""
         return self.name, self.size, self.etag or self.modified_ns
 
+    @property
+    def address(self) -> str:
+        """Where the file lies."""
+        return str(self.path.absolute())
+
     def fetched(self, scratch: Path) -> FoundFile:
         """The file where its content can be read here, which is in the scratch folder where it was not."""
         return self

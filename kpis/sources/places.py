@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from kpis.catalog.feeds import FEED_FILES, Feed
+from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed
 from kpis.sources.directory import FoundFile, SourceError, Version, files_in, files_named
 from kpis.storage import Address, BucketAddress
 
@@ -47,3 +48,27 @@ def named(
         if names[file.feed.name, file.name] != number:
             raise SourceError(f"{file.name}: two files have this name, which would make them one batch.")
     return sorted(found, key=lambda file: file.age_key)
+
+
+def told_of_file(file: FoundFile) -> dict[str, Any]:
+    """A found file as JSON has it, for another process that reads it where it lies."""
+    return {
+        "feed": file.feed.name,
+        "name": file.name,
+        "address": file.address,
+        "size": file.size,
+        "modified_ns": file.modified_ns,
+        "problem": file.problem,
+        "etag": file.etag,
+    }
+
+
+def file_told(told: Mapping[str, Any], scratch: Path) -> FoundFile:
+    """The found file that ``told_of_file`` told of; raises SourceError where object storage cannot be used."""
+    names = ("name", "size", "modified_ns", "problem", "etag")
+    file = FoundFile(FEEDS[told["feed"]], path=Path(told["address"]), **{name: told[name] for name in names})
+    if not file.etag:
+        return file
+    from kpis.sources.bucket import object_of
+
+    return object_of(file, told["address"], scratch)

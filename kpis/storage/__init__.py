@@ -69,8 +69,8 @@ class Storage(Protocol):
     def raise_failure(self) -> None:
         """Raises what kept a connection from reading since it was last asked for, if anything did."""
 
-    def there(self, folder: PurePosixPath, names: Iterable[str]) -> set[str]:
-        """Which of the names a folder has files of."""
+    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, int]:
+        """Which of the names a folder has files of, each with its size in bytes."""
 
     def names(self, folder: PurePosixPath) -> list[str]:
         """The names of the files and folders in a folder, sorted; none where it is not there."""
@@ -89,6 +89,9 @@ class Storage(Protocol):
 
     def put(self, written: Path, path: PurePosixPath) -> None:
         """Moves a file that was written aside to its place in the tree."""
+
+    def move(self, aside: PurePosixPath, path: PurePosixPath) -> None:
+        """Moves a file that was put elsewhere in the tree to its place."""
 
     def remove(self, paths: Iterable[PurePosixPath]) -> None:
         """Removes files; those that are not there are none to worry about."""

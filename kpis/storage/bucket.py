@@ -99,13 +99,13 @@ class Bucket:
         if failure is not None:
             raise failure
 
-    def there(self, folder: PurePosixPath, names: Iterable[str]) -> set[str]:
+    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, int]:
         wanted = set(names)
         if not wanted:
-            return set()
+            return {}
         found = {one.key.rpartition("/")[2]: one for page in self.pages(folder) for one in page}
         self._window.expect([found[name] for name in wanted & found.keys()])
-        return wanted & found.keys()
+        return {name: found[name].size for name in wanted & found.keys()}
 
     def names(self, folder: PurePosixPath) -> list[str]:
         begin = self._key(folder) + "/"
@@ -159,6 +159,12 @@ class Bucket:
         with _telling(self.url(path)):
             self._client.upload_file(str(written), self._name, self._key(path), Config=sizes)
         written.unlink()
+
+    def move(self, aside: PurePosixPath, path: PurePosixPath) -> None:
+        self._window.forget(self._key(path))
+        with _telling(self.url(aside)):
+            self._client.copy({"Bucket": self._name, "Key": self._key(aside)}, self._name, self._key(path))
+        self._remove([self._key(aside)])
 
     def remove(self, paths: Iterable[PurePosixPath]) -> None:
         self._remove([self._key(path) for path in paths])

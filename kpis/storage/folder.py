@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import duckdb
@@ -26,9 +27,12 @@ class Folder:
     def raise_failure(self) -> None:
         return None
 
-    def there(self, folder: PurePosixPath, names: Iterable[str]) -> set[str]:
-        place = self._root / folder
-        return {name for name in names if (place / name).exists()}
+    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, int]:
+        found = {}
+        for name in names:
+            with suppress(FileNotFoundError):
+                found[name] = (self._root / folder / name).stat().st_size
+        return found
 
     def names(self, folder: PurePosixPath) -> list[str]:
         place = self._root / folder
@@ -70,6 +74,9 @@ class Folder:
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         self._move(written, target)
+
+    def move(self, aside: PurePosixPath, path: PurePosixPath) -> None:
+        self.put(self._root / aside, path)
 
     def _move(self, written: Path, target: Path) -> None:
         """Renames a file once the disk has all of it."""

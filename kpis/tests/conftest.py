@@ -36,6 +36,8 @@ ON_SQLITE_ALONE = {
         "test_pages",
         "test_personal",
         "test_security",
+        "test_spark",
+        "test_spark_lake",
         "test_stream_kafka",
         "test_watch",
     )
@@ -109,6 +111,15 @@ def bucket(cloud, settings):
     bucket = cloud.bucket()
     settings.DATA_DIR, settings.LAKE_DIR = (address(f"s3://{bucket.name}/{prefix}") for prefix in ("in", "lake"))
     return bucket
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """A Spark of this machine, which takes seconds to start: all tests share it."""
+    from kpis.tests.clusters import running_spark
+
+    with running_spark() as session:
+        yield session
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from kpis import pipeline
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
 from kpis.engine.scratch import ScratchError
+from kpis.engine.spark import SparkError
 from kpis.events import log_event, log_watch, logged_run
 from kpis.lake import LakeError
 from kpis.sources.arrivals import arrivals_in
@@ -31,6 +32,7 @@ from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 from kpis.watch import Watch
 
 WRONG_USE = 2
+ENGINES = ("local", "spark")
 GOES_ON = "What was taken in before stays; the next run goes on from there."
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -129,7 +131,9 @@ class Command(BaseCommand):
         parser.add_argument("--watch", action="store_true", help="go on, and take files in as they land")
         parser.add_argument("--queue-url", help="the SQS queue that a bucket's events go to, for --watch")
 
-    def handle(self, *, files, data_dir, feed, rebuild, dry_run, watch, queue_url, verbosity, **options):
+        add_engine_argument(parser)
+
+    def handle(self, *, files, data_dir, feed, rebuild, dry_run, watch, queue_url, engine, verbosity, **options):
         started = time.monotonic()
         folder = data_dir or settings.DATA_DIR
         if watch and (files or rebuild or dry_run or options["retry_failed"]):
@@ -154,7 +158,7 @@ class Command(BaseCommand):
         )
         self.verbosity = verbosity
         if watch:
-            return self._watch(folder, queue_url, FEEDS.get(feed), chosen)
+            return self._watch(folder, queue_url, FEEDS.get(feed), chosen, engine)
         report = pipeline.Report()
         try:
             with stoppable(), telling():
@@ -166,7 +170,7 @@ class Command(BaseCommand):
                     found = new_in(folder, FEEDS.get(feed))
                 if dry_run:
                     return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
-                self._work(found, rebuild, chosen, report)
+                self._work(found, rebuild, chosen, report, engine)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
             return None
@@ -176,14 +180,14 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=WRONG_USE) from error
         except Stopped as stopped:
             raise CommandError(f"{stopped} {GOES_ON}", returncode=128 + stopped.signal) from stopped
-        except (LakeError, ScratchError, StoreError) as error:
+        except (LakeError, ScratchError, SparkError, StoreError) as error:
             raise CommandError(f"{one_line(error)} {GOES_ON}") from error
         self._say(_closing_line(report, time.monotonic() - started))
         if report.failed:
             sys.exit(1)
         return None
 
-    def _watch(self, folder, queue_url, feed, chosen):
+    def _watch(self, folder, queue_url, feed, chosen, engine):
         with stopping() as is_stopped:
 
             def run(names, is_due):
@@ -192,7 +196,7 @@ class Command(BaseCommand):
                     found = new_in(folder, feed, names)
                     if is_due or is_news(found, names, chosen):
                         started, report = time.monotonic(), pipeline.Report()
-                        self._work(found, None, chosen, report, is_stopped)
+                        self._work(found, None, chosen, report, engine, is_stopped)
                         if report.files or report.failed or report.rollups:
                             self._say(_closing_line(report, time.monotonic() - started))
 
@@ -212,11 +216,11 @@ class Command(BaseCommand):
         elif not settings.LOG_FORMAT:
             self.stderr.write(f"{event}: {detail}")
 
-    def _work(self, found, rebuild, chosen, report, is_stopped=lambda: False):
+    def _work(self, found, rebuild, chosen, report, engine, is_stopped=lambda: False):
         command = " ".join(sys.argv[1:])
         with (
             logged_run(command, report) as run,
-            pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
+            chosen_engine(engine) as engine,
         ):
             ledger = DatabaseLedger(run)
             if rebuild:
@@ -270,6 +274,26 @@ def is_news(found, names, chosen):
     """Whether there is something to take in; what failed is tried again when it was told of, or a listing is due."""
     planned = pipeline.plan(found, DatabaseLedger(), chosen) if found else ()
     return any(names is not None or why is not pipeline.Why.RETRIED for _, _, why in planned)
+
+
+def add_engine_argument(parser):
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=settings.ENGINE,
+        help="what reads files and merges what is large: this machine, or Spark at SPARK_MASTER or SPARK_REMOTE "
+        f"(default: ENGINE, which is {settings.ENGINE})",
+    )
+
+
+def chosen_engine(name):
+    """The engine of that name, as a context."""
+    place = settings.LAKE_DIR, settings.MEMORY_LIMIT_MB
+    if name == "local":
+        return pipeline.engine(*place)
+    from kpis import cluster
+
+    return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20)
 
 
 def event_line(event):

@@ -1,0 +1,292 @@
+"""A run's work on Spark: executors make files ready, as this machine would, and merge partials that are large.
+
+An executor reads its files and reduces them by the same code as a run without a cluster, and writes what the lake
+keeps of them aside into the lake's staging. The driver, which alone writes the ledger, then puts a batch's files into
+place and commits it, one batch after the other. So files must be where all executors see them: in a folder that is
+shared, or in object storage; and an executor that is lost, or a driver that is killed, leaves nothing but what the next
+run clears away.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import date, datetime
+from functools import cache, partial
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from kpis import pipeline
+from kpis.catalog.intervals import LENGTHS, Length
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.measures import CountDistinct
+from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
+from kpis.engine.scratch import ScratchError
+from kpis.engine.spark import START, Master, Spark, check, spark
+from kpis.lake import STAGING, LakeError, PartialFile
+from kpis.ledger import Entry
+from kpis.pipeline import Engine, Options, Planned, Ready
+from kpis.sources.directory import FoundFile, SourceLost
+from kpis.sources.places import file_told, told_of_file
+from kpis.storage import Address, address
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+# Small files go together until a task has so many bytes to read.
+TASK_BYTES = 32 * 2**20
+MOST_FILES_A_TASK = 200
+# How many jobs there are at once: while the driver takes in the files of one, the executors have the next.
+JOBS = 2
+TASKS_A_CORE = 2
+ROWS_AT_ONCE = 100_000
+# Partials of more bytes than these are merged by the cluster.
+MERGE_BYTES = 64 * 2**20
+# How much of them a task is to group.
+PART_BYTES = 8 * 2**20
+# What an executor meets that is no file's fault, and so ends the run.
+ERRORS = {kind.__name__: kind for kind in (LakeError, ScratchError, SourceLost)}
+# Of an entry, those that JSON has as they are.
+ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects")
+SPARK_TYPES = {"VARCHAR": "STRING", "INTEGER": "INT", "BIGINT": "BIGINT", "TIMESTAMP": "TIMESTAMP_NTZ"}
+
+T = TypeVar("T")
+
+
+@contextmanager
+def engine(
+    lake_dir: Address,
+    memory_limit_mb: int,
+    master: Master | None,
+    merge_bytes: int = MERGE_BYTES,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Engine]:
+    """The pipeline's engine with a cluster at a master; each task of an executor may use the memory too.
+
+    Spark is started when there is something for it to do, which then raises SparkError; that it cannot be used at all
+    is told here. Raises what ``pipeline.engine`` raises.
+    """
+    check(master)
+    with pipeline.engine(lake_dir, memory_limit_mb) as made, ExitStack() as stack:
+        place = {"lake": str(lake_dir), "memory_limit_mb": memory_limit_mb}
+        start = cache(lambda: stack.enter_context(spark(master, made.scratch, settings)))
+        yield replace(made, cluster=SparkCluster(start, place, merge_bytes))
+
+
+class SparkCluster:
+    """See ``pipeline.Cluster`` for what its methods promise."""
+
+    def __init__(self, start: Callable[[], Spark], place: Mapping[str, Any], merge_bytes: int = MERGE_BYTES):
+        self._start, self._place, self._merge_bytes = start, place, merge_bytes
+
+    @property
+    def spark(self) -> Spark:
+        return self._start()
+
+    def made_ready(
+        self, planned: Iterable[Planned], engine: Engine, options: Options
+    ) -> Iterator[tuple[Planned, Ready]]:
+        folder = STAGING / f"spark-{uuid.uuid4().hex}"
+        common = {**self._place, "folder": str(folder), "options": _told_options(options)}
+        tasks = _packed(planned, lambda one: one[0].size)
+        with ThreadPoolExecutor(JOBS, thread_name_prefix="spark") as threads:
+            jobs: deque[tuple[list[list[Planned]], Future[list[str]]]] = deque()
+            try:
+                while True:
+                    while len(jobs) < JOBS and (some := list(islice(tasks, TASKS_A_CORE * self.spark.cores))):
+                        texts = [
+                            json.dumps({**common, "files": [told_of_file(file) for file, _, _ in task]})
+                            for task in some
+                        ]
+                        jobs.append((some, threads.submit(self.spark.run, make_ready, texts)))
+                    if not jobs:
+                        return
+                    some, job = jobs.popleft()
+                    for task, answer in zip(some, job.result(), strict=True):
+                        for one, told in zip(task, _answered(answer), strict=True):
+                            yield one, _ready(told, one[0])
+            finally:
+                if jobs:
+                    self.spark.cancel()
+                threads.shutdown(wait=True, cancel_futures=True)
+                engine.lake.discard(folder)
+
+    def merges(self, kpi: KPI, size: int) -> bool:
+        return size > self._merge_bytes and not (
+            isinstance(kpi.measure, CountDistinct) and (kpi.folded or kpi.reference)
+        )
+
+    def results(
+        self,
+        engine: Engine,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results:
+        self.spark.spread(max(self.spark.cores, sum(file.size for file in files.values()) // PART_BYTES))
+        table = self.table(kpi.source, length, files, starts)
+        if isinstance(kpi.measure, CountDistinct):
+            groups, totals = self.spark.distinct_counts(table, [START, *kpi.dimensions], kpi.measure.column)
+            with _registered(engine, groups=groups, totals=totals):
+                return results_of_groups(
+                    engine.connection,
+                    kpi,
+                    length,
+                    f"SELECT * EXCLUDE (count), count AS {kpi.value} FROM cluster_groups",
+                    f"SELECT {START}, count AS total FROM cluster_totals ORDER BY {START}",
+                    top_n,
+                )
+        merged = self.spark.sums(table, [START, *kpi.source.partial_keys], kpi.source.partial_values)
+        with _registered(engine, merged=merged):
+            told = ", ".join(f"{name}::HUGEINT AS {name}" for name in kpi.source.partial_values)
+            partials: Partials = {f"(SELECT * REPLACE ({told}) FROM cluster_merged)": None}
+            return results_of_partials(engine.connection, kpi, length, partials, starts, top_n)
+
+    def table(
+        self, kpi: KPI, length: Length, files: Mapping[PurePosixPath, PartialFile], starts: Collection[datetime]
+    ) -> DataFrame:
+        """Spark's table of what ``read_partials`` gives of the files."""
+        types = _partial_types(kpi)
+        common = {
+            **self._place,
+            "kpi": kpi.id,
+            "length": length.code,
+            "columns": list(types),
+            "starts": [start.isoformat() for start in starts],
+        }
+        tasks = [
+            json.dumps({**common, "files": [[str(path), sorted(file.keys or ())] for path, file in some]})
+            for some in _packed(files.items(), lambda one: one[1].size)
+        ]
+        return self.spark.table(read_partials, tasks, types)
+
+
+@contextmanager
+def _registered(engine: Engine, **tables: pa.Table) -> Iterator[None]:
+    for name, table in tables.items():
+        engine.connection.register(f"cluster_{name}", table)
+    try:
+        yield
+    finally:
+        for name in tables:
+            engine.connection.unregister(f"cluster_{name}")
+
+
+def make_ready(task: str) -> str:
+    """What an executor does with files: reads and reduces them, and writes them aside into the lake."""
+    told = json.loads(task)
+    options = _options(told["options"])
+    folder = PurePosixPath(told["folder"]) / uuid.uuid4().hex
+    answers = []
+    try:
+        with pipeline.engine(address(told["lake"]), told["memory_limit_mb"]) as engine:
+            for number, told_file in enumerate(told["files"]):
+                file = file_told(told_file, engine.scratch).fetched(engine.scratch)
+                with pipeline.ready(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
+                    answers.append(_told_ready(pipeline.write_aside(one, engine, options, folder / str(number))))
+                file.let_go()
+    except tuple(ERRORS.values()) as error:
+        return json.dumps({"error": type(error).__name__, "reason": str(error)})
+    return json.dumps({"ready": answers})
+
+
+def read_partials(task: str) -> Iterator[pa.RecordBatch]:
+    """What an executor reads of the lake's partials: combined as far as its own files go, see combined_partials."""
+    told = json.loads(task)
+    kpi, length = KPIS[told["kpi"]], LENGTHS[told["length"]]
+    starts = [datetime.fromisoformat(start) for start in told["starts"]]
+    files = {PurePosixPath(path): PartialFile(0, frozenset(keys) or None) for path, keys in told["files"]}
+    with (
+        pipeline.engine(address(told["lake"]), told["memory_limit_mb"]) as engine,
+        engine.lake.tables(files) as tables,
+    ):
+        engine.use_cores(1)
+        table = f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
+        sums = ", ".join(f"{name}::DECIMAL(38,0) AS {name}" for name in kpi.partial_values)
+        decimal = f"REPLACE ({sums})" if sums else ""
+        combined = combined_partials(kpi, length, table, starts)
+        found = engine.connection.execute(f"SELECT * {decimal} FROM ({combined})").to_arrow_reader(ROWS_AT_ONCE)
+        for batch in cast("pa.RecordBatchReader", found):
+            yield batch.select(told["columns"])
+
+
+def _partial_types(kpi: KPI) -> dict[str, str]:
+    """The columns of a KPI's combined partials, with their types in Spark."""
+    from kpis.lake_sql import partials_table
+
+    types = {column.name: SPARK_TYPES[column.type] for column in partials_table(kpi).columns if column.name != "batch"}
+    return types | dict.fromkeys(kpi.partial_values, "DECIMAL(38,0)")
+
+
+def _packed(found: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """What there is in lists, each a task: what is large alone, what is small several together."""
+    some: list[T] = []
+    size = 0
+    for one in found:
+        if some and (size + size_of(one) > TASK_BYTES or len(some) == MOST_FILES_A_TASK):
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += size_of(one)
+    if some:
+        yield some
+
+
+def _answered(answer: str) -> list[dict[str, Any]]:
+    """What an executor says of each file of a task; raises what it met."""
+    told = json.loads(answer)
+    if "error" in told:
+        raise ERRORS[told["error"]](told["reason"])
+    return told["ready"]
+
+
+def _told_options(options: Options) -> dict[str, Any]:
+    """The options that say how a file is read, as JSON has them."""
+    return {
+        "interval_from": str(options.interval_from),
+        "date": options.date and options.date.isoformat(),
+        "max_reject_ratio": options.max_reject_ratio,
+        "archive_feeds": sorted(options.archive_feeds),
+    }
+
+
+def _options(told: dict[str, Any]) -> Options:
+    return Options(
+        interval_from=pipeline.IntervalFrom(told["interval_from"]),
+        date=date.fromisoformat(told["date"]) if told["date"] else None,
+        max_reject_ratio=told["max_reject_ratio"],
+        archive_feeds=frozenset(told["archive_feeds"]),
+    )
+
+
+def _told_ready(one: Ready) -> dict[str, Any]:
+    """What an executor made ready, as JSON has it."""
+    entry = one.entry
+    return {
+        **{name: getattr(entry, name) for name in ENTRY_FIELDS},
+        "kpis": sorted(entry.kpis),
+        "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
+        "first_rejects": one.first_rejects,
+        "written": {str(aside): str(path) for aside, path in (one.written or {}).items()},
+    }
+
+
+def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
+    """What ``_told_ready`` told of a file."""
+    entry = Entry(
+        file,
+        **{name: told[name] for name in ENTRY_FIELDS},
+        kpis=frozenset(told["kpis"]),
+        intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
+    )
+    written = {PurePosixPath(aside): PurePosixPath(path) for aside, path in told["written"].items()}
+    return Ready(entry, [tuple(reject) for reject in told["first_rejects"]], written=written)
