@@ -11,6 +11,7 @@ from kpis.lake_sql import LakeColumn, LakeTable, lake_tables, scan, scan_what_is
 from kpis.storage.folder import Folder
 
 SCHEMA = "network_analysis"
+FILE = "file://"
 DIGITS = {"year": 4, "month": 2, "day": 2, "hour": 2}
 RANGES = {"year": "2000,2099", "month": "1,12", "day": "1,31", "hour": "0,23"}
 
@@ -105,7 +106,9 @@ def _spark(table: LakeTable, location: str) -> Iterator[str]:
         f"LOCATION {_hive_text(f'{location}/{table.folder}/')}\n"
         f"COMMENT {_hive_text(table.description)};\n"
     )
-    yield f"MSCK REPAIR TABLE {SCHEMA}.`{table.name}`;\n"
+    # Spark fails to look for the hours of what has no folder yet.
+    if not location.startswith(FILE) or Path(location.removeprefix(FILE), table.folder).is_dir():
+        yield f"MSCK REPAIR TABLE {SCHEMA}.`{table.name}`;\n"
 
 
 def _trino(table: LakeTable, location: str) -> Iterator[str]:
@@ -148,7 +151,10 @@ DIALECTS = {
     ),
     "spark": Dialect(
         "Spark 3.4 or newer",
-        ("After each run MSCK REPAIR TABLE finds its new hours. year, month, day and hour are texts: month = '07'.",),
+        (
+            "After each run MSCK REPAIR TABLE finds its new hours; of what has no file yet there is nothing to repair.",
+            "year, month, day and hour are texts: month = '07'.",
+        ),
         _spark,
     ),
     "trino": Dialect(

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from kpis.lake import LakeError
-from kpis.lake_ddl import DIALECTS, statements
+from kpis.lake_ddl import DIALECTS, FILE, statements
 
 WRONG_USE = 2
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         if location is None:
             location = str(settings.LAKE_DIR)
             if dialect != "duckdb" and isinstance(settings.LAKE_DIR, Path):
-                location = f"file://{location}"
+                location = f"{FILE}{location}"
         try:
             self.stdout.write("\n".join(statements(chosen, location)))
         except LakeError as error:
