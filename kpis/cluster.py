@@ -11,28 +11,32 @@ from __future__ import annotations
 
 import json
 import uuid
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cache, partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kpis import pipeline
+from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import LENGTHS, Length
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.catalog.measures import CountDistinct
 from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
+from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
-from kpis.engine.spark import START, Master, Spark, check, spark
+from kpis.engine.spark import START, Master, MicroBatches, Source, Spark, check, spark
 from kpis.lake import STAGING, LakeError, PartialFile
 from kpis.ledger import Entry
 from kpis.pipeline import Engine, Options, Planned, Ready
 from kpis.sources.directory import FoundFile, SourceLost
+from kpis.sources.messages import Spool, messages_told
 from kpis.sources.places import file_told, told_of_file
 from kpis.storage import Address, address
 
@@ -75,9 +79,22 @@ def engine(
     """
     check(master)
     with pipeline.engine(lake_dir, memory_limit_mb) as made, ExitStack() as stack:
-        place = {"lake": str(lake_dir), "memory_limit_mb": memory_limit_mb}
+        place = {"lake": str(address(str(lake_dir))), "memory_limit_mb": memory_limit_mb}
         start = cache(lambda: stack.enter_context(spark(master, made.scratch, settings)))
         yield replace(made, cluster=SparkCluster(start, place, merge_bytes))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is wanted of a micro-batch: by partition, ``positions`` are up to where it is in.
+
+    ``ranges`` picks some partitions, each from one offset to another (excluded). Messages of before ``earliest`` (UTC)
+    are rejects.
+    """
+
+    earliest: datetime
+    positions: Mapping[int, int]
+    ranges: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class SparkCluster:
@@ -151,6 +168,37 @@ class SparkCluster:
             partials: Partials = {f"(SELECT * REPLACE ({told}) FROM cluster_merged)": None}
             return results_of_partials(engine.connection, kpi, length, partials, starts, top_n)
 
+    def stream(self, engine: Engine, connection: Mapping[str, str], source: Source) -> MicroBatches:
+        """A Kafka topic in micro-batches."""
+        return self.spark.stream(connection, source, engine.scratch / "checkpoint")
+
+    def messages_made_ready(
+        self, frame: DataFrame, feed: Feed, topic: str, part: Part, engine: Engine, options: Options
+    ) -> Iterator[Ready]:
+        """A micro-batch's messages that are not in, ready, in the order of their partitions: a batch of each.
+
+        A batch that as a whole fails in the hands of whoever takes it may be asked for in halves, see ``Part``.
+        """
+        folder = STAGING / f"spark-{uuid.uuid4().hex}"
+        told = {
+            **self._place,
+            "folder": str(folder),
+            "options": _told_options(options),
+            "feed": feed.name,
+            "topic": topic,
+            "earliest": part.earliest.isoformat(),
+            "positions": part.positions,
+            "ranges": part.ranges or {one: [position, None] for one, position in part.positions.items()},
+            "only": bool(part.ranges),
+        }
+        try:
+            answers = self.spark.answers(frame, make_messages_ready, json.dumps(told))
+            found = [one for answer in answers for one in _answered(answer)]
+            for one in sorted(found, key=lambda told: told["messages"]["partition"]):
+                yield _ready(one, messages_told(feed, one["messages"]))
+        finally:
+            engine.lake.discard(folder)
+
     def table(
         self, kpi: KPI, length: Length, files: Mapping[PurePosixPath, PartialFile], starts: Collection[datetime]
     ) -> DataFrame:
@@ -197,6 +245,50 @@ def make_ready(task: str) -> str:
     except tuple(ERRORS.values()) as error:
         return json.dumps({"error": type(error).__name__, "reason": str(error)})
     return json.dumps({"ready": answers})
+
+
+def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterator[str]:
+    """What an executor does with a stream's messages: each partition's become a batch, as files do.
+
+    Of those that the ledger has, or that are beyond what the batch is to hold, there is no more to do.
+    """
+    stream = json.loads(told)
+    feed, options = FEEDS[stream["feed"]], _options(stream["options"])
+    folder = PurePosixPath(stream["folder"]) / uuid.uuid4().hex
+    spools: dict[int, Spool] = {}
+    try:
+        with pipeline.engine(address(stream["lake"]), stream["memory_limit_mb"]) as engine:
+            for batch in batches:
+                for partition, offsets, values in _of_partitions(batch):
+                    first, end = stream["ranges"].get(str(partition), (0, None))
+                    if stream["only"] and str(partition) not in stream["ranges"]:
+                        continue
+                    begin = bisect_left(offsets, first)
+                    until = len(offsets) if end is None else bisect_left(offsets, end)
+                    if begin < until:
+                        if partition not in spools:
+                            spools[partition] = Spool(feed, engine.scratch / f"messages-of-{partition}")
+                        spools[partition].add(offsets[begin:until], values[begin:until])
+            for partition, spool in spools.items():
+                messages = spool.messages(stream["topic"], partition, stream["positions"].get(str(partition)))
+                with pipeline.ready(
+                    messages, engine, options, earliest=datetime.fromisoformat(stream["earliest"])
+                ) as one:
+                    aside = pipeline.write_aside(one, engine, options, folder / str(partition))
+                yield json.dumps({"ready": [{**_told_ready(aside), "messages": messages.told()}]})
+    except tuple(ERRORS.values()) as error:
+        yield json.dumps({"error": type(error).__name__, "reason": str(error)})
+
+
+def _of_partitions(batch: pa.RecordBatch) -> Iterator[tuple[int, list[int], list[bytes | None]]]:
+    """The offsets and values of a batch's messages, partition by partition, in the order of their offsets."""
+    partitions = batch.column(0).to_pylist()
+    offsets, values = batch.column(1).to_pylist(), batch.column(2).to_pylist()
+    start = 0
+    for partition, same in groupby(partitions):
+        end = start + len(list(same))
+        yield partition, offsets[start:end], values[start:end]
+        start = end
 
 
 def read_partials(task: str) -> Iterator[pa.RecordBatch]:
@@ -277,6 +369,8 @@ def _told_ready(one: Ready) -> dict[str, Any]:
         "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
         "first_rejects": one.first_rejects,
         "written": {str(aside): str(path) for aside, path in (one.written or {}).items()},
+        "newest": one.newest and one.newest.isoformat(),
+        "live": one.live and {"groups": one.live.groups, "typical": one.live.typical.isoformat()},
     }
 
 
@@ -289,4 +383,15 @@ def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
         intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
     )
     written = {PurePosixPath(aside): PurePosixPath(path) for aside, path in told["written"].items()}
-    return Ready(entry, [tuple(reject) for reject in told["first_rejects"]], written=written)
+    live = told["live"]
+    return Ready(
+        entry,
+        [tuple(reject) for reject in told["first_rejects"]],
+        written=written,
+        newest=datetime.fromisoformat(told["newest"]) if told["newest"] else None,
+        live=LiveCounts(_counted(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
+    )
+
+
+def _counted(groups: dict[str, list[list[Any]]]) -> dict[str, list[tuple[int, str, int]]]:
+    return {name: [(second, group, count) for second, group, count in rows] for name, rows in groups.items()}

@@ -93,7 +93,7 @@ class Consumer:
         with recorded_run(self._command, self._report, self._run) as self._run:
             RUN.set(self._run.pk)
             ledger = DatabaseLedger(self._run)
-            events = pipeline.run_ready(one, ledger, self._engine, self._options)
+            events = pipeline.run_ready([one], ledger, self._engine, self._options)
             try:
                 # The batch's own; then those of the rollups that are due.
                 of_batch = next(events)

@@ -323,11 +323,12 @@ def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, 
             yield take_in(one, entry, ledger, engine, options)
 
 
-def run_ready(one: Ready, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Takes in a new batch that is ready, and does whatever else ``run`` does."""
+def run_ready(ready: Iterable[Ready], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    """Takes in new batches that are ready, or are made so as they are asked for, and does what else ``run`` does."""
     engine.lake.recover(ledger.has_key)
     compactions = ledger.due_compactions()
-    yield take_in(one, None, ledger, engine, options)
+    for one in ready:
+        yield take_in(one, None, ledger, engine, options)
     yield from _follow_up(compactions, ledger, engine, options)
 
 

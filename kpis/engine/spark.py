@@ -7,16 +7,19 @@ of ours, which they get as a zip; see ``kpis.cluster`` for what that is. A task 
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
+import queue
 import shutil
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +37,7 @@ INSTALL = "Run make setup-spark, and install Java 17 (Debian's openjdk-17-jre-he
 START = "interval_start"
 # How many tasks at once a cluster gets that does not say how many cores it has.
 UNTOLD_CORES = 64
+KAFKA_SOURCE = "org.apache.spark:spark-sql-kafka-0-10_2.13"
 EARLIEST_IN_A_ZIP = (1980, 1, 1, 0, 0, 0)
 LOG4J = """
 rootLogger.level = warn
@@ -49,10 +53,22 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 Work = Callable[[str], str]
 # What an executor reads of a task: batches of columns.
 Read = Callable[[str], "Iterator[pa.RecordBatch]"]
+# What it makes of a stream's messages: batches of partition, offset and value.
+Take = Callable[["Iterator[pa.RecordBatch]", str], Iterator[str]]
 
 
 class SparkError(Exception):
     """Spark cannot be used, or gave up; the message says why, and what to do where that is known."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A topic that is read from ``starts``, offsets by partition, in micro-batches of so many messages and seconds."""
+
+    topic: str
+    starts: Mapping[int, int]
+    most_messages: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -140,6 +156,99 @@ class Spark:
         except (PySparkException, Py4JError, OSError) as error:
             raise SparkError(f"Spark gave up: {_reason(error)}.") from error
 
+    def stream(self, connection: Mapping[str, str], source: Source, checkpoint: Path) -> MicroBatches:
+        """A Kafka topic in micro-batches; ``connection`` has the options of Kafka's Java client. Raises SparkError."""
+        if self._is_remote:
+            raise SparkError("Streams need SPARK_MASTER: with SPARK_REMOTE the ledger is out of reach of the stream.")
+        options = {f"kafka.{name}": value for name, value in connection.items()} | {
+            "kafka.isolation.level": "read_committed",
+            "subscribe": source.topic,
+            "startingOffsets": json.dumps({source.topic: {str(one): at for one, at in source.starts.items()}}),
+            "maxOffsetsPerTrigger": str(source.most_messages),
+        }
+        with self.telling():
+            frame = self.session.readStream.format("kafka").options(**options).load()
+        return MicroBatches(self, frame.select("partition", "offset", "value"), source, checkpoint)
+
+    def answers(self, frame: DataFrame, take: Take, told: str) -> list[str]:
+        """What ``take``, which must be importable, makes of a micro-batch's messages, each task of its own."""
+        with self.telling():
+            return [row.answer for row in frame.mapInArrow(_taking(take, told), "answer string").collect()]
+
+
+class MicroBatches:
+    """A stream's micro-batches, handed one at a time to the thread that polls, which settles each before the next.
+
+    What Spark notes in its checkpoint is of no account: the stream starts where it is told to.
+    """
+
+    def __init__(self, spark: Spark, frame: DataFrame, source: Source, checkpoint: Path):
+        self._spark = spark
+        self._offered: queue.Queue[DataFrame] = queue.Queue(1)
+        self._settled: queue.Queue[bool] = queue.Queue(1)
+        with spark.telling():
+            spark.session.conf.set("spark.sql.streaming.noDataProgressEventInterval", "500ms")
+            self._query = (
+                frame.writeStream.foreachBatch(self._offer)
+                .option("checkpointLocation", f"file://{checkpoint}")
+                .trigger(processingTime=f"{source.seconds} seconds")
+                .start()
+            )
+
+    def _offer(self, frame: DataFrame, _: int) -> None:
+        """What Spark calls, in a thread of its own, and waits for."""
+        self._offered.put(frame)
+        if not self._settled.get():
+            raise InterruptedError("stopped")
+
+    def poll(self, seconds: float) -> DataFrame | None:
+        """The micro-batch that waits to be settled, or None where none came; raises SparkError where none will."""
+        try:
+            return self._offered.get(timeout=seconds)
+        except queue.Empty:
+            with self._spark.telling():
+                if self._query.isActive:
+                    return None
+                error = self._query.exception()
+            raise SparkError(f"Spark gave the stream up: {_reason(error) if error else 'it ended'}.") from None
+
+    def settle(self) -> None:
+        """Notes that the micro-batch is in."""
+        self._settled.put(True)
+
+    def lag(self) -> int | None:
+        """How many messages there were beyond the newest micro-batch when Spark last looked; None before it has."""
+        with self._spark.telling():
+            progress = self._query.lastProgress
+        if progress is None:
+            return None
+        (source,) = progress["sources"]
+        ends = [source[name] or {} for name in ("latestOffset", "endOffset")]
+        latest, end = (sum(sum(parts.values()) for parts in _parsed(one).values()) for one in ends)
+        return max(0, latest - end)
+
+    def is_waiting(self) -> bool:
+        """Whether Spark has looked, found nothing new, and waits for messages to come."""
+        with self._spark.telling():
+            progress, status = self._query.lastProgress, self._query.status
+        return (
+            progress is not None
+            and progress["numInputRows"] == 0
+            and not status["isDataAvailable"]
+            and self._offered.empty()
+            and self.lag() == 0
+        )
+
+    def close(self) -> None:
+        """Ends the stream; a micro-batch that is not settled was nothing."""
+        self._settled.put(False)
+        with suppress(SparkError), self._spark.telling():
+            self._query.stop()
+
+
+def _parsed(told: Any) -> dict[str, dict[str, int]]:
+    return json.loads(told) if isinstance(told, str) else told
+
 
 def _working(work: Work, tasks: Sequence[str]) -> Any:
     def worked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -159,6 +268,31 @@ def _reading(read: Read, tasks: Sequence[str]) -> Any:
                 yield from read(tasks[number])
 
     return found
+
+
+def _taking(take: Take, told: str) -> Any:
+    def taken(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        for answer in take(batches, told):
+            yield pa.RecordBatch.from_pydict({"answer": [answer]})
+
+    return taken
+
+
+def kafka_settings(jars: str) -> dict[str, str]:
+    """Spark's settings by which it can read Kafka: with the jars in a folder, or else those that it fetches by Maven.
+
+    Raises SparkError where the folder has none.
+    """
+    if not jars:
+        if importlib.util.find_spec("pyspark") is None:
+            return {}
+        return {"spark.jars.packages": f"{KAFKA_SOURCE}:{metadata.version('pyspark')}"}
+    found = sorted(Path(jars).absolute().glob("*.jar"))
+    if not found:
+        raise SparkError(f"SPARK_KAFKA_JARS names {jars}, where there are no jars.")
+    return {"spark.jars": ",".join(map(str, found))}
 
 
 def check(master: Master | None) -> None:

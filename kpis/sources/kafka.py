@@ -30,6 +30,13 @@ TICKS = 20
 QUEUE_KILOBYTES = 32 * 1024
 # The client's own lines, of which there are many: what matters comes as an error too.
 QUIET = {"log_level": 2}
+# What Kafka's Java client calls as librdkafka does, and how it calls what is in a file, whose content it takes.
+JAVA_SAME = ("bootstrap.servers", "security.protocol", "sasl.mechanism", "ssl.key.password")
+JAVA_FILES = {
+    "ssl.ca.location": "ssl.truststore.certificates",
+    "ssl.certificate.location": "ssl.keystore.certificate.chain",
+    "ssl.key.location": "ssl.keystore.key",
+}
 # After so long a process that was killed has its partitions taken over by the others.
 SESSION_SECONDS = 10
 # A batch may take this long when the database is slow, before the group takes this process for dead.
@@ -105,9 +112,7 @@ class Topic(Stream[Spool]):
     def __enter__(self) -> Topic:
         try:
             with telling(self._servers):
-                found = self._consumer.list_topics(self.name, timeout=ANSWER_SECONDS).topics[self.name]
-                if found.error is not None:
-                    raise SourceError(f"Cannot read the topic {self.name} at {self._servers}: {found.error.str()}.")
+                _partitions_of(self._consumer, self.name, self._servers)
                 self._consumer.subscribe([self.name], on_assign=self._assign, on_revoke=self._revoke)
         except SourceError:
             self._consumer.close()
@@ -242,20 +247,75 @@ class Topic(Stream[Spool]):
 
     def _start(self, partition: int) -> confluent_kafka.TopicPartition:
         """Where a partition is to be read from; raises SourceError where it ends before that."""
-        kept, end = self._consumer.get_watermark_offsets(
-            self._kafka.TopicPartition(self.name, partition), timeout=ANSWER_SECONDS
-        )
         position = self._positions.get(partition, 0)
-        if position > end:
-            raise SourceError(
-                f"{self.name}/{partition} is in up to offset {position:,}, but Kafka at {self._servers} has it only up "
-                f"to {end:,}: it is another topic of the same name. Give it another name."
-            )
-        if position < kept:
-            logger.warning(
-                "%s/%s: Kafka no longer has %s-%s, which are not in", self.name, partition, position, kept - 1
-            )
-        return self._kafka.TopicPartition(self.name, partition, max(position, kept))
+        start = _start_of(self._consumer, self.name, partition, position, self._servers)
+        return self._kafka.TopicPartition(self.name, partition, start)
+
+
+def starts_of(connection: Mapping[str, str], topic: str, positions: Mapping[int, int]) -> dict[int, int]:
+    """Where each of a topic's partitions is to be read from; ``positions`` are up to where they are in.
+
+    Raises SourceError, also where a partition ends before that.
+    """
+    kafka, servers = client(), connection["bootstrap.servers"]
+    with telling(servers):
+        consumer = kafka.Consumer({**QUIET, **connection, "group.id": "network-analysis"})
+        try:
+            partitions = _partitions_of(consumer, topic, servers)
+            return {one: _start_of(consumer, topic, one, positions.get(one, 0), servers) for one in sorted(partitions)}
+        finally:
+            consumer.close()
+
+
+def _partitions_of(consumer: confluent_kafka.Consumer, topic: str, servers: str) -> list[int]:
+    found = consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
+    if found.error is not None:
+        raise SourceError(f"Cannot read the topic {topic} at {servers}: {found.error.str()}.")
+    return list(found.partitions)
+
+
+def _start_of(consumer: confluent_kafka.Consumer, topic: str, partition: int, position: int, servers: str) -> int:
+    """Where a partition that is in up to a position is to be read from; raises SourceError where it ends before."""
+    kept, end = consumer.get_watermark_offsets(client().TopicPartition(topic, partition), timeout=ANSWER_SECONDS)
+    if position > end:
+        raise SourceError(
+            f"{topic}/{partition} is in up to offset {position:,}, but Kafka at {servers} has it only up "
+            f"to {end:,}: it is another topic of the same name. Give it another name."
+        )
+    if position < kept:
+        logger.warning("%s/%s: Kafka no longer has %s-%s, which are not in", topic, partition, position, kept - 1)
+    return max(position, kept)
+
+
+def java_options(connection: Mapping[str, str]) -> dict[str, str]:
+    """The connection's options, which have librdkafka's names, by those of Kafka's Java client.
+
+    Raises SourceError for a certificate or key that cannot be read.
+    """
+    options = {name: value for name, value in connection.items() if name in JAVA_SAME}
+    if "security.protocol" in options:
+        options["security.protocol"] = options["security.protocol"].upper()
+    for name, java in JAVA_FILES.items():
+        if name in connection:
+            try:
+                options[java] = Path(connection[name]).read_text()
+            except OSError as error:
+                raise SourceError(f"Cannot read {connection[name]}: {error.strerror}.") from error
+    if "ssl.ca.location" in connection:
+        options["ssl.truststore.type"] = "PEM"
+    if "ssl.certificate.location" in connection:
+        options["ssl.keystore.type"] = "PEM"
+    if "sasl.username" in connection:
+        module = "scram.Scram" if connection.get("sasl.mechanism", "").startswith("SCRAM") else "plain.Plain"
+        account = {"username": connection["sasl.username"], "password": connection.get("sasl.password", "")}
+        told = " ".join(f"{name}={_java_quoted(value)}" for name, value in account.items())
+        options["sasl.jaas.config"] = f"org.apache.kafka.common.security.{module}LoginModule required {told};"
+    return options
+
+
+def _java_quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def produce(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,17 @@ class Messages(FoundFile):
     first_line: int
     offsets: np.ndarray = field(compare=False)
     rejects: list[Reject] = field(compare=False)
+
+    def told(self) -> dict[str, Any]:
+        """What another process needs to know of the batch, as JSON has it: all but its content."""
+        names = ("name", "size", "modified_ns", "topic", "partition", "position", "next_offset", "first_line", "count")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def middle(self) -> int:
+        """An offset up to which (excluded) there is some of several messages, and after which there may be others."""
+        first = int(self.name.rpartition("/")[2].partition("-")[0])
+        return (first + int(self.next_offset)) // 2
 
     @property
     def count(self) -> int:
@@ -144,6 +156,13 @@ class ShardRecords(Messages):
             self.sequence_numbers[before : before + len(offsets) + len(rejects)],
             self.beginning,
         )
+
+
+def messages_told(feed: Feed, told: dict[str, Any]) -> Messages:
+    """The batch that ``Messages.told`` told of, without its content: only how many offsets there are is true."""
+    known = {name: value for name, value in told.items() if name != "count"}
+    offsets = np.broadcast_to(np.int64(-1), told["count"])
+    return Messages(feed, path=Path(), offsets=offsets, rejects=[], **known)
 
 
 class Spool:

@@ -38,6 +38,7 @@ ON_SQLITE_ALONE = {
         "test_security",
         "test_spark",
         "test_spark_lake",
+        "test_spark_stream",
         "test_stream_kafka",
         "test_watch",
     )

@@ -54,7 +54,7 @@ class Stream:
         values = [(position + number, record.line().encode()) for number, record in enumerate(records)]
         batch = spooled(values, position or None, self._engine.scratch / "messages", self._feed)
         with pipeline.ready(batch, self._engine, OPTIONS) as one:
-            list(pipeline.run_ready(one, self._ledger, self._engine, OPTIONS))
+            list(pipeline.run_ready([one], self._ledger, self._engine, OPTIONS))
 
 
 class Killed(Exception):

@@ -46,7 +46,7 @@ def take_in(tmp_path, lake_dir):
 
         def run(batch: Messages, options: pipeline.Options = OPTIONS) -> pipeline.Event:
             with pipeline.ready(batch, engine, options) as one:
-                first, *_ = pipeline.run_ready(one, ledger, engine, options)
+                first, *_ = pipeline.run_ready([one], ledger, engine, options)
             return first
 
         take_in.run = run

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from argparse import ArgumentTypeError
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -14,9 +15,16 @@ from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
 from kpis.consumer import Consumer
 from kpis.engine.scratch import ScratchError
+from kpis.engine.spark import SparkError, kafka_settings
 from kpis.events import log_event
 from kpis.lake import LakeError
-from kpis.management.commands.update_network_stats import event_line, one_line, stopping
+from kpis.management.commands.update_network_stats import (
+    add_engine_argument,
+    chosen_engine,
+    event_line,
+    one_line,
+    stopping,
+)
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
 from kpis.sources.stream import Limits
@@ -44,7 +52,8 @@ class Command(BaseCommand):
         parser.add_argument("--bootstrap-servers", metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", help="the topic's name")
         parser.add_argument(
-            "--group", help="the consumer group: processes with the same one share the topic's partitions"
+            "--group",
+            help="the consumer group: processes with the same one share the topic's partitions; Spark needs none",
         )
         parser.add_argument("--stream", help="the Kinesis stream's name")
         parser.add_argument(
@@ -53,9 +62,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until-idle", type=_seconds, metavar="SECONDS", help="end when all is in and nothing came for so long"
         )
+        add_engine_argument(parser)
 
-    def handle(self, *, feed, source, until_idle, verbosity, **options):
-        for name in SOURCES[source]:
+    def handle(self, *, feed, source, until_idle, engine, verbosity, **options):
+        if engine == "spark" and source != "kafka":
+            raise CommandError(f"--source {source} needs --engine local: Spark reads Kafka.", returncode=WRONG_USE)
+        for name in SOURCES[source] if engine == "local" else ("bootstrap_servers", "topic"):
             if options[name] is None:
                 raise CommandError(f"--source {source} needs {_flag(name)}.", returncode=WRONG_USE)
         for other, names in WHAT_GOES_WITH.items():
@@ -71,21 +83,20 @@ class Command(BaseCommand):
         )
         report = pipeline.Report()
         started = time.monotonic()
+        consume = spark_consumer if engine == "spark" else local_consumer
         try:
             with (
                 stopping() as is_stopped,
                 telling(),
-                pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
-                _opened(source, FEEDS[feed], engine.scratch, options) as stream,
+                consume(source, FEEDS[feed], options, chosen, report) as consumer,
             ):
-                consumer = Consumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)
                 for event in consumer.work(until_idle, is_stopped):
                     log_event(event)
                     if isinstance(event, pipeline.Failed):
                         self.stderr.write(event_line(event))
                     elif verbosity:
                         self.stdout.write(event_line(event))
-        except (SourceError, Overtaken, LakeError, ScratchError, StoreError) as error:
+        except (SourceError, Overtaken, LakeError, ScratchError, SparkError, StoreError) as error:
             raise CommandError(f"{one_line(error)} {GOES_ON}") from error
         if verbosity:
             self.stdout.write(
@@ -94,6 +105,30 @@ class Command(BaseCommand):
             )
         if report.failed:
             sys.exit(1)
+
+
+@contextmanager
+def local_consumer(source, feed, options, chosen, report):
+    """A consumer that shares the stream with others."""
+    with (
+        pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
+        _opened(source, feed, engine.scratch, options) as stream,
+    ):
+        yield Consumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)
+
+
+@contextmanager
+def spark_consumer(source, feed, options, chosen, report):
+    """A consumer whose topic Spark reads as a whole."""
+    from kpis.spark_consumer import SparkConsumer, spark_topic
+
+    connection = {**settings.KAFKA_OPTIONS, "bootstrap.servers": options["bootstrap_servers"]}
+    limits = settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_SECONDS
+    with (
+        chosen_engine("spark", kafka_settings(settings.SPARK_KAFKA_JARS)) as engine,
+        spark_topic(engine, feed, options["topic"], connection, *limits) as stream,
+    ):
+        yield SparkConsumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)
 
 
 def _opened(source, feed, folder, options):

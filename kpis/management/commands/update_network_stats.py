@@ -286,14 +286,14 @@ def add_engine_argument(parser):
     )
 
 
-def chosen_engine(name):
-    """The engine of that name, as a context."""
+def chosen_engine(name, spark_settings=None):
+    """The engine of that name, as a context; Spark's with further settings of its own."""
     place = settings.LAKE_DIR, settings.MEMORY_LIMIT_MB
     if name == "local":
         return pipeline.engine(*place)
     from kpis import cluster
 
-    return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20)
+    return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20, spark_settings)
 
 
 def event_line(event):
