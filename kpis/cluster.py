@@ -229,6 +229,15 @@ def _registered(engine: Engine, **tables: pa.Table) -> Iterator[None]:
             engine.connection.unregister(f"cluster_{name}")
 
 
+@contextmanager
+def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
+    """A task's engine, which has the one core that Spark gives a task."""
+    with pipeline.engine(address(told["lake"]), told["memory_limit_mb"]) as made:
+        engine = replace(made, cores=1)
+        engine.use_cores(1)
+        yield engine
+
+
 def make_ready(task: str) -> str:
     """What an executor does with files: reads and reduces them, and writes them aside into the lake."""
     told = json.loads(task)
@@ -236,7 +245,7 @@ def make_ready(task: str) -> str:
     folder = PurePosixPath(told["folder"]) / uuid.uuid4().hex
     answers = []
     try:
-        with pipeline.engine(address(told["lake"]), told["memory_limit_mb"]) as engine:
+        with _engine_of(told) as engine:
             for number, told_file in enumerate(told["files"]):
                 file = file_told(told_file, engine.scratch).fetched(engine.scratch)
                 with pipeline.ready(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
@@ -257,7 +266,7 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
     folder = PurePosixPath(stream["folder"]) / uuid.uuid4().hex
     spools: dict[int, Spool] = {}
     try:
-        with pipeline.engine(address(stream["lake"]), stream["memory_limit_mb"]) as engine:
+        with _engine_of(stream) as engine:
             for batch in batches:
                 for partition, offsets, values in _of_partitions(batch):
                     first, end = stream["ranges"].get(str(partition), (0, None))
@@ -297,11 +306,7 @@ def read_partials(task: str) -> Iterator[pa.RecordBatch]:
     kpi, length = KPIS[told["kpi"]], LENGTHS[told["length"]]
     starts = [datetime.fromisoformat(start) for start in told["starts"]]
     files = {PurePosixPath(path): PartialFile(0, frozenset(keys) or None) for path, keys in told["files"]}
-    with (
-        pipeline.engine(address(told["lake"]), told["memory_limit_mb"]) as engine,
-        engine.lake.tables(files) as tables,
-    ):
-        engine.use_cores(1)
+    with _engine_of(told) as engine, engine.lake.tables(files) as tables:
         table = f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
         sums = ", ".join(f"{name}::DECIMAL(38,0) AS {name}" for name in kpi.partial_values)
         decimal = f"REPLACE ({sums})" if sums else ""

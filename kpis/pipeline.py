@@ -219,18 +219,21 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files; with a
-    ``cluster``, that reads and merges."""
+    """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files.
+
+    ``cores`` are those that may be used. With a ``cluster``, that reads and merges.
+    """
 
     connection: duckdb.DuckDBPyConnection
     lake: Lake
     scratch: Path
     running: Running
     cluster: Cluster | None = None
+    cores: int = CORES
 
     def use_cores(self, cores: int) -> None:
-        """How many cores DuckDB's queries may use from now on; each takes memory of its own."""
-        self.connection.execute(f"SET threads = {cores}")
+        """How many cores DuckDB's queries may use from now on, if there are so many; each takes memory of its own."""
+        self.connection.execute(f"SET threads = {min(cores, self.cores)}")
 
 
 @contextmanager
