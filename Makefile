@@ -22,8 +22,8 @@ HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcde
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test lint lock audit bench bench-pages bench-stream \
-	screenshots clean
+.PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test lint lock audit bench \
+	bench-pages bench-stream bench-scale screenshots clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
@@ -129,6 +129,9 @@ bench-pages: setup  ## measures every page on 5,000,000 results of 30 days (DATA
 
 bench-stream: setup-dev  ## measures a consumer of streams on one core (TEST_KAFKA_JARS= or ARGS="--bootstrap-servers H:P")
 	@$(HERMETIC) $(PYTHON_IN) benchmarks/stream.py $(ARGS)
+
+bench-scale: setup-bench setup-spark  ## measures an hour of more and more rows, here and on Spark (ARGS="1000000" picks)
+	@$(BENCH_VENV)/bin/python benchmarks/scale.py $(ARGS)
 
 screenshots: setup-dev run  ## takes pictures of every page into var/screenshots, and those of the README
 	@$(HERMETIC) $(PYTHON_IN) -m scripts.screenshots --readme docs/screenshots var/screenshots $(ARGS)

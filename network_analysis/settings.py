@@ -33,7 +33,7 @@ WATCH_POLL_SECONDS = environment.integer("WATCH_POLL_SECONDS", 5, minimum=1)
 ENGINE = environment.choice("ENGINE", "local", ("local", "spark"))
 SPARK = environment.spark("SPARK_MASTER", "SPARK_REMOTE")
 SPARK_KAFKA_JARS = environment.text("SPARK_KAFKA_JARS")
-SPARK_MERGE_MB = environment.integer("SPARK_MERGE_MB", 64, minimum=0)
+SPARK_MERGE_MB = environment.integer("SPARK_MERGE_MB", 256, minimum=0)
 
 # Streams: when a batch of messages is full, how late a message may come, and how Kafka is reached, by librdkafka's
 # names.
