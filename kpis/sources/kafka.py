@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kpis.catalog.feeds import Feed
 from kpis.sources.directory import SourceError
 from kpis.sources.messages import Partition, Spool
-from kpis.sources.stream import Limits, Stream
+from kpis.sources.stream import MESSAGES_AT_ONCE, Limits, Stream
 
 if TYPE_CHECKING:
     import confluent_kafka
@@ -127,10 +127,10 @@ class Topic(Stream[Spool]):
             room = self._room()
             self._pause(not room)
             found = self._consumer.consume(room or 1, min(seconds, self._due_in()) if room else seconds)
-            self._are_more_waiting = len(found) == (room or 1)
             # What came before the partitions changed hands is of no use.
             if not self._is_stale:
                 self._take(found)
+            self._are_more_waiting = not self._is_stale and self._unread() >= MESSAGES_AT_ONCE
             if not self._are_more_waiting:
                 self._empty_at = time.monotonic()
             if self._is_stale:
@@ -153,6 +153,16 @@ class Topic(Stream[Spool]):
                 return None
             lag += max(0, end - max(self._positions.get(partition, kept), kept))
         return lag
+
+    def _unread(self) -> int:
+        """How many messages of this process's partitions are not read yet, as far as the client has heard."""
+        unread = 0
+        partitions = [self._kafka.TopicPartition(self.name, one) for one in self._partitions if one not in self._at_end]
+        for partition in self._consumer.position(partitions):
+            kept, end = self._consumer.get_watermark_offsets(partition, cached=True)
+            read = partition.offset if partition.offset >= 0 else max(self._positions.get(partition.partition, 0), kept)
+            unread += max(0, end - read)
+        return unread
 
     def _ask_ledger(self) -> Mapping[int, int]:
         return self._next_offsets()

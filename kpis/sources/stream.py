@@ -68,7 +68,7 @@ class Stream(ABC, Generic[AnySpool]):
         self._positions: Mapping[Any, Any] = {}
         # Whether all is to be read anew from where the ledger is.
         self._is_stale = False
-        # Whether the last reading gave as much as it was asked for.
+        # Whether there is as much to read as is read at once.
         self._are_more_waiting = False
         self._largest = 0
         # When all that had come by then was read, and when something came.
