@@ -155,6 +155,10 @@ def _is_consumer_at_work() -> bool:
     return Run.objects.filter(outcome=Run.Outcome.RUNNING, command__startswith=CONSUMER).exists()
 
 
+# What SQLite may keep in memory while one works; others need little.
+SQLITE_CACHE_KILOBYTES = 64 * 1024
+
+
 @contextmanager
 def _sqlite_lock() -> Iterator[None]:
     if connection.is_in_memory_db():
@@ -171,6 +175,9 @@ def _sqlite_lock() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunning from None
+        with connection.cursor() as cursor:
+            # A transaction that does not fit is written and read back page by page.
+            cursor.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KILOBYTES}")
         yield
 
 
