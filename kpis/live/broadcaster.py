@@ -98,7 +98,7 @@ class Broadcaster:
         if not self._clients and self._working is not None:
             self._working.cancel()
             self._working = self._view = None
-            self._thread.submit(connection.close)
+            self._thread.submit(_close)
 
     async def window(self) -> str:
         """All there is, as it was last read."""
@@ -158,6 +158,11 @@ class Broadcaster:
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _close() -> None:
+    """Closes the connection of the thread that it runs in, which is not that of whoever asks for it."""
+    connection.close()
 
 
 class _View:

@@ -23,6 +23,8 @@ def test_a_page_hears_now_and_then_that_nothing_happened(monkeypatch):
         async with asyncio.timeout(PATIENCE):
             texts = [await client.next() for _ in range(3)]
         shown.leave(client)
+        # Its connection is closed by then.
+        shown._thread.shutdown()
         return [json.loads(text) for text in texts]
 
     window, *frames = asyncio.run(look())
