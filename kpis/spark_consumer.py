@@ -69,7 +69,7 @@ class SparkTopic:
 
 @contextmanager
 def spark_topic(
-    engine: pipeline.Engine, feed: Feed, name: str, connection: Mapping[str, str], most_messages: int, seconds: int
+    engine: pipeline.Engine, feed: Feed, name: str, connection: Mapping[str, str], most_messages: int, seconds: float
 ) -> Iterator[SparkTopic]:
     """A topic from where the ledger is; raises SourceError and SparkError."""
     cluster = engine.cluster

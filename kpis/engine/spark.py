@@ -359,8 +359,6 @@ def _session(master: Master, scratch: Path, settings: dict[str, str], log: Path)
             "spark.local.dir": str(scratch),
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-            # An executor that is lost costs a file no try.
-            "spark.task.maxFailures": "4",
             **settings,
         }
     for name, value in settings.items():
