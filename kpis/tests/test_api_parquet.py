@@ -221,8 +221,10 @@ with connection.cursor() as cursor:
     )
 """
 
+# As a plain install is: pandas loads pyarrow wherever it finds it, as where Spark's packages are.
 EXPORT = """
 import re, sys
+sys.modules["pyarrow"] = None
 import django
 django.setup()
 from django.test import Client
