@@ -17,7 +17,6 @@ from django_filters.constants import EMPTY_VALUES
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
 
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import (
@@ -56,10 +55,10 @@ INTERVAL_TIMESTAMPS = {
 }
 
 
-def refuse_unknown_parameters(request: Request, known: Collection[str]) -> None:
+def refuse_unknown_parameters(parameters: QueryDict, known: Collection[str]) -> None:
     """Raises ValidationError for query parameters that are not known, or given twice."""
     errors = {}
-    for name, values in request.query_params.lists():
+    for name, values in parameters.lists():
         if name not in known:
             errors[name] = [f"Unknown parameter. The known ones are: {', '.join(sorted(known))}."]
         elif len(values) > 1:

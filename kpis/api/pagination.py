@@ -9,17 +9,19 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db import models
+from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
-from rest_framework.response import Response
 
-from kpis.api.filters import WholeNumberField, whole_number_range
+from kpis.api.filters import Lookups, WholeNumberField, whole_number_range
+from kpis.api.rows import Source, as_dicts, shown
+from kpis.api.serializers import Column
 from kpis.catalog.intervals import EPOCH
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -63,6 +65,17 @@ def _key_value(number: int, field: models.Field):
     return number
 
 
+class Start(NamedTuple):
+    """Where a page starts: behind the row with the key values ``after``, or with the first row where it is None.
+
+    ``size`` is how many rows it has at most, and ``query`` the rest of what was asked for, as in its address.
+    """
+
+    after: list | None
+    size: int
+    query: str
+
+
 class KeysetPagination(BasePagination):
     """Pages over a view's ``keyset``: columns that together are unique, with a "-" before descending ones.
 
@@ -78,53 +91,39 @@ class KeysetPagination(BasePagination):
     query_params = frozenset({page_size_query_param, cursor_query_param})
     display_page_controls = False
 
-    def start(self, request, model: type[models.Model], keyset: Sequence[str]) -> list | None:
-        """Where a page starts: behind the row with these key values, or with the first row.
-
-        Raises ValidationError for a wrong page size or cursor.
-        """
-        self.request = request
-        self.size = self._page_size(request)
-        cursor = request.query_params.get(self.cursor_query_param)
+    @classmethod
+    def start(cls, parameters: QueryDict, model: type[models.Model], keyset: Sequence[str]) -> Start:
+        """Where the page starts that is asked for; raises ValidationError for a wrong page size or cursor."""
+        size = cls._page_size(parameters)
+        rest = parameters.dict()
+        cursor = rest.pop(cls.cursor_query_param, None)
+        query = urlencode(sorted(rest.items()))
         if not cursor:
-            return None
+            return Start(None, size, query)
         try:
-            return decode_cursor(cursor, [model._meta.get_field(key.lstrip("-")) for key in keyset])
+            fields = [model._meta.get_field(key.lstrip("-")) for key in keyset]
+            return Start(decode_cursor(cursor, fields), size, query)
         except BadCursor:
             reason = "Damaged: take it as it stands in a Link header of this list."
-            raise ValidationError({self.cursor_query_param: [reason]}) from None
+            raise ValidationError({cls.cursor_query_param: [reason]}) from None
 
-    def cut(self, rows: Iterable, key: Callable[[Any], Sequence], following: Sequence | None = None) -> list:
-        """The page's rows, of those from its start on, of which ``key`` gives the key values.
-
-        ``following`` starts the next page where no row does.
-        """
-        page = list(islice(rows, self.size + 1))
-        if len(page) > self.size:
-            page.pop()
-            following = key(page[-1])
-        self.next_cursor = encode_cursor(following) if following else None
-        return page
-
-    def _page_size(self, request) -> int:
-        text = request.query_params.get(self.page_size_query_param, "")
+    @classmethod
+    def _page_size(cls, parameters: QueryDict) -> int:
+        text = parameters.get(cls.page_size_query_param, "")
         try:
-            return self.page_size_field.clean(text) or self.page_size
+            return cls.page_size_field.clean(text) or cls.page_size
         except InvalidValue as error:
-            raise ValidationError({self.page_size_query_param: error.messages}) from None
+            raise ValidationError({cls.page_size_query_param: error.messages}) from None
 
-    def get_paginated_response(self, data) -> Response:
-        """The page as a plain array, with its Link header."""
-        parameters = self.request.query_params.dict()
-        parameters.pop(self.cursor_query_param, None)
-        first = self.request.build_absolute_uri(self.request.path)
-        if parameters:
-            first += f"?{urlencode(sorted(parameters.items()))}"
+    @classmethod
+    def links(cls, address: str, start: Start, following: Sequence | None) -> str:
+        """The Link header of a page of the list at this address; ``following`` are the key values before the next."""
+        first = f"{address}?{start.query}" if start.query else address
         links = f'<{first}>; rel="first"'
-        if self.next_cursor:
-            following = f"{first}{'&' if parameters else '?'}{self.cursor_query_param}={self.next_cursor}"
-            links += f', <{following}>; rel="next"'
-        return Response(data, headers={"Link": links})
+        if following:
+            join = "&" if start.query else "?"
+            links += f', <{first}{join}{cls.cursor_query_param}={encode_cursor(following)}>; rel="next"'
+        return links
 
     def get_paginated_response_schema(self, schema: dict) -> dict:
         return schema
@@ -151,3 +150,26 @@ class KeysetPagination(BasePagination):
                 "schema": {"type": "string"},
             },
         ]
+
+
+def read_page(
+    source: Source, lookups: Lookups | None, start: Start, columns: Sequence[Column]
+) -> tuple[list[dict], Sequence | None]:
+    """A page of the rows that fulfil the lookups, none where these are None, and the key values before the next."""
+    rows = () if lookups is None else source.page(lookups, start.after, start.size + 1)
+    page, following = cut(rows, start, source.key)
+    return as_dicts(tuple(column.name for column in columns))(shown(columns, page)), following
+
+
+def cut(
+    rows: Iterable, start: Start, key: Callable[[Any], Sequence], following: Sequence | None = None
+) -> tuple[list, Sequence | None]:
+    """The page's rows, of those from its start on, and the key values (``key``) of its last where there are more.
+
+    ``following`` are those before the next page where no row tells.
+    """
+    page = list(islice(rows, start.size + 1))
+    if len(page) > start.size:
+        page.pop()
+        following = key(page[-1])
+    return page, following

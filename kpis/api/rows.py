@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial, reduce
+from functools import cache, lru_cache, partial, reduce
 from typing import Any
 
 from django.db import connections, models
@@ -119,7 +119,7 @@ def _streaming_cursor(connection):
         driver.cursorclass = usual
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """Where a list's rows come from: a table, the columns of it, its filters, and the columns that order it.
 
@@ -189,3 +189,15 @@ def shown(columns: Sequence, rows: Iterable[tuple]) -> Iterable[tuple]:
         )
         for row in rows
     )
+
+
+@cache
+def as_dicts(names: tuple[str, ...]) -> Callable[[Iterable[tuple]], list[dict]]:
+    """What makes dicts of rows, whose values have these names, each an identifier.
+
+    It is compiled for them: ``dict(zip(names, row))`` takes twice as long, a tenth of all that a page takes.
+    """
+    values = [f"_{place}" for place, _ in enumerate(names)]
+    row = ", ".join(f"{name!r}: {value}" for name, value in zip(names, values, strict=True))
+    code = f"lambda rows: [{{{row}}} for {', '.join(values)}, in rows]"
+    return eval(code)  # noqa: S307 - made of our own columns' names

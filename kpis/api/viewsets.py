@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from operator import attrgetter
 
+from blake3 import blake3
 from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
@@ -28,6 +28,7 @@ from kpis.api.filters import (
     DEFAULT_THRESHOLD,
     DEFAULT_WINDOW,
     BatchFilters,
+    ListFilters,
     Lookups,
     RejectFilters,
     SummaryFilters,
@@ -38,6 +39,7 @@ from kpis.api.filters import (
     starts_between,
     v1_filterset,
 )
+from kpis.api.pagination import Start, cut, read_page
 from kpis.api.parquet import ParquetRenderer, parquet_response
 from kpis.api.permissions import hidden_kpis, may_view_personal, permissions_for
 from kpis.api.renderers import CSVRenderer, JSONRenderer, csv_response, one_text
@@ -47,6 +49,7 @@ from kpis.api.serializers import (
     CatalogSerializer,
     Column,
     RejectSerializer,
+    RowSerializer,
     SummarySerializer,
     anomaly_serializer,
     result_serializer,
@@ -131,7 +134,7 @@ class StrictView(APIView):
 
     def initial(self, request, *args, **kwargs) -> None:
         super().initial(request, *args, **kwargs)
-        refuse_unknown_parameters(request, self.known_parameters())
+        refuse_unknown_parameters(request.query_params, self.known_parameters())
 
     def wants(self, renderer: type[BaseRenderer]) -> bool:
         return self.request.accepted_renderer.format == renderer.format
@@ -162,9 +165,9 @@ def unless_known(request, response: Response) -> HttpResponse:
     The tag is of the answer itself, body and links: it cannot be that of another one, whatever changed in the tables,
     in who asks, or in this program.
     """
-    answer = hashlib.sha256(response.content)
+    answer = blake3(response.content)
     answer.update(f"\n{response['Content-Type']}\n{response.get('Link', '')}".encode())
-    response["ETag"] = quote_etag(answer.hexdigest()[:32])
+    response["ETag"] = quote_etag(answer.hexdigest(16))
     return get_conditional_response(request, etag=response["ETag"], response=response)
 
 
@@ -207,13 +210,13 @@ class ListViewSet(FileView, mixins.ListModelMixin, viewsets.GenericViewSet):
         if self.wants_file():
             rows = () if lookups is None else source.stream(lookups)
             return self.file(self.get_export_name(), self.get_serializer().fields, shown(columns, rows))
-        after = self.paginator.start(request, source.model, source.keyset)
-        rows = () if lookups is None else source.page(lookups, after, self.paginator.size + 1)
-        page = self.paginator.cut(rows, source.key)
-        names = [column.name for column in columns]
-        return self.paginator.get_paginated_response(
-            [dict(zip(names, row, strict=True)) for row in shown(columns, page)]
-        )
+        start = self.paginator.start(request.query_params, source.model, source.keyset)
+        return self.page(start, *read_page(source, lookups, start, columns))
+
+    def page(self, start: Start, rows: list[dict], following: Sequence | None) -> Response:
+        """A page as a plain array, with its Link header."""
+        address = self.request.build_absolute_uri(self.request.path)
+        return Response(rows, headers={"Link": self.paginator.links(address, start, following)})
 
     def get_lookups(self) -> Lookups | None:
         """What rows have to fulfil; None where none can."""
@@ -238,47 +241,40 @@ def _held_back(value) -> None:
     """What is shown of what this reader may not see."""
 
 
-def result_viewset(kpi: KPI) -> type[ListViewSet]:
+class ResultViewSet(ListViewSet):
     """The list of a KPI's rows."""
-    model = result_model(kpi)
-    serializer = result_serializer(kpi, model)
-    viewset = type(
-        f"{kpi.name}ViewSet",
-        (ListViewSet,),
-        {
-            "__doc__": kpi.description,
-            "name": kpi.name,
-            "queryset": model.objects.all(),
-            "serializer_class": serializer,
-            "filterset_class": result_filterset(kpi, model),
-            "permission_classes": permissions_for(kpi),
-            "keyset": tuple(model._meta.ordering),
-            "export_name": kpi.name,
-            "personal": kpi.personal,
-        },
-    )
-    return extend_schema_view(list=_answers(serializer(many=True), kpi.description, tags=["KPIs"]))(viewset)
 
-
-def v1_viewset(kpi: KPI, name: str) -> type[ListViewSet]:
-    """The list of a KPI's rows with timestamps in Unix ms and intervals in minutes."""
-    model = result_model(kpi)
-    serializer = v1_serializer(kpi, model)
-    viewset = type(
-        f"{kpi.name}V1ViewSet",
-        (ListViewSet,),
-        {
-            "__doc__": f"{kpi.description}. Timestamps are Unix ms, intervals minutes.",
+    @classmethod
+    def of(cls, kpi: KPI, name: str, serializer: type[RowSerializer], filters: type[ListFilters], **attributes):
+        """The list of this KPI, called ``name``."""
+        model = result_model(kpi)
+        own = {
             "name": name,
             "queryset": model.objects.all(),
             "serializer_class": serializer,
-            "filterset_class": v1_filterset(kpi, model),
+            "filterset_class": filters,
             "permission_classes": permissions_for(kpi),
             "keyset": tuple(model._meta.ordering),
             "export_name": name,
             "personal": kpi.personal,
-        },
-    )
+        }
+        return type(f"{serializer.__name__.removesuffix('Serializer')}ViewSet", (cls,), own | attributes)
+
+
+def result_viewset(kpi: KPI) -> type[ResultViewSet]:
+    """The list of a KPI's rows."""
+    model = result_model(kpi)
+    serializer = result_serializer(kpi, model)
+    viewset = ResultViewSet.of(kpi, kpi.name, serializer, result_filterset(kpi, model), __doc__=kpi.description)
+    return extend_schema_view(list=_answers(serializer(many=True), kpi.description, tags=["KPIs"]))(viewset)
+
+
+def v1_viewset(kpi: KPI, name: str) -> type[ResultViewSet]:
+    """The list of a KPI's rows with timestamps in Unix ms and intervals in minutes."""
+    model = result_model(kpi)
+    serializer = v1_serializer(kpi, model)
+    said = f"{kpi.description}. Timestamps are Unix ms, intervals minutes."
+    viewset = ResultViewSet.of(kpi, name, serializer, v1_filterset(kpi, model), __doc__=said)
     return extend_schema_view(list=_answers(serializer(many=True), kpi.description, tags=["v1"]))(viewset)
 
 
@@ -304,10 +300,10 @@ class AnomalyViewSet(ListViewSet):
         if self.wants_file():
             found = series.anomalies(span) if span else ()
             return self.file(self.get_export_name(), fields, (one.row for one in found))
-        behind = self.paginator.start(request, self.queryset.model, self.keyset)
-        found = series.page(span, behind) if span else ((),)
-        page = self.paginator.cut(found[0], attrgetter("key"), *found[1:])
-        return self.paginator.get_paginated_response([dict(zip(fields, one.row, strict=True)) for one in page])
+        start = self.paginator.start(request.query_params, self.queryset.model, self.keyset)
+        found = series.page(span, start.after) if span else ((),)
+        page, following = cut(found[0], start, attrgetter("key"), *found[1:])
+        return self.page(start, [dict(zip(fields, one.row, strict=True)) for one in page], following)
 
 
 def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
