@@ -1,7 +1,14 @@
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class KpisConfig(AppConfig):
     name = "kpis"
     verbose_name = "Network KPIs"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self):
+        if any(database["ENGINE"].endswith("sqlite3") for database in settings.DATABASES.values()):
+            from kpis.sqlite import keep_moments
+
+            keep_moments()
