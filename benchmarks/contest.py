@@ -56,6 +56,10 @@ class Figures:
     def wall(self) -> float:
         return median(self.walls)
 
+    def times(self, other: Figures) -> float:
+        """How many times the other's wall time: the median over the turns, each of which both ran in."""
+        return median(own / others for own, others in zip(self.walls, other.walls, strict=True))
+
     @property
     def peak(self) -> float:
         return median(self.peaks)

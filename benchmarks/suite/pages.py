@@ -6,6 +6,7 @@ import json
 import sqlite3
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -19,6 +20,8 @@ from benchmarks.suite.tick import first_ticked
 
 ROWS = 100
 TABLE = "kpis_servicetrafficvolume"
+# A run takes a second, in which a machine may change its speed: three times as many tell.
+MORE_RUNS = 3
 API, SQL = "API, {} page", "SQL and orjson alone, {} page"
 
 
@@ -42,15 +45,16 @@ def pages(bench: Bench) -> Outcome:
     for which, address in (("first", first), ("last", _last(place, first, start))):
         query = _told(place, address)["sql"]
         contestants += [_api(place, which, address, sizes.requests), _sql(place, which, query, sizes.requests)]
-    outcome = bench.contest(f"A filtered page of {ROWS} rows, of {rows:,}", contestants)
-    paged = {which: outcome.figures[API.format(which)].wall for which in ("first", "last")}
-    alone = {which: outcome.figures[SQL.format(which)].wall for which in paged}
+    often = replace(bench, runs=bench.runs * MORE_RUNS)
+    outcome = often.contest(f"A filtered page of {ROWS} rows, of {rows:,}", contestants)
+    paged = {which: outcome.figures[API.format(which)] for which in ("first", "last")}
+    alone = {which: outcome.figures[SQL.format(which)] for which in paged}
     outcome.checks = [
         *(
-            Check("6", f"{which} page: time, of the same SQL and orjson alone", paged[which] / alone[which], 2)
+            Check("6", f"{which} page: time, of the same SQL and orjson alone", paged[which].times(alone[which]), 2)
             for which in paged
         ),
-        Check("6", "last page: time, of the first page's", paged["last"] / paged["first"], 1.2),
+        Check("6", "last page: time, of the first page's", paged["last"].times(paged["first"]), 1.2),
     ]
     return outcome
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.contest import ROOT, Command, Contestant, ContestError, contest, measured
+from benchmarks.contest import ROOT, Command, Contestant, ContestError, Figures, contest, measured
 
 PEERS = ROOT / "benchmarks" / ".venv"
 
@@ -65,6 +65,12 @@ def test_a_contest_fails_where_answers_differ(tmp_path):
 def test_only_those_of_the_same_files_have_to_agree(tmp_path):
     figures = contest([says("a", "1", "x"), says("b", "2", "y"), says("c", "1", "x")], 2, tmp_path)
     assert {name: len(one.walls) for name, one in figures.items()} == {"a": 2, "b": 2, "c": 2}
+
+
+def test_a_machine_that_changes_its_speed_between_turns_leaves_the_ratio():
+    steady, slowed = Figures([1, 2, 1, 2, 2]), Figures([2, 4, 2, 4, 4])
+    assert slowed.times(steady) == 2
+    assert Figures([2, 4, 9]).times(Figures([1, 4, 3])) == 2
 
 
 def test_a_contest_fails_where_a_process_does(tmp_path):
