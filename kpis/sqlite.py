@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from django.utils.dateparse import parse_datetime
 
-# A page of the API has at most so many rows; all that are kept take about 5 MB.
+# The moments of the longest page that the API gives; so many take 4.5 MB.
 _KEPT = 20_000
 
 
