@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from django.db import close_old_connections
-from django.utils import timezone
 
-from kpis import pipeline
+from kpis import clock, pipeline
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.kpis import lengths_of
 from kpis.live.announcements import Announcer
@@ -125,7 +124,7 @@ class Consumer:
 
     def _close_by_clock(self, ledger: DatabaseLedger) -> None:
         """Closes what is past: whoever has all of a stream has had what is older than is allowed to be late."""
-        ledger.close(self._stream.feed, timezone.now() - self._options.allowed_lateness)
+        ledger.close(self._stream.feed, clock.now() - self._options.allowed_lateness)
         self._close_at = time.monotonic() + CLOSE_SECONDS
         if self._close_at > self._closes_until + CLOSE_SECONDS:
             self._close_at = math.inf

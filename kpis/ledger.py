@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from kpis import clock
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI, lengths_of
@@ -200,7 +201,7 @@ class MemoryLedger:
         ]
 
     def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
-        return datetime.now(UTC)
+        return clock.now()
 
     def reference(self, table: str, moment: datetime) -> pd.DataFrame:
         import pandas as pd

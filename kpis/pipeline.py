@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import islice
@@ -28,6 +28,7 @@ import duckdb
 import numpy as np
 from blake3 import blake3
 
+from kpis import clock
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import EPOCH, ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
@@ -457,7 +458,7 @@ def roll_up(
             continue
         # Where DuckDB only fetches what is merged elsewhere, more would but take memory.
         engine.use_cores(1 if all(map(can_merge, kpis_of(feed, interval.length))) else CORES)
-        moment = datetime.now(UTC) if options.anew else ledger.reference_moment(feed, interval)
+        moment = clock.now() if options.anew else ledger.reference_moment(feed, interval)
         for kpi in kpis_of(feed, interval.length):
             if kpi.reference:
                 engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
@@ -627,7 +628,7 @@ def _closed_until(one: Ready, options: Options) -> datetime | None:
     """
     if isinstance(one.entry.file, Messages):
         return one.newest - options.allowed_lateness if one.newest else None
-    now, feed = datetime.now(UTC), one.entry.file.feed
+    now, feed = clock.now(), one.entry.file.feed
     return max((start + feed.interval.delta for start in one.entry.intervals if start <= now), default=None)
 
 
@@ -635,7 +636,7 @@ def _of_stream(file: FoundFile, reading: Reading, engine: Engine) -> tuple[datet
     """The newest time of a stream's batch, whose records are in the connection's table, and its live counts."""
     if not isinstance(file, Messages):
         return None, None
-    now, feed = datetime.now(UTC), file.feed
+    now, feed = clock.now(), file.feed
     newest = newest_moment(engine.connection, feed, now)
     if not reading.records or feed.name not in LIVE_DIMENSIONS:
         return newest, None

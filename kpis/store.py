@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
+from kpis import clock
 from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
@@ -229,7 +229,7 @@ def recorded_run(command: str, report: Report, former: Run | None = None) -> Ite
     Run.objects.filter(outcome=Run.Outcome.RUNNING).update(
         outcome=Run.Outcome.BROKEN, traceback="The process ended without a word."
     )
-    run = former or Run(started_at=timezone.now(), command=command, host=socket.gethostname(), process=os.getpid())
+    run = former or Run(started_at=clock.now(), command=command, host=socket.gethostname(), process=os.getpid())
     run.outcome, run.ended_at, run.traceback = Run.Outcome.RUNNING, None, ""
     run.save()
     try:
@@ -241,7 +241,7 @@ def recorded_run(command: str, report: Report, former: Run | None = None) -> Ite
     else:
         run.outcome = Run.Outcome.INCOMPLETE if report.failed else Run.Outcome.SUCCEEDED
     finally:
-        run.ended_at = timezone.now()
+        run.ended_at = clock.now()
         run.batches, run.failed_batches = report.files, report.failed
         run.records, run.rejects = report.records, report.rejects
         run.intervals, run.rollups = report.intervals, report.rollups
@@ -329,7 +329,7 @@ class DatabaseLedger:
         self._replace(feed, feed.interval, change.touched, change.results, closed_until)
         self._mark_due(feed, change.touched)
         if change.live:
-            add_live_counts(feed.name, change.live, timezone.now())
+            add_live_counts(feed.name, change.live, clock.now())
 
     @transaction.atomic
     def close(self, feed: Feed, until: datetime) -> None:
@@ -355,7 +355,7 @@ class DatabaseLedger:
 
     def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
         figured = _summaries(feed, interval).filter(state=IntervalSummary.State.FINAL)
-        return figured.values_list("first_figured_at", flat=True).order_by("first_figured_at").first() or timezone.now()
+        return figured.values_list("first_figured_at", flat=True).order_by("first_figured_at").first() or clock.now()
 
     def reference(self, table: str, moment: datetime) -> pd.DataFrame:
         return REFERENCES[table](moment)
@@ -465,7 +465,7 @@ class DatabaseLedger:
             "lines": entry.lines,
             "records": entry.records,
             "rejects": entry.rejects,
-            "taken_in_at": timezone.now(),
+            "taken_in_at": clock.now(),
             "run": self._run,
         }
         batch = Batch.objects.filter(feed=entry.file.feed.name, name=entry.file.name).first()
@@ -488,7 +488,7 @@ class DatabaseLedger:
 
     def _raise_watermark(self, entry: Entry, closed_until: datetime | None) -> datetime | None:
         """Raises the watermark to what a batch brings; gives up to when the feed's intervals have closed now."""
-        feed, now = entry.file.feed, timezone.now()
+        feed, now = entry.file.feed, clock.now()
         mark = Watermark.objects.filter(feed=feed.name).first()
         newest = max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
         if mark is None and newest is not None:
@@ -523,7 +523,7 @@ class DatabaseLedger:
         closed_until: datetime | None,
         moment: datetime | None,
     ) -> None:
-        now = timezone.now()
+        now = clock.now()
         counts = _counts(feed, length, starts)
         former = _former_summaries(length, starts, results)
         summaries = []
