@@ -1,0 +1,14 @@
+"""``manage.py migrate``: Django's, which may be killed at any moment and then be run again."""
+
+from __future__ import annotations
+
+from django.core.management.commands import migrate
+
+from kpis.restartable import RestartableExecutor
+
+# Where Django's command looks for what applies migrations: it takes no other way of choosing one.
+migrate.MigrationExecutor = RestartableExecutor
+
+
+class Command(migrate.Command):
+    pass
