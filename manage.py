@@ -6,7 +6,18 @@ import os
 import sys
 
 
+def hold_standard_streams():
+    """Opens the null device in the place of each standard stream that is closed, whose number a file would get else."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+
+
 def main():
+    hold_standard_streams()
     # A command imports some 100,000 objects, none of them garbage: to look through them every 700, as Python does by
     # default, takes a tenth of a short run.
     gc.set_threshold(200_000)

@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 import duckdb
 import pandas as pd
+from duckdb.sqltypes import DuckDBPyType
 
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.kpis import KPI, KPIS, SPELLED
@@ -53,6 +54,11 @@ BATCH_COLUMNS = {
     "taken_in_at": "TIMESTAMP",
 }
 ROWS_A_FETCH = 1000
+# Types of moments, by DuckDB's names for them; and those that are made of others.
+ZONED = "timestamp with time zone"
+MOMENTS = ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", ZONED)
+NESTED = ("list", "array", "struct", "map")
+MOMENT = re.compile(r"([0-9]{4,}-[0-9]{2}-[0-9]{2}) ([0-9:.]+)(?:\+00)?")
 EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE\b|\s*\([^)]*\))?", re.IGNORECASE)
 
 
@@ -200,16 +206,25 @@ def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
 
 
 @contextmanager
-def answered(query: str, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int = 800) -> Iterator[Answer]:
+def answered(
+    query: str, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int = 800, as_text: bool = False
+) -> Iterator[Answer]:
     """The answer to a query (one SELECT, or EXPLAIN of one) over the views; raises QueryError, also while it is read.
 
-    The query can read the lake's files, and no other; it can write none.
+    The query can read the lake's files, and no other; it can write none. Moments are datetimes in UTC without a zone.
+    ``as_text`` gives moments (ISO 8601, UTC), days and spans of time as text, since Python's types lack some of them:
+    infinities, years beyond 9999, nanoseconds, months.
     """
     with _telling(), _connected(query, lake_dir, ledger, memory_limit_mb) as connection:
+        names, types = _columns_of(connection, query)
+        casts = [cast_to(type_, as_text) for type_ in types]
+        if any(casts):
+            query = _with_casts(connection, query, casts)
         result = connection.execute(query)
-        names = [name for name, *_ in result.description]
-        types = [str(type_) for _, type_, *_ in result.description]
-        yield Answer(names, types, _fetched(result))
+        rows = _fetched(result)
+        if as_text and any(casts):
+            rows = (tuple(map(_with_moments, row, types)) for row in rows)
+        yield Answer(names, [str(type_) for type_ in types], rows)
 
 
 def write_parquet(query: str, path: Path, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int = 800) -> None:
@@ -246,6 +261,7 @@ def _connected(
             # The second is how the readers are told the first, where it has the signs of a pattern.
             connection.execute("SET allowed_directories = ?", [[root, _escaped(root)]])
             connection.execute("SET allowed_paths = ?", [[str(may_write)] if may_write else []])
+            connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             yield connection
@@ -346,6 +362,74 @@ class _Views:
             self._connection.register("frame_to_load", frame)
             self._connection.execute(f"INSERT INTO {table} FROM frame_to_load")
             self._connection.unregister("frame_to_load")
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[DuckDBPyType]]:
+    """The names and types of a query's columns, which is not carried out for that."""
+    statement = connection.extract_statements(query)[0]
+    if statement.type == duckdb.StatementType.EXPLAIN:
+        return ["explain_key", "explain_value"], [duckdb.type("VARCHAR")] * 2
+    described = connection.sql(query)
+    return list(described.columns), list(described.types)
+
+
+def cast_to(type_: DuckDBPyType, as_text: bool) -> str | None:
+    """The SQL type that a column is to be cast to before Python gets its values; None where it can stay as it is."""
+    kind, children = type_.id, dict(type_.children) if type_.id in NESTED else {}
+    if kind in MOMENTS or kind in ("date", "interval"):
+        if as_text:
+            return "VARCHAR"
+        return "TIMESTAMP" if kind == ZONED else None
+    if kind == "union":
+        return "VARCHAR"
+    casts = {name: cast_to(child, as_text) for name, child in children.items() if isinstance(child, DuckDBPyType)}
+    if not any(casts.values()):
+        return None
+    told = {name: cast or str(children[name]) for name, cast in casts.items()}
+    match kind:
+        case "struct":
+            return f"STRUCT({', '.join(f'{_name(name)} {cast}' for name, cast in told.items())})"
+        case "map":
+            return f"MAP({told['key']}, {told['value']})"
+        case "array":
+            return f"{told['child']}[{children['size']}]"
+    return f"{told['child']}[]"
+
+
+def _with_casts(connection: duckdb.DuckDBPyConnection, query: str, casts: list[str | None]) -> str:
+    """SQL for a query's rows with columns cast, by their places."""
+    columns = [f"c{number}" for number in range(len(casts))]
+    # A view takes the query as it stands, whatever ends it, and its columns whatever their names.
+    connection.execute(f"CREATE TEMP VIEW query_to_cast({', '.join(columns)}) AS {query}")
+    told = [f"CAST({column} AS {cast})" if cast else column for column, cast in zip(columns, casts, strict=True)]
+    return f"SELECT {', '.join(told)} FROM query_to_cast"
+
+
+def _with_moments(value: Any, type_: Any) -> Any:
+    """A value whose moments are text as DuckDB writes them, with them in ISO 8601."""
+    if value is None:
+        return None
+    if type_.id in MOMENTS:
+        found = MOMENT.fullmatch(value)
+        return f"{found[1]}T{found[2]}Z" if found else value
+    if type_.id not in NESTED:
+        return value
+    children = dict(type_.children)
+    match type_.id:
+        case "struct":
+            return {name: _with_moments(one, children[name]) for name, one in value.items()}
+        case "map" if value.keys() == {"key", "value"} and isinstance(value["key"], list):
+            # What Python has no keys for.
+            return {name: [_with_moments(one, children[name]) for one in value[name]] for name in ("key", "value")}
+        case "map":
+            return {
+                _with_moments(key, children["key"]): _with_moments(one, children["value"]) for key, one in value.items()
+            }
+    return [_with_moments(one, children["child"]) for one in value]
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from contextvars import ContextVar
 
 # What happens in a run, see kpis/events.py.
@@ -28,12 +30,20 @@ def configuration(log_format: str, level: str) -> dict:
         "disable_existing_loggers": False,
         "formatters": {"lines": _structured(log_format) if log_format else PLAIN},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "lines"},
+            "stderr": {"class": "network_analysis.logs.StandardError", "formatter": "lines"},
             "nowhere": {"class": "logging.NullHandler"},
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {EVENTS: events} | {name: {"level": "WARNING"} for name in QUIET},
     }
+
+
+class StandardError(logging.StreamHandler):
+    """Writes lines to standard error, and drops those that cannot be written: there is nowhere else to report them."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def _structured(log_format: str) -> dict:

@@ -664,3 +664,77 @@ def test_quotes_and_backslashes_in_a_location_end_no_text():
 def test_an_error_of_the_query_is_a_query_error():
     with pytest.raises(QueryError), answered("SELECT nosuch", project.LAKE_DIR, DatabaseLedgerTables()):
         pass
+
+
+TYPED = {
+    "now() = now()": "true",
+    "TIMESTAMPTZ '2021-07-18 02:00:00+02'": "2021-07-18T00:00:00Z",
+    "TIMESTAMPTZ '2021-07-18 02:00:00+02' AT TIME ZONE 'UTC'": "2021-07-18T00:00:00Z",
+    "to_timestamp(1626566400.25)": "2021-07-18T00:00:00.25Z",
+    "TIMESTAMP_NS '2021-07-18 00:00:00.123456789'": "2021-07-18T00:00:00.123456789Z",
+    "TIMESTAMP_S '2021-07-18 00:00:01'": "2021-07-18T00:00:01Z",
+    "'infinity'::TIMESTAMPTZ": "infinity",
+    "'-infinity'::TIMESTAMP": "-infinity",
+    "'infinity'::DATE": "infinity",
+    "'200000-01-01'::TIMESTAMP": "200000-01-01T00:00:00Z",
+    "DATE '2021-07-18'": "2021-07-18",
+    "TIME '00:05:00'": "00:05:00",
+    "INTERVAL 3 MONTHS": "3 months",
+    "INTERVAL '1 day 02:03:04.5'": "1 day 02:03:04.5",
+    "170141183460469231731687303715884105727::HUGEINT": "170141183460469231731687303715884105727",
+    "'\\xAA\\x00'::BLOB": "aa00",
+    "NULL": "",
+    "NULL::TIMESTAMPTZ": "",
+    "'inf'::DOUBLE": "inf",
+    "[to_timestamp(0), NULL]": '["1970-01-01T00:00:00Z", null]',
+    "array_value(to_timestamp(0))": '["1970-01-01T00:00:00Z"]',
+    "{'at': to_timestamp(0), 'of \"it\"': [INTERVAL 2 MONTHS]}": (
+        '{"at": "1970-01-01T00:00:00Z", "of \\"it\\"": ["2 months"]}'
+    ),
+    "map([to_timestamp(0)], [DATE 'infinity'])": '{"1970-01-01T00:00:00Z": "infinity"}',
+    "map([[1]], [to_timestamp(0)])": '{"key": [[1]], "value": ["1970-01-01T00:00:00Z"]}',
+    "union_value(k := to_timestamp(0))": "1970-01-01 00:00:00+00",
+    "'a'::ENUM('a', 'b')": "a",
+    "'00000000-0000-0000-0000-000000000004'::UUID": "00000000-0000-0000-0000-000000000004",
+}
+
+
+def test_every_type_is_answered_in_every_format(tmp_path):
+    query = f"SELECT {', '.join(TYPED)} -- all of them"
+    wanted = list(TYPED.values())
+    [_, row] = csv.reader(io.StringIO(told(query, format="csv"), newline=""))
+    assert row == wanted
+    table = told(query).splitlines()
+    assert len(table) == 3
+    assert all(text in table[1] for text in wanted)
+    [answer] = json.loads(told(query, format="json"))
+    texts = {name: value for name, value in zip(TYPED, answer.values(), strict=True) if isinstance(value, str)}
+    assert texts == {name: TYPED[name] for name in texts}
+    assert texts.keys() >= {name for name in TYPED if "TIMESTAMP" in name or "INTERVAL 3" in name} - {
+        "NULL::TIMESTAMPTZ"
+    }
+    without = [text for text in TYPED if not text.startswith(("'infinity'::DATE", "union", "'200000", "170141"))]
+    path = tmp_path / "x.parquet"
+    told(f"SELECT {', '.join(without)} -- all that Parquet has", format="parquet", out=path)
+    assert len(duckdb.sql(f"FROM '{path}'").columns) == len(without)
+
+
+def test_now_is_answered_in_every_format(tmp_path):
+    for format_ in ("table", "csv", "json"):
+        assert re.search(r"20\d\d-\d\d-\d\dT[0-9:.]+Z", told("SELECT now()", format=format_)), format_
+    told("SELECT now() AS moment", format="parquet", out=tmp_path / "now.parquet")
+    assert duckdb.sql(f"SELECT moment > TIMESTAMPTZ '2021-01-01' FROM '{tmp_path}/now.parquet'").fetchall() == [(True,)]
+    assert values("SELECT to_timestamp(0)") == [(moment(0).replace(tzinfo=None),)]
+
+
+FAILS_LATE = "SELECT to_timestamp(CAST(if(i = 99999, 'x', '1') AS INTEGER)) AS at FROM range(100000) t(i)"
+
+
+def test_an_answer_that_fails_leaves_nothing_open():
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="Could not convert"):
+        call_command("query_lake", "SELECT CAST('x' || now() AS INTEGER)", format="json", stdout=out)
+    assert out.getvalue() == ""
+    with pytest.raises(CommandError, match="Could not convert"):
+        call_command("query_lake", FAILS_LATE, format="json", stdout=out)
+    assert out.getvalue() == "" or json.loads(out.getvalue())[0] == {"at": "1970-01-01T00:00:01Z"}

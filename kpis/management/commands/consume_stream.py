@@ -9,7 +9,7 @@ from argparse import ArgumentTypeError
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
@@ -25,6 +25,7 @@ from kpis.management.commands.update_network_stats import (
     one_line,
     stopping,
 )
+from kpis.management.output import WorkCommand
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
 from kpis.sources.stream import Limits
@@ -38,7 +39,7 @@ SOURCES = {"kafka": ("bootstrap_servers", "topic", "group"), "kinesis": ("stream
 WHAT_GOES_WITH = SOURCES | {"kinesis": ("stream", "shards")}
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Takes the messages of a Kafka topic, or of a Kinesis stream, in, batch by batch, and writes the KPIs of every "
         "interval they touch. Goes on from where the ledger is, and works until a signal ends it, after the batch in "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from kpis.health.doctor import Verdict, examine
+from kpis.management.output import AnswerCommand
 
 
-class Command(BaseCommand):
+class Command(AnswerCommand):
     help = (
         "Checks settings, database, lake, data folder and schedule, one line each: ok, note, or mend with what to do. "
         "Ends with 1 when something must be mended. Changes nothing."

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis.lake import LakeError
 from kpis.lake_ddl import DIALECTS, FILE, statements
+from kpis.management.output import AnswerCommand
 
 WRONG_USE = 2
 
 
-class Command(BaseCommand):
+class Command(AnswerCommand):
     help = (
         "Prints the CREATE statements of the lake's tables (each feed's records and rejects, each KPI's partials) for "
         "another engine, by the hour's folders and with units in comments."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from kpis.management.output import WorkCommand
 from kpis.regions import RegionError, put_regions, read_shapes
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Puts the regions of a GeoJSON file (a FeatureCollection of polygons, in degrees) in the place of all that the "
         "map has. What is wrong is named, and nothing is loaded."

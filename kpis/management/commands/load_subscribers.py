@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from kpis.management.output import WorkCommand
 from kpis.subscribers import SubscriberError, load_subscribers
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Adds the subscribers of a CSV file (id,name,email,quota; quota in bytes an hour), and changes those there "
         "are. A bad row is named, and nothing is loaded."

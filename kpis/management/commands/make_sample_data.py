@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis.catalog.feeds import Form
 from kpis.catalog.intervals import EPOCH, LAST_DAY
+from kpis.management.output import WorkCommand
 from kpis.sample import BAD_OF, SAMPLES, make_files, write_file
 from kpis.sample.day import SPAN
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = "Makes files of believable sample data; the same seed gives the same bytes."
     requires_system_checks = ()  # it touches no part of the site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis.catalog.intervals import BY_SHORT_NAME, Length
 from kpis.catalog.kpis import KPI, KPIS
@@ -15,11 +15,12 @@ from kpis.dashboard.pictures import PICTURES
 from kpis.dashboard.selection import BadSelection, Selection, selection
 from kpis.dashboard.series import series_with_normal
 from kpis.dashboard.theme import LIGHT
+from kpis.management.output import WorkCommand
 
 WRONG_USE = 2
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Draws a KPI over time into a file: the same chart as on its page. KPIs about single subscribers are drawn as "
         "well, whatever the web's permissions say: this is for operators with a shell."

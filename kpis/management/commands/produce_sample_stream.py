@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis.catalog.feeds import CDR
 from kpis.management.commands.consume_stream import STREAM_FEEDS, WRONG_USE, stopping
+from kpis.management.output import WorkCommand
 from kpis.sample.stream import SampleStream
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import produce
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Puts believable messages into a Kafka topic, so many each second, with the time of now, and says at the end "
         "how many it was. The same seed gives the same messages at the same time."

@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from kpis import pipeline
@@ -15,10 +15,11 @@ from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import KPIS
 from kpis.lake import LakeError
+from kpis.management.output import WorkCommand
 from kpis.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger, exclusive
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Removes partials, rejects and records of hours that ended so long ago from the lake. Results stay as they "
         "are, but can no longer be figured again: later files for those hours fail."

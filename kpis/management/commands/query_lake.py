@@ -6,26 +6,26 @@ import csv
 import json
 import math
 import os
-import sys
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import time
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from kpis.lake_sql import Answer, QueryError, answered, view_names, write_parquet
 from kpis.ledger_tables import DatabaseLedgerTables
+from kpis.management.output import AnswerCommand
 
 WRONG_USE = 2
 ROWS_A_PAGE = 1000
 
 
-class Command(BaseCommand):
+class Command(AnswerCommand):
     help = (
         "Answers one SELECT over the lake, in DuckDB's SQL. Views: one a feed (its archived records), one a KPI (the "
         "figures of all groups per interval of its feed), one a KPI's partials (for exact figures of longer spans), "
@@ -49,7 +49,7 @@ class Command(BaseCommand):
                 write_parquet(query, out, *lake)
                 return
             write = WRITERS[options["format"]]
-            with answered(query, *lake) as answer:
+            with answered(query, *lake, as_text=True) as answer:
                 if out is None:
                     write(answer, self.stdout)
                 else:
@@ -58,9 +58,6 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"The ledger cannot be read: {' '.join(str(error).split())}.") from error
-        except BrokenPipeError:
-            # Whoever read the answer has seen enough; nothing is left to be flushed at the end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
             raise CommandError(f"{error.filename or out} cannot be written: {error.strerror}.") from error
 
@@ -98,24 +95,32 @@ def write_table(answer: Answer, out: TextIO) -> None:
 def write_csv(answer: Answer, out: TextIO) -> None:
     """CSV as in RFC 4180, with a header; no value is an empty field."""
     writer = csv.writer(out)
+    first = list(islice(answer.rows, 1))
     writer.writerow(answer.names)
-    writer.writerows([_text(value) for value in row] for row in answer.rows)
+    writer.writerows([_text(value) for value in row] for row in chain(first, answer.rows))
 
 
 def write_json(answer: Answer, out: TextIO) -> None:
     """An array of objects, one a line. Of columns with one name, the second is called ``name_1``, and so on."""
     names = _told_apart(answer.names)
+    # Before anything is written: what cannot be answered at all leaves no half of an array.
+    first = list(islice(answer.rows, 1))
     out.write("[\n")
     former = ""
-    for row in answer.rows:
+    try:
+        for row in chain(first, answer.rows):
+            if former:
+                out.write(f"{former},\n")
+            former = json.dumps(
+                {name: _plain(value) for name, value in zip(names, row, strict=True)},
+                ensure_ascii=False,
+                allow_nan=False,
+            )
+    finally:
+        # Also where the query fails in the middle, which the command's error and exit status tell.
         if former:
-            out.write(f"{former},\n")
-        former = json.dumps(
-            {name: _plain(value) for name, value in zip(names, row, strict=True)}, ensure_ascii=False, allow_nan=False
-        )
-    if former:
-        out.write(f"{former}\n")
-    out.write("]\n")
+            out.write(f"{former}\n")
+        out.write("]\n")
 
 
 WRITERS = {"table": write_table, "csv": write_csv, "json": write_json}
@@ -144,11 +149,9 @@ def _told_apart(names: list[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: moments in ISO 8601 (UTC), decimals as numbers; what is not finite is null."""
+    """A value as JSON has it: decimals as numbers, bytes in hex; a number that is not finite is null."""
     match value:
-        case datetime():
-            return f"{value.isoformat()}Z"
-        case date() | time():
+        case time():
             return value.isoformat()
         case Decimal():
             return float(value)

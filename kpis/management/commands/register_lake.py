@@ -8,15 +8,16 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis.lake import LakeError, telling
+from kpis.management.output import WorkCommand
 from kpis.storage import BucketAddress, storage_at
 
 WRONG_USE = 2
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Creates and updates the lake's tables (each feed's records and rejects, each KPI's partials) in a catalog, "
         "with one partition an hour, and removes the partitions of hours that are gone. Changes nothing where all is "

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis.catalog.intervals import BY_SHORT_NAME, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS
+from kpis.management.output import AnswerCommand
 from kpis.models import IntervalSummary
 from kpis.models.results import result_model
 
 
-class Command(BaseCommand):
+class Command(AnswerCommand):
     help = "Shows each KPI's first rows of the newest interval."
 
     def add_arguments(self, parser):

@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import close_old_connections
 
 from kpis import pipeline
@@ -24,6 +24,7 @@ from kpis.engine.scratch import ScratchError
 from kpis.engine.spark import SparkError
 from kpis.events import log_event, log_watch, logged_run
 from kpis.lake import LakeError
+from kpis.management.output import BestEffort, WorkCommand
 from kpis.sources.arrivals import arrivals_in
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.places import found_in, named
@@ -89,7 +90,7 @@ def stopping():
             signal.signal(one, handler)
 
 
-class Command(BaseCommand):
+class Command(WorkCommand):
     help = (
         "Takes in the files of the data folder that the ledger does not know, or that changed, and writes the KPIs "
         "of every interval they touch; rolls up the hours that have closed. Ends with 0 when all went in, with 1 "
@@ -241,10 +242,12 @@ class Command(BaseCommand):
         if self.verbosity and files and self.stderr.isatty() and not settings.LOG_FORMAT:
             from tqdm import tqdm
 
-            with tqdm(total=files, unit="file", file=self.stderr) as bar:
+            # Not by way of Django's wrapper, which ends whatever is written with a line feed.
+            terminal = BestEffort(sys.stderr)
+            with tqdm(total=files, unit="file", file=terminal) as bar:
                 for event in events:
                     if isinstance(event, pipeline.Failed):
-                        bar.write(event_line(event), file=sys.stderr)
+                        bar.write(event_line(event), file=terminal)
                     bar.update(isinstance(event, pipeline.TakenIn | pipeline.Unchanged | pipeline.Failed))
                     yield event
             return

@@ -1,0 +1,186 @@
+"""What becomes of a command's output that cannot be written: work goes on without it, and an answer is an error."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+logger = logging.getLogger(__name__)
+
+
+class WorkCommand(BaseCommand):
+    """A command whose output only reports its work.
+
+    What cannot be written (a full disk, a closed pipe, a closed stream) is dropped and changes neither the work nor the
+    exit status; letters that the encoding lacks are written as escapes. Either is reported once, on standard error.
+    """
+
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any):
+        super().__init__(self._best_effort(stdout or sys.stdout), BestEffort(stderr or sys.stderr), **options)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        if options.get("stderr"):
+            options["stderr"] = BestEffort(options["stderr"])
+        if options.get("stdout"):
+            options["stdout"] = self._best_effort(options["stdout"])
+        return super().execute(*args, **options)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        try:
+            super().run_from_argv(argv)
+        finally:
+            release()
+
+    def _best_effort(self, stream: TextIO | None) -> Any:
+        return BestEffort(stream, self._report)
+
+    def _report(self, reason: str) -> None:
+        text = f"Standard output {reason}."
+        if settings.LOG_FORMAT:
+            # Standard error is for log lines alone then.
+            logger.warning(text)
+        else:
+            self.stderr.write(text)
+
+
+class AnswerCommand(BaseCommand):
+    """A command whose output is what it is for.
+
+    Output that cannot be written ends it with 1 and the reason; a reader that has left the pipe ends it quietly.
+    """
+
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any):
+        super().__init__(_checked(stdout or sys.stdout), BestEffort(stderr or sys.stderr), **options)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        if options.get("stdout"):
+            options["stdout"] = _checked(options["stdout"])
+        try:
+            try:
+                output = super().execute(*args, **options)
+            except SystemExit:
+                self.stdout.flush()
+                raise
+            self.stdout.flush()
+        except ReaderLeft:
+            return None
+        return output
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        try:
+            super().run_from_argv(argv)
+        finally:
+            release()
+
+
+class ReaderLeft(Exception):
+    """Whoever read the output has closed the pipe."""
+
+
+class BestEffort:
+    """A text stream that raises nothing when it cannot write: the first time, ``report`` gets the reason.
+
+    Every text is flushed, so that it is seen at once and what fails is known at once.
+    """
+
+    def __init__(self, stream: TextIO | None, report: Callable[[str], None] = lambda reason: None):
+        self._stream, self._report = stream, report
+        self._is_reported = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            self._write(text)
+        except UnicodeEncodeError as error:
+            self._report_once(f"cannot show every letter: its encoding is {error.encoding}")
+            self._write_escaped(text, error.encoding)
+        except (OSError, ValueError) as error:
+            self._report_once(f"cannot be written: {reason_of(error)}; the work goes on without it")
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes nothing more: ``write`` has flushed."""
+
+    def _write(self, text: str) -> None:
+        if self._stream is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        self._stream.write(text)
+        self._stream.flush()
+
+    def _write_escaped(self, text: str, encoding: str) -> None:
+        try:
+            self._write(text.encode(encoding, "backslashreplace").decode(encoding))
+        except (OSError, ValueError) as error:
+            self._report_once(f"cannot be written: {reason_of(error)}; the work goes on without it")
+
+    def _report_once(self, reason: str) -> None:
+        if not self._is_reported:
+            self._is_reported = True
+            self._report(reason)
+
+
+class Checked:
+    """A text stream that raises CommandError when it cannot write, and ReaderLeft when nobody reads it any more."""
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._checked(lambda stream: stream.write(text))
+
+    def flush(self) -> None:
+        self._checked(lambda stream: stream.flush())
+
+    def _checked(self, act: Callable[[TextIO], Any]) -> Any:
+        try:
+            if self._stream is None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            return act(self._stream)
+        except BrokenPipeError as error:
+            raise ReaderLeft from error
+        except UnicodeEncodeError as error:
+            letter = error.object[error.start]
+            raise CommandError(
+                f"Standard output cannot be written: its encoding, {error.encoding}, lacks {letter!a}. "
+                "Set PYTHONIOENCODING=utf-8."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise CommandError(f"Standard output cannot be written: {reason_of(error)}.") from error
+
+
+def _checked(stream: Any) -> Any:
+    return stream if isinstance(stream, Checked) else Checked(stream)
+
+
+def reason_of(error: Exception) -> str:
+    """What the system says of an error with a stream."""
+    return (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+
+
+def release() -> None:
+    """Drops what the standard streams could not write, at which Python would end with a status of its own (120)."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            try:
+                number = stream.fileno()
+            except (OSError, ValueError):
+                continue
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
