@@ -52,6 +52,9 @@ def log_event(event: pipeline.Event) -> None:
             logger.info(_what_is_in(entry.file), extra=_file(entry.file) | counts | {"intervals": len(touched)})
         case pipeline.Unchanged(file):
             logger.info("file unchanged", extra=_file(file))
+        case pipeline.LeftAlone(feed, names):
+            told = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MOST_NAMES_TOLD])}
+            logger.warning("unfinished files", extra=told)
         case pipeline.Failed(what, reason):
             logger.warning("failed", extra={"what": what, "reason": reason})
         case pipeline.RolledUp(feed, interval):

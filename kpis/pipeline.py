@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIRST_REJECTS = 100
+# So many unfinished files are named.
+MOST_NAMES_TOLD = 20
 
 
 class IntervalFrom(StrEnum):
@@ -134,6 +137,14 @@ class Unchanged:
 
 
 @dataclass(frozen=True)
+class LeftAlone:
+    """Files of a feed whose names say that they are unfinished, so that they were not read; see ``FileNames``."""
+
+    feed: Feed
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Failed:
     """A file, or a rollup, is not in; ``what`` names it and ``reason`` says why."""
 
@@ -158,7 +169,7 @@ class Rebuilt:
     touched: frozenset[datetime]
 
 
-Event = TakenIn | Unchanged | Failed | RolledUp | Rebuilt
+Event = TakenIn | Unchanged | LeftAlone | Failed | RolledUp | Rebuilt
 
 
 @dataclass
@@ -260,6 +271,33 @@ def engine(lake_dir: Address, memory_limit_mb: int = 800) -> Iterator[Engine]:
                 f"{str(error).splitlines()[0].rstrip('.')}. "
                 "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
             ) from error
+
+
+class UnfinishedFiles:
+    """Collects what a source tells of unfinished files, for one run."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    def add(self, feed: Feed, name: str) -> None:
+        """Adds an unfinished file of a feed."""
+        self._names.setdefault(feed.name, set()).add(name)
+
+    def events(self, former: UnfinishedFiles | None = None) -> list[LeftAlone]:
+        """One event for each feed that has unfinished files which ``former`` had not."""
+        known = former._names if former else {}
+        found = {feed: sorted(names - known.get(feed, set())) for feed, names in sorted(self._names.items())}
+        return [LeftAlone(FEEDS[feed], tuple(names)) for feed, names in found.items() if names]
+
+
+def left_alone_line(event: LeftAlone) -> str:
+    """The unfinished files by name, as far as a line for people goes, and how their names should end."""
+    names = ", ".join(event.names[:MOST_NAMES_TOLD])
+    more = len(event.names) - MOST_NAMES_TOLD
+    return (
+        f"left alone, as unfinished: {names}{f' and {more:,} more' if more > 0 else ''} "
+        f"(names of {event.feed.name} files end in {' or '.join(event.feed.endings)}, or as FEED_FILES says)"
+    )
 
 
 def known_to(ledger: Ledger) -> Callable[[Feed, Collection[Version]], Iterable[Version]]:
@@ -508,15 +546,19 @@ def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
     for a notebook.
 
     The frames are those of ``MemoryLedger.table``; ``options`` are those of ``Options``, and open intervals are
-    figured too. Raises FileError for the first file that cannot be taken in.
+    computed too. Warns of unfinished files. Raises FileError for the first file that cannot be ingested.
     """
     ledger = MemoryLedger()
+    unfinished = UnfinishedFiles()
     chosen = Options(roll_up_open=True, **options)
     with (
         tempfile.TemporaryDirectory(prefix="network-analysis-lake-") as lake_dir,
         engine(Path(lake_dir)) as made,
     ):
-        for event in run(plan(found_in(address(str(folder))), ledger, chosen), ledger, made, chosen):
+        found = found_in(address(str(folder)), unfinished=unfinished.add)
+        for left in unfinished.events():
+            warnings.warn(left_alone_line(left), stacklevel=2)
+        for event in run(plan(found, ledger, chosen), ledger, made, chosen):
             if isinstance(event, Failed):
                 raise FileError(f"{event.what}: {event.reason}")
     return {kpi.name: ledger.table(kpi) for kpi in KPIS.values()}

@@ -9,7 +9,7 @@ Python accepts (the row is then judged singly); it never accepts one that Python
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -39,6 +39,11 @@ from kpis.catalog.intervals import (
 )
 
 Record = Mapping[str, Any]
+
+# How files' names end by what is written in them, and how those of packed files do after that.
+CSV_ENDINGS = (".csv", ".txt")
+JSON_LINES_ENDINGS = (".jsonl", ".json")
+PACKED_ENDINGS = (".gz", ".zst")
 
 
 class BadRow(ValueError):
@@ -98,15 +103,16 @@ class Moment:
 class Feed:
     """One kind of raw record.
 
-    ``file_names`` are the patterns (as in a shell) of its files' names. ``interval`` is the shortest interval that its
-    records are counted in. ``name_end`` finds in a file's name the Unix time in milliseconds at which its interval
-    ends, ``name_date`` the day of its records.
+    ``file_names`` are the patterns (as in a shell) of its files' names and ``endings`` how a finished file's name ends,
+    see ``FileNames``. ``interval`` is the shortest interval that its records are counted in. ``name_end`` finds in a
+    file's name the Unix time in milliseconds at which its interval ends, ``name_date`` the day of its records.
     """
 
     name: str
     description: str
     form: Form
     file_names: tuple[str, ...]
+    endings: tuple[str, ...]
     columns: tuple[Column, ...]
     checks: tuple[Check, ...]
     moment: Moment
@@ -168,6 +174,7 @@ IPFLOW = Feed(
     description="IP flows: bytes up and down per subscriber, service and cell in five minutes",
     form=Form.CSV,
     file_names=("ipflow_data.*",),
+    endings=CSV_ENDINGS,
     columns=(
         Column(_START, Integer(), "ms since 1970-01-01T00:00Z"),
         Column(_END, Integer(), "ms since 1970-01-01T00:00Z"),
@@ -201,6 +208,7 @@ ANTENNA = Feed(
     description="Antenna messages: bytes per device, antenna and app",
     form=Form.JSON_LINES,
     file_names=("antenna_data.*",),
+    endings=JSON_LINES_ENDINGS,
     columns=(
         Column("timestamp", Integer(), "s since 1970-01-01T00:00Z"),
         Column("id", UUID()),
@@ -225,6 +233,7 @@ COVERAGE = Feed(
     description="Coverage logs of phones: signal, GPS precision and network status by place",
     form=Form.CSV,
     file_names=("coverage_data.*",),
+    endings=CSV_ENDINGS,
     columns=(
         Column("date", Date(optional=True), may_lack=True),
         Column("hour", TimeOfDay()),
@@ -253,7 +262,8 @@ CDR = Feed(
     name="cdr",
     description="Call detail records: calls and texts by county and operator",
     form=Form.CSV_WITHOUT_HEADER,
-    file_names=("cdr_data.*", "cdr_[0-9]*.csv*"),
+    file_names=("cdr_data.*", "cdr_[0-9]*.csv"),
+    endings=CSV_ENDINGS,
     columns=(
         Column("SourcePN", Text(longest=32)),
         Column("DestPN", Text(longest=32)),
@@ -272,29 +282,51 @@ FEEDS = {feed.name: feed for feed in (IPFLOW, ANTENNA, COVERAGE, CDR)}
 
 FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.file_names}
 
-# Names of files that are still being written.
-UNFINISHED = (".*", "*.tmp", "*.part")
 
+class FileNames:
+    """Tells by a file's name which feed it belongs to, and whether it is finished.
 
-def feed_finder(feed_files: Mapping[str, str] = FEED_FILES) -> Callable[[str], Feed | None]:
-    """What gives the feed that a file belongs to by its name, or None; ``feed_files`` maps patterns to feeds' names.
-
-    The first pattern that fits decides, and a file that is still being written belongs to none.
+    ``feed_files`` maps patterns (as in a shell) to feeds' names; the first that fits decides. A pattern that ends in
+    ``*`` takes the names that end as the feed's files do (in any case); any other takes just what it says. Both also
+    take a name with ``.gz`` or ``.zst`` behind. A name that fits but for its end is that of an unfinished file, such as
+    ``NAME.csv.inprogress``; one that begins with a dot belongs to no feed.
     """
-    feeds = [*(None for _ in UNFINISHED), *(FEEDS[feed] for feed in feed_files.values())]
-    # One expression for them all: a folder may hold hundreds of thousands of files.
-    match = re.compile("|".join(f"({translate(pattern)})" for pattern in (*UNFINISHED, *feed_files))).match
 
-    def find(file_name: str) -> Feed | None:
-        found = match(file_name)
-        return feeds[found.lastindex - 1] if found and found.lastindex else None
+    def __init__(self, feed_files: Mapping[str, str] = FEED_FILES):
+        self._feeds = [FEEDS[feed] for feed in feed_files.values()]
+        # One expression for them all: a folder may hold hundreds of thousands of files.
+        self._finished = _any_of(_finished(pattern, FEEDS[feed]) for pattern, feed in feed_files.items())
+        self._begun = _any_of(translate(pattern.rstrip("*") + "*") for pattern in feed_files)
 
-    return find
+    def feed_of(self, file_name: str) -> Feed | None:
+        """The feed that a finished file belongs to by its name; None where it belongs to none or is unfinished."""
+        return self._feed(self._finished, file_name)
+
+    def unfinished(self, file_name: str) -> Feed | None:
+        """The feed that an unfinished file will belong to by its name; None where it is finished or of no feed."""
+        return None if self.feed_of(file_name) else self._feed(self._begun, file_name)
+
+    def _feed(self, match: Callable[[str], re.Match[str] | None], file_name: str) -> Feed | None:
+        found = None if file_name.startswith(".") else match(file_name)
+        return self._feeds[found.lastindex - 1] if found and found.lastindex else None
+
+
+def _any_of(expressions: Iterable[str]) -> Callable[[str], re.Match[str] | None]:
+    """Matches any of the expressions; the match's last index is the expression's number, from 1."""
+    return re.compile("|".join(f"({one})" for one in expressions)).match
+
+
+def _finished(pattern: str, feed: Feed) -> str:
+    """A regular expression, without groups, for the names of finished files."""
+    if not pattern.endswith("*"):
+        return "|".join(translate(pattern + packed) for packed in ("", *PACKED_ENDINGS))
+    endings, packed = ("|".join(map(re.escape, some)) for some in (feed.endings, PACKED_ENDINGS))
+    return rf"(?={translate(pattern)})(?si:.*(?:{endings})(?:{packed})?)\Z"
 
 
 def feed_of(file_name: str, feed_files: Mapping[str, str] = FEED_FILES) -> Feed | None:
-    """The feed that a file belongs to by its name, or None; see ``feed_finder``."""
-    return feed_finder(feed_files)(file_name)
+    """The feed that a finished file belongs to by its name, or None; see ``FileNames``."""
+    return FileNames(feed_files).feed_of(file_name)
 
 
 def moment_of(feed: Feed, record: Record) -> datetime:

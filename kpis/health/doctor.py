@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from django.conf import settings
@@ -19,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from kpis.catalog.feeds import UNFINISHED, feed_finder
+from kpis.catalog.feeds import FileNames
 from kpis.engine import compiled
 from kpis.lake import STAGING
 from kpis.models import Run
@@ -207,15 +206,18 @@ def staging() -> Finding:
 
 def data_dir() -> Finding:
     place: Address = settings.DATA_DIR
-    feed_of_name = feed_finder(settings.FEED_FILES)
+    file_names = FileNames(settings.FEED_FILES)
     known = 0
     strange: list[str] = []
+    unfinished: list[str] = []
     unreadable: list[str] = []
     try:
         for name in _names_in(place):
-            if any(fnmatchcase(name, pattern) for pattern in UNFINISHED):
+            if name.startswith("."):
                 continue
-            if feed_of_name(name) is None:
+            if file_names.unfinished(name):
+                unfinished.append(name)
+            elif file_names.feed_of(name) is None:
                 strange.append(name)
             elif isinstance(place, Path) and not os.access(place / name, os.R_OK):
                 unreadable.append(name)
@@ -226,6 +228,12 @@ def data_dir() -> Finding:
     if unreadable:
         text = f"{len(unreadable):,} files cannot be read, such as {unreadable[0]!r}; give this user the right to"
         return Finding(Verdict.MEND, "data folder", text)
+    if unfinished:
+        text = (
+            f"{len(unfinished):,} files are not read, as their names are those of unfinished files, such as "
+            f"{unfinished[0]!r}; rename them when they are finished, or see FEED_FILES"
+        )
+        return Finding(Verdict.NOTE, "data folder", text)
     if strange:
         text = f"{len(strange):,} files are of no feed, such as {strange[0]!r}; rename them, or see FEED_FILES"
         return Finding(Verdict.NOTE, "data folder", text)

@@ -13,11 +13,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kpis.catalog.feeds import FEED_FILES, Feed, feed_finder
+from kpis.catalog.feeds import FEED_FILES, Feed, FileNames
 from kpis.catalog.intervals import EPOCH
 from kpis.engine.lines import UNPACKERS
 from kpis.engine.scratch import telling as telling_of_scratch
-from kpis.sources.directory import FoundFile, SourceError, SourceLost, Version, batch_name
+from kpis.sources.directory import (
+    FoundFile,
+    SourceError,
+    SourceLost,
+    Unfinished,
+    Version,
+    batch_name,
+    finished_feed,
+)
 from kpis.storage import SCHEME, BucketAddress, bucket_at
 
 if TYPE_CHECKING:
@@ -74,20 +82,25 @@ def objects_in(
     feed: Feed | None = None,
     known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
     names: Collection[str] | None = None,
+    unfinished: Unfinished = lambda feed, name: None,
 ) -> list[FoundFile]:
     """What ``files_in`` gives for a folder; the listing is held against what is known page by page.
 
     Raises SourceError where there is no listing, SourceLost where that may pass by itself.
     """
-    feed_of_name = feed_finder(feed_files)
+    file_names = FileNames(feed_files)
     found: list[FoundFile] = []
     with _telling():
         bucket = bucket_at(place)
-        for page in bucket.pages() if names is None else [_named(bucket, place, filter(feed_of_name, names))]:
+        for page in bucket.pages() if names is None else [_named(bucket, place, filter(file_names.feed_of, names))]:
             by_feed: dict[Feed, dict[Version, FoundFile]] = defaultdict(dict)
             for stored in page:
-                object_feed = feed_of_name(_name(stored))
-                if object_feed is not None and feed in (None, object_feed):
+                object_feed = file_names.feed_of(_name(stored))
+                if object_feed is None:
+                    begun = file_names.unfinished(_name(stored))
+                    if begun is not None and feed in (None, begun):
+                        unfinished(begun, batch_name(_name(stored)))
+                elif feed in (None, object_feed):
                     file = _found(bucket, stored, object_feed)
                     by_feed[object_feed][file.version] = file
             for object_feed, files in by_feed.items():
@@ -100,13 +113,11 @@ def objects_in(
 def objects_named(
     addresses: Iterable[BucketAddress], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
 ) -> list[FoundFile]:
-    """The objects with these addresses; ``feed`` says what they are, else their names do. Raises SourceError."""
-    feed_of_name = feed_finder(feed_files)
+    """The objects with these addresses; see ``files_named``. Raises SourceError."""
+    file_names = FileNames(feed_files)
     found: list[FoundFile] = []
     for one in addresses:
-        object_feed = feed or feed_of_name(one.name)
-        if object_feed is None:
-            raise SourceError(f"{one}: its name tells no feed; name one with --feed.")
+        object_feed = feed or finished_feed(str(one), one.name, file_names)
         with _telling():
             bucket = bucket_at(one)
             found.append(_found(bucket, bucket.find(one.prefix.rstrip("/")), object_feed))

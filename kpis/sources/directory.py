@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed, feed_finder, feed_of
+from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed, FileNames
 from kpis.catalog.intervals import EPOCH
 
 # The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
@@ -19,6 +19,10 @@ LONGEST_NAME = 700
 # What a listing tells of a file: its name, its size in bytes, and its time of change in ns since 1970-01-01T00:00Z, or
 # of an object in a bucket its etag. A plain tuple, since a folder may hold hundreds of thousands of files.
 Version = tuple[str, int, int | str]
+
+
+# What a listing is told of: the feed and the name of each file that is not finished, see ``FileNames``.
+Unfinished = Callable[[Feed, str], object]
 
 
 class SourceError(Exception):
@@ -87,18 +91,24 @@ def files_in(
     feed: Feed | None = None,
     known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
     names: Collection[str] | None = None,
+    unfinished: Unfinished = lambda feed, name: None,
 ) -> list[FoundFile]:
     """The folder's files that belong to a feed by their names, oldest interval first.
 
     ``feed`` keeps only that feed's. ``known`` gets what the folder has of a feed, and gives what the ledger has of
-    that or of more: those files are left out. Files still being written and names of no feed are left alone.
-    ``names`` spares the listing and looks for these alone. Raises SourceError when the folder cannot be listed.
+    that or of more: those files are left out. Names of no feed are left alone, as are unfinished files, of which
+    ``unfinished`` is told. ``names`` spares the listing and looks for these alone. Raises SourceError when the folder
+    cannot be listed.
     """
     listed: dict[str, set[Version]] = {}
-    feed_of_name = feed_finder(feed_files)
+    file_names = FileNames(feed_files)
     for entry in _entries(folder) if names is None else _named_entries(folder, names):
-        file_feed = feed_of_name(entry.name)
-        if file_feed is not None and feed in (None, file_feed):
+        file_feed = file_names.feed_of(entry.name)
+        if file_feed is None:
+            begun = file_names.unfinished(entry.name)
+            if begun is not None and feed in (None, begun):
+                unfinished(begun, batch_name(entry.name))
+        elif feed in (None, file_feed):
             listed.setdefault(file_feed.name, set()).add(_version(entry))
     found = []
     for feed_name, versions in listed.items():
@@ -136,15 +146,14 @@ def _version(entry: os.DirEntry[str] | Path) -> Version:
 def files_named(
     paths: Iterable[Path], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
 ) -> list[FoundFile]:
-    """The named files, oldest interval first; ``feed`` says what they are, else their names do.
+    """The named files, oldest interval first; ``feed`` says what they are and that they are finished, else their names.
 
-    Raises SourceError for a file that is not there, whose feed is not known, or whose name comes twice.
+    Raises SourceError for a file that is not there or not finished, whose feed is not known, or whose name comes twice.
     """
     found: dict[tuple[str, str], FoundFile] = {}
+    file_names = FileNames(feed_files)
     for path in paths:
-        file_feed = feed or feed_of(path.name, feed_files)
-        if file_feed is None:
-            raise SourceError(f"{path}: its name tells no feed; name one with --feed.")
+        file_feed = feed or finished_feed(str(path), path.name, file_names)
         if not os.path.lexists(path):
             raise SourceError(f"{path}: there is no such file.")
         file = _found(path, file_feed)
@@ -152,6 +161,21 @@ def files_named(
         if other.path != path:
             raise SourceError(f"{other.path} and {path} have the same name, which would make them one batch.")
     return sorted(found.values(), key=lambda file: file.age_key)
+
+
+def finished_feed(shown: str, name: str, file_names: FileNames) -> Feed:
+    """The feed of a finished file by its name; raises SourceError, with the file as ``shown``, where there is none."""
+    feed = file_names.feed_of(name)
+    if feed is not None:
+        return feed
+    begun = file_names.unfinished(name)
+    if begun is not None:
+        endings = " or ".join(begun.endings)
+        raise SourceError(
+            f"{shown}: its name is that of an unfinished file, as it does not end in {endings} or as "
+            f"FEED_FILES says; if it is finished, name its feed with --feed {begun.name}."
+        )
+    raise SourceError(f"{shown}: its name tells no feed; name one with --feed.")
 
 
 def _found(path: Path, feed: Feed) -> FoundFile:

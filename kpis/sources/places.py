@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed
-from kpis.sources.directory import FoundFile, SourceError, Version, files_in, files_named
+from kpis.sources.directory import FoundFile, SourceError, Unfinished, Version, files_in, files_named
 from kpis.storage import Address, BucketAddress
 
 
@@ -17,17 +17,18 @@ def found_in(
     feed: Feed | None = None,
     known: Callable[[Feed, Collection[Version]], Iterable[Version]] = lambda feed, versions: (),
     names: Collection[str] | None = None,
+    unfinished: Unfinished = lambda feed, name: None,
 ) -> list[FoundFile]:
     """The place's files that belong to a feed, oldest interval first, without those that are known.
 
-    ``names`` looks for files of these names alone. See ``files_in`` and ``objects_in``, which raise SourceError where
-    the place cannot be listed.
+    ``names`` looks for files of these names alone, ``unfinished`` is told of files that are left alone as such. See
+    ``files_in`` and ``objects_in``, which raise SourceError where the place cannot be listed.
     """
     if isinstance(place, BucketAddress):
         from kpis.sources.bucket import objects_in
 
-        return objects_in(place, feed_files, feed, known, names)
-    return files_in(place, feed_files, feed, known, names)
+        return objects_in(place, feed_files, feed, known, names, unfinished)
+    return files_in(place, feed_files, feed, known, names, unfinished)
 
 
 def named(
@@ -35,7 +36,7 @@ def named(
 ) -> list[FoundFile]:
     """The files and objects with these addresses, oldest interval first; ``feed`` says what they are, else their names.
 
-    Raises SourceError for what is not there, whose feed is not known, or whose name comes twice.
+    Raises SourceError for what is not there or not finished, whose feed is not known, or whose name comes twice.
     """
     found = files_named([one for one in addresses if isinstance(one, Path)], feed_files, feed)
     objects = [one for one in addresses if isinstance(one, BucketAddress)]

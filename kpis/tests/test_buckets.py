@@ -292,9 +292,12 @@ def test_a_store_that_does_not_answer_is_told_of_by_its_name(bucket, cloud):
 
 
 def test_the_doctor_looks_into_buckets(bucket, settings):
-    put(bucket, {"ipflow_data.1.csv": [Flow(START, 1, 1, 1, 1, 1)], "ipflow_data.2.csv.tmp": [call(START)]})
+    put(bucket, {"ipflow_data.1.csv": [Flow(START, 1, 1, 1, 1, 1)], "notes.txt": [call(START)]})
     assert str(doctor.lake()) == f"ok   lake: s3://{bucket.name}/lake can be written"
     assert str(doctor.staging()) == "ok   staging: nothing is left over"
+    note = "note data folder: 1 files are of no feed, such as 'notes.txt'; rename them, or see FEED_FILES"
+    assert str(doctor.data_dir()) == note
+    bucket.Object("in/notes.txt").delete()
     assert str(doctor.data_dir()) == f"ok   data folder: s3://{bucket.name}/in has 1 files of known feeds"
     assert state.can_be_written(settings.LAKE_DIR)
     bucket.put_object(Key="in/strange.txt", Body=b"")

@@ -33,7 +33,7 @@ def sound(settings, monkeypatch, data_dir, lake_dir):
     settings.HTTPS = True
     lake_dir.mkdir()
     (data_dir / "ipflow_data.1.csv").write_text("")
-    (data_dir / "ipflow_data.2.csv.part").write_text("")
+    (data_dir / ".ipflow_data.2.csv.Xy12ab").write_text("")
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 12.34 * GIGABYTES}))
     set_crontab(monkeypatch, CRONTAB)
@@ -210,6 +210,16 @@ def test_files_of_no_feed(sound):
     for name in ("notes.txt", "b\n.txt"):
         (sound.DATA_DIR / name).write_text("")
     line = r"note data folder: 2 files are of no feed, such as 'b\n.txt'; rename them, or see FEED_FILES"
+    assert_told(sound, "data folder", line, 0)
+
+
+def test_files_that_are_unfinished(sound):
+    for name in ("ipflow_data.2.csv.filepart", "cdr_1.csv.done", "notes.txt"):
+        (sound.DATA_DIR / name).write_text("")
+    line = (
+        "note data folder: 2 files are not read, as their names are those of unfinished files, such as "
+        "'cdr_1.csv.done'; rename them when they are finished, or see FEED_FILES"
+    )
     assert_told(sound, "data folder", line, 0)
 
 

@@ -54,11 +54,11 @@ def test_a_groups_figure_with_its_rank_and_batches(client):
     make_summary(1, MIDNIGHT, total=5000, groups=12, records=7, batches=2, revision=2, previous_total=4000,
                  previous_updated_at=MIDNIGHT + FIVE)  # fmt: skip
     make_result(KPIS[1], MIDNIGHT, 3, service_id=42, total_bytes=1234)
-    for name, records, rejects in (("ipflow_data.b", 4, 0), ("ipflow_data.a", 3, 5)):
+    for name, records, rejects in (("ipflow_data.b.csv", 4, 0), ("ipflow_data.a.csv", 3, 5)):
         batch = make_batch(run, name, records=records + 10, rejects=rejects, lines=records + 10 + rejects)
         make_batch_interval(batch, MIDNIGHT, records)
         make_batch_interval(batch, MIDNIGHT + FIVE, 10)
-    make_batch_interval(make_batch(run, "cdr_data.a", feed="cdr"), MIDNIGHT, 100)
+    make_batch_interval(make_batch(run, "cdr_data.a.csv", feed="cdr"), MIDNIGHT, 100)
     response = client.get(f"{ONE}&service_id=42")
     text = words(response)
     assert "Service traffic volume: 42" in text
@@ -66,7 +66,7 @@ def test_a_groups_figure_with_its_rank_and_batches(client):
     assert "Total bytes 1,234 bytes Rank 3 of 12" in text
     assert "2 18 Jul 2021, 00:10 5,000 +25.0 % 1 18 Jul 2021, 00:05 4,000" in text
     assert "7 records from 2 batches" in text
-    assert f"ipflow_data.a 3 13 5 1 18 Jul 2021, 00:00 {run.pk} ipflow_data.b 4 14 0 1" in text
+    assert f"ipflow_data.a.csv 3 13 5 1 18 Jul 2021, 00:00 {run.pk} ipflow_data.b.csv 4 14 0 1" in text
     assert "cdr_data" not in text
     assert "service_id = 42" in response.context["sql"]
     assert shlex.split(response.context["command"])[2:] == ["query_lake", response.context["sql"]]
@@ -121,7 +121,7 @@ def test_more_batches_are_not_more_queries(client, django_assert_num_queries):
 
 def test_links_lead_to_the_admin_only_those_who_may_go_there(client):
     make_summary(1, MIDNIGHT)
-    batch = make_batch(make_run(), "ipflow_data.a")
+    batch = make_batch(make_run(), "ipflow_data.a.csv")
     make_batch_interval(batch, MIDNIGHT)
     admin = reverse("admin:kpis_batch_change", args=[batch.pk])
     assert admin not in client.get(ONE).content.decode()
@@ -159,9 +159,9 @@ def test_the_pages_query_gives_the_pages_number(client, data_dir, settings):
     settings.TOP_N = 1
     put_subscribers(Subscriber(id=uuid(one), name="x", email="ana@example.com", quota=9 * one) for one in (1, 2))
     files = {
-        "ipflow_data.a": [Flow(START, 1, 10, 5, service=7, cell=1), Flow(START + 300, 1, 4, 0, service=8, cell=1)],
-        "coverage_data.a": [Log(START, "Orange", "4", 0, "", ""), Log(START + 301, "ORANGE", "3", 0, "", "")],
-        "antenna_data.a": [Message(START + one, one, 1, 12, "A") for one in (1, 2)],
+        "ipflow_data.a.csv": [Flow(START, 1, 10, 5, service=7, cell=1), Flow(START + 300, 1, 4, 0, service=8, cell=1)],
+        "coverage_data.a.csv": [Log(START, "Orange", "4", 0, "", ""), Log(START + 301, "ORANGE", "3", 0, "", "")],
+        "antenna_data.a.jsonl": [Message(START + one, one, 1, 12, "A") for one in (1, 2)],
     }
     for name, records in files.items():
         (data_dir / name).write_text(file_text(records))

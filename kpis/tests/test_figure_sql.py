@@ -112,7 +112,7 @@ def test_a_group_that_is_not_there_has_no_row(sample):
 @pytest.mark.django_db(transaction=True)
 def test_any_letter_case_and_any_quote_name_the_group(data_dir):
     logs = [Log(START, "O'Órange", "4", 0, "", ""), Log(START + 1, "o'órange", "2", 0, "", "a'b")]
-    (data_dir / "coverage_data.a").write_text(file_text(logs))
+    (data_dir / "coverage_data.a.csv").write_text(file_text(logs))
     call_command("update_network_stats", rollup_open_hours=True, verbosity=0)
     for length in (FIVE_MINUTES, ONE_HOUR):
         (row,) = answer(figure_sql(KPIS[7], length.at(MIDNIGHT), {"operator": "O'ÓRANGE"}))
@@ -124,7 +124,7 @@ def test_any_letter_case_and_any_quote_name_the_group(data_dir):
 @pytest.mark.django_db(transaction=True)
 def test_a_day_reads_its_own_hours(data_dir):
     messages = [Message(START + hour * 3600, 1, 1, 2**hour, "A") for hour in (-1, 0, 12, 23, 24)]
-    (data_dir / "antenna_data.a").write_text(file_text(messages))
+    (data_dir / "antenna_data.a.jsonl").write_text(file_text(messages))
     call_command("update_network_stats", verbosity=0)
     query = figure_sql(KPIS[4], ONE_DAY.at(MIDNIGHT), {"app": "A"})
     assert answer(query) == [{"total_bytes": 2**0 + 2**12 + 2**23}]

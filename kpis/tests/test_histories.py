@@ -118,7 +118,8 @@ RECORDS = {
         call_type=st.sampled_from(["CALL", "TEXT"]),
     ),
 }
-NAMES = [f"{feed}.{name}.x" for feed in RECORDS for name in "abc"]
+ENDINGS = {"antenna_data": "jsonl"}
+NAMES = [f"{feed}.{name}.{ENDINGS.get(feed, 'csv')}" for feed in RECORDS for name in "abc"]
 # Email and hourly quota by device; device 5 is nobody's.
 SUBSCRIBERS = {1: ("ana@example.com", 3), 2: ("ana@example.com", 1), 3: ("bo@example.com", 0), 4: ("cy@example.com", 9)}
 

@@ -71,8 +71,13 @@ CALLS = [
     Call(START + 60, "Kern", "Vodafone", "TEXT"),
     Call(START + HOUR, "Kern", "Vodafone", "TEXT"),
 ]
-FILES = {"ipflow_data.a": FLOWS[:4], "ipflow_data.b": FLOWS[4:], "antenna_data.a": MESSAGES, "coverage_data.a": LOGS}
-FILES["cdr_data.a"] = CALLS
+FILES = {
+    "ipflow_data.a.csv": FLOWS[:4],
+    "ipflow_data.b.csv": FLOWS[4:],
+    "antenna_data.a.jsonl": MESSAGES,
+    "coverage_data.a.csv": LOGS,
+}
+FILES["cdr_data.a.csv"] = CALLS
 WATERMARK = START + 2 * HOUR
 # No KPI's interval has so many groups.
 ALL = 10**6
@@ -88,11 +93,11 @@ def lake(data_dir, lake_dir, settings) -> Path:
     )
     for name, records in FILES.items():
         write(data_dir, name, records)
-    with (data_dir / "ipflow_data.a").open("a") as file:
+    with (data_dir / "ipflow_data.a.csv").open("a") as file:
         file.write(
             f"{START * 1000},{START * 1000 + 300000},x,1,1,1,1\n{START * 1000},{START * 1000 + 300000},0,1,1,1,1\n"
         )
-    with (data_dir / "antenna_data.a").open("a") as file:
+    with (data_dir / "antenna_data.a.jsonl").open("a") as file:
         file.write("[]\n")
     update()
     return lake_dir
@@ -166,7 +171,7 @@ def test_a_kpis_view_has_the_twins_figures_of_all_groups(lake):
 
 
 def test_a_kpis_view_goes_beyond_the_top_of_its_table(data_dir):
-    write(data_dir, "ipflow_data.a", [Flow(START, 1, service, 0, service, cell=7) for service in range(1, 31)])
+    write(data_dir, "ipflow_data.a.csv", [Flow(START, 1, service, 0, service, cell=7) for service in range(1, 31)])
     update()
     assert rows("SELECT count(*), sum(total_bytes) FROM ServiceTrafficVolume") == [(30, 465)]
 
@@ -212,24 +217,24 @@ def test_a_feeds_view_has_its_records(lake):
 def test_rejects_name_their_file_and_line(lake):
     found = rows('SELECT feed, file_name, line, "column", reason, text FROM rejects ORDER BY ALL')
     assert [row[:5] for row in found] == [
-        ("antenna", "antenna_data.a", 5, "", "is JSON, but not an object"),
-        ("ipflow", "ipflow_data.a", 6, "msisdn", "is not a whole number"),
-        ("ipflow", "ipflow_data.a", 7, "msisdn", "is less than 1"),
+        ("antenna", "antenna_data.a.jsonl", 5, "", "is JSON, but not an object"),
+        ("ipflow", "ipflow_data.a.csv", 6, "msisdn", "is not a whole number"),
+        ("ipflow", "ipflow_data.a.csv", 7, "msisdn", "is less than 1"),
     ]
     assert found[0][5] == "[]"
 
 
 def test_batches_are_the_ledger(lake, data_dir):
-    (data_dir / "cdr_data.b").write_text("rubbish")
+    (data_dir / "cdr_data.b.csv").write_text("rubbish")
     with pytest.raises(SystemExit):
         update()
     assert rows("SELECT feed, name, status, records, rejects FROM batches ORDER BY name") == [
-        ("antenna", "antenna_data.a", "in", 4, 1),
-        ("cdr", "cdr_data.a", "in", 5, 0),
-        ("cdr", "cdr_data.b", "failed", 0, 1),
-        ("coverage", "coverage_data.a", "in", 6, 0),
-        ("ipflow", "ipflow_data.a", "in", 4, 2),
-        ("ipflow", "ipflow_data.b", "in", 3, 0),
+        ("antenna", "antenna_data.a.jsonl", "in", 4, 1),
+        ("cdr", "cdr_data.a.csv", "in", 5, 0),
+        ("cdr", "cdr_data.b.csv", "failed", 0, 1),
+        ("coverage", "coverage_data.a.csv", "in", 6, 0),
+        ("ipflow", "ipflow_data.a.csv", "in", 4, 2),
+        ("ipflow", "ipflow_data.b.csv", "in", 3, 0),
     ]
 
 
@@ -264,7 +269,7 @@ def test_only_batches_that_the_ledger_counts_are_in(lake):
 
 
 def test_a_file_that_fails_when_it_changes_takes_its_figures_along(lake, data_dir):
-    (data_dir / "cdr_data.a").write_text("rubbish\n" * 3)
+    (data_dir / "cdr_data.a.csv").write_text("rubbish\n" * 3)
     with pytest.raises(SystemExit):
         update()
     assert rows("SELECT count(*) FROM cdr") == rows("SELECT count(*) FROM OperatorCallVolume") == [(0,)]
@@ -288,7 +293,7 @@ def test_a_compaction_that_broke_off_counts_nothing_twice(lake, noted):
 
 
 def test_an_interval_with_a_batch_older_than_the_kpi_has_no_figures_of_it(lake):
-    Batch.objects.filter(name="ipflow_data.a").update(kpis="1")
+    Batch.objects.filter(name="ipflow_data.a.csv").update(kpis="1")
     assert {start for (start,) in rows("SELECT interval_start FROM CellUniqueUsers")} == {"2021-07-18T01:05:00Z"}
     assert len(rows("SELECT * FROM ServiceTrafficVolume")) == 5
 

@@ -41,10 +41,10 @@ def update() -> None:
 
 def test_rejects_are_counted_by_reason_with_the_first_and_the_last_as_examples():
     run = make_run()
-    first = make_batch(run, "ipflow_data.a", rejects=3, lines=3)
-    second = make_batch(run, "ipflow_data.b", rejects=1, lines=1)
-    make_batch(run, "ipflow_data.c")
-    old = make_batch(run, "ipflow_data.d", taken_in_at=MIDNIGHT - DAY, rejects=1, lines=1)
+    first = make_batch(run, "ipflow_data.a.csv", rejects=3, lines=3)
+    second = make_batch(run, "ipflow_data.b.csv", rejects=1, lines=1)
+    make_batch(run, "ipflow_data.c.csv")
+    old = make_batch(run, "ipflow_data.d.csv", taken_in_at=MIDNIGHT - DAY, rejects=1, lines=1)
     rejects = [make_reject(first, line, reason="is empty") for line in (2, 3)]
     rejects.append(make_reject(second, 7, reason="is empty"))
     other = make_reject(first, 4, column="", reason="holds a NUL byte")
@@ -59,11 +59,11 @@ def test_rejects_are_counted_by_reason_with_the_first_and_the_last_as_examples()
 
 @pytest.mark.parametrize(("permissions", "shown"), [((), False), (("view_personal",), True)])
 def test_the_text_of_rejects_shows_as_in_the_api(client, permissions, shown):
-    batch = make_batch(make_run(), "ipflow_data.a", rejects=1, lines=1)
+    batch = make_batch(make_run(), "ipflow_data.a.csv", rejects=1, lines=1)
     make_reject(batch, 2, text="<b>a row</b>")
     client.force_login(make_user(*permissions))
     text = client.get("/quality/").content.decode()
-    assert f'<a href="/api/batches/{batch.pk}/rejects/">ipflow_data.a</a>, line 2' in text
+    assert f'<a href="/api/batches/{batch.pk}/rejects/">ipflow_data.a.csv</a>, line 2' in text
     assert ("&lt;b&gt;a row&lt;/b&gt;" in text) is shown
     assert "<b>a row" not in text
 
@@ -80,26 +80,26 @@ def test_a_reject_of_a_stream_is_told_by_its_offset(client):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_file_is_late_where_its_hour_had_been_figured(data_dir):
-    put(data_dir, "cdr_data.a", [Call(START, "Kern", "O2", "CALL"), Call(START + 3600, "Kern", "O2", "CALL")])
-    put(data_dir, "cdr_data.b", [Call(START + 60, "Kern", "O2", "CALL")])
+    put(data_dir, "cdr_data.a.csv", [Call(START, "Kern", "O2", "CALL"), Call(START + 3600, "Kern", "O2", "CALL")])
+    put(data_dir, "cdr_data.b.csv", [Call(START + 60, "Kern", "O2", "CALL")])
     update()
     assert unusual(now_and_then()) == []
     # The first hour is closed, the second is open.
-    put(data_dir, "cdr_data.c", [Call(START + 120, "Kern", "O2", "CALL"), Call(START + 3700, "Kern", "O2", "CALL")])
-    put(data_dir, "cdr_data.d", [Call(START + 3660, "Kern", "O2", "CALL")])
+    put(data_dir, "cdr_data.c.csv", [Call(START + 120, "Kern", "O2", "CALL"), Call(START + 3700, "Kern", "O2", "CALL")])
+    put(data_dir, "cdr_data.d.csv", [Call(START + 3660, "Kern", "O2", "CALL")])
     update()
     (late,) = unusual(now_and_then())
-    assert (late.batch.name, late.batch.revision, late.late_for) == ("cdr_data.c", 1, [MIDNIGHT])
+    assert (late.batch.name, late.batch.revision, late.late_for) == ("cdr_data.c.csv", 1, [MIDNIGHT])
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_replaced_file_is_told_by_its_revision_and_by_the_hours_it_changed(data_dir):
-    put(data_dir, "cdr_data.a", [Call(START + 3600, "Kern", "O2", "CALL")])
+    put(data_dir, "cdr_data.a.csv", [Call(START + 3600, "Kern", "O2", "CALL")])
     update()
-    put(data_dir, "cdr_data.a", [Call(START + 3600, "Kern", "O2", "CALL")] * 2)
+    put(data_dir, "cdr_data.a.csv", [Call(START + 3600, "Kern", "O2", "CALL")] * 2)
     update()
     (replaced,) = unusual(now_and_then())
-    assert (replaced.batch.name, replaced.batch.revision, replaced.late_for) == ("cdr_data.a", 2, [])
+    assert (replaced.batch.name, replaced.batch.revision, replaced.late_for) == ("cdr_data.a.csv", 2, [])
     newest = newest_intake()
     assert unusual(Period(newest + HOUR, newest + DAY)) == []
 
@@ -108,7 +108,7 @@ def test_a_replaced_file_is_told_by_its_revision_and_by_the_hours_it_changed(dat
 
 
 def test_the_page_has_intervals_with_their_value_before(client):
-    make_batch(make_run(), "ipflow_data.a")
+    make_batch(make_run(), "ipflow_data.a.csv")
     make_summary(1, MIDNIGHT)
     make_summary(
         1,
@@ -183,8 +183,8 @@ def test_only_the_newest_gaps_are_listed_and_all_are_counted():
 
 @pytest.mark.django_db(transaction=True)
 def test_the_page_tells_what_came_in_and_what_did_not(client, data_dir):
-    put(data_dir, "antenna_data.a", [Message(START, 1, 1, 5, "A"), Message(START + 900, 1, 1, 5, "A")])
-    (data_dir / "antenna_data.b").write_text("rubbish\n")
+    put(data_dir, "antenna_data.a.jsonl", [Message(START, 1, 1, 5, "A"), Message(START + 900, 1, 1, 5, "A")])
+    (data_dir / "antenna_data.b.jsonl").write_text("rubbish\n")
     with pytest.raises(SystemExit):
         update()
     page = client.get("/quality/")
@@ -197,9 +197,9 @@ def test_the_page_tells_what_came_in_and_what_did_not(client, data_dir):
         for show in ("all", "failed", "rejects", "replaced")
     }
     assert {show: sorted(names) for show, names in shown.items()} == {
-        "all": ["antenna_data.a", "antenna_data.b"],
-        "failed": ["antenna_data.b"],
-        "rejects": ["antenna_data.b"],
+        "all": ["antenna_data.a.jsonl", "antenna_data.b.jsonl"],
+        "failed": ["antenna_data.b.jsonl"],
+        "rejects": ["antenna_data.b.jsonl"],
         "replaced": [],
     }
     assert "is the wrong file: 1 of its 1 rows are rejects" in page.content.decode()
@@ -207,7 +207,7 @@ def test_the_page_tells_what_came_in_and_what_did_not(client, data_dir):
 
 def test_a_page_of_nothing_says_so(client):
     assert "Nothing has been taken in yet." in client.get("/quality/").content.decode()
-    make_batch(make_run(), "ipflow_data.a")
+    make_batch(make_run(), "ipflow_data.a.csv")
     text = client.get("/quality/").content.decode()
     for sentence in (
         "No row was rejected.",
@@ -229,7 +229,7 @@ def test_a_page_of_nothing_says_so(client):
     ],
 )
 def test_what_there_cannot_be_is_refused_with_the_reason(client, query, reason):
-    make_batch(make_run(), "ipflow_data.a")
+    make_batch(make_run(), "ipflow_data.a.csv")
     page = client.get(f"/quality/?{query}")
     assert page.status_code == 400
     assert reason in page.content.decode()

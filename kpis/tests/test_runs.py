@@ -34,7 +34,7 @@ def in_place(place, monkeypatch):
 
 
 def test_a_run_that_is_started_works_by_itself_and_is_in_the_ledger(client, in_place):
-    in_place.put({"ipflow_data.a": [Flow(START, 1, 1, 0, service=1, cell=1)]})
+    in_place.put({"ipflow_data.a.csv": [Flow(START, 1, 1, 0, service=1, cell=1)]})
     client.force_login(staff("start_run"))
     response = client.post(ADDRESS, follow=True)
     assert response.redirect_chain == [("/admin/kpis/run/", 302)]
@@ -108,13 +108,15 @@ def test_failed_files_are_marked_and_others_stay_as_they_are(client):
 
 
 def test_a_marked_file_is_tried_again_by_the_next_run(place):
-    (place.data / "ipflow_data.a").write_text("rubbish")
+    (place.data / "ipflow_data.a.csv").write_text("rubbish")
     assert place.run().code == 1
     # Unchanged, it is let alone.
     assert place.run().out.startswith("0 files in, 0 failed")
     with place.alias() as alias:
         assert runs.mark_for_retry(Batch.objects.using(alias).all()) == 1
-    assert place.run("update_network_stats", "--dry-run").out.startswith("would take in ipflow_data.a (ipflow, tried")
+    assert place.run("update_network_stats", "--dry-run").out.startswith(
+        "would take in ipflow_data.a.csv (ipflow, tried"
+    )
     assert place.run().code == 1
     with place.alias() as alias:
         assert not Batch.objects.using(alias).get().retry

@@ -116,6 +116,10 @@ def records(feed: str, start: int, number: int, seed: str) -> list[Record]:
     return found
 
 
+def name_of(feed: str, name: str) -> str:
+    return f"{feed}_data.{name}.{'jsonl' if feed == 'antenna' else 'csv'}"
+
+
 class Folder:
     """A data folder whose files change in steps; ``good`` are the records of what it holds."""
 
@@ -135,15 +139,15 @@ class Folder:
     def put_records(self, feed: str, name: str, start: int, number: int, seed: str = "") -> None:
         found = records(feed, start, number, f"{feed} {name} {seed}")
         # Two rows that are no records, of which one is a reject of the form and one of the feed.
-        self.put(f"{feed}_data.{name}.x", found, file_text(found) + 'rubbish\n1,2,3,4,5,6,"7\n')
+        self.put(name_of(feed, name), found, file_text(found) + 'rubbish\n1,2,3,4,5,6,"7\n')
 
     def step_1(self) -> None:
         """An hour and more of all feeds, and what is no file of its feed."""
         for feed in ("ipflow", "antenna", "coverage", "cdr"):
             for i in (0, 5, 11, 13):
                 self.put_records(feed, f"{i:02}", START + 300 * i, 80)
-            self.put(f"{feed}_data.empty.x", None, "")
-            self.put(f"{feed}_data.rubbish.x", None, "no,header\n" * 3)
+            self.put(name_of(feed, "empty"), None, "")
+            self.put(name_of(feed, "rubbish"), None, "no,header\n" * 3)
 
     def step_2(self) -> None:
         """Late files, files of the next hour that close this one, replaced ones, and one with a new time alone."""
@@ -151,8 +155,8 @@ class Folder:
             self.put_records(feed, "late", START + 300 * 5, 60)
             self.put_records(feed, "24", START + 300 * 24, 30)
             self.put_records(feed, "05", START + 300 * 6, 50, "replaced")
-            self.put(f"{feed}_data.11.x", None, "rubbish\n" * 9)
-            same = f"{feed}_data.00.x"
+            self.put(name_of(feed, "11"), None, "rubbish\n" * 9)
+            same = name_of(feed, "00")
             self.put(same, self.good[same], (self._folder / same).read_text())
 
     def step_3(self) -> None:

@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 
 from django.conf import settings
@@ -160,7 +160,7 @@ class Command(WorkCommand):
         self.verbosity = verbosity
         if watch:
             return self._watch(folder, queue_url, FEEDS.get(feed), chosen, engine)
-        report = pipeline.Report()
+        report, unfinished = pipeline.Report(), pipeline.UnfinishedFiles()
         try:
             with stoppable(), telling():
                 if rebuild:
@@ -168,10 +168,10 @@ class Command(WorkCommand):
                 elif files:
                     found = named(files, settings.FEED_FILES, FEEDS.get(feed))
                 else:
-                    found = new_in(folder, FEEDS.get(feed))
+                    found = new_in(folder, FEEDS.get(feed), unfinished=unfinished.add)
                 if dry_run:
-                    return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen))
-                self._work(found, rebuild, chosen, report, engine)
+                    return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen), unfinished)
+                self._work(found, rebuild, chosen, report, engine, unfinished=unfinished)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
             return None
@@ -189,12 +189,21 @@ class Command(WorkCommand):
         return None
 
     def _watch(self, folder, queue_url, feed, chosen, engine):
+        told = pipeline.UnfinishedFiles()
         with stopping() as is_stopped:
 
             def run(names, is_due):
+                nonlocal told
                 close_old_connections()
+                unfinished = pipeline.UnfinishedFiles()
                 with telling():
-                    found = new_in(folder, feed, names)
+                    found = new_in(folder, feed, names, unfinished.add)
+                    if names is None:
+                        # Each once, as long as it lies there; what lands as unfinished may still be under way.
+                        for event in unfinished.events(told):
+                            self._say(event_line(event))
+                            log_event(event)
+                        told = unfinished
                     if is_due or is_news(found, names, chosen):
                         started, report = time.monotonic(), pipeline.Report()
                         self._work(found, None, chosen, report, engine, is_stopped)
@@ -217,7 +226,7 @@ class Command(WorkCommand):
         elif not settings.LOG_FORMAT:
             self.stderr.write(f"{event}: {detail}")
 
-    def _work(self, found, rebuild, chosen, report, engine, is_stopped=lambda: False):
+    def _work(self, found, rebuild, chosen, report, engine, is_stopped=lambda: False, unfinished=None):
         command = " ".join(sys.argv[1:])
         with (
             logged_run(command, report) as run,
@@ -230,7 +239,8 @@ class Command(WorkCommand):
                 planned = pipeline.plan(found, ledger, chosen)
                 until_stopped = takewhile(lambda _: not is_stopped(), planned)
                 files, events = len(planned), pipeline.run(until_stopped, ledger, engine, chosen)
-            for event in self._shown(events, files):
+            left_alone = unfinished.events() if unfinished else []
+            for event in self._shown(chain(left_alone, events), files):
                 report.add(event)
                 log_event(event)
 
@@ -258,7 +268,9 @@ class Command(WorkCommand):
                 self.stderr.write(event_line(event))
             yield event
 
-    def _tell_plan(self, planned):
+    def _tell_plan(self, planned, unfinished):
+        for event in unfinished.events():
+            self._say(event_line(event))
         for file, _, why in planned:
             self._say(f"would take in {file.name} ({file.feed.name}, {why}, {file.size:,} bytes)")
         self._say(f"would take in {len(planned):,} files; nothing was changed")
@@ -268,9 +280,12 @@ class Command(WorkCommand):
             self.stdout.write(text)
 
 
-def new_in(folder, feed, names=None):
-    """The files of a place, or those of them with the names, that the ledger may not have as they are."""
-    return found_in(folder, settings.FEED_FILES, feed, pipeline.known_to(DatabaseLedger()), names)
+def new_in(folder, feed, names=None, unfinished=lambda feed, name: None):
+    """The files of a place, or those of them with the names, that the ledger may not have as they are.
+
+    ``unfinished`` is told the feed and the name of each file that is left alone as unfinished.
+    """
+    return found_in(folder, settings.FEED_FILES, feed, pipeline.known_to(DatabaseLedger()), names, unfinished)
 
 
 def is_news(found, names, chosen):
@@ -309,6 +324,8 @@ def event_line(event):
             )
         case pipeline.Unchanged(file):
             return f"unchanged {file.name}"
+        case pipeline.LeftAlone():
+            return pipeline.left_alone_line(event)
         case pipeline.Failed(what, reason):
             return f"failed {what}: {reason}"
         case pipeline.RolledUp(feed, interval):
