@@ -68,7 +68,7 @@ class QueryError(Exception):
 
 @dataclass(frozen=True)
 class LakeColumn:
-    """A column of the lake's files: its name, its type in DuckDB, and its unit or meaning ("" for none)."""
+    """A column of the lake's files: its name, its type in DuckDB, and its unit, range or meaning ("" for none)."""
 
     name: str
     type: str
@@ -110,7 +110,7 @@ class Answer:
 @cache
 def records_table(feed: Feed) -> LakeTable:
     """The archived records of a feed."""
-    units = {name: column.unit for name, column in zip(archived_columns(feed), feed.columns, strict=True)}
+    units = {name: column.note for name, column in zip(archived_columns(feed), feed.columns, strict=True)}
     with _typed_records(feed) as connection:
         selected = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
         columns = _described(connection, f"SELECT interval_start, {selected}, '' AS batch FROM records", units)

@@ -265,7 +265,8 @@ def result_viewset(kpi: KPI) -> type[ResultViewSet]:
     """The list of a KPI's rows."""
     model = result_model(kpi)
     serializer = result_serializer(kpi, model)
-    viewset = ResultViewSet.of(kpi, kpi.name, serializer, result_filterset(kpi, model), __doc__=kpi.description)
+    said = f"{kpi.description}\n\n{kpi.notes}".strip()
+    viewset = ResultViewSet.of(kpi, kpi.name, serializer, result_filterset(kpi, model), __doc__=said)
     return extend_schema_view(list=_answers(serializer(many=True), kpi.description, tags=["KPIs"]))(viewset)
 
 

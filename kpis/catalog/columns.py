@@ -32,6 +32,11 @@ class ColumnType(ABC):
     optional: bool = False
 
     @property
+    def accepted(self) -> str:
+        """In words, which values it takes and which stand for an unknown one; "" where the type says it all."""
+        return ""
+
+    @property
     @abstractmethod
     def sql_type(self) -> str:
         """The type that the value has in DuckDB."""
@@ -59,8 +64,12 @@ class ColumnType(ABC):
 
     def is_plain(self, text: str) -> str:
         """SQL: whether the text that an SQL expression gives is one whose value SQL can tell."""
-        plain = f"(regexp_full_match({text}, '{self.pattern}') AND {self.value_of(text)} IS NOT NULL)"
+        plain = f"(regexp_full_match({text}, '{self.pattern}') AND {self.takes(text)})"
         return f"({text} IS NULL OR {text} = '' OR {plain})" if self.optional else f"coalesce({plain}, false)"
+
+    def takes(self, text: str) -> str:
+        """SQL: whether a text that has the pattern is one that the column takes."""
+        return f"{self.value_of(text)} IS NOT NULL"
 
     def value(self, text: str) -> str:
         """SQL: the value of a plain text."""
@@ -76,6 +85,14 @@ class Integer(ColumnType):
     maximum: int | None = None
 
     sql_type = property(lambda self: {32: "INTEGER", 64: "BIGINT"}[self.bits])
+
+    @property
+    def accepted(self) -> str:
+        least, most = self._bounds
+        if most == (1 << (self.bits - 1)) - 1:
+            return "" if least == -most - 1 else f"{least} or more"
+        return f"{least} to {most}"
+
     pattern = "[0-9]{1,18}"
     _whole = re.compile(r"-?[0-9]+", re.ASCII)
 
@@ -124,26 +141,53 @@ class Integer(ColumnType):
 
 @dataclass(frozen=True)
 class Decimal(ColumnType):
-    """A decimal number within bounds, kept exactly to six places; further places are rounded half to even."""
+    """A decimal number within bounds, kept exactly to six places; further places are rounded half to even.
+
+    ``unknown`` has the numbers that stand for no value, within the bounds or not: they are read as an empty field is.
+    ``scale`` says what the bounds are of, where a wrong number mostly has another unit.
+    """
 
     minimum: int = -(10**11)
     maximum: int = 10**11
+    unknown: tuple[int, ...] = ()
+    scale: str = ""
 
     sql_type = "DECIMAL(18, 6)"
     pattern = r"-?[0-9]{1,11}(\.[0-9]{1,6})?"
     _decimal = re.compile(r"-?[0-9]{1,30}(\.[0-9]{0,30})?", re.ASCII)
 
-    def parse_text(self, text: str) -> Number:
+    @property
+    def accepted(self) -> str:
+        unknown = ["empty"] * self.optional + [str(number) for number in self.unknown]
+        return f"{self.minimum} to {self.maximum}" + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+
+    def parse_text(self, text: str) -> Number | None:
         if not self._decimal.fullmatch(text):
             raise BadValue("is not a decimal number")
         number = Number(text)
+        if number in self.unknown:
+            return None
         if not self.minimum <= number <= self.maximum:
-            raise BadValue(f"is not between {self.minimum} and {self.maximum}")
+            scale = f" ({self.scale})" if self.scale else ""
+            raise BadValue(f"is not between {self.minimum} and {self.maximum}{scale}")
         return number.quantize(Number("0.000001"), ROUND_HALF_EVEN)
 
     def value_of(self, text: str) -> str:
-        number = f"TRY_CAST({text} AS {self.sql_type})"
-        return f"CASE WHEN {number} BETWEEN {self.minimum} AND {self.maximum} THEN {number} END"
+        number = self._number(text)
+        return f"CASE WHEN {self._is_within(number)} AND NOT {self._is_unknown(number)} THEN {number} END"
+
+    def takes(self, text: str) -> str:
+        number = self._number(text)
+        return f"coalesce({self._is_within(number)} OR {self._is_unknown(number)}, false)"
+
+    def _number(self, text: str) -> str:
+        return f"TRY_CAST({text} AS {self.sql_type})"
+
+    def _is_within(self, number: str) -> str:
+        return f"{number} BETWEEN {self.minimum} AND {self.maximum}"
+
+    def _is_unknown(self, number: str) -> str:
+        return f"{number} IN ({', '.join(map(str, self.unknown))})" if self.unknown else "false"
 
 
 @dataclass(frozen=True)

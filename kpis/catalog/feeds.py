@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from fnmatch import translate
 from typing import Any
@@ -68,13 +68,48 @@ class Column:
     """One column of a feed: its name, its type, its unit ("" for none).
 
     ``may_lack`` lets a file do without it: its value is then the one that the file's name or the command gives, else
-    none.
+    none. ``source`` says where the range of its values and the numbers that stand for an unknown one come from.
     """
 
     name: str
     type: ColumnType
     unit: str = ""
     may_lack: bool = False
+    source: str = ""
+
+    @property
+    def note(self) -> str:
+        """Its unit, the values that it takes, which of them mean that the value is unknown, and the source of that."""
+        said = "; ".join(part for part in (self.unit, self.type.accepted) if part)
+        return f"{said} ({self.source})" if self.source else said
+
+
+@dataclass(frozen=True)
+class Place:
+    """The columns of a record's place, in degrees: where both are exactly 0, it is unknown.
+
+    A device without a position writes 0,0, a point of the open sea off Africa; one of them alone may well be 0.
+    """
+
+    latitude: str
+    longitude: str
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        return (self.latitude, self.longitude)
+
+    def cleared(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record, without its place where that is none."""
+        is_none = all(record[column] == 0 for column in self.columns)
+        return record | dict.fromkeys(self.columns) if is_none else record
+
+    def sql(self, table: str) -> str:
+        """SQL for the rows of a table with the record's columns, without their places where these are none."""
+        is_none = " AND ".join(f'"{column}" = 0' for column in self.columns)
+        replaced = ", ".join(
+            f'CASE WHEN {is_none} THEN NULL ELSE "{column}" END AS "{column}"' for column in self.columns
+        )
+        return f"(SELECT * REPLACE ({replaced}) FROM {table})"
 
 
 @dataclass(frozen=True)
@@ -119,6 +154,7 @@ class Feed:
     interval: Length
     name_end: re.Pattern[str] | None = None
     name_date: re.Pattern[str] | None = None
+    place: Place | None = None
 
     @property
     def title(self) -> str:
@@ -222,6 +258,11 @@ ANTENNA = Feed(
 )
 
 
+# What a phone gives for a number that it does not know: CellInfo.UNAVAILABLE of Android, the largest of 32 bits.
+_UNAVAILABLE = 2**31 - 1
+_NO_FIX = (-1, _UNAVAILABLE)
+
+
 def _moment_of_log(record: Record) -> datetime:
     if record["date"] is None:
         raise BadRow("date", "is empty, and neither the file's name nor --date gives the day")
@@ -237,17 +278,43 @@ COVERAGE = Feed(
     columns=(
         Column("date", Date(optional=True), may_lack=True),
         Column("hour", TimeOfDay()),
-        Column("lat", Decimal(optional=True, minimum=-90, maximum=90), "degrees"),
-        Column("long", Decimal(optional=True, minimum=-180, maximum=180), "degrees"),
-        Column("signal", Decimal(optional=True), "ASU"),
+        Column("lat", Decimal(optional=True, minimum=-90, maximum=90, unknown=(_UNAVAILABLE,)), "degrees"),
+        Column("long", Decimal(optional=True, minimum=-180, maximum=180, unknown=(_UNAVAILABLE,)), "degrees"),
+        Column(
+            "signal",
+            # -1 is a value of UMTS as well, but nearly always a phone's word for none.
+            Decimal(optional=True, minimum=-5, maximum=97, unknown=(-1, 99, 255, _UNAVAILABLE), scale="ASU, not dBm"),
+            "ASU",
+            source="3GPP TS 27.007 8.5 and 8.69, TS 25.133 9.1.1.3, Android CellSignalStrength",
+        ),
         Column("network", Text(optional=True)),
         Column("operator", Text(optional=True)),
-        Column("status", Integer(maximum=3), "0 in service, 1 out of service, 2 emergency only, 3 radio off"),
+        Column(
+            "status",
+            Integer(maximum=3),
+            "0 in service, 1 out of service, 2 emergency only, 3 radio off",
+            source="Android ServiceState",
+        ),
         Column("description", Text(optional=True)),
         Column("net", Text(optional=True), may_lack=True),
-        Column("speed", Decimal(optional=True), "km/h"),
-        Column("satellites", Decimal(optional=True)),
-        Column("precission", Decimal(optional=True), "m"),
+        Column(
+            "speed",
+            Decimal(optional=True, minimum=0, maximum=2160, unknown=_NO_FIX),
+            "km/h",
+            source="600 m/s, beyond which civil receivers give no fix: MTCR 11.A.3; CoreLocation's -1",
+        ),
+        Column(
+            "satellites",
+            Decimal(optional=True, minimum=0, maximum=99, unknown=_NO_FIX),
+            "satellites",
+            source="two digits in NMEA 0183 GGA",
+        ),
+        Column(
+            "precission",
+            Decimal(optional=True, minimum=0, maximum=20_037_509, unknown=_NO_FIX),
+            "m",
+            source="half the equator of WGS 84; CoreLocation's -1",
+        ),
         Column("provider", Text(optional=True)),
         Column("activity", Text(optional=True)),
         Column("postal_code", PostalCode(optional=True)),
@@ -256,7 +323,11 @@ COVERAGE = Feed(
     moment=Moment("date", "date + hour", _moment_of_log),
     interval=FIVE_MINUTES,
     name_date=re.compile(r"\.([0-9]{4}-[0-9]{2}-[0-9]{2})\."),
+    place=Place("lat", "long"),
 )
+
+# Networks end a call after hours; what lasts for weeks is a time that was not known when the record was written.
+_LONGEST_CALL = timedelta(days=30)
 
 CDR = Feed(
     name="cdr",
@@ -273,7 +344,15 @@ CDR = Feed(
         Column("Type", Choice(words=("CALL", "TEXT"))),
         Column("Company", Text()),
     ),
-    checks=(Check("EndT", "is before StartT", "EndT >= StartT", lambda row: row["EndT"] >= row["StartT"]),),
+    checks=(
+        Check("EndT", "is before StartT", "EndT >= StartT", lambda row: row["EndT"] >= row["StartT"]),
+        Check(
+            "EndT",
+            f"is more than {_LONGEST_CALL.days} days after StartT",
+            f"EndT - StartT <= INTERVAL {_LONGEST_CALL.days} DAYS",
+            lambda row: row["EndT"] - row["StartT"] <= _LONGEST_CALL,
+        ),
+    ),
     moment=Moment("StartT", "StartT", lambda row: row["StartT"].replace(tzinfo=UTC)),
     interval=ONE_MINUTE,
 )
@@ -330,7 +409,7 @@ def feed_of(file_name: str, feed_files: Mapping[str, str] = FEED_FILES) -> Feed 
 
 
 def moment_of(feed: Feed, record: Record) -> datetime:
-    """A record's own time (UTC); raises BadRow where it lies before 1970 or on the last day of the year 9999."""
+    """A record's own time (UTC); raises BadRow where it is Unix time 0, before it, or on the last day of 9999."""
     try:
         moment = feed.moment.of(record)
     except OverflowError:
@@ -339,4 +418,6 @@ def moment_of(feed: Feed, record: Record) -> datetime:
         raise BadRow(feed.moment.column, "lies beyond 9999-12-30")
     if moment < EPOCH:
         raise BadRow(feed.moment.column, "lies before the year 1970")
+    if moment == EPOCH:
+        raise BadRow(feed.moment.column, "is Unix time 0, which a clock shows that was never set")
     return moment

@@ -105,6 +105,12 @@ class KPI:
     reference: Reference | None = None
 
     @property
+    def notes(self) -> str:
+        """Which values of the measured columns count, and which are unknown: a line a column, "" for none."""
+        columns = [column for column in self.feed.columns if column.name in self.measure.measured and column.source]
+        return "\n".join(f"`{column.name}`: {column.note}." for column in columns)
+
+    @property
     def dimensions(self) -> tuple[str, ...]:
         """The columns that tell its groups apart."""
         return tuple(dimension.name for dimension in self.by)

@@ -32,6 +32,11 @@ class Measure(ABC):
     is_mean = False
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """The feed's columns whose values are added up or averaged."""
+        return ()
+
+    @property
     def partial_keys(self) -> tuple[str, ...]:
         """Columns that the partial is grouped by besides the interval and the dimensions."""
         return ()
@@ -174,6 +179,10 @@ class Mean(Measure):
     empty: str
     adds_up = False
     is_mean = True
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        return (self.column,)
 
     @property
     def partial(self) -> dict[str, str]:

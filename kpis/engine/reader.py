@@ -140,11 +140,15 @@ class _Reading:
         values = ", ".join(f'{self.form.value(column)} AS "{column.name}"' for column in self.feed.columns)
         plain = " AND ".join(self.form.plain(column) for column in self.feed.columns)
         valid = ["plain", *(check.sql for check in self.feed.checks)]
+        valid.append(f"{self.feed.moment.sql} > TIMESTAMP '{EPOCH:%Y-%m-%d}'")
         valid.append(f"{self.feed.moment.sql} >= TIMESTAMP '{self.earliest:%Y-%m-%d %H:%M:%S}'")
         valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
+        rows = f"(SELECT {values}, {plain} AS plain FROM {self.form.table(path, skip)})"
+        if self.feed.place:
+            rows = self.feed.place.sql(rows)
         return f"""
             SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {self.columns}
-            FROM (SELECT {values}, {plain} AS plain FROM {self.form.table(path, skip)})"""
+            FROM {rows}"""
 
     def _create_records(self, query: str) -> None:
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS {query}")

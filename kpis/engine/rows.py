@@ -23,6 +23,8 @@ def judge(form: RowForm, line: Line) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise BadRow("", "is not valid UTF-8") from None
     record = form.record(text)
+    if form.feed.place:
+        record = form.feed.place.cleared(record)
     check_record(form.feed, record)
     return record
 

@@ -146,7 +146,7 @@ HARMLESS = [
         text(Flow(START + 86400, 2**63 - 1, 2**63 - 1, 0, 2**31 - 1, 2**63 - 1).line()),
         [Flow(START + 86400, 2**63 - 1, 2**63 - 1, 0, 2**31 - 1, 2**63 - 1)],
     ),
-    harmless("the-first-interval-of-all", text(flow(1, 0).line()), [flow(1, 0)]),
+    harmless("the-first-interval-of-all", text(flow(1, 300).line()), [flow(1, 300)]),
     harmless("the-last-interval-of-all", text(flow(1, 253402214100).line()), [flow(1, 253402214100)]),
     harmless(
         "several-intervals",
@@ -214,6 +214,7 @@ BAD_ROWS = [
     bad_interval("last-day-of-9999", 253402214400_000, 253402214700_000, COLUMNS[0], "lies beyond 9999-12-30"),
     bad_interval("year-10000", 253402300800_000, 253402301100_000, COLUMNS[0], "lies beyond 9999-12-30"),
     bad_interval("end-of-64-bits", 2**63 - 1, 2**63 - 1, COLUMNS[0], "lies beyond 9999-12-30"),
+    bad_interval("a-clock-never-set", 0, 300_000, COLUMNS[0], "is Unix time 0, which a clock shows that was never set"),
     bad_interval("before-1970", -300_000, 0, COLUMNS[0], "is negative"),
     bad_row("too-few-fields", ROWS[0].rpartition(",")[0], "", "has 6 fields where the header has 7"),
     bad_row("too-many-fields", ROWS[0] + ",7", "", "has 8 fields where the header has 7"),

@@ -62,7 +62,7 @@ LOGS = [
     Log(START + 2, "ORANGE", "", 0, "1", "", "", ""),
     Log(START + HOUR, "orange", "2.5", 0, "1", "250236.0"),
     Log(START + HOUR, "Movistar", "9", 0, "1", "250236"),
-    Log(START + HOUR + 300, "Movistar", "-1", 3, "1", "250236"),
+    Log(START + HOUR + 300, "Movistar", "-2", 3, "1", "250236"),
 ]
 CALLS = [
     Call(START, "Kern", "O2", "CALL"),
@@ -522,7 +522,7 @@ ANSWERS = {
     ],
     "One user's hourly usage": [("2021-07-18T00:00:00Z", 60), ("2021-07-18T01:00:00Z", 3)],
     "The worst signal per operator, as its lowest average of five minutes, and when that was": [
-        ("Movistar", -1.0, 1, "2021-07-18T01:05:00Z"),
+        ("Movistar", -2.0, 1, "2021-07-18T01:05:00Z"),
         ("orange", 2.5, 1, "2021-07-18T01:00:00Z"),
     ],
     "Rejects by reason": [
@@ -588,7 +588,11 @@ def test_duckdb_takes_its_statements_and_finds_the_rows(lake):
         comments = dict(
             query("SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'coverage'").fetchall()
         )
-        assert (comments["speed"], comments["signal"], comments["network"]) == ("km/h", "ASU", None)
+        assert (comments["hour"], comments["network"]) == (None, None)
+        assert comments["signal"] == (
+            "ASU; -5 to 97; unknown: empty, -1, 99, 255, 2147483647 "
+            "(3GPP TS 27.007 8.5 and 8.69, TS 25.133 9.1.1.3, Android CellSignalStrength)"
+        )
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ def records(feed: str, start: int, number: int, seed: str) -> list[Record]:
             found.append(Message(at, draw.randrange(1, 7), draw.randrange(4), draw.randrange(10**3), app))
         elif feed == "coverage":
             operator = draw.choice(["Movistar", "movistar", "Orange", ""])
-            signal = draw.choice(["", "3", "5.5", "-7.25", "0.000001"])
-            place = draw.choice([("41.67089", "0.53407"), ("", ""), ("41.65", "-0.05")])
+            signal = draw.choice(["", "3", "5.5", "-4.25", "0.000001", "99", "2147483647"])
+            place = draw.choice([("41.67089", "0.53407"), ("", ""), ("0.0", "0"), ("41.65", "-0.05")])
             found.append(Log(at, operator, signal, draw.randrange(4), "51.5", draw.choice(["", "08001.0"]), *place))
         else:
             operator = draw.choice(["Vodafone", "VODAFONE", "O2"])

@@ -179,9 +179,14 @@ def _means_by_operator(logs: list[Log], column: str) -> Figures:
     return _means((names[log.operator.lower()], getattr(log, column)) for log in logs)
 
 
+def _known(text: str) -> str:
+    """A signal or precision, "" where the number stands for none."""
+    return "" if text and float(text) in (-1, 99, 255, 2**31 - 1) else text
+
+
 def _grid_cell(log: Log) -> str:
-    """The south-west corner of its twentieth of a degree."""
-    if not log.latitude or not log.longitude:
+    """The south-west corner of its twentieth of a degree; "" for no place, which 0,0 is as well."""
+    if not log.latitude or not log.longitude or float(log.latitude) == float(log.longitude) == 0:
         return ""
     corner = [math.floor(Decimal(degrees) * 20) * 5 for degrees in (log.latitude, log.longitude)]
     return ",".join(f"{Decimal(hundredths) / 100:.2f}" for hundredths in corner)
@@ -190,7 +195,8 @@ def _grid_cell(log: Log) -> str:
 def _means(pairs: Iterable[tuple[str, str]]) -> Figures:
     samples: dict = defaultdict(list)
     empty: Counter = Counter()
-    for group, text in pairs:
+    for group, said in pairs:
+        text = _known(said)
         samples[group] += [Fraction(text)] if text else []
         empty[group] += not text
     rows = [(group, _mean(found), len(found), empty[group]) for group, found in samples.items()]
