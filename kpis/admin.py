@@ -274,7 +274,7 @@ class BatchIntervalAdmin(ByBatchAdmin):
 class WatermarkAdmin(TableAdmin):
     """The newest interval end of each feed, and up to when its intervals have closed."""
 
-    list_display = ("feed", "interval_end_timestamp", "closed_until")
+    list_display = ("feed", "interval_end_timestamp", "closed_until", "ahead_until")
     list_filter = ("feed",)
     search_fields = ("feed",)
 

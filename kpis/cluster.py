@@ -28,6 +28,7 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import LENGTHS, Length
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.catalog.measures import CountDistinct
+from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
 from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
@@ -354,6 +355,8 @@ def _told_options(options: Options) -> dict[str, Any]:
         "date": options.date and options.date.isoformat(),
         "max_reject_ratio": options.max_reject_ratio,
         "archive_feeds": sorted(options.archive_feeds),
+        # All executors go by the driver's clocks.
+        "clocks": [moment.isoformat() for moment in (options.at_hand.host, options.at_hand.database)],
     }
 
 
@@ -363,6 +366,7 @@ def _options(told: dict[str, Any]) -> Options:
         date=date.fromisoformat(told["date"]) if told["date"] else None,
         max_reject_ratio=told["max_reject_ratio"],
         archive_feeds=frozenset(told["archive_feeds"]),
+        clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
     )
 
 

@@ -9,13 +9,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from django.db import close_old_connections
 
-from kpis import clock, pipeline
+from kpis import pipeline
 from kpis.catalog.intervals import EPOCH
-from kpis.catalog.kpis import lengths_of
 from kpis.live.announcements import Announcer
 from kpis.live.presence import Presence
 from kpis.models import Run
@@ -47,8 +47,8 @@ class Consumer:
         self._run: Run | None = None
         self._presence = Presence(stream.feed.name, stream.name)
         self._announcer = Announcer()
-        # When to close intervals by the clock next, and until when that may close any.
-        self._close_at, self._closes_until = math.inf, 0.0
+        # When to close intervals by the clock next.
+        self._close_at = math.inf
 
     def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Takes batches in until it is stopped, or for ``until_idle`` seconds none came; yields what happened."""
@@ -74,7 +74,8 @@ class Consumer:
         close_old_connections()
         # What comes too late for its hour to be figured again is a reject each, and keeps no other out.
         kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
-        with pipeline.ready(messages, self._engine, self._options, earliest=kept_from) as one:
+        options = replace(self._options, clocks=DatabaseLedger().clocks())
+        with pipeline.ready(messages, self._engine, options, earliest=kept_from) as one:
             while not is_stopped():
                 close_old_connections()
                 try:
@@ -102,32 +103,28 @@ class Consumer:
                 return
             self._stream.settle(messages)
             self._announcer.announce()
-            self._expect_to_close()
+            # There are messages whose intervals may have to be closed by the clock, as no later ones come.
+            self._close_at = 0
             if self._stream.is_caught_up():
                 self._close_by_clock(ledger)
             yield from self._reported(chain([of_batch], events))
-
-    def _expect_to_close(self) -> None:
-        """Notes that there are messages whose intervals may have to be closed by the clock, as no later ones come."""
-        longest = lengths_of(self._stream.feed)[-1].delta + self._options.allowed_lateness
-        self._close_at, self._closes_until = 0, time.monotonic() + longest.total_seconds()
 
     def _close(self) -> Iterator[pipeline.Event]:
         close_old_connections()
         try:
             with exclusive(), recorded_run(self._command, self._report, self._run) as self._run:
                 ledger = DatabaseLedger(self._run)
+                taken_back = ledger.heed_clocks(ledger.clocks(), self._options.allowed_lateness)
                 self._close_by_clock(ledger)
-                yield from self._reported(pipeline.roll_up(ledger, self._engine, self._options))
+                events = pipeline.roll_up(ledger, self._engine, self._options)
+                yield from self._reported(chain(taken_back, events))
         except AlreadyRunning:
             logger.debug("lock busy", extra={"command": self._command})
 
     def _close_by_clock(self, ledger: DatabaseLedger) -> None:
-        """Closes what is past: whoever has all of a stream has had what is older than is allowed to be late."""
-        ledger.close(self._stream.feed, clock.now() - self._options.allowed_lateness)
-        self._close_at = time.monotonic() + CLOSE_SECONDS
-        if self._close_at > self._closes_until + CLOSE_SECONDS:
-            self._close_at = math.inf
+        """Closes what is past. Once caught up, nothing older than the allowed lateness can still arrive."""
+        are_all_closed = ledger.close_by_clock(self._stream.feed, self._options.allowed_lateness)
+        self._close_at = math.inf if are_all_closed else time.monotonic() + CLOSE_SECONDS
 
     def _reported(self, events: Iterable[pipeline.Event]) -> Iterator[pipeline.Event]:
         for event in events:

@@ -47,6 +47,9 @@ def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
 def log_event(event: pipeline.Event) -> None:
     """Logs what happened to a file, an interval or a rollup."""
     match event:
+        case pipeline.TakenBack(feed, former, until):
+            told = {"feed": feed.name, "closed_until": to_text(former), "now_closed_until": to_text(until)}
+            logger.warning("taken back what was closed ahead of the clock", extra=told)
         case pipeline.TakenIn(entry, touched):
             counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
             logger.info(_what_is_in(entry.file), extra=_file(entry.file) | counts | {"intervals": len(touched)})

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from kpis import clock
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Interval, Length
-from kpis.catalog.kpis import KPI, lengths_of
+from kpis.catalog.kpis import KPI, KPIS, lengths_of
+from kpis.clock import Clocks
 from kpis.engine.aggregate import Results
 from kpis.engine.live import LiveCounts
 from kpis.engine.reader import Reject
 from kpis.engine.table import frame
 from kpis.sources.directory import FoundFile, Version
+from kpis.sources.messages import Messages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +59,8 @@ class Change:
 
     ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
     ``results`` has what each of the feed's KPIs gives there now: nothing, where no records are left. The batch closes
-    its feed's intervals that end at ``closed_until`` (UTC) or before; None: no further ones. ``live`` counts a
+    its feed's intervals that end at ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further
+    ones. ``live`` counts a
     stream's messages for the live page.
     """
 
@@ -69,8 +72,35 @@ class Change:
     live: LiveCounts | None = None
 
 
+@dataclass(frozen=True)
+class TakenBack:
+    """A feed's intervals were called closed up to ``former`` by a clock that was ahead; now they are up to ``until``.
+
+    Both are UTC. Those that end later are provisional again.
+    """
+
+    feed: Feed
+    former: datetime
+    until: datetime
+
+
+def closing_time(start: datetime, is_message: bool, feed: Feed, lateness: timedelta, now: datetime) -> datetime:
+    """Up to when (UTC) records in the feed's interval that starts at ``start`` close its intervals, at the moment
+    ``now`` that is not before ``start``: a file's up to the interval's end, messages up to ``lateness`` before."""
+    return start - lateness if is_message else min(start + feed.interval.delta, now)
+
+
 class Ledger(Protocol):
     """What a run needs to know, and the only way in which it writes."""
+
+    def clocks(self) -> Clocks:
+        """What the clocks at hand say now."""
+
+    def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
+        """Takes back what is closed ahead of every clock, and closes what records close that were ahead when they came.
+
+        ``lateness`` is how late a stream's messages may come.
+        """
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         """Which versions of a feed's files are in with the partials of just these KPIs; maybe others than asked for."""
@@ -89,9 +119,6 @@ class Ledger(Protocol):
 
     def commit(self, change: Change) -> None:
         """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
-
-    def close(self, feed: Feed, until: datetime) -> None:
-        """Notes that a feed's intervals that end at a moment (UTC) or before have closed; what has stays closed."""
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         """Notes that a known file has a new time of change, but the same content."""
@@ -131,6 +158,8 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._closed: dict[str, datetime] = {}
+        # Feeds that have records which were ahead of the clock when they came.
+        self._ahead: set[str] = set()
         self._due: dict[tuple[str, Interval], bool] = {}
         self._rows: dict[tuple[int, Interval], pd.DataFrame] = {}
 
@@ -148,6 +177,30 @@ class MemoryLedger:
         if not frames:
             return pd.DataFrame(columns=columns)
         return pd.concat(frames)[columns].sort_values(["interval_start", "interval", "rank"], ignore_index=True)
+
+    def clocks(self) -> Clocks:
+        return clock.host_clock()
+
+    def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
+        now = clocks.latest
+        taken_back = []
+        for name, closed in list(self._closed.items()):
+            if closed > now:
+                self._closed[name] = now
+                taken_back.append(TakenBack(FEEDS[name], closed, now))
+                for kpi, interval in self._rows:
+                    feed = KPIS[kpi].feed
+                    if feed.name == name and interval.length != feed.interval and interval.end > now:
+                        self._due.setdefault((name, interval), False)
+        for entry in self._entries.values():
+            feed = entry.file.feed
+            if feed.name in self._ahead:
+                is_message = isinstance(entry.file, Messages)
+                self._close(
+                    feed,
+                    [closing_time(start, is_message, feed, lateness, now) for start in entry.intervals if start <= now],
+                )
+        return taken_back
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         return {
@@ -179,13 +232,19 @@ class MemoryLedger:
         feed = change.entry.file.feed
         self._entries[feed.name, change.entry.file.name] = change.entry
         self._replace(feed.interval, change.touched, change.results)
+        now = clock.now()
+        if any(start + feed.interval.delta > now for start in change.entry.intervals):
+            self._ahead.add(feed.name)
         if change.closed_until:
-            self.close(feed, change.closed_until)
+            self._close(feed, [min(change.closed_until, now)])
         for length in lengths_of(feed)[1:]:
             self._due |= {(feed.name, length.at(moment)): True for moment in change.touched}
 
-    def close(self, feed: Feed, until: datetime) -> None:
-        self._closed[feed.name] = max(until, self._closed.get(feed.name, until))
+    def _close(self, feed: Feed, moments: list[datetime]) -> None:
+        """Closes a feed's intervals that end at one of the moments (UTC) or before; what has stays closed."""
+        known = [self._closed[feed.name]] if feed.name in self._closed else []
+        if moments:
+            self._closed[feed.name] = max([*moments, *known])
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         self._entries[file.feed.name, file.name] = replace(entry, file=file)

@@ -34,6 +34,7 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import EPOCH, ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
+from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
 from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.lines import BLOCK_BYTES, FileError
@@ -46,7 +47,7 @@ from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
 from kpis.lake import Lake, PartialFile, Staging, partial_path, records_path, rejects_path
 from kpis.lake import telling as telling_of_lake
-from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger
+from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger, TakenBack, closing_time
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages
 from kpis.sources.places import found_in
@@ -89,7 +90,8 @@ class Options:
     files again though they did not change; ``roll_up_open`` also figures the longer intervals that have not closed
     yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole. ``anew`` figures past
     intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake. A stream's
-    messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close.
+    messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
+    say which times lie ahead, the same for all that work on a batch; None: the host's clock does.
     """
 
     top_n: int = 10
@@ -102,6 +104,12 @@ class Options:
     anew: bool = False
     archive_feeds: frozenset[str] = frozenset()
     allowed_lateness: timedelta = timedelta(0)
+    clocks: Clocks | None = None
+
+    @property
+    def at_hand(self) -> Clocks:
+        """The clocks that the work goes by."""
+        return self.clocks or clock.host_clock()
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ class Rebuilt:
     touched: frozenset[datetime]
 
 
-Event = TakenIn | Unchanged | LeftAlone | Failed | RolledUp | Rebuilt
+Event = TakenIn | Unchanged | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack
 
 
 @dataclass
@@ -336,6 +344,8 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     then goes on.
     """
     engine.lake.recover(ledger.has_key)
+    options = replace(options, clocks=ledger.clocks())
+    yield from ledger.heed_clocks(options.at_hand, options.allowed_lateness)
     # Those of former runs: an hour that this one rolls up may well be touched again soon.
     compactions = ledger.due_compactions()
     yield from (_run_on_cluster if engine.cluster else _run_here)(planned, ledger, engine, options)
@@ -366,11 +376,16 @@ def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, 
 
 
 def run_ready(ready: Iterable[Ready], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Takes in new batches that are ready, or are made so as they are asked for, and does what else ``run`` does."""
+    """Takes in new batches that are ready, or are made so as they are asked for, and does what else ``run`` does.
+
+    What happened to the batches comes first.
+    """
     engine.lake.recover(ledger.has_key)
+    taken_back = ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
     compactions = ledger.due_compactions()
     for one in ready:
         yield take_in(one, None, ledger, engine, options)
+    yield from taken_back
     yield from _follow_up(compactions, ledger, engine, options)
 
 
@@ -419,7 +434,7 @@ def _ready(
             write_rejects(engine.connection, scanned.rejects)
     except FileError as error:
         return Ready(Entry(file, False, str(error), error.passing, reading=_reading(file, options)))
-    newest, live = _of_stream(file, reading, engine)
+    newest, live = _of_stream(file, reading, engine, options.at_hand)
     first_rejects = _first_rejects(reading, engine)
     entry = Entry(
         file,
@@ -524,6 +539,7 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
     Longer intervals are figured again where they hold one of these. Goes on hour by hour.
     """
     engine.lake.recover(ledger.has_key)
+    yield from ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
     options = replace(options, anew=True)
     for feed in FEEDS.values():
         kept_from = ledger.kept_from(feed)
@@ -670,16 +686,19 @@ def _closed_until(one: Ready, options: Options) -> datetime | None:
     """
     if isinstance(one.entry.file, Messages):
         return one.newest - options.allowed_lateness if one.newest else None
-    now, feed = clock.now(), one.entry.file.feed
-    return max((start + feed.interval.delta for start in one.entry.intervals if start <= now), default=None)
+    now, feed = options.at_hand.earliest, one.entry.file.feed
+    ends = (closing_time(start, False, feed, timedelta(0), now) for start in one.entry.intervals if start <= now)
+    return max(ends, default=None)
 
 
-def _of_stream(file: FoundFile, reading: Reading, engine: Engine) -> tuple[datetime | None, LiveCounts | None]:
+def _of_stream(
+    file: FoundFile, reading: Reading, engine: Engine, clocks: Clocks
+) -> tuple[datetime | None, LiveCounts | None]:
     """The newest time of a stream's batch, whose records are in the connection's table, and its live counts."""
     if not isinstance(file, Messages):
         return None, None
-    now, feed = clock.now(), file.feed
-    newest = newest_moment(engine.connection, feed, now)
+    now, feed = clocks.host, file.feed
+    newest = newest_moment(engine.connection, feed, clocks.earliest)
     if not reading.records or feed.name not in LIVE_DIMENSIONS:
         return newest, None
     span = counted_from(MINUTE, now), now + EARLY

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.db import close_old_connections
@@ -95,7 +96,7 @@ class SparkConsumer(Consumer):
                     yield from self._reported(self._events(ledger))
                     self._stream.settle()
                     self._announcer.announce()
-                    self._expect_to_close()
+                    self._close_at = 0
                 return
             except AlreadyRunning:
                 logger.debug("lock busy", extra={"command": self._command})
@@ -113,10 +114,11 @@ class SparkConsumer(Consumer):
             positions = ledger.next_offsets(self._stream.feed, self._stream.name)
             ranges = {one: (positions.get(one, 0), end) for one, end in until[-1:]}
             part = Part(ledger.kept_from(self._stream.feed) or EPOCH, positions, ranges)
+            options = replace(self._options, clocks=ledger.clocks())
             in_hand: list[Messages] = []
-            with closing(self._made_ready(part, in_hand)) as ready:
+            with closing(self._made_ready(part, in_hand, options)) as ready:
                 try:
-                    yield from pipeline.run_ready(ready, ledger, self._engine, self._options)
+                    yield from pipeline.run_ready(ready, ledger, self._engine, options)
                 except SeveralFailed:
                     (messages,) = in_hand
                     if not until:
@@ -127,12 +129,12 @@ class SparkConsumer(Consumer):
                 return
             until.pop()
 
-    def _made_ready(self, part: Part, in_hand: list[Messages]) -> Iterator[pipeline.Ready]:
+    def _made_ready(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Iterator[pipeline.Ready]:
         """The batches of the micro-batch, the one that is being taken in ``in_hand``."""
         cluster, frame = self._engine.cluster, self._stream.frame
         assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
         assert frame is not None  # noqa: S101  what is due
         feed, name = self._stream.feed, self._stream.name
-        for one in cluster.messages_made_ready(frame, feed, name, part, self._engine, self._options):
+        for one in cluster.messages_made_ready(frame, feed, name, part, self._engine, options):
             in_hand[:] = [one.entry.file]
             yield one

@@ -12,24 +12,25 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from kpis import clock
 from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
+from kpis.catalog.intervals import EPOCH, LAST_DAY, LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import kpis_of, lengths_of
+from kpis.clock import Clocks
 from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.scratch import ScratchError
 from kpis.engine.table import rows
-from kpis.ledger import Change, Entry, Keys
+from kpis.ledger import Change, Entry, Keys, TakenBack, closing_time
 from kpis.live.counts import add_live_counts
 from kpis.models import (
     Batch,
@@ -77,7 +78,11 @@ SUMMARY_CHANGES = [
     "previous_total",
     "previous_mean",
     "previous_updated_at",
+    "reason",
 ]
+# The time by the clock of the database's host; SQLite has none but this host's.
+TIME_QUERIES = {"mysql": "SELECT UTC_TIMESTAMP(6)", "postgresql": "SELECT clock_timestamp()"}
+TAKEN_BACK = "called final before its end by a clock that was ahead, and provisional again"
 
 
 # The reference tables that KPIs are joined with: what each held at a moment.
@@ -260,11 +265,38 @@ def _save_end(run: Run) -> None:
             connection.close()
 
 
+def database_time() -> datetime:
+    """The time (UTC) by the clock of the database's host."""
+    query = TIME_QUERIES.get(connection.vendor)
+    if query is None:
+        return clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        (moment,) = cursor.fetchone()
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 class DatabaseLedger:
     """The ledger in the database, written to by one run; see ``kpis.ledger.Ledger`` for what its methods promise."""
 
     def __init__(self, run: Run | None = None):
         self._run = run
+
+    def clocks(self) -> Clocks:
+        return Clocks(clock.now(), database_time())
+
+    def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
+        taken_back = []
+        for mark in Watermark.objects.order_by("feed"):
+            feed = FEEDS[mark.feed]
+            former = mark.closed_until
+            if _is_ahead(feed, mark, clocks.latest):
+                _take_back(feed, mark, clocks.latest)
+                if former is not None and former > clocks.latest:
+                    taken_back.append(TakenBack(feed, former, clocks.latest))
+            if mark.ahead_until is not None:
+                _catch_up(feed, mark, clocks.earliest, lateness)
+        return taken_back
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         batches = Batch.objects.filter(feed=feed.name).order_by()
@@ -306,7 +338,7 @@ class DatabaseLedger:
         entry, feed = change.entry, change.entry.file.feed
         if isinstance(entry.file, Messages):
             self._advance(entry.file, entry)
-        closed_until = self._raise_watermark(entry, change.closed_until)
+        closed_until = self._raise_watermark(entry, change.closed_until, self.clocks().earliest)
         batch, is_new = self._save_batch(entry)
         if not is_new:
             BatchInterval.objects.filter(batch=batch).delete()
@@ -332,10 +364,18 @@ class DatabaseLedger:
             add_live_counts(feed.name, change.live, clock.now())
 
     @transaction.atomic
-    def close(self, feed: Feed, until: datetime) -> None:
+    def close_by_clock(self, feed: Feed, lateness: timedelta) -> bool:
+        """Closes a feed's intervals that ended ``lateness`` ago by every clock; True once none is open.
+
+        Closes no further than the longest interval that has records: where there is nothing to close, a clock that is
+        wrong changes nothing.
+        """
         mark = Watermark.objects.filter(feed=feed.name).first()
-        if mark is not None:
-            _close(feed, mark, mark.interval_end_timestamp, until)
+        if mark is None or mark.interval_end_timestamp is None:
+            return mark is None
+        last = lengths_of(feed)[-1].at(mark.interval_end_timestamp - feed.interval.delta).end
+        _close(feed, mark, mark.interval_end_timestamp, min(last, self.clocks().earliest - lateness), mark.ahead_until)
+        return mark.ahead_until is None and mark.closed_until is not None and mark.closed_until >= last
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         batches = Batch.objects.filter(feed=file.feed.name, name=file.name)
@@ -486,15 +526,22 @@ class DatabaseLedger:
         ]
         _put(due, unique=["feed", "interval", "interval_start_timestamp"], changes=["changed"])
 
-    def _raise_watermark(self, entry: Entry, closed_until: datetime | None) -> datetime | None:
-        """Raises the watermark to what a batch brings; gives up to when the feed's intervals have closed now."""
-        feed, now = entry.file.feed, clock.now()
+    def _raise_watermark(self, entry: Entry, closed_until: datetime | None, now: datetime) -> datetime | None:
+        """Raises the watermark to what a batch brings, as far as the clocks have come (``now``); returns up to when the
+        feed's intervals have closed."""
+        feed = entry.file.feed
         mark = Watermark.objects.filter(feed=feed.name).first()
         newest = max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
-        if mark is None and newest is not None:
-            mark = Watermark.objects.create(feed=feed.name, interval_end_timestamp=newest, closed_until=closed_until)
-        elif mark is not None and newest is not None:
-            _close(feed, mark, max(newest, mark.interval_end_timestamp), closed_until)
+        ahead = _ahead_until(feed, now, ((start, isinstance(entry.file, Messages)) for start in entry.intervals))
+        if closed_until is not None:
+            closed_until = min(closed_until, now)
+        if mark is None and entry.intervals:
+            mark = Watermark.objects.create(
+                feed=feed.name, interval_end_timestamp=newest, closed_until=closed_until, ahead_until=ahead
+            )
+        elif mark is not None:
+            newest, ahead = _later(newest, mark.interval_end_timestamp), _later(ahead, mark.ahead_until)
+            _close(feed, mark, newest, closed_until, ahead)
         return mark and mark.closed_until
 
     def _replace(
@@ -543,6 +590,7 @@ class DatabaseLedger:
                     summary.revision += 1
                     summary.previous_total, summary.previous_mean = summary.total, summary.mean
                     summary.previous_updated_at = summary.updated_at
+                    summary.reason = ""
                 summary.first_figured_at = moment or summary.first_figured_at or now
                 if result.kpi.measure.is_mean:
                     summary.mean = total
@@ -633,17 +681,100 @@ def _counts(feed: Feed, length: Length, starts: Collection[datetime]) -> dict[da
     return {start: (records[start], len(batches[start])) for start in starts}
 
 
-def _close(feed: Feed, mark: Watermark, newest: datetime, until: datetime | None) -> None:
-    """Raises a feed's watermark to the newest interval end, and closes its intervals up to a moment (UTC)."""
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two moments, where there are both."""
+    return max(one, other) if one is not None and other is not None else one or other
+
+
+def _ahead_until(feed: Feed, now: datetime, intervals: Iterable[tuple[datetime, bool]]) -> datetime | None:
+    """The newest end of the intervals, each a start (UTC) and whether it is a stream's, that ``now`` is too early for.
+
+    A file closes its intervals, so those must have ended; of a stream newer messages close them.
+    """
+    delta = feed.interval.delta
+    return max(
+        (start + delta for start, is_message in intervals if (start if is_message else start + delta) > now),
+        default=None,
+    )
+
+
+def _of_batches(feed: Feed, start: datetime, end: datetime) -> list[tuple[datetime, bool]]:
+    """The feed's intervals that have records from start to end (UTC), and of each whether it is a stream's."""
+    # Only a stream's batch has a slash in its name.
+    return [(one, "/" in name) for one, name in _intervals_between(feed, start, end, "batch__name")]
+
+
+@transaction.atomic
+def _catch_up(feed: Feed, mark: Watermark, now: datetime, lateness: timedelta) -> None:
+    """Raises the watermark to what records bring that were ahead of the clocks when they came, and no longer are."""
+    delta = feed.interval.delta
+    there = _of_batches(feed, (mark.closed_until or EPOCH + delta) - delta, now + timedelta.resolution)
+    newest = _later(mark.interval_end_timestamp, max((start + delta for start, _ in there), default=None))
+    until = max((closing_time(*one, feed=feed, lateness=lateness, now=now) for one in there), default=None)
+    _close(feed, mark, newest, until, _ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY)))
+
+
+def _is_ahead(feed: Feed, mark: Watermark, now: datetime) -> bool:
+    """True if a feed's watermark says what no clock can know that has only come to ``now``."""
+    newest, closed = mark.interval_end_timestamp, mark.closed_until
+    return (newest is not None and newest - feed.interval.delta > now) or (closed is not None and closed > now)
+
+
+@transaction.atomic
+def _take_back(feed: Feed, mark: Watermark, now: datetime) -> None:
+    """Opens the intervals again that are closed ahead of every clock (``now`` is what the latest says)."""
+    delta = feed.interval.delta
+    if mark.interval_end_timestamp is not None and mark.interval_end_timestamp - delta > now:
+        starts = BatchInterval.objects.filter(batch__feed=feed.name, interval_start_timestamp__lte=now)
+        newest = starts.order_by("-interval_start_timestamp").values_list("interval_start_timestamp", flat=True).first()
+        mark.interval_end_timestamp = newest and newest + delta
+        mark.ahead_until = _ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY))
+        mark.save(update_fields=["interval_end_timestamp", "ahead_until"])
+    if mark.closed_until is None or mark.closed_until <= now:
+        return
+    mark.closed_until = now
+    mark.ahead_until = _ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY))
+    mark.save(update_fields=["closed_until", "ahead_until"])
+    for length in lengths_of(feed):
+        # Of what was pruned nothing could be computed again.
+        since = max(now - length.delta, mark.kept_from or EPOCH)
+        early = _summaries_of(feed, length).filter(
+            state=IntervalSummary.State.FINAL, interval_end_timestamp__gt=now, interval_start_timestamp__gte=since
+        )
+        if length != feed.interval:
+            starts = set(early.values_list("interval_start_timestamp", flat=True))
+            due = [
+                DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start, changed=False)
+                for start in sorted(starts)
+            ]
+            DueRollup.objects.bulk_create(due, ignore_conflicts=True)
+        # MySQL assigns from left to right.
+        early.update(
+            previous_total=F("total"),
+            previous_mean=F("mean"),
+            previous_updated_at=F("updated_at"),
+            revision=F("revision") + 1,
+            state=IntervalSummary.State.PROVISIONAL,
+            reason=TAKEN_BACK,
+            updated_at=clock.now(),
+        )
+    DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp__gt=now - ONE_HOUR.delta).delete()
+
+
+def _close(
+    feed: Feed, mark: Watermark, newest: datetime | None, until: datetime | None, ahead: datetime | None
+) -> None:
+    """Sets a feed's watermark to the newest interval end and the newest that is ahead of the clock, and closes its
+    intervals up to a moment (UTC), where that is later than before."""
     former = mark.closed_until
     # Where nothing is open, no summary is looked at.
-    is_open = former is None or former < mark.interval_end_timestamp
+    is_open = former is None or mark.ahead_until is not None or former < (mark.interval_end_timestamp or EPOCH)
     if until is None or (former is not None and until < former):
         until = former
-    if (newest, until) == (mark.interval_end_timestamp, former):
+    if (newest, until, ahead) == (mark.interval_end_timestamp, former, mark.ahead_until):
         return
-    mark.interval_end_timestamp, mark.closed_until = newest, until
-    mark.save(update_fields=["interval_end_timestamp", "closed_until"])
+    mark.interval_end_timestamp, mark.closed_until, mark.ahead_until = newest, until, ahead
+    mark.save(update_fields=["interval_end_timestamp", "closed_until", "ahead_until"])
     if is_open and until is not None:
         opened = _summaries_of(feed, feed.interval).filter(
             state=IntervalSummary.State.PROVISIONAL, interval_end_timestamp__lte=until

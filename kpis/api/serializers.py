@@ -177,6 +177,7 @@ class SummarySerializer(RowSerializer):
             "batches",
             "revision",
             "state",
+            "reason",
             "updated_at",
             "previous_total",
             "previous_mean",

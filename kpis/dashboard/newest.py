@@ -66,7 +66,7 @@ class FeedNews:
 
 def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
     """The news of every feed that has taken anything in, without the hidden KPIs."""
-    ends = {mark.feed: mark.interval_end_timestamp for mark in Watermark.objects.all()}
+    ends = {mark.feed: mark.interval_end_timestamp for mark in Watermark.objects.exclude(interval_end_timestamp=None)}
     return [
         FeedNews(
             feed,

@@ -161,7 +161,9 @@ class Coverage:
 
 def coverages() -> list[Coverage]:
     """Every feed that has records."""
-    watermarks = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
+    watermarks = dict(
+        Watermark.objects.exclude(interval_end_timestamp=None).values_list("feed", "interval_end_timestamp")
+    )
     return [_coverage(FEEDS[name], watermarks[name]) for name in FEEDS if name in watermarks]
 
 

@@ -48,7 +48,7 @@ def current() -> State:
 
 def interval_ages(now: datetime) -> dict[str, float]:
     """The seconds since the end of the newest interval of every feed that has taken anything in."""
-    watermarks = Watermark.objects.order_by("feed")
+    watermarks = Watermark.objects.exclude(interval_end_timestamp=None).order_by("feed")
     return {mark.feed: (now - mark.interval_end_timestamp).total_seconds() for mark in watermarks}
 
 

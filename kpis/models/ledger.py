@@ -165,18 +165,25 @@ class Reject(models.Model):
 
 
 class Watermark(models.Model):
-    """The newest interval end that a feed has ever taken in, and up to when its intervals closed. Neither goes back.
+    """The newest interval end that a feed has ever taken in, and up to when its intervals closed.
 
-    What lies ahead of the clock counts for neither.
+    What lies ahead of the clocks counts for neither. So neither goes back, unless a clock was ahead that it was set by:
+    what is then ahead of every clock is taken back.
     """
 
     feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
-    interval_end_timestamp = models.DateTimeField(help_text="UTC; the newest")
+    interval_end_timestamp = models.DateTimeField(
+        null=True, help_text="UTC; the newest; empty while all there is lies ahead of the clock"
+    )
     closed_until = models.DateTimeField(null=True, help_text="UTC; intervals that end by then are final")
+    ahead_until = models.DateTimeField(
+        null=True, blank=True, help_text="UTC; the newest interval end that lay ahead of the clock when it came"
+    )
     kept_from = models.DateTimeField(null=True, blank=True, help_text="UTC; the lake was pruned of all before")
 
     def __str__(self) -> str:
-        return f"{self.feed} up to {self.interval_end_timestamp:%Y-%m-%d %H:%M}Z"
+        newest = self.interval_end_timestamp
+        return f"{self.feed} up to {newest:%Y-%m-%d %H:%M}Z" if newest else f"{self.feed}, all ahead of the clock"
 
 
 class StreamOffset(models.Model):

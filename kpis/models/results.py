@@ -293,6 +293,7 @@ class IntervalSummary(models.Model):
     first_figured_at = models.DateTimeField(help_text="UTC; references such as quotas are those in force then")
     revision = models.PositiveIntegerField(default=1, help_text="1, and one more each time it was figured anew")
     state = models.CharField(max_length=12, choices=State)
+    reason = models.TextField(blank=True, default="", help_text="why it was revised, where no batch was the cause")
     updated_at = models.DateTimeField(help_text="UTC; when this revision was figured")
     previous_total = models.BigIntegerField(null=True, blank=True, help_text="the total of the revision before")
     previous_mean = models.FloatField(null=True, blank=True, help_text="the mean of the revision before")

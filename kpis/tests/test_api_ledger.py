@@ -233,6 +233,7 @@ def test_summary(client, summaries):
             "batches": 2,
             "revision": 2,
             "state": "final",
+            "reason": "",
             "updated_at": "2021-07-17T23:15:00Z",
             "previous_total": 9,
             "previous_mean": None,

@@ -156,6 +156,7 @@ class Command(WorkCommand):
             roll_up_open=options["rollup_open_hours"],
             max_reject_ratio=settings.MAX_REJECT_RATIO,
             archive_feeds=settings.ARCHIVE_FEEDS,
+            allowed_lateness=settings.ALLOWED_LATENESS,
         )
         self.verbosity = verbosity
         if watch:
@@ -328,6 +329,11 @@ def event_line(event):
             return pipeline.left_alone_line(event)
         case pipeline.Failed(what, reason):
             return f"failed {what}: {reason}"
+        case pipeline.TakenBack(feed, former, until):
+            return (
+                f"taken back {feed.name}: intervals were closed until {to_text(former)}, ahead of the clock; "
+                f"those that end after {to_text(until)} are provisional again"
+            )
         case pipeline.RolledUp(feed, interval):
             return f"rolled up {feed.name}, {interval.length} from {to_text(interval.start)}"
         case pipeline.Rebuilt(feed, hour, touched):
