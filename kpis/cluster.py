@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from functools import cache, partial
 from itertools import groupby, islice
@@ -30,6 +30,7 @@ from kpis.catalog.kpis import KPI, KPIS
 from kpis.catalog.measures import CountDistinct
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
+from kpis.engine.lines import Bounds
 from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
 from kpis.engine.spark import START, Master, MicroBatches, Source, Spark, check, spark
@@ -354,6 +355,7 @@ def _told_options(options: Options) -> dict[str, Any]:
         "interval_from": str(options.interval_from),
         "date": options.date and options.date.isoformat(),
         "max_reject_ratio": options.max_reject_ratio,
+        "bounds": asdict(options.bounds),
         "archive_feeds": sorted(options.archive_feeds),
         # All executors go by the driver's clocks.
         "clocks": [moment.isoformat() for moment in (options.at_hand.host, options.at_hand.database)],
@@ -365,6 +367,7 @@ def _options(told: dict[str, Any]) -> Options:
         interval_from=pipeline.IntervalFrom(told["interval_from"]),
         date=date.fromisoformat(told["date"]) if told["date"] else None,
         max_reject_ratio=told["max_reject_ratio"],
+        bounds=Bounds(**told["bounds"]),
         archive_feeds=frozenset(told["archive_feeds"]),
         clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
     )

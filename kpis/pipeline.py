@@ -37,7 +37,7 @@ from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
 from kpis.engine.compiled import CORES, give_memory_back
-from kpis.engine.lines import BLOCK_BYTES, FileError
+from kpis.engine.lines import BLOCK_BYTES, DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, add_rejects, newest_moment, write_rejects
@@ -88,7 +88,8 @@ class Options:
     ``top_n`` is the length of top lists; ``date`` the day of records whose file does not tell it. ``reread`` takes
     known files in again when they were read with another ``interval_from`` or ``date``; ``retry_failed`` tries failed
     files again though they did not change; ``roll_up_open`` also figures the longer intervals that have not closed
-    yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole. ``anew`` figures past
+    yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole, and one that goes
+    beyond ``bounds`` as soon as it does. ``anew`` figures past
     intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake. A stream's
     messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
     say which times lie ahead, the same for all that work on a batch; None: the host's clock does.
@@ -101,6 +102,7 @@ class Options:
     retry_failed: bool = False
     roll_up_open: bool = False
     max_reject_ratio: float = 0.5
+    bounds: Bounds = DEFAULT_BOUNDS
     anew: bool = False
     archive_feeds: frozenset[str] = frozenset()
     allowed_lateness: timedelta = timedelta(0)
@@ -432,10 +434,13 @@ def _ready(
         else:
             reading = scanned.reading
             write_rejects(engine.connection, scanned.rejects)
+    except TooManyRejects as error:
+        entry = Entry(file, False, str(error), reading=_reading(file, options), lines=error.line, rejects=error.rejects)
+        return Ready(entry, _first_rejects(engine))
     except FileError as error:
         return Ready(Entry(file, False, str(error), error.passing, reading=_reading(file, options)))
     newest, live = _of_stream(file, reading, engine, options.at_hand)
-    first_rejects = _first_rejects(reading, engine)
+    first_rejects = _first_rejects(engine) if reading.rejects else []
     entry = Entry(
         file,
         is_in=True,
@@ -621,7 +626,7 @@ def scan_of(file: FoundFile, options: Options) -> Scan | None:
         start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
     except FileError:
         return None
-    return scan(file.path, file.feed, kpis, start)
+    return scan(file.path, file.feed, kpis, start, options.bounds.rejects)
 
 
 def _read(file: FoundFile, engine: Engine, options: Options, earliest: datetime) -> Reading:
@@ -632,7 +637,9 @@ def _read(file: FoundFile, engine: Engine, options: Options, earliest: datetime)
     day = file.feed.date_in(file.name) or options.date
     defaults = {"date": day} if file.feed.needs_date and day else {}
     with telling(engine.scratch):
-        reading = Reader(engine.connection, engine.scratch).read(file.path, file.feed, start, defaults, earliest)
+        reading = Reader(engine.connection, engine.scratch, options.bounds).read(
+            file.path, file.feed, start, defaults, earliest
+        )
     return _of_messages(file, reading, engine) if isinstance(file, Messages) else reading
 
 
@@ -672,9 +679,8 @@ def _add_files(one: Ready, staging: Staging, options: Options) -> None:
         staging.add_records(feed, hours)
 
 
-def _first_rejects(reading: Reading, engine: Engine) -> list[Reject]:
-    if not reading.rejects:
-        return []
+def _first_rejects(engine: Engine) -> list[Reject]:
+    """The first rejects of the file that was read last."""
     return engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").fetchall()
 
 

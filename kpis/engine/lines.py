@@ -32,6 +32,8 @@ LONGEST_LINE_BYTES = 2**20
 # Four bytes of zstd can unpack to 128 KiB: this many at a time give 32 MiB at most.
 PACKED_PIECE_BYTES = 2**10
 LARGEST_ZSTD_WINDOW_BYTES = 2**27
+# Few enough to be read in a second: of so many bytes the ratio does not matter.
+ALWAYS_UNPACKED_BYTES = 64 * 2**20
 CONTROLS = bytes([*range(32), 127])
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -46,6 +48,42 @@ class FileError(Exception):
     def __init__(self, reason: str, passing: bool = False):
         super().__init__(reason)
         self.passing = passing
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a file may hold before it fails, however long it goes on.
+
+    A packed file may unpack to ``unpacked_bytes``, and beyond ALWAYS_UNPACKED_BYTES to ``unpacked_ratio`` times its
+    size. ``rejects`` is the number of rejects that are kept; None for any number.
+    """
+
+    unpacked_bytes: int = 16 * 2**30
+    unpacked_ratio: int = 200
+    rejects: int | None = 1_000_000
+
+    def check_unpacked(self, unpacked: int, size: int) -> None:
+        """Raises FileError when a file of ``size`` bytes has unpacked to more bytes than it may."""
+        if unpacked > self.unpacked_bytes:
+            raise FileError(f"unpacks to more than {self.unpacked_bytes:,} bytes, which is MAX_UNPACKED_MB")
+        if unpacked > max(ALWAYS_UNPACKED_BYTES, self.unpacked_ratio * size):
+            raise FileError(
+                f"unpacks to more than {self.unpacked_ratio:,} times its {size:,} bytes, which is MAX_UNPACKED_RATIO"
+            )
+
+
+DEFAULT_BOUNDS = Bounds()
+UNBOUNDED = Bounds(unpacked_bytes=2**63, unpacked_ratio=2**63, rejects=None)
+
+
+class TooManyRejects(FileError):
+    """A file with more rejects than are kept; ``rejects`` were found by line ``line``."""
+
+    def __init__(self, rejects: int, line: int):
+        super().__init__(
+            f"is the wrong file: it has more than {rejects:,} rejects, which is MAX_REJECTS, by line {line:,}"
+        )
+        self.rejects, self.line = rejects, line
 
 
 class Line(NamedTuple):
@@ -192,18 +230,19 @@ def split(
     spool_path: Path,
     grammar_of: Callable[[bytes], tuple[Grammar, bool]],
     judge: Callable[[list[Line]], None],
+    bounds: Bounds = UNBOUNDED,
 ) -> SplitFile:
     """Splits a file's lines into clean and odd ones.
 
     ``grammar_of`` gets the first line, and gives the grammar and whether that line is a header; ``judge`` gets the
-    odd lines, as they come. Raises FileError when the file cannot be opened or unpacked, or is no text; whether it
-    changed meanwhile shows when ``held_still`` ends.
+    odd lines, as they come. Raises FileError when the file cannot be opened or unpacked, unpacks beyond the bounds, or
+    is no text; whether it changed meanwhile shows when ``held_still`` ends.
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
         identity = identity_of(os.fstat(file.fileno()))
         raw = _Hashed(file, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
-        blocks = _blocks(_unpacked(path, raw))
+        blocks = _blocks(_unpacked(path, raw, bounds))
         first, long = next(blocks, (b"", False))
         first_line, _, rest = first.partition(b"\n")
         grammar, has_header = grammar_of(first_line_of(first_line))
@@ -267,7 +306,7 @@ def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
     with ExitStack() as stack:
         raw = _Hashed(stack.enter_context(open_file(path)), stack.enter_context(ThreadPoolExecutor(max_workers=1)))
         passed = 0
-        for block, _ in _blocks(_unpacked(path, raw)):
+        for block, _ in _blocks(_unpacked(path, raw, UNBOUNDED)):
             count = block.count(b"\n") + (not block.endswith(b"\n"))
             first, last = np.searchsorted(numbers, [passed + 1, passed + count + 1])
             if first < last:
@@ -436,9 +475,18 @@ def _unpacker(path: Path) -> Callable[[_Hashed], Iterator[bytes]] | None:
     return UNPACKERS.get(path.suffix.lower())
 
 
-def _unpacked(path: Path, raw: _Hashed) -> Iterator[bytes]:
+def _unpacked(path: Path, raw: _Hashed, bounds: Bounds) -> Iterator[bytes]:
     unpack = _unpacker(path)
-    return _evened(unpack(raw)) if unpack else _chunks(raw)
+    return _evened(_bounded(unpack(raw), path.stat().st_size, bounds)) if unpack else _chunks(raw)
+
+
+def _bounded(chunks: Iterator[bytes], size: int, bounds: Bounds) -> Iterator[bytes]:
+    """The chunks that a file of ``size`` bytes unpacks to; raises FileError when they are beyond the bounds."""
+    unpacked = 0
+    for chunk in chunks:
+        unpacked += len(chunk)
+        bounds.check_unpacked(unpacked, size)
+        yield chunk
 
 
 def _evened(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -15,7 +15,17 @@ import numpy as np
 from kpis.catalog.feeds import BadRow, Feed, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.forms import FORMS
-from kpis.engine.lines import Grammar, Line, SplitFile, held_still, lines_at, split
+from kpis.engine.lines import (
+    DEFAULT_BOUNDS,
+    Bounds,
+    Grammar,
+    Line,
+    SplitFile,
+    TooManyRejects,
+    held_still,
+    lines_at,
+    split,
+)
 from kpis.engine.rows import judge, reject_text
 from kpis.engine.table import registered
 
@@ -50,8 +60,10 @@ class Reader:
     the same row-by-row code, which then gives the reason.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path | None = None):
-        self._connection, self._scratch = connection, scratch
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, scratch: Path | None = None, bounds: Bounds = DEFAULT_BOUNDS
+    ):
+        self._connection, self._scratch, self._bounds = connection, scratch, bounds
 
     def read(
         self,
@@ -64,10 +76,13 @@ class Reader:
         """Reads a file; ``interval_start`` puts its records into that interval whatever their own time.
 
         ``defaults`` has values for columns that the file lacks or leaves empty. Rows of before ``earliest`` (UTC) are
-        rejects. Raises FileError when the file as a whole cannot be taken in.
+        rejects. Raises FileError when the file as a whole cannot be taken in, and TooManyRejects, with the first ones
+        in the table ``rejects``, when it has more than the bounds allow.
         """
         with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:
-            return _Reading(self._connection, feed, interval_start, defaults or {}, earliest, Path(folder)).read(path)
+            return _Reading(
+                self._connection, feed, interval_start, defaults or {}, earliest, Path(folder), self._bounds
+            ).read(path)
 
 
 class _Reading:
@@ -81,9 +96,11 @@ class _Reading:
         defaults: Mapping[str, Any],
         earliest: datetime,
         folder: Path,
+        bounds: Bounds,
     ):
         self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
-        self.earliest = earliest
+        self.earliest, self.bounds = earliest, bounds
+        self.rejected = 0
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
         self.columns = ", ".join(f'"{name}"' for name in feed.column_names)
@@ -92,7 +109,7 @@ class _Reading:
         columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.columns)
         write_rejects(self.connection, [])
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({columns})")
-        found = split(path, self.folder / "clean.csv", self._grammar_of, self._judge)
+        found = split(path, self.folder / "clean.csv", self._grammar_of, self._judge, self.bounds)
         with held_still(found.path, found.identity):
             self._read_clean(found)
         self.connection.execute(f"INSERT INTO records SELECT {self.start_sql}, {self.columns} FROM judged")
@@ -162,11 +179,17 @@ class _Reading:
 
     def _judge(self, lines: list[Line]) -> None:
         """Judges rows one by one, into the tables ``judged`` and ``rejects``."""
-        records, rejects = [], []
+        records: list[dict[str, Any]] = []
+        rejects: list[Reject] = []
+        most = self.bounds.rejects
         for line in lines:
             try:
                 records.append(self._record(line))
             except BadRow as bad:
+                if self.rejected == most:
+                    add_rejects(self.connection, rejects)
+                    raise TooManyRejects(most, line.number) from None
+                self.rejected += 1
                 rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
         if records:
             self._add_judged(records)

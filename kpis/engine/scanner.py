@@ -86,7 +86,13 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
     )
 
 
-def scan(path: Path, feed: Feed, kpis: Sequence[KPI], interval_start: datetime | None = None) -> Scan | None:
+def scan(
+    path: Path,
+    feed: Feed,
+    kpis: Sequence[KPI],
+    interval_start: datetime | None = None,
+    most_rejects: int | None = None,
+) -> Scan | None:
     """Scans a file for which ``can_scan`` holds; None where it is the bulk reader's.
 
     ``interval_start`` puts its records into that interval whatever their own time. Raises FileError when the file
@@ -100,7 +106,7 @@ def scan(path: Path, feed: Feed, kpis: Sequence[KPI], interval_start: datetime |
         return None
     with file, held_still(path, identity_of(os.fstat(file.fileno()))):
         try:
-            return _FileScan(feed, kpis, interval_start).scan(file)
+            return _FileScan(feed, kpis, interval_start, most_rejects).scan(file)
         except (Declined, FileError, OSError, KeyError):
             # Whatever it is, the reader finds it as well and says what it is.
             return None
@@ -199,8 +205,9 @@ def _fill(file: io.FileIO, room: memoryview) -> int:
 class _FileScan:
     """One file's scan, while it is under way."""
 
-    def __init__(self, feed: Feed, kpis: Sequence[KPI], interval_start: datetime | None):
+    def __init__(self, feed: Feed, kpis: Sequence[KPI], interval_start: datetime | None, most_rejects: int | None):
         self.feed, self.kpis, self.interval_start = feed, kpis, interval_start
+        self.most_rejects = most_rejects
         self.starts: list[datetime] = []
         self.odd, self.is_last = 0, False
         self.rejects: list[Reject] = []
@@ -304,6 +311,8 @@ class _FileScan:
         try:
             record = judge(self.form, line)
         except BadRow as bad:
+            if len(self.rejects) == self.most_rejects:
+                raise Declined from None
             self.rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
             return
         values = np.zeros(len(self.form.names), dtype=np.int64)

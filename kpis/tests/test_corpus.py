@@ -301,6 +301,7 @@ def test_a_file_without_permission_fails_for_now_and_others_go_in(data_dir, tmp_
 
 MIB = 2**20
 HEADED = text()
+PACKED_TOO_TIGHTLY = "unpacks to more than 200 times its "
 TOO_LONG = "has no header: its first line is longer than 1,048,576 bytes"
 
 
@@ -349,13 +350,13 @@ GIANTS = {
         (200_000, 100_000, 100_000),
     ),
     "nul.csv.gz": (gzipped(b"", b"\0", 200), "is no UTF-8 text: its first line holds NUL bytes"),
-    "nul-after-the-header.csv.gz": (gzipped(HEADED + LAST_ROW, b"\0", 200), (2, 1, 1)),
-    "line-ends.csv.gz": (gzipped(HEADED + LAST_ROW, b"\n", 200), (1, 1, 0)),
+    "nul-after-the-header.csv.gz": (gzipped(HEADED + LAST_ROW, b"\0", 200), PACKED_TOO_TIGHTLY),
+    "line-ends.csv.gz": (gzipped(HEADED + LAST_ROW, b"\n", 200), PACKED_TOO_TIGHTLY),
     "blank-lines.csv.gz": (gzipped(HEADED + LAST_ROW, b" \r\n\t\n\r\n\n", 200), (1, 1, 0)),
-    "commas.csv.gz": (gzipped(HEADED + LAST_ROW, b",", 200), (2, 1, 1)),
+    "commas.csv.gz": (gzipped(HEADED + LAST_ROW, b",", 200), PACKED_TOO_TIGHTLY),
     "commas-in-the-header.csv.gz": (gzipped(HEADED[:-1], b",", 200), TOO_LONG),
-    "digits.csv.zst": (zstandard_of(HEADED + LAST_ROW, b"0", 400), (2, 1, 1)),
-    "line-ends.csv.zst": (zstandard_of(HEADED + LAST_ROW, b"\n", 400), (1, 1, 0)),
+    "digits.csv.zst": (zstandard_of(HEADED + LAST_ROW, b"0", 400), PACKED_TOO_TIGHTLY),
+    "line-ends.csv.zst": (zstandard_of(HEADED + LAST_ROW, b"\n", 400), PACKED_TOO_TIGHTLY),
     "many-frames.csv.zst": (
         repeated(zstandard.compress(HEADED), zstandard.compress(b"") * 1000, 30, zstandard.compress(LAST_ROW)),
         (1, 1, 0),
@@ -381,6 +382,8 @@ def test_giants_and_bombs_stay_within_a_gigabyte_and_half_a_minute(data_dir, tmp
         )
         for name, (_, result) in GIANTS.items()
     }
+    # How many bytes the tight ones take is the packer's business.
+    told = {name: PACKED_TOO_TIGHTLY if text.startswith(PACKED_TOO_TIGHTLY) else text for name, text in told.items()}
     assert told == expected_lines
     assert peak_kib < MIB
     with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as database:

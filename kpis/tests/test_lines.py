@@ -16,7 +16,7 @@ from kpis.catalog.columns import BadValue, Integer
 from kpis.catalog.feeds import BadRow
 from kpis.engine import lines as lines_module
 from kpis.engine.forms import split_fields
-from kpis.engine.lines import Digits, FileError, Line, SplitFile, lines_at, split
+from kpis.engine.lines import Bounds, Digits, FileError, Line, SplitFile, lines_at, split
 from kpis.sources.directory import batch_name
 
 WIDTH = 3
@@ -227,6 +227,32 @@ def test_packed_data_in_many_parts_is_one_text(folder, suffix):
     path.write_bytes(b"".join(packed(suffix, part) for part in (b"a,b", b",c\n1,2", b"", b",3\n", b"4,5,6\n" * 99)))
     found, odd = split_of(path, folder)
     assert (found.clean, odd) == (100, [])
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_packed_file_fails_once_it_unpacks_beyond_its_bounds(folder, suffix, monkeypatch):
+    monkeypatch.setattr("kpis.engine.lines.ALWAYS_UNPACKED_BYTES", 2**21)
+    path = folder / f"flows{suffix}"
+    path.write_bytes(packed(suffix, b"a,b,c\n" + b"1,2,3\n" * 2_000_000))
+    size = path.stat().st_size
+    ratio = 12_000_006 // size
+    for bounds, reason in (
+        (Bounds(unpacked_ratio=ratio), f"unpacks to more than {ratio:,} times its {size:,} bytes"),
+        (Bounds(unpacked_bytes=12_000_005, unpacked_ratio=2**40), "unpacks to more than 12,000,005 bytes"),
+    ):
+        with pytest.raises(FileError, match=reason):
+            split(path, folder / "spool", lambda line: (Digits(3), True), list, bounds)
+    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, Bounds(12_000_006, ratio + 1))
+    assert found.clean == 2_000_000
+    # What lies beyond is not unpacked.
+    (folder / "spool").unlink()
+    with pytest.raises(FileError, match="unpacks to more than 1 times"):
+        split(path, folder / "spool", lambda line: (Digits(3), True), list, Bounds(unpacked_ratio=1))
+    assert not (folder / "spool").exists() or (folder / "spool").stat().st_size < 2**21
+    # Of few bytes the ratio does not matter.
+    path.write_bytes(packed(suffix, b"a,b,c\n" + b"1,2,3\n" * 300_000))
+    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, Bounds(unpacked_ratio=1))
+    assert found.clean == 300_000
 
 
 def test_what_zstd_passes_over_is_passed_over(folder):

@@ -19,7 +19,7 @@ from kpis.engine import lines as lines_module
 from kpis.engine import reader as reader_module
 from kpis.engine import rows as rows_module
 from kpis.engine.forms import CSV
-from kpis.engine.lines import FileError, Line
+from kpis.engine.lines import Bounds, FileError, Line, TooManyRejects
 from kpis.engine.reader import Reader, Reading
 from kpis.engine.rows import judge, reject_text
 
@@ -291,3 +291,21 @@ def test_a_file_that_changes_between_its_two_readings_fails_for_now(
     with pytest.raises(FileError, match=reason) as raised:
         read_flows(connection, path)
     assert raised.value.passing
+
+
+@pytest.mark.parametrize("bad", ["x", "1626566400000,1626566700000,0,1,1,1,1"], ids=["odd", "beyond a check"])
+def test_a_file_of_more_rejects_than_are_kept_fails_at_the_next_one(tmp_path, connection, monkeypatch, bad):
+    judged = []
+    monkeypatch.setattr(reader_module, "judge", lambda form, line: judged.append(line.number) or judge(form, line))
+    path = tmp_path / "flows.csv"
+    good = "1626566400000,1626566700000,1,1,1,1,1"
+    path.write_text("\n".join([",".join(NAMES), good, *[bad] * 1000, good]))
+    reading = Reader(connection, bounds=Bounds(rejects=1000)).read(path, IPFLOW)
+    assert (reading.records, reading.rejects) == (2, 1000)
+    judged.clear()
+    with pytest.raises(TooManyRejects, match="has more than 100 rejects, which is MAX_REJECTS, by line 103") as raised:
+        Reader(connection, bounds=Bounds(rejects=100)).read(path, IPFLOW)
+    assert judged == list(range(3, 104))
+    assert (raised.value.rejects, raised.value.line) == (100, 103)
+    kept = connection.execute("SELECT line FROM rejects ORDER BY line").fetchall()
+    assert kept == [(number,) for number in range(3, 103)]

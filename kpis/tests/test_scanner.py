@@ -248,3 +248,10 @@ def test_what_one_batch_has_once_needs_no_merging(pairs):
     assert one.total == merged.total
     assert one.dimensions.tolist() == merged.dimensions[np.argsort(merged.dimensions)].tolist()
     assert one.values.tolist() == merged.values[np.argsort(merged.dimensions)].tolist()
+
+
+def test_a_file_of_more_rejects_than_are_kept_is_left_to_the_reader(folder):
+    path = folder / "rejects.csv"
+    path.write_bytes(HEADER + b"\n" + b"x\n" * 100)
+    assert len(scan(path, IPFLOW, KPIS, most_rejects=100).rejects) == 100
+    assert scan(path, IPFLOW, KPIS, most_rejects=99) is None

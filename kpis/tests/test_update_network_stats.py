@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
@@ -273,3 +274,44 @@ def test_the_summary_names_the_moment_that_its_revision_was_figured(data_dir):
     summary = IntervalSummary.objects.get(kpi=1)
     assert before <= summary.updated_at <= datetime.now(UTC)
     assert (summary.revision, summary.previous_total, summary.previous_updated_at) == (1, None, None)
+
+
+def test_a_file_of_too_many_rejects_fails_alone_with_the_first_of_them(data_dir, settings):
+    settings.MAX_REJECT_RATIO, settings.MAX_REJECTS = 1.0, 150
+    put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
+    wrong = put(data_dir, 2, [Flow(START, 1, 10, 20, 1, 7)])
+    with wrong.open("a") as file:
+        file.write("x\n" * 10_000)
+    packed = data_dir / "ipflow_data.bomb.csv.gz"
+    packed.write_bytes(gzip.compress((HEADER + "\n" + "x\n" * 10_000).encode()))
+    with pytest.raises(SystemExit, match="1"):
+        update()
+    # The header and one row come before them; of the packed file the header.
+    for name, line in ((wrong.name, 153), (packed.name, 152)):
+        batch = Batch.objects.get(name=name)
+        assert batch.status == Batch.Status.FAILED
+        assert batch.reason == (
+            f"is the wrong file: it has more than 150 rejects, which is MAX_REJECTS, by line {line}"
+        )
+        assert (batch.lines, batch.rejects, Reject.objects.filter(batch=batch).count()) == (line, 150, 100)
+        assert not batch.retry
+    assert list(ServiceTrafficVolume.objects.values_list("total_bytes", flat=True)) == [30]
+    # Unchanged, it is not read again; with room for its rejects it is in.
+    settings.MAX_REJECTS = 10_000
+    update()
+    assert Batch.objects.filter(status=Batch.Status.FAILED).count() == 2
+    update(retry_failed=True)
+    assert Batch.objects.get(name=wrong.name).rejects == 10_000
+
+
+def test_a_packed_file_that_unpacks_too_far_fails_alone(data_dir, settings):
+    settings.MAX_UNPACKED_MB = 1
+    put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
+    packed = data_dir / "ipflow_data.bomb.csv.gz"
+    packed.write_bytes(gzip.compress((HEADER + "\n" + "\n" * 2**20).encode()))
+    with pytest.raises(SystemExit, match="1"):
+        update()
+    assert Batch.objects.get(name=packed.name).reason == (
+        "unpacks to more than 1,048,576 bytes, which is MAX_UNPACKED_MB"
+    )
+    assert Batch.objects.filter(status=Batch.Status.IN).count() == 1

@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
 from kpis.consumer import Consumer
+from kpis.engine.lines import UNBOUNDED
 from kpis.engine.scratch import ScratchError
 from kpis.engine.spark import SparkError, kafka_settings
 from kpis.events import log_event
@@ -79,6 +80,7 @@ class Command(WorkCommand):
             top_n=settings.TOP_N,
             # A stream is not the wrong file, however many of its messages are rejects.
             max_reject_ratio=1,
+            bounds=UNBOUNDED,
             archive_feeds=settings.ARCHIVE_FEEDS,
             allowed_lateness=settings.ALLOWED_LATENESS,
         )

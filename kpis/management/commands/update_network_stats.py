@@ -20,6 +20,7 @@ from django.db import close_old_connections
 from kpis import pipeline
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
+from kpis.engine.lines import Bounds
 from kpis.engine.scratch import ScratchError
 from kpis.engine.spark import SparkError
 from kpis.events import log_event, log_watch, logged_run
@@ -155,6 +156,7 @@ class Command(WorkCommand):
             retry_failed=options["retry_failed"],
             roll_up_open=options["rollup_open_hours"],
             max_reject_ratio=settings.MAX_REJECT_RATIO,
+            bounds=Bounds(settings.MAX_UNPACKED_MB * 2**20, settings.MAX_UNPACKED_RATIO, settings.MAX_REJECTS),
             archive_feeds=settings.ARCHIVE_FEEDS,
             allowed_lateness=settings.ALLOWED_LATENESS,
         )
