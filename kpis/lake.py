@@ -21,8 +21,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -41,11 +42,19 @@ PLAN = "plan.json"
 SUPERSEDED = "superseded.json"
 COMPACTED = "compacted-"
 COMPACTING = "compacting-"
-# Few enough that what one table holds fits into memory, and many enough that a query does not name too many tables.
+# A table has two files, more where they are small: few enough that what one table holds fits into memory, and many
+# enough that a query does not name too many tables, each of which takes memory.
 FILES_A_TABLE = 2
+MOST_FILES_A_TABLE = 256
+TABLE_BYTES = 2**20
+# A partial that lies over more hours is written in one pass, where it has few enough rows to be sorted out in memory.
+FEW_HOURS = 4
+ROWS_A_PASS = 500_000
 # Half of what DuckDB takes by itself, and so half of the memory that a file takes while it is written.
 ROW_GROUP = 61_440
 HOUR_FOLDERS = ("year", "month", "day", "hour")
+# SQL for the number of hours from 1970 to the hour of a row.
+HOUR_NUMBER = "date_diff('hour', TIMESTAMP '1970-01-01', interval_start)"
 MEND = (
     "Put it back from a backup; or put the batch's file back into the data folder with a blank line more at its end, "
     "so that it is taken in anew. The batch is the one whose key is the file's name; messages of a stream, whose "
@@ -55,6 +64,14 @@ MEND = (
 
 class LakeError(Exception):
     """The lake cannot be read or written, or lacks a file; the message names the place and says why."""
+
+
+class DamagedFile(LakeError):
+    """One file of the lake is missing or damaged, and the others can be used."""
+
+    def __init__(self, message: str, path: PurePosixPath, kind: str):
+        super().__init__(message)
+        self.path, self.kind = path, kind
 
 
 @dataclass(frozen=True)
@@ -103,15 +120,24 @@ class Lake:
     @contextmanager
     def tables(self, files: Mapping[PurePosixPath, PartialFile]) -> Iterator[list[str]]:
         """SQL for tables of the files' partials; raises LakeError when the query made of it finds one damaged."""
-        paths, whole, tables = list(files), [], []
+        paths, tables = list(files), []
+        whole: list[list[str]] = []
+        size = 0
         for path, file in files.items():
             if file.keys is None:
-                whole.append(self._literal(path))
+                if (
+                    not whole
+                    or len(whole[-1]) >= MOST_FILES_A_TABLE
+                    or (len(whole[-1]) >= FILES_A_TABLE and size + file.size > TABLE_BYTES)
+                ):
+                    whole.append([])
+                    size = 0
+                whole[-1].append(self._literal(path))
+                size += file.size
             else:
                 listed = ", ".join(f"'{key}'" for key in sorted(file.keys))
                 tables.append(f"(FROM read_parquet({self._literal(path)}) WHERE batch IN ({listed}))")
-        for start in range(0, len(whole), FILES_A_TABLE):
-            tables.append(f"read_parquet([{', '.join(whole[start : start + FILES_A_TABLE])}])")
+        tables += [f"read_parquet([{', '.join(some)}])" for some in whole]
         try:
             yield tables
         except duckdb.Error:
@@ -133,13 +159,15 @@ class Lake:
             with self._telling(folder):
                 sizes = self.storage.there(folder, [path.name for path in compacted])
             for path in compacted:
-                found = lacking & self._keys_in(path)
+                held = self._keys_in(path)
+                found = lacking & held
                 if found:
-                    files[path] = PartialFile(sizes[path.name], frozenset(found))
+                    files[path] = PartialFile(sizes[path.name], None if found == held else frozenset(found))
                     lacking -= found
         if lacking:
-            url = self.storage.url(partial_path(kpi, hour, min(lacking)))
-            raise LakeError(f"The lake lacks {url}, which the ledger counts on. {MEND}")
+            path = partial_path(kpi, hour, min(lacking))
+            message = f"The lake lacks {self.storage.url(path)}, which the ledger counts on. {MEND}"
+            raise DamagedFile(message, path, "missing")
         return files
 
     def _compacted(self, kpi: KPI, hour: datetime) -> list[PurePosixPath]:
@@ -239,7 +267,7 @@ class Lake:
             with self._telling(path):
                 self.storage.raise_failure()
             url = self.storage.url(path)
-            raise LakeError(f"The lake's file {url} is damaged: {_reason(error)}. {MEND}") from error
+            raise DamagedFile(f"The lake's file {url} is damaged: {_reason(error)}. {MEND}", path, "damaged") from error
 
     def settle(self, name: str, keep: Callable[[str], bool]) -> None:
         """Ends a staging: of the files that it planned to add or replace, those of batches to keep stay."""
@@ -268,15 +296,35 @@ class Lake:
                 self.settle(name, is_in)
         return len(names)
 
-    def write(self, path: Path, query: str, batches: str = "") -> None:
-        """Writes a query's rows to a Parquet file here; ``batches``, comma-separated keys, go into its metadata."""
+    def count(self, table: str) -> int:
+        """The number of rows of a table of the connection."""
+        return self._connection.table(table).shape[0]
+
+    def write(self, path: Path, query: str, batches: str = "", by: str = "") -> None:
+        """Writes a query's rows to a Parquet file here; ``batches``, comma-separated keys, go into its metadata.
+
+        With a column in ``by``, writes one file for each of its values instead, ``<by>=<value>/data_0.parquet`` in the
+        folder ``path``, without the column; at most ROWS_A_PASS rows.
+        """
         options = (
             f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2, ROW_GROUP_SIZE {ROW_GROUP}"
         )
         if batches:
             options += f", KV_METADATA {{batches: '{batches}'}}"
-        with telling(str(path)):
+        if by:
+            options += f", PARTITION_BY ({by})"
+        with telling(str(path)), self._one_thread() if by else nullcontext():
             self._connection.execute(f"COPY ({query}) TO {_quoted(str(path))} ({options})")
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """Lets DuckDB use one thread, so that rows are written in their order."""
+        ((threads,),) = self._connection.execute("SELECT current_setting('threads')").fetchall()
+        self._connection.execute("SET threads = 1")
+        try:
+            yield
+        finally:
+            self._connection.execute(f"SET threads = {threads}")
 
     def _literal(self, path: PurePosixPath) -> str:
         """A file as SQL for DuckDB's readers, which would take brackets and stars in its place for a pattern."""
@@ -300,21 +348,44 @@ class Staging:
 
     def add_partial(self, kpi: KPI, table: str, hours: Collection[datetime]) -> None:
         """Writes a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""
-        for hour in hours:
-            self.add(partial_path(kpi, hour, self.name), self._rows_of(table, hour, hours))
+        self._add_hours(table, hours, lambda hour: partial_path(kpi, hour, self.name))
 
     def add_records(self, feed: Feed, hours: Collection[datetime]) -> None:
         """Writes the records in the connection's table ``records``, one file for each hour (start, UTC), by time."""
-        for hour in hours:
-            columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
-            rows = self._rows_of("records", hour, hours, f"interval_start, {columns}")
-            self.add(records_path(feed, hour, self.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
+        columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
+        self._add_hours(
+            "records",
+            hours,
+            lambda hour: records_path(feed, hour, self.name),
+            f"interval_start, {columns}",
+            f' ORDER BY interval_start, "{feed.moment.column}"',
+        )
 
-    def _rows_of(self, table: str, hour: datetime, hours: Collection[datetime], columns: str = "*") -> str:
-        rows = f"SELECT {columns}, '{self.name}' AS batch FROM {table}"
-        if len(hours) > 1:
-            rows += f" WHERE date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"
-        return rows
+    def _add_hours(
+        self,
+        table: str,
+        hours: Collection[datetime],
+        path_of: Callable[[datetime], PurePosixPath],
+        columns: str = "*",
+        order: str = "",
+    ) -> None:
+        """Writes a table's rows, one file for each hour (start, UTC), with the key."""
+        rows = f"SELECT {columns}, '{self.name}' AS batch"
+        if len(hours) > FEW_HOURS and self._lake.count(table) <= ROWS_A_PASS:
+            folder = self._aside / "hours"
+            self._lake.write(folder, f"{rows}, {HOUR_NUMBER} AS hour_number FROM {table}{order}", by="hour_number")
+            for hour in hours:
+                (found,) = (folder / f"hour_number={int(hour.timestamp()) // 3600}").iterdir()
+                self._paths[found.rename(self._new())] = path_of(hour)
+            shutil.rmtree(folder)
+            return
+        for hour in hours:
+            end = hour + ONE_HOUR.delta
+            within = f" WHERE interval_start >= {_timestamp(hour)} AND interval_start < {_timestamp(end)}"
+            self.add(path_of(hour), f"{rows} FROM {table}{within if len(hours) > 1 else ''}{order}")
+
+    def _new(self) -> Path:
+        return self._aside / f"{len(self._paths)}.parquet"
 
     def add_rejects(self, feed: Feed, moment: datetime) -> None:
         """Writes the rejects in the connection's table ``rejects`` to the hour of the moment (UTC)."""
@@ -324,7 +395,7 @@ class Staging:
 
     def add(self, path: PurePosixPath, query: str, batches: str = "") -> None:
         """Writes a query's rows to a file that is to lie at the path in the lake."""
-        written = self._aside / f"{len(self._paths)}.parquet"
+        written = self._new()
         self._lake.write(written, query, batches)
         self._paths[written] = path
 
@@ -391,6 +462,10 @@ def archived_columns(feed: Feed) -> dict[str, str]:
 def partial_path(kpi: KPI, hour: datetime, key: str) -> PurePosixPath:
     """Where in the lake a batch's partial of a KPI lies for one hour (any moment of it, UTC)."""
     return PurePosixPath("partials", kpi.name, *_hour_folders(hour), f"{key}.parquet")
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S}'"
 
 
 def _hour_folders(moment: datetime) -> list[str]:

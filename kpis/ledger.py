@@ -58,16 +58,16 @@ class Change:
     """What one batch changes, to be written as one: its entry, its first rejects, and the intervals it touched.
 
     ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
-    ``results`` has what each of the feed's KPIs gives there now: nothing, where no records are left. The batch closes
-    its feed's intervals that end at ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further
-    ones. ``live`` counts a
+    ``results`` is read once and has what each of the feed's KPIs gives there now: nothing, where no records are left;
+    some of it is computed as it is read, which raises TotalTooLarge. The batch closes its feed's intervals that end at
+    ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further ones. ``live`` counts a
     stream's messages for the live page.
     """
 
     entry: Entry
     first_rejects: list[Reject]
     touched: frozenset[datetime]
-    results: list[Results]
+    results: Iterable[Results]
     closed_until: datetime | None = None
     live: LiveCounts | None = None
 
@@ -125,16 +125,19 @@ class Ledger(Protocol):
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         """The due rollups, oldest first: of intervals that have closed, and of open ones that changed since they were
-        last figured; those that never were only ``with_open``."""
+        last figured; those that never were only ``with_open``. With them the feeds' own intervals that could not be
+        computed with their batches."""
 
-    def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
-        """When a closed interval was first figured (UTC), or now where it never was."""
+    def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
+        """By start (UTC): when a closed interval was first figured, or now where it never was."""
 
     def reference(self, table: str, moment: datetime) -> pd.DataFrame:
         """A table that partials are joined with, as it was at a moment (UTC)."""
 
-    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
-        """Replaces a longer interval's results, and where it has closed, marks it as no longer due.
+    def commit_rollup(
+        self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results], moment: datetime
+    ) -> None:
+        """Replaces longer intervals' results, and marks those that have closed as no longer due.
 
         ``moment`` (UTC) is that of the references that the results were figured with.
         """
@@ -231,7 +234,7 @@ class MemoryLedger:
     def commit(self, change: Change) -> None:
         feed = change.entry.file.feed
         self._entries[feed.name, change.entry.file.name] = change.entry
-        self._replace(feed.interval, change.touched, change.results)
+        self._replace(feed, feed.interval, change.results)
         now = clock.now()
         if any(start + feed.interval.delta > now for start in change.entry.intervals):
             self._ahead.add(feed.name)
@@ -256,26 +259,31 @@ class MemoryLedger:
             for (feed, interval), changed in sorted(
                 self._due.items(), key=lambda due: (due[0][1].start, due[0][0], due[0][1].length.minutes)
             )
-            if interval.is_closed(self._closed.get(feed)) or (changed and (with_open or interval in has_results))
+            if interval.length == FEEDS[feed].interval
+            or interval.is_closed(self._closed.get(feed))
+            or (changed and (with_open or interval in has_results))
         ]
 
-    def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
-        return clock.now()
+    def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
+        return dict.fromkeys(starts, clock.now())
 
     def reference(self, table: str, moment: datetime) -> pd.DataFrame:
         import pandas as pd
 
         return pd.DataFrame({"user_id": pd.Series(dtype="str"), "email": pd.Series(dtype="str"), "quota": []})
 
-    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
-        self._replace(interval.length, {interval.start}, results)
-        if interval.is_closed(self._closed.get(feed.name)):
-            self._due.pop((feed.name, interval), None)
-        else:
-            self._due[feed.name, interval] = False
+    def commit_rollup(
+        self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results], moment: datetime
+    ) -> None:
+        for interval in map(length.at, starts):
+            if length == feed.interval or interval.is_closed(self._closed.get(feed.name)):
+                self._due.pop((feed.name, interval), None)
+            else:
+                self._due[feed.name, interval] = False
+        self._replace(feed, length, results)
 
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
-        self._replace(feed.interval, starts, results)
+        self._replace(feed, feed.interval, results)
 
     def due_compactions(self) -> list[tuple[Feed, Interval]]:
         # A ledger in memory ends with its run; compaction is for later ones.
@@ -287,9 +295,11 @@ class MemoryLedger:
     def kept_from(self, feed: Feed) -> datetime | None:
         return None
 
-    def _replace(self, length: Length, starts: Iterable[datetime], results: list[Results]) -> None:
+    def _replace(self, feed: Feed, length: Length, results: Iterable[Results]) -> None:
         for result in results:
-            for start in starts:
+            if result.reason and result.again:
+                self._due |= {(feed.name, length.at(start)): True for start in result.starts}
+            for start in () if result.reason else result.starts:
                 self._rows.pop((result.kpi.id, Interval(length, start)), None)
             for start, rows in frame(result.rows).groupby("interval_start"):
                 self._rows[result.kpi.id, length.at(start.tz_localize("UTC").to_pydatetime())] = rows

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
 import warnings
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from itertools import islice
+from itertools import chain, groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,19 +37,21 @@ from kpis.catalog.intervals import EPOCH, ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
 from kpis.clock import Clocks
-from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records, results_of_partials
+from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records
 from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.lines import BLOCK_BYTES, DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, add_rejects, newest_moment, write_rejects
-from kpis.engine.running import MOST_INTERVALS, PartialsOf, Running
+from kpis.engine.recent import RecentPartials
+from kpis.engine.running import MOST_INTERVALS, Running
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
-from kpis.lake import Lake, PartialFile, Staging, partial_path, records_path, rejects_path
+from kpis.lake import DamagedFile, Lake, PartialFile, Staging, partial_path, records_path, rejects_path
 from kpis.lake import telling as telling_of_lake
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger, TakenBack, closing_time
+from kpis.merging import Fresh, KeysBetween, keys_in, merged, merged_running
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages
 from kpis.sources.places import found_in
@@ -59,6 +63,12 @@ if TYPE_CHECKING:
 FIRST_REJECTS = 100
 # So many unfinished files are named.
 MOST_NAMES_TOLD = 20
+# So many rows of results are held at once, and more by one group of hours.
+ROWS_AHEAD = 250_000
+# How long a process leaves alone what could not be read from the lake.
+TRY_AGAIN_SECONDS = 60
+# Longer intervals that are due within so long are merged together.
+ROLLED_UP_TOGETHER = timedelta(days=1)
 
 
 class IntervalFrom(StrEnum):
@@ -239,6 +249,24 @@ class Cluster(Protocol):
         """What ``results_of_partials`` gives of the lake's files of partials."""
 
 
+class Failing:
+    """The intervals that could not be computed or compacted lately: a consumer tries them again after a while only."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, Interval], float] = {}
+
+    def note(self, failed: Iterable[tuple[str, Interval]]) -> None:
+        """Notes that intervals, each by its feed's name, failed now."""
+        now = time.monotonic()
+        self._since |= dict.fromkeys(failed, now)
+
+    def left_out(self, due: Iterable[tuple[Feed, Interval]]) -> Iterator[tuple[Feed, Interval]]:
+        """Those of the due intervals that did not fail within TRY_AGAIN_SECONDS."""
+        now = time.monotonic()
+        self._since = {one: since for one, since in self._since.items() if now - since < TRY_AGAIN_SECONDS}
+        return ((feed, interval) for feed, interval in due if (feed.name, interval) not in self._since)
+
+
 @dataclass(frozen=True)
 class Engine:
     """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files.
@@ -250,12 +278,27 @@ class Engine:
     lake: Lake
     scratch: Path
     running: Running
+    recent: RecentPartials
+    failing: Failing
     cluster: Cluster | None = None
     cores: int = CORES
 
     def use_cores(self, cores: int) -> None:
         """How many cores DuckDB's queries may use from now on, if there are so many; each takes memory of its own."""
         self.connection.execute(f"SET threads = {min(cores, self.cores)}")
+
+    def merge_elsewhere(
+        self,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results | None:
+        """Return the cluster's results of the lake's files of partials, where it merges that many bytes; else None."""
+        if self.cluster and self.cluster.merges(kpi, sum(file.size for file in files.values())):
+            return self.cluster.results(self, kpi, length, files, starts, top_n)
+        return None
 
 
 @contextmanager
@@ -274,7 +317,14 @@ def engine(lake_dir: Address, memory_limit_mb: int = 800) -> Iterator[Engine]:
         }
         try:
             with duckdb.connect(config=config) as connection:
-                yield Engine(connection, Lake(storage, connection), folder, Running(connection))
+                yield Engine(
+                    connection,
+                    Lake(storage, connection),
+                    folder,
+                    Running(connection),
+                    RecentPartials(connection),
+                    Failing(),
+                )
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise ScratchError(
                 f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: "
@@ -395,8 +445,12 @@ def _follow_up(
     compactions: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: Engine, options: Options
 ) -> Iterator[Event]:
     yield from roll_up(ledger, engine, options)
-    for feed, hour in compactions:
-        compact(feed, hour, ledger, engine)
+    for feed, hour in engine.failing.left_out(compactions):
+        try:
+            compact(feed, hour, ledger, engine)
+        except DamagedFile as error:
+            engine.failing.note([(feed.name, hour)])
+            yield Failed(f"{feed.name}, compaction of the hour from {to_text(hour.start)}", str(error))
 
 
 @contextmanager
@@ -495,11 +549,11 @@ def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
         return _fail(replace(one, entry=entry), former, ledger, engine, options)
     try:
         change = _reduce(one, former, ledger, engine, options)
+        ledger.commit(change)
     except TotalTooLarge as error:
         engine.lake.settle(entry.key, keep=lambda key: former is not None and key == former.key)
         failed = replace(one, entry=replace(entry, is_in=False, reason=str(error)))
         return _fail(failed, former, ledger, engine, options)
-    ledger.commit(change)
     engine.lake.settle(entry.key, keep=lambda key: key == entry.key)
     return TakenIn(entry, change.touched)
 
@@ -511,30 +565,81 @@ def roll_up(
 
     ``within`` takes only those that touch the time from its start to its end (UTC, excluded).
     """
-    for feed, interval in ledger.due_rollups(options.roll_up_open):
-        if within and not (interval.start < within[1] and within[0] < interval.end):
-            continue
+    due = [
+        (feed, interval)
+        for feed, interval in engine.failing.left_out(ledger.due_rollups(options.roll_up_open))
+        if not within or (interval.start < within[1] and within[0] < interval.end)
+    ]
+    due.sort(key=lambda one: (_together(one[1]), one[0].name, one[1].length.minutes, one[1].start))
+    for (_, name, length), group in groupby(due, lambda one: (_together(one[1]), one[0].name, one[1].length)):
+        feed, starts = FEEDS[name], [interval.start for _, interval in group]
         # Where DuckDB only fetches what is merged elsewhere, more would but take memory.
-        engine.use_cores(1 if all(map(can_merge, kpis_of(feed, interval.length))) else CORES)
-        moment = clock.now() if options.anew else ledger.reference_moment(feed, interval)
-        for kpi in kpis_of(feed, interval.length):
-            if kpi.reference:
-                engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
-        try:
-            results = _results(feed, interval.length, {interval.start}, _keys(feed, interval, ledger), engine, options)
-        except TotalTooLarge as error:
-            yield Failed(f"{feed.name}, {interval.length} from {to_text(interval.start)}", str(error))
-        else:
-            ledger.commit_rollup(feed, interval, results, moment)
-            yield RolledUp(feed, interval)
+        engine.use_cores(1 if all(map(can_merge, kpis_of(feed, length))) else CORES)
+        moments = dict.fromkeys(starts, clock.now()) if options.anew else ledger.reference_moments(feed, length, starts)
+        for moment in sorted(set(moments.values())):
+            yield from _roll_up(
+                [one for one in starts if moments[one] == moment], feed, length, moment, ledger, engine, options
+            )
+
+
+def _together(interval: Interval) -> datetime:
+    return interval.start - (interval.start - EPOCH) % ROLLED_UP_TOGETHER
+
+
+def _roll_up(
+    starts: list[datetime],
+    feed: Feed,
+    length: Length,
+    moment: datetime,
+    ledger: Ledger,
+    engine: Engine,
+    options: Options,
+) -> Iterator[Event]:
+    """Computes longer intervals with the references of a moment (UTC), in one transaction."""
+    for kpi in kpis_of(feed, length):
+        if kpi.reference:
+            engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
+    try:
+        results = list(merged(feed, length, starts, partial(ledger.keys, feed), engine, options.top_n))
+    except TotalTooLarge as error:
+        if len(starts) == 1:
+            yield Failed(_named(feed, length, starts), str(error))
+            return
+        # The others go in without the one that is to blame.
+        for start in starts:
+            yield from _roll_up([start], feed, length, moment, ledger, engine, options)
+    else:
+        ledger.commit_rollup(feed, length, starts, results, moment)
+        failed: dict[str, set[datetime]] = {}
+        for one in results:
+            if one.reason and one.again:
+                failed.setdefault(one.reason, set()).update(one.starts)
+        for reason, of_reason in failed.items():
+            yield Failed(_named(feed, length, of_reason), reason)
+        without = set().union(*failed.values())
+        engine.failing.note((feed.name, length.at(start)) for start in without)
+        yield from (RolledUp(feed, length.at(start)) for start in starts if start not in without)
+
+
+def _named(feed: Feed, length: Length, starts: Collection[datetime]) -> str:
+    first, last = to_text(min(starts)), to_text(max(starts))
+    if len(starts) == 1:
+        return f"{feed.name}, {length} from {first}"
+    return f"{feed.name}, {len(starts)} intervals of {length} from {first} to {last}"
 
 
 def compact(feed: Feed, hour: Interval, ledger: Ledger, engine: Engine) -> None:
-    """Puts a closed hour's partials into one file a KPI."""
+    """Puts a closed hour's partials into one file a KPI; raises DamagedFile when it has done so for the others."""
     engine.use_cores(1)
     batches = {key: kpis for found in _keys(feed, hour, ledger).values() for key, kpis in found.items()}
+    damaged = None
     for kpi in _partial_kpis(feed):
-        engine.lake.compact(kpi, hour.start, [key for key, kpis in batches.items() if kpi.id in kpis])
+        try:
+            engine.lake.compact(kpi, hour.start, [key for key, kpis in batches.items() if kpi.id in kpis])
+        except DamagedFile as error:
+            damaged = damaged or error
+    if damaged is not None:
+        raise damaged
     ledger.compacted(feed, hour)
 
 
@@ -552,11 +657,10 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
             yield Failed(f"{feed.name} before {to_text(kept_from)}", "is no longer in the lake, and stays as it is")
         hour = ONE_HOUR.at(max(start, kept_from) if kept_from else start)
         while hour.start < end:
-            keys = {moment: found for moment, found in _keys(feed, hour, ledger).items() if start <= moment < end}
-            starts = frozenset(keys)
+            starts = frozenset(moment for moment in _keys(feed, hour, ledger) if start <= moment < end)
             if starts:
-                results = _results(feed, feed.interval, starts, keys, engine, options)
-                ledger.commit_rebuild(feed, starts, results)
+                results = merged(feed, feed.interval, starts, partial(ledger.keys, feed), engine, options.top_n)
+                ledger.commit_rebuild(feed, starts, list(results))
                 yield Rebuilt(feed, hour, starts)
             hour = ONE_HOUR.at(hour.end)
     yield from roll_up(ledger, engine, options, within=(start, end))
@@ -731,92 +835,42 @@ def _change(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
     entry = one.entry
     feed = entry.file.feed
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
-    keys: Keys = {}
-    if touched:
-        known = ledger.keys(feed, min(touched), max(touched) + feed.interval.delta)
-        keys = {start: dict(known.get(start, {})) for start in touched}
-        for start in touched:
-            keys[start].pop(former.key if former else "", None)
-        for start in entry.intervals:
-            keys[start][entry.key] = entry.kpis
+    keys_between = _keys_of_batch(entry, former, ledger)
+    fresh = Fresh(entry.key, one.partials)
     if isinstance(entry.file, Messages) and one.partials and len(touched) <= MOST_INTERVALS:
-        results = _running_results(entry, keys, one.partials, engine, options)
+        keys = keys_in(feed.interval, touched, keys_between)
+        results = merged_running(feed, entry.intervals, keys, fresh, engine, options.top_n)
     else:
-        results = _results(feed, feed.interval, touched, keys, engine, options, (entry.key, one.partials))
-    return Change(entry, one.first_rejects, touched, results)
+        results = merged(feed, feed.interval, touched, keys_between, engine, options.top_n, fresh)
+    return Change(entry, one.first_rejects, touched, _ahead(results))
 
 
-def _results(
-    feed: Feed,
-    length: Length,
-    starts: Collection[datetime],
-    keys: Keys,
-    engine: Engine,
-    options: Options,
-    fresh: tuple[str, Mapping[int, Partials]] = ("", {}),
-) -> list[Results]:
-    """What each of the feed's KPIs gives in the intervals, from the partials of the batches with the keys.
+def _keys_of_batch(entry: Entry, former: Entry | None, ledger: Ledger) -> KeysBetween:
+    """What tells the batches in a feed's intervals as they are when a batch is in."""
+    feed, ordered = entry.file.feed, sorted(entry.intervals)
 
-    ``fresh`` is a batch's key with its partials, by KPI id, which spares reading them from the lake.
-    Where a batch was taken in before a KPI was there, that KPI has no result: it would not be the whole interval's.
-    """
-    results = []
-    for kpi in kpis_of(feed, length):
-        lacking = _lacking(kpi, length, keys)
-        hours: dict[datetime, set[str]] = {}
-        for start, found in keys.items():
-            if found and length.floor(start) not in lacking:
-                hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
-        of_one_batch = len({key for found in hours.values() for key in found}) == 1
-        whole = [start for start in starts if start not in lacking]
-        fresh_key, fresh_partials = fresh
-        at_hand: Partials = fresh_partials.get(kpi.source.id, {}) if hours else {}
-        if at_hand:
-            hours = {hour: found - {fresh_key} for hour, found in hours.items()}
-        files = engine.lake.files(kpi.source, hours)
-        if engine.cluster and engine.cluster.merges(kpi, sum(file.size for file in files.values())):
-            results.append(engine.cluster.results(engine, kpi, length, files, whole, options.top_n))
-            continue
-        with engine.lake.tables(files) as tables:
-            partials = {**at_hand, **dict.fromkeys(tables)}
-            results.append(
-                results_of_partials(engine.connection, kpi, length, partials, whole, options.top_n, of_one_batch)
-            )
-    return results
+    def keys_between(start: datetime, end: datetime) -> Keys:
+        known = ledger.keys(feed, start, end)
+        keys: Keys = {}
+        for moment, found in known.items():
+            keys[moment] = {key: kpis for key, kpis in found.items() if former is None or key != former.key}
+        for moment in ordered[bisect_left(ordered, start) : bisect_left(ordered, end)]:
+            keys.setdefault(moment, {})[entry.key] = entry.kpis
+        return keys
+
+    return keys_between
 
 
-def _running_results(
-    entry: Entry, keys: Keys, fresh: Mapping[int, Partials], engine: Engine, options: Options
-) -> list[Results]:
-    """What ``_results`` gives for the intervals that a stream's batch touches, from what is merged of them so far."""
-    feed, results = entry.file.feed, []
-    for kpi in kpis_of(feed, feed.interval):
-        source = kpi.source
-        lacking = _lacking(kpi, feed.interval, keys)
-        whole = [start for start in sorted(entry.intervals) if start not in lacking]
-        (table,) = fresh[source.id]
-        partials: dict[str, None] = {}
-        for start in whole:
-            others = keys[start].keys() - {entry.key}
-            merged = engine.running.merge(source, start, others, entry.key, table, _partials_of(source, start, engine))
-            partials[merged] = None
-        results.append(results_of_partials(engine.connection, kpi, feed.interval, partials, whole, options.top_n))
-    engine.running.trim()
-    return results
-
-
-def _partials_of(kpi: KPI, start: datetime, engine: Engine) -> PartialsOf:
-    """What gives the lake's partials, of the hour of a moment (UTC), of the batches with some keys."""
-    return lambda keys: engine.lake.partials(kpi, {ONE_HOUR.floor(start): keys})
-
-
-def _lacking(kpi: KPI, length: Length, keys: Keys) -> set[datetime]:
-    """The intervals of a length that have batches which were taken in before a KPI was there."""
-    return {
-        length.floor(start)
-        for start, found in keys.items()
-        if any(kpi.source.id not in kpis for kpis in found.values())
-    }
+def _ahead(results: Iterator[Results]) -> Iterable[Results]:
+    """The results, of which the first ROWS_AHEAD rows are computed now: mostly all, before a transaction begins."""
+    ahead: list[Results] = []
+    rows = 0
+    for one in results:
+        ahead.append(one)
+        rows += len(one.rows["rank"])
+        if rows > ROWS_AHEAD:
+            return chain(ahead, results)
+    return ahead
 
 
 def _keys(feed: Feed, interval: Interval, ledger: Ledger) -> Keys:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,8 @@ NAMES_A_QUERY = 500
 # Of more names than these it takes longer to ask for them than to read all that the ledger has.
 MOST_NAMES = 10_000
 STARTS_A_QUERY = 500
+# Intervals that are this close to each other are asked for at once.
+CLOSE = timedelta(hours=6)
 ROWS_A_STATEMENT = 1000
 INTERVAL_COLUMNS = ["interval_start_timestamp", "interval_end_timestamp", "interval", "rank"]
 SUMMARY_CHANGES = [
@@ -74,6 +77,7 @@ SUMMARY_CHANGES = [
     "batches",
     "revision",
     "state",
+    "reason",
     "updated_at",
     "previous_total",
     "previous_mean",
@@ -358,7 +362,7 @@ class DatabaseLedger:
             )
             for line, column, reason, text in change.first_rejects
         )
-        self._replace(feed, feed.interval, change.touched, change.results, closed_until)
+        self._replace(feed, feed.interval, change.results, closed_until)
         self._mark_due(feed, change.touched)
         if change.live:
             add_live_counts(feed.name, change.live, clock.now())
@@ -387,36 +391,53 @@ class DatabaseLedger:
         for rollup in DueRollup.objects.all():
             feed = FEEDS[rollup.feed]
             interval = Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp)
-            if interval.is_closed(closed_until.get(feed.name)) or (
-                rollup.changed and (with_open or _summaries(feed, interval).exists())
+            # A feed's shortest interval is due only where it could not be computed with its batch.
+            if (
+                interval.length == feed.interval
+                or interval.is_closed(closed_until.get(feed.name))
+                or (rollup.changed and (with_open or _summaries(feed, interval).exists()))
             ):
                 due.append((feed, interval))
         return due
 
-    def reference_moment(self, feed: Feed, interval: Interval) -> datetime:
-        figured = _summaries(feed, interval).filter(state=IntervalSummary.State.FINAL)
-        return figured.values_list("first_figured_at", flat=True).order_by("first_figured_at").first() or clock.now()
+    def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
+        moments = dict.fromkeys(starts, clock.now())
+        for some in _chunks(sorted(starts), STARTS_A_QUERY):
+            computed = _summaries_of(feed, length).filter(
+                Q(total__isnull=False) | Q(mean__isnull=False),
+                state__in=[IntervalSummary.State.FINAL, IntervalSummary.State.INCOMPLETE],
+                interval_start_timestamp__in=some,
+            )
+            columns = "interval_start_timestamp", "first_figured_at"
+            moments |= dict(computed.order_by("-first_figured_at").values_list(*columns))
+        return moments
 
     def reference(self, table: str, moment: datetime) -> pd.DataFrame:
         return REFERENCES[table](moment)
 
     @transaction.atomic
-    def commit_rollup(self, feed: Feed, interval: Interval, results: list[Results], moment: datetime) -> None:
+    def commit_rollup(
+        self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results], moment: datetime
+    ) -> None:
         closed_until = _closed_until(feed)
-        self._replace(feed, interval.length, {interval.start}, results, closed_until, moment)
-        due = DueRollup.objects.filter(
-            feed=feed.name, interval=interval.length.code, interval_start_timestamp=interval.start
-        )
-        if interval.is_closed(closed_until):
-            if interval.length == ONE_HOUR:
-                DueCompaction.objects.get_or_create(feed=feed.name, interval_start_timestamp=interval.start)
-            due.delete()
-        else:
+        self._replace(feed, length, results, closed_until, moment)
+        starts = set(starts) - {
+            start for result in results if result.reason and result.again for start in result.starts
+        }
+        for some in _chunks(sorted(starts), STARTS_A_QUERY):
+            due = DueRollup.objects.filter(feed=feed.name, interval=length.code, interval_start_timestamp__in=some)
+            closed = [start for start in some if length == feed.interval or length.at(start).is_closed(closed_until)]
+            if length == ONE_HOUR:
+                DueCompaction.objects.bulk_create(
+                    [DueCompaction(feed=feed.name, interval_start_timestamp=start) for start in closed],
+                    ignore_conflicts=True,
+                )
+            due.filter(interval_start_timestamp__in=closed).delete()
             due.update(changed=False)
 
     @transaction.atomic
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
-        self._replace(feed, feed.interval, starts, results, _closed_until(feed))
+        self._replace(feed, feed.interval, results, _closed_until(feed))
         self._mark_due(feed, starts)
 
     def due_compactions(self) -> list[tuple[Feed, Interval]]:
@@ -519,12 +540,8 @@ class DatabaseLedger:
         return batch, False
 
     def _mark_due(self, feed: Feed, starts: Collection[datetime]) -> None:
-        due = [
-            DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start)
-            for length in lengths_of(feed)[1:]
-            for start in sorted({length.floor(start) for start in starts})
-        ]
-        _put(due, unique=["feed", "interval", "interval_start_timestamp"], changes=["changed"])
+        for length in lengths_of(feed)[1:]:
+            _put_due(feed, length, {length.floor(start) for start in starts})
 
     def _raise_watermark(self, entry: Entry, closed_until: datetime | None, now: datetime) -> datetime | None:
         """Raises the watermark to what a batch brings, as far as the clocks have come (``now``); returns up to when the
@@ -548,18 +565,62 @@ class DatabaseLedger:
         self,
         feed: Feed,
         length: Length,
-        starts: Collection[datetime],
-        results: list[Results],
+        results: Iterable[Results],
         closed_until: datetime | None,
         moment: datetime | None = None,
     ) -> None:
         """Puts the results in the place of what the intervals had, with a summary for each that has any."""
-        for result in results:
-            model = result_model(result.kpi)
-            for some in _chunks(sorted(starts), STARTS_A_QUERY):
-                model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
-            insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns], _rows(result))
-        self._summarise(feed, length, starts, results, closed_until, moment)
+        for starts, some_results in groupby(results, lambda result: result.starts):
+            of_the_same = []
+            for result in some_results:
+                if result.reason:
+                    self._keep(feed, result)
+                    continue
+                of_the_same.append(result)
+                model = result_model(result.kpi)
+                for some in _chunks(sorted(starts), STARTS_A_QUERY):
+                    model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
+                insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns], _rows(result))
+            self._summarise(feed, length, starts, of_the_same, closed_until, moment)
+
+    def _keep(self, feed: Feed, result: Results) -> None:
+        """Marks intervals whose results could not be computed as incomplete; what they have stays.
+
+        Those that can be computed once the lake is mended become due.
+        """
+        now = clock.now()
+        counts = _counts(feed, result.length, result.starts)
+        former = _former_summaries(result.length, result.starts, [result])
+        changed = []
+        for start in result.starts:
+            interval = Interval(result.length, start)
+            summary = former.get((result.kpi.id, start))
+            if summary is None:
+                if not result.again:
+                    continue
+                records, batches = counts[start]
+                summary = IntervalSummary(
+                    kpi=result.kpi.id,
+                    interval=result.length.code,
+                    interval_start_timestamp=interval.start,
+                    interval_end_timestamp=interval.end,
+                    groups=0,
+                    records=records,
+                    batches=batches,
+                    first_figured_at=now,
+                )
+            elif (summary.state, summary.reason) == (IntervalSummary.State.INCOMPLETE, result.reason):
+                continue
+            else:
+                summary.pk = None
+                summary.revision += 1
+                summary.previous_total, summary.previous_mean = summary.total, summary.mean
+                summary.previous_updated_at = summary.updated_at
+            summary.state, summary.reason, summary.updated_at = IntervalSummary.State.INCOMPLETE, result.reason, now
+            changed.append(summary)
+        _put(changed, unique=["interval_start_timestamp", "interval", "kpi"], changes=SUMMARY_CHANGES)
+        if result.again:
+            _put_due(feed, result.length, result.starts)
 
     def _summarise(
         self,
@@ -600,10 +661,17 @@ class DatabaseLedger:
                 summary.records, summary.batches = counts[interval.start]
                 closed = interval.is_closed(closed_until)
                 summary.state = IntervalSummary.State.FINAL if closed else IntervalSummary.State.PROVISIONAL
+                summary.reason = ""
                 summary.updated_at = now
                 summaries.append(summary)
         _put(summaries, unique=["interval_start_timestamp", "interval", "kpi"], changes=SUMMARY_CHANGES)
         IntervalSummary.objects.filter(pk__in=[summary.pk for summary in former.values()]).delete()
+
+
+def _put_due(feed: Feed, length: Length, starts: Collection[datetime]) -> None:
+    """Marks intervals of a length as due."""
+    due = [DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start) for start in sorted(starts)]
+    _put(due, unique=["feed", "interval", "interval_start_timestamp"], changes=["changed"])
 
 
 def _put(rows: list[Any], unique: list[str], changes: list[str]) -> None:
@@ -671,14 +739,26 @@ def _intervals_between(feed: Feed, start: datetime, end: datetime, *columns: str
 
 def _counts(feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, tuple[int, int]]:
     """How many records and batches there are in the intervals of a length that start at ``starts`` (UTC)."""
-    if not starts:
-        return {}
     records: dict[datetime, int] = defaultdict(int)
     batches: dict[datetime, set[int]] = defaultdict(set)
-    for moment, batch, count in _intervals_between(feed, min(starts), max(starts) + length.delta, "batch", "records"):
-        records[length.floor(moment)] += count
-        batches[length.floor(moment)].add(batch)
+    for start, end in _spans(starts, length):
+        for moment, batch, count in _intervals_between(feed, start, end, "batch", "records"):
+            records[length.floor(moment)] += count
+            batches[length.floor(moment)].add(batch)
     return {start: (records[start], len(batches[start])) for start in starts}
+
+
+def _spans(starts: Collection[datetime], length: Length) -> Iterator[tuple[datetime, datetime]]:
+    """Spans from a start to an end that hold the intervals of a length, and little between them."""
+    begin = end = None
+    for start in sorted(starts):
+        if begin is None or end is None or start - end > CLOSE:
+            if begin is not None and end is not None:
+                yield begin, end
+            begin = start
+        end = start + length.delta
+    if begin is not None and end is not None:
+        yield begin, end
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import duckdb
@@ -18,6 +18,12 @@ from kpis.engine.table import Columns, registered
 
 TOTALS_COLUMNS = ("interval_start", "total", "groups")
 TOO_LARGE = "is beyond 2^63-1, the largest number that is kept"
+
+# Of more intervals at once than an hour has, SQL makes the results of all together.
+MOST_MERGED = 12
+# Of more intervals than these a query joins a table of their starts, rather than to list them.
+MOST_LISTED = 64
+WANTED = "wanted_intervals"
 
 # Partials by the SQL of their tables, each with its columns where they are at hand.
 Partials = Mapping[str, Columns | None]
@@ -33,12 +39,17 @@ class Results:
 
     ``rows`` has ``interval_start`` (datetime64, UTC), ``rank``, the KPI's dimensions and its value columns;
     ``totals`` has one row an interval: ``interval_start``, ``total`` (over all groups) and ``groups`` (how many).
+    ``starts`` (UTC) are the intervals that they are of, also those without rows. With a ``reason`` these could not be
+    computed: there are no rows, what the intervals have stays, and ``again`` says whether a later run may compute them.
     """
 
     kpi: KPI
     length: Length
     rows: Columns
     totals: Columns
+    starts: tuple[datetime, ...] = ()
+    reason: str = ""
+    again: bool = True
 
 
 @contextmanager
@@ -79,7 +90,8 @@ def results_of_partials(
     """
     if not partials or not starts:
         return _no_results(kpi, length)
-    if can_merge(kpi):
+    # It goes through the partials once for each interval.
+    if can_merge(kpi) and len(starts) <= MOST_MERGED:
         with suppress(Declined):
             return _merged_results(connection, kpi, length, partials, starts, top_n, of_one_batch)
     with ExitStack() as stack:
@@ -88,6 +100,9 @@ def results_of_partials(
             for sql, columns in partials.items()
         ]
         table = tables[0] if len(tables) == 1 else f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
+        if len(starts) > MOST_LISTED:
+            moments = np.array([start.replace(tzinfo=None) for start in starts], dtype="datetime64[us]")
+            stack.enter_context(registered(connection, WANTED, {"wanted": moments}))
         return _queried_results(connection, kpi, length, table, starts, top_n, of_one_batch)
 
 
@@ -104,8 +119,10 @@ def _queried_results(
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
     start, keys = _start_and_keys(floor, starts)
     source = f"{table} WHERE {_within(min(starts), max(starts) + length.delta)}"
-    if len(starts) > 1:
-        source += f" AND {floor} IN ({', '.join(_timestamp(moment) for moment in starts)})"
+    if len(starts) > MOST_LISTED:
+        source += f" AND {floor} IN (SELECT wanted FROM {WANTED})"
+    elif len(starts) > 1:
+        source += f" AND {floor} IN ({', '.join(timestamp(moment) for moment in starts)})"
     merge = kpi.measure.merge_one if of_one_batch and length == kpi.feed.interval else kpi.measure.merge
     groups = groups_of_partials(kpi, source, {"interval_start": start}, keys, merge)
     return results_of_groups(connection, kpi, length, groups, _totals(kpi, source, start, groups), top_n)
@@ -174,9 +191,15 @@ def _merged_results(
     )
 
 
+def kept_results(kpi: KPI, length: Length, starts: Collection[datetime], reason: str, again: bool = True) -> Results:
+    """Return results that leave the intervals that start at ``starts`` (UTC) as they are, for a reason."""
+    return replace(_no_results(kpi, length), starts=tuple(starts), reason=reason, again=again)
+
+
 def _no_results(kpi: KPI, length: Length) -> Results:
     columns = ("interval_start", *kpi.columns, "rank")
-    return Results(kpi, length, *({name: np.empty(0) for name in names} for names in (columns, TOTALS_COLUMNS)))
+    rows, totals = ({name: np.empty(0) for name in names} for names in (columns, TOTALS_COLUMNS))
+    return Results(kpi, length, rows, totals)
 
 
 def _pieces(
@@ -204,7 +227,7 @@ def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[d
     What a partial says of a group are sums and counts, which add up; sums are HUGEINT here, as they may pass 64 bits.
     """
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
-    listed, within = ", ".join(map(_timestamp, sorted(starts))), _within(min(starts), max(starts) + length.delta)
+    listed, within = ", ".join(map(timestamp, sorted(starts))), _within(min(starts), max(starts) + length.delta)
     keys = ["interval_start", *kpi.partial_keys]
     sums = [f"CAST(sum({name}) AS HUGEINT) AS {name}" for name in kpi.partial_values]
     return f"""
@@ -266,15 +289,16 @@ def _totals(kpi: KPI, source: str, start: str, groups: str) -> str:
 
 def _start_and_keys(start: str, starts: Collection[datetime]) -> tuple[str, list[str]]:
     """SQL for a row's interval start, and what to group by for it: nothing where there is one interval only."""
-    return (start, [start]) if len(starts) > 1 else (_timestamp(next(iter(starts))), [])
+    return (start, [start]) if len(starts) > 1 else (timestamp(next(iter(starts))), [])
 
 
-def _timestamp(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
+    """The moment (UTC) as SQL."""
     return f"TIMESTAMP '{to_text(moment).rstrip('Z')}'"
 
 
 def _within(start: datetime, end: datetime) -> str:
-    return f"interval_start >= {_timestamp(start)} AND interval_start < {_timestamp(end)}"
+    return f"interval_start >= {timestamp(start)} AND interval_start < {timestamp(end)}"
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # What executors import of ours; none of it knows Django.
 PACKAGES = ("catalog", "engine", "sources", "storage")
-MODULES = ("__init__.py", "clock.py", "cluster.py", "lake.py", "ledger.py", "pipeline.py")
+MODULES = ("__init__.py", "clock.py", "cluster.py", "lake.py", "ledger.py", "merging.py", "pipeline.py")
 INSTALL = "Run make setup-spark, and install Java 17 (Debian's openjdk-17-jre-headless)."
 # A row a group, of an interval.
 START = "interval_start"

@@ -228,7 +228,7 @@ class StreamShard(models.Model):
 
 
 class DueRollup(models.Model):
-    """A longer interval whose partials have changed since it was last figured.
+    """A longer interval whose partials have changed since it was last figured, or any that could not be computed.
 
     Written with the batch that changed them, removed with the rollup that took them up; so a run that breaks
     off in between leaves the rollup due. It waits until the interval has closed; one that is figured before, as

@@ -278,6 +278,7 @@ class IntervalSummary(models.Model):
     class State(models.TextChoices):
         PROVISIONAL = "provisional", "the interval is still open"
         FINAL = "final", "the interval has closed"
+        INCOMPLETE = "incomplete", "records are missing from the figures, as the reason says"
 
     kpi = models.PositiveSmallIntegerField(choices=kpi_choices)
     interval_start_timestamp = models.DateTimeField(help_text="UTC, included")

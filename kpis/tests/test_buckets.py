@@ -263,13 +263,12 @@ def test_large_files_of_the_lake_are_read_by_what_is_asked_for(bucket, tmp_path)
 def test_a_damaged_and_a_missing_file_of_the_lake_are_told_apart(bucket):
     put(bucket, hour_of_flows(0, 2))
     update()
+    hour = [moment(START), moment(START + 3600)]
     key = next(key for key in keys(bucket, "lake/partials/CellUniqueUsers"))
     bucket.put_object(Key=key, Body=b"PAR1 is all there is of it")
-    with pytest.raises(CommandError, match=f"The lake's file s3://{bucket.name}/{key} is damaged"):
-        update(rebuild=[moment(START), moment(START + 3600)])
+    assert f": The lake's file s3://{bucket.name}/{key} is damaged" in update(rebuild=hour)
     bucket.Object(key).delete()
-    with pytest.raises(CommandError, match=f"The lake lacks s3://{bucket.name}/{key}, which the ledger counts on"):
-        update(rebuild=[moment(START), moment(START + 3600)])
+    assert f": The lake lacks s3://{bucket.name}/{key}, which the ledger counts on" in update(rebuild=hour)
 
 
 def test_a_store_that_does_not_answer_is_told_of_by_its_name(bucket, cloud):

@@ -21,7 +21,7 @@ import pytest
 from django.db import connection
 
 from kpis.engine.scratch import PREFIX
-from kpis.models import DueRollup, Run
+from kpis.models import DueRollup, IntervalSummary, Run
 from kpis.tests.processes import PATIENCE, Place, digest, end_of, killed, new_place
 from kpis.tests.twin import ONE_HOUR, Flow, expected, moment
 
@@ -306,31 +306,34 @@ DAMAGES = {
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the lake is the same whatever the server")
-def test_a_lake_file_that_is_damaged_or_missing_is_named_and_nothing_wrong_is_written(place):
+def test_a_lake_file_that_is_damaged_or_missing_stops_only_the_intervals_that_need_it(place):
     random_ = random.Random(6)  # noqa: S311
     first, second, late = (START, START + 1500, START + 3300)
     files = {f"ipflow_data.ts-{(start + 300) * 1000}.1.csv": flows(random_, start) for start in (first, second, late)}
     *most, last = files
     place.put({name: files[name] for name in most})
     assert place.run().code == 0
-    before, _ = place.stored()
     damaged = max(place.lake.glob("partials/CellUniqueUsers/**/*.parquet"))
     whole = damaged.read_bytes()
     place.put({last: files[last]})
+    wanted, totals = expected(files, START + 3600)
+    hour_of_users = (2, 2, moment(START))
     for damage in DAMAGES.values():
         damage(damaged)
         ended = place.run()
         assert ended.code == 1
         (line,) = ended.err.splitlines()
-        assert line.startswith("CommandError: The lake")
+        assert line.startswith("failed ipflow, 1 hour from 2021-07-18T00:00:00Z: The lake")
         assert f"{damaged}" in line
-        assert line.endswith("What was taken in before stays; the next run goes on from there.")
-        # The late file's own interval is whole without the damaged one; the hour is not.
-        rows, _ = place.stored()
-        assert {key: value for key, value in rows.items() if key in before} == before
-        assert {key for key in rows if key not in before} == {(1, 1, moment(late)), (2, 1, moment(late))}
-        assert runs(place)[-1].outcome == "broken"
-        assert damaged.name in runs(place)[-1].traceback
+        # The late file is in; only the hour's users need the damaged one, and have no figures before they are whole.
+        rows, summaries = place.stored()
+        assert rows == {key: value for key, value in wanted.items() if key != hour_of_users}
+        assert summaries.pop(hour_of_users)[:2] == (None, 0)
+        assert summaries == {key: value for key, value in totals.items() if key != hour_of_users}
+        with place.alias() as alias:
+            (incomplete,) = IntervalSummary.objects.using(alias).filter(state="incomplete")
+            assert f"{damaged}" in incomplete.reason
+        assert runs(place)[-1].outcome == "incomplete"
         damaged.write_bytes(whole)
     assert place.run().code == 0
     assert place.stored() == expected(files, START + 3600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from dataclasses import replace
@@ -92,6 +93,17 @@ def test_batches_of_messages_give_what_a_file_of_them_gives(take_in):
     assert StreamOffset.objects.values_list("feed", "topic", "partition", "next_offset").get() == (
         "antenna", "calls", 3, 129,
     )  # fmt: skip
+
+
+def test_messages_of_which_one_in_a_hundred_is_up_to_three_days_late_give_what_a_file_of_them_gives(take_in):
+    random_ = random.Random(4)  # noqa: S311
+    records = [
+        Call(START + number // 2 - (random_.randrange(3 * 86_400) if number % 100 == 0 else 0), "Kern", "O2", "CALL")
+        for number in range(12_000)
+    ]
+    for first in range(0, len(records), 3_000):
+        take_in(values(records[first : first + 3_000], first), first or None, CDR)
+    check_tables(records)
 
 
 def test_an_interval_is_final_when_newer_messages_than_may_be_late_are_in(take_in):

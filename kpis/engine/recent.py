@@ -1,0 +1,92 @@
+"""The partials of recently touched hours, in tables of a connection, so that a batch costs what it brings.
+
+A batch whose records lie over many hours needs the partials of all other batches in those hours. Without this each
+batch would open every lake file of each hour it touches; with it, only the files that no batch before it needed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+
+import duckdb
+
+from kpis.catalog.kpis import KPI
+
+# Of all KPIs together; beyond it the hours go that were not used for longest.
+MOST_ROWS = 1_500_000
+
+
+class RecentPartials:
+    """A table for each KPI with the partials of some hours, each with the keys of the batches that it holds.
+
+    It is a cache of the lake: an hour that holds a batch on which the ledger does not count is dropped and read anew.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection):
+        self._connection = connection
+        # By KPI id and hour (start, UTC), the least recently used first.
+        self._keys: OrderedDict[tuple[int, datetime], frozenset[str]] = OrderedDict()
+        self._tables: dict[int, str] = {}
+
+    def lacking(
+        self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Mapping[datetime, Collection[str]]
+    ) -> dict[datetime, set[str]]:
+        """Return the batches' keys, by hour (start, UTC), that are not held yet.
+
+        Drops the hours that hold a batch which is not ``counted`` in them.
+        """
+        held = {hour: self._keys.get((kpi.id, hour), frozenset()) for hour in hours}
+        self.drop(kpi, [hour for hour, keys in held.items() if not keys <= set(counted[hour])])
+        lacking = {hour: set(keys) - self._keys.get((kpi.id, hour), frozenset()) for hour, keys in hours.items()}
+        return {hour: keys for hour, keys in lacking.items() if keys}
+
+    def add(self, kpi: KPI, tables: Iterable[str], keys: Mapping[datetime, Collection[str]]) -> str:
+        """Add the partials in tables (SQL), which are of these batches in these hours, and return the KPI's table.
+
+        Where a table cannot be read, drops the hours and raises what DuckDB does.
+        """
+        name = f"recent_{kpi.id}"
+        columns = ", ".join(["interval_start", *kpi.partial_keys, *kpi.partial_values])
+        try:
+            for table in tables:
+                if kpi.id in self._tables:
+                    self._connection.execute(f"INSERT INTO {name} SELECT {columns} FROM {table}")
+                else:
+                    self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {columns} FROM {table}")
+                    self._tables[kpi.id] = name
+        except BaseException:
+            self.drop(kpi, list(keys))
+            raise
+        for hour, added in keys.items():
+            self._keys[kpi.id, hour] = self._keys.get((kpi.id, hour), frozenset()) | frozenset(added)
+            self._keys.move_to_end((kpi.id, hour))
+        return name
+
+    def table(self, kpi: KPI) -> str | None:
+        """The name of a KPI's table; None where nothing was added to it."""
+        return self._tables.get(kpi.id)
+
+    def drop(self, kpi: KPI, hours: Collection[datetime]) -> None:
+        """Forget the partials of some hours (starts, UTC)."""
+        for hour in hours:
+            self._keys.pop((kpi.id, hour), None)
+        if hours and kpi.id in self._tables:
+            listed = ", ".join(f"TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'" for hour in hours)
+            self._connection.execute(
+                f"DELETE FROM {self._tables[kpi.id]} WHERE date_trunc('hour', interval_start) IN ({listed})"
+            )
+
+    def trim(self) -> None:
+        """Forget everything where the tables have become too large; what is needed is then read from the lake again."""
+        rows = sum(self._connection.table(name).shape[0] for name in self._tables.values())
+        if rows > MOST_ROWS:
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._keys.clear()
+        while self._tables:
+            _, name = self._tables.popitem()
+            self._connection.execute(f"DROP TABLE IF EXISTS {name}")

@@ -1,0 +1,284 @@
+"""Results of intervals, merged from the partials of their batches: a bounded number of hours at a time.
+
+What an interval needs is one lake file a KPI, batch and hour. A batch may touch a single interval or a thousand hours,
+so the hours are worked through in groups: each reads only its own hours' files, and holds no more than one group's
+partials in memory.
+
+A lake file that is missing or damaged stops only the intervals that need it: they keep their rows, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Protocol
+
+import duckdb
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import ONE_HOUR, Length
+from kpis.catalog.kpis import KPI, kpis_of
+from kpis.engine.aggregate import Partials, Results, kept_results, results_of_partials, timestamp
+from kpis.engine.recent import RecentPartials
+from kpis.engine.running import PartialsOf, Running
+from kpis.lake import DamagedFile, Lake, PartialFile
+from kpis.ledger import Keys
+
+HOURS_A_GROUP = 48
+# Up to so many hours are merged right from the lake's files, as those of nearly every batch are.
+FEW_HOURS = 2
+# What a group of hours may have in the lake; where it is more, the group is halved down to FEW_HOURS.
+GROUP_BYTES = 4 * 2**20
+GROUP_FILES = 5_000
+# The ledger is asked for hours this close to each other at once.
+CLOSE_HOURS = 6 * ONE_HOUR.delta
+LACKS_KPI = "has records of a batch that was taken in before the KPI was there"
+
+# Returns the batches in the intervals from a start to an end (UTC, excluded), as far as they count.
+KeysBetween = Callable[[datetime, datetime], Keys]
+
+
+class MergesLarge(Protocol):
+    """A cluster, as far as it merges partials; see ``pipeline.Cluster``."""
+
+    def merges(self, kpi: KPI, size: int) -> bool: ...
+
+
+class Merging(Protocol):
+    """What merging works with; see ``pipeline.Engine``."""
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection: ...
+    @property
+    def lake(self) -> Lake: ...
+    @property
+    def running(self) -> Running: ...
+    @property
+    def recent(self) -> RecentPartials: ...
+    def merge_elsewhere(
+        self,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results | None:
+        """Return a cluster's results, where it merges these files; else None."""
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A batch's own partials, by KPI id, which need not be read from the lake, and the batch's key."""
+
+    key: str = ""
+    partials: Mapping[int, Partials] = field(default_factory=dict)
+
+
+def merged(
+    feed: Feed,
+    length: Length,
+    starts: Collection[datetime],
+    keys_between: KeysBetween,
+    merging: Merging,
+    top_n: int,
+    fresh: Fresh | None = None,
+) -> Iterator[Results]:
+    """Yield what each of a feed's KPIs gives in the intervals of a length that start at ``starts`` (UTC).
+
+    Each interval and KPI comes once. Where a lake file of it cannot be read, or a batch of it was taken in before the
+    KPI was there, it comes without rows and with the reason: what it has stays. Raises TotalTooLarge.
+    """
+    fresh = fresh or Fresh()
+    for some in _groups(length, sorted(starts)):
+        keys = keys_in(length, some, keys_between)
+        for kpi in kpis_of(feed, length):
+            lacking = _lacking(kpi, length, keys)
+            if without := [start for start in some if start in lacking]:
+                yield kept_results(kpi, length, without, LACKS_KPI, again=False)
+            if whole := [start for start in some if start not in lacking]:
+                yield from _merged(_Work(kpi, length, whole, keys, fresh, top_n), merging)
+    merging.recent.trim()
+
+
+def merged_running(
+    feed: Feed, starts: Collection[datetime], keys: Keys, fresh: Fresh, merging: Merging, top_n: int
+) -> Iterator[Results]:
+    """Yield what ``merged`` does for the few intervals that a stream's batch touches, from what is merged so far."""
+    for kpi in kpis_of(feed, feed.interval):
+        source, length = kpi.source, feed.interval
+        lacking = _lacking(kpi, length, keys)
+        (table,) = fresh.partials[source.id]
+        partials: dict[str, None] = {}
+        whole = []
+        for start in sorted(starts):
+            if start in lacking:
+                yield kept_results(kpi, length, [start], LACKS_KPI, again=False)
+                continue
+            others = keys[start].keys() - {fresh.key}
+            try:
+                name = merging.running.merge(
+                    source, start, others, fresh.key, table, _partials_of(source, start, merging)
+                )
+            except DamagedFile as error:
+                yield kept_results(kpi, length, [start], str(error))
+                continue
+            partials[name] = None
+            whole.append(start)
+        found = results_of_partials(merging.connection, kpi, length, partials, whole, top_n)
+        yield replace(found, starts=tuple(whole))
+    merging.running.trim()
+
+
+def _partials_of(kpi: KPI, start: datetime, merging: Merging) -> PartialsOf:
+    """What gives the lake's partials, of the hour of a moment (UTC), of the batches with some keys."""
+    return lambda keys: merging.lake.partials(kpi, {ONE_HOUR.floor(start): keys})
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One KPI's intervals that are to be merged, by the batches in the feed's intervals."""
+
+    kpi: KPI
+    length: Length
+    starts: list[datetime]
+    keys: Keys
+    fresh: Fresh
+    top_n: int
+
+    @property
+    def at_hand(self) -> Partials:
+        return self.fresh.partials.get(self.kpi.source.id, {})
+
+    def hours(self) -> dict[datetime, set[str]]:
+        """The batches, by hour, whose partials of it are needed."""
+        wanted = set(self.starts)
+        hours: dict[datetime, set[str]] = {}
+        for start, found in self.keys.items():
+            if found and self.length.floor(start) in wanted:
+                hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
+        return hours
+
+    def counted(self) -> dict[datetime, set[str]]:
+        """All batches by hour, as far as the hours are known."""
+        hours: dict[datetime, set[str]] = {}
+        for start, found in self.keys.items():
+            hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
+        return hours
+
+    def halves(self) -> tuple[_Work, _Work]:
+        middle = len(self.starts) // 2
+        return replace(self, starts=self.starts[:middle]), replace(self, starts=self.starts[middle:])
+
+
+def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
+    """Yield the results of the work, in halves where it is too much at once or a part of it cannot be read."""
+    try:
+        found = _merge(work, merging)
+    except DamagedFile as error:
+        if len(work.starts) == 1:
+            yield kept_results(work.kpi, work.length, work.starts, str(error))
+            return
+        found = None
+    if found is not None:
+        yield replace(found, starts=tuple(work.starts))
+        return
+    for half in work.halves():
+        yield from _merged(half, merging)
+
+
+def _merge(work: _Work, merging: Merging) -> Results | None:
+    """Return the results of the work; None where it is too much at once."""
+    source, hours = work.kpi.source, work.hours()
+    own = work.fresh.key if work.at_hand else ""
+    if len(hours) > FEW_HOURS:
+        lacking = merging.recent.lacking(source, hours, work.counted())
+        files = merging.lake.files(source, _without(own, lacking))
+        if len(files) <= GROUP_FILES and sum(file.size for file in files.values()) <= GROUP_BYTES:
+            return _merge_recent(work, lacking, files, merging)
+        if len(work.starts) > 1:
+            return None
+    of_one_batch = len({key for found in hours.values() for key in found}) == 1
+    files = merging.lake.files(source, _without(own, hours))
+    elsewhere = merging.merge_elsewhere(work.kpi, work.length, files, work.starts, work.top_n)
+    if elsewhere is not None:
+        return elsewhere
+    with merging.lake.tables(files) as tables:
+        partials = {**(work.at_hand if hours else {}), **dict.fromkeys(tables)}
+        return results_of_partials(
+            merging.connection, work.kpi, work.length, partials, work.starts, work.top_n, of_one_batch
+        )
+
+
+def _merge_recent(
+    work: _Work,
+    lacking: Mapping[datetime, set[str]],
+    files: Mapping[PurePosixPath, PartialFile],
+    merging: Merging,
+) -> Results:
+    """Return the results of many hours, by way of the recent partials, which lack some that are in the files."""
+    source, recent = work.kpi.source, merging.recent
+    own = work.fresh.key if work.at_hand else ""
+    with merging.lake.tables(files) as tables:
+        recent.add(source, tables, _without(own, lacking))
+    of_own = {hour: {own} for hour, keys in lacking.items() if own in keys}
+    if of_own:
+        (table,) = work.at_hand
+        within = " OR ".join(
+            f"(interval_start >= {timestamp(begin)} AND interval_start < {timestamp(end)})"
+            for begin, end in _spans(sorted(of_own), ONE_HOUR.delta)
+        )
+        recent.add(source, [f"{table} WHERE {within}"], of_own)
+    name = recent.table(source)
+    partials: Partials = {name: None} if name else {}
+    return results_of_partials(merging.connection, work.kpi, work.length, partials, work.starts, work.top_n)
+
+
+def _without(own: str, hours: Mapping[datetime, set[str]]) -> dict[datetime, set[str]]:
+    """The batches by hour but for one, which is at hand."""
+    return {hour: left for hour, keys in hours.items() if (left := keys - {own})}
+
+
+def _groups(length: Length, starts: list[datetime]) -> Iterator[list[datetime]]:
+    """The intervals' starts, in order, in groups that lie in HOURS_A_GROUP hours at most, or of one interval."""
+    some: list[datetime] = []
+    hours: set[datetime] = set()
+    for start in starts:
+        hour = ONE_HOUR.floor(start)
+        if some and (length.delta > ONE_HOUR.delta or len(hours | {hour}) > HOURS_A_GROUP):
+            yield some
+            some, hours = [], set()
+        some.append(start)
+        hours.add(hour)
+    if some:
+        yield some
+
+
+def keys_in(length: Length, starts: Collection[datetime], keys_between: KeysBetween) -> Keys:
+    """Return the batches in the feed's intervals of all hours that hold intervals of a length, or lie close by."""
+    keys: Keys = {}
+    hours = sorted({ONE_HOUR.floor(start) for start in starts})
+    for begin, end in _spans(hours, max(length.delta, ONE_HOUR.delta) + CLOSE_HOURS):
+        keys |= keys_between(begin, end - CLOSE_HOURS)
+    return keys
+
+
+def _spans(starts: list[datetime], delta: timedelta) -> list[tuple[datetime, datetime]]:
+    """Spans that hold all of the starts, in order, each to the end of ``delta`` after its last start."""
+    spans: list[tuple[datetime, datetime]] = []
+    for start in starts:
+        if spans and start <= spans[-1][1]:
+            spans[-1] = spans[-1][0], start + delta
+        else:
+            spans.append((start, start + delta))
+    return spans
+
+
+def _lacking(kpi: KPI, length: Length, keys: Keys) -> set[datetime]:
+    """The intervals of a length that have batches which were taken in before a KPI was there."""
+    return {
+        length.floor(start)
+        for start, found in keys.items()
+        if any(kpi.source.id not in kpis for kpis in found.values())
+    }
