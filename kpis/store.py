@@ -82,7 +82,6 @@ SUMMARY_CHANGES = [
     "previous_total",
     "previous_mean",
     "previous_updated_at",
-    "reason",
 ]
 # The time by the clock of the database's host; SQLite has none but this host's.
 TIME_QUERIES = {"mysql": "SELECT UTC_TIMESTAMP(6)", "postgresql": "SELECT clock_timestamp()"}
