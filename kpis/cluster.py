@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache, partial
 from itertools import groupby, islice
 from pathlib import PurePosixPath
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kpis import pipeline
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.intervals import LENGTHS, Length
+from kpis.catalog.intervals import LENGTHS, Length, from_milliseconds
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.catalog.measures import CountDistinct
 from kpis.clock import Clocks
@@ -271,7 +271,7 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
     try:
         with _engine_of(stream) as engine:
             for batch in batches:
-                for partition, offsets, values in _of_partitions(batch):
+                for partition, offsets, values, arrived in _of_partitions(batch):
                     first, end = stream["ranges"].get(str(partition), (0, None))
                     if stream["only"] and str(partition) not in stream["ranges"]:
                         continue
@@ -280,7 +280,7 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
                     if begin < until:
                         if partition not in spools:
                             spools[partition] = Spool(feed, engine.scratch / f"messages-of-{partition}")
-                        spools[partition].add(offsets[begin:until], values[begin:until])
+                        spools[partition].add(offsets[begin:until], values[begin:until], arrived)
             for partition, spool in spools.items():
                 messages = spool.messages(stream["topic"], partition, stream["positions"].get(str(partition)))
                 with pipeline.ready(
@@ -292,14 +292,18 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
         yield json.dumps({"error": type(error).__name__, "reason": str(error)})
 
 
-def _of_partitions(batch: pa.RecordBatch) -> Iterator[tuple[int, list[int], list[bytes | None]]]:
-    """The offsets and values of a batch's messages, partition by partition, in the order of their offsets."""
+def _of_partitions(
+    batch: pa.RecordBatch,
+) -> Iterator[tuple[int, list[int], list[bytes | None], datetime | None]]:
+    """The offsets and values of a batch's messages, partition by partition, in the order of their offsets, and when the
+    newest of them came by the broker's clock (UTC), where that says so."""
     partitions = batch.column(0).to_pylist()
-    offsets, values = batch.column(1).to_pylist(), batch.column(2).to_pylist()
+    offsets, values, arrivals = (batch.column(number).to_pylist() for number in (1, 2, 3))
     start = 0
     for partition, same in groupby(partitions):
         end = start + len(list(same))
-        yield partition, offsets[start:end], values[start:end]
+        arrived = max(filter(None, arrivals[start:end]), default=None)
+        yield partition, offsets[start:end], values[start:end], arrived and from_milliseconds(arrived)
         start = end
 
 
@@ -359,6 +363,7 @@ def _told_options(options: Options) -> dict[str, Any]:
         "archive_feeds": sorted(options.archive_feeds),
         # All executors go by the driver's clocks.
         "clocks": [moment.isoformat() for moment in (options.at_hand.host, options.at_hand.database)],
+        "max_clock_ahead": options.max_clock_ahead.total_seconds(),
     }
 
 
@@ -370,6 +375,7 @@ def _options(told: dict[str, Any]) -> Options:
         bounds=Bounds(**told["bounds"]),
         archive_feeds=frozenset(told["archive_feeds"]),
         clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
+        max_clock_ahead=timedelta(seconds=told["max_clock_ahead"]),
     )
 
 
@@ -379,6 +385,7 @@ def _told_ready(one: Ready) -> dict[str, Any]:
     return {
         **{name: getattr(entry, name) for name in ENTRY_FIELDS},
         "kpis": sorted(entry.kpis),
+        "read_again_at": entry.read_again_at and entry.read_again_at.isoformat(),
         "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
         "first_rejects": one.first_rejects,
         "written": {str(aside): str(path) for aside, path in (one.written or {}).items()},
@@ -393,6 +400,7 @@ def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
         file,
         **{name: told[name] for name in ENTRY_FIELDS},
         kpis=frozenset(told["kpis"]),
+        read_again_at=datetime.fromisoformat(told["read_again_at"]) if told["read_again_at"] else None,
         intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
     )
     written = {PurePosixPath(aside): PurePosixPath(path) for aside, path in told["written"].items()}

@@ -36,7 +36,8 @@ class Entry:
     ``is_in`` tells whether its records count, else ``reason`` says why it failed and ``retry`` whether the next
     run tries again by itself. ``key`` names its files in the lake, ``digest`` is the BLAKE3 of its content,
     ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose partials the lake has.
-    ``intervals`` counts its records by the start (UTC) of its feed's intervals.
+    ``intervals`` counts its records by the start (UTC) of its feed's intervals. ``read_again_at`` is the moment (UTC)
+    from which on reading it again gives more: rows that were too far ahead of the clock are records then.
     """
 
     file: FoundFile
@@ -51,6 +52,7 @@ class Entry:
     records: int = 0
     rejects: int = 0
     intervals: dict[datetime, int] = field(default_factory=dict)
+    read_again_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Ledger(Protocol):
         """
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
-        """Which versions of a feed's files are in with the partials of just these KPIs; maybe others than asked for."""
+        """Which versions of a feed's files are in with the partials of just these KPIs, with no rows that were too far
+        ahead of the clock; maybe others than asked for."""
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         """The entries of the files that are known, by feed name and batch name; without their intervals."""
@@ -209,7 +212,7 @@ class MemoryLedger:
         return {
             entry.file.version
             for entry in self._entries.values()
-            if entry.is_in and entry.file.feed == feed and entry.kpis == kpis
+            if entry.is_in and entry.file.feed == feed and entry.kpis == kpis and entry.read_again_at is None
         }
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:

@@ -33,7 +33,7 @@ from blake3 import blake3
 
 from kpis import clock
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.intervals import EPOCH, ONE_HOUR, Interval, Length, to_text
+from kpis.catalog.intervals import EPOCH, LAST_DAY, ONE_HOUR, Interval, Length, to_text
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
 from kpis.clock import Clocks
@@ -44,6 +44,7 @@ from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, add_rejects, newest_moment, write_rejects
 from kpis.engine.recent import RecentPartials
+from kpis.engine.rows import ANY_TIME, Times, too_far_ahead
 from kpis.engine.running import MOST_INTERVALS, Running
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
@@ -85,6 +86,7 @@ class Why(StrEnum):
     CHANGED = "changed"
     RETRIED = "tried again"
     NEW_KPI = "for a new KPI"
+    AHEAD = "with rows no longer ahead of the clock"
 
 
 # A file that is to be taken in, with its entry in the ledger and the reason.
@@ -102,7 +104,8 @@ class Options:
     beyond ``bounds`` as soon as it does. ``anew`` figures past
     intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake. A stream's
     messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
-    say which times lie ahead, the same for all that work on a batch; None: the host's clock does.
+    say which times lie ahead, the same for all that work on a batch; None: the host's clock does. A row that lies more
+    than ``max_clock_ahead`` ahead of the latest of them is a reject; its file is read again once it no longer does.
     """
 
     top_n: int = 10
@@ -117,6 +120,7 @@ class Options:
     archive_feeds: frozenset[str] = frozenset()
     allowed_lateness: timedelta = timedelta(0)
     clocks: Clocks | None = None
+    max_clock_ahead: timedelta = timedelta(days=1)
 
     @property
     def at_hand(self) -> Clocks:
@@ -376,12 +380,15 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[P
     files = list(files)
     entries = ledger.entries(files)
     planned: list[Planned] = []
+    latest = ledger.clocks().latest if any(entry.read_again_at for entry in entries.values()) else EPOCH
     for file in files:
         entry = entries.get((file.feed.name, file.name))
         if entry is None:
             planned.append((file, entry, Why.NEW))
         elif _is_changed(file, entry) or _is_reread(file, entry, options):
             planned.append((file, entry, Why.CHANGED))
+        elif entry.read_again_at is not None and entry.read_again_at <= latest:
+            planned.append((file, entry, Why.AHEAD))
         elif entry.is_in and not _kpi_ids(file.feed) <= entry.kpis:
             planned.append((file, entry, Why.NEW_KPI))
         elif not entry.is_in and (entry.retry or options.retry_failed or entry.reading != _reading(file, options)):
@@ -489,16 +496,26 @@ def _ready(
             reading = scanned.reading
             write_rejects(engine.connection, scanned.rejects)
     except TooManyRejects as error:
-        entry = Entry(file, False, str(error), reading=_reading(file, options), lines=error.line, rejects=error.rejects)
+        again = _read_again_at(file, error.first_ahead, options)
+        entry = Entry(
+            file,
+            False,
+            str(error),
+            reading=_reading(file, options),
+            lines=error.line,
+            rejects=error.rejects,
+            read_again_at=again,
+        )
         return Ready(entry, _first_rejects(engine))
     except FileError as error:
-        return Ready(Entry(file, False, str(error), error.passing, reading=_reading(file, options)))
+        reading_of_file, again = _reading(file, options), error.read_again_at
+        return Ready(Entry(file, False, str(error), error.passing, reading=reading_of_file, read_again_at=again))
     newest, live = _of_stream(file, reading, engine, options.at_hand)
     first_rejects = _first_rejects(engine) if reading.rejects else []
     entry = Entry(
         file,
         is_in=True,
-        key=_key(file, reading.digest, options),
+        key=_key(file, reading, options),
         digest=reading.digest,
         reading=_reading(file, options),
         kpis=_kpi_ids(file.feed),
@@ -506,6 +523,7 @@ def _ready(
         records=reading.records,
         rejects=reading.rejects,
         intervals=reading.intervals,
+        read_again_at=_read_again_at(file, reading.ahead.first, options),
     )
     if reading.rejects > options.max_reject_ratio * reading.lines:
         reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
@@ -727,24 +745,49 @@ def scan_of(file: FoundFile, options: Options) -> Scan | None:
     if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
         return None
     try:
-        start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
+        start = _start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
     except FileError:
         return None
-    return scan(file.path, file.feed, kpis, start, options.bounds.rejects)
+    return scan(file.path, file.feed, kpis, start, options.bounds.rejects, _times(file, options))
 
 
 def _read(file: FoundFile, engine: Engine, options: Options, earliest: datetime) -> Reading:
     """Reads a file into the connection's tables; raises FileError."""
     if file.problem:
         raise FileError(file.problem, passing=True)
-    start = _start_in_name(file) if options.interval_from is IntervalFrom.FILENAME else None
+    start = _start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
     day = file.feed.date_in(file.name) or options.date
     defaults = {"date": day} if file.feed.needs_date and day else {}
+    times = replace(_times(file, options), earliest=earliest)
     with telling(engine.scratch):
         reading = Reader(engine.connection, engine.scratch, options.bounds).read(
-            file.path, file.feed, start, defaults, earliest
+            file.path, file.feed, start, defaults, times
         )
     return _of_messages(file, reading, engine) if isinstance(file, Messages) else reading
+
+
+def _times(file: FoundFile, options: Options) -> Times:
+    """Which own times the rows of a file may have."""
+    if options.interval_from is IntervalFrom.FILENAME and not isinstance(file, Messages):
+        # The name says which interval they count in.
+        return ANY_TIME
+    latest = options.at_hand.latest
+    if isinstance(file, Messages) and file.arrived is not None:
+        # What is a reject of a stream's remains one: where the clocks disagree, the latest decides.
+        latest = max(latest, file.arrived)
+    # A clock of the last days that there are has nothing ahead of it.
+    latest = min(latest, LAST_DAY - options.max_clock_ahead) + options.max_clock_ahead
+    return Times(latest=latest.replace(microsecond=0), ahead=options.max_clock_ahead)
+
+
+def _read_again_at(file: FoundFile, first_ahead: datetime | None, options: Options) -> datetime | None:
+    """From when on (UTC) one more of a file's rows counts, as it is no longer too far ahead of the clock.
+
+    Messages are read once.
+    """
+    if first_ahead is None or isinstance(file, Messages):
+        return None
+    return first_ahead - options.max_clock_ahead
 
 
 def _of_messages(messages: Messages, reading: Reading, engine: Engine) -> Reading:
@@ -903,14 +946,18 @@ def _rejects_moment(entry: Entry) -> datetime:
     return min(entry.intervals, default=entry.file.age_key[0])
 
 
-def _start_in_name(file: FoundFile) -> datetime:
-    """The interval start that a file's name tells; raises FileError where it tells none."""
+def _start_in_name(file: FoundFile, options: Options) -> datetime:
+    """The interval start that a file's name tells; raises FileError where it tells none, or one too far ahead."""
     end = file.feed.interval_end_in(file.name)
     if end is None:
         raise FileError("tells no interval end in its name, as in ipflow_data.ts-1626566700000.1.csv")
     if not file.feed.interval.is_aligned(end):
         raise FileError(f"tells an interval end in its name that is not aligned to {file.feed.interval}")
-    return end - file.feed.interval.delta
+    start = end - file.feed.interval.delta
+    if start - options.max_clock_ahead > options.at_hand.latest:
+        reason = f"tells an interval in its name that {too_far_ahead(options.max_clock_ahead)}"
+        raise FileError(reason, read_again_at=start - options.max_clock_ahead)
+    return start
 
 
 def _kpi_ids(feed: Feed) -> frozenset[int]:
@@ -930,9 +977,12 @@ def _reading(file: FoundFile, options: Options) -> str:
     return how
 
 
-def _key(file: FoundFile, digest: str, options: Options) -> str:
+def _key(file: FoundFile, reading: Reading, options: Options) -> str:
     """Names a batch with its content and the way it was read."""
-    identity = "\0".join((file.feed.name, file.name, digest, _reading(file, options)))
+    identity = "\0".join((file.feed.name, file.name, reading.digest, _reading(file, options)))
+    if reading.ahead.count:
+        # Which rows those are follows from how many: the later the clock, the fewer lie ahead.
+        identity += f"\0ahead={reading.ahead.count}"
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 

@@ -305,7 +305,7 @@ class DatabaseLedger:
         batches = Batch.objects.filter(feed=feed.name).order_by()
         of_objects = any(isinstance(content, str) for _, _, content in versions)
         columns = ("name", "size", "etag" if of_objects else "modified_ns")
-        wanted = {"status": Batch.Status.IN, "kpis": _kpi_text(kpis)}
+        wanted = {"status": Batch.Status.IN, "kpis": _kpi_text(kpis), "read_again_at": None}
         if len(versions) > MOST_NAMES:
             return batches.filter(**wanted).values_list(*columns)
         # Asked for a status as well, SQLite would look among all that have it instead of for the names.
@@ -515,6 +515,7 @@ class DatabaseLedger:
             "status": Batch.Status.IN if entry.is_in else Batch.Status.FAILED,
             "reason": entry.reason,
             "retry": entry.retry,
+            "read_again_at": entry.read_again_at,
             "key": entry.key,
             "digest": entry.digest,
             "reading": entry.reading,
@@ -703,6 +704,7 @@ def _entry(batch: Batch, file: FoundFile) -> Entry:
         is_in=batch.status == Batch.Status.IN,
         reason=batch.reason,
         retry=batch.retry,
+        read_again_at=batch.read_again_at,
         key=batch.key,
         digest=batch.digest,
         reading=batch.reading,

@@ -39,15 +39,16 @@ def boolean(name: str, default: bool) -> bool:
     return _read(name, default, lambda value: words[value.lower()], "one of " + ", ".join(words))
 
 
-def integer(name: str, default: int | None, minimum: int) -> int | None:
-    """A whole number of at least ``minimum``."""
+def integer(name: str, default: int | None, minimum: int, maximum: int | None = None) -> int | None:
+    """A whole number of at least ``minimum``, and at most ``maximum`` where there is one."""
 
     def convert(value: str) -> int:
-        if int(value) < minimum:
+        if int(value) < minimum or (maximum is not None and int(value) > maximum):
             raise ValueError
         return int(value)
 
-    return _read(name, default, convert, f"a whole number of at least {minimum}")
+    wanted = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    return _read(name, default, convert, f"a whole number {wanted}")
 
 
 def seconds(name: str, default: float, minimum: float) -> float:

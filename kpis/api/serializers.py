@@ -198,6 +198,7 @@ class BatchSerializer(RowSerializer):
             "status",
             "reason",
             "retry",
+            "read_again_at",
             "size",
             "modified_ns",
             "digest",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -43,11 +44,14 @@ SKIPPABLE_ZSTD_MARK_END = b"\x2a\x4d\x18"
 
 
 class FileError(Exception):
-    """A file that cannot be taken in as a whole; ``passing`` where the cause may pass by itself."""
+    """A file that cannot be taken in as a whole; ``passing`` where the cause may pass by itself.
 
-    def __init__(self, reason: str, passing: bool = False):
+    ``read_again_at`` is the moment (UTC) from which on it passes, where that is known.
+    """
+
+    def __init__(self, reason: str, passing: bool = False, read_again_at: datetime | None = None):
         super().__init__(reason)
-        self.passing = passing
+        self.passing, self.read_again_at = passing, read_again_at
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,16 @@ UNBOUNDED = Bounds(unpacked_bytes=2**63, unpacked_ratio=2**63, rejects=None)
 
 
 class TooManyRejects(FileError):
-    """A file with more rejects than are kept; ``rejects`` were found by line ``line``."""
+    """A file with more rejects than are kept; ``rejects`` were found by line ``line``.
 
-    def __init__(self, rejects: int, line: int):
+    ``first_ahead`` is the first own time (UTC) of those of them that lie too far ahead of the clock.
+    """
+
+    def __init__(self, rejects: int, line: int, first_ahead: datetime | None = None):
         super().__init__(
             f"is the wrong file: it has more than {rejects:,} rejects, which is MAX_REJECTS, by line {line:,}"
         )
-        self.rejects, self.line = rejects, line
+        self.rejects, self.line, self.first_ahead = rejects, line, first_ahead
 
 
 class Line(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from kpis.catalog.feeds import BadRow, Feed, moment_of
+from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.forms import FORMS
 from kpis.engine.lines import (
@@ -26,7 +26,7 @@ from kpis.engine.lines import (
     lines_at,
     split,
 )
-from kpis.engine.rows import judge, reject_text
+from kpis.engine.rows import ANY_TIME, AheadOfClock, Times, judge, reject_text
 from kpis.engine.table import registered
 
 REJECT_COLUMNS = ["line", "column", "reason", "text"]
@@ -36,9 +36,21 @@ JUDGED_BYTES = 4 * 2**20
 Reject = tuple[int, str, str, str]
 
 
+@dataclass
+class Ahead:
+    """The rejects that lie too far ahead of the clock: how many, and the first one's own time (UTC)."""
+
+    count: int = 0
+    first: datetime | None = None
+
+    def add(self, moment: datetime) -> None:
+        self.count += 1
+        self.first = moment if self.first is None else min(self.first, moment)
+
+
 @dataclass(frozen=True)
 class Reading:
-    """What a file held: data lines = records + rejects.
+    """What a file held: data lines = records + rejects, of which some may be ``ahead`` of the clock.
 
     ``intervals`` counts the records of each of the feed's intervals, by start (UTC). The rows themselves are in
     the connection's temporary tables ``records`` (``interval_start`` TIMESTAMP in UTC and the feed's columns)
@@ -50,6 +62,7 @@ class Reading:
     records: int
     rejects: int
     intervals: dict[datetime, int]
+    ahead: Ahead = field(default_factory=lambda: Ahead())
 
 
 class Reader:
@@ -71,17 +84,17 @@ class Reader:
         feed: Feed,
         interval_start: datetime | None = None,
         defaults: Mapping[str, Any] | None = None,
-        earliest: datetime = EPOCH,
+        times: Times = ANY_TIME,
     ) -> Reading:
         """Reads a file; ``interval_start`` puts its records into that interval whatever their own time.
 
-        ``defaults`` has values for columns that the file lacks or leaves empty. Rows of before ``earliest`` (UTC) are
-        rejects. Raises FileError when the file as a whole cannot be taken in, and TooManyRejects, with the first ones
-        in the table ``rejects``, when it has more than the bounds allow.
+        ``defaults`` has values for columns that the file lacks or leaves empty. Rows whose own time is none of the
+        ``times`` are rejects. Raises FileError when the file as a whole cannot be taken in, and TooManyRejects, with
+        the first ones in the table ``rejects``, when it has more than the bounds allow.
         """
         with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:
             return _Reading(
-                self._connection, feed, interval_start, defaults or {}, earliest, Path(folder), self._bounds
+                self._connection, feed, interval_start, defaults or {}, times, Path(folder), self._bounds
             ).read(path)
 
 
@@ -94,12 +107,12 @@ class _Reading:
         feed: Feed,
         interval_start: datetime | None,
         defaults: Mapping[str, Any],
-        earliest: datetime,
+        times: Times,
         folder: Path,
         bounds: Bounds,
     ):
         self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
-        self.earliest, self.bounds = earliest, bounds
+        self.bounds, self.times, self.ahead = bounds, times, Ahead()
         self.rejected = 0
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
@@ -123,6 +136,7 @@ class _Reading:
             records=sum(count for _, count in intervals),
             rejects=rejects,
             intervals={start.replace(tzinfo=UTC): count for start, count in intervals},
+            ahead=self.ahead,
         )
 
     def _grammar_of(self, first_line: bytes) -> tuple[Grammar, bool]:
@@ -158,7 +172,7 @@ class _Reading:
         plain = " AND ".join(self.form.plain(column) for column in self.feed.columns)
         valid = ["plain", *(check.sql for check in self.feed.checks)]
         valid.append(f"{self.feed.moment.sql} > TIMESTAMP '{EPOCH:%Y-%m-%d}'")
-        valid.append(f"{self.feed.moment.sql} >= TIMESTAMP '{self.earliest:%Y-%m-%d %H:%M:%S}'")
+        valid.append(self.times.sql(self.feed))
         valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
         rows = f"(SELECT {values}, {plain} AS plain FROM {self.form.table(path, skip)})"
         if self.feed.place:
@@ -188,17 +202,18 @@ class _Reading:
             except BadRow as bad:
                 if self.rejected == most:
                     add_rejects(self.connection, rejects)
-                    raise TooManyRejects(most, line.number) from None
+                    raise TooManyRejects(most, line.number, self.ahead.first) from None
                 self.rejected += 1
                 rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
+                if isinstance(bad, AheadOfClock):
+                    self.ahead.add(bad.moment)
         if records:
             self._add_judged(records)
         add_rejects(self.connection, rejects)
 
     def _record(self, line: Line) -> dict[str, Any]:
         record = judge(self.form, line)
-        if moment_of(self.feed, record) < self.earliest:
-            raise BadRow(self.feed.moment.column, f"lies before {to_text(self.earliest)}, where the lake was pruned")
+        self.times.check(self.feed, record)
         return record
 
     def _add_judged(self, records: list[dict[str, Any]]) -> None:

@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from kpis.catalog.feeds import BadRow, Feed, Record, moment_of
+from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.forms import RowForm
 from kpis.engine.lines import LONGEST_LINE_BYTES, Line
 
 LONGEST_REJECT_TEXT = 10_000
+
+
+class AheadOfClock(BadRow):
+    """A row whose own time (``moment``, UTC) lies too far ahead of the clock: it may be a record later."""
+
+    def __init__(self, column: str, moment: datetime, ahead: timedelta):
+        super().__init__(column, too_far_ahead(ahead))
+        self.moment = moment
+
+
+@dataclass(frozen=True)
+class Times:
+    """Which own times (UTC) rows may have: from ``earliest`` on, and up to ``latest``, which is ``ahead`` of the clock.
+
+    ``latest`` is a whole second.
+    """
+
+    earliest: datetime = EPOCH
+    latest: datetime = LAST_DAY
+    ahead: timedelta = timedelta(0)
+
+    def check(self, feed: Feed, record: Record) -> None:
+        """Raises BadRow, or AheadOfClock, for a record whose own time lies beyond."""
+        moment = moment_of(feed, record)
+        if moment < self.earliest:
+            raise BadRow(feed.moment.column, f"lies before {to_text(self.earliest)}, where the lake was pruned")
+        if moment > self.latest:
+            raise AheadOfClock(feed.moment.column, moment, self.ahead)
+
+    def sql(self, feed: Feed) -> str:
+        """The same in SQL over a record's columns."""
+        earliest, latest = (f"TIMESTAMP '{to_text(one).rstrip('Z')}'" for one in (self.earliest, self.latest))
+        return f"{feed.moment.sql} >= {earliest} AND {feed.moment.sql} <= {latest}"
+
+
+ANY_TIME = Times()
+
+
+def too_far_ahead(ahead: timedelta) -> str:
+    """What is wrong with a time that lies further ahead of the clock than it may."""
+    return f"lies more than {round(ahead.total_seconds()):,} seconds ahead of the clock"
 
 
 def judge(form: RowForm, line: Line) -> dict[str, Any]:

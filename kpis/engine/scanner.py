@@ -46,8 +46,8 @@ from kpis.engine.lines import (
     is_packed,
     open_file,
 )
-from kpis.engine.reader import Reading, Reject
-from kpis.engine.rows import check_record, judge, reject_text
+from kpis.engine.reader import Ahead, Reading, Reject
+from kpis.engine.rows import ANY_TIME, AheadOfClock, Times, check_record, judge, reject_text
 from kpis.engine.table import Columns
 
 TEXT_BYTES = 2 * 2**20
@@ -92,11 +92,12 @@ def scan(
     kpis: Sequence[KPI],
     interval_start: datetime | None = None,
     most_rejects: int | None = None,
+    times: Times = ANY_TIME,
 ) -> Scan | None:
     """Scans a file for which ``can_scan`` holds; None where it is the bulk reader's.
 
-    ``interval_start`` puts its records into that interval whatever their own time. Raises FileError when the file
-    changes meanwhile.
+    ``interval_start`` puts its records into that interval whatever their own time. Rows whose own time is out of
+    the bounds are rejects. Raises FileError when the file changes meanwhile.
     """
     if is_packed(path):
         return None
@@ -106,7 +107,7 @@ def scan(
         return None
     with file, held_still(path, identity_of(os.fstat(file.fileno()))):
         try:
-            return _FileScan(feed, kpis, interval_start, most_rejects).scan(file)
+            return _FileScan(feed, kpis, interval_start, most_rejects, times).scan(file)
         except (Declined, FileError, OSError, KeyError):
             # Whatever it is, the reader finds it as well and says what it is.
             return None
@@ -205,9 +206,16 @@ def _fill(file: io.FileIO, room: memoryview) -> int:
 class _FileScan:
     """One file's scan, while it is under way."""
 
-    def __init__(self, feed: Feed, kpis: Sequence[KPI], interval_start: datetime | None, most_rejects: int | None):
+    def __init__(
+        self,
+        feed: Feed,
+        kpis: Sequence[KPI],
+        interval_start: datetime | None,
+        most_rejects: int | None,
+        times: Times,
+    ):
         self.feed, self.kpis, self.interval_start = feed, kpis, interval_start
-        self.most_rejects = most_rejects
+        self.most_rejects, self.times, self.ahead = most_rejects, times, Ahead()
         self.starts: list[datetime] = []
         self.odd, self.is_last = 0, False
         self.rejects: list[Reject] = []
@@ -285,6 +293,7 @@ class _FileScan:
         record = dict(zip(columns, values[: len(columns)], strict=True))
         try:
             check_record(self.feed, record)
+            self.times.check(self.feed, record)
         except BadRow:
             number = -1
         else:
@@ -310,10 +319,13 @@ class _FileScan:
             return
         try:
             record = judge(self.form, line)
+            self.times.check(self.feed, record)
         except BadRow as bad:
             if len(self.rejects) == self.most_rejects:
                 raise Declined from None
             self.rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
+            if isinstance(bad, AheadOfClock):
+                self.ahead.add(bad.moment)
             return
         values = np.zeros(len(self.form.names), dtype=np.int64)
         for name, position in self.form.positions.items():
@@ -326,7 +338,7 @@ class _FileScan:
         counts = {start: compiled.scanner_records(state, number) for number, start in enumerate(self.starts)}
         intervals = {start: count for start, count in sorted(counts.items()) if count}
         records = sum(intervals.values())
-        reading = Reading(digest, records + len(self.rejects), records, len(self.rejects), intervals)
+        reading = Reading(digest, records + len(self.rejects), records, len(self.rejects), intervals, self.ahead)
         starts = np.array([start.astimezone(UTC).replace(tzinfo=None) for start in self.starts], dtype="datetime64[us]")
         partials = {
             kpi.id: self._partial(index, kpi, np.sort(starts), np.argsort(np.argsort(starts)))

@@ -37,6 +37,7 @@ INSTALL = "Run make setup-spark, and install Java 17 (Debian's openjdk-17-jre-he
 START = "interval_start"
 # How many tasks at once a cluster gets that does not say how many cores it has.
 UNTOLD_CORES = 64
+ARRIVED = "CASE WHEN timestampType = 1 THEN unix_millis(timestamp) END AS arrived"
 KAFKA_SOURCE = "org.apache.spark:spark-sql-kafka-0-10_2.13"
 EARLIEST_IN_A_ZIP = (1980, 1, 1, 0, 0, 0)
 LOG4J = """
@@ -53,7 +54,8 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 Work = Callable[[str], str]
 # What an executor reads of a task: batches of columns.
 Read = Callable[[str], "Iterator[pa.RecordBatch]"]
-# What it makes of a stream's messages: batches of partition, offset and value.
+# What it makes of a stream's messages: batches of partition, offset, value, and when they came (Unix ms), which is NULL
+# where it is not the broker's clock that says so.
 Take = Callable[["Iterator[pa.RecordBatch]", str], Iterator[str]]
 
 
@@ -168,7 +170,7 @@ class Spark:
         }
         with self.telling():
             frame = self.session.readStream.format("kafka").options(**options).load()
-        return MicroBatches(self, frame.select("partition", "offset", "value"), source, checkpoint)
+        return MicroBatches(self, frame.selectExpr("partition", "offset", "value", ARRIVED), source, checkpoint)
 
     def answers(self, frame: DataFrame, take: Take, told: str) -> list[str]:
         """What ``take``, which must be importable, makes of a micro-batch's messages, each task of its own."""

@@ -72,6 +72,9 @@ class Batch(models.Model):
     status = models.CharField(max_length=8, choices=Status)
     reason = models.TextField(blank=True, help_text="why it failed")
     retry = models.BooleanField(default=False, help_text="whether the next run tries again by itself")
+    read_again_at = models.DateTimeField(
+        null=True, blank=True, help_text="UTC; from then on rows count that were too far ahead of the clock"
+    )
     key = models.CharField(max_length=32, blank=True, help_text="names the batch's files in the lake")
     digest = models.CharField(max_length=64, blank=True, help_text="BLAKE3 of the content, in hex")
     reading = models.CharField(max_length=64, blank=True, help_text="how it was read, where not by default")

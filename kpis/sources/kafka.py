@@ -12,10 +12,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import from_milliseconds
 from kpis.sources.directory import SourceError
 from kpis.sources.messages import Partition, Spool
 from kpis.sources.stream import MESSAGES_AT_ONCE, Limits, Stream
@@ -182,6 +184,7 @@ class Topic(Stream[Spool]):
     def _take(self, found: list[confluent_kafka.Message]) -> None:
         offsets: dict[int, list[int]] = defaultdict(list)
         values: dict[int, list[bytes | None]] = defaultdict(list)
+        last: dict[int, confluent_kafka.Message] = {}
         ends = set()
         for message in found:
             error, partition, offset = message.error(), message.partition(), message.offset()
@@ -192,16 +195,22 @@ class Topic(Stream[Spool]):
             elif partition is not None and offset is not None:
                 offsets[partition].append(offset)
                 values[partition].append(message.value())
+                last[partition] = message
         if self._is_stale:
             return
         # An end comes after what it is the end of.
         self._at_end = (self._at_end - offsets.keys()) | ends
         for partition in offsets:
-            self._spool(partition).add(offsets[partition], values[partition])
+            self._spool(partition).add(offsets[partition], values[partition], self._arrival(last[partition]))
             self._largest = max(self._largest, max(map(len, filter(None, values[partition])), default=0))
         if offsets:
             self._told.clear()
             self._quiet_since = time.monotonic()
+
+    def _arrival(self, message: confluent_kafka.Message) -> datetime | None:
+        """When a message came (UTC), where the topic has that from its broker's clock, and not from the producer's."""
+        kind, milliseconds = message.timestamp()
+        return from_milliseconds(milliseconds) if kind == self._kafka.TIMESTAMP_LOG_APPEND_TIME else None
 
     def _heed(self, error: confluent_kafka.KafkaError) -> None:
         if error.code() == self._kafka.KafkaError._AUTO_OFFSET_RESET:

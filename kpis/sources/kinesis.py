@@ -239,7 +239,8 @@ class KinesisStream(Stream[ShardSpool]):
             self._empty_at = time.monotonic()
             spool = self._spool(shard.name)
             values = [record["Data"] for record in records]
-            spool.add_records([record["SequenceNumber"] for record in records], values)
+            arrived = records[-1].get("ApproximateArrivalTimestamp")
+            spool.add_records([record["SequenceNumber"] for record in records], values, arrived)
             shard.read_to = records[-1]["SequenceNumber"]
             self._largest = max(self._largest, *map(len, values))
             self._quiet_since = time.monotonic()

@@ -8,7 +8,7 @@ import os
 import re
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -47,6 +47,8 @@ class Messages(FoundFile):
     first_line: int
     offsets: np.ndarray = field(compare=False)
     rejects: list[Reject] = field(compare=False)
+    # When the newest of them came, by the broker's clock (UTC); None where it does not say so.
+    arrived: datetime | None = field(default=None, compare=False)
 
     def told(self) -> dict[str, Any]:
         """What another process needs to know of the batch, as JSON has it: all but its content."""
@@ -84,7 +86,8 @@ class Messages(FoundFile):
         self.path.unlink()
         first = self.offsets[:lines], [reject for reject in self.rejects if reject[0] <= last]
         second = self.offsets[lines:], [reject for reject in self.rejects if reject[0] > last]
-        return self._half(paths[0], *first, after=None), self._half(paths[1], *second, after=last)
+        halves = self._half(paths[0], *first, after=None), self._half(paths[1], *second, after=last)
+        return replace(halves[0], arrived=self.arrived), replace(halves[1], arrived=self.arrived)
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
         """The batch of the first messages, or of those after an offset, which are in a file of their own."""
@@ -173,13 +176,19 @@ class Spool:
         self._feed, self._path = feed, path
         self._offsets = array("q")
         self._rejects: list[Reject] = []
+        self._arrived: datetime | None = None
         # A message is a row whatever it says: none of them is the file's header.
         self._header = b"" if feed.form is Form.JSON_LINES else ",".join(feed.column_names).encode() + b"\n"
         self._file = path.open("wb")
         self._file.write(self._header)
 
-    def add(self, offsets: Sequence[int], values: Sequence[bytes | None]) -> None:
-        """Adds messages in the order of their offsets; a tombstone has no value."""
+    def add(self, offsets: Sequence[int], values: Sequence[bytes | None], arrived: datetime | None = None) -> None:
+        """Adds messages in the order of their offsets; a tombstone has no value.
+
+        ``arrived`` is when the newest of them came, by the broker's clock (UTC), where that says so.
+        """
+        if arrived is not None:
+            self._arrived = max(arrived, self._arrived or arrived)
         lines = _lines(values)
         if lines is None:
             lines = self._sorted_out(offsets, values)
@@ -203,7 +212,7 @@ class Spool:
 
     def messages(self, topic: str, partition: Partition, position: Position | None) -> Messages:
         """Ends the file, and gives the batch; there must be messages."""
-        return _batch(self._feed, topic, partition, position, *self._ended())
+        return replace(_batch(self._feed, topic, partition, position, *self._ended()), arrived=self._arrived)
 
     def _ended(self) -> tuple[Path, int, np.ndarray, list[Reject]]:
         self._file.close()
@@ -224,14 +233,17 @@ class ShardSpool(Spool):
         self._beginning = beginning
         self._sequence_numbers: list[bytes] = []
 
-    def add_records(self, sequence_numbers: Sequence[str], values: Sequence[bytes]) -> None:
+    def add_records(
+        self, sequence_numbers: Sequence[str], values: Sequence[bytes], arrived: datetime | None = None
+    ) -> None:
         """Adds records in the order of their sequence numbers."""
         self._sequence_numbers += [number.encode() for number in sequence_numbers]
-        self.add(range(self.count + 1, self.count + 1 + len(values)), values)
+        self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived)
 
     def messages(self, topic: str, partition: Partition, position: Position | None) -> ShardRecords:
         numbers = np.array(self._sequence_numbers)
-        return ShardRecords.of_file(self._feed, topic, partition, position, *self._ended(), numbers, self._beginning)
+        batch = ShardRecords.of_file(self._feed, topic, partition, position, *self._ended(), numbers, self._beginning)
+        return replace(batch, arrived=self._arrived)
 
 
 def _batch(

@@ -55,6 +55,7 @@ def test_batch(client, batches, django_assert_num_queries):
         "status": "failed",
         "reason": "has no header",
         "retry": True,
+        "read_again_at": None,
         "size": 1000,
         "modified_ns": 1626566700000000000,
         "digest": "",

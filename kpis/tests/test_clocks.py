@@ -6,20 +6,25 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import duckdb
 import pytest
 from django.core.management import call_command
 from django.db import connection
 
 from kpis import clock, pipeline, store
-from kpis.catalog.feeds import ANTENNA, CDR
+from kpis.catalog.feeds import ANTENNA, CDR, FEEDS, IPFLOW
+from kpis.catalog.kpis import SERVICE_TRAFFIC_VOLUME
 from kpis.clock import Clocks
+from kpis.engine.reader import Ahead, Reader
+from kpis.engine.rows import Times
+from kpis.engine.scanner import can_scan, scan
 from kpis.ledger import MemoryLedger, TakenBack
-from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
+from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, Watermark
 from kpis.sources.places import found_in
 from kpis.store import DatabaseLedger
 from kpis.tests.factories import make_run
 from kpis.tests.test_stream import START, antenna, check_tables, spooled, values
-from kpis.tests.twin import Call, Flow, expected, file_text, moment, stored
+from kpis.tests.twin import Call, Flow, Log, expected, file_text, moment, stored
 
 pytestmark = pytest.mark.django_db
 
@@ -55,10 +60,12 @@ def consumer(tmp_path, lake_dir):
 
         class Consumer:
             offset = 0
+            arrived: datetime | None = None
 
             def take_in(self, *records) -> list[pipeline.Event]:
                 feed = CDR if isinstance(records[0], Call) else ANTENNA
                 batch = spooled(values(records, self.offset), self.offset or None, tmp_path / "messages", feed)
+                batch = replace(batch, arrived=self.arrived)
                 self.offset += len(records)
                 by_these = replace(options, clocks=ledger.clocks())
                 with pipeline.ready(batch, engine, by_these) as one:
@@ -262,6 +269,135 @@ def test_a_ledger_in_memory_takes_back_and_catches_up_too(hands, data_dir, tmp_p
         assert events(HOUR) == [pipeline.RolledUp]
         # The second hour has no file yet that closes it.
         assert events(2 * HOUR) == []
+
+
+AHEAD = "lies more than 86,400 seconds ahead of the clock"
+
+
+def outcomes() -> list[tuple]:
+    """Each batch's status, records, rejects and the second from which on it is to be read again."""
+    return [
+        (one.status, one.records, one.rejects, again and round(again.timestamp()) - START)
+        for one in Batch.objects.order_by("name")
+        for again in [one.read_again_at]
+    ]
+
+
+FAR = [
+    ("ipflow_data.1.csv", [Flow(START + at, 1, 10, 20, 1, 7) for at in (0, 300, DAY, DAY + 300, DAY + 900)]),
+    ("antenna_data.1.jsonl", [antenna(at) for at in (0, 1, DAY, DAY + 1, DAY + 700)]),
+    ("cdr_data.1.csv", [Call(START + at, "Kern", "O2", "CALL") for at in (0, 1, DAY, DAY + 1, DAY + 700)]),
+    ("coverage_data.1.csv", [Log(START + at, "O2", "3", 0, "1", "08001") for at in (0, 1, DAY, DAY + 1, DAY + 700)]),
+]
+
+
+@pytest.mark.parametrize(("name", "records"), FAR, ids=[name.partition("_")[0] for name, _ in FAR])
+def test_rows_too_far_ahead_are_rejects_until_the_clock_is_there(hands, data_dir, name, records):
+    (data_dir / name).write_text(file_text(records))
+    first, last = (records[number].start - START for number in (3, 4))
+    run()
+    assert outcomes() == [("in", 3, 2, first - DAY)]
+    header = int(bool(records[0].header))
+    moments = {"ipflow": "interval_start_timestamp", "antenna": "timestamp", "cdr": "StartT", "coverage": "date"}
+    feed = FEEDS[name.partition("_")[0]]
+    assert list(Reject.objects.order_by("line").values_list("line", "column", "reason")) == [
+        (header + number, moments[feed.name], AHEAD) for number in (4, 5)
+    ]
+    # Tomorrow's records count, but close nothing.
+    assert stored() == expected({"1": records[:3]}, START)
+    hands.set(first - DAY - 1)
+    assert "0 files in" in run()
+    hands.set(first - DAY)
+    assert f"in {name}: 4 records, 1 rejects" in run()
+    assert outcomes() == [("in", 4, 1, last - DAY)]
+    hands.set(2 * DAY)
+    assert f"in {name}: 5 records, 0 rejects" in run()
+    assert outcomes() == [("in", 5, 0, None)]
+    end = feed.interval.minutes * 60
+    assert stored() == expected({"1": records}, START + last - last % end + end)
+    assert "0 files in" in run()
+
+
+def test_a_file_whose_rows_are_all_too_far_ahead_fails_until_the_clock_is_there(hands, data_dir):
+    flows = [Flow(START, 1, 10, 20, 1, 7), Flow(START + 300, 1, 10, 20, 1, 7)]
+    (data_dir / "ipflow_data.1.csv").write_text(file_text(flows))
+    hands.set(-3 * DAY)
+    with pytest.raises(SystemExit):
+        run()
+    assert outcomes() == [("failed", 0, 2, -DAY)]
+    hands.set(-DAY - 1)
+    assert "0 files in, 0 failed" in run()
+    hands.set(600)
+    run()
+    assert stored() == expected({"1": flows}, START + 600)
+
+
+def test_a_name_that_tells_an_interval_too_far_ahead_fails_until_the_clock_is_there(hands, data_dir):
+    name = f"ipflow_data.ts-{(START + 300) * 1000}.1.csv"
+    # By its rows' own times it would be next century's.
+    (data_dir / name).write_text(file_text([Flow(START + 36500 * DAY, 1, 10, 20, 1, 7)]))
+    hands.set(-3 * DAY)
+    with pytest.raises(SystemExit):
+        run(interval_from="filename")
+    assert Batch.objects.get().reason == f"tells an interval in its name that {AHEAD}"
+    assert outcomes() == [("failed", 0, 0, -DAY)]
+    hands.set(-DAY)
+    run(interval_from="filename")
+    assert stored() == expected({"1": [Flow(START, 1, 10, 20, 1, 7)]}, 0)
+
+
+def test_what_is_read_again_counts_once_also_in_hours_that_were_compacted(hands, data_dir, lake_dir, settings):
+    first = [Flow(START, 1, 10, 20, 1, 7), Flow(START + 300, 2, 1, 2, 1, 7), Flow(START + HOUR, 3, 5, 6, 1, 7)]
+    second = [Flow(START, 4, 1, 1, 1, 7), Flow(START + HOUR, 4, 1, 1, 1, 7)]
+    # By a clock that is behind the hour's second row is too far ahead, and the hour is compacted without it.
+    (data_dir / "ipflow_data.1.csv").write_text(file_text(first))
+    settings.MAX_REJECT_RATIO = 1
+    hands.set(-DAY)
+    run()
+    assert outcomes() == [("in", 1, 2, 300 - DAY)]
+    (data_dir / "ipflow_data.2.csv").write_text(file_text(second))
+    (data_dir / "ipflow_data.1.csv").rename(data_dir / "aside")
+    hands.set(2 * HOUR)
+    run()
+    run()
+    assert list(lake_dir.glob("partials/**/compacted-*"))
+    (data_dir / "aside").rename(data_dir / "ipflow_data.1.csv")
+    run()
+    assert stored() == expected({"1": first, "2": second}, START + HOUR + 300)
+
+
+def test_the_scanner_and_the_reader_agree_on_what_lies_ahead(tmp_path):
+    flows = [Flow(START + 300 * number, 1, 10, 20, 1, 7) for number in (0, 1, 2, 3, 1, 2)]
+    path = tmp_path / "ipflow_data.1.csv"
+    path.write_text(file_text(flows))
+    times = Times(latest=moment(START + 300), ahead=timedelta(seconds=300))
+    with duckdb.connect() as connection:
+        read = Reader(connection).read(path, IPFLOW, times=times)
+        rejects = connection.execute("FROM rejects ORDER BY line").fetchall()
+    assert (read.records, read.rejects, read.ahead) == (3, 3, Ahead(3, moment(START + 600)))
+    assert {reason for _, _, reason, _ in rejects} == {"lies more than 300 seconds ahead of the clock"}
+    if can_scan(IPFLOW, [SERVICE_TRAFFIC_VOLUME]):
+        scanned = scan(path, IPFLOW, [SERVICE_TRAFFIC_VOLUME], times=times)
+        assert (scanned.reading, scanned.rejects) == (read, rejects)
+
+
+@pytest.mark.parametrize(
+    ("database", "arrived", "records"), [(0, None, 1), (600, None, 2), (0, 900, 3)], ids=["host", "database", "broker"]
+)
+def test_of_a_streams_clocks_the_latest_decides_what_is_too_far_ahead(hands, consumer, database, arrived, records):
+    hands.set(0, database)
+    consumer.arrived = arrived and moment(START + arrived)
+    consumer.take_in(antenna(DAY), antenna(DAY + 600), antenna(DAY + 900), antenna(DAY + 901))
+    assert outcomes() == [("in", records, 4 - records, None)]
+    assert Watermark.objects.get().closed_until is None
+
+
+def test_max_clock_ahead_is_a_setting(hands, data_dir, settings):
+    settings.MAX_CLOCK_AHEAD = timedelta(0)
+    (data_dir / "antenna_data.1.jsonl").write_text(file_text([antenna(0), antenna(1)]))
+    run()
+    assert outcomes() == [("in", 1, 1, 1)]
+    assert Reject.objects.get().reason == "lies more than 0 seconds ahead of the clock"
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no clock of its own")

@@ -36,6 +36,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     [
         ("TOP_N", "0", "TOP_N must be a whole number of at least 1, not '0'."),
         ("TOP_N", "ten", "TOP_N must be a whole number of at least 1, not 'ten'."),
+        ("MAX_CLOCK_AHEAD", "-1", "MAX_CLOCK_AHEAD must be a whole number from 0 to 1000000000, not '-1'."),
         ("MEMORY_LIMIT_MB", "1.5", "MEMORY_LIMIT_MB must be a whole number of at least 100, not '1.5'."),
         ("DEBUG", "maybe", f"DEBUG must be {BOOLEANS}, not 'maybe'."),
         ("API_PUBLIC", "2", f"API_PUBLIC must be {BOOLEANS}, not '2'."),

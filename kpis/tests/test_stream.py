@@ -138,9 +138,13 @@ def states() -> dict[int, str]:
 
 
 def test_a_message_from_the_future_closes_nothing(take_in):
-    # Of the year 5138, and of tomorrow.
-    future = [antenna(10**11 - START), antenna(int(time.time()) - START + 86400)]
+    # Of the year 5138, and of tomorrow, which counts.
+    future = [antenna(10**11 - START), antenna(int(time.time()) - START + 80000)]
     take_in(values([antenna(0), *future]), None)
+    assert Reject.objects.values_list("line", "column", "reason").get() == (
+        1, "timestamp", "lies more than 86,400 seconds ahead of the clock",
+    )  # fmt: skip
+    assert len(states()) == 2
     assert set(states().values()) == {"provisional"}
     assert Watermark.objects.get().closed_until == moment(START)
     assert Watermark.objects.get().interval_end_timestamp == moment(START + 300)

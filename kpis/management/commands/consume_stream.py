@@ -83,6 +83,7 @@ class Command(WorkCommand):
             bounds=UNBOUNDED,
             archive_feeds=settings.ARCHIVE_FEEDS,
             allowed_lateness=settings.ALLOWED_LATENESS,
+            max_clock_ahead=settings.MAX_CLOCK_AHEAD,
         )
         report = pipeline.Report()
         started = time.monotonic()

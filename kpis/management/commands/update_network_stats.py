@@ -159,6 +159,7 @@ class Command(WorkCommand):
             bounds=Bounds(settings.MAX_UNPACKED_MB * 2**20, settings.MAX_UNPACKED_RATIO, settings.MAX_REJECTS),
             archive_feeds=settings.ARCHIVE_FEEDS,
             allowed_lateness=settings.ALLOWED_LATENESS,
+            max_clock_ahead=settings.MAX_CLOCK_AHEAD,
         )
         self.verbosity = verbosity
         if watch:
