@@ -32,6 +32,7 @@ from kpis.models import (
     QuotaChange,
     Region,
     Reject,
+    ResultPruning,
     Run,
     StreamConsumer,
     StreamOffset,
@@ -333,6 +334,14 @@ class DueRollupAdmin(TableAdmin):
     list_filter = ("feed", "interval")
     search_fields = ("feed",)
     date_hierarchy = "interval_start_timestamp"
+
+
+@admin.register(ResultPruning)
+class ResultPruningAdmin(TableAdmin):
+    """Up to when results were pruned, by interval length."""
+
+    list_display = ("interval", "before")
+    search_fields = ("interval",)
 
 
 @admin.register(DueCompaction)

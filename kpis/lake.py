@@ -233,10 +233,8 @@ class Lake:
 
         Gives the number of files and their bytes; ``dry_run`` only counts them.
         """
-        roots = [PurePosixPath("partials", kpi.name) for kpi in kpis]
-        roots += [PurePosixPath("rejects", feed.name), PurePosixPath("records", feed.name)]
         files = size = 0
-        for root in roots:
+        for root in _roots(feed, kpis):
             with self._telling(root):
                 for folder, found in groupby(self.storage.files(root), key=lambda file: file[0].parent):
                     hour = _hour_of(folder.relative_to(root))
@@ -250,6 +248,15 @@ class Lake:
                     if not dry_run:
                         self.storage.remove_folder(folder, below=root)
         return files, size
+
+    def oldest_hour(self, feed: Feed, kpis: Iterable[KPI]) -> datetime | None:
+        """The start (UTC) of the oldest hour of which the lake has files of a feed and its KPIs; None for none."""
+        hours: list[datetime] = []
+        for root in _roots(feed, kpis):
+            with self._telling(root):
+                found = (_hour_of(path.parent.relative_to(root)) for path, _ in self.storage.files(root))
+                hours += [hour for hour in [next((hour for hour in found if hour), None)] if hour]
+        return min(hours, default=None)
 
     def _read_through(self, path: PurePosixPath) -> None:
         """Reads every value of a file; raises LakeError where it is damaged."""
@@ -480,6 +487,12 @@ def _hour_of(folder: PurePosixPath) -> datetime | None:
         return None
     year, month, day, hour = (int(value) for _, _, value in found)
     return datetime(year, month, day, hour, tzinfo=UTC)
+
+
+def _roots(feed: Feed, kpis: Iterable[KPI]) -> list[PurePosixPath]:
+    """The folders of all that the lake has of a feed and its KPIs."""
+    roots = [PurePosixPath("partials", kpi.name) for kpi in kpis]
+    return [*roots, PurePosixPath("rejects", feed.name), PurePosixPath("records", feed.name)]
 
 
 def _quoted(text: str) -> str:

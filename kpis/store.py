@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 # How the command of a consumer's run begins.
 CONSUMER = "consume_stream "
 TRY_AGAIN_SECONDS = 0.02
+# So long after whoever holds the lock took it, at most, its run is recorded.
+RECORDED_WITHIN_SECONDS = 0.2
 # How long whoever is no consumer waits for a turn among them.
 PATIENCE_SECONDS = 60
 NAMES_A_QUERY = 500
@@ -143,7 +145,7 @@ def _tables() -> list[str]:
 def exclusive(patience: float = 0) -> Iterator[None]:
     """Lets one run at a time work on the database, from whatever host; raises AlreadyRunning.
 
-    ``patience`` are the seconds to wait while it is a consumer that works, which soon ends its batch. The lock belongs
+    ``patience`` are the seconds to wait while a consumer or pruning works, which soon ends its step. The lock belongs
     to the database connection (for SQLite: to the process), so it ends with its holder, however that ends.
     """
     began = time.monotonic()
@@ -153,14 +155,17 @@ def exclusive(patience: float = 0) -> Iterator[None]:
                 stack.enter_context(_LOCKS[connection.vendor]())
                 break
             except AlreadyRunning:
-                if time.monotonic() - began >= patience or not _is_consumer_at_work():
+                waited = time.monotonic() - began
+                if waited >= patience or (waited >= RECORDED_WITHIN_SECONDS and not _takes_turns()):
                     raise
             time.sleep(TRY_AGAIN_SECONDS)
         yield
 
 
-def _is_consumer_at_work() -> bool:
-    return Run.objects.filter(outcome=Run.Outcome.RUNNING, command__startswith=CONSUMER).exists()
+def _takes_turns() -> bool:
+    """True if what works now does so step by step, and leaves the lock to others in between."""
+    running = Run.objects.filter(outcome=Run.Outcome.RUNNING)
+    return running.filter(Q(command__startswith=CONSUMER) | Q(command__startswith=Run.PRUNE)).exists()
 
 
 # What SQLite may keep in memory while one works; others need little.

@@ -15,7 +15,7 @@ from kpis.dashboard.figures import Change
 from kpis.dashboard.groups import BadGroup, Group, conditions, group_from, label
 from kpis.dashboard.moments import BadMoment, parse
 from kpis.figure_sql import figure_sql
-from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult
+from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, ResultPruning
 from kpis.models.results import result_model
 from kpis.subscribers import devices_at
 
@@ -56,6 +56,12 @@ class Figure:
             interval=self.interval.length.code,
             interval_start_timestamp=self.interval.start,
         ).first()
+
+    @cached_property
+    def is_pruned(self) -> bool:
+        """True if the interval's results were pruned: it has none, whatever records there were."""
+        before = ResultPruning.of(self.interval.length.code)
+        return self.summary is None and before is not None and self.interval.end <= before
 
     @cached_property
     def row(self) -> KPIResult | None:

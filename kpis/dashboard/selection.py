@@ -17,7 +17,7 @@ from kpis.dashboard.interval_groups import newest
 from kpis.dashboard.moments import BadMoment, parse
 from kpis.dashboard.series import adds_up
 from kpis.dashboard.window import Window, window
-from kpis.models import IntervalSummary
+from kpis.models import IntervalSummary, ResultPruning
 
 # How much of the past is shown where an address does not say.
 _SPAN = timedelta(days=1)
@@ -77,6 +77,12 @@ class Selection:
         """The same length of time so many times later, or earlier."""
         by = times * (self.end - self.start)
         return replace(self, start=self.start + by, end=self.end + by, at=None)
+
+    @property
+    def pruned_before(self) -> datetime | None:
+        """Up to when (UTC) results in the span were pruned; None where none were."""
+        before = ResultPruning.of(self.length.code)
+        return before if before is not None and self.start < before else None
 
     def api_address(self) -> str:
         """The call of the API that gives the same rows."""

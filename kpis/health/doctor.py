@@ -249,7 +249,7 @@ def _names_in(place: Address) -> Iterator[str]:
 
 
 def last_run(now: datetime) -> Finding:
-    last = Run.objects.first()
+    last = Run.objects.exclude(command__startswith=Run.PRUNE).first()
     subject = "last run"
     if last is None:
         return Finding(Verdict.MEND, subject, f"there was none; run `manage.py {COMMAND}`, then see crontab.example")

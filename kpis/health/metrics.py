@@ -37,9 +37,7 @@ def _batches() -> Iterator[Metric]:
     records = _gauge("records", "Records of the batches that are in", "feed")
     rejects = _gauge("rejects", "Rejects of the batches that are in", "feed")
     counts = Batch.objects.order_by("feed", "status").values_list("feed", "status")
-    for feed, status, number, of_records, of_rejects in counts.annotate(
-        Count("id"), Sum("records"), Sum("rejects")
-    ).iterator():
+    for feed, status, number, of_records, of_rejects in counts.annotate(Count("id"), Sum("records"), Sum("rejects")):
         batches.add_metric([feed, status], number)
         if status == Batch.Status.IN:
             records.add_metric([feed], of_records)
@@ -51,7 +49,7 @@ def _last_run() -> Iterator[Metric]:
     outcome = _gauge("last_run_outcome", "1 for the outcome of the last run that is over", "outcome")
     ended = _gauge("last_run_end_timestamp_seconds", "When the last run that came to an end did, as Unix time")
     seconds = _gauge("last_run_seconds", "How long that run took")
-    runs = Run.objects.exclude(outcome=Run.Outcome.RUNNING)
+    runs = Run.objects.exclude(outcome=Run.Outcome.RUNNING).exclude(command__startswith=Run.PRUNE)
     last = runs.first()
     for name in (choice for choice in Run.Outcome.values if last and choice != Run.Outcome.RUNNING):
         outcome.add_metric([name], last.outcome == name)

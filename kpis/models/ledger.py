@@ -32,6 +32,9 @@ class Run(models.Model):
         INCOMPLETE = "incomplete", "a file failed"
         BROKEN = "broken", "broke off"
 
+    # How the command begins of what ingests nothing, but only removes what is old.
+    PRUNE = "prune "
+
     started_at = models.DateTimeField(help_text="UTC")
     ended_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty while the run is under way")
     outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.RUNNING)

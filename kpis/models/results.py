@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.apps import apps
 from django.db import models
 from django.db.models import F, Q
@@ -317,3 +319,21 @@ class IntervalSummary(models.Model):
     def __str__(self) -> str:
         start = f"{self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
         return f"{self.get_kpi_display()}, {self.get_interval_display()} from {start}"
+
+
+class ResultPruning(models.Model):
+    """Up to when the results of an interval length, and their summaries, were pruned of all KPIs."""
+
+    interval = models.PositiveSmallIntegerField(choices=interval_choices, unique=True)
+    before = models.DateTimeField(help_text="UTC; intervals that ended by then were removed")
+
+    class Meta:
+        ordering = ["interval"]
+
+    def __str__(self) -> str:
+        return f"{self.get_interval_display()} before {self.before:%Y-%m-%d %H:%M}Z"
+
+    @classmethod
+    def of(cls, interval: int) -> datetime | None:
+        """Up to when (UTC) the results of an interval length, by its code, were pruned; None where they never were."""
+        return cls.objects.filter(interval=interval).values_list("before", flat=True).first()

@@ -61,7 +61,7 @@ def schema(alias: str) -> dict[str, Any]:
             columns = using.introspection.get_table_description(cursor, table)
             constraints = using.introspection.get_constraints(cursor, table)
             found[table] = (
-                {column.name: tuple(column)[1:] for column in columns},
+                {column.name: tuple(column._replace(display_size=None)) for column in columns},
                 sorted(
                     (sorted(one["columns"] or []), one["primary_key"], one["unique"], one["check"], one["index"],
                      one["foreign_key"], "" if name.startswith("__") else name)

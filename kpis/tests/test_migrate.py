@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 import warnings
 
 import pytest
@@ -46,12 +47,17 @@ def migrate_until_killed(url: str, statements: int) -> bool:
         warnings.simplefilter("ignore", DeprecationWarning)
         process = os.fork()
     if process:
-        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        assert code in (0, -signal.SIGKILL)
+        return code == 0
     code = 1
     try:
         with opened(url) as alias, connections[alias].execute_wrapper(count_down):
             migrate(alias)
         code = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         os._exit(code)
 

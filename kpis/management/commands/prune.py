@@ -1,0 +1,113 @@
+"""``manage.py prune``: removes what is older than it has to be kept, beside runs and consumers."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from kpis import clock, pipeline, retention
+from kpis.catalog.intervals import LENGTHS, to_text
+from kpis.engine.scratch import ScratchError
+from kpis.lake import LakeError
+from kpis.management.ages import age
+from kpis.management.output import WorkCommand
+from kpis.retention import Kind
+from kpis.sources.directory import SourceError
+from kpis.sources.places import found_in
+from kpis.store import AlreadyRunning, StoreError, telling
+
+WRONG_USE = 2
+LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}
+# Results are what all the rest is for: they go only when they are named.
+DEFAULT = [Kind.LAKE, Kind.BATCHES, Kind.REJECTS, Kind.RUNS, Kind.LIVE]
+
+
+class Command(WorkCommand):
+    help = (
+        "Removes what is older than an age: files of the lake, batches of the ledger, rejects, runs and live counts; "
+        "results only with --kind results or --interval. Works in short steps beside runs and consumers, and may be "
+        "ended at any moment: the next call goes on."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--older-than", required=True, type=age, metavar="AGE", help="an age in days or hours: 90d, 36h"
+        )
+        parser.add_argument(
+            "--kind",
+            action="append",
+            choices=[str(kind) for kind in Kind],
+            dest="kinds",
+            help="what to remove (may be given again); by default all but results",
+        )
+        parser.add_argument(
+            "--interval",
+            action="append",
+            choices=list(LENGTHS_BY_NAME),
+            dest="intervals",
+            help="results of this interval length (may be given again); by default of all lengths",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+        parser.add_argument(
+            "--wait",
+            type=int,
+            default=600,
+            metavar="SECONDS",
+            help="how long to wait for a run that is under way (default: 600)",
+        )
+
+    def handle(self, *, older_than, kinds, intervals, dry_run, wait, verbosity, **options):
+        if intervals and kinds and Kind.RESULTS not in kinds:
+            raise CommandError("--interval is for --kind results.", returncode=WRONG_USE)
+        chosen = set(kinds or ([Kind.RESULTS] if intervals else DEFAULT))
+        lengths = [LENGTHS_BY_NAME[name] for name in intervals or LENGTHS_BY_NAME]
+        now = clock.now()
+        before = now - older_than
+        turns = retention.Turns(" ".join(sys.argv[2:]), wait)
+        # The lake first: batches go only where it was pruned.
+        steps = {
+            Kind.LAKE: lambda: _prune_lake(before, dry_run, turns),
+            Kind.BATCHES: lambda: retention.prune_batches(before, _names_in_place, dry_run, turns),
+            Kind.REJECTS: lambda: retention.prune_rejects(before, dry_run, turns),
+            Kind.RUNS: lambda: retention.prune_runs(before, dry_run, turns),
+            Kind.LIVE: lambda: retention.prune_live(before, now, dry_run, turns),
+            Kind.RESULTS: lambda: retention.prune_results(lengths, before, dry_run, turns),
+        }
+        try:
+            with telling():
+                for kind, prune in steps.items():
+                    if kind in chosen:
+                        self._tell(prune(), dry_run, verbosity)
+        except AlreadyRunning:
+            reason = f"A run has been under way for {wait} s; the next call goes on with what is left."
+            raise CommandError(reason) from None
+        except (LakeError, ScratchError, SourceError, StoreError) as error:
+            raise CommandError(f"{error} What was removed is gone; the next call goes on.") from error
+
+    def _tell(self, pruned, dry_run, verbosity):
+        """A line for each thing that steps remove; with -v 2 also one for each step."""
+        done = "would remove" if dry_run else "removed"
+        for what, steps in groupby(pruned, key=lambda one: one.what):
+            count = 0
+            for one in steps:
+                count += one.count
+                if verbosity > 1:
+                    self.stdout.write(f"{what}: {count:,} {one.unit} up to {to_text(one.before)}")
+            if verbosity:
+                # The last step's moment is how far it went.
+                size = "" if one.size is None else f", {one.size:,} bytes"
+                note = f" ({one.note})" if one.note else ""
+                self.stdout.write(f"{done} {count:,} {one.unit} of {what} before {to_text(one.before)}{size}{note}")
+
+
+def _prune_lake(before, dry_run, turns):
+    with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine:
+        yield from retention.prune_lake(engine, before, dry_run, turns)
+
+
+def _names_in_place():
+    """The feed and name of each file in the data folder."""
+    return {(file.feed.name, file.name) for file in found_in(settings.DATA_DIR, settings.FEED_FILES)}
