@@ -14,6 +14,7 @@ from kpis.catalog.kpis import KPI
 from kpis.lake_sql import BATCH_COLUMNS
 from kpis.models import Batch, BatchInterval
 from kpis.models.results import result_model
+from kpis.postgresql import cursors
 
 ROWS_A_FRAME = 20_000
 
@@ -38,9 +39,10 @@ class DatabaseLedgerTables:
 
 
 def _frames(rows: QuerySet, columns: list[str]) -> Iterator[pd.DataFrame]:
-    found = rows.values_list(*columns).iterator(chunk_size=ROWS_A_FRAME)
-    while some := list(islice(found, ROWS_A_FRAME)):
-        yield pd.DataFrame([[_plain(value) for value in row] for row in some], columns=columns)
+    with cursors():
+        found = rows.values_list(*columns).iterator(chunk_size=ROWS_A_FRAME)
+        while some := list(islice(found, ROWS_A_FRAME)):
+            yield pd.DataFrame([[_plain(value) for value in row] for row in some], columns=columns)
 
 
 def _plain(value: Any) -> Any:

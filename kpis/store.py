@@ -47,6 +47,7 @@ from kpis.models import (
 )
 from kpis.models.results import result_model
 from kpis.pipeline import Report
+from kpis.postgresql import is_held, is_pooled, locked_in_transaction
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages, ShardRecords
 from kpis.sources.stream import Reached
@@ -207,9 +208,23 @@ def _mysql_lock() -> Iterator[None]:
         _release("SELECT RELEASE_LOCK(%s)", name)
 
 
+# PostgreSQL's advisory locks have numbers.
+POSTGRESQL_LOCK = int.from_bytes(hashlib.sha256(b"network_analysis").digest()[:8], signed=True)
+
+
 @contextmanager
 def _postgresql_lock() -> Iterator[None]:
-    name = int.from_bytes(hashlib.sha256(b"network_analysis").digest()[:8], signed=True)
+    name = POSTGRESQL_LOCK
+    if is_pooled(connection):
+        with locked_in_transaction(name) as own:
+            if own is None:
+                raise AlreadyRunning
+            _locks_apart.append(own)
+            try:
+                yield
+            finally:
+                _locks_apart.remove(own)
+        return
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [name])
         if cursor.fetchone() != (True,):
@@ -218,6 +233,19 @@ def _postgresql_lock() -> Iterator[None]:
         yield
     finally:
         _release("SELECT pg_advisory_unlock(%s)", name)
+
+
+# Connections that hold the lock apart from the one that writes.
+_locks_apart: list[Any] = []
+
+
+def _check_lock() -> None:
+    """Raises StoreError where the lock is held apart from the connection that writes, and was lost."""
+    if not all(map(is_held, _locks_apart)):
+        raise StoreError(
+            f"The connection to {_address()} that lets one run at a time work was closed: nothing of this step was "
+            "written. The pooler must leave an idle transaction open (PgBouncer: idle_transaction_timeout = 0)."
+        )
 
 
 def _release(query: str, name: str | int) -> None:
@@ -575,6 +603,7 @@ class DatabaseLedger:
         moment: datetime | None = None,
     ) -> None:
         """Puts the results in the place of what the intervals had, with a summary for each that has any."""
+        _check_lock()
         for starts, some_results in groupby(results, lambda result: result.starts):
             of_the_same = []
             for result in some_results:

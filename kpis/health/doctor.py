@@ -22,6 +22,7 @@ from kpis.catalog.feeds import FileNames
 from kpis.engine import compiled
 from kpis.lake import STAGING
 from kpis.models import Run
+from kpis.postgresql import is_pooled
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
 
@@ -66,6 +67,8 @@ def examine(now: datetime) -> Iterator[Finding]:
     if answers:
         if connection.vendor == "mysql":
             yield from mysql_settings()
+        if connection.vendor == "postgresql":
+            yield from postgresql_pooler()
         migrated = migrations()
         yield migrated
     yield lake()
@@ -164,6 +167,16 @@ def mysql_settings() -> Iterator[Finding]:
     else:
         text = f"is {charset}; ALTER DATABASE {connection.settings_dict['NAME']} CHARACTER SET utf8mb4"
         yield Finding(Verdict.MEND, "character set", text)
+
+
+def postgresql_pooler() -> Iterator[Finding]:
+    """Whether a pooler stands before PostgreSQL, and what it has to let be."""
+    if is_pooled(connection):
+        text = (
+            "is between this and PostgreSQL: a run takes two of its connections and leaves a transaction idle as long "
+            "as it works, and an export a third; let its pool be larger, and idle_transaction_timeout be 0"
+        )
+        yield Finding(Verdict.NOTE, "pooler", text)
 
 
 def migrations() -> Finding:

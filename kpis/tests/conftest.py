@@ -35,6 +35,7 @@ ON_SQLITE_ALONE = {
         "test_new_kpi",
         "test_pages",
         "test_personal",
+        "test_pooler",
         "test_security",
         "test_spark",
         "test_spark_lake",

@@ -168,6 +168,32 @@ class PostgreSQL(Database):
         return f"postgres://place@127.0.0.1:{self.port}/place"
 
 
+class PgBouncer(Server):
+    """PostgreSQL's pooler, which gives each transaction one of a few connections; ``behind`` is the server."""
+
+    name, user, programs = "PgBouncer", "postgres", ("pgbouncer",)
+    behind: PostgreSQL
+
+    def install(self) -> None:
+        (self.folder / "pgbouncer.ini").write_text(
+            f"[databases]\nplace = host=127.0.0.1 port={self.behind.port} dbname=place user=place\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\nauth_type = any\n"
+            "pool_mode = transaction\ndefault_pool_size = 5\nunix_socket_dir =\nquery_wait_timeout = 60\n"
+        )
+        self.start()
+
+    def command(self) -> list[str]:
+        return [program("pgbouncer"), str(self.folder / "pgbouncer.ini")]
+
+    def answers(self) -> bool:
+        client = [program("psql"), "-X", self.url, "-c", "SELECT 1"]
+        return subprocess.run(client, capture_output=True, check=False, timeout=PATIENCE).returncode == 0
+
+    @property
+    def url(self) -> str:
+        return f"postgres://place@127.0.0.1:{self.port}/place"
+
+
 class Redis(Server):
     """A Redis that keeps nothing beyond its own life."""
 
