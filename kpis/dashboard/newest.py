@@ -72,7 +72,7 @@ def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
             feed,
             start=ends[feed.name] - feed.interval.delta,
             end=ends[feed.name],
-            age=(now - ends[feed.name]).total_seconds(),
+            age=max(0.0, (now - ends[feed.name]).total_seconds()),
             totals=[
                 total for kpi in kpis_of(feed) if kpi.id not in set(hidden) and (total := newest_total(kpi)) is not None
             ],

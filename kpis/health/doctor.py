@@ -17,14 +17,17 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Max
 
-from kpis.catalog.feeds import FileNames
+from kpis.catalog.feeds import FEEDS, FileNames
+from kpis.catalog.intervals import to_text
 from kpis.engine import compiled
 from kpis.lake import STAGING
-from kpis.models import Run
+from kpis.models import Batch, Run, Watermark
 from kpis.postgresql import is_pooled
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
+from kpis.store import database_time
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 SHORT_KEY = 50
@@ -32,6 +35,8 @@ LEAST_FREE_BYTES = 1_000_000_000
 # Three turns of the schedule in crontab.example.
 LONGEST_PAUSE = timedelta(minutes=15)
 COMMAND = "update_network_stats"
+# Asking the database takes a moment, and clocks that NTP sets are apart by less.
+CLOCKS_APART = timedelta(seconds=5)
 
 
 class Verdict(StrEnum):
@@ -75,6 +80,7 @@ def examine(now: datetime) -> Iterator[Finding]:
     yield staging()
     yield data_dir()
     if answers and migrated.verdict is Verdict.OK:
+        yield clocks(now)
         yield last_run(now)
     yield crontab()
 
@@ -259,6 +265,55 @@ def _names_in(place: Address) -> Iterator[str]:
             yield from (stored.key.rpartition("/")[2] for stored in page)
     else:
         yield from sorted(os.listdir(place))
+
+
+def clocks(now: datetime) -> Finding:
+    """Whether the clocks agree: this host's (``now``), the database's, and those that rows were written by."""
+    subject = "clocks"
+    # SQLite has no clock but this host's.
+    database = now if connection.vendor == "sqlite" else database_time()
+    apart = abs(now - database)
+    if apart > CLOCKS_APART:
+        than = "ahead of" if now > database else "behind"
+        text = (
+            f"this host's is {_seconds(apart)} {than} the database's; set both by NTP. Until then intervals close by "
+            "the earlier of the two"
+        )
+        return Finding(Verdict.MEND, subject, text)
+    what, moment = max(_newest_moments(), key=lambda told: told[1], default=("", now))
+    if moment - now > CLOCKS_APART:
+        text = (
+            f"{what} is {_seconds(moment - now)} ahead of this host's: another host's clock was ahead, or this one is "
+            "behind; set them by NTP. What was closed ahead of the clock is taken back by the next run"
+        )
+        return Finding(Verdict.MEND, subject, text)
+    waiting = Batch.objects.filter(read_again_at__isnull=False).order_by("read_again_at")
+    first = waiting.first()
+    if first is not None:
+        text = (
+            f"{waiting.count():,} files have rows too far ahead of them, such as {first.name!r}, which is read again "
+            f"from {to_text(first.read_again_at)} on"
+        )
+        return Finding(Verdict.NOTE, subject, text)
+    return Finding(Verdict.OK, subject, "agree")
+
+
+def _newest_moments() -> Iterator[tuple[str, datetime]]:
+    """What tells of the clocks by which it was written, and the moment that it tells."""
+    columns = Run.objects.aggregate(Max("started_at")), Batch.objects.aggregate(Max("taken_in_at"))
+    for what, found in zip(("the start of a run", "the intake of a batch"), columns, strict=True):
+        yield from ((what, moment) for moment in found.values() if moment is not None)
+    for mark in Watermark.objects.all():
+        if mark.interval_end_timestamp is not None:
+            start = mark.interval_end_timestamp - FEEDS[mark.feed].interval.delta
+            yield f"the newest interval of {mark.feed}", start
+        if mark.closed_until is not None:
+            yield f"the closing of {mark.feed}", mark.closed_until
+
+
+def _seconds(span: timedelta) -> str:
+    """A span of time, to the second: ``1 day, 2:03:04``."""
+    return str(timedelta(seconds=round(span.total_seconds())))
 
 
 def last_run(now: datetime) -> Finding:

@@ -63,7 +63,8 @@ def _last_run() -> Iterator[Metric]:
 def _ages() -> Iterator[Metric]:
     ages = _gauge("newest_interval_age_seconds", "Seconds since the end of the feed's newest interval", "feed")
     for feed, age in interval_ages(timezone.now()).items():
-        ages.add_metric([feed], age)
+        if age is not None:
+            ages.add_metric([feed], age)
     yield ages
 
 

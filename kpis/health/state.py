@@ -11,24 +11,28 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from kpis.catalog.feeds import FEEDS
 from kpis.models import Watermark
 from kpis.storage import Address, BucketAddress, bucket_at
 
 
 @dataclass(frozen=True)
 class State:
-    """``ages`` has the seconds since the end of each feed's newest interval; None where the database is silent."""
+    """``ages`` has the seconds since the end of each feed's newest interval, see ``interval_ages``; None where the
+    database is silent."""
 
     database: bool
     lake: bool
-    ages: dict[str, float] | None
+    ages: dict[str, float | None] | None
 
     @property
     def fresh(self) -> bool:
         """Whether every feed's newest interval is at most HEALTH_MAX_AGE seconds old, and any has come in at all."""
         if settings.HEALTH_MAX_AGE is None:
             return True
-        return bool(self.ages) and max(self.ages.values()) <= settings.HEALTH_MAX_AGE
+        if not self.ages:
+            return False
+        return all(age is not None and age <= settings.HEALTH_MAX_AGE for age in self.ages.values())
 
     @property
     def ok(self) -> bool:
@@ -46,10 +50,20 @@ def current() -> State:
     return State(database=ages is not None, lake=can_be_written(settings.LAKE_DIR), ages=ages)
 
 
-def interval_ages(now: datetime) -> dict[str, float]:
-    """The seconds since the end of the newest interval of every feed that has taken anything in."""
-    watermarks = Watermark.objects.exclude(interval_end_timestamp=None).order_by("feed")
-    return {mark.feed: (now - mark.interval_end_timestamp).total_seconds() for mark in watermarks}
+def interval_ages(now: datetime) -> dict[str, float | None]:
+    """The seconds since the end of the newest interval of every feed that has taken anything in.
+
+    0 while that is under way; None where it has not begun, or all there is lies ahead: then a clock is wrong, and
+    nobody knows.
+    """
+    return {mark.feed: _age(mark, now) for mark in Watermark.objects.order_by("feed")}
+
+
+def _age(mark: Watermark, now: datetime) -> float | None:
+    end = mark.interval_end_timestamp
+    if end is None or end - FEEDS[mark.feed].interval.delta > now:
+        return None
+    return max(0.0, (now - end).total_seconds())
 
 
 def can_be_written(place: Address) -> bool:

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from kpis.engine import compiled
 from kpis.health import doctor
-from kpis.models import Run
-from kpis.tests.factories import MIDNIGHT, make_run
+from kpis.models import Run, Watermark
+from kpis.tests.factories import MIDNIGHT, make_batch, make_run
 from kpis.tests.test_settings import manage
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +39,7 @@ def sound(settings, monkeypatch, data_dir, lake_dir):
     set_crontab(monkeypatch, CRONTAB)
     make_run(MIDNIGHT, outcome="succeeded", ended_at=MIDNIGHT + timedelta(seconds=3))
     monkeypatch.setattr(timezone, "now", lambda: MIDNIGHT + timedelta(minutes=15))
+    monkeypatch.setattr(doctor, "database_time", lambda: MIDNIGHT + timedelta(minutes=15))
     return settings
 
 
@@ -78,6 +79,7 @@ def sound_lines(settings) -> list[str]:
         f"ok   lake: {settings.LAKE_DIR} can be written; 12.3 GB left",
         "ok   staging: nothing is left over",
         f"ok   data folder: {settings.DATA_DIR} has 1 files of known feeds",
+        "ok   clocks: agree",
         "ok   last run: started at 2021-07-18 00:00:00Z, all went in",
         "ok   schedule: this user's crontab runs the command",
     ]
@@ -153,7 +155,7 @@ def test_a_database_that_does_not_answer(sound):
     with connection.execute_wrapper(refuse):
         lines, status = told()
     text = "does not answer (connection refused: is the server running?); start it, or correct DATABASE_URL"
-    assert lines == [*wanted[:6], f"mend database: {text}", *wanted[-5:-2], wanted[-1]]
+    assert lines == [*wanted[:6], f"mend database: {text}", *wanted[-6:-3], wanted[-1]]
     assert status == 1
 
 
@@ -275,3 +277,55 @@ def test_a_host_without_crontab(sound, monkeypatch):
 
     monkeypatch.setattr(doctor.subprocess, "run", absent)
     assert_told(sound, "schedule", "note schedule: there is no crontab to look at", 0)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no clock of its own")
+@pytest.mark.parametrize(
+    ("minutes", "than"), [(15 + 183, "3:03:00 behind"), (15 - 1443, "1 day, 0:03:00 ahead of")], ids=["behind", "ahead"]
+)
+def test_clocks_that_disagree(sound, monkeypatch, minutes, than):
+    monkeypatch.setattr(doctor, "database_time", lambda: MIDNIGHT + timedelta(minutes=minutes))
+    line = (
+        f"mend clocks: this host's is {than} the database's; set both by NTP. Until then intervals close by the "
+        "earlier of the two"
+    )
+    assert_told(sound, "clocks", line, 1)
+
+
+AHEAD = (
+    "ahead of this host's: another host's clock was ahead, or this one is behind; set them by NTP. What was closed "
+    "ahead of the clock is taken back by the next run"
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told_of"),
+    [
+        ({"interval_end_timestamp": MIDNIGHT + timedelta(hours=2)}, "the newest interval of ipflow is 1:40:00"),
+        ({"closed_until": MIDNIGHT + timedelta(days=1)}, "the closing of ipflow is 23:45:00"),
+    ],
+)
+def test_a_watermark_ahead_of_the_clock(sound, columns, told_of):
+    Watermark.objects.create(feed="ipflow", **columns)
+    assert_told(sound, "clocks", f"mend clocks: {told_of} {AHEAD}", 1)
+
+
+def test_a_batch_of_a_clock_that_was_ahead(sound):
+    make_batch(Run.objects.get(), "ipflow_data.1.csv", MIDNIGHT + timedelta(days=3))
+    assert_told(sound, "clocks", f"mend clocks: the intake of a batch is 2 days, 23:45:00 {AHEAD}", 1)
+
+
+def test_a_run_of_a_clock_that_was_ahead(sound):
+    Run.objects.update(started_at=MIDNIGHT + timedelta(hours=1))
+    wanted = f"mend clocks: the start of a run is 0:45:00 {AHEAD}"
+    assert wanted in told()[0]
+
+
+def test_files_with_rows_too_far_ahead(sound):
+    again = MIDNIGHT + timedelta(days=3)
+    make_batch(Run.objects.get(), "ipflow_data.1.csv", MIDNIGHT, read_again_at=again)
+    line = (
+        "note clocks: 1 files have rows too far ahead of them, such as 'ipflow_data.1.csv', which is read again from "
+        "2021-07-21T00:00:00Z on"
+    )
+    assert_told(sound, "clocks", line, 0)

@@ -59,6 +59,24 @@ def test_data_may_be_so_old(client, settings, an_hour_later, longest, status):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("end", "age"),
+    [(timedelta(minutes=64), 0.0), (timedelta(hours=25), None), (None, None)],
+    ids=["under way", "tomorrow's", "all ahead"],
+)
+def test_an_age_is_never_that_of_what_lies_ahead(client, settings, monkeypatch, end, age):
+    monkeypatch.setattr(timezone, "now", lambda: NOW)
+    Watermark.objects.create(feed="ipflow", interval_end_timestamp=end and MIDNIGHT + end)
+    settings.HEALTH_MAX_AGE = 900
+    response = client.get("/healthz")
+    assert response.json()["newest_interval_age"] == {"ipflow": age}
+    assert response.json()["fresh"] is (age is not None)
+    assert [sample for sample in samples(client) if "age" in sample] == (
+        ["newest_interval_age_seconds feed=ipflow"] if age is not None else []
+    )
+
+
+@pytest.mark.django_db
 def test_where_an_age_is_wanted_no_data_is_not_well(client, settings):
     settings.HEALTH_MAX_AGE = 900
     assert client.get("/healthz").status_code == 503
