@@ -34,7 +34,7 @@ from kpis.engine.lines import Bounds
 from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
 from kpis.engine.spark import START, Master, MicroBatches, Source, Spark, check, spark
-from kpis.lake import STAGING, LakeError, PartialFile
+from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verify
 from kpis.ledger import Entry
 from kpis.pipeline import Engine, Options, Planned, Ready
 from kpis.sources.directory import FoundFile, SourceLost
@@ -74,6 +74,8 @@ def engine(
     master: Master | None,
     merge_bytes: int = MERGE_BYTES,
     settings: Mapping[str, str] | None = None,
+    verify: Verify = Verify.ALWAYS,
+    synced: bool = True,
 ) -> Iterator[Engine]:
     """The pipeline's engine with a cluster at a master; each task of an executor may use the memory too.
 
@@ -81,8 +83,13 @@ def engine(
     is told here. Raises what ``pipeline.engine`` raises.
     """
     check(master)
-    with pipeline.engine(lake_dir, memory_limit_mb) as made, ExitStack() as stack:
-        place = {"lake": str(address(str(lake_dir))), "memory_limit_mb": memory_limit_mb}
+    with pipeline.engine(lake_dir, memory_limit_mb, verify, synced) as made, ExitStack() as stack:
+        place = {
+            "lake": str(address(str(lake_dir))),
+            "memory_limit_mb": memory_limit_mb,
+            "verify": str(verify),
+            "synced": synced,
+        }
         start = cache(lambda: stack.enter_context(spark(master, made.scratch, settings)))
         yield replace(made, cluster=SparkCluster(start, place, merge_bytes))
 
@@ -215,7 +222,7 @@ class SparkCluster:
             "starts": [start.isoformat() for start in starts],
         }
         tasks = [
-            json.dumps({**common, "files": [[str(path), sorted(file.keys or ())] for path, file in some]})
+            json.dumps({**common, "files": [_told_partials(path, file) for path, file in some]})
             for some in _packed(files.items(), lambda one: one[1].size)
         ]
         return self.spark.table(read_partials, tasks, types)
@@ -235,7 +242,8 @@ def _registered(engine: Engine, **tables: pa.Table) -> Iterator[None]:
 @contextmanager
 def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
     """A task's engine, which has the one core that Spark gives a task."""
-    with pipeline.engine(address(told["lake"]), told["memory_limit_mb"]) as made:
+    place = address(told["lake"]), told["memory_limit_mb"], Verify(told["verify"]), told["synced"]
+    with pipeline.engine(*place) as made:
         engine = replace(made, cores=1)
         engine.use_cores(1)
         yield engine
@@ -312,7 +320,10 @@ def read_partials(task: str) -> Iterator[pa.RecordBatch]:
     told = json.loads(task)
     kpi, length = KPIS[told["kpi"]], LENGTHS[told["length"]]
     starts = [datetime.fromisoformat(start) for start in told["starts"]]
-    files = {PurePosixPath(path): PartialFile(0, frozenset(keys) or None) for path, keys in told["files"]}
+    files = {
+        PurePosixPath(one["path"]): PartialFile(Expected(**one["expected"]), frozenset(one["keys"]) or None)
+        for one in told["files"]
+    }
     with _engine_of(told) as engine, engine.lake.tables(files) as tables:
         table = f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
         sums = ", ".join(f"{name}::DECIMAL(38,0) AS {name}" for name in kpi.partial_values)
@@ -388,7 +399,7 @@ def _told_ready(one: Ready) -> dict[str, Any]:
         "read_again_at": entry.read_again_at and entry.read_again_at.isoformat(),
         "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
         "first_rejects": one.first_rejects,
-        "written": {str(aside): str(path) for aside, path in (one.written or {}).items()},
+        "written": {str(aside): _told_file(file) for aside, file in (one.written or {}).items()},
         "newest": one.newest and one.newest.isoformat(),
         "live": one.live and {"groups": one.live.groups, "typical": one.live.typical.isoformat()},
     }
@@ -403,7 +414,7 @@ def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
         read_again_at=datetime.fromisoformat(told["read_again_at"]) if told["read_again_at"] else None,
         intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
     )
-    written = {PurePosixPath(aside): PurePosixPath(path) for aside, path in told["written"].items()}
+    written = {PurePosixPath(aside): _file(one) for aside, one in told["written"].items()}
     live = told["live"]
     return Ready(
         entry,
@@ -412,6 +423,21 @@ def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
         newest=datetime.fromisoformat(told["newest"]) if told["newest"] else None,
         live=LiveCounts(_counted(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
     )
+
+
+def _told_file(file: LakeFile) -> dict[str, Any]:
+    """A file of the lake, as JSON has it."""
+    return {**asdict(file), "path": str(file.path), "hour": file.hour.isoformat()}
+
+
+def _file(told: dict[str, Any]) -> LakeFile:
+    """The file that ``_told_file`` told of."""
+    return LakeFile(**{**told, "path": PurePosixPath(told["path"]), "hour": datetime.fromisoformat(told["hour"])})
+
+
+def _told_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:
+    """A file of partials to read, as JSON has it."""
+    return {"path": str(path), "expected": asdict(file.expected), "keys": sorted(file.keys or ())}
 
 
 def _counted(groups: dict[str, list[list[Any]]]) -> dict[str, list[tuple[int, str, int]]]:

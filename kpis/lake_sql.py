@@ -33,7 +33,7 @@ from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.kpis import KPI, KPIS, SPELLED
 from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.scratch import ScratchError, scratch
-from kpis.lake import HOUR_FOLDERS, Lake, LakeError, archived_columns, telling
+from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, archived_columns, telling
 from kpis.storage import Address, Storage, storage_at
 
 HOUR_START = "make_timestamp(year, month, day, hour, 0, 0)"
@@ -93,6 +93,9 @@ class LedgerTables(Protocol):
 
     def lacking(self, kpi: KPI) -> Collection[datetime]:
         """The starts of the intervals in which a batch lacks the KPI's partial, since it is older than the KPI."""
+
+    def files(self, folder: PurePosixPath) -> Iterable[LakeFile]:
+        """The files below a table's folder that count, in the order of their paths."""
 
     def rows(self, kpi: KPI) -> Iterable[pd.DataFrame]:
         """A KPI's rows as the ledger keeps them: ``interval_start``, ``interval_end``, dimensions and values."""
@@ -162,18 +165,21 @@ def view_names() -> list[str]:
     return [*FEEDS, *kpis, *partials, "rejects", "batches"]
 
 
-def scan(location: str, table: LakeTable, without: Collection[str] = ()) -> str:
-    """SQL for the rows of a table's files, below the lake's location; ``without`` are paths of files to pass over.
+def scan(location: str, table: LakeTable) -> str:
+    """SQL for the rows of all of a table's files, below the lake's location; see ``scan_of`` for the columns."""
+    return scan_of(_literal(f"{_escaped(location)}/{table.folder}/{FILES}"), table)
+
+
+def scan_of(files: str, table: LakeTable) -> str:
+    """SQL for the rows of a table's files, which SQL for a text or a list of texts names.
 
     Has the table's columns, ``year``, ``month``, ``day``, ``hour`` (from the folders' names) and ``hour_start``.
     """
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     types = ", ".join(f"'{folder}': INTEGER" for folder in HOUR_FOLDERS)
-    pattern = _literal(f"{_escaped(location)}/{table.folder}/{FILES}")
-    passed = f" WHERE filename NOT IN ({', '.join(_literal(path) for path in without)})" if without else ""
     return (
         f"SELECT {columns}, {', '.join(HOUR_FOLDERS)}, {HOUR_START} AS hour_start "
-        f"FROM read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}){passed}"
+        f"FROM read_parquet({files}, hive_partitioning = true, hive_types = {{{types}}})"
     )
 
 
@@ -185,14 +191,14 @@ def empty(table: LakeTable) -> str:
     return f"SELECT {columns} WHERE false"
 
 
-def scan_what_is_there(storage: Storage, table: LakeTable, without: Collection[str] = ()) -> str:
+def scan_what_is_there(storage: Storage, table: LakeTable) -> str:
     """``scan`` of a lake that can be looked into, or ``empty`` where it has no file of the table.
 
     Raises LakeError.
     """
     with telling(storage.url(table.folder)):
         there = any(path.match(FILES) for path, _ in storage.files(table.folder))
-    return scan(storage.url(PurePosixPath()), table, without) if there else empty(table)
+    return scan(storage.url(PurePosixPath()), table) if there else empty(table)
 
 
 def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
@@ -285,9 +291,8 @@ class _Views:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, ledger: LedgerTables):
         self._connection = connection
-        self._storage = lake.storage
+        self._lake = lake
         self._ledger = ledger
-        self._without = [lake.storage.url(path) for path in lake.passed_over()]
 
     def create(self, names: Collection[str]) -> None:
         """Makes the views of these names, and the ledger's batches of the feeds that they are of."""
@@ -347,8 +352,18 @@ class _Views:
             FROM ({self._counted(rejects_table(feed), feed)}) AS rejected JOIN batches ON batches.key = batch"""
 
     def _counted(self, table: LakeTable, feed: Feed) -> str:
-        """SQL for those rows of a table whose batch the ledger counts."""
-        rows = scan_what_is_there(self._storage, table, self._without)
+        """SQL for those rows of a table whose batch the ledger counts, in the files that it counts on.
+
+        Raises DamagedFile where one of these is missing or has another size.
+        """
+        files = list(self._ledger.files(table.folder))
+        rows = empty(table)
+        if files:
+            self._lake.verifier.check_sizes(table.folder, files)
+            name = f"files_of_{table.name}"
+            urls = [_escaped(self._lake.storage.url(file.path)) for file in files]
+            self._connection.execute(f'SET VARIABLE "{name}" = $1', [urls])
+            rows = scan_of(f"getvariable('{name}')", table)
         return f"FROM ({rows}) WHERE batch IN (SELECT key FROM batches WHERE status = 'in' AND feed = '{feed.name}')"
 
     def _view(self, name: str, query: str) -> None:

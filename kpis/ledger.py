@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from kpis import clock
@@ -19,6 +20,7 @@ from kpis.engine.aggregate import Results
 from kpis.engine.live import LiveCounts
 from kpis.engine.reader import Reject
 from kpis.engine.table import frame
+from kpis.lake import FileLedger, Lake, LakeFile
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages
 
@@ -63,7 +65,8 @@ class Change:
     ``results`` is read once and has what each of the feed's KPIs gives there now: nothing, where no records are left;
     some of it is computed as it is read, which raises TotalTooLarge. The batch closes its feed's intervals that end at
     ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further ones. ``live`` counts a
-    stream's messages for the live page.
+    stream's messages for the live page. ``files`` are those of the lake that count from then on, and ``replaced`` the
+    paths of those that no longer do.
     """
 
     entry: Entry
@@ -72,6 +75,8 @@ class Change:
     results: Iterable[Results]
     closed_until: datetime | None = None
     live: LiveCounts | None = None
+    files: Collection[LakeFile] = ()
+    replaced: Collection[PurePosixPath] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,14 @@ def closing_time(start: datetime, is_message: bool, feed: Feed, lateness: timede
     return start - lateness if is_message else min(start + feed.interval.delta, now)
 
 
-class Ledger(Protocol):
+class Ledger(FileLedger, Protocol):
     """What a run needs to know, and the only way in which it writes."""
+
+    def bind(self, lake: Lake) -> None:
+        """Checks that the lake is this ledger's, and makes it so where both are new or of version 0.1.0.
+
+        Raises WrongLake where it is another's or is not there; then nothing was written to it.
+        """
 
     def clocks(self) -> Clocks:
         """What the clocks at hand say now."""
@@ -114,8 +125,8 @@ class Ledger(Protocol):
     def intervals(self, entry: Entry) -> set[datetime]:
         """The starts (UTC) of the intervals in which a batch has records."""
 
-    def has_key(self, key: str) -> bool:
-        """Whether a batch with the key is in."""
+    def files_of(self, key: str) -> list[LakeFile]:
+        """The files of the lake that count and have the rows of just the batch with a key."""
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
         """The batches in each of the feed's intervals from start to end (excluded)."""
@@ -168,6 +179,7 @@ class MemoryLedger:
         self._ahead: set[str] = set()
         self._due: dict[tuple[str, Interval], bool] = {}
         self._rows: dict[tuple[int, Interval], pd.DataFrame] = {}
+        self._files: dict[PurePosixPath, LakeFile] = {}
 
     def table(self, kpi: KPI) -> pd.DataFrame:
         """A KPI's rows: ``interval_start`` and ``interval_end`` (UTC), ``interval`` (the length's code), ``rank``,
@@ -222,8 +234,23 @@ class MemoryLedger:
     def intervals(self, entry: Entry) -> set[datetime]:
         return set(entry.intervals)
 
-    def has_key(self, key: str) -> bool:
-        return any(entry.is_in and entry.key == key for entry in self._entries.values())
+    def bind(self, lake: Lake) -> None:
+        # A ledger in memory has a lake that is as new as itself.
+        return None
+
+    def files(self, folders: Collection[PurePosixPath]) -> list[LakeFile]:
+        return [file for path, file in self._files.items() if path.parent in folders]
+
+    def files_of(self, key: str) -> list[LakeFile]:
+        return [file for file in self._files.values() if file.key == key]
+
+    def counts(self, paths: Collection[PurePosixPath]) -> set[PurePosixPath]:
+        return self._files.keys() & set(paths)
+
+    def exchange_files(self, added: Collection[LakeFile], removed: Collection[PurePosixPath]) -> None:
+        for path in removed:
+            self._files.pop(path, None)
+        self._files |= {file.path: file for file in added}
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
         found: Keys = {}
@@ -237,6 +264,7 @@ class MemoryLedger:
     def commit(self, change: Change) -> None:
         feed = change.entry.file.feed
         self._entries[feed.name, change.entry.file.name] = change.entry
+        self.exchange_files(change.files, change.replaced)
         self._replace(feed, feed.interval, change.results)
         now = clock.now()
         if any(start + feed.interval.delta > now for start in change.entry.intervals):

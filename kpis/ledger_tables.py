@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
 from django.db.models import QuerySet
 
+from kpis.binding import lake_files
 from kpis.catalog.kpis import KPI
+from kpis.lake import LakeFile
 from kpis.lake_sql import BATCH_COLUMNS
 from kpis.models import Batch, BatchInterval
+from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.results import result_model
 from kpis.postgresql import cursors
 
@@ -31,6 +35,10 @@ class DatabaseLedgerTables:
         older = [kpis for kpis in found if str(kpi.id) not in kpis.split(",")]
         starts = BatchInterval.objects.filter(batch__feed=kpi.feed.name, batch__kpis__in=older).order_by()
         return {_plain(start) for start in starts.values_list("interval_start_timestamp", flat=True).distinct()}
+
+    def files(self, folder: PurePosixPath) -> Iterator[LakeFile]:
+        below = StoredLakeFile.objects.filter(folder__startswith=f"{folder}/")
+        return iter(sorted(lake_files(below), key=lambda file: file.path))
 
     def rows(self, kpi: KPI) -> Iterator[pd.DataFrame]:
         length = min(kpi.lengths, key=lambda length: length.minutes)

@@ -23,7 +23,7 @@ from kpis.catalog.kpis import KPI, kpis_of
 from kpis.engine.aggregate import Partials, Results, kept_results, results_of_partials, timestamp
 from kpis.engine.recent import RecentPartials
 from kpis.engine.running import PartialsOf, Running
-from kpis.lake import DamagedFile, Lake, PartialFile
+from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.ledger import Keys
 
 HOURS_A_GROUP = 48
@@ -81,6 +81,7 @@ def merged(
     length: Length,
     starts: Collection[datetime],
     keys_between: KeysBetween,
+    counted: Counted,
     merging: Merging,
     top_n: int,
     fresh: Fresh | None = None,
@@ -88,7 +89,8 @@ def merged(
     """Yield what each of a feed's KPIs gives in the intervals of a length that start at ``starts`` (UTC).
 
     Each interval and KPI comes once. Where a lake file of it cannot be read, or a batch of it was taken in before the
-    KPI was there, it comes without rows and with the reason: what it has stays. Raises TotalTooLarge.
+    KPI was there, it comes without rows and with the reason: what it has stays. ``counted`` gives the files that
+    count in some of the lake's folders. Raises TotalTooLarge.
     """
     fresh = fresh or Fresh()
     for some in _groups(length, sorted(starts)):
@@ -98,12 +100,18 @@ def merged(
             if without := [start for start in some if start in lacking]:
                 yield kept_results(kpi, length, without, LACKS_KPI, again=False)
             if whole := [start for start in some if start not in lacking]:
-                yield from _merged(_Work(kpi, length, whole, keys, fresh, top_n), merging)
+                yield from _merged(_Work(kpi, length, whole, keys, counted, fresh, top_n), merging)
     merging.recent.trim()
 
 
 def merged_running(
-    feed: Feed, starts: Collection[datetime], keys: Keys, fresh: Fresh, merging: Merging, top_n: int
+    feed: Feed,
+    starts: Collection[datetime],
+    keys: Keys,
+    counted: Counted,
+    fresh: Fresh,
+    merging: Merging,
+    top_n: int,
 ) -> Iterator[Results]:
     """Yield what ``merged`` does for the few intervals that a stream's batch touches, from what is merged so far."""
     for kpi in kpis_of(feed, feed.interval):
@@ -119,7 +127,7 @@ def merged_running(
             others = keys[start].keys() - {fresh.key}
             try:
                 name = merging.running.merge(
-                    source, start, others, fresh.key, table, _partials_of(source, start, merging)
+                    source, start, others, fresh.key, table, _partials_of(source, start, counted, merging)
                 )
             except DamagedFile as error:
                 yield kept_results(kpi, length, [start], str(error))
@@ -131,9 +139,9 @@ def merged_running(
     merging.running.trim()
 
 
-def _partials_of(kpi: KPI, start: datetime, merging: Merging) -> PartialsOf:
+def _partials_of(kpi: KPI, start: datetime, counted: Counted, merging: Merging) -> PartialsOf:
     """What gives the lake's partials, of the hour of a moment (UTC), of the batches with some keys."""
-    return lambda keys: merging.lake.partials(kpi, {ONE_HOUR.floor(start): keys})
+    return lambda keys: merging.lake.partials(kpi, {ONE_HOUR.floor(start): keys}, counted)
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,7 @@ class _Work:
     length: Length
     starts: list[datetime]
     keys: Keys
+    lake_files: Counted
     fresh: Fresh
     top_n: int
 
@@ -194,13 +203,13 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     own = work.fresh.key if work.at_hand else ""
     if len(hours) > FEW_HOURS:
         lacking = merging.recent.lacking(source, hours, work.counted())
-        files = merging.lake.files(source, _without(own, lacking))
+        files = merging.lake.files(source, _without(own, lacking), work.lake_files)
         if len(files) <= GROUP_FILES and sum(file.size for file in files.values()) <= GROUP_BYTES:
             return _merge_recent(work, lacking, files, merging)
         if len(work.starts) > 1:
             return None
     of_one_batch = len({key for found in hours.values() for key in found}) == 1
-    files = merging.lake.files(source, _without(own, hours))
+    files = merging.lake.files(source, _without(own, hours), work.lake_files)
     elsewhere = merging.merge_elsewhere(work.kpi, work.length, files, work.starts, work.top_n)
     if elsewhere is not None:
         return elsewhere

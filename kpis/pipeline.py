@@ -49,7 +49,7 @@ from kpis.engine.running import MOST_INTERVALS, Running
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
-from kpis.lake import DamagedFile, Lake, PartialFile, Staging, partial_path, records_path, rejects_path
+from kpis.lake import Counted, DamagedFile, Lake, LakeFile, PartialFile, Staging, Verify
 from kpis.lake import telling as telling_of_lake
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger, TakenBack, closing_time
 from kpis.merging import Fresh, KeysBetween, keys_in, merged, merged_running
@@ -132,7 +132,7 @@ class Options:
 class Ready:
     """A batch that is read and reduced: its entry, its first rejects, and where it can be in, its partials by KPI id.
 
-    ``written`` has what is in the lake's staging already, on behalf of a cluster, and where it is to lie; then there
+    ``written`` has what is in the lake's staging already, on behalf of a cluster, and what it is to be; then there
     are no partials here. Of a stream's batch, ``newest`` is the newest of its records' own times (UTC) that are not
     ahead of the clock, and ``live`` counts its messages for the live page.
     """
@@ -140,7 +140,7 @@ class Ready:
     entry: Entry
     first_rejects: list[Reject] = field(default_factory=list)
     partials: Mapping[int, Partials] = field(default_factory=dict)
-    written: Mapping[PurePosixPath, PurePosixPath] | None = None
+    written: Mapping[PurePosixPath, LakeFile] | None = None
     newest: datetime | None = None
     live: LiveCounts | None = None
 
@@ -306,15 +306,20 @@ class Engine:
 
 
 @contextmanager
-def engine(lake_dir: Address, memory_limit_mb: int = 800) -> Iterator[Engine]:
+def engine(
+    lake_dir: Address, memory_limit_mb: int = 800, verify: Verify = Verify.ALWAYS, synced: bool = True
+) -> Iterator[Engine]:
     """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder.
+
+    ``verify`` says when the lake's files are compared with their digests, and ``synced`` whether they are on the disk
+    before the ledger counts on them.
 
     Raises ScratchError where neither has room, and LakeError where the lake's place cannot be used at all.
     """
     give_memory_back()
     with scratch() as folder:
         with telling_of_lake(str(lake_dir)):
-            storage = storage_at(lake_dir, folder)
+            storage = storage_at(lake_dir, folder, synced)
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_limit_mb}MB",
             "temp_directory": str(folder / "spill"),
@@ -323,7 +328,7 @@ def engine(lake_dir: Address, memory_limit_mb: int = 800) -> Iterator[Engine]:
             with duckdb.connect(config=config) as connection:
                 yield Engine(
                     connection,
-                    Lake(storage, connection),
+                    Lake(storage, connection, verify),
                     folder,
                     Running(connection),
                     RecentPartials(connection),
@@ -402,13 +407,19 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     Raises LakeError, ScratchError, SourceLost, or what the ledger raises, when nothing more can be done; the next run
     then goes on.
     """
-    engine.lake.recover(ledger.has_key)
+    _begin(ledger, engine)
     options = replace(options, clocks=ledger.clocks())
     yield from ledger.heed_clocks(options.at_hand, options.allowed_lateness)
     # Those of former runs: an hour that this one rolls up may well be touched again soon.
     compactions = ledger.due_compactions()
     yield from (_run_on_cluster if engine.cluster else _run_here)(planned, ledger, engine, options)
     yield from _follow_up(compactions, ledger, engine, options)
+
+
+def _begin(ledger: Ledger, engine: Engine) -> None:
+    """Checks that the lake is the ledger's, and ends what broken runs left in it."""
+    ledger.bind(engine.lake)
+    engine.lake.recover(ledger)
 
 
 def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
@@ -439,7 +450,7 @@ def run_ready(ready: Iterable[Ready], ledger: Ledger, engine: Engine, options: O
 
     What happened to the batches comes first.
     """
-    engine.lake.recover(ledger.has_key)
+    _begin(ledger, engine)
     taken_back = ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
     compactions = ledger.due_compactions()
     for one in ready:
@@ -569,10 +580,10 @@ def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
         change = _reduce(one, former, ledger, engine, options)
         ledger.commit(change)
     except TotalTooLarge as error:
-        engine.lake.settle(entry.key, keep=lambda key: former is not None and key == former.key)
+        engine.lake.settle(entry.key, ledger)
         failed = replace(one, entry=replace(entry, is_in=False, reason=str(error)))
         return _fail(failed, former, ledger, engine, options)
-    engine.lake.settle(entry.key, keep=lambda key: key == entry.key)
+    engine.lake.settle(entry.key, ledger)
     return TakenIn(entry, change.touched)
 
 
@@ -618,7 +629,7 @@ def _roll_up(
         if kpi.reference:
             engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
     try:
-        results = list(merged(feed, length, starts, partial(ledger.keys, feed), engine, options.top_n))
+        results = list(merged(feed, length, starts, partial(ledger.keys, feed), ledger.files, engine, options.top_n))
     except TotalTooLarge as error:
         if len(starts) == 1:
             yield Failed(_named(feed, length, starts), str(error))
@@ -653,7 +664,7 @@ def compact(feed: Feed, hour: Interval, ledger: Ledger, engine: Engine) -> None:
     damaged = None
     for kpi in _partial_kpis(feed):
         try:
-            engine.lake.compact(kpi, hour.start, [key for key, kpis in batches.items() if kpi.id in kpis])
+            engine.lake.compact(kpi, hour.start, [key for key, kpis in batches.items() if kpi.id in kpis], ledger)
         except DamagedFile as error:
             damaged = damaged or error
     if damaged is not None:
@@ -666,7 +677,7 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
 
     Longer intervals are figured again where they hold one of these. Goes on hour by hour.
     """
-    engine.lake.recover(ledger.has_key)
+    _begin(ledger, engine)
     yield from ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
     options = replace(options, anew=True)
     for feed in FEEDS.values():
@@ -677,7 +688,9 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
         while hour.start < end:
             starts = frozenset(moment for moment in _keys(feed, hour, ledger) if start <= moment < end)
             if starts:
-                results = merged(feed, feed.interval, starts, partial(ledger.keys, feed), engine, options.top_n)
+                results = merged(
+                    feed, feed.interval, starts, partial(ledger.keys, feed), ledger.files, engine, options.top_n
+                )
                 ledger.commit_rebuild(feed, starts, list(results))
                 yield Rebuilt(feed, hour, starts)
             hour = ONE_HOUR.at(hour.end)
@@ -807,8 +820,9 @@ def _reduce(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
         _add_files(one, staging, options)
     else:
         staging.adopt(one.written)
-    staging.publish(replaces=_files_of(former, ledger))
-    change = _change(one, former, ledger, engine, options)
+    replaced = _files_of(former, ledger)
+    files = staging.publish(replaced)
+    change = _change(one, former, ledger, engine, options, files, replaced)
     return replace(change, closed_until=_closed_until(one, options), live=one.live)
 
 
@@ -861,31 +875,52 @@ def _of_stream(
 def _fail(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Failed:
     """Notes that a file failed; what its former content gave goes, since that is no longer what the file says."""
     entry, staging = one.entry, None
+    replaced = _files_of(former, ledger)
     if former is not None and former.is_in:
         staging = engine.lake.stage(f"without-{former.key}")
-        staging.publish(replaces=_files_of(former, ledger))
+        staging.publish(replaced)
     else:
         former = None
     failed = Ready(replace(entry, key="", kpis=frozenset(), records=0, intervals={}), one.first_rejects)
-    ledger.commit(_change(failed, former, ledger, engine, options))
+    ledger.commit(_change(failed, former, ledger, engine, options, replaced=replaced))
     if staging is not None:
-        engine.lake.settle(staging.name, keep=lambda key: False)
+        engine.lake.settle(staging.name, ledger)
     return Failed(entry.file.name, entry.reason)
 
 
-def _change(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
-    """What a batch changes."""
+def _change(
+    one: Ready,
+    former: Entry | None,
+    ledger: Ledger,
+    engine: Engine,
+    options: Options,
+    files: Collection[LakeFile] = (),
+    replaced: Collection[PurePosixPath] = (),
+) -> Change:
+    """What a batch changes; ``files`` are its own in the lake, and ``replaced`` those of its former content."""
     entry = one.entry
     feed = entry.file.feed
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
     keys_between = _keys_of_batch(entry, former, ledger)
+    counted = _counted_with(files, replaced, ledger)
     fresh = Fresh(entry.key, one.partials)
     if isinstance(entry.file, Messages) and one.partials and len(touched) <= MOST_INTERVALS:
         keys = keys_in(feed.interval, touched, keys_between)
-        results = merged_running(feed, entry.intervals, keys, fresh, engine, options.top_n)
+        results = merged_running(feed, entry.intervals, keys, counted, fresh, engine, options.top_n)
     else:
-        results = merged(feed, feed.interval, touched, keys_between, engine, options.top_n, fresh)
-    return Change(entry, one.first_rejects, touched, _ahead(results))
+        results = merged(feed, feed.interval, touched, keys_between, counted, engine, options.top_n, fresh)
+    return Change(entry, one.first_rejects, touched, _ahead(results), files=files, replaced=replaced)
+
+
+def _counted_with(files: Collection[LakeFile], replaced: Collection[PurePosixPath], ledger: Ledger) -> Counted:
+    """Return what gives the lake's files that count once a batch is in, with its own and without those it replaces."""
+    without = set(replaced)
+
+    def counted(folders: Collection[PurePosixPath]) -> list[LakeFile]:
+        others = [file for file in ledger.files(folders) if file.path not in without]
+        return [*others, *(file for file in files if file.path.parent in folders)]
+
+    return counted
 
 
 def _keys_of_batch(entry: Entry, former: Entry | None, ledger: Ledger) -> KeysBetween:
@@ -922,16 +957,7 @@ def _keys(feed: Feed, interval: Interval, ledger: Ledger) -> Keys:
 
 def _files_of(entry: Entry | None, ledger: Ledger) -> list[PurePosixPath]:
     """The lake's files of a batch that is in."""
-    if entry is None or not entry.is_in:
-        return []
-    starts = ledger.intervals(entry)
-    hours = {ONE_HOUR.floor(start) for start in starts}
-    paths = [partial_path(kpi, hour, entry.key) for kpi in _partial_kpis(entry.file.feed) for hour in sorted(hours)]
-    paths += [records_path(entry.file.feed, hour, entry.key) for hour in sorted(hours)]
-    if entry.rejects:
-        moment = _rejects_moment(replace(entry, intervals=dict.fromkeys(starts, 0)))
-        paths.append(rejects_path(entry.file.feed, moment, entry.key))
-    return paths
+    return [file.path for file in ledger.files_of(entry.key)] if entry is not None and entry.is_in else []
 
 
 def _pruned_start(entry: Entry, former: Entry | None, ledger: Ledger) -> datetime | None:

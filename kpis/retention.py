@@ -17,6 +17,7 @@ from itertools import groupby
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from kpis.binding import check, note_pruned
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import ONE_HOUR, Length
 from kpis.catalog.kpis import KPIS
@@ -97,20 +98,23 @@ class Turns:
 def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
     """Removes what the lake has of hours that ended by a moment (UTC): all but what a rollup still needs.
 
-    First the ledger notes that nothing is there any more, so that no run counts on a file that goes. Gives one
-    ``Pruned`` a feed. Raises LakeError.
+    First the ledger notes that nothing is there any more, so that no run counts on a file that goes, and then the lake
+    itself, for a ledger that is restored from before. Gives one ``Pruned`` a feed. Raises LakeError.
     """
     ledger = DatabaseLedger()
     for feed in FEEDS.values():
         kpis = [kpi for kpi in KPIS.values() if kpi.feed == feed and kpi.source is kpi]
         before = ledger.prunable_before(feed, moment)
         if dry_run:
+            check(engine.lake.storage)
             files, size = engine.lake.prune(feed, kpis, before, dry_run=True)
         else:
             with turns.turn():
+                ledger.bind(engine.lake)
                 # Asked again: a run may have left rollups due meanwhile.
                 before = ledger.prunable_before(feed, moment)
                 ledger.keep_from(feed, before)
+                note_pruned(engine.lake.storage, ledger)
                 step = engine.lake.oldest_hour(feed, kpis)
             files = size = 0
             while step is not None and step < before:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error as DjangoDatabaseError
@@ -23,6 +23,7 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.models import F, Q, QuerySet
 
 from kpis import clock
+from kpis.binding import LAKE_FILE_COLUMNS, bind, database_place, lake_file_row, lake_files
 from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, LENGTHS, ONE_HOUR, Interval, Length
@@ -31,6 +32,7 @@ from kpis.clock import Clocks
 from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.scratch import ScratchError
 from kpis.engine.table import rows
+from kpis.lake import Lake, LakeFile
 from kpis.ledger import Change, Entry, Keys, TakenBack, closing_time
 from kpis.live.counts import add_live_counts
 from kpis.models import (
@@ -45,6 +47,7 @@ from kpis.models import (
     StreamShard,
     Watermark,
 )
+from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.results import result_model
 from kpis.pipeline import Report
 from kpis.postgresql import is_held, is_pooled, locked_in_transaction
@@ -67,6 +70,7 @@ NAMES_A_QUERY = 500
 # Of more names than these it takes longer to ask for them than to read all that the ledger has.
 MOST_NAMES = 10_000
 STARTS_A_QUERY = 500
+FOLDERS_A_QUERY = 400
 # Intervals that are this close to each other are asked for at once.
 CLOSE = timedelta(hours=6)
 ROWS_A_STATEMENT = 1000
@@ -118,16 +122,7 @@ def telling() -> Iterator[None]:
         yield
     except DjangoDatabaseError as error:
         reason = " ".join(str(error.args[-1] if error.args else error).split()).rstrip(".")
-        raise StoreError(f"Cannot use the database {_address()}: {reason}.{_advice(error)}") from error
-
-
-def _address() -> str:
-    """Where the database is, without names and passwords of users."""
-    place = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return str(place["NAME"])
-    host, port = (place[part] or "the default" for part in ("HOST", "PORT"))
-    return f"{place['NAME']} at {host}, port {port}"
+        raise StoreError(f"Cannot use the database {database_place()}: {reason}.{_advice(error)}") from error
 
 
 def _advice(error: DjangoDatabaseError) -> str:
@@ -243,8 +238,8 @@ def _check_lock() -> None:
     """Raises StoreError where the lock is held apart from the connection that writes, and was lost."""
     if not all(map(is_held, _locks_apart)):
         raise StoreError(
-            f"The connection to {_address()} that lets one run at a time work was closed: nothing of this step was "
-            "written. The pooler must leave an idle transaction open (PgBouncer: idle_transaction_timeout = 0)."
+            f"The connection to {database_place()} that lets one run at a time work was closed: nothing of this step "
+            "was written. The pooler must leave an idle transaction open (PgBouncer: idle_transaction_timeout = 0)."
         )
 
 
@@ -360,8 +355,37 @@ class DatabaseLedger:
         starts = BatchInterval.objects.filter(batch__feed=entry.file.feed.name, batch__name=entry.file.name)
         return set(starts.values_list("interval_start_timestamp", flat=True))
 
-    def has_key(self, key: str) -> bool:
-        return Batch.objects.filter(key=key, status=Batch.Status.IN).exists()
+    def bind(self, lake: Lake) -> None:
+        bind(lake, self)
+
+    def files(self, folders: Collection[PurePosixPath]) -> list[LakeFile]:
+        return [
+            file
+            for some in _chunks([str(folder) for folder in folders], FOLDERS_A_QUERY)
+            for file in lake_files(StoredLakeFile.objects.filter(folder__in=some))
+        ]
+
+    def files_of(self, key: str) -> list[LakeFile]:
+        return list(lake_files(StoredLakeFile.objects.filter(key=key)))
+
+    def counts(self, paths: Collection[PurePosixPath]) -> set[PurePosixPath]:
+        return set(_files_at(paths))
+
+    @transaction.atomic
+    def exchange_files(self, added: Collection[LakeFile], removed: Collection[PurePosixPath]) -> None:
+        gone = _files_at([*removed, *(file.path for file in added)])
+        for some in _chunks(list(gone.values()), ROWS_A_STATEMENT):
+            StoredLakeFile.objects.filter(pk__in=some).delete()
+        insert_rows(StoredLakeFile, LAKE_FILE_COLUMNS, map(lake_file_row, added))
+
+    def keys_in(self, keys: Collection[str]) -> set[str]:
+        """Which of the keys are those of batches that are in."""
+        found = Batch.objects.filter(status=Batch.Status.IN).order_by()
+        return {
+            key
+            for some in _chunks(list(keys), NAMES_A_QUERY)
+            for key in found.filter(key__in=some).values_list("key", flat=True)
+        }
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
         found: Keys = {}
@@ -394,6 +418,7 @@ class DatabaseLedger:
             )
             for line, column, reason, text in change.first_rejects
         )
+        self.exchange_files(change.files, change.replaced)
         self._replace(feed, feed.interval, change.results, closed_until)
         self._mark_due(feed, change.touched)
         if change.live:
@@ -511,6 +536,7 @@ class DatabaseLedger:
     @transaction.atomic
     def keep_from(self, feed: Feed, moment: datetime) -> None:
         """Notes that the lake keeps nothing of a feed before a moment (UTC)."""
+        StoredLakeFile.objects.filter(feed=feed.name, interval_start_timestamp__lt=moment).delete()
         earlier = Q(kept_from=None) | Q(kept_from__lt=moment)
         Watermark.objects.filter(earlier, feed=feed.name).update(kept_from=moment)
         DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp__lt=moment).delete()
@@ -706,6 +732,19 @@ def _put_due(feed: Feed, length: Length, starts: Collection[datetime]) -> None:
     """Marks intervals of a length as due."""
     due = [DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start) for start in sorted(starts)]
     _put(due, unique=["feed", "interval", "interval_start_timestamp"], changes=["changed"])
+
+
+def _files_at(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, int]:
+    """The lake's files at the paths that count, each with its row's id."""
+    wanted, found = set(paths), {}
+    for some in _chunks(sorted(wanted), FOLDERS_A_QUERY):
+        rows_there = StoredLakeFile.objects.filter(
+            folder__in={str(path.parent) for path in some}, name__in=[path.name for path in some]
+        )
+        # All of the folders with all of the names: those that were not asked for are left out here.
+        for row, folder, name in rows_there.order_by().values_list("pk", "folder", "name"):
+            found[PurePosixPath(folder, name)] = row
+    return {path: found[path] for path in found.keys() & wanted}
 
 
 def _put(rows: list[Any], unique: list[str], changes: list[str]) -> None:

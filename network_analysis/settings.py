@@ -21,6 +21,8 @@ load_dotenv(BASE_DIR / ".env")
 # What the pipeline works with.
 DATA_DIR = environment.place("DATA_DIR", BASE_DIR / "var" / "data")
 LAKE_DIR = environment.place("LAKE_DIR", BASE_DIR / "var" / "lake")
+LAKE_VERIFY = environment.choice("LAKE_VERIFY", "always", ("always", "compaction", "off"))
+LAKE_SYNC = environment.boolean("LAKE_SYNC", True)
 FEED_FILES = environment.pairs("FEED_FILES", CATALOG_FEED_FILES, tuple(FEEDS))
 ARCHIVE_FEEDS = environment.feeds("ARCHIVE_FEEDS", ("antenna",), tuple(FEEDS))
 TOP_N = environment.integer("TOP_N", 10, minimum=1)

@@ -268,3 +268,37 @@ class DueCompaction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feed}: hour from {self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
+
+
+class LakeFile(models.Model):
+    """A file of the lake that counts: written and removed in one transaction with what it holds or held."""
+
+    feed = models.CharField(max_length=16, choices=feed_choices)
+    folder = ExactCharField(max_length=128, help_text="relative to the lake's root")
+    name = ExactCharField(max_length=128)
+    interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")
+    key = models.CharField(max_length=32, blank=True, help_text="of the batch whose rows it has; empty: of several")
+    digest = models.CharField(max_length=64, blank=True, help_text="BLAKE3 of its content, in hex; empty: not known")
+    size = models.BigIntegerField(help_text="bytes")
+    etag = models.CharField(max_length=255, blank=True, help_text="an object's, which tells its content")
+
+    class Meta:
+        ordering = ["folder", "name"]
+        constraints = [models.UniqueConstraint(fields=["folder", "name"], name="lake_file_once")]
+        indexes = [
+            models.Index(fields=["key"], name="lake_file_key"),
+            models.Index(fields=["feed", "interval_start_timestamp"], name="lake_file_hour"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.name}"
+
+
+class LakeBinding(models.Model):
+    """The one row that says which lake this database belongs to; the lake's ``lake.json`` has the same ids."""
+
+    database_id = models.UUIDField(help_text="this database's own id")
+    lake_id = models.UUIDField(null=True, help_text="the lake's; empty until the first run")
+
+    def __str__(self) -> str:
+        return f"lake {self.lake_id} of database {self.database_id}"

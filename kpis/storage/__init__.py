@@ -54,6 +54,14 @@ def address(text: str) -> Address:
     return BucketAddress.parsed(text) if text.startswith(SCHEME) else Path(text).expanduser().absolute()
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A file that is there: its size in bytes, and of an object in a bucket the etag, which its content decides."""
+
+    size: int
+    etag: str = ""
+
+
 class Storage(Protocol):
     """A tree of files. Paths are relative to its root; whatever cannot be done raises OSError, which names the place.
 
@@ -69,17 +77,20 @@ class Storage(Protocol):
     def raise_failure(self) -> None:
         """Raises what kept a connection from reading since it was last asked for, if anything did."""
 
-    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, int]:
-        """Which of the names a folder has files of, each with its size in bytes."""
+    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, Stored]:
+        """Which of the names a folder has files of."""
 
     def names(self, folder: PurePosixPath) -> list[str]:
         """The names of the files and folders in a folder, sorted; none where it is not there."""
 
-    def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, int]]:
-        """The files below a folder with their sizes in bytes, folder by folder in the order of their names."""
+    def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, Stored]]:
+        """The files below a folder, folder by folder in the order of their names."""
 
     def read(self, path: PurePosixPath) -> str | None:
         """A small file's text; None where it is not there."""
+
+    def content(self, path: PurePosixPath) -> Iterator[bytes]:
+        """A file's content, part by part."""
 
     def write(self, path: PurePosixPath, text: str) -> None:
         """Puts a small file there."""
@@ -87,11 +98,17 @@ class Storage(Protocol):
     def aside(self, folder: PurePosixPath) -> Path:
         """An empty folder here for the files that are to go below the tree's folder, or elsewhere in the tree."""
 
-    def put(self, written: Path, path: PurePosixPath) -> None:
-        """Moves a file that was written aside to its place in the tree."""
+    def seal(self, written: Path) -> None:
+        """Sees to it that the disk has all of a file that was written aside, before it is put."""
 
-    def move(self, aside: PurePosixPath, path: PurePosixPath) -> None:
-        """Moves a file that was put elsewhere in the tree to its place."""
+    def put(self, written: Path, path: PurePosixPath) -> str:
+        """Moves a file that was written aside and sealed to its place in the tree; gives its etag in a bucket."""
+
+    def move(self, aside: PurePosixPath, path: PurePosixPath) -> str:
+        """Moves a file that was put elsewhere in the tree to its place; gives its etag in a bucket."""
+
+    def sync(self) -> None:
+        """Sees to it that a power cut takes back nothing that was put, moved or written so far."""
 
     def remove(self, paths: Iterable[PurePosixPath]) -> None:
         """Removes files; those that are not there are none to worry about."""
@@ -106,13 +123,16 @@ class Storage(Protocol):
         """Puts a file there and removes it."""
 
 
-def storage_at(place: Address, scratch: Path) -> Storage:
-    """The tree of files at an address; ``scratch`` is for those that can't be written where they are to lie."""
+def storage_at(place: Address, scratch: Path, synced: bool = True) -> Storage:
+    """The tree of files at an address; ``scratch`` is for those that can't be written where they are to lie.
+
+    Where it is not ``synced``, a power cut may take back what was put there shortly before.
+    """
     if isinstance(place, BucketAddress):
         return bucket_at(place, scratch)
     from kpis.storage.folder import Folder
 
-    return Folder(place)
+    return Folder(place, synced)
 
 
 def bucket_at(place: BucketAddress, scratch: Path | None = None) -> Bucket:

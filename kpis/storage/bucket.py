@@ -27,7 +27,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-from kpis.storage import SCHEME, BucketAddress
+from kpis.storage import SCHEME, BucketAddress, Stored
 
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.1
@@ -49,7 +49,7 @@ SMALL_BYTES = 2**18
 MOST_SMALL = 64
 KEYS_A_REMOVAL = 1000
 # How many objects' sizes are kept at hand between two readings.
-MOST_EXPECTED = 10_000
+MOST_EXPECTED = 50_000
 ERRORS = {403: errno.EACCES, 404: errno.ENOENT, 412: errno.ESTALE}
 
 
@@ -99,13 +99,13 @@ class Bucket:
         if failure is not None:
             raise failure
 
-    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, int]:
+    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, Stored]:
         wanted = set(names)
         if not wanted:
             return {}
         found = {one.key.rpartition("/")[2]: one for page in self.pages(folder) for one in page}
         self._window.expect([found[name] for name in wanted & found.keys()])
-        return {name: found[name].size for name in wanted & found.keys()}
+        return {name: Stored(found[name].size, found[name].etag) for name in wanted & found.keys()}
 
     def names(self, folder: PurePosixPath) -> list[str]:
         begin = self._key(folder) + "/"
@@ -115,9 +115,10 @@ class Bucket:
             found |= {one["Prefix"].removeprefix(begin).rstrip("/") for one in page.get("CommonPrefixes", ())}
         return sorted(found - {""})
 
-    def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, int]]:
+    def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, Stored]]:
         for found in self.objects(self._key(folder) + "/"):
-            yield PurePosixPath(found.key.removeprefix(self._prefix)), found.size
+            self._window.expect([found])
+            yield PurePosixPath(found.key.removeprefix(self._prefix)), Stored(found.size, found.etag)
 
     def objects(self, begin: str) -> Iterator[StoredObject]:
         """The objects whose keys begin in a way, in the order of their keys, fetched page by page."""
@@ -143,6 +144,9 @@ class Bucket:
         except FileNotFoundError:
             return None
 
+    def content(self, path: PurePosixPath) -> Iterator[bytes]:
+        return self.parts(self.find(self._key(path)))
+
     def write(self, path: PurePosixPath, text: str) -> None:
         with _telling(self.url(path)):
             self._client.put_object(Bucket=self._name, Key=self._key(path), Body=text.encode())
@@ -153,18 +157,33 @@ class Bucket:
         place.mkdir(parents=True)
         return place
 
-    def put(self, written: Path, path: PurePosixPath) -> None:
-        sizes = TransferConfig(multipart_threshold=LARGEST_WHOLE_BYTES, multipart_chunksize=PART_BYTES)
-        self._window.forget(self._key(path))
-        with _telling(self.url(path)):
-            self._client.upload_file(str(written), self._name, self._key(path), Config=sizes)
-        written.unlink()
+    def seal(self, written: Path) -> None:
+        return None
 
-    def move(self, aside: PurePosixPath, path: PurePosixPath) -> None:
-        self._window.forget(self._key(path))
+    def put(self, written: Path, path: PurePosixPath) -> str:
+        key = self._key(path)
+        self._window.forget(key)
+        with _telling(self.url(path)):
+            if written.stat().st_size < LARGEST_WHOLE_BYTES:
+                with written.open("rb") as body:
+                    etag = self._client.put_object(Bucket=self._name, Key=key, Body=body)["ETag"].strip('"')
+            else:
+                sizes = TransferConfig(multipart_threshold=LARGEST_WHOLE_BYTES, multipart_chunksize=PART_BYTES)
+                self._client.upload_file(str(written), self._name, key, Config=sizes)
+                etag = self.find(key).etag
+        written.unlink()
+        return etag
+
+    def move(self, aside: PurePosixPath, path: PurePosixPath) -> str:
+        key = self._key(path)
+        self._window.forget(key)
         with _telling(self.url(aside)):
-            self._client.copy({"Bucket": self._name, "Key": self._key(aside)}, self._name, self._key(path))
+            self._client.copy({"Bucket": self._name, "Key": self._key(aside)}, self._name, key)
         self._remove([self._key(aside)])
+        return self.find(key).etag
+
+    def sync(self) -> None:
+        return None
 
     def remove(self, paths: Iterable[PurePosixPath]) -> None:
         self._remove([self._key(path) for path in paths])

@@ -11,12 +11,19 @@ from pathlib import Path, PurePosixPath
 
 import duckdb
 
+from kpis.storage import Stored
+
+PART_BYTES = 2**20
+
 
 class Folder:
     """See ``kpis.storage.Storage`` for what its methods promise."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, synced: bool = True):
         self._root = root.absolute()
+        self._synced = synced
+        # The folders that have new entries which the disk may not have yet.
+        self._unsynced: set[Path] = set()
 
     def url(self, path: PurePosixPath) -> str:
         return str(self._root / path)
@@ -27,18 +34,18 @@ class Folder:
     def raise_failure(self) -> None:
         return None
 
-    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, int]:
+    def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, Stored]:
         found = {}
         for name in names:
             with suppress(FileNotFoundError):
-                found[name] = (self._root / folder / name).stat().st_size
+                found[name] = Stored((self._root / folder / name).stat().st_size)
         return found
 
     def names(self, folder: PurePosixPath) -> list[str]:
         place = self._root / folder
         return sorted(os.listdir(place)) if place.is_dir() else []
 
-    def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, int]]:
+    def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, Stored]]:
         place = self._root / folder
         if not place.is_dir():
             return
@@ -48,7 +55,7 @@ class Folder:
             if entry.is_dir():
                 yield from self.files(folder / entry.name)
             else:
-                yield folder / entry.name, entry.stat().st_size
+                yield folder / entry.name, Stored(entry.stat().st_size)
 
     def read(self, path: PurePosixPath) -> str | None:
         try:
@@ -56,33 +63,61 @@ class Folder:
         except FileNotFoundError:
             return None
 
+    def content(self, path: PurePosixPath) -> Iterator[bytes]:
+        with (self._root / path).open("rb", buffering=0) as file:
+            while part := file.read(PART_BYTES):
+                yield part
+
     def write(self, path: PurePosixPath, text: str) -> None:
         # Renamed into place when it is whole.
         target = self._root / path
+        self._make(target.parent)
         written = target.with_name(f"{target.name}.part")
         written.write_text(text)
+        self.seal(written)
         self._move(written, target)
 
     def aside(self, folder: PurePosixPath) -> Path:
         place = self._root / folder
         if place.exists():
             shutil.rmtree(place)
-        place.mkdir(parents=True)
+        self._make(place)
         return place
 
-    def put(self, written: Path, path: PurePosixPath) -> None:
-        target = self._root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._move(written, target)
+    def seal(self, written: Path) -> None:
+        if self._synced:
+            _sync(written, os.O_RDONLY)
 
-    def move(self, aside: PurePosixPath, path: PurePosixPath) -> None:
-        self.put(self._root / aside, path)
+    def put(self, written: Path, path: PurePosixPath) -> str:
+        target = self._root / path
+        self._make(target.parent)
+        self._move(written, target)
+        return ""
+
+    def move(self, aside: PurePosixPath, path: PurePosixPath) -> str:
+        written = self._root / aside
+        # Another host may have written it.
+        self.seal(written)
+        return self.put(written, path)
 
     def _move(self, written: Path, target: Path) -> None:
-        """Renames a file once the disk has all of it."""
-        with written.open("rb") as file:
-            os.fsync(file.fileno())
         os.replace(written, target)
+        self._unsynced.add(target.parent)
+
+    def _make(self, folder: Path) -> None:
+        """Makes a folder, and those above it that are not there."""
+        if folder.is_dir():
+            return
+        self._make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        self._unsynced.add(folder.parent)
+
+    def sync(self) -> None:
+        folders, self._unsynced = self._unsynced, set()
+        for folder in folders if self._synced else ():
+            # What was removed again needs no entry.
+            with suppress(FileNotFoundError):
+                _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def remove(self, paths: Iterable[PurePosixPath]) -> None:
         for path in paths:
@@ -105,3 +140,12 @@ class Folder:
     def nearest(self) -> Path:
         """The root, or the folder above it that is there, in which it would be made."""
         return next(parent for parent in (self._root, *self._root.parents) if parent.exists())
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Waits until the disk has a file's content, or a folder's entries."""
+    opened = os.open(path, flags)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -78,6 +78,7 @@ def plain_settings(settings, tmp_path):
     """The defaults, whatever the environment says, and folders that no other test and no person uses."""
     settings.DATA_DIR = tmp_path / "data"
     settings.LAKE_DIR = tmp_path / "lake"
+    settings.LAKE_VERIFY, settings.LAKE_SYNC = "always", True
     settings.TOP_N = 10
     settings.API_PUBLIC = True
     settings.ANONYMOUS_RATE = settings.USER_RATE = None

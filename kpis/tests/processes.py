@@ -122,13 +122,13 @@ class Place:
         alone, compacted = set(), set()
         connection = duckdb.connect()
         for path in self.lake.glob("partials/**/*.parquet"):
-            if path.stem.startswith("compacted-"):
+            if path.name.startswith("compacted-"):
                 held = connection.sql(
                     f"SELECT decode(value) FROM parquet_kv_metadata('{path}') WHERE key = 'batches'::BLOB"
                 )
                 compacted |= set(held.fetchall()[0][0].split(","))
             else:
-                alone.add(path.stem)
+                alone.add(path.name.partition(".")[0])
         return alone, compacted
 
 

@@ -61,7 +61,7 @@ def locations(database: str) -> set[str]:
 
 def folders(bucket) -> set[str]:
     """Where the lake has files."""
-    return {f"s3://{bucket.name}/{key.rpartition('/')[0]}/" for key in keys(bucket, "lake/")}
+    return {f"s3://{bucket.name}/{key.rpartition('/')[0]}/" for key in keys(bucket, "lake/") if key != "lake/lake.json"}
 
 
 def two_hours(bucket) -> None:

@@ -31,6 +31,8 @@ from kpis.models import (
     BatchInterval,
     DueRollup,
     IntervalSummary,
+    LakeBinding,
+    LakeFile,
     Reject,
     Run,
     Subscriber,
@@ -58,8 +60,8 @@ DEATHS = {
     "after the commit": (DatabaseLedger, "commit", "after"),
     "before the lake is settled": (Lake, "settle", "before"),
     "before a compaction": (Lake, "compact", "before"),
-    "between a compaction's old and new files": (Staging, "supersede", "before"),
-    "after the old files may go": (Staging, "supersede", "after"),
+    "between a compaction's old and new files": (DatabaseLedger, "exchange_files", "before"),
+    "after the old files may go": (DatabaseLedger, "exchange_files", "after"),
     "before a rollup": (DatabaseLedger, "commit_rollup", "before"),
     "after a rollup": (DatabaseLedger, "commit_rollup", "after"),
 }
@@ -156,6 +158,8 @@ class Histories(RuleBasedStateMachine):
             Reject,
             BatchInterval,
             Batch,
+            LakeFile,
+            LakeBinding,
             Run,
         ]
         for model in models:

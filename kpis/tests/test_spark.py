@@ -20,7 +20,18 @@ from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import CELL_UNIQUE_USERS, KPIS
 from kpis.cluster import SparkCluster
 from kpis.engine.spark import Spark, write_zip
-from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, Reject, Subscriber, Watermark
+from kpis.models import (
+    Batch,
+    BatchInterval,
+    DueCompaction,
+    DueRollup,
+    IntervalSummary,
+    LakeBinding,
+    LakeFile,
+    Reject,
+    Subscriber,
+    Watermark,
+)
 from kpis.models.results import KPIResult, result_model
 from kpis.sources.places import found_in
 from kpis.store import DatabaseLedger
@@ -42,6 +53,7 @@ TABLES = [
     Reject,
     DueRollup,
     DueCompaction,
+    LakeFile,
     Watermark,
 ]
 # What differs between two runs that did the same.
@@ -56,7 +68,7 @@ def take_in(settings, spark: Spark | None = None, merge_bytes: int = NEVER, rebu
     options = pipeline.Options(archive_feeds=frozenset({"antenna"}))
     with pipeline.engine(settings.LAKE_DIR) as engine:
         if spark:
-            place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300}
+            place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300, "verify": "always", "synced": True}
             engine = replace(engine, cluster=SparkCluster(lambda: spark, place, merge_bytes))
         ledger = DatabaseLedger(make_run())
         if rebuild:
@@ -76,11 +88,11 @@ def rows_of(model: type[Model]) -> list[str]:
 
 
 def lake(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
 
 
 def empty_tables() -> None:
-    for model in reversed(TABLES):
+    for model in [LakeBinding, *reversed(TABLES)]:
         model.objects.all().delete()
     put_subscribers(
         Subscriber(id=uuid(device), name=email, email=email, quota=quota)
@@ -251,7 +263,7 @@ def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settin
         some = flows[part * 9_000 : part * 9_000 + 13_000]
         (data_dir / f"ipflow_data.{part}.csv").write_text(file_text(some))
     take_in(settings)
-    place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300}
+    place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300, "verify": "always", "synced": True}
     with pipeline.engine(settings.LAKE_DIR) as engine:
         hour = ONE_HOUR.floor(moment(START))
         files = engine.lake.files(CELL_UNIQUE_USERS, {hour: set(Batch.objects.values_list("key", flat=True))})

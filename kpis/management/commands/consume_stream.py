@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import pipeline
+from kpis.binding import lake_options
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
 from kpis.consumer import Consumer
 from kpis.engine.lines import UNBOUNDED
@@ -115,7 +116,7 @@ class Command(WorkCommand):
 def local_consumer(source, feed, options, chosen, report):
     """A consumer that shares the stream with others."""
     with (
-        pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine,
+        pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine,
         _opened(source, feed, engine.scratch, options) as stream,
     ):
         yield Consumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)

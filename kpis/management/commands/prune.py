@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import clock, pipeline, retention
+from kpis.binding import lake_options
 from kpis.catalog.intervals import LENGTHS, to_text
 from kpis.engine.scratch import ScratchError
 from kpis.lake import LakeError
@@ -104,7 +105,7 @@ class Command(WorkCommand):
 
 
 def _prune_lake(before, dry_run, turns):
-    with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine:
+    with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine:
         yield from retention.prune_lake(engine, before, dry_run, turns)
 
 

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import clock, pipeline
+from kpis.binding import lake_options
 from kpis.catalog.intervals import to_text
 from kpis.lake import LakeError
 from kpis.management.ages import age
@@ -29,7 +30,7 @@ class Command(WorkCommand):
     def handle(self, *, older_than, dry_run, verbosity, **options):
         moment = clock.now() - older_than
         try:
-            with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB) as engine:
+            with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine:
                 for pruned in prune_lake(engine, moment, dry_run, Turns("lake", PATIENCE_SECONDS)):
                     if verbosity:
                         done = "would remove" if dry_run else "removed"

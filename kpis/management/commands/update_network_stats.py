@@ -18,6 +18,7 @@ from django.core.management.base import CommandError
 from django.db import close_old_connections
 
 from kpis import pipeline
+from kpis.binding import lake_options
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import to_text
 from kpis.engine.lines import Bounds
@@ -312,10 +313,10 @@ def chosen_engine(name, spark_settings=None):
     """The engine of that name, as a context; Spark's with further settings of its own."""
     place = settings.LAKE_DIR, settings.MEMORY_LIMIT_MB
     if name == "local":
-        return pipeline.engine(*place)
+        return pipeline.engine(*place, **lake_options())
     from kpis import cluster
 
-    return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20, spark_settings)
+    return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20, spark_settings, **lake_options())
 
 
 def event_line(event):

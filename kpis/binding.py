@@ -1,0 +1,151 @@
+"""Whether the lake in hand is this database's: each has the other's id, written when both were new."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from kpis.bulk import insert_rows
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.lake import Identity, Lake, LakeFile, Verify, WrongLake, read_identity, write_identity
+from kpis.lake.adoption import KeyLedger, adopted
+from kpis.lake.identity import new_id
+from kpis.models import Batch, BatchInterval, LakeBinding, Watermark
+from kpis.models import LakeFile as StoredLakeFile
+from kpis.storage import Storage
+
+LAKE_FILE_COLUMNS = ("folder", "name", "feed", "interval_start_timestamp", "key", "digest", "size", "etag")
+ROOT = PurePosixPath()
+MEND = (
+    "Mount the lake's disk, or correct LAKE_DIR or DATABASE_URL. Where the lake itself is lost, put it back from a "
+    "backup or run manage.py repair_lake."
+)
+
+
+class BoundLedger(KeyLedger, Protocol):
+    """What there is to know of the ledger to bind it to a lake."""
+
+    def kept_from(self, feed: Feed) -> datetime | None:
+        """The moment (UTC) before which the lake was pruned of the feed; None where it never was."""
+
+    def keep_from(self, feed: Feed, moment: datetime) -> None:
+        """Notes that the lake keeps nothing of a feed before a moment (UTC)."""
+
+
+def bind(lake: Lake, ledger: BoundLedger) -> None:
+    """Checks that the lake is this database's, and makes it so where both are new or of version 0.1.0.
+
+    For whoever holds the lock. Where the lake was pruned of more than this database knows of, as after a restore, the
+    ledger is told. Raises WrongLake, and LakeError where the lake cannot be used; then nothing was written to it.
+    """
+    told = read_identity(lake.storage)
+    binding = LakeBinding.objects.first()
+    _check(lake.storage, binding, told)
+    if binding is None:
+        # Before the lake has it, as a lake whose database has forgotten its own id would be nobody's.
+        binding = LakeBinding.objects.create(database_id=uuid.uuid4())
+    if binding.lake_id is None:
+        told = _bind_new(lake, ledger, binding, told)
+    assert told is not None  # noqa: S101  what _check says
+    for name, moment in told.kept_from.items():
+        kept_from = ledger.kept_from(FEEDS[name]) if name in FEEDS else moment
+        if kept_from is None or kept_from < moment:
+            ledger.keep_from(FEEDS[name], moment)
+
+
+def check(storage: Storage) -> None:
+    """Raises WrongLake where the lake is not this database's, or not yet; writes nothing."""
+    binding = LakeBinding.objects.first()
+    _check(storage, binding, read_identity(storage))
+    if (binding is None or binding.lake_id is None) and BatchInterval.objects.exists():
+        raise WrongLake(
+            f"The lake at {storage.url(ROOT)} is of version 0.1.0. Run manage.py update_network_stats, which goes on "
+            f"with it."
+        )
+
+
+def note_pruned(storage: Storage, ledger: BoundLedger) -> None:
+    """Writes into the lake up to when it is pruned of each feed, which another database may be told by."""
+    told = read_identity(storage)
+    if told is not None:
+        kept_from = {name: moment for name in FEEDS if (moment := ledger.kept_from(FEEDS[name]))}
+        write_identity(storage, Identity(told.lake, told.database, {**told.kept_from, **kept_from}))
+
+
+def lake_options() -> dict[str, Any]:
+    """How the settings have an engine treat the lake, as ``pipeline.engine`` takes it."""
+    return {"verify": Verify(settings.LAKE_VERIFY), "synced": settings.LAKE_SYNC}
+
+
+def database_place() -> str:
+    """Where the database is, without names and passwords of users."""
+    place = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return str(place["NAME"])
+    host, port = (place[part] or "the default" for part in ("HOST", "PORT"))
+    return f"{place['NAME']} at {host}, port {port}"
+
+
+def lake_files(found: QuerySet[StoredLakeFile]) -> Iterator[LakeFile]:
+    """The lake's files of some rows."""
+    for folder, name, feed, hour, key, digest, size, etag in found.order_by().values_list(*LAKE_FILE_COLUMNS):
+        yield LakeFile(PurePosixPath(folder, name), feed, hour, key, digest, size, etag)
+
+
+def lake_file_row(file: LakeFile) -> tuple[Any, ...]:
+    """A file's row, in LAKE_FILE_COLUMNS."""
+    folder, name = str(file.path.parent), file.path.name
+    return folder, name, file.feed, file.hour, file.key, file.digest, file.size, file.etag
+
+
+def _check(storage: Storage, binding: LakeBinding | None, told: Identity | None) -> None:
+    """Raises WrongLake where the ids of the database and the lake do not go together."""
+    lake, database = storage.url(ROOT), f"the database {database_place()}"
+    if told is None:
+        if binding is not None and binding.lake_id is not None:
+            raise WrongLake(
+                f"There is no lake at {lake} (it has no lake.json), but {database} has the lake {binding.lake_id}. "
+                f"{MEND}"
+            )
+    elif binding is None or told.database != str(binding.database_id):
+        raise WrongLake(f"The lake at {lake} ({told.lake}) belongs to another database than {database}. {MEND}")
+    elif binding.lake_id is not None and told.lake != str(binding.lake_id):
+        raise WrongLake(f"The lake at {lake} is {told.lake}, but {database} has the lake {binding.lake_id}. {MEND}")
+
+
+def _bind_new(lake: Lake, ledger: BoundLedger, binding: LakeBinding, told: Identity | None) -> Identity:
+    """Binds what is not bound yet, or was when that broke off."""
+    files = list(adopted(lake, ledger)) if Batch.objects.filter(status=Batch.Status.IN).exists() else []
+    if told is None:
+        if not files and _needs_files():
+            raise WrongLake(
+                f"The lake at {lake.storage.url(ROOT)} has none of the files that the database {database_place()} "
+                f"counts on. {MEND}"
+            )
+        kept_from = dict(Watermark.objects.exclude(kept_from=None).values_list("feed", "kept_from"))
+        told = Identity(new_id(), str(binding.database_id), kept_from)
+        write_identity(lake.storage, told)
+    with transaction.atomic():
+        insert_rows(StoredLakeFile, LAKE_FILE_COLUMNS, map(lake_file_row, files))
+        binding.lake_id = uuid.UUID(told.lake)
+        binding.save()
+    return told
+
+
+def _needs_files() -> bool:
+    """True if there are batches with records of hours that the lake is not pruned of."""
+    kept_from = dict(Watermark.objects.values_list("feed", "kept_from"))
+    for name in FEEDS:
+        found = BatchInterval.objects.filter(batch__feed=name, batch__status=Batch.Status.IN)
+        if kept_from.get(name):
+            found = found.filter(interval_start_timestamp__gte=kept_from[name])
+        if found.exists():
+            return True
+    return False

@@ -1,0 +1,62 @@
+"""Which database a lake belongs to: ``lake.json`` in its root, as the database has the lake's id in turn."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from kpis.catalog.intervals import to_text
+from kpis.lake.errors import WrongLake, telling
+from kpis.storage import Storage
+
+IDENTITY = PurePosixPath("lake.json")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A lake's own id, its database's id, and by feed name up to when (UTC) the lake was pruned."""
+
+    lake: str
+    database: str
+    kept_from: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def new_id() -> str:
+    """A random id of a lake or a database."""
+    return str(uuid.uuid4())
+
+
+def read_identity(storage: Storage) -> Identity | None:
+    """What a lake says of itself; None where it says nothing.
+
+    Raises LakeError where it cannot be read, and WrongLake where it is not what was written.
+    """
+    with telling(storage.url(IDENTITY)):
+        text = storage.read(IDENTITY)
+    if text is None:
+        return None
+    try:
+        told = json.loads(text)
+        kept_from = {feed: datetime.fromisoformat(moment) for feed, moment in told["kept_from"].items()}
+        return Identity(str(uuid.UUID(told["lake"])), str(uuid.UUID(told["database"])), kept_from)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise WrongLake(
+            f"{storage.url(IDENTITY)} is damaged, so that nobody can tell whose lake this is. "
+            "Run manage.py repair_lake, which writes it again."
+        ) from None
+
+
+def write_identity(storage: Storage, identity: Identity) -> None:
+    """Writes what a lake says of itself; raises LakeError."""
+    told = {
+        "lake": identity.lake,
+        "database": identity.database,
+        "kept_from": {feed: to_text(moment) for feed, moment in sorted(identity.kept_from.items())},
+    }
+    with telling(storage.url(IDENTITY)):
+        storage.write(IDENTITY, json.dumps(told, indent=1) + "\n")
+        storage.sync()

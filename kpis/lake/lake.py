@@ -1,0 +1,331 @@
+"""The lake in a tree of files, written and read through a DuckDB connection."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import duckdb
+from blake3 import blake3
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import ONE_HOUR
+from kpis.catalog.kpis import KPI
+from kpis.lake.errors import DamagedFile, reason_of, telling
+from kpis.lake.layout import COMPACTED, STAGING, LakeFile, hour_of, partials_file, partials_folder
+from kpis.lake.staging import PLAN, Staging
+from kpis.lake.verify import Expected, Verifier, Verify, digest_of
+from kpis.storage import Storage
+
+# A table has two files, more where they are small: few enough that what one table holds fits into memory, and many
+# enough that a query does not name too many tables, each of which takes memory.
+FILES_A_TABLE = 2
+MOST_FILES_A_TABLE = 256
+TABLE_BYTES = 2**20
+# Half of what DuckDB takes by itself, and so half of the memory that a file takes while it is written.
+ROW_GROUP = 61_440
+SEALING_THREADS = 4
+
+# Gives the files that count in some of the lake's folders.
+Counted = Callable[[Collection[PurePosixPath]], Iterable[LakeFile]]
+
+
+class FileLedger(Protocol):
+    """What the lake needs of the ledger, which alone says which files count."""
+
+    def files(self, folders: Collection[PurePosixPath]) -> Iterable[LakeFile]:
+        """The files that count in some folders."""
+
+    def counts(self, paths: Collection[PurePosixPath]) -> set[PurePosixPath]:
+        """Which of the paths are of files that count."""
+
+    def exchange_files(self, added: Collection[LakeFile], removed: Collection[PurePosixPath]) -> None:
+        """Notes that some files count from now on, and that those at some paths no longer do, as one."""
+
+
+@dataclass(frozen=True)
+class PartialFile:
+    """A file of partials to read: what it is to be, and of a compacted one the keys of the batches to take from it."""
+
+    expected: Expected
+    keys: frozenset[str] | None = None
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.expected.size
+
+
+class Lake:
+    """The lake in a tree of files, read and written through a DuckDB connection."""
+
+    def __init__(self, storage: Storage, connection: duckdb.DuckDBPyConnection, verify: Verify = Verify.ALWAYS):
+        self.storage = storage
+        self._connection = connection
+        self._threads = ThreadPoolExecutor(SEALING_THREADS, thread_name_prefix="lake")
+        self.verifier = Verifier(storage, self._threads, verify)
+        storage.open_to(connection)
+
+    def stage(self, key: str, folder: PurePosixPath | None = None) -> Staging:
+        """A place aside, in a folder of the tree where one is named, for the files of the batch with this key.
+
+        Raises LakeError.
+        """
+        return Staging(self, key, folder)
+
+    @contextmanager
+    def partials(
+        self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Counted, compaction: bool = False
+    ) -> Iterator[list[str]]:
+        """SQL for tables of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
+
+        Raises what ``files`` and ``tables`` raise.
+        """
+        with self.tables(self.files(kpi, hours, counted), compaction) as tables:
+            yield tables
+
+    def files(
+        self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Counted
+    ) -> dict[PurePosixPath, PartialFile]:
+        """The files of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
+
+        ``counted`` gives the files that count in some folders. Raises DamagedFile where a batch has none.
+        """
+        wanted = {partials_folder(kpi, hour): keys for hour, keys in sorted(hours.items()) if keys}
+        found: dict[PurePosixPath, list[LakeFile]] = defaultdict(list)
+        for file in counted(wanted) if wanted else ():
+            found[file.path.parent].append(file)
+        files: dict[PurePosixPath, PartialFile] = {}
+        for folder, keys in wanted.items():
+            files |= self._files_with(folder, keys, found[folder])
+        return files
+
+    def _files_with(
+        self, folder: PurePosixPath, keys: Collection[str], counted: Iterable[LakeFile]
+    ) -> dict[PurePosixPath, PartialFile]:
+        """Those of a folder's files that hold the batches' partials, compacted ones with the keys to take from them.
+
+        A batch's own file goes before: a compacted one may have its rows as well.
+        """
+        files, lacking, compacted = {}, set(keys), []
+        for file in sorted(counted, key=lambda file: file.path):
+            if not file.key:
+                compacted.append(file)
+            elif file.key in lacking:
+                files[file.path] = PartialFile(Expected.of(file))
+                lacking.remove(file.key)
+        for file in compacted if lacking else ():
+            held = self.keys_in(file.path)
+            found = lacking & held
+            if found:
+                files[file.path] = PartialFile(Expected.of(file), None if found == held else frozenset(found))
+                lacking -= found
+        if lacking:
+            path = folder / f"{min(lacking)}.parquet"
+            raise DamagedFile.missing(path, self.storage.url(path))
+        return files
+
+    @contextmanager
+    def tables(self, files: Mapping[PurePosixPath, PartialFile], compaction: bool = False) -> Iterator[list[str]]:
+        """SQL for tables of the files' partials, verified before.
+
+        Raises DamagedFile for a file that is missing or is not what was written, also when the query that is made of
+        the SQL finds that.
+        """
+        self.verifier.check({path: file.expected for path, file in files.items()}, compaction)
+        whole: list[list[str]] = []
+        tables, size = [], 0
+        for path, file in files.items():
+            if file.keys is None:
+                if (
+                    not whole
+                    or len(whole[-1]) >= MOST_FILES_A_TABLE
+                    or (len(whole[-1]) >= FILES_A_TABLE and size + file.size > TABLE_BYTES)
+                ):
+                    whole.append([])
+                    size = 0
+                whole[-1].append(self._literal(path))
+                size += file.size
+            else:
+                listed = ", ".join(f"'{key}'" for key in sorted(file.keys))
+                tables.append(f"(FROM read_parquet({self._literal(path)}) WHERE batch IN ({listed}))")
+        tables += [f"read_parquet([{', '.join(some)}])" for some in whole]
+        try:
+            yield tables
+        except duckdb.Error:
+            for path in files:
+                self._read_through(path)
+            raise
+
+    def keys_in(self, path: PurePosixPath) -> set[str]:
+        """The keys of the batches whose partials a compacted file holds."""
+        query = f"SELECT decode(value) FROM parquet_kv_metadata({self._literal(path)}) WHERE decode(key) = 'batches'"
+        with self._reading(path):
+            found = self._connection.execute(query).fetchall()
+        return set(found[0][0].split(",")) if found else set()
+
+    def compact(self, kpi: KPI, hour: datetime, keys: Collection[str], ledger: FileLedger) -> bool:
+        """Puts an hour's partials of the batches with the keys into one file; False where there is nothing to do."""
+        former = [file.path for file in ledger.files([partials_folder(kpi, hour)])]
+        if len(former) < 2:
+            return False
+        listed = ",".join(sorted(keys))
+        name = COMPACTED + blake3(f"{kpi.name} {hour:%Y%m%d%H} {listed}".encode()).hexdigest()[:24]
+        staging = self.stage(name)
+        with self.partials(kpi, {hour: keys}, ledger.files, compaction=True) as tables:
+            if tables:
+                rows = " UNION ALL BY NAME ".join(f"FROM {table}" for table in tables)
+                staging.add(partials_file(kpi, hour, name), rows, batches=listed)
+        ledger.exchange_files(staging.publish(former), former)
+        self.settle(staging.name, ledger)
+        return True
+
+    def prune(self, feed: Feed, kpis: Iterable[KPI], before: datetime, dry_run: bool) -> tuple[int, int]:
+        """Removes all that the lake has of a feed and its KPIs in the hours that end before a moment (UTC).
+
+        Gives the number of files and their bytes; ``dry_run`` only counts them.
+        """
+        files = size = 0
+        for root in _roots(feed, kpis):
+            with self._telling(root):
+                for folder, found in groupby(self.storage.files(root), key=lambda file: file[0].parent):
+                    hour = hour_of(folder.relative_to(root))
+                    if hour is None:
+                        continue
+                    if hour + ONE_HOUR.delta > before:
+                        break
+                    sizes = [stored.size for _, stored in found]
+                    files += len(sizes)
+                    size += sum(sizes)
+                    if not dry_run:
+                        self.storage.remove_folder(folder, below=root)
+        return files, size
+
+    def oldest_hour(self, feed: Feed, kpis: Iterable[KPI]) -> datetime | None:
+        """The start (UTC) of the oldest hour of which the lake has files of a feed and its KPIs; None for none."""
+        hours: list[datetime] = []
+        for root in _roots(feed, kpis):
+            with self._telling(root):
+                found = (hour_of(path.parent.relative_to(root)) for path, _ in self.storage.files(root))
+                hours += [hour for hour in [next((hour for hour in found if hour), None)] if hour]
+        return min(hours, default=None)
+
+    def _read_through(self, path: PurePosixPath) -> None:
+        """Reads every value of a file; raises DamagedFile where that fails."""
+        with self._reading(path):
+            self._connection.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({self._literal(path)})").fetchall()
+
+    @contextmanager
+    def _reading(self, path: PurePosixPath) -> Iterator[None]:
+        """Turns what keeps a file from being read into DamagedFile, or LakeError where the store is to blame."""
+        try:
+            yield
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            with self._telling(path):
+                self.storage.raise_failure()
+                is_there = self.storage.there(path.parent, [path.name])
+            if not is_there:
+                raise DamagedFile.missing(path, self.storage.url(path)) from error
+            raise DamagedFile.damaged(path, self.storage.url(path), reason_of(error)) from error
+
+    def settle(self, name: str, ledger: FileLedger) -> None:
+        """Ends a staging: of the files that it planned to add or replace, those stay that the ledger counts on."""
+        folder = STAGING / name
+        with self._telling(folder):
+            planned = self._planned(folder / PLAN)
+        counting = ledger.counts(planned) if planned else set()
+        with self._telling(folder):
+            self.storage.remove([path for path in planned if path not in counting])
+            self.storage.remove_folder(folder)
+
+    def _planned(self, plan: PurePosixPath) -> list[PurePosixPath]:
+        """The files that a plan names; none where it is not there or was not written to its end."""
+        try:
+            return [PurePosixPath(path) for path in json.loads(self.storage.read(plan) or "[]")]
+        except ValueError:
+            return []
+
+    def discard(self, folder: PurePosixPath) -> None:
+        """Removes a folder of staging with whatever was put aside there, if it is there."""
+        with self._telling(folder):
+            if self.storage.names(folder):
+                self.storage.remove_folder(folder)
+
+    def recover(self, ledger: FileLedger) -> int:
+        """Ends what broken runs left in staging, see ``settle``; gives how many there were."""
+        with self._telling(STAGING):
+            names = self.storage.names(STAGING)
+            if names:
+                self.storage.discard_unfinished()
+        for name in names:
+            self.settle(name, ledger)
+        return len(names)
+
+    def count(self, table: str) -> int:
+        """The number of rows of a table of the connection."""
+        return self._connection.table(table).shape[0]
+
+    def write(self, path: Path, query: str, batches: str = "", by: str = "") -> None:
+        """Writes a query's rows to a Parquet file here; ``batches``, comma-separated keys, go into its metadata.
+
+        With a column in ``by``, writes one file for each of its values instead, ``<by>=<value>/data_0.parquet`` in the
+        folder ``path``, without the column; at most ROWS_A_PASS rows.
+        """
+        options = (
+            f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2, ROW_GROUP_SIZE {ROW_GROUP}"
+        )
+        if batches:
+            options += f", KV_METADATA {{batches: '{batches}'}}"
+        if by:
+            options += f", PARTITION_BY ({by})"
+        with telling(str(path)), self._one_thread() if by else nullcontext():
+            self._connection.execute(f"COPY ({query}) TO {_quoted(str(path))} ({options})")
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """Lets DuckDB use one thread, so that rows are written in their order."""
+        ((threads,),) = self._connection.execute("SELECT current_setting('threads')").fetchall()
+        self._connection.execute("SET threads = 1")
+        try:
+            yield
+        finally:
+            self._connection.execute(f"SET threads = {threads}")
+
+    def sealed(self, written: Path, file: LakeFile) -> Future[LakeFile]:
+        """Digests a file that was written aside, and sees to it that the disk has it, while other work goes on.
+
+        Gives the file with its name, digest and size.
+        """
+        return self._threads.submit(self._seal, written, file)
+
+    def _seal(self, written: Path, file: LakeFile) -> LakeFile:
+        digest = digest_of(written)
+        self.storage.seal(written)
+        return file.written(digest, written.stat().st_size)
+
+    def _literal(self, path: PurePosixPath) -> str:
+        """A file as SQL for DuckDB's readers, which would take brackets and stars in its place for a pattern."""
+        return _quoted("".join(f"[{c}]" if c in "[*?" else c for c in self.storage.url(path)))
+
+    def _telling(self, path: PurePosixPath) -> AbstractContextManager[None]:
+        return telling(self.storage.url(path))
+
+
+def _roots(feed: Feed, kpis: Iterable[KPI]) -> list[PurePosixPath]:
+    """The folders of all that the lake has of a feed and its KPIs."""
+    roots = [PurePosixPath("partials", kpi.name) for kpi in kpis]
+    return [*roots, PurePosixPath("rejects", feed.name), PurePosixPath("records", feed.name)]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

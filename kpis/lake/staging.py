@@ -1,0 +1,142 @@
+"""The files of a batch or a compaction while they are written aside, and how they are put into place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import ONE_HOUR
+from kpis.catalog.kpis import KPI
+from kpis.lake.errors import telling
+from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
+
+if TYPE_CHECKING:
+    from kpis.lake.lake import Lake
+
+PLAN = "plan.json"
+# A partial that lies over more hours is written in one pass, where it has few enough rows to be sorted out in memory.
+FEW_HOURS = 4
+ROWS_A_PASS = 500_000
+# SQL for the number of hours from 1970 to the hour of a row.
+HOUR_NUMBER = "date_diff('hour', TIMESTAMP '1970-01-01', interval_start)"
+
+
+class Staging:
+    """Files that are written aside; ``publish`` puts them into place.
+
+    While one is written, those before are digested and synced.
+    """
+
+    def __init__(self, lake: Lake, name: str, folder: PurePosixPath | None = None):
+        self.name = name
+        self._lake, self._storage = lake, lake.storage
+        self._folder = folder or STAGING / name
+        self._written: dict[Path, Future[LakeFile]] = {}
+        self._adopted: dict[PurePosixPath, LakeFile] = {}
+        with self._telling():
+            self._aside = self._storage.aside(self._folder)
+
+    def add_partial(self, kpi: KPI, table: str, hours: Collection[datetime]) -> None:
+        """Writes a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""
+        self._add_hours(table, hours, lambda hour: partials_file(kpi, hour, self.name, self.name))
+
+    def add_records(self, feed: Feed, hours: Collection[datetime]) -> None:
+        """Writes the records in the connection's table ``records``, one file for each hour (start, UTC), by time."""
+        columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
+        self._add_hours(
+            "records",
+            hours,
+            lambda hour: records_file(feed, hour, self.name),
+            f"interval_start, {columns}",
+            f' ORDER BY interval_start, "{feed.moment.column}"',
+        )
+
+    def _add_hours(
+        self,
+        table: str,
+        hours: Collection[datetime],
+        file_of: Callable[[datetime], LakeFile],
+        columns: str = "*",
+        order: str = "",
+    ) -> None:
+        """Writes a table's rows, one file for each hour (start, UTC), with the key."""
+        rows = f"SELECT {columns}, '{self.name}' AS batch"
+        if len(hours) > FEW_HOURS and self._lake.count(table) <= ROWS_A_PASS:
+            folder = self._aside / "hours"
+            self._lake.write(folder, f"{rows}, {HOUR_NUMBER} AS hour_number FROM {table}{order}", by="hour_number")
+            for hour in hours:
+                (found,) = (folder / f"hour_number={int(hour.timestamp()) // 3600}").iterdir()
+                self._seal(found.rename(self._new()), file_of(hour))
+            shutil.rmtree(folder)
+            return
+        for hour in hours:
+            end = hour + ONE_HOUR.delta
+            within = f" WHERE interval_start >= {_timestamp(hour)} AND interval_start < {_timestamp(end)}"
+            self.add(file_of(hour), f"{rows} FROM {table}{within if len(hours) > 1 else ''}{order}")
+
+    def _new(self) -> Path:
+        return self._aside / f"{len(self._written)}.parquet"
+
+    def _seal(self, written: Path, file: LakeFile) -> None:
+        self._written[written] = self._lake.sealed(written, file)
+
+    def add_rejects(self, feed: Feed, moment: datetime) -> None:
+        """Writes the rejects in the connection's table ``rejects`` to the hour of the moment (UTC)."""
+        query = f"SELECT '{self.name}' AS batch, line, \"column\", reason, text FROM rejects ORDER BY line"
+        self.add(rejects_file(feed, moment, self.name), query)
+
+    def add(self, file: LakeFile, query: str, batches: str = "") -> None:
+        """Writes a query's rows to a file; ``batches``, comma-separated keys, go into its metadata."""
+        written = self._new()
+        self._lake.write(written, query, batches)
+        self._seal(written, file)
+
+    def publish(self, replaces: Iterable[PurePosixPath]) -> list[LakeFile]:
+        """Puts the files into place and syncs them; gives them as the ledger is to keep them.
+
+        ``replaces`` are those that go once the ledger counts on these. Raises LakeError.
+        """
+        with self._telling():
+            written = {place: sealed.result() for place, sealed in self._written.items()}
+            added = [*written.values(), *self._adopted.values()]
+            self._write_plan([*(file.path for file in added), *replaces])
+            published = [
+                *(replace(file, etag=self._storage.put(place, file.path)) for place, file in written.items()),
+                *(replace(file, etag=self._storage.move(place, file.path)) for place, file in self._adopted.items()),
+            ]
+            self._storage.sync()
+        self._lake.verifier.trust(written.values())
+        return published
+
+    def put_aside(self) -> dict[PurePosixPath, LakeFile]:
+        """Puts the files into the staging's folder of the tree, for another process to ``adopt``.
+
+        Gives where each lies, and what it is to be.
+        """
+        with self._telling():
+            put = {self._folder / place.name: (place, sealed.result()) for place, sealed in self._written.items()}
+            for path, (place, _) in put.items():
+                self._storage.put(place, path)
+        return {path: file for path, (_, file) in put.items()}
+
+    def adopt(self, aside: Mapping[PurePosixPath, LakeFile]) -> None:
+        """Takes files over that lie aside in the tree, as ``put_aside`` gives them."""
+        self._adopted.update(aside)
+
+    def _write_plan(self, paths: Iterable[PurePosixPath]) -> None:
+        self._storage.write(self._folder / PLAN, json.dumps([str(path) for path in paths]))
+
+    def _telling(self) -> AbstractContextManager[None]:
+        return telling(self._storage.url(self._folder))
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S}'"
