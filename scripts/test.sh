@@ -1,8 +1,8 @@
 #!/bin/sh
 # Usage: test.sh PYTEST SQLITE_URL [ARGUMENT...]
-# Runs all tests on SQLite and, beside them, those that depend on the database on each server of TEST_DATABASE_URLS
-# (comma-separated), one after the other; what those print is shown at the end. TEST_KAFKA_JARS names the folder that
-# .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing Kafka,
+# Runs all tests on SQLite, in as many processes as there are cores (TEST_PROCESSES), and beside them those that depend
+# on the database on each server of TEST_DATABASE_URLS (comma-separated), a process each; what those print is shown at
+# the end. LONG=1 has tests that repeat themselves do so often. TEST_KAFKA_JARS names the folder that .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing Kafka,
 # Java, Spark, Redis or Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
@@ -32,21 +32,24 @@ if [ ! -e "$peers" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
     exit 1
 fi
 
-on_servers=$(mktemp)
-trap 'rm -f "$on_servers"' EXIT
-(
-    status=0
-    for url in $urls; do
-        DATABASE_URL=$url "$pytest" -m database -p no:cacheprovider "$@" || status=1
-    done
-    exit $status
-) >"$on_servers" 2>&1 &
-servers=$!
-trap 'kill "$servers" 2>/dev/null; rm -f "$on_servers"; exit 130' INT TERM
+said=$(mktemp -d)
+servers=
+trap 'rm -rf "$said"' EXIT
+trap 'kill $servers 2>/dev/null; rm -rf "$said"; exit 130' INT TERM
+number=0
+for url in $urls; do
+    number=$((number + 1))
+    DATABASE_URL=$url "$pytest" -m database -p no:cacheprovider "$@" >"$said/$number" 2>&1 &
+    servers="$servers $!"
+done
 failed=
-DATABASE_URL=$sqlite "$pytest" "$@" || failed=SQLite
-wait "$servers" || failed="${failed:+$failed and }a server"
-cat "$on_servers"
+# What takes longest comes first, by conftest.py's order.
+DATABASE_URL=$sqlite "$pytest" -n "${TEST_PROCESSES:-$(getconf _NPROCESSORS_ONLN)}" --dist loadgroup --no-loadscope-reorder "$@" ||
+    failed=SQLite
+for server in $servers; do
+    wait "$server" || failed="${failed:+$failed and }a server"
+done
+cat "$said"/* 2>/dev/null || true
 if [ -n "$failed" ]; then
     echo "Failed on $failed." >&2
     exit 1

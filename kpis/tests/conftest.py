@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.test import TransactionTestCase
+from django.test import TestCase, TransactionTestCase
 
 import network_analysis.urls  # noqa: F401  registers every app's admin, in the apps' order
 from kpis.storage import address
@@ -41,9 +41,32 @@ ON_SQLITE_ALONE = {
         "test_spark_lake",
         "test_spark_stream",
         "test_stream_kafka",
+        "test_stream_recreated",
         "test_watch",
     )
 }
+# Where tests run in several processes, what takes longest comes first, so that none is left with it at the end.
+LONGEST_FIRST = [
+    f"kpis.tests.{name}"
+    for name in (
+        "test_stream_faults",
+        "test_faults",
+        "test_histories",
+        "test_spark",
+        "test_spark_stream",
+        "test_stream_kafka",
+        "test_stream_recreated",
+        "test_api_schema",
+        "browser.test_accessibility",
+        "test_bucket_histories",
+        "test_faults_servers",
+        "test_faults_disk",
+        "test_kinesis",
+        "test_watch",
+        "test_corpus",
+    )
+]
+TRANSACTIONAL_FIXTURES = {"transactional_db", "django_db_reset_sequences", "live_server"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_client"}
 
 
@@ -63,7 +86,12 @@ def pytest_report_header(config) -> str:
 
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=_turn)
     for item in items:
+        # A module's tests stay together, as they share fixtures; but for those that empty the database after them,
+        # which come when all others have found in it what the migrations put there.
+        group = f"{item.module.__name__.removeprefix('kpis.tests.')}{'-emptying' if _empties(item) else ''}"
+        item.add_marker(pytest.mark.xdist_group(group))
         uses_database = (
             item.get_closest_marker("django_db")
             or DATABASE_FIXTURES & set(item.fixturenames)
@@ -71,6 +99,20 @@ def pytest_collection_modifyitems(items):
         )
         if uses_database and item.module.__name__ not in ON_SQLITE_ALONE:
             item.add_marker(pytest.mark.database)
+
+
+def _empties(item) -> bool:
+    """Whether a test leaves the database without what the migrations put there."""
+    marker = item.get_closest_marker("django_db")
+    is_case = item.cls and issubclass(item.cls, TransactionTestCase) and not issubclass(item.cls, TestCase)
+    return bool(
+        (marker and marker.kwargs.get("transaction")) or TRANSACTIONAL_FIXTURES & set(item.fixturenames) or is_case
+    )
+
+
+def _turn(item) -> tuple[bool, int]:
+    name = item.module.__name__
+    return _empties(item), LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +165,16 @@ def spark():
 
     with running_spark() as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    """A real Kafka, which all tests share, each with topics of its own."""
+    from kpis.tests.broker import Broker
+    from kpis.tests.servers import Kafka, running
+
+    with running(Kafka) as server:
+        yield Broker(server.url)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from kpis.api import parquet
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
 from kpis.catalog.kpis import KPIS
 from kpis.tests.answers import parquet_rows
+from kpis.tests.effort import times
 from kpis.tests.factories import make_batch, make_reject, make_result, make_run, make_summary, make_user, utc
 
 HOUR = utc("2021-07-17T23:00:00")
@@ -200,7 +201,7 @@ def test_pandas_opens_it_with_the_right_types(client, tmp_path):
 
 
 # The rows of the large export; EXPORT_ROWS=2000000 tries what an operator's year of intervals comes to.
-EXPORT_ROWS = int(os.environ.get("EXPORT_ROWS", "200000"))
+EXPORT_ROWS = times("EXPORT_ROWS", 200_000, 1_000_000)
 
 FILL = """
 import sys

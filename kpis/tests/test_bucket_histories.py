@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from django.core.management import CommandError
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from kpis.tests.cloud import Cloud
+from kpis.tests.effort import times
 from kpis.tests.test_histories import Histories, changes, check, tried, update
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HISTORIES = int(os.environ.get("HISTORIES_IN_BUCKETS", "4"))
+HISTORIES = times("HISTORIES_IN_BUCKETS", 4, 40)
 # Of the connections; each request is tried several times.
 DROPPED = 0.05
 # At most.

@@ -22,12 +22,13 @@ from django.db import connection
 
 from kpis.engine.scratch import PREFIX
 from kpis.models import DueRollup, IntervalSummary, Run
+from kpis.tests.effort import times
 from kpis.tests.processes import PATIENCE, Place, digest, end_of, killed, new_place
 from kpis.tests.twin import ONE_HOUR, Flow, expected, moment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KILLS = int(os.environ.get("KILLS", "50" if connection.vendor == "sqlite" else "8"))
+KILLS = times("KILLS", 12, 50) if connection.vendor == "sqlite" else times("KILLS", 4, 8)
 # SQLite places are apart, so two can work at once; a server's tests have one database.
 LANES = 2 if connection.vendor == "sqlite" else 1
 START = 1626566400  # 2021-07-18T00:00:00Z

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from datetime import timedelta
@@ -13,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from kpis.catalog.kpis import KPIS
+from kpis.tests.effort import times
 from kpis.tests.factories import (
     MIDNIGHT,
     make_batch,
@@ -24,7 +24,7 @@ from kpis.tests.factories import (
     make_user,
 )
 
-VALUES = int(os.environ.get("FUZZ_VALUES", "40"))
+VALUES = times("FUZZ_VALUES", 25, 1000)
 
 HOSTILE = (
     "",

@@ -41,11 +41,12 @@ from kpis.models import (
 from kpis.models.results import KPIResult
 from kpis.store import DatabaseLedger
 from kpis.subscribers import put_subscribers
+from kpis.tests.effort import times
 from kpis.tests.twin import SECONDS, Call, Flow, Log, Message, Record, expected, file_text, moment, stored, uuid
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HISTORIES = int(os.environ.get("HISTORIES", "200" if connection.vendor == "sqlite" else "40"))
+HISTORIES = times("HISTORIES", 50, 200) if connection.vendor == "sqlite" else times("HISTORIES", 15, 40)
 START = 1626566400  # 2021-07-18T00:00:00Z
 
 # Where a run can die: the method, and whether before or after it did its work.

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
@@ -25,9 +24,10 @@ from kpis.engine.merge import merge, merge_one
 from kpis.engine.reader import Reader
 from kpis.engine.scanner import Declined, can_scan, scan
 from kpis.engine.table import rows
+from kpis.tests.effort import times
 from kpis.tests.test_reader import FIVE_MINUTES, NAMES, START, files, judged_singly, line, text_of
 
-CASES = int(os.environ.get("SCANNER_CASES", "5000"))
+CASES = times("SCANNER_CASES", 2000, 20_000)
 KPIS = kpis_of(IPFLOW)
 HEADER = ",".join(NAMES).encode()
 

@@ -38,6 +38,7 @@ from kpis.store import DatabaseLedger
 from kpis.subscribers import put_subscribers
 from kpis.tests.clusters import JAVA, need_spark
 from kpis.tests.corpus import CASES
+from kpis.tests.effort import times
 from kpis.tests.factories import make_run
 from kpis.tests.processes import PATIENCE, Ended, end_of, killed
 from kpis.tests.twin import Call, Flow, Log, Message, Record, expected, file_text, moment, stored, uuid
@@ -60,7 +61,7 @@ TABLES = [
 OF_THE_MOMENT = {"id", "run", "taken_in_at", "updated_at", "previous_updated_at", "first_figured_at"}
 SUBSCRIBERS = {1: ("ana@example.com", 900), 2: ("ana@example.com", 100), 3: ("bo@example.com", 0)}
 NEVER = 2**60
-KILLS = int(os.environ.get("KILLS", "1"))
+KILLS = times("KILLS", 1, 2)
 
 
 def take_in(settings, spark: Spark | None = None, merge_bytes: int = NEVER, rebuild: tuple | None = None) -> list:

@@ -6,7 +6,6 @@ as systemd would. ``TROUBLES`` sets how often something is killed (6 by default)
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import threading
@@ -21,6 +20,7 @@ from django.db.models import Sum
 
 from kpis.models import Run, StreamOffset
 from kpis.tests.broker import Broker
+from kpis.tests.effort import times
 from kpis.tests.processes import PATIENCE, Ended, Place, end_of, killed
 from kpis.tests.servers import Database, Kafka, MariaDB, PostgreSQL, running
 from kpis.tests.test_stream_kafka import START, check_ranges, check_tables, consume, record
@@ -29,7 +29,7 @@ from kpis.tests.twin import Record
 for module in ("confluent_kafka", "MySQLdb", "psycopg"):
     pytest.importorskip(module)
 
-TROUBLES = int(os.environ.get("TROUBLES", "6"))
+TROUBLES = times("TROUBLES", 6, 30)
 TOPIC = FEED = "antenna"
 CONSUMERS = 2
 WITHOUT = ("CommandError: Cannot use the database place at 127.0.0.1, ", "CommandError: Cannot use Kafka at 127.0.0.1:")
