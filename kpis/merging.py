@@ -185,6 +185,13 @@ def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
     """Yield the results of the work, in halves where it is too much at once or a part of it cannot be read."""
     try:
         found = _merge(work, merging)
+    except duckdb.OutOfMemoryException:
+        # It may be what is held of others that leaves no room.
+        merging.recent.clear()
+        merging.running.clear()
+        if len(work.starts) == 1:
+            raise
+        found = None
     except DamagedFile as error:
         if len(work.starts) == 1:
             yield kept_results(work.kpi, work.length, work.starts, str(error))

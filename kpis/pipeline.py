@@ -37,7 +37,7 @@ from kpis.catalog.intervals import EPOCH, LAST_DAY, ONE_HOUR, Interval, Length, 
 from kpis.catalog.kpis import KPI, KPIS, kpis_of
 from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
 from kpis.clock import Clocks
-from kpis.engine.aggregate import Partials, Results, TotalTooLarge, partial_of_records
+from kpis.engine.aggregate import Partials, Results, TotalTooLarge, kept_results, partial_of_records
 from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.lines import BLOCK_BYTES, DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects
 from kpis.engine.live import LiveCounts, live_counts
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIRST_REJECTS = 100
+# What says that memory, or room for temporary files, ran out.
+OUT_OF_ROOM = (duckdb.OutOfMemoryException, duckdb.IOException, ScratchError)
 # So many unfinished files are named.
 MOST_NAMES_TOLD = 20
 # So many rows of results are held at once, and more by one group of hours.
@@ -291,6 +293,13 @@ class Engine:
         """How many cores DuckDB's queries may use from now on, if there are so many; each takes memory of its own."""
         self.connection.execute(f"SET threads = {min(cores, self.cores)}")
 
+    def make_room(self) -> None:
+        """Drops what is held of former batches, and what is left of one that did not go through."""
+        self.recent.clear()
+        self.running.clear()
+        for table in ("records", "judged"):
+            self.connection.execute(f"DROP TABLE IF EXISTS {table}")
+
     def merge_elsewhere(
         self,
         kpi: KPI,
@@ -335,11 +344,7 @@ def engine(
                     Failing(),
                 )
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            raise ScratchError(
-                f"Cannot go on with {memory_limit_mb} MB of memory and the temporary folder {folder}: "
-                f"{str(error).splitlines()[0].rstrip('.')}. "
-                "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
-            ) from error
+            raise ScratchError(_out_of_room(error)) from error
 
 
 class UnfinishedFiles:
@@ -366,6 +371,16 @@ def left_alone_line(event: LeftAlone) -> str:
     return (
         f"left alone, as unfinished: {names}{f' and {more:,} more' if more > 0 else ''} "
         f"(names of {event.feed.name} files end in {' or '.join(event.feed.endings)}, or as FEED_FILES says)"
+    )
+
+
+def _out_of_room(error: Exception) -> str:
+    """What ran out of memory, or of room for temporary files, and what to do."""
+    if isinstance(error, ScratchError):
+        return str(error)
+    return (
+        f"Cannot go on with MEMORY_LIMIT_MB and the temporary folder: {str(error).splitlines()[0].rstrip('.')}. "
+        "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
     )
 
 
@@ -466,7 +481,7 @@ def _follow_up(
     for feed, hour in engine.failing.left_out(compactions):
         try:
             compact(feed, hour, ledger, engine)
-        except DamagedFile as error:
+        except (DamagedFile, *OUT_OF_ROOM) as error:
             engine.failing.note([(feed.name, hour)])
             yield Failed(f"{feed.name}, compaction of the hour from {to_text(hour.start)}", str(error))
 
@@ -497,6 +512,34 @@ def _ready(
     earliest: datetime,
     stack: ExitStack,
 ) -> Ready:
+    """Prepares a file; one that finds no room tries once more, on one core and with nothing held of former batches."""
+    for tried in (engine, replace(engine, cores=1)):
+        try:
+            with ExitStack() as tables:
+                one = _reduced(file, tried, options, scan_of_file, earliest, tables)
+                stack.push(tables.pop_all())
+                return one
+        except OUT_OF_ROOM as error:
+            if isinstance(file, Messages) and isinstance(error, ScratchError):
+                raise
+            engine.make_room()
+            reason = _out_of_room(error)
+    return Ready(Entry(file, False, reason, _may_pass(file), reading=_reading(file, options)))
+
+
+def _may_pass(file: FoundFile) -> bool:
+    """True if a batch for which there is no room is tried again as it is; several messages are tried in halves."""
+    return not (isinstance(file, Messages) and file.count > 1)
+
+
+def _reduced(
+    file: FoundFile,
+    engine: Engine,
+    options: Options,
+    scan_of_file: Callable[[], Scan | None],
+    earliest: datetime,
+    stack: ExitStack,
+) -> Ready:
     try:
         scanned = scan_of_file()
         # The scanner has the others at work on the next files.
@@ -506,6 +549,8 @@ def _ready(
         else:
             reading = scanned.reading
             write_rejects(engine.connection, scanned.rejects)
+        if not isinstance(file, Messages):
+            options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
     except TooManyRejects as error:
         again = _read_again_at(file, error.first_ahead, options)
         entry = Entry(
@@ -583,6 +628,13 @@ def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
         engine.lake.settle(entry.key, ledger)
         failed = replace(one, entry=replace(entry, is_in=False, reason=str(error)))
         return _fail(failed, former, ledger, engine, options)
+    except OUT_OF_ROOM as error:
+        engine.make_room()
+        engine.lake.settle(entry.key, ledger)
+        entry = replace(entry, is_in=False, reason=_out_of_room(error), retry=_may_pass(entry.file))
+        if entry.retry and former is not None and former.is_in:
+            return Failed(name, entry.reason)
+        return _fail(replace(one, entry=entry), former, ledger, engine, options)
     engine.lake.settle(entry.key, ledger)
     return TakenIn(entry, change.touched)
 
@@ -630,24 +682,34 @@ def _roll_up(
             engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
     try:
         results = list(merged(feed, length, starts, partial(ledger.keys, feed), ledger.files, engine, options.top_n))
-    except TotalTooLarge as error:
-        if len(starts) == 1:
+    except (TotalTooLarge, *OUT_OF_ROOM) as error:
+        if len(starts) > 1:
+            # The others go in without the one that is to blame.
+            for start in starts:
+                yield from _roll_up([start], feed, length, moment, ledger, engine, options)
+            return
+        if isinstance(error, TotalTooLarge):
             yield Failed(_named(feed, length, starts), str(error))
             return
-        # The others go in without the one that is to blame.
-        for start in starts:
-            yield from _roll_up([start], feed, length, moment, ledger, engine, options)
-    else:
-        ledger.commit_rollup(feed, length, starts, results, moment)
-        failed: dict[str, set[datetime]] = {}
-        for one in results:
-            if one.reason and one.again:
-                failed.setdefault(one.reason, set()).update(one.starts)
-        for reason, of_reason in failed.items():
-            yield Failed(_named(feed, length, of_reason), reason)
-        without = set().union(*failed.values())
-        engine.failing.note((feed.name, length.at(start)) for start in without)
-        yield from (RolledUp(feed, length.at(start)) for start in starts if start not in without)
+        engine.make_room()
+        results = [kept_results(kpi, length, starts, _out_of_room(error)) for kpi in kpis_of(feed, length)]
+    ledger.commit_rollup(feed, length, starts, results, moment)
+    yield from _rolled_up(results, starts, feed, length, engine)
+
+
+def _rolled_up(
+    results: Collection[Results], starts: Collection[datetime], feed: Feed, length: Length, engine: Engine
+) -> Iterator[Event]:
+    """Tells which of the intervals were computed, and which were not for what reason."""
+    failed: dict[str, set[datetime]] = {}
+    for one in results:
+        if one.reason and one.again:
+            failed.setdefault(one.reason, set()).update(one.starts)
+    for reason, of_reason in failed.items():
+        yield Failed(_named(feed, length, of_reason), reason)
+    without = set().union(*failed.values())
+    engine.failing.note((feed.name, length.at(start)) for start in without)
+    yield from (RolledUp(feed, length.at(start)) for start in starts if start not in without)
 
 
 def _named(feed: Feed, length: Length, starts: Collection[datetime]) -> str:

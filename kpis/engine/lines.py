@@ -59,12 +59,14 @@ class Bounds:
     """What a file may hold before it fails, however long it goes on.
 
     A packed file may unpack to ``unpacked_bytes``, and beyond ALWAYS_UNPACKED_BYTES to ``unpacked_ratio`` times its
-    size. ``rejects`` is the number of rejects that are kept; None for any number.
+    size. ``rejects`` is the number of rejects that are kept; None for any number. Its records may lie in ``hours``
+    different hours, each of which is a lake file a KPI.
     """
 
     unpacked_bytes: int = 16 * 2**30
     unpacked_ratio: int = 200
     rejects: int | None = 1_000_000
+    hours: int = 1_000
 
     def check_unpacked(self, unpacked: int, size: int) -> None:
         """Raises FileError when a file of ``size`` bytes has unpacked to more bytes than it may."""
@@ -75,9 +77,17 @@ class Bounds:
                 f"unpacks to more than {self.unpacked_ratio:,} times its {size:,} bytes, which is MAX_UNPACKED_RATIO"
             )
 
+    def check_hours(self, hours: int) -> None:
+        """Raises FileError when a file has records in more hours than it may."""
+        if hours > self.hours:
+            raise FileError(
+                f"has records in {hours:,} hours, more than MAX_HOURS_PER_FILE, which is {self.hours:,}: "
+                "split it by time, or raise that setting"
+            )
+
 
 DEFAULT_BOUNDS = Bounds()
-UNBOUNDED = Bounds(unpacked_bytes=2**63, unpacked_ratio=2**63, rejects=None)
+UNBOUNDED = Bounds(unpacked_bytes=2**63, unpacked_ratio=2**63, rejects=None, hours=2**63)
 
 
 class TooManyRejects(FileError):

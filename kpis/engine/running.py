@@ -81,6 +81,11 @@ class Running:
             rows -= merged.rows
             self._drop(kpi_id, start)
 
+    def clear(self) -> None:
+        """Lets go of all intervals."""
+        for kpi_id, start in list(self._merged):
+            self._drop(kpi_id, start)
+
     def _drop(self, kpi_id: int, start: datetime) -> None:
         merged = self._merged.pop((kpi_id, start))
         self._connection.execute(f"DROP TABLE IF EXISTS {merged.table}")

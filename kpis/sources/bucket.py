@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import FEED_FILES, Feed, FileNames
 from kpis.catalog.intervals import EPOCH
 from kpis.engine.lines import UNPACKERS
+from kpis.engine.scratch import ScratchError
 from kpis.engine.scratch import telling as telling_of_scratch
 from kpis.sources.directory import (
     FoundFile,
@@ -53,7 +54,13 @@ class FoundObject(FoundFile):
         return self.bucket.url_of(self.stored.key)
 
     def fetched(self, scratch: Path) -> FoundFile:
-        """The object with its content, or with the problem that there was; raises SourceLost and ScratchError."""
+        """The object with its content, or with the problem that there was; raises SourceLost."""
+        try:
+            return self._fetched(scratch)
+        except ScratchError as error:
+            return replace(self, problem=str(error))
+
+    def _fetched(self, scratch: Path) -> FoundFile:
         suffix = Path(self.stored.key).suffix.lower()
         with telling_of_scratch(scratch):
             number, path = tempfile.mkstemp(suffix if suffix in UNPACKERS else "", "object-", scratch)
@@ -69,8 +76,14 @@ class FoundObject(FoundFile):
                     return replace(fetched, problem=PROBLEMS[error.errno].format(error.strerror))
                 if not part:
                     return fetched
-                with telling_of_scratch(scratch):
-                    file.write(part)
+                try:
+                    with telling_of_scratch(scratch):
+                        file.write(part)
+                        file.flush()
+                except ScratchError:
+                    # What is there of it takes room that others need.
+                    fetched.path.unlink()
+                    raise
 
     def let_go(self) -> None:
         self.path.unlink(missing_ok=True)

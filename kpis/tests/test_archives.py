@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 from collections.abc import Callable
 
 import pytest
 from django.db import connection
 
+from kpis import pipeline
 from kpis.lake import Lake
-from kpis.models import DueRollup, IntervalSummary
+from kpis.models import Batch, DueRollup, IntervalSummary
+from kpis.sources.places import found_in
+from kpis.store import DatabaseLedger
+from kpis.tests.factories import make_run
 from kpis.tests.test_update_network_stats import START, update
 from kpis.tests.twin import Call, Flow, Log, Message, Record, expected, file_text, moment, stored
 
@@ -129,3 +134,51 @@ def test_archives_go_in_exactly_within_the_default_memory(place, feed, count, da
     # What Python takes lies beside the 800 MB that the engine may use.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_000_000
     assert not IntervalSummary.objects.filter(state="incomplete").exists()
+
+
+def test_a_file_over_more_hours_than_may_be_fails_alone_and_says_what_to_do(data_dir, settings):
+    settings.MAX_HOURS_PER_FILE = 100
+    put(data_dir, {"cdr_data.wide.csv": archive("cdr", 1, 400, 7)["cdr_data.0.csv"]})
+    day = archive("cdr", 1, 60, 4)
+    put(data_dir, day)
+    hours = len({record.start // 3600 for record in day["cdr_data.0.csv"]})
+    with pytest.raises(SystemExit, match="1"):
+        update()
+    failed = Batch.objects.get(status="failed")
+    assert (failed.name, failed.retry) == ("cdr_data.wide.csv", False)
+    assert re.fullmatch(
+        r"has records in 1\d\d hours, more than MAX_HOURS_PER_FILE, which is 100: "
+        "split it by time, or raise that setting",
+        failed.reason,
+    )
+    assert stored() == expected(day, newest(day))
+    settings.MAX_HOURS_PER_FILE = 168
+    assert "in cdr_data.wide.csv: 400 records, 0 rejects, " in (told := update("--retry-failed"))
+    assert re.search(r"cdr_data.wide.csv: .* intervals in 1\d\d hours\n", told)
+    assert hours > 24
+
+
+def test_a_file_for_which_memory_does_not_suffice_fails_alone_and_is_tried_again(data_dir, lake_dir):
+    files = archive("antenna", files=3, rows=30, days=1)
+    names = list(files)
+    files[names[1]] = [
+        Message(START + number % 600, number % 50, number % 9, 1, f"app{number % 7}" * 20) for number in range(30_000)
+    ]
+    put(data_dir, files)
+    ledger, options = DatabaseLedger(make_run()), pipeline.Options()
+    with pipeline.engine(lake_dir) as engine:
+        engine.connection.execute("SET max_temp_directory_size = '0KB'")
+        engine.connection.execute("SET memory_limit = '11MB'")
+        found = found_in(data_dir)
+        failed = [
+            one
+            for one in pipeline.run(pipeline.plan(found, ledger, options), ledger, engine, options)
+            if isinstance(one, pipeline.Failed)
+        ]
+    assert [one.what for one in failed] == [names[1]]
+    assert failed[0].reason.startswith("Cannot go on with MEMORY_LIMIT_MB")
+    assert (Batch.objects.get(status="failed").name, Batch.objects.get(status="failed").retry) == (names[1], True)
+    others = {name: records for name, records in files.items() if name != names[1]}
+    assert stored() == expected(others, newest(others))
+    assert "1 files in, 0 failed" in update()
+    assert stored() == expected(files, newest(files))

@@ -20,7 +20,7 @@ from django.db import close_old_connections
 from kpis import pipeline
 from kpis.binding import lake_options
 from kpis.catalog.feeds import FEEDS
-from kpis.catalog.intervals import to_text
+from kpis.catalog.intervals import ONE_HOUR, to_text
 from kpis.engine.lines import Bounds
 from kpis.engine.scratch import ScratchError
 from kpis.engine.spark import SparkError
@@ -35,6 +35,8 @@ from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 from kpis.watch import Watch
 
 WRONG_USE = 2
+# Of a batch that lies over more hours than a day has it is told over how many.
+MANY_HOURS = 24
 ENGINES = ("local", "spark")
 GOES_ON = "What was taken in before stays; the next run goes on from there."
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -157,7 +159,12 @@ class Command(WorkCommand):
             retry_failed=options["retry_failed"],
             roll_up_open=options["rollup_open_hours"],
             max_reject_ratio=settings.MAX_REJECT_RATIO,
-            bounds=Bounds(settings.MAX_UNPACKED_MB * 2**20, settings.MAX_UNPACKED_RATIO, settings.MAX_REJECTS),
+            bounds=Bounds(
+                settings.MAX_UNPACKED_MB * 2**20,
+                settings.MAX_UNPACKED_RATIO,
+                settings.MAX_REJECTS,
+                settings.MAX_HOURS_PER_FILE,
+            ),
             archive_feeds=settings.ARCHIVE_FEEDS,
             allowed_lateness=settings.ALLOWED_LATENESS,
             max_clock_ahead=settings.MAX_CLOCK_AHEAD,
@@ -323,9 +330,10 @@ def event_line(event):
     """What happened, in a line for people."""
     match event:
         case pipeline.TakenIn(entry, touched):
+            hours = len({ONE_HOUR.floor(start) for start in touched})
             return (
                 f"in {entry.file.name}: {entry.records:,} records, {entry.rejects:,} rejects, "
-                f"{len(touched):,} intervals"
+                f"{len(touched):,} intervals{f' in {hours:,} hours' if hours > MANY_HOURS else ''}"
             )
         case pipeline.Unchanged(file):
             return f"unchanged {file.name}"
