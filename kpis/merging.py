@@ -130,7 +130,7 @@ def merged_running(
                     source, start, others, fresh.key, table, _partials_of(source, start, counted, merging)
                 )
             except DamagedFile as error:
-                yield kept_results(kpi, length, [start], str(error))
+                yield kept_results(kpi, length, [start], error.public_reason, str(error))
                 continue
             partials[name] = None
             whole.append(start)
@@ -194,7 +194,7 @@ def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
         found = None
     except DamagedFile as error:
         if len(work.starts) == 1:
-            yield kept_results(work.kpi, work.length, work.starts, str(error))
+            yield kept_results(work.kpi, work.length, work.starts, error.public_reason, str(error))
             return
         found = None
     if found is not None:

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIRST_REJECTS = 100
+NO_ROOM = "memory, or room for temporary files, did not suffice to compute it"
 # What says that memory, or room for temporary files, ran out.
 OUT_OF_ROOM = (duckdb.OutOfMemoryException, duckdb.IOException, ScratchError)
 # So many unfinished files are named.
@@ -692,7 +693,7 @@ def _roll_up(
             yield Failed(_named(feed, length, starts), str(error))
             return
         engine.make_room()
-        results = [kept_results(kpi, length, starts, _out_of_room(error)) for kpi in kpis_of(feed, length)]
+        results = [kept_results(kpi, length, starts, NO_ROOM, _out_of_room(error)) for kpi in kpis_of(feed, length)]
     ledger.commit_rollup(feed, length, starts, results, moment)
     yield from _rolled_up(results, starts, feed, length, engine)
 
@@ -704,7 +705,7 @@ def _rolled_up(
     failed: dict[str, set[datetime]] = {}
     for one in results:
         if one.reason and one.again:
-            failed.setdefault(one.reason, set()).update(one.starts)
+            failed.setdefault(one.detail, set()).update(one.starts)
     for reason, of_reason in failed.items():
         yield Failed(_named(feed, length, of_reason), reason)
     without = set().union(*failed.values())

@@ -382,7 +382,11 @@ class SummaryFilters(
         {
             "kpi": choice_filter("kpi", {kpi.id: kpi.name for kpi in KPIS.values()}, "The KPI's id", coerce=int),
             "interval": interval_filter(LENGTHS.values()),
-            "state": choice_filter("state", dict(IntervalSummary.State.choices), "Whether the interval has closed"),
+            "state": choice_filter(
+                "state",
+                dict(IntervalSummary.State.choices),
+                "Whether the interval has closed, or is incomplete",
+            ),
         }
         | timestamp_filters(INTERVAL_TIMESTAMPS | {"updated_at": ("gte", "lt")}),
         IntervalFilters,

@@ -49,7 +49,7 @@ class IntervalGroups:
             group = {name: getattr(row, name) for name in self.kpi.dimensions}
             value = getattr(row, self.kpi.value)
             bars.append({"label": label(self.kpi, group), "value": value, "share": self.share(value), "other": False})
-        if self.summary.groups > len(bars) and self.kpi.measure.adds_up:
+        if self.total is not None and self.summary.groups > len(bars) and self.kpi.measure.adds_up:
             value = self.total - sum(bar["value"] for bar in bars)
             bars.append({"label": "Other", "value": value, "share": self.share(value), "other": True})
         return bars

@@ -41,8 +41,9 @@ class Period:
         )
 
     def revised(self, hidden_kpis: Iterable[int] = ()) -> QuerySet[IntervalSummary]:
-        """The intervals that were figured anew in the period, without the hidden KPIs'."""
-        there = IntervalSummary.objects.filter(updated_at__gte=self.start, updated_at__lt=self.end, revision__gt=1)
+        """The intervals that were recomputed in the period, or could not be, without the hidden KPIs'."""
+        changed = Q(revision__gt=1) | Q(state=IntervalSummary.State.INCOMPLETE)
+        there = IntervalSummary.objects.filter(changed, updated_at__gte=self.start, updated_at__lt=self.end)
         return there.exclude(kpi__in=list(hidden_kpis))
 
 

@@ -5,7 +5,7 @@ The columns of a frame are, one row a step:
 - ``start``, ``end``: when the step starts and ends (UTC);
 - ``value``: the figure, NaN or NA where there is none (Int64, for means float64);
 - ``intervals``: how many intervals have one;
-- ``provisional``: whether one of them is still open.
+- ``provisional``: whether one of them is still open, or incomplete.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame
     else:
         steps = rows.order_by().values(step=Step(_START, window.step)).order_by("step")
         summed = steps.values_list("step", Sum(_value(kpi, group)), Count("id"))
-        found = [(EPOCH + int(step) * window.step, int(value), number) for step, value, number in summed]
+        found = [
+            (EPOCH + int(step) * window.step, int(value), number) for step, value, number in summed if value is not None
+        ]
     provisional = set(_provisional(kpi, window))
     kind = "float64" if kpi.measure.is_mean else "Int64"
     starts = pd.date_range(window.start, window.end, freq=window.step, inclusive="left", unit="us")
@@ -152,9 +154,10 @@ def all_groups_between(kpi: KPI, length: Length, start: datetime, end: datetime)
 
 
 def _provisional(kpi: KPI, window: Window) -> set[datetime]:
-    """The starts of the steps in which an interval is still open."""
+    """The starts of the steps in which an interval is still open, or incomplete."""
     open_ones = _rows(kpi, window.length, None).filter(
-        state=IntervalSummary.State.PROVISIONAL, **between(window.start, window.end)
+        state__in=[IntervalSummary.State.PROVISIONAL, IntervalSummary.State.INCOMPLETE],
+        **between(window.start, window.end),
     )
     starts = open_ones.values_list(_START, flat=True)
     return {start - (start - EPOCH) % window.step for start in starts}

@@ -41,6 +41,7 @@ class Results:
     ``totals`` has one row an interval: ``interval_start``, ``total`` (over all groups) and ``groups`` (how many).
     ``starts`` (UTC) are the intervals that they are of, also those without rows. With a ``reason`` these could not be
     computed: there are no rows, what the intervals have stays, and ``again`` says whether a later run may compute them.
+    ``detail`` is the reason for whoever runs the pipeline.
     """
 
     kpi: KPI
@@ -49,6 +50,7 @@ class Results:
     totals: Columns
     starts: tuple[datetime, ...] = ()
     reason: str = ""
+    detail: str = ""
     again: bool = True
 
 
@@ -191,9 +193,12 @@ def _merged_results(
     )
 
 
-def kept_results(kpi: KPI, length: Length, starts: Collection[datetime], reason: str, again: bool = True) -> Results:
+def kept_results(
+    kpi: KPI, length: Length, starts: Collection[datetime], reason: str, detail: str = "", again: bool = True
+) -> Results:
     """Return results that leave the intervals that start at ``starts`` (UTC) as they are, for a reason."""
-    return replace(_no_results(kpi, length), starts=tuple(starts), reason=reason, again=again)
+    none = _no_results(kpi, length)
+    return replace(none, starts=tuple(starts), reason=reason, detail=detail or reason, again=again)
 
 
 def _no_results(kpi: KPI, length: Length) -> Results:

@@ -40,6 +40,11 @@ class DamagedFile(LakeError):
         super().__init__(text)
         self.path, self.kind = path, kind
 
+    @property
+    def public_reason(self) -> str:
+        """What is wrong, for whoever reads figures: without the lake's place, and what to do about it."""
+        return f"a lake file that it needs is {self.kind}: {self.path}"
+
     @classmethod
     def missing(cls, path: PurePosixPath, url: str) -> DamagedFile:
         """A file that is not there."""

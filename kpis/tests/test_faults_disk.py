@@ -133,14 +133,19 @@ def test_a_lake_that_is_a_file_is_named(place, files):
     check_repaired(place, files)
 
 
-def test_a_full_temporary_folder_is_named(place, files):
+def test_a_full_temporary_folder_is_named_by_the_file_that_needs_it(place, files):
     packed = max(files)
     text = file_text(files[packed])
     (place.data / packed).unlink()
     (place.data / f"{packed}.gz").write_bytes(gzip.compress(text.encode()))
     files[f"{packed}.gz"] = files.pop(packed)
     with small_disk(place.temporary, 16):
-        check_told(place.run(), f"Cannot write temporary files to {place.temporary}", "No space left", "TMPDIR")
+        ended = place.run()
+        (line,) = ended.err.splitlines()
+        assert ended.code == 1
+        assert line.startswith(f"failed {packed}.gz: Cannot write temporary files to {place.temporary}")
+        assert "No space left" in line
+        assert "TMPDIR" in line
         assert len(place.known()) == len(files) - 1
         check_what_is_in(place, files)
         assert not list(place.temporary.iterdir())

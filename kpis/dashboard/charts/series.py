@@ -158,7 +158,8 @@ def _subtitle(window: Window, with_normal: bool) -> list[str]:
     if with_normal:
         lines.append(
             f"Band: what is normal, {DEFAULT_THRESHOLD:g} standard deviations round the mean of the "
-            f"{DEFAULT_WINDOW} intervals before. Diamonds: outliers. Hatched: provisional. Shaded: no records."
+            f"{DEFAULT_WINDOW} intervals before. Diamonds: outliers. Hatched: provisional or incomplete. "
+            "Shaded: no records."
         )
     return lines
 

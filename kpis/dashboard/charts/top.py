@@ -18,10 +18,10 @@ _BAR = 27
 
 
 def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
-    """The chart of an interval's first groups; hatched while the interval is provisional."""
+    """The chart of an interval's first groups; hatched unless the interval is final."""
     kpi, summary = groups.kpi, groups.summary
-    provisional = summary.state == IntervalSummary.State.PROVISIONAL
-    colour = hatched(theme.accent, theme.wash) if provisional else theme.accent
+    final = summary.state == IntervalSummary.State.FINAL
+    colour = theme.accent if final else hatched(theme.accent, theme.wash)
     bars = [
         bar
         | {
@@ -72,6 +72,6 @@ def _total(groups: IntervalGroups) -> str:
     text = (
         f"{what} {figures.short(groups.total, groups.kpi.unit)} of {figures.counted(groups.summary.groups, 'groups')}"
     )
-    if groups.summary.state == IntervalSummary.State.PROVISIONAL:
-        text += "; provisional"
+    if groups.summary.state != IntervalSummary.State.FINAL:
+        text += f"; {groups.summary.state}"
     return text

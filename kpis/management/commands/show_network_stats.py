@@ -53,6 +53,8 @@ def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
         f"{to_text(start)} to {to_text(end)}, {summary.state}; {kpi.unit} {_over_all(kpi, summary)}; "
         f"groups: {summary.groups:,}"
     )
+    if summary.state == IntervalSummary.State.INCOMPLETE:
+        yield f"Incomplete: {summary.reason}."
     yield ""
     names = ["rank", *kpi.columns]
     rows = result_model(kpi).objects.filter(interval=length.code, interval_start_timestamp=start, rank__lte=top)
