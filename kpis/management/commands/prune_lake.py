@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis import clock, pipeline
+from kpis import pipeline
 from kpis.binding import lake_options
 from kpis.catalog.intervals import to_text
 from kpis.lake import LakeError
 from kpis.management.ages import age
 from kpis.management.output import WorkCommand
 from kpis.retention import Turns, prune_lake
-from kpis.store import PATIENCE_SECONDS, AlreadyRunning
+from kpis.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger
 
 
 class Command(WorkCommand):
@@ -28,7 +28,8 @@ class Command(WorkCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
 
     def handle(self, *, older_than, dry_run, verbosity, **options):
-        moment = clock.now() - older_than
+        # By the earlier clock: one that is ahead removes nothing too soon.
+        moment = DatabaseLedger().clocks().earliest - older_than
         try:
             with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine:
                 for pruned in prune_lake(engine, moment, dry_run, Turns("lake", PATIENCE_SECONDS)):
