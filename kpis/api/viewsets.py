@@ -60,6 +60,7 @@ from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import Batch, IntervalSummary, Reject
 from kpis.models.results import result_model
+from kpis.snapshot import snapshot
 
 _WRONG = OpenApiResponse(
     {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
@@ -302,8 +303,9 @@ class AnomalyViewSet(ListViewSet):
             found = series.anomalies(span) if span else ()
             return self.file(self.get_export_name(), fields, (one.row for one in found))
         start = self.paginator.start(request.query_params, self.queryset.model, self.keyset)
-        found = series.page(span, start.after) if span else ((),)
-        page, following = cut(found[0], start, attrgetter("key"), *found[1:])
+        with snapshot():
+            found = series.page(span, start.after) if span else ((),)
+            page, following = cut(found[0], start, attrgetter("key"), *found[1:])
         return self.page(start, [dict(zip(fields, one.row, strict=True)) for one in page], following)
 
 

@@ -11,6 +11,7 @@ from kpis.dashboard.access import Guarded, GuardedPage
 from kpis.dashboard.charts.chart import Chart
 from kpis.dashboard.pictures import PICTURES
 from kpis.dashboard.theme import LIGHT, THEMES, Theme
+from kpis.snapshot import snapshot
 
 
 class BadRequest(ValueError):
@@ -27,11 +28,13 @@ class Page(GuardedPage, TemplateView):
         return super().get_context_data(title=self.title, **kwargs)
 
     def get(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
-        try:
-            return super().get(request, *args, **kwargs)
-        except BadRequest as error:
-            context = {"title": self.title, "reason": str(error)}
-            return self.response_class(request, "dashboard/bad_request.html", context, status=400)
+        # Rendered here, as templates query too.
+        with snapshot():
+            try:
+                return super().get(request, *args, **kwargs).render()
+            except BadRequest as error:
+                context = {"title": self.title, "reason": str(error)}
+                return self.response_class(request, "dashboard/bad_request.html", context, status=400).render()
 
 
 class ChartView(Guarded, View, ABC):
@@ -56,7 +59,8 @@ class ChartView(Guarded, View, ABC):
         # Without holding each part to Vega-Lite's schema, as the tests do.
         with debug_mode(False):
             try:
-                chart = self.chart(theme)
+                with snapshot():
+                    chart = self.chart(theme)
             except BadRequest as error:
                 return HttpResponseBadRequest(f"{error}\n", content_type="text/plain; charset=utf-8")
             if form == "json":
