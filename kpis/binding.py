@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -14,12 +15,12 @@ from django.db.models import QuerySet
 
 from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.lake import Identity, Lake, LakeFile, Verify, WrongLake, read_identity, write_identity
+from kpis.lake import Identity, Lake, LakeFile, Verify, WrongLake, read_identity, telling, write_identity
 from kpis.lake.adoption import KeyLedger, adopted
 from kpis.lake.identity import new_id
 from kpis.models import Batch, BatchInterval, LakeBinding, Watermark
 from kpis.models import LakeFile as StoredLakeFile
-from kpis.storage import Storage
+from kpis.storage import Storage, storage_at
 
 LAKE_FILE_COLUMNS = ("folder", "name", "feed", "interval_start_timestamp", "key", "digest", "size", "etag")
 ROOT = PurePosixPath()
@@ -60,10 +61,18 @@ def bind(lake: Lake, ledger: BoundLedger) -> None:
             ledger.keep_from(FEEDS[name], moment)
 
 
+def check_ids(storage: Storage) -> None:
+    """Raises WrongLake where the lake or the database belongs to another one; writes nothing."""
+    _check(storage, LakeBinding.objects.first(), read_identity(storage))
+
+
 def check(storage: Storage) -> None:
-    """Raises WrongLake where the lake is not this database's, or not yet; writes nothing."""
+    """Raises WrongLake where the lake is not this database's, also not yet, as one of version 0.1.0; writes nothing.
+
+    Where neither has anything yet, there is nothing to read, and all is well.
+    """
+    check_ids(storage)
     binding = LakeBinding.objects.first()
-    _check(storage, binding, read_identity(storage))
     if (binding is None or binding.lake_id is None) and BatchInterval.objects.exists():
         raise WrongLake(
             f"The lake at {storage.url(ROOT)} is of version 0.1.0. Run manage.py update_network_stats, which goes on "
@@ -77,6 +86,12 @@ def note_pruned(storage: Storage, ledger: BoundLedger) -> None:
     if told is not None:
         kept_from = {name: moment for name in FEEDS if (moment := ledger.kept_from(FEEDS[name]))}
         write_identity(storage, Identity(told.lake, told.database, {**told.kept_from, **kept_from}))
+
+
+def lake_storage() -> Storage:
+    """The lake's files, to be read; raises LakeError."""
+    with telling(str(settings.LAKE_DIR)):
+        return storage_at(settings.LAKE_DIR, Path(tempfile.gettempdir()))
 
 
 def lake_options() -> dict[str, Any]:

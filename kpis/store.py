@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.models import F, Q, QuerySet
@@ -187,6 +188,10 @@ def _sqlite_lock() -> Iterator[None]:
         with connection.cursor() as cursor:
             # A transaction that does not fit is written and read back page by page.
             cursor.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KILOBYTES}")
+            if settings.LAKE_SYNC and not connection.in_atomic_block:
+                # On the disk before the lake's files go that a commit replaces: by itself SQLite waits for that only
+                # when it writes its log back, and a power cut would take back the last commits.
+                cursor.execute("PRAGMA synchronous = FULL")
         yield
 
 

@@ -19,10 +19,11 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 
+from kpis.binding import check, lake_storage
 from kpis.catalog.feeds import FEEDS, FileNames
 from kpis.catalog.intervals import to_text
 from kpis.engine import compiled
-from kpis.lake import STAGING
+from kpis.lake import STAGING, LakeError, WrongLake
 from kpis.models import Batch, Run, Watermark
 from kpis.postgresql import is_pooled
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
@@ -74,6 +75,7 @@ def examine(now: datetime) -> Iterator[Finding]:
             yield from mysql_settings()
         if connection.vendor == "postgresql":
             yield from postgresql_pooler()
+        yield power_cuts()
         migrated = migrations()
         yield migrated
     yield lake()
@@ -185,6 +187,26 @@ def postgresql_pooler() -> Iterator[Finding]:
         yield Finding(Verdict.NOTE, "pooler", text)
 
 
+def power_cuts() -> Finding:
+    """Whether what is committed and what it counts on in the lake outlast a power cut."""
+    subject = "power cuts"
+    if not settings.LAKE_SYNC:
+        return Finding(Verdict.NOTE, subject, "may cost the last runs' files, as LAKE_SYNC is off")
+    asked = {
+        "mysql": ("SELECT @@innodb_flush_log_at_trx_commit", "innodb_flush_log_at_trx_commit", ("1",)),
+        "postgresql": ("SELECT current_setting('synchronous_commit')", "synchronous_commit", ("off",)),
+    }
+    if connection.vendor in asked:
+        query, name, values = asked[connection.vendor]
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            value = str(cursor.fetchone()[0])
+        if (value in values) != (connection.vendor == "mysql"):
+            text = f"may cost the database its last commits, on which the lake counts, as {name} is {value}"
+            return Finding(Verdict.NOTE, subject, text)
+    return Finding(Verdict.OK, subject, "cost nothing that was told as in")
+
+
 def migrations() -> Finding:
     executor = MigrationExecutor(connection)
     missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -196,6 +218,13 @@ def migrations() -> Finding:
 def lake() -> Finding:
     place: Address = settings.LAKE_DIR
     there = Folder(place).nearest() if isinstance(place, Path) else place
+    try:
+        check(lake_storage())
+    except WrongLake as error:
+        return Finding(Verdict.MEND, "lake", _one_line(error))
+    except (LakeError, DatabaseError):
+        # What keeps the place from being used follows, and of the database there is a line of its own.
+        pass
     try:
         _lake_storage().check()
         free = shutil.disk_usage(there).free if isinstance(there, Path) else None

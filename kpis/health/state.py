@@ -11,7 +11,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from kpis.binding import check_ids, lake_storage
 from kpis.catalog.feeds import FEEDS
+from kpis.lake import LakeError
 from kpis.models import Watermark
 from kpis.storage import Address, BucketAddress, bucket_at
 
@@ -40,14 +42,26 @@ class State:
 
 
 def current() -> State:
-    """The state at this moment; asks the database two short questions and writes nothing."""
+    """The state at this moment; asks the database three short questions and writes nothing."""
     try:
         ages = interval_ages(timezone.now())
     except DatabaseError:
         # The next request gets a connection of its own.
         connection.close()
         ages = None
-    return State(database=ages is not None, lake=can_be_written(settings.LAKE_DIR), ages=ages)
+    return State(database=ages is not None, lake=can_be_written(settings.LAKE_DIR) and _is_ours(), ages=ages)
+
+
+def _is_ours() -> bool:
+    """True unless the lake belongs to another database, or this database to another lake, as where none is mounted."""
+    try:
+        check_ids(lake_storage())
+    except LakeError:
+        return False
+    except DatabaseError:
+        # That is told by itself.
+        connection.close()
+    return True
 
 
 def interval_ages(now: datetime) -> dict[str, float | None]:

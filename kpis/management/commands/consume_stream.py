@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import pipeline
-from kpis.binding import lake_options
+from kpis.binding import check_ids, lake_options
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
 from kpis.consumer import Consumer
 from kpis.engine.lines import UNBOUNDED
@@ -119,6 +119,7 @@ def local_consumer(source, feed, options, chosen, report):
         pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine,
         _opened(source, feed, engine.scratch, options) as stream,
     ):
+        check_ids(engine.lake.storage)
         yield Consumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)
 
 
@@ -133,6 +134,7 @@ def spark_consumer(source, feed, options, chosen, report):
         chosen_engine("spark", kafka_settings(settings.SPARK_KAFKA_JARS)) as engine,
         spark_topic(engine, feed, options["topic"], connection, *limits) as stream,
     ):
+        check_ids(engine.lake.storage)
         yield SparkConsumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from kpis.binding import check, lake_storage
 from kpis.lake import LakeError
 from kpis.lake_ddl import DIALECTS, FILE, statements
 from kpis.management.output import AnswerCommand
@@ -30,11 +31,15 @@ class Command(AnswerCommand):
         chosen = DIALECTS[dialect]
         if chosen.remote and "://" not in (location or str(settings.LAKE_DIR)):
             raise CommandError(f"{chosen.name} needs --location, such as s3://bucket/lake.", returncode=WRONG_USE)
+        # For these two, of a lake here, some statements depend on what there is.
+        looks_into_lake = location is None and dialect in ("duckdb", "spark") and isinstance(settings.LAKE_DIR, Path)
         if location is None:
             location = str(settings.LAKE_DIR)
             if dialect != "duckdb" and isinstance(settings.LAKE_DIR, Path):
                 location = f"{FILE}{location}"
         try:
+            if looks_into_lake:
+                check(lake_storage())
             self.stdout.write("\n".join(statements(chosen, location)))
         except LakeError as error:
             raise CommandError(str(error)) from error

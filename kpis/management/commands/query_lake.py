@@ -17,6 +17,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from kpis.binding import check, lake_storage
+from kpis.lake import LakeError
 from kpis.lake_sql import Answer, QueryError, answered, view_names, write_parquet
 from kpis.ledger_tables import DatabaseLedgerTables
 from kpis.management.output import AnswerCommand
@@ -43,6 +45,7 @@ class Command(AnswerCommand):
     def handle(self, *, query, out, **options):
         lake = settings.LAKE_DIR, DatabaseLedgerTables(), settings.MEMORY_LIMIT_MB
         try:
+            check(lake_storage())
             if options["format"] == "parquet":
                 if out is None:
                     raise CommandError("--format parquet needs --out FILE.", returncode=WRONG_USE)
@@ -54,7 +57,7 @@ class Command(AnswerCommand):
                     write(answer, self.stdout)
                 else:
                     _write_whole(answer, write, out)
-        except QueryError as error:
+        except (QueryError, LakeError) as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"The ledger cannot be read: {' '.join(str(error).split())}.") from error

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from argparse import ArgumentTypeError
-from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis.lake import LakeError, telling
+from kpis.binding import check, lake_storage
+from kpis.lake import LakeError
 from kpis.management.output import WorkCommand
-from kpis.storage import BucketAddress, storage_at
+from kpis.storage import BucketAddress
 
 WRONG_USE = 2
 
@@ -36,8 +35,8 @@ class Command(WorkCommand):
             raise CommandError("LAKE_DIR must be s3://bucket/prefix to be registered.", returncode=WRONG_USE)
         try:
             # What it needs may not be installed, which the storage tells.
-            with telling(str(lake)):
-                storage = storage_at(lake, Path(tempfile.gettempdir()))
+            storage = lake_storage()
+            check(storage)
             from kpis import glue
 
             try:
