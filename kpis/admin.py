@@ -500,7 +500,9 @@ def result_admin(kpi: KPI) -> type[ResultAdmin]:
         {
             "__doc__": kpi.description,
             "list_display": (*interval, *kpi.dimensions, *value_columns(kpi, result_model(kpi)), "explained"),
-            "search_fields": tuple(f"{one.name}__{'folded' if one.folded else 'exact'}" for one in kpi.by),
+            "search_fields": tuple(
+                f"{one.folded_column}__folded" if one.folded else f"{one.name}__exact" for one in kpi.by
+            ),
             "search_help_text": " or ".join(kpi.dimensions),
         },
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from kpis.catalog.folding import SQL_NAME
 from kpis.catalog.intervals import ONE_HOUR, Interval
 from kpis.catalog.kpis import KPI, Reference
 
@@ -37,7 +38,7 @@ def figure_sql(
     if kpi.measure.finish:
         finished = f"({_indented(_finished(kpi, _groups(kpi, interval)))})"
         return _select(kpi.measure.values, finished, _is(kpi, group))
-    merged = _select(_told(kpi.measure.merge), _partials(kpi), [*_during(interval), *_is(kpi, group)])
+    merged = _select(_told(kpi.measure.merge), _partials(kpi), [*_during(interval), *_is(kpi, group, spelled=True)])
     return f"{merged}\nHAVING count(*) > 0"
 
 
@@ -73,9 +74,10 @@ def _joined(
 
 def _groups(kpi: KPI, interval: Interval) -> str:
     """All groups of an interval with their values, from the partials."""
-    dimensions = ", ".join(kpi.dimensions)
-    columns = [*kpi.dimensions, *_told(kpi.measure.merge)]
-    return f"{_select(columns, _partials(kpi), _during(interval))}\nGROUP BY {dimensions}"
+    keys = {one.name: f"{SQL_NAME}({one.spelling})" if one.folded else one.name for one in kpi.by}
+    columns = [sql if sql == name else f"{sql} AS {name}" for name, sql in keys.items()]
+    groups = _select([*columns, *_told(kpi.measure.merge)], _partials(kpi), _during(interval))
+    return f"{groups}\nGROUP BY {', '.join(keys.values())}"
 
 
 def _finished(kpi: KPI, groups: str) -> str:
@@ -106,10 +108,10 @@ def _during(interval: Interval) -> list[str]:
     return conditions
 
 
-def _is(kpi: KPI, group: Mapping[str, Value]) -> list[str]:
-    """Conditions for the group, whatever the letter case of its folded dimensions."""
+def _is(kpi: KPI, group: Mapping[str, Value], spelled: bool = False) -> list[str]:
+    """Conditions for the group; ``spelled`` for the rows of partials, which have folded names as they are spelled."""
     return [
-        f"lower({one.name}) = lower({_literal(group[one.name])})"
+        f"{SQL_NAME}({one.spelling if spelled else one.name}) = {SQL_NAME}({_literal(group[one.name])})"
         if one.folded
         else f"{one.name} = {_literal(group[one.name])}"
         for one in kpi.by

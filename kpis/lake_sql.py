@@ -32,6 +32,7 @@ from duckdb.sqltypes import DuckDBPyType
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.kpis import KPI, KPIS, SPELLED
 from kpis.engine.aggregate import finished_groups, groups_of_partials
+from kpis.engine.folding import add_fold
 from kpis.engine.scratch import ScratchError, scratch
 from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, archived_columns, telling
 from kpis.storage import Address, Storage, storage_at
@@ -259,6 +260,7 @@ def _connected(
             "autoload_known_extensions": False,
         }
         with duckdb.connect(config=config) as connection:
+            add_fold(connection)
             _check(connection, query)
             # Before the connection can read a bucket, as it keeps Python waiting while it looks at the files.
             names = _names_in(connection, query)
@@ -476,6 +478,7 @@ def _fetched(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 def _typed_records(feed: Feed) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose table ``records`` has a feed's columns, and no rows."""
     with duckdb.connect() as connection:
+        add_fold(connection)
         columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in feed.columns)
         connection.execute(f"CREATE TABLE records (interval_start TIMESTAMP, {columns})")
         yield connection

@@ -39,6 +39,7 @@ from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, kept_results, partial_of_records
 from kpis.engine.compiled import CORES, give_memory_back
+from kpis.engine.folding import add_fold
 from kpis.engine.lines import BLOCK_BYTES, DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
@@ -336,6 +337,7 @@ def engine(
         }
         try:
             with duckdb.connect(config=config) as connection:
+                add_fold(connection)
                 yield Engine(
                     connection,
                     Lake(storage, connection, verify),

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
+from kpis.catalog.folding import fold
 from kpis.models import Region
 
 CALIFORNIA = Path(__file__).parent / "data" / "california.geojson"
@@ -81,9 +82,9 @@ def read_shapes(path: Path, name_properties: Sequence[str] = ("name",), code_pro
         codes[code] = names[0]
         spellings = list(dict.fromkeys(name for name in names if name))
         for spelling in spellings:
-            if spelling.casefold() in spelled:
-                raise RegionError(f"{where} is called {spelling!r}, as is {spelled[spelling.casefold()]}.")
-        spelled |= {spelling.casefold(): where for spelling in spellings}
+            if fold(spelling) in spelled:
+                raise RegionError(f"{where} is called {spelling!r}, as is {spelled[fold(spelling)]}.")
+        spelled |= {fold(spelling): where for spelling in spellings}
         shapes.append(_shape(f"{where} ({names[0]})", code, spellings, feature.get("geometry")))
     size = sum(len(json.dumps(shape.geometry, separators=(",", ":"))) for shape in shapes)
     if size > LARGEST_SHAPES_BYTES:

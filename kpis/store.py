@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from django.conf import settings
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
@@ -27,6 +28,7 @@ from kpis import clock
 from kpis.binding import LAKE_FILE_COLUMNS, bind, database_place, lake_file_row, lake_files
 from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.folding import fold
 from kpis.catalog.intervals import EPOCH, LAST_DAY, LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import kpis_of, lengths_of
 from kpis.clock import Clocks
@@ -645,7 +647,8 @@ class DatabaseLedger:
                 model = result_model(result.kpi)
                 for some in _chunks(sorted(starts), STARTS_A_QUERY):
                     model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
-                insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns], _rows(result))
+                folded = [dimension.folded_column for dimension in result.kpi.folded]
+                insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns, *folded], _rows(result))
             self._summarise(feed, length, starts, of_the_same, closed_until, moment)
 
     def _keep(self, feed: Feed, result: Results) -> None:
@@ -763,8 +766,11 @@ def _put(rows: list[Any], unique: list[str], changes: list[str]) -> None:
 
 
 def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
-    """A KPI's rows as its table has them: INTERVAL_COLUMNS, dimensions and values."""
+    """A KPI's rows as its table has them: INTERVAL_COLUMNS, dimensions, values and folded dimensions."""
     columns = {name: result.rows[name] for name in ("interval_start", "rank", *result.kpi.columns)}
+    for dimension in result.kpi.folded:
+        names = result.rows[dimension.name].tolist()
+        columns[dimension.folded_column] = np.array([fold(name) for name in names], dtype=object)
 
     @cache
     def bounds(start: datetime) -> tuple[datetime, datetime]:

@@ -19,6 +19,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from kpis.catalog.feeds import FEEDS
+from kpis.catalog.folding import fold
 from kpis.catalog.intervals import (
     END_OF_TIME_MILLISECONDS,
     EPOCH,
@@ -139,6 +140,17 @@ class TimestampFilter(Filter):
     field_class = TimestampField
 
 
+class FoldedField(forms.CharField):
+    """A text, folded."""
+
+    def to_python(self, value):
+        return fold(super().to_python(value))
+
+
+class FoldedFilter(Filter):
+    field_class = FoldedField
+
+
 class MillisecondsFilter(Filter):
     field_class = MillisecondsField
 
@@ -152,11 +164,16 @@ def whole_number_filter(field: models.Field, description: str, lookup: str = "ex
     )
 
 
-def text_filter(field: models.Field, description: str, folded: bool = False) -> Filter:
-    """A filter by a text column: letter by letter, or whatever the letter case and surrounding spaces."""
+def text_filter(field: models.Field, description: str) -> Filter:
+    """A filter by a text column, letter by letter."""
     return extend_schema_field({"type": "string", "description": description})(
-        CharFilter(field_name=field.name, lookup_expr="folded" if folded else "exact", strip=folded)
+        CharFilter(field_name=field.name, strip=False)
     )
+
+
+def folded_filter(column: str, description: str) -> Filter:
+    """A filter by a column of folded names: whatever the letter case, the encoding and surrounding spaces."""
+    return extend_schema_field({"type": "string", "description": description})(FoldedFilter(field_name=column))
 
 
 def choice_filter(name: str, choices: dict, description: str, coerce=str) -> Filter:
@@ -192,14 +209,14 @@ def interval_filter(lengths: Iterable[Length], default: Length | None = None) ->
 
 
 def dimension_filters(kpi: KPI, model: type[KPIResult]) -> dict[str, Filter]:
-    """A filter for each dimension, of its column's type: exact, but for the letter case of one that is folded."""
+    """A filter for each dimension, of its column's type: exact, but for one that is folded."""
     filters = {}
     for dimension in kpi.by:
         field = model._meta.get_field(dimension.name)
         if isinstance(field, models.IntegerField):
             made = whole_number_filter(field, f"{dimension.name} is this")
         elif dimension.folded:
-            made = text_filter(field, f"{dimension.name} is this, whatever the letter case", folded=True)
+            made = folded_filter(dimension.folded_column, f"{dimension.name} is this, whatever the letter case")
         else:
             made = text_filter(field, f"{dimension.name} is this")
         filters[dimension.name] = made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import orjson
@@ -53,13 +53,23 @@ def cell(value):
     return value
 
 
-def csv_chunks(header: Sequence[str], rows: Iterable[Iterable]) -> Iterator[str]:
-    """CSV text of rows, a header line first, in pieces of bounded size."""
+def _as_it_is(value):
+    return value
+
+
+def csv_chunks(
+    header: Sequence[str], rows: Iterable[Iterable], computed: Collection[str] = frozenset()
+) -> Iterator[str]:
+    """CSV text of rows, a header line first, in pieces of bounded size.
+
+    ``computed`` are the columns whose texts are computed here, such as ``-34.60,-58.40``: they are given as they are.
+    """
+    cells = [_as_it_is if name in computed else cell for name in header]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(header)
     for number, row in enumerate(rows, start=1):
-        writer.writerow([cell(value) for value in row])
+        writer.writerow([cell(value) for cell, value in zip(cells, row, strict=True)])
         if number % _ROWS_A_CHUNK == 0:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -67,10 +77,12 @@ def csv_chunks(header: Sequence[str], rows: Iterable[Iterable]) -> Iterator[str]
     yield buffer.getvalue()
 
 
-def csv_response(name: str, header: Sequence[str], rows: Iterable[Iterable]) -> StreamingHttpResponse:
-    """A download of rows as ``<name>.csv`` that is written while they are read."""
+def csv_response(
+    name: str, header: Sequence[str], rows: Iterable[Iterable], computed: Collection[str] = frozenset()
+) -> StreamingHttpResponse:
+    """A download of rows as ``<name>.csv`` that is written while they are read; for ``computed`` see csv_chunks."""
     return StreamingHttpResponse(
-        csv_chunks(header, rows),
+        csv_chunks(header, rows, computed),
         content_type=f"{CSVRenderer.media_type}; charset={CSVRenderer.charset}",
         headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
     )

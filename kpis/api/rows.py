@@ -19,7 +19,7 @@ from kpis.postgresql import cursors
 _ROWS_A_FETCH = 2000
 
 # The lookups whose values are part of the SQL: others stand for them there.
-_IN_THE_SQL = ("folded", "hidden")
+_IN_THE_SQL = ("hidden",)
 
 
 class Parameter(Value):

@@ -81,7 +81,8 @@ class RowSerializer(serializers.ModelSerializer):
 
 def value_columns(kpi: KPI, model: type[KPIResult]) -> list[str]:
     """The columns of a KPI's table that hold its values: neither every KPI's columns nor dimensions."""
-    others = {"id", *kpi.dimensions, *(field.name for field in KPIResult._meta.local_fields)}
+    folded = [dimension.folded_column for dimension in kpi.folded]
+    others = {"id", *kpi.dimensions, *folded, *(field.name for field in KPIResult._meta.local_fields)}
     return [field.name for field in model._meta.concrete_fields if field.name not in others]
 
 

@@ -79,7 +79,7 @@ class Series:
 
     def _group(self, values: tuple) -> tuple:
         dimensions = zip(self.kpi.by, values, strict=True)
-        return tuple(value.lower() if dimension.folded else value for dimension, value in dimensions)
+        return tuple(dimension.key(value) for dimension, value in dimensions)
 
 
 def _bounded(span: Span) -> tuple[datetime, datetime]:

@@ -173,7 +173,9 @@ def unless_known(request, response: Response) -> HttpResponse:
 
 
 class FileView(StrictView):
-    """A list that comes as a file too."""
+    """A list that comes as a file too; ``computed`` are its columns whose texts are computed here, see csv_chunks."""
+
+    computed: frozenset[str] = frozenset()
 
     def get_renderers(self) -> list[BaseRenderer]:
         return super().get_renderers() + ([] if self.detail else [ParquetRenderer()])
@@ -185,7 +187,7 @@ class FileView(StrictView):
         """All of the rows, each with a value for every field, in the format that was asked for."""
         if self.wants(ParquetRenderer):
             return parquet_response(name, fields, rows)
-        return csv_response(name, list(fields), rows)
+        return csv_response(name, list(fields), rows, self.computed)
 
 
 class ListViewSet(FileView, mixins.ListModelMixin, viewsets.GenericViewSet):
@@ -258,6 +260,7 @@ class ResultViewSet(ListViewSet):
             "keyset": tuple(model._meta.ordering),
             "export_name": name,
             "personal": kpi.personal,
+            "computed": kpi.computed,
         }
         return type(f"{serializer.__name__.removesuffix('Serializer')}ViewSet", (cls,), own | attributes)
 
@@ -327,6 +330,7 @@ def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
             "keyset": tuple(model._meta.ordering),
             "export_name": f"{kpi.name}-anomalies",
             "personal": kpi.personal,
+            "computed": kpi.computed,
         },
     )
     summary = f"{kpi.description}: anomalies"

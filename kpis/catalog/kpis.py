@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, IPFLOW, Feed
+from kpis.catalog.folding import fold, folded_sql
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, Length
 from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum, SumOverQuota
 
@@ -17,18 +18,31 @@ SPELLED = "spelled"
 class Dimension:
     """One thing that a KPI's groups are made of: the column ``name`` of its results, from ``column`` of the feed.
 
-    Texts that are ``folded`` make one group whatever their letter case; its name is the spelling that most of the
-    interval's records have, the first in order among equals. An empty text is a group of its own, named "".
+    Texts that are ``folded`` make one group whatever their letter case and encoding (``kpis.catalog.folding``); its
+    name is the spelling that most of the interval's records have, the first in order among equals. An empty text is a
+    group of its own, named "".
     """
 
     name: str
     column: str
     folded: bool = False
 
+    # Whether its groups' names are computed here, and are no text of the records.
+    is_computed = False
+
     @property
     def spelling(self) -> str:
         """The partial's column that has a folded dimension as the records spell it."""
         return f"{self.name}_spelling"
+
+    @property
+    def folded_column(self) -> str:
+        """The results' column that has a folded dimension's folded name, by which its groups are found."""
+        return f"{self.name}_folded"
+
+    def key(self, name: str) -> str:
+        """What tells a group's name from others in this dimension."""
+        return fold(name) if self.folded else name
 
     def of(self, feed: Feed) -> str:
         """SQL over the feed's records: what a record's group is made of, as the record spells it."""
@@ -50,6 +64,7 @@ class GridCell(Dimension):
 
     longitude: str = ""
     a_degree: int = 20
+    is_computed = True
 
     @property
     def size(self) -> Decimal:
@@ -126,6 +141,11 @@ class KPI:
         return (*self.dimensions, *self.measure.values)
 
     @property
+    def computed(self) -> frozenset[str]:
+        """The dimensions whose groups' names are computed here."""
+        return frozenset(dimension.name for dimension in self.by if dimension.is_computed)
+
+    @property
     def folded(self) -> tuple[Dimension, ...]:
         return tuple(dimension for dimension in self.by if dimension.folded)
 
@@ -135,10 +155,15 @@ class KPI:
         keys = {}
         for dimension in self.by:
             text = dimension.of(self.feed)
-            keys[dimension.name] = f"lower({text})" if dimension.folded else text
+            keys[dimension.name] = folded_sql(text) if dimension.folded else text
             if dimension.folded:
                 keys[dimension.spelling] = text
         return keys | {name: name for name in self.measure.partial_keys}
+
+    @property
+    def folded_spellings(self) -> dict[str, str]:
+        """The partial's folded dimensions, each with its SQL over the partial's spelling of it."""
+        return {dimension.name: folded_sql(dimension.spelling) for dimension in self.folded}
 
     @property
     def partial_values(self) -> dict[str, str]:

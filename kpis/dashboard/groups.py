@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
-from django.db.models import IntegerField, Min
+from django.db.models import IntegerField
 
 from kpis.api.filters import WholeNumberField, whole_number_range
+from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.models.results import result_model
 
@@ -15,8 +16,6 @@ Group = dict[str, int | str]
 
 # What an empty text is shown as.
 NO_TEXT = "(none)"
-
-_MOST_SPELLINGS = 200
 
 
 class BadGroup(ValueError):
@@ -35,32 +34,11 @@ def group_from(kpi: KPI, parameters: Mapping[str, str]) -> Group | None:
 
 
 def conditions(kpi: KPI, group: Group) -> dict[str, object]:
-    """The group as a filter of the KPI's table; folded dimensions whatever the letter case, as in the API."""
-    found: dict[str, object] = dict(group)
-    for dimension in kpi.folded:
-        value = found.pop(dimension.name)
-        spellings = _spellings(kpi, dimension.name)
-        if spellings is None:
-            found[f"{dimension.name}__folded"] = value
-        else:
-            found[f"{dimension.name}__in"] = [text for text in spellings if text.lower() == value.lower()]
-    return found
-
-
-def _spellings(kpi: KPI, name: str) -> list[str] | None:
-    """All texts that a column has; None where they are too many.
-
-    Each is found by one look into the index, where comparing letters whatever their case would read every row.
-    """
-    spellings: list[str] = []
-    rows = result_model(kpi).objects
-    text = rows.aggregate(text=Min(name))["text"]
-    while text is not None:
-        spellings.append(text)
-        if len(spellings) > _MOST_SPELLINGS:
-            return None
-        text = rows.filter(**{f"{name}__gt": text}).aggregate(text=Min(name))["text"]
-    return spellings
+    """The group as a filter of the KPI's table; folded dimensions by their folded names, as in the API."""
+    return {
+        one.folded_column if one.folded else one.name: fold(str(group[one.name])) if one.folded else group[one.name]
+        for one in kpi.by
+    }
 
 
 def label(kpi: KPI, group: Mapping[str, object]) -> str:

@@ -3,7 +3,7 @@
 A frame has one row for each step of the window and each operator, also where an operator has no records:
 
 - ``start``, ``end``: when the step starts and ends (UTC);
-- ``operator``: its name, one spelling whatever the letter case;
+- ``operator``: its name, one spelling whatever the letter case and encoding;
 - ``value``: the sum or the average (NaN where there is none);
 - ``weight``: what the averages of several steps are weighted by: the samples, for sums the sum itself;
 - ``gap``: whether no operator has records in the step.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from django.db.models import F, FloatField, Sum
 
 from kpis.api.filters import default_length
+from kpis.catalog.folding import fold
 from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.dashboard.groups import NO_TEXT
@@ -79,7 +80,7 @@ def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
 
 
 def operator_names(start: datetime, end: datetime) -> list[str]:
-    """The names, in lower case, of all operators in the span: in this order they get their colours in every chart."""
+    """The names, folded, of all operators in the span: in this order they get their colours in every chart."""
     names: dict[str, None] = {}
     for kpi in operator_kpis():
         # The longest intervals have the fewest rows; where none has closed yet, shorter ones tell.
@@ -87,7 +88,7 @@ def operator_names(start: datetime, end: datetime) -> list[str]:
             rows = result_model(kpi).objects.filter(**all_groups_between(kpi, length, start, end))
             weight = kpi.measure.samples if kpi.measure.is_mean else kpi.value
             found = rows.order_by().values_list(DIMENSION).annotate(weight=Sum(weight)).order_by("-weight", DIMENSION)
-            names |= dict.fromkeys((name or NO_TEXT).lower() for name, _ in found)
+            names |= dict.fromkeys(fold(name or NO_TEXT) for name, _ in found)
             if found:
                 break
     return list(names)
@@ -108,7 +109,7 @@ def totals(kpi: KPI, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _named(frame: pd.DataFrame) -> pd.Series:
     """One name for each operator: of its spellings the one with the most weight, the first in order among equals."""
-    folded = frame["spelling"].str.lower()
+    folded = frame["spelling"].map(fold)
     weights = frame.assign(folded=folded).groupby(["folded", "spelling"], as_index=False)["weight"].sum()
     weights = weights.sort_values(["weight", "spelling"], ascending=[False, True], kind="stable")
     names = weights.drop_duplicates("folded").set_index("folded")["spelling"].replace("", NO_TEXT)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Max
 
+from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.dashboard.groups import BadGroup, Group, conditions, group_from, label
 from kpis.dashboard.selection import Selection
@@ -31,12 +32,12 @@ def find_groups(selection: Selection, text: str = "") -> Found:
 
     A value that is typed in full is found in the whole table, for KPIs of one dimension.
     """
-    wanted = text.strip().casefold()
+    wanted = fold(text.strip())
     by_words: dict[str, tuple[str, Group]] = {}
     for group in _groups(selection):
         words = label(selection.kpi, group)
-        if wanted in words.casefold():
-            by_words.setdefault(words.casefold(), (words, group))
+        if wanted in fold(words):
+            by_words.setdefault(fold(words), (words, group))
     if wanted not in by_words and (exact := _exact(selection.kpi, text.strip())):
         by_words[wanted] = (label(selection.kpi, exact), exact)
     found = list(by_words.values())

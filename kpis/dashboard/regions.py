@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db.models import Max
 
+from kpis.catalog.folding import fold
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.dashboard.window import Window
@@ -39,10 +40,10 @@ def places(kpi: KPI, length: Length, start: datetime, regions: Iterable[Region])
     for region in regions:
         place = Place(region.name, region.code)
         found.append(place)
-        by_spelling |= {spelling.casefold(): place for spelling in (region.name, *region.spellings)}
+        by_spelling |= {fold(spelling): place for spelling in (region.name, *region.spellings)}
     rows = result_model(kpi).objects.filter(interval=length.code, interval_start_timestamp=start).order_by("rank")
     for group, value in rows.values_list(dimension, kpi.value):
-        place = by_spelling.get(group.casefold())
+        place = by_spelling.get(fold(group))
         if place is None:
             place = Place(group, "")
             found.append(place)

@@ -62,10 +62,19 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
     Raises TotalTooLarge.
     """
     start, keys = _start_and_keys("interval_start", starts)
-    keys += kpi.partial_keys.values()
-    columns = {"interval_start": start} | kpi.partial_keys | kpi.partial_values
+    # Grouped by the spellings, of which there are few, each is folded once.
+    spelled = {name: sql for name, sql in kpi.partial_keys.items() if name not in kpi.folded_spellings}
+    keys += spelled.values()
+    columns = {"interval_start": start} | spelled | kpi.partial_values
     selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-    query = f"SELECT {selected} FROM records GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
+    groups = f"SELECT {selected} FROM records GROUP BY {', '.join(keys)}"
+    if kpi.folded:
+        told = ["interval_start", *kpi.partial_keys, *kpi.partial_values]
+        columns = {name: kpi.folded_spellings.get(name, name) for name in told}
+        selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        query = f"SELECT {selected} FROM ({groups}) ORDER BY interval_start, {', '.join(kpi.partial_keys)}"
+    else:
+        query = f"{groups} ORDER BY {', '.join(keys)}"
     name = f"partial_{kpi.id}"
     with telling(kpi):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
@@ -251,6 +260,10 @@ def groups_of_partials(
     """
     told = ", ".join(f"{sql} AS {name}" for name, sql in interval.items())
     values = ", ".join(f"{sql} AS {name}" for name, sql in merge.items())
+    if kpi.folded:
+        # Partials of before version 0.2 were folded otherwise.
+        folded = ", ".join(f"{sql} AS {name}" for name, sql in kpi.folded_spellings.items())
+        source = f"(SELECT * REPLACE ({folded}) FROM {source})"
     if kpi.reference:
         source = f"(SELECT * FROM {source}) JOIN {kpi.reference.table} USING ({kpi.reference.on})"
     merged = f"""

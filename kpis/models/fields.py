@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 from django.db import models
 from django.db.models.lookups import Exact
+
+from kpis.catalog.folding import fold
 
 
 class ExactCharField(models.CharField):
@@ -18,29 +20,34 @@ class ExactCharField(models.CharField):
         return parameters
 
 
-@ExactCharField.register_lookup
-class Folded(Exact):
-    """``column__folded=text``: the column is the text, whatever the letter case of either.
+class FoldedCharField(ExactCharField):
+    """The folded text of another column, ``of``, that is written with it; what finds rows by that text.
 
-    What "iexact" asks for, but also of a column that MySQL and MariaDB compare letter by letter, and in SQLite also
-    of letters beyond ASCII.
+    ``column__folded=text`` compares with the text folded.
     """
 
+    def __init__(self, *args: Any, of: str = "", **kwargs: Any):
+        self.of = of
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self):
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, kwargs | {"of": self.of}
+
+    def pre_save(self, model_instance, add):
+        value = fold(getattr(model_instance, self.of))
+        setattr(model_instance, self.attname, value)
+        return value
+
+
+@FoldedCharField.register_lookup
+class Folded(Exact):
+    """``column__folded=text``: the column is the folded text."""
+
     lookup_name = "folded"
-    prepare_rhs = True
 
-    def as_sql(self, compiler, connection):
-        column, column_params = self.process_lhs(compiler, connection)
-        text, (value,) = self.process_rhs(compiler, connection)
-        # The text as it is as well, for servers whose locale cannot lower its letters.
-        return f"(LOWER({column}) = {text} OR {column} = {text})", [
-            *column_params,
-            value.lower(),
-            *column_params,
-            value,
-        ]
+    def get_prep_lookup(self):
+        return fold(str(self.rhs))
 
-    def as_sqlite(self, compiler, connection):
-        column, column_params = self.process_lhs(compiler, connection)
-        text, (value,) = self.process_rhs(compiler, connection)
-        return f"{column} REGEXP {text}", [*column_params, rf"(?is)\A{re.escape(value)}\Z"]
+    def get_rhs_op(self, connection, rhs):
+        return f"= {rhs}"

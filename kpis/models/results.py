@@ -7,9 +7,11 @@ from datetime import datetime
 from django.apps import apps
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
 
 from kpis.catalog.kpis import KPI, KPIS
-from kpis.models.fields import ExactCharField
+from kpis.models.fields import ExactCharField, FoldedCharField
 from kpis.models.ledger import interval_choices
 
 
@@ -51,6 +53,31 @@ class KPIResult(models.Model):
     def kpi(cls) -> KPI:
         """The catalog's entry of this table's KPI."""
         return KPIS[cls.kpi_id]
+
+
+# Of the longest text a folded one may have three times as many characters.
+LONGEST_FOLDED = 3
+
+
+@receiver(class_prepared)
+def add_folded_columns(sender: type[models.Model], **kwargs: object) -> None:
+    """Gives a KPI's table the column of each folded dimension's folded name."""
+    if issubclass(sender, KPIResult):
+        for dimension in sender.kpi().folded:
+            longest = sender._meta.get_field(dimension.name).max_length * LONGEST_FOLDED
+            FoldedCharField(
+                of=dimension.name,
+                max_length=longest,
+                default="",
+                editable=False,
+                help_text=f"{dimension.name} without letter case, by which it is found",
+            ).contribute_to_class(sender, dimension.folded_column)
+
+
+def by_folded(dimension: str) -> models.Index:
+    """Gives the series of a folded dimension's group in the order of lists."""
+    fields = [f"{dimension}_folded", "interval_start_timestamp", "interval", "rank"]
+    return models.Index(fields=fields, name="%(class)s_folded")
 
 
 def group_once(*dimensions: str) -> models.UniqueConstraint:
@@ -180,6 +207,7 @@ class OperatorSignal(KPIResult):
             at_least(0, "number_of_samples"),
             at_least(0, "number_of_empty_values"),
         ]
+        indexes = [by_folded("operator")]
 
 
 class OperatorGPSPrecision(KPIResult):
@@ -200,6 +228,7 @@ class OperatorGPSPrecision(KPIResult):
             at_least(0, "number_of_samples"),
             at_least(0, "number_of_empty_values"),
         ]
+        indexes = [by_folded("operator")]
 
 
 class PostalCodeStatus(KPIResult):
@@ -251,6 +280,7 @@ class OperatorCallVolume(KPIResult):
                 condition=Q(market_share__gt=0, market_share__lte=1), name="%(class)s_share_gt_0_lte_1"
             ),
         ]
+        indexes = [by_folded("operator")]
 
 
 class CoverageGridSignal(KPIResult):

@@ -8,9 +8,10 @@ import pytest
 
 from kpis.api.renderers import cell, csv_chunks
 from kpis.api.viewsets import result_viewset
+from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPIS
 from kpis.models import ServiceTrafficVolume
-from kpis.tests.factories import make_result, utc
+from kpis.tests.factories import make_result, make_summary, utc
 
 HOUR = utc("2021-07-17T23:00:00")
 
@@ -37,6 +38,30 @@ HOUR = utc("2021-07-17T23:00:00")
 )
 def test_text_that_a_spreadsheet_would_run_is_made_harmless(value, expected):
     assert cell(value) == expected
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "address",
+    ["/api/KPIs/12/?format=csv", "/kpis/12/rows.csv", "/api/KPIs/12/anomalies/?window=2&threshold=0&format=csv"],
+)
+def test_names_that_are_computed_here_and_numbers_are_given_as_they_are(client, address):
+    for number, signal in enumerate([-1.5, -2.5, -2.5, -1.5]):
+        start = HOUR + number * FIVE_MINUTES.delta
+        make_result(KPIS[12], start, 1, grid_cell="-34.60,-58.40", average_signal=signal)
+        make_summary(12, start, FIVE_MINUTES)
+    rows = list(csv.DictReader(client.get(address).getvalue().decode().splitlines()))
+    assert {row["grid_cell"] for row in rows} == {"-34.60,-58.40"}
+    assert {row.get("average_signal") or row["value"] for row in rows} <= {"-1.5", "-2.5"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/api/KPIs/7/?format=csv", "/kpis/7/rows.csv"])
+def test_a_users_text_is_made_harmless_on_every_page(client, address):
+    make_result(KPIS[7], HOUR, 1, operator="-34.60,-58.40")
+    make_summary(7, HOUR, FIVE_MINUTES)
+    (row,) = csv.DictReader(client.get(address).getvalue().decode().splitlines())
+    assert row["operator"] == "'-34.60,-58.40"
 
 
 def test_rows_are_written_while_they_are_read():

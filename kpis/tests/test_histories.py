@@ -105,7 +105,7 @@ RECORDS = {
     "coverage_data": st.builds(
         Log,
         moments,
-        operator=st.sampled_from(["Movistar", "movistar", "Orange", ""]),
+        operator=st.sampled_from(["Movistar", "movistar", "Ελλάς", "ΕΛΛΆΣ", "O\u0301range", "órange", ""]),
         signal=st.sampled_from(["", "3", "5.5", "-4.25", "99", "255.0", "2147483647", "-1"]),
         status=small,
         precision=st.sampled_from(["", "0.0", "51.0", "1.000001", "2147483647"]),
@@ -117,7 +117,7 @@ RECORDS = {
         Call,
         moments,
         county=st.sampled_from(["Kern", "Los Angeles"]),
-        operator=st.sampled_from(["Vodafone", "VODAFONE", "O2"]),
+        operator=st.sampled_from(["Vodafone", "VODAFONE", "O2", "Straße", "STRASSE", "İ", "i\u0307"]),
         call_type=st.sampled_from(["CALL", "TEXT"]),
     ),
 }

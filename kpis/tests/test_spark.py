@@ -119,12 +119,12 @@ def records(feed: str, start: int, number: int, seed: str) -> list[Record]:
             app = draw.choice(["SKYPE", "é", "WhatsApp"])
             found.append(Message(at, draw.randrange(1, 7), draw.randrange(4), draw.randrange(10**3), app))
         elif feed == "coverage":
-            operator = draw.choice(["Movistar", "movistar", "Orange", ""])
+            operator = draw.choice(["Movistar", "movistar", "Ελλάς", "ΕΛΛΆΣ", ""])
             signal = draw.choice(["", "3", "5.5", "-4.25", "0.000001", "99", "2147483647"])
             place = draw.choice([("41.67089", "0.53407"), ("", ""), ("0.0", "0"), ("41.65", "-0.05")])
             found.append(Log(at, operator, signal, draw.randrange(4), "51.5", draw.choice(["", "08001.0"]), *place))
         else:
-            operator = draw.choice(["Vodafone", "VODAFONE", "O2"])
+            operator = draw.choice(["Vodafone", "VODAFONE", "O2", "Straße", "STRASSE"])
             found.append(Call(at, draw.choice(["Kern", "Los Angeles"]), operator, draw.choice(["CALL", "TEXT"])))
     return found
 

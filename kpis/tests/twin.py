@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from unicodedata import normalize
 
 from kpis.models import (
     AntennaTrafficVolume,
@@ -166,17 +167,21 @@ def _over_quota(messages: list[Message], subscribers: dict[int, tuple[str, int]]
     return sum(used for _, used, _ in over), over
 
 
+def _caseless(text: str) -> str:
+    return normalize("NFC", normalize("NFD", text).casefold())
+
+
 def _names(spellings: Iterable[str]) -> dict[str, str]:
-    """The most frequent spelling of each name in lower case."""
+    """The most frequent spelling of each name, whatever the letter case and encoding."""
     counts: dict = defaultdict(Counter)
     for spelling in spellings:
-        counts[spelling.lower()][spelling] += 1
+        counts[_caseless(spelling)][spelling] += 1
     return {name: min(found, key=lambda one: (-found[one], one)) for name, found in counts.items()}
 
 
 def _means_by_operator(logs: list[Log], column: str) -> Figures:
     names = _names(log.operator for log in logs)
-    return _means((names[log.operator.lower()], getattr(log, column)) for log in logs)
+    return _means((names[_caseless(log.operator)], getattr(log, column)) for log in logs)
 
 
 def _known(text: str) -> str:
@@ -210,7 +215,7 @@ def _mean(values: list[Fraction]) -> float | None:
 
 def _shares(calls: list[Call]) -> Figures:
     names = _names(call.operator for call in calls)
-    total, rows = _sums(((names[call.operator.lower()], call.call_type), 1) for call in calls)
+    total, rows = _sums(((names[_caseless(call.operator)], call.call_type), 1) for call in calls)
     return total, [(*row, rounded(row[-1] / total)) for row in rows]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
+from kpis.catalog.folding import fold
 from kpis.catalog.intervals import to_milliseconds
 from kpis.catalog.kpis import KPI
 from kpis.dashboard import figures, moments
@@ -156,7 +157,7 @@ class _Drawing:
         return {"scale": time_scale(start, end), "axis": time_axis(start, end)}
 
     def _colour(self, names: list[str]) -> alt.Color:
-        colours = [self.colours.get(name.lower(), self.theme.rest) for name in names]
+        colours = [self.colours.get(fold(name), self.theme.rest) for name in names]
         return alt.Color("operator:N", sort=None, scale={"domain": names, "range": colours})
 
     def _chart(self, layers: list, points: list[dict], texts: dict[str, list[str]]) -> Chart:

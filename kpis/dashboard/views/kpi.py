@@ -266,7 +266,7 @@ class RowsFile(OfKPI, Guarded, View):
         parts = [kpi.name, *([label(kpi, chosen.group)] if chosen.group else [])]
         parts += [moments.for_file(chosen.start), moments.for_file(chosen.end), moments.zone_name()]
         if form == "csv":
-            return csv_response(name_of(*parts), list(fields), map(_in_the_zone, found))
+            return csv_response(name_of(*parts), list(fields), map(_in_the_zone, found), kpi.computed)
         if form == "parquet":
             return parquet_response(name_of(*parts), fields, found)
         raise Http404

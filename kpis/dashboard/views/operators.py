@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import Http404, QueryDict
 from django.urls import reverse
 
+from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.dashboard.charts.chart import Chart
 from kpis.dashboard.charts.operators import average_chart, share_chart, stacked_chart
@@ -83,11 +84,11 @@ def _rows(panels: list[_Panel]) -> list[tuple[str, list]]:
     names: dict[str, str] = {}
     for panel in panels:
         for name in panel.totals:
-            names.setdefault(name.lower(), name)
+            names.setdefault(fold(name), name)
     rows = []
     for folded, name in names.items():
         cells = [
-            (panel.kpi, next((total for key, total in panel.totals.items() if key.lower() == folded), None))
+            (panel.kpi, next((total for key, total in panel.totals.items() if fold(key) == folded), None))
             for panel in panels
         ]
         rows.append((name, cells))

@@ -1,4 +1,5 @@
 // A dimension's groups, such as operators: which there are, in which order, and what each brings.
+import { fold } from "./live-fold.js";
 import { fill } from "./live-tables.js";
 import { OTHERS, percent, whole } from "./live-words.js";
 
@@ -7,12 +8,12 @@ const MOST = +document.getElementById("live").dataset.groups; // with a colour o
 
 const orders = new Map(); // a dimension -> its groups' keys
 
-// The groups, one whatever the letter case: `name` is the spelling that most records have, `names` all of them. Those
+// The groups, one whatever the letter case and encoding: `name` is the spelling that most records have, `names` all of them. Those
 // known keep their places, so that no colour changes hands; new ones follow, largest first.
 export function groupsOf(dimension, live, last) {
   const spelled = new Map(); // a key -> its spellings with their sums
   for (const [name, sum] of live.sums(dimension, last - live.seconds + 1, last) || []) {
-    const key = name.toLowerCase();
+    const key = fold(name);
     spelled.set(key, [...(spelled.get(key) || []), { name, sum }].sort((one, other) => other.sum - one.sum));
   }
   const total = (key) => spelled.get(key).reduce((sum, one) => sum + one.sum, 0);

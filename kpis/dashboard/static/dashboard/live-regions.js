@@ -1,4 +1,5 @@
 // The regions: what each has now, how that compares with its last hour, and which stand out.
+import { fold } from "./live-fold.js";
 import { fill, put, write } from "./live-tables.js";
 import { minute, NONE, OTHERS, verdict, whole } from "./live-words.js";
 
@@ -10,7 +11,7 @@ const table = document.querySelector("#live-regions tbody");
 const elsewhere = document.querySelector("#live-elsewhere");
 const rows = new Map([...table.rows].map((row) => [row.dataset.code, row]));
 const spellings = JSON.parse(document.getElementById("spellings").textContent);
-const codes = new Map(Object.entries(spellings).map(([name, code]) => [name.toLowerCase(), code]));
+const codes = new Map(Object.entries(spellings).map(([name, code]) => [fold(name), code]));
 
 // Each region, and each group that no region is called after (its code is empty): `value` is what it had in the last
 // seconds, null where there was no record at all; `score` the server's, null where there is none.
@@ -19,7 +20,7 @@ export function places(live, last) {
   const nothing = sums && 0;
   const found = new Map([...rows].map(([code, row]) => [code, { code, name: row.cells[0].textContent, value: nothing, score: null }]));
   function place(name) {
-    const key = codes.get(name.toLowerCase()) ?? `called ${name}`;
+    const key = codes.get(fold(name)) ?? `called ${name}`;
     if (!found.has(key)) {
       found.set(key, { code: "", name: name || OTHERS, value: nothing, score: null });
     }
