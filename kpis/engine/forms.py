@@ -22,6 +22,8 @@ MOST_COLUMNS = 1_000
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 UNUSED_DELIMITER = "\x1f"
 
+_OF_NUMBERS = frozenset("+-.0123456789")
+_NUMBER_LIKE = re.compile(r"[-+.]*[0-9][-+.0-9A-Za-z_]*")
 _FIELD = re.compile(r'[ \t]*+"((?:[^"]|"")*+)"[ \t]*+|[^",]*+')
 
 
@@ -221,7 +223,7 @@ class JSONLines(RowForm):
     def table(self, path: Path, skip: int) -> str:
         columns = {column.name: column for column in self.feed.columns}
         fields = [
-            f'"{key}" *: *' + ("([0-9]+)" if isinstance(columns[key].type, Integer) else r'"([^"\\\\]*)"')
+            f'"{key}" *: *' + ("(0|[1-9][0-9]*)" if isinstance(columns[key].type, Integer) else r'"([^"\\\\]*)"')
             for key in self._keys
         ]
         pattern = "^ *\\{ *" + " *, *".join(fields) + " *\\} *$"
@@ -263,27 +265,62 @@ def split_fields(text: str) -> list[str]:
 
 def _object(text: str) -> dict[str, Any]:
     """The JSON object in a text; raises BadRow."""
+    # Objects with a key that comes twice, and the first such key.
+    twice: list[tuple[dict[str, Any], str]] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.append((found, next(key for number, key in enumerate(keys) if key in keys[:number])))
+        return found
+
     try:
-        found = json.loads(text, object_pairs_hook=_unique)
+        found = json.loads(text, object_pairs_hook=unique, parse_constant=_no_number)
+    except BadRow:
+        raise
     except RecursionError:
         raise BadRow("", "is nested too deeply") from None
     except json.JSONDecodeError as error:
+        wrong = _wrong_number(text, error.pos)
+        if wrong:
+            raise BadRow("", f"is not JSON: a number {wrong} at character {error.colno}") from None
         what = error.msg.removesuffix(" at")
         raise BadRow("", f"is not JSON: {what} at character {error.colno}") from None
     except ValueError:
         raise BadRow("", "is not JSON: it holds a number of too many digits") from None
+    for where, key in twice:
+        if where is not found:
+            raise BadRow("", "has an object within in which a key comes twice")
+        raise BadRow(key if key.isidentifier() and len(key) <= 64 else "", "comes twice")
     if not isinstance(found, dict):
         raise BadRow("", "is JSON, but not an object")
     return found
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise BadRow(twice if twice.isidentifier() and len(twice) <= 64 else "", "comes twice")
-    return found
+def _no_number(name: str) -> None:
+    """Refuses what Python's reader takes for a number, but JSON does not know; raises BadRow."""
+    raise BadRow("", f"is not JSON: {name} is no number there")
+
+
+def _wrong_number(text: str, position: int) -> str:
+    """What is wrong with the number that stands where the reader gave up; "" where no number does."""
+    if text[position : position + 1].isdigit() and text[position - 1] not in _OF_NUMBERS:
+        return ""
+    start = position
+    while start and text[start - 1] in _OF_NUMBERS:
+        start -= 1
+    found = _NUMBER_LIKE.match(text, start)
+    if found is None or found.end() <= position:
+        return ""
+    number = found[0].lstrip("+-")
+    if found[0].startswith("+"):
+        return "begins with +"
+    if re.match(r"0[0-9]", number):
+        return "begins with 0"
+    if not re.match(r"[0-9]+(\.[0-9]|[^.]|$)", number):
+        return "has no digit before or after its point"
+    return "is written as JSON does not know it"
 
 
 def _read_csv(path: Path, skip: int, delimiter: str, columns: str) -> str:
