@@ -31,9 +31,15 @@ def local(moment: datetime) -> datetime:
 
 
 def clock(moment: datetime) -> str:
-    """``18 Jul 2021, 02:05``."""
+    """``18 Jul 2021, 02:05``; with the offset where the clocks show the time twice: ``31 Oct 2021, 02:05 (+0200)``."""
     here = local(moment)
-    return f"{day(here)} {here.year}, {_time(here)}"
+    return f"{_clock(here)}{_offset_if_twice(here)}"
+
+
+def comes_twice(here: datetime) -> bool:
+    """True if the clocks show a local time twice, so that only its offset tells which of the two it is."""
+    # Of a zone without changes, such as UTC, this is the same offset.
+    return here.replace(fold=1 - here.fold).utcoffset() != here.utcoffset()
 
 
 def day(here: date) -> str:
@@ -42,17 +48,20 @@ def day(here: date) -> str:
 
 
 def time_of_day(moment: datetime) -> str:
-    """``02:05``."""
-    return _time(local(moment))
+    """``02:05``; with the offset where the clocks show it twice: ``02:05 (+0200)``."""
+    here = local(moment)
+    return f"{_time(here)}{_offset_if_twice(here)}"
 
 
 def span(start: datetime, end: datetime) -> str:
-    """``18 Jul 2021, 02:00 to 02:05``; with both days where there are two, and offsets where the clocks change."""
+    """``18 Jul 2021, 02:00 to 02:05``; with both days where there are two, and offsets where the clocks change, or show
+    one of the times twice.
+    """
     first, last = local(start), local(end)
-    ending = _time(last) if first.date() == last.date() else clock(end)
-    if first.utcoffset() != last.utcoffset():
-        return f"{clock(start)} ({first:%z}) to {ending} ({last:%z})"
-    return f"{clock(start)} to {ending}"
+    ending = _time(last) if first.date() == last.date() else _clock(last)
+    if first.utcoffset() != last.utcoffset() or comes_twice(first) or comes_twice(last):
+        return f"{_clock(first)} ({first:%z}) to {ending} ({last:%z})"
+    return f"{_clock(first)} to {ending}"
 
 
 def iso(moment: datetime) -> str:
@@ -61,13 +70,28 @@ def iso(moment: datetime) -> str:
 
 
 def for_input(moment: datetime) -> str:
-    """As an ``<input type="datetime-local">`` has it: ``2021-07-18T02:05``, on the zone's clocks."""
-    return f"{local(moment):%Y-%m-%dT%H:%M}"
+    """As an input has it: ``2021-07-18T02:05``, on the zone's clocks; with the offset where they show it twice."""
+    here = local(moment)
+    return f"{here:%Y-%m-%dT%H:%M}" + (f"{here.isoformat()[-6:]}" if comes_twice(here) else "")
+
+
+def input_type(moment: datetime) -> str:
+    """The type of an input that can have what ``for_input`` gives: ``datetime-local`` has no room for an offset."""
+    return "text" if comes_twice(local(moment)) else "datetime-local"
 
 
 def for_file(moment: datetime) -> str:
-    """As a part of a file's name: ``2021-07-18-0205``."""
-    return f"{local(moment):%Y-%m-%d-%H%M}"
+    """As a part of a file's name: ``2021-07-18-0205``; with the offset where the clocks show it twice."""
+    here = local(moment)
+    return f"{here:%Y-%m-%d-%H%M}" + (f"{here:%z}" if comes_twice(here) else "")
+
+
+def _clock(here: datetime) -> str:
+    return f"{day(here)} {here.year}, {_time(here)}"
+
+
+def _offset_if_twice(here: datetime) -> str:
+    return f" ({here:%z})" if comes_twice(here) else ""
 
 
 def _time(here: datetime) -> str:

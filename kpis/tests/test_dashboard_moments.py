@@ -31,12 +31,41 @@ def test_moments_are_shown_in_the_zone(madrid):
 
 
 @pytest.mark.parametrize(
+    ("moment", "clock", "time_of_day", "for_input", "for_file"),
+    [
+        ("2021-10-30T23:55", "31 Oct 2021, 01:55", "01:55", "2021-10-31T01:55", "2021-10-31-0155"),
+        (
+            "2021-10-31T00:00",
+            "31 Oct 2021, 02:00 (+0200)", "02:00 (+0200)", "2021-10-31T02:00+02:00", "2021-10-31-0200+0200",
+        ),
+        (
+            "2021-10-31T01:55",
+            "31 Oct 2021, 02:55 (+0100)", "02:55 (+0100)", "2021-10-31T02:55+01:00", "2021-10-31-0255+0100",
+        ),
+        ("2021-10-31T02:00", "31 Oct 2021, 03:00", "03:00", "2021-10-31T03:00", "2021-10-31-0300"),
+        # The clocks skip an hour here, and show none twice.
+        ("2021-03-28T01:00", "28 Mar 2021, 03:00", "03:00", "2021-03-28T03:00", "2021-03-28-0300"),
+    ],
+)  # fmt: skip
+def test_a_time_that_the_clocks_show_twice_has_its_offset(madrid, moment, clock, time_of_day, for_input, for_file):
+    shown = utc(moment)
+    assert moments.clock(shown) == clock
+    assert moments.time_of_day(shown) == time_of_day
+    assert (moments.for_input(shown), moments.for_file(shown)) == (for_input, for_file)
+    assert moments.parse(moments.for_input(shown)) == shown
+    assert moments.input_type(shown) == ("text" if "+" in for_input else "datetime-local")
+
+
+@pytest.mark.parametrize(
     ("start", "end", "text"),
     [
         ("2021-07-18T00:00", "2021-07-18T00:05", "18 Jul 2021, 02:00 to 02:05"),
         ("2021-07-18T21:55", "2021-07-18T22:00", "18 Jul 2021, 23:55 to 19 Jul 2021, 00:00"),
         # The clocks go back at 01:00 UTC: 02:55 and 02:00 are five minutes apart.
         ("2021-10-31T00:55", "2021-10-31T01:00", "31 Oct 2021, 02:55 (+0200) to 02:00 (+0100)"),
+        ("2021-10-31T00:00", "2021-10-31T00:05", "31 Oct 2021, 02:00 (+0200) to 02:05 (+0200)"),
+        ("2021-10-31T01:55", "2021-10-31T02:00", "31 Oct 2021, 02:55 (+0100) to 03:00 (+0100)"),
+        ("2021-10-30T23:55", "2021-10-31T00:00", "31 Oct 2021, 01:55 (+0200) to 02:00 (+0200)"),
     ],
 )
 def test_a_span_says_what_is_not_plain(madrid, start, end, text):
@@ -84,10 +113,12 @@ def test_a_time_that_the_clocks_skip_has_no_label(madrid):
     assert [label[0] for _, label in found] == ["01:00", "01:30", "03:00", "03:30", "04:00", "04:30", "05:00"]
 
 
-def test_a_time_that_the_clocks_show_twice_is_labelled_once(madrid):
+def test_a_time_that_the_clocks_show_twice_is_labelled_twice_with_its_offsets(madrid):
     found = ticks(utc("2021-10-30T23:00"), utc("2021-10-31T03:00"))
-    assert [label[0] for _, label in found] == ["01:00", "01:30", "02:00", "02:30", "03:00", "03:30", "04:00"]
-    assert found[4][0] == utc("2021-10-31T02:00")
+    assert [label[0] for _, label in found] == [
+        "01:00", "01:30", "02:00 (+0200)", "02:30 (+0200)", "02:00 (+0100)", "02:30 (+0100)", "03:00", "03:30", "04:00",
+    ]  # fmt: skip
+    assert [moment for moment, _ in found] == [utc("2021-10-30T23:00") + n * timedelta(minutes=30) for n in range(9)]
 
 
 @pytest.mark.parametrize(

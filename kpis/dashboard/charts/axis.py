@@ -10,7 +10,7 @@ from itertools import pairwise
 from kpis.catalog.intervals import to_milliseconds
 from kpis.dashboard import moments
 
-_DAY = 1440
+_HOUR, _DAY = 60, 1440
 _MONTH = 30 * _DAY
 # What the labels of a time axis can be apart, in minutes; months are taken by the calendar.
 _STEPS = (
@@ -28,7 +28,7 @@ def ticks(start: datetime, end: datetime) -> list[tuple[datetime, list[str]]]:
     """
     span = (end - start) / timedelta(minutes=1)
     step = next((step for step in _STEPS if span / step < _MOST_LABELS), _STEPS[-1])
-    moments_ = list(_round_moments(start, end, step))
+    moments_ = sorted(_round_moments(start, end, step))
     labels = []
     for before, moment in pairwise([None, *moments_]):
         here = moments.local(moment)
@@ -77,10 +77,13 @@ def _round_moments(start: datetime, end: datetime, step: int) -> Iterator[dateti
     for day in _days(moments.local(start).date(), moments.local(end).date(), step):
         for minute in range(0, _DAY, min(step, _DAY)):
             here = datetime.combine(day, time(minute // 60, minute % 60), moments.zone())
-            moment = here.astimezone(UTC)
-            # Where the clocks jump ahead, some of their times do not exist.
-            if start <= moment <= end and moments.local(moment).replace(tzinfo=None) == here.replace(tzinfo=None):
-                yield moment
+            found = [here.astimezone(UTC)]
+            if step <= _HOUR and moments.comes_twice(here):
+                found.append(here.replace(fold=1).astimezone(UTC))
+            for moment in found:
+                # Where the clocks jump ahead, some of their times do not exist.
+                if start <= moment <= end and moments.local(moment).replace(tzinfo=None) == here.replace(tzinfo=None):
+                    yield moment
 
 
 def _days(first: date, last: date, step: int) -> Iterator[date]:

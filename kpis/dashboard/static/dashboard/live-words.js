@@ -4,6 +4,12 @@ const root = document.getElementById("live");
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: root.dataset.zone };
 const toMinute = new Intl.DateTimeFormat("en-GB", clock);
 const toSecond = new Intl.DateTimeFormat("en-GB", { ...clock, second: "2-digit" });
+const toWhole = new Intl.DateTimeFormat("en-GB", {
+  ...clock, second: "2-digit", year: "numeric", month: "2-digit", day: "2-digit",
+});
+const HOUR = 3600000;
+// Clocks that are set back are at most so far from doing so where a time of theirs comes twice.
+const CHANGE = 3 * HOUR;
 const wholes = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const NONE = "\u2013";
@@ -30,11 +36,30 @@ export function signed(value) {
 
 // A moment in Unix seconds on the clocks of the site's zone.
 export function minute(moment) {
-  return toMinute.format(moment * 1000);
+  return told(toMinute, moment * 1000);
 }
 
 export function second(moment) {
-  return toSecond.format(moment * 1000);
+  return told(toSecond, moment * 1000);
+}
+
+// With its offset where the zone's clocks show the time twice.
+function told(format, moment) {
+  const text = format.format(moment);
+  const [before, now, after] = [moment - CHANGE, moment, moment + CHANGE].map(offset);
+  const back = before - after;
+  if (back <= 0 || offset(now === before ? moment + back : moment - back) !== (now === before ? after : before)) {
+    return text;
+  }
+  const [hours, minutes] = [Math.floor(Math.abs(now) / HOUR), (Math.abs(now) % HOUR) / 60000];
+  return `${text} (${now < 0 ? "-" : "+"}${String(hours).padStart(2, "0")}${String(minutes).padStart(2, "0")})`;
+}
+
+// How far the zone's clocks are ahead of UTC at a moment, in milliseconds.
+function offset(moment) {
+  const parts = Object.fromEntries(toWhole.formatToParts(moment).map(({ type, value }) => [type, +value]));
+  const { year, month, day, hour, minute, second } = parts;
+  return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(moment / 1000) * 1000;
 }
 
 // What a county's score says, in its parts: what the minute has, what is normal, how far away that is.
