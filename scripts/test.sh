@@ -3,7 +3,7 @@
 # Runs all tests on SQLite, in as many processes as there are cores (TEST_PROCESSES), and beside them those that depend
 # on the database on each server of TEST_DATABASE_URLS (comma-separated), a process each; what those print is shown at
 # the end. LONG=1 has tests that repeat themselves do so often. TEST_KAFKA_JARS names the folder that .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing Kafka,
-# Java, Spark, Redis or Chromium, or that the benchmarks' peers are not installed; else the tests that need one are left out.
+# Java, Spark, Redis, Chromium or disk for the power cuts, or that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
 sqlite=$2
@@ -72,6 +72,9 @@ if ! command -v redis-server >/dev/null; then
 fi
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
     echo "Left out: the tests of the pages in a browser (there is no Chromium)."
+fi
+if [ "$(id -u)" != 0 ] || ! losetup --find >/dev/null 2>&1 || ! command -v mkfs.ext4 >/dev/null; then
+    echo "Left out: the power cuts (they take root, loop devices and mkfs.ext4)."
 fi
 if [ ! -e "$peers" ]; then
     echo "Left out: the answers of the benchmarks' peers ('make setup-bench' installs them)."
