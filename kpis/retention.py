@@ -26,6 +26,7 @@ from kpis.models import (
     Batch,
     BatchInterval,
     IntervalSummary,
+    LakeFile,
     LiveCount,
     Reject,
     ResultPruning,
@@ -98,8 +99,8 @@ class Turns:
 def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
     """Removes what the lake has of hours that ended by a moment (UTC): all but what a rollup still needs.
 
-    First the ledger notes that nothing is there any more, so that no run counts on a file that goes, and then the lake
-    itself, for a ledger that is restored from before. Gives one ``Pruned`` a feed. Raises LakeError.
+    A day at a time, first the ledger notes that nothing is there any more, so that no run counts on a file that goes,
+    and then the lake itself, for a ledger that is restored from before. Gives one ``Pruned`` a feed. Raises LakeError.
     """
     ledger = DatabaseLedger()
     for feed in FEEDS.values():
@@ -111,17 +112,19 @@ def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) ->
         else:
             with turns.turn():
                 ledger.bind(engine.lake)
-                # Asked again: a run may have left rollups due meanwhile.
-                before = ledger.prunable_before(feed, moment)
-                ledger.keep_from(feed, before)
-                note_pruned(engine.lake.storage, ledger)
-                step = engine.lake.oldest_hour(feed, kpis)
+                oldest = engine.lake.oldest_hour(feed, kpis)
             files = size = 0
-            while step is not None and step < before:
-                step = min(step + DAY, before)
+            is_more = True
+            while is_more:
                 with turns.turn():
+                    # Asked again: a run may have left rollups due meanwhile.
+                    before = ledger.prunable_before(feed, moment)
+                    step = min(oldest + DAY, before) if oldest else before
+                    ledger.keep_from(feed, step)
+                    note_pruned(engine.lake.storage, ledger)
                     some_files, some_bytes = engine.lake.prune(feed, kpis, step, dry_run=False)
-                    step = engine.lake.oldest_hour(feed, kpis)
+                    oldest = engine.lake.oldest_hour(feed, kpis)
+                    is_more = step < before
                 files, size = files + some_files, size + some_bytes
         stays = before < ONE_HOUR.floor(moment)
         note = "later hours stay, as a rollup of them is due" if stays else ""
@@ -215,9 +218,10 @@ def prune_batches(
 def _free(batches: QuerySet[Batch], kept_from: datetime | None) -> QuerySet[Batch]:
     """Those of the batches that no interval can be recomputed from: the lake keeps nothing of them."""
     intervals = BatchInterval.objects.filter(batch=OuterRef("pk"))
-    if kept_from is None:
-        return batches.filter(~Exists(intervals))
-    return batches.filter(~Exists(intervals.filter(interval_start_timestamp__gte=kept_from)))
+    if kept_from is not None:
+        intervals = intervals.filter(interval_start_timestamp__gte=kept_from)
+    files = LakeFile.objects.filter(key=OuterRef("key")).exclude(key="")
+    return batches.filter(~Exists(intervals), ~Exists(files))
 
 
 def _remove_batches(keys: list[int]) -> None:
