@@ -191,6 +191,7 @@ class RunAdmin(TableAdmin):
         ("taken_in", "failed_batches"),
         ("records", "rejects"),
         ("intervals", "rollups"),
+        "notes",
         "readable_traceback",
     )
 
@@ -284,7 +285,7 @@ class WatermarkAdmin(TableAdmin):
 class StreamOffsetAdmin(TableAdmin):
     """Up to where each partition of a stream is in."""
 
-    list_display = ("topic", "partition", "feed", "next_offset")
+    list_display = ("topic", "partition", "feed", "next_offset", "generation")
     list_filter = ("feed",)
     search_fields = ("topic",)
 
@@ -293,7 +294,7 @@ class StreamOffsetAdmin(TableAdmin):
 class StreamShardAdmin(TableAdmin):
     """Up to where each shard of a Kinesis stream is in."""
 
-    list_display = ("stream", "shard", "feed", "sequence_number", "is_ended")
+    list_display = ("stream", "shard", "feed", "sequence_number", "is_ended", "generation")
     list_filter = ("feed", "is_ended")
     search_fields = ("stream", "shard")
 

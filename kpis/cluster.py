@@ -38,7 +38,7 @@ from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verif
 from kpis.ledger import Entry
 from kpis.pipeline import Engine, Options, Planned, Ready
 from kpis.sources.directory import FoundFile, SourceLost
-from kpis.sources.messages import Spool, messages_told
+from kpis.sources.messages import Origin, Position, Spool, message_mark, messages_told
 from kpis.sources.places import file_told, told_of_file
 from kpis.storage import Address, address
 
@@ -98,13 +98,21 @@ def engine(
 class Part:
     """What is wanted of a micro-batch: by partition, ``positions`` are up to where it is in.
 
+    ``origins`` are what the partitions' messages come from, ``origin`` those of partitions that are not among them.
     ``ranges`` picks some partitions, each from one offset to another (excluded). Messages of before ``earliest`` (UTC)
     are rejects.
     """
 
     earliest: datetime
-    positions: Mapping[int, int]
+    positions: Mapping[int, Position]
+    origin: Origin = field(default_factory=Origin)
+    origins: Mapping[int, Origin] = field(default_factory=dict)
     ranges: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+    def is_in_up_to(self, partition: int) -> int:
+        """The offset up to which a partition's messages are in."""
+        position = self.positions.get(partition)
+        return 0 if position is None else position.next_in(self.origins.get(partition, self.origin))
 
 
 class SparkCluster:
@@ -197,8 +205,10 @@ class SparkCluster:
             "feed": feed.name,
             "topic": topic,
             "earliest": part.earliest.isoformat(),
-            "positions": part.positions,
-            "ranges": part.ranges or {one: [position, None] for one, position in part.positions.items()},
+            "positions": {one: asdict(position) for one, position in part.positions.items()},
+            "origin": asdict(part.origin),
+            "origins": {one: asdict(origin) for one, origin in part.origins.items()},
+            "ranges": part.ranges or {one: [part.is_in_up_to(one), None] for one in part.positions},
             "only": bool(part.ranges),
         }
         try:
@@ -279,7 +289,7 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
     try:
         with _engine_of(stream) as engine:
             for batch in batches:
-                for partition, offsets, values, arrived in _of_partitions(batch):
+                for partition, offsets, values, arrived, moments in _of_partitions(batch):
                     first, end = stream["ranges"].get(str(partition), (0, None))
                     if stream["only"] and str(partition) not in stream["ranges"]:
                         continue
@@ -289,8 +299,11 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
                         if partition not in spools:
                             spools[partition] = Spool(feed, engine.scratch / f"messages-of-{partition}")
                         spools[partition].add(offsets[begin:until], values[begin:until], arrived)
+                        spools[partition].last_message = message_mark(moments(until - 1), values[until - 1])
             for partition, spool in spools.items():
-                messages = spool.messages(stream["topic"], partition, stream["positions"].get(str(partition)))
+                position = stream["positions"].get(str(partition))
+                origin = Origin(**stream["origins"].get(str(partition), stream["origin"]))
+                messages = spool.messages(stream["topic"], partition, position and Position.of(position), origin)
                 with pipeline.ready(
                     messages, engine, options, earliest=datetime.fromisoformat(stream["earliest"])
                 ) as one:
@@ -302,17 +315,27 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
 
 def _of_partitions(
     batch: pa.RecordBatch,
-) -> Iterator[tuple[int, list[int], list[bytes | None], datetime | None]]:
+) -> Iterator[tuple[int, list[int], list[bytes | None], datetime | None, Callable[[int], int | None]]]:
     """The offsets and values of a batch's messages, partition by partition, in the order of their offsets, and when the
-    newest of them came by the broker's clock (UTC), where that says so."""
+    newest of them came by the broker's clock (UTC), where that says so.
+
+    And what gives the own time (Unix ms) of the one at a place, or None where it has none.
+    """
     partitions = batch.column(0).to_pylist()
     offsets, values, arrivals = (batch.column(number).to_pylist() for number in (1, 2, 3))
     start = 0
     for partition, same in groupby(partitions):
         end = start + len(list(same))
         arrived = max(filter(None, arrivals[start:end]), default=None)
-        yield partition, offsets[start:end], values[start:end], arrived and from_milliseconds(arrived)
+        came = None if arrived is None else from_milliseconds(arrived)
+        yield partition, offsets[start:end], values[start:end], came, partial(_moment, batch, start)
         start = end
+
+
+def _moment(batch: pa.RecordBatch, start: int, place: int) -> int | None:
+    moment, kind = batch.column(4)[start + place], batch.column(5)[start + place].as_py()
+    # Spark has them in microseconds.
+    return None if kind < 0 else moment.value // 1000
 
 
 def read_partials(task: str) -> Iterator[pa.RecordBatch]:

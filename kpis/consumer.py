@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 
@@ -45,6 +46,7 @@ class Consumer:
         self._stream, self._engine, self._options = stream, engine, options
         self._command, self._report = command, report
         self._run: Run | None = None
+        self._notes: list[str] = []
         self._presence = Presence(stream.feed.name, stream.name)
         self._announcer = Announcer()
         # When to close intervals by the clock next.
@@ -61,6 +63,7 @@ class Consumer:
         while not is_stopped():
             self._stream.poll(POLL_SECONDS)
             self._presence.tell(self._stream.lag())
+            yield from self._noted(self._stream.recreated())
             if self._stream.due():
                 yield from self._take_in(is_stopped)
             elif self._stream.is_caught_up() and time.monotonic() >= self._close_at:
@@ -90,7 +93,7 @@ class Consumer:
                     self._presence.tell(self._stream.lag())
 
     def _run_with(self, one: pipeline.Ready, messages: Messages) -> Iterator[pipeline.Event]:
-        with recorded_run(self._command, self._report, self._run) as self._run:
+        with self._recorded() as self._run:
             RUN.set(self._run.pk)
             ledger = DatabaseLedger(self._run)
             events = pipeline.run_ready([one], ledger, self._engine, self._options)
@@ -109,10 +112,22 @@ class Consumer:
                 self._close_by_clock(ledger)
             yield from self._reported(chain([of_batch], events))
 
+    @contextmanager
+    def _recorded(self) -> Iterator[Run]:
+        with recorded_run(self._command, self._report, self._run) as run:
+            run.notes = "\n".join(self._notes)
+            yield run
+
+    def _noted(self, events: Iterable[pipeline.Recreated]) -> Iterator[pipeline.Event]:
+        """The events, which the run's notes have from its next batch on."""
+        for event in events:
+            self._notes.append(f"{event.what} was recreated: {event.reason}")
+            yield event
+
     def _close(self) -> Iterator[pipeline.Event]:
         close_old_connections()
         try:
-            with exclusive(), recorded_run(self._command, self._report, self._run) as self._run:
+            with exclusive(), self._recorded() as self._run:
                 ledger = DatabaseLedger(self._run)
                 taken_back = ledger.heed_clocks(ledger.clocks(), self._options.allowed_lateness)
                 self._close_by_clock(ledger)

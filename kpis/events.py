@@ -60,6 +60,8 @@ def log_event(event: pipeline.Event) -> None:
             logger.warning("unfinished files", extra=told)
         case pipeline.Failed(what, reason):
             logger.warning("failed", extra={"what": what, "reason": reason})
+        case pipeline.Recreated(what, reason):
+            logger.warning("topic recreated", extra={"what": what, "reason": reason})
         case pipeline.RolledUp(feed, interval):
             logger.info("rolled up", extra=_interval(feed, interval))
         case pipeline.Rebuilt(feed, hour, touched):

@@ -57,6 +57,7 @@ from kpis.merging import Fresh, KeysBetween, keys_in, merged, merged_running
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages
 from kpis.sources.places import found_in
+from kpis.sources.stream import Recreated
 from kpis.storage import Address, address, storage_at
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Rebuilt:
     touched: frozenset[datetime]
 
 
-Event = TakenIn | Unchanged | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack
+Event = TakenIn | Unchanged | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack | Recreated
 
 
 @dataclass

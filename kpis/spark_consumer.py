@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from django.db import close_old_connections
@@ -22,9 +22,12 @@ from kpis.catalog.intervals import EPOCH
 from kpis.cluster import Part, SparkCluster
 from kpis.consumer import POLL_SECONDS, Consumer
 from kpis.engine.spark import MicroBatches, Source
-from kpis.sources.kafka import java_options, starts_of
-from kpis.sources.messages import Messages
-from kpis.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive, recorded_run
+from kpis.sources.directory import SourceError
+from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, starts_of
+from kpis.sources.kafka_client import Start, TopicIdentity, client, telling
+from kpis.sources.messages import Messages, Origin, Position
+from kpis.sources.stream import Recreated
+from kpis.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive
 from network_analysis.logs import RUN
 
 if TYPE_CHECKING:
@@ -33,21 +36,76 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class TopicStart:
+    """Which topic is read, and from where each of its partitions."""
+
+    topic_id: str
+    partitions: Mapping[int, Start]
+
+    @property
+    def newest(self) -> Origin:
+        """What messages of partitions come from that are added to the topic."""
+        generations = (start.origin.generation for start in self.partitions.values())
+        return Origin(self.topic_id, max(generations, default=1))
+
+    def origin(self, partition: int) -> Origin:
+        """What a partition's messages come from."""
+        return self.partitions[partition].origin if partition in self.partitions else self.newest
+
+
 class SparkTopic:
     """A topic whose messages Spark reads: what ``sources.kafka.Topic`` tells of one, and the micro-batch in hand."""
 
-    def __init__(self, feed: Feed, name: str, stream: MicroBatches):
-        self.feed, self.name = feed, name
-        self._stream = stream
+    def __init__(
+        self, feed: Feed, name: str, stream: MicroBatches, servers: str, identity: TopicIdentity, start: TopicStart
+    ):
+        self.feed, self.name, self.start = feed, name, start
+        self._stream, self._servers, self._identity = stream, servers, identity
         self._quiet_since = time.monotonic()
+        self._check_at = time.monotonic() + METADATA_SECONDS
+        self._recreated: list[Recreated] = []
+        note_recreated(start.partitions.values(), name, self._note_recreated)
         self.frame: DataFrame | None = None
 
+    def _note_recreated(self, reason: str) -> None:
+        self._recreated.append(Recreated(self.name, reason))
+
+    def recreated(self) -> list[Recreated]:
+        """What has shown since this was asked last: that the topic was recreated."""
+        news, self._recreated = self._recreated, []
+        return news
+
     def poll(self, seconds: float) -> None:
-        """Waits for a micro-batch, or while there is one, for at most so long."""
+        """Waits for a micro-batch, or while there is one, for at most so long. Raises SourceError."""
         if self.frame is not None:
             time.sleep(seconds)
             return
+        if time.monotonic() >= self._check_at:
+            # Whether brokers that do not answer are to be waited for is Spark's affair.
+            with suppress(client().KafkaException):
+                self._check(DatabaseLedger().positions(self.feed, self.name))
         self.frame = self._stream.poll(seconds)
+
+    def check(self, positions: Mapping[int, Position]) -> None:
+        """Sees to it that what was read until now is of the topic that has been read from the start.
+
+        Raises SourceError where it was recreated meanwhile, or the brokers do not answer.
+        """
+        with telling(self._servers):
+            self._check(positions)
+
+    def _check(self, positions: Mapping[int, Position]) -> None:
+        self._check_at = time.monotonic() + METADATA_SECONDS
+        if self.start.topic_id:
+            is_same = self._identity.topic_id() == self.start.topic_id
+        else:
+            known = {one: at for one, at in positions.items() if at.last_message and at.next_in(self.start.origin(one))}
+            is_same = all(
+                self._identity.mark_at(one, at.next_offset - 1) in (at.last_message, None) for one, at in known.items()
+            )
+        if not is_same:
+            raise SourceError(f"The topic {self.name} was recreated while it was read.")
 
     def settle(self) -> None:
         """Notes that the micro-batch in hand is in."""
@@ -75,10 +133,12 @@ def spark_topic(
     """A topic from where the ledger is; raises SourceError and SparkError."""
     cluster = engine.cluster
     assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
-    starts = starts_of(connection, name, DatabaseLedger().next_offsets(feed, name))
-    stream = cluster.stream(engine, java_options(connection), Source(name, starts, most_messages, seconds))
-    with closing(stream):
-        yield SparkTopic(feed, name, stream)
+    start = TopicStart(*starts_of(connection, name, DatabaseLedger().positions(feed, name)))
+    offsets = {partition: one.offset for partition, one in start.partitions.items()}
+    with closing(TopicIdentity(connection, name)) as identity:
+        source = Source(name, offsets, most_messages, seconds)
+        with closing(cluster.stream(engine, java_options(connection), source)) as stream:
+            yield SparkTopic(feed, name, stream, connection["bootstrap.servers"], identity, start)
 
 
 class SparkConsumer(Consumer):
@@ -90,7 +150,7 @@ class SparkConsumer(Consumer):
         while not is_stopped():
             close_old_connections()
             try:
-                with exclusive(), recorded_run(self._command, self._report, self._run) as self._run:
+                with exclusive(), self._recorded() as self._run:
                     RUN.set(self._run.pk)
                     ledger = DatabaseLedger(self._run)
                     yield from self._reported(self._events(ledger))
@@ -111,9 +171,11 @@ class SparkConsumer(Consumer):
         # Up to where to take a partition next, after which what is before the one below is left of it.
         until: list[tuple[int, int]] = []
         while True:
-            positions = ledger.next_offsets(self._stream.feed, self._stream.name)
-            ranges = {one: (positions.get(one, 0), end) for one, end in until[-1:]}
-            part = Part(ledger.kept_from(self._stream.feed) or EPOCH, positions, ranges)
+            positions = ledger.positions(self._stream.feed, self._stream.name)
+            start = self._stream.start
+            origins = {one: found.origin for one, found in start.partitions.items()}
+            part = Part(ledger.kept_from(self._stream.feed) or EPOCH, positions, start.newest, origins)
+            part = replace(part, ranges={one: (part.is_in_up_to(one), end) for one, end in until[-1:]})
             options = replace(self._options, clocks=ledger.clocks())
             in_hand: list[Messages] = []
             with closing(self._made_ready(part, in_hand, options)) as ready:
@@ -135,6 +197,10 @@ class SparkConsumer(Consumer):
         assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
         assert frame is not None  # noqa: S101  what is due
         feed, name = self._stream.feed, self._stream.name
-        for one in cluster.messages_made_ready(frame, feed, name, part, self._engine, options):
+        made = cluster.messages_made_ready(frame, feed, name, part, self._engine, options)
+        for number, one in enumerate(made):
+            if not number:
+                # By now the executors have read all of them.
+                self._stream.check(part.positions)
             in_hand[:] = [one.entry.file]
             yield one

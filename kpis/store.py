@@ -9,7 +9,7 @@ import socket
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -55,8 +55,7 @@ from kpis.models.results import result_model
 from kpis.pipeline import Report
 from kpis.postgresql import is_held, is_pooled, locked_in_transaction
 from kpis.sources.directory import FoundFile, Version
-from kpis.sources.messages import Messages, ShardRecords
-from kpis.sources.stream import Reached
+from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords
 from kpis.subscribers import subscribers_at
 
 if TYPE_CHECKING:
@@ -515,25 +514,37 @@ class DatabaseLedger:
     def kept_from(self, feed: Feed) -> datetime | None:
         return Watermark.objects.filter(feed=feed.name).values_list("kept_from", flat=True).first()
 
-    def next_offsets(self, feed: Feed, topic: str) -> dict[int, int]:
-        """Up to which offset each of a topic's partitions is in; those are lacking that nothing is in of."""
-        offsets = StreamOffset.objects.filter(feed=feed.name, topic=topic)
-        return dict(offsets.order_by().values_list("partition", "next_offset"))
+    def positions(self, feed: Feed, topic: str) -> dict[int, Position]:
+        """Up to where each of a topic's partitions is ingested; partitions without any batch are left out."""
+        return {
+            one.partition: Position(one.next_offset, Origin(one.topic_id, one.generation), one.last_message)
+            for one in StreamOffset.objects.filter(feed=feed.name, topic=topic).order_by()
+        }
 
     def reached(self, feed: Feed, stream: str) -> dict[str, Reached]:
         """Up to where each shard of a Kinesis stream is in; those are lacking that nothing is in of."""
         return {
-            shard.shard: Reached(shard.sequence_number or None, shard.is_ended, shard.beginning)
+            shard.shard: Reached(
+                shard.sequence_number or None,
+                shard.is_ended,
+                shard.beginning,
+                Origin(shard.stream_created, shard.generation),
+            )
             for shard in StreamShard.objects.filter(feed=feed.name, stream=stream)
         }
 
     def end_shard(self, feed: Feed, stream: str, shard: str, reached: Reached) -> None:
         """Notes that a shard ended with the record that ``reached`` names, where that is the last that is in."""
         place = {"feed": feed.name, "stream": stream, "shard": shard}
+        values = _shard_values(reached)
         if reached.sequence_number is None:
-            StreamShard.objects.get_or_create(**place, defaults={"beginning": reached.beginning, "is_ended": True})
+            _, is_new = StreamShard.objects.get_or_create(**place, defaults=values)
+            if not is_new:
+                # What is there may be of a former stream of the name.
+                StreamShard.objects.filter(**place, generation__lt=reached.origin.generation).update(**values)
         else:
-            StreamShard.objects.filter(**place, sequence_number=reached.sequence_number).update(is_ended=True)
+            there = StreamShard.objects.filter(**place, sequence_number=reached.sequence_number)
+            there.filter(generation=reached.origin.generation).update(is_ended=True)
 
     def prunable_before(self, feed: Feed, moment: datetime) -> datetime:
         """The latest whole hour, not after the moment (UTC), before which no rollup of the feed is still to come."""
@@ -561,17 +572,16 @@ class DatabaseLedger:
         place: dict[str, Any] = {"feed": messages.feed.name}
         if isinstance(messages, ShardRecords):
             ends: type[StreamOffset | StreamShard] = StreamShard
-            column, first = "sequence_number", {"beginning": messages.beginning}
             place |= {"stream": messages.topic, "shard": messages.partition}
+            values_of: Callable[[Any], dict[str, Any]] = _shard_values
         else:
-            ends, column, first = StreamOffset, "next_offset", {}
+            ends, values_of = StreamOffset, _offset_values
             place |= {"topic": messages.topic, "partition": messages.partition}
+        values = values_of(messages.new_position)
         if messages.position is None:
-            _, is_ours = ends.objects.get_or_create(**place, defaults={column: messages.next_offset, **first})
+            _, is_ours = ends.objects.get_or_create(**place, defaults=values)
         else:
-            is_ours = ends.objects.filter(**place, **{column: messages.position}).update(
-                **{column: messages.next_offset}
-            )
+            is_ours = ends.objects.filter(**place, **values_of(messages.position)).update(**values)
         if not is_ours:
             raise Overtaken(f"Another consumer has taken in {messages.topic}/{messages.partition} meanwhile.")
 
@@ -753,6 +763,27 @@ def _files_at(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, int]:
         for row, folder, name in rows_there.order_by().values_list("pk", "folder", "name"):
             found[PurePosixPath(folder, name)] = row
     return {path: found[path] for path in found.keys() & wanted}
+
+
+def _offset_values(position: Position) -> dict[str, Any]:
+    """What the ledger has of a partition, by column."""
+    return {
+        "next_offset": position.next_offset,
+        "topic_id": position.origin.id,
+        "generation": position.origin.generation,
+        "last_message": position.last_message,
+    }
+
+
+def _shard_values(reached: Reached) -> dict[str, Any]:
+    """What the ledger has of a shard, by column."""
+    return {
+        "sequence_number": reached.sequence_number or "",
+        "is_ended": reached.is_ended,
+        "beginning": reached.beginning,
+        "stream_created": reached.origin.id,
+        "generation": reached.origin.generation,
+    }
 
 
 def _put(rows: list[Any], unique: list[str], changes: list[str]) -> None:

@@ -54,8 +54,8 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 Work = Callable[[str], str]
 # What an executor reads of a task: batches of columns.
 Read = Callable[[str], "Iterator[pa.RecordBatch]"]
-# What it makes of a stream's messages: batches of partition, offset, value, and when they came (Unix ms), which is NULL
-# where it is not the broker's clock that says so.
+# What it makes of a stream's messages: batches of partition, offset, value, when they came (Unix ms), which is NULL
+# where it is not the broker's clock that says so, and their own time with its kind.
 Take = Callable[["Iterator[pa.RecordBatch]", str], Iterator[str]]
 
 
@@ -170,7 +170,8 @@ class Spark:
         }
         with self.telling():
             frame = self.session.readStream.format("kafka").options(**options).load()
-        return MicroBatches(self, frame.selectExpr("partition", "offset", "value", ARRIVED), source, checkpoint)
+        columns = ("partition", "offset", "value", ARRIVED, "timestamp", "timestampType")
+        return MicroBatches(self, frame.selectExpr(*columns), source, checkpoint)
 
     def answers(self, frame: DataFrame, take: Take, told: str) -> list[str]:
         """What ``take``, which must be importable, makes of a micro-batch's messages, each task of its own."""

@@ -48,6 +48,7 @@ class Run(models.Model):
     intervals = models.PositiveIntegerField(default=0, help_text="intervals written from batches")
     rollups = models.PositiveIntegerField(default=0, help_text="longer intervals written from partials")
     traceback = models.TextField(blank=True)
+    notes = models.TextField(blank=True, default="", help_text="what a person should know of it, a line each")
 
     class Meta:
         ordering = ["-id"]
@@ -199,6 +200,15 @@ class StreamOffset(models.Model):
     topic = ExactCharField(max_length=249)
     partition = models.PositiveIntegerField()
     next_offset = models.BigIntegerField(help_text="all messages before this offset are in")
+    topic_id = models.CharField(
+        max_length=64, blank=True, default="", help_text="Kafka's id of the topic; empty where the broker gives none"
+    )
+    generation = models.PositiveIntegerField(
+        default=1, help_text="1, and one more each time the topic was recreated under its name"
+    )
+    last_message = models.CharField(
+        max_length=64, blank=True, default="", help_text="own time (Unix ms) and digest of the last message that is in"
+    )
 
     class Meta:
         ordering = ["feed", "topic", "partition"]
@@ -224,6 +234,12 @@ class StreamShard(models.Model):
         max_length=LONGEST_SEQUENCE_NUMBER, help_text="at which it began, which tells it from another of its name"
     )
     is_ended = models.BooleanField(default=False, help_text="whether all there was in it is in, so that others follow")
+    stream_created = models.CharField(
+        max_length=64, blank=True, default="", help_text="when Kinesis made the stream, UTC; empty where not known"
+    )
+    generation = models.PositiveIntegerField(
+        default=1, help_text="1, and one more each time the stream was recreated under its name"
+    )
 
     class Meta:
         ordering = ["feed", "stream", "shard"]

@@ -10,16 +10,16 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import from_milliseconds
 from kpis.sources.directory import SourceError
-from kpis.sources.messages import Partition, Spool
+from kpis.sources.kafka_client import ANSWER_SECONDS, QUIET, Start, TopicIdentity, client, mark_of, telling
+from kpis.sources.messages import Origin, Partition, Position, Spool
 from kpis.sources.stream import MESSAGES_AT_ONCE, Limits, Stream
 
 if TYPE_CHECKING:
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 10
+# How often Kafka is asked for new partitions, and whether the topic is still the same.
+METADATA_SECONDS = 20
 TICKS = 20
 QUEUE_KILOBYTES = 32 * 1024
-# The client's own lines, of which there are many: what matters comes as an error too.
-QUIET = {"log_level": 2}
 # What Kafka's Java client calls as librdkafka does, and how it calls what is in a file, whose content it takes.
 JAVA_SAME = ("bootstrap.servers", "security.protocol", "sasl.mechanism", "ssl.key.password")
 JAVA_FILES = {
@@ -45,30 +44,10 @@ SESSION_SECONDS = 10
 LONGEST_BATCH_SECONDS = 900
 
 
-def client() -> Any:
-    """The Kafka client, which is needed for streams alone; raises SourceError where it cannot be imported."""
-    try:
-        import confluent_kafka
-    except ImportError as error:
-        raise SourceError(f"Streams need confluent-kafka: {error}. Run make setup.") from error
-    return confluent_kafka
-
-
-@contextmanager
-def telling(servers: str) -> Iterator[None]:
-    """Turns whatever the Kafka client refuses into SourceError."""
-    kafka = client()
-    try:
-        yield
-    except kafka.KafkaException as error:
-        reason = error.args[0].str() if isinstance(error.args[0], kafka.KafkaError) else str(error)
-        raise SourceError(f"Cannot use Kafka at {servers}: {reason.rstrip('.')}.") from error
-
-
 class Topic(Stream[Spool]):
     """A topic, read together with the group's other processes.
 
-    ``next_offsets`` gives what the ledger says: up to which offset each partition is in. What the client has ahead in
+    ``positions`` gives what the ledger says: up to where each partition is in. What the client has ahead in
     its own queue stays below QUEUE_KILOBYTES.
     """
 
@@ -79,12 +58,14 @@ class Topic(Stream[Spool]):
         group: str,
         connection: Mapping[str, str],
         limits: Limits,
-        next_offsets: Callable[[], Mapping[int, int]],
+        positions: Callable[[], Mapping[int, Position]],
         folder: Path,
     ):
         super().__init__(feed, name, limits, folder)
         self._servers = connection["bootstrap.servers"]
-        self._next_offsets = next_offsets
+        self._ledger_positions = positions
+        self._identity = TopicIdentity(connection, name)
+        self._topic_id, self._check_at = "", 0.0
         self._kafka = client()
         self._partitions: list[int] = []
         self._at_end: set[int | None] = set()
@@ -106,6 +87,7 @@ class Topic(Stream[Spool]):
                     "partition.assignment.strategy": "range,roundrobin",
                     "session.timeout.ms": SESSION_SECONDS * 1000,
                     "max.poll.interval.ms": LONGEST_BATCH_SECONDS * 1000,
+                    "topic.metadata.refresh.interval.ms": METADATA_SECONDS * 1000,
                     "queued.max.messages.kbytes": QUEUE_KILOBYTES,
                     "error_cb": self._note,
                 }
@@ -114,15 +96,16 @@ class Topic(Stream[Spool]):
     def __enter__(self) -> Topic:
         try:
             with telling(self._servers):
-                _partitions_of(self._consumer, self.name, self._servers)
+                self._identity.partitions()
                 self._consumer.subscribe([self.name], on_assign=self._assign, on_revoke=self._revoke)
         except SourceError:
-            self._consumer.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
+        self._identity.close()
 
     def poll(self, seconds: float) -> None:
         with telling(self._servers):
@@ -135,6 +118,8 @@ class Topic(Stream[Spool]):
             self._are_more_waiting = not self._is_stale and self._unread() >= MESSAGES_AT_ONCE
             if not self._are_more_waiting:
                 self._empty_at = time.monotonic()
+            if self._partitions and not self._is_stale and time.monotonic() >= self._check_at:
+                self._is_same()
             if self._is_stale:
                 self._go_on()
         if self._problem:
@@ -153,7 +138,7 @@ class Topic(Stream[Spool]):
             kept, end = self._consumer.get_watermark_offsets(of_partition, cached=True)
             if end < 0:
                 return None
-            lag += max(0, end - max(self._positions.get(partition, kept), kept))
+            lag += max(0, end - max(self._is_in_up_to(partition), kept))
         return lag
 
     def _unread(self) -> int:
@@ -162,12 +147,42 @@ class Topic(Stream[Spool]):
         partitions = [self._kafka.TopicPartition(self.name, one) for one in self._partitions if one not in self._at_end]
         for partition in self._consumer.position(partitions):
             kept, end = self._consumer.get_watermark_offsets(partition, cached=True)
-            read = partition.offset if partition.offset >= 0 else max(self._positions.get(partition.partition, 0), kept)
+            read = partition.offset if partition.offset >= 0 else max(self._is_in_up_to(partition.partition), kept)
             unread += max(0, end - read)
         return unread
 
-    def _ask_ledger(self) -> Mapping[int, int]:
-        return self._next_offsets()
+    def _is_same(self) -> bool:
+        """See ``Stream``; where the brokers do not answer, they are asked again before anything goes in."""
+        self._check_at = time.monotonic() + METADATA_SECONDS
+        try:
+            if self._topic_id:
+                is_same = self._identity.topic_id() == self._topic_id
+            else:
+                is_same = all(self._has_still(partition) for partition in self._partitions)
+        except self._kafka.KafkaException as error:
+            self._note(error.args[0])
+            return False
+        self._is_stale = self._is_stale or not is_same
+        return is_same
+
+    def _has_still(self, partition: int) -> bool:
+        """Whether there is still the first message that is pending of a partition, else the last one that is in."""
+        pending, position = self._pending.get(partition), self._positions.get(partition)
+        if pending is not None and pending.spool.first_message is not None:
+            offset, mark = pending.spool.first_message
+        elif position is not None and position.last_message:
+            offset, mark = position.next_offset - 1, position.last_message
+        else:
+            return True
+        # What was removed since tells nothing.
+        return self._identity.mark_at(partition, offset) in (mark, None)
+
+    def _is_in_up_to(self, partition: int) -> int:
+        position = self._positions.get(partition)
+        return 0 if position is None else position.next_in(self._origins.get(partition, Origin()))
+
+    def _ask_ledger(self) -> Mapping[int, Position]:
+        return self._ledger_positions()
 
     def _new_spool(self, partition: Partition, path: Path) -> Spool:
         return Spool(self.feed, path)
@@ -184,6 +199,7 @@ class Topic(Stream[Spool]):
     def _take(self, found: list[confluent_kafka.Message]) -> None:
         offsets: dict[int, list[int]] = defaultdict(list)
         values: dict[int, list[bytes | None]] = defaultdict(list)
+        first: dict[int, confluent_kafka.Message] = {}
         last: dict[int, confluent_kafka.Message] = {}
         ends = set()
         for message in found:
@@ -195,13 +211,18 @@ class Topic(Stream[Spool]):
             elif partition is not None and offset is not None:
                 offsets[partition].append(offset)
                 values[partition].append(message.value())
+                first.setdefault(partition, message)
                 last[partition] = message
         if self._is_stale:
             return
         # An end comes after what it is the end of.
         self._at_end = (self._at_end - offsets.keys()) | ends
         for partition in offsets:
-            self._spool(partition).add(offsets[partition], values[partition], self._arrival(last[partition]))
+            spool = self._spool(partition)
+            if spool.first_message is None:
+                spool.first_message = offsets[partition][0], mark_of(first[partition])
+            spool.last_message = mark_of(last[partition])
+            spool.add(offsets[partition], values[partition], self._arrival(last[partition]))
             self._largest = max(self._largest, max(map(len, filter(None, values[partition])), default=0))
         if offsets:
             self._told.clear()
@@ -235,6 +256,10 @@ class Topic(Stream[Spool]):
             self._kafka.KafkaError._RESOLVE,
             self._kafka.KafkaError._TIMED_OUT,
             self._kafka.KafkaError._MAX_POLL_EXCEEDED,
+            # A topic that was deleted may come again.
+            self._kafka.KafkaError.UNKNOWN_TOPIC_OR_PART,
+            self._kafka.KafkaError._UNKNOWN_TOPIC,
+            self._kafka.KafkaError._UNKNOWN_PARTITION,
         )
         return error.code() in passing or (error.retriable() and not error.fatal())
 
@@ -249,61 +274,50 @@ class Topic(Stream[Spool]):
         """Reads this process's partitions from where the ledger is, and forgets what is pending."""
         self._forget()
         self._at_end.clear()
-        self._positions = self._next_offsets()
+        self._positions = self._ask_ledger()
         try:
-            starts = [self._start(partition) for partition in self._partitions]
+            self._topic_id = self._identity.topic_id()
+            found = {one: self._identity.start_of(one, self._positions, self._topic_id) for one in self._partitions}
         except self._kafka.KafkaException as error:
             if not self._passes(error.args[0]):
                 raise
             # Without its broker: it is asked again.
             self._note(error.args[0])
             return
+        self._check_at = time.monotonic() + METADATA_SECONDS
+        self._origins = {partition: start.origin for partition, start in found.items()}
+        note_recreated(found.values(), self.name, self._note_recreated)
+        starts = [self._kafka.TopicPartition(self.name, partition, start.offset) for partition, start in found.items()]
         if starts:
             self._consumer.assign(starts)
             # The client would keep a partition paused that was, also when it comes anew.
             self._consumer.resume(starts)
         self._is_stale = self._is_paused = False
 
-    def _start(self, partition: int) -> confluent_kafka.TopicPartition:
-        """Where a partition is to be read from; raises SourceError where it ends before that."""
-        position = self._positions.get(partition, 0)
-        start = _start_of(self._consumer, self.name, partition, position, self._servers)
-        return self._kafka.TopicPartition(self.name, partition, start)
+
+def note_recreated(starts: Iterable[Start], topic: str, note: Callable[[str], None]) -> None:
+    """Gives a note of why a topic is another one than that whose messages are in, if it is."""
+    for start in starts:
+        if start.reason:
+            name = start.origin.named(topic)
+            note(f"{start.reason}; it is read from its beginning, in batches of {name}")
+            return
 
 
-def starts_of(connection: Mapping[str, str], topic: str, positions: Mapping[int, int]) -> dict[int, int]:
-    """Where each of a topic's partitions is to be read from; ``positions`` are up to where they are in.
+def starts_of(
+    connection: Mapping[str, str], topic: str, positions: Mapping[int, Position]
+) -> tuple[str, dict[int, Start]]:
+    """A topic's id, and where each of its partitions is to be read from, if they are in up to ``positions``.
 
-    Raises SourceError, also where a partition ends before that.
+    Raises SourceError, also where Kafka lost messages that are in.
     """
-    kafka, servers = client(), connection["bootstrap.servers"]
-    with telling(servers):
-        consumer = kafka.Consumer({**QUIET, **connection, "group.id": "network-analysis"})
+    identity = TopicIdentity(connection, topic)
+    with telling(connection["bootstrap.servers"]):
         try:
-            partitions = _partitions_of(consumer, topic, servers)
-            return {one: _start_of(consumer, topic, one, positions.get(one, 0), servers) for one in sorted(partitions)}
+            partitions, topic_id = identity.partitions(), identity.topic_id()
+            return topic_id, {one: identity.start_of(one, positions, topic_id) for one in sorted(partitions)}
         finally:
-            consumer.close()
-
-
-def _partitions_of(consumer: confluent_kafka.Consumer, topic: str, servers: str) -> list[int]:
-    found = consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
-    if found.error is not None:
-        raise SourceError(f"Cannot read the topic {topic} at {servers}: {found.error.str()}.")
-    return list(found.partitions)
-
-
-def _start_of(consumer: confluent_kafka.Consumer, topic: str, partition: int, position: int, servers: str) -> int:
-    """Where a partition that is in up to a position is to be read from; raises SourceError where it ends before."""
-    kept, end = consumer.get_watermark_offsets(client().TopicPartition(topic, partition), timeout=ANSWER_SECONDS)
-    if position > end:
-        raise SourceError(
-            f"{topic}/{partition} is in up to offset {position:,}, but Kafka at {servers} has it only up "
-            f"to {end:,}: it is another topic of the same name. Give it another name."
-        )
-    if position < kept:
-        logger.warning("%s/%s: Kafka no longer has %s-%s, which are not in", topic, partition, position, kept - 1)
-    return max(position, kept)
+            identity.close()
 
 
 def java_options(connection: Mapping[str, str]) -> dict[str, str]:

@@ -14,9 +14,10 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from kpis.catalog.feeds import Feed
 from kpis.sources.directory import SourceError, SourceLost
-from kpis.sources.messages import Partition, ShardSpool
-from kpis.sources.stream import Limits, Reached, Stream
+from kpis.sources.messages import Origin, Partition, Reached, ShardSpool
+from kpis.sources.stream import Limits, Stream
 from kpis.storage.bucket import CLIENT
 
 logger = logging.getLogger(__name__)
@@ -108,15 +109,22 @@ class KinesisStream(Stream[ShardSpool]):
         self._is_listed = False
         self._listed: list[Mapping[str, Any]] = []
         self._retention = 0.0
+        # When Kinesis made the stream (UTC).
+        self._created = ""
         self._told: set[str] = set()
         self._is_stale = True
 
     def __enter__(self) -> KinesisStream:
         with _telling(self.name):
             self._client = boto3.client("kinesis", config=PATIENCE)
-            summary = self._client.describe_stream_summary(StreamName=self.name)["StreamDescriptionSummary"]
-        self._retention = summary["RetentionPeriodHours"] * 3600
+            self._describe()
         return self
+
+    def _describe(self) -> None:
+        """Asks which stream has the name, and for how long it keeps its records."""
+        summary = self._client.describe_stream_summary(StreamName=self.name)["StreamDescriptionSummary"]
+        self._retention = summary["RetentionPeriodHours"] * 3600
+        self._created = summary["StreamCreationTimestamp"].astimezone(UTC).isoformat()
 
     def __exit__(self, *_: object) -> None:
         self._forget()
@@ -146,8 +154,29 @@ class KinesisStream(Stream[ShardSpool]):
     def is_idle(self, seconds: float) -> bool:
         return not self._is_stale and self._is_at_end() and time.monotonic() - self._quiet_since >= seconds
 
-    def _ask_ledger(self) -> Mapping[str, str | None]:
-        return {shard: reached.sequence_number for shard, reached in self._reached().items()}
+    def _ask_ledger(self) -> Mapping[str, Reached]:
+        return self._reached()
+
+    def _is_same(self) -> bool:
+        """See ``Stream``; where Kinesis does not answer, it is asked again before anything goes in."""
+        with _telling(self.name):
+            try:
+                self._listed, self._listed_at = list(self._list()), time.monotonic()
+                created = self._created
+                if not self._shards.keys() <= _beginnings(self._listed).keys():
+                    # A shard goes with its last record, or with its stream.
+                    self._describe()
+            except (ClientError, HTTPClientError) as error:
+                self._heed(error)
+                return False
+        if created != self._created or self._are_others(self._listed):
+            self._is_stale = True
+        return not self._is_stale
+
+    def _are_others(self, listed: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether shards that are being read are listed as others of their names: it is another stream."""
+        beginnings = _beginnings(listed)
+        return any(shard.beginning != beginnings.get(shard.name, shard.beginning) for shard in self._shards.values())
 
     def _new_spool(self, partition: Partition, path: Path) -> ShardSpool:
         return ShardSpool(self.feed, path, self._shards[str(partition)].beginning)
@@ -168,7 +197,7 @@ class KinesisStream(Stream[ShardSpool]):
         busy = {*self._pending, *(messages.partition for messages in self._in_hand)}
         for shard in list(self._shards.values()):
             if shard.is_read_out and shard.name not in busy:
-                self._end(shard.name, Reached(self._positions.get(shard.name), True, shard.beginning))
+                self._end(shard.name, self._ended(shard))
                 del self._shards[shard.name]
                 has_ended = True
         now = time.monotonic()
@@ -179,10 +208,16 @@ class KinesisStream(Stream[ShardSpool]):
         if is_anew or now >= self._listed_at + LISTING_SECONDS:
             try:
                 self._listed = list(self._list())
+                if self._is_stale:
+                    # After its shards: a stream recreated in between shows by these before anything goes in.
+                    self._describe()
             except (ClientError, HTTPClientError) as error:
                 self._heed(error)
                 return
             self._listed_at, self._is_listed = now, True
+            if self._are_others(self._listed):
+                self._is_stale = True
+                return
         self._choose(self._reached())
         self._asked_at, self._is_stale = now, False
 
@@ -190,19 +225,50 @@ class KinesisStream(Stream[ShardSpool]):
         for page in self._client.get_paginator("list_shards").paginate(StreamName=self.name):
             yield from page["Shards"]
 
-    def _choose(self, reached: Mapping[str, Reached]) -> None:
+    def _ended(self, shard: _Shard) -> Reached:
+        """Up to where a shard is in that has ended, all of it being in."""
+        position, origin = self._positions.get(shard.name), self._origins[shard.name]
+        if position is None or position.origin.generation != origin.generation:
+            return Reached(None, True, shard.beginning, origin)
+        return Reached(position.sequence_number, True, shard.beginning, origin)
+
+    def _of_this_stream(self, known: Mapping[str, Reached]) -> Mapping[str, Reached]:
+        """Of the shards that the ledger has, those of the stream that has the name now; any others are told of."""
+        beginnings = _beginnings(self._listed)
+        others: dict[str, str] = {}
+        for name, there in known.items():
+            began, made = beginnings.get(name, there.beginning), there.origin.id
+            if made and made != self._created:
+                others[name] = f"it was made at {self._created}, and what is in is of one made at {made}"
+            elif began != there.beginning:
+                others[name] = f"{name} begins with the record {began} now, and began with {there.beginning}"
+        here = {
+            name: there
+            for name, there in known.items()
+            # Of a former one may be what is told by neither.
+            if name not in others and (not others or there.origin.id or name in beginnings)
+        }
+        newest = max((known[name].origin.generation for name in others), default=0)
+        generation = max((there.origin.generation for there in here.values()), default=newest + 1)
+        self._origins = {}
+        for name in beginnings:
+            # No batch has the name of one of the former stream.
+            before = known[name].origin.generation if name in known and name not in here else 0
+            self._origins[name] = Origin(self._created, max(generation, before + 1))
+        if others and not here:
+            name = Origin(generation=generation).named(self.name)
+            self._note_recreated(f"{next(iter(others.values()))}; it is read from its beginning, in batches of {name}")
+        return here
+
+    def _choose(self, known: Mapping[str, Reached]) -> None:
         """Begins with the shards that are to be read, in so far as the ledger has what comes before them."""
         names = {listed["ShardId"] for listed in self._listed}
+        reached = self._of_this_stream(known)
         self._is_waiting = False
         self._shards = {name: shard for name, shard in self._shards.items() if name in names}
         for listed in self._listed:
             name, beginning = listed["ShardId"], listed["SequenceNumberRange"]["StartingSequenceNumber"]
             there = reached.get(name)
-            if there is not None and there.beginning != beginning:
-                raise SourceError(
-                    f"{self.name}/{name} is in from the record {there.beginning} on, but in Kinesis it begins with "
-                    f"{beginning}: it is another stream of the same name. Give it another name."
-                )
             if not self._share.has(name) or (there is not None and there.is_ended):
                 self._shards.pop(name, None)
                 continue
@@ -217,7 +283,7 @@ class KinesisStream(Stream[ShardSpool]):
                         )
                 number = there.sequence_number if there else None
                 self._shards[name] = _Shard(name, beginning, number)
-                self._positions = {**self._positions, name: number}
+                self._positions = {**self._positions, name: known.get(name)}
 
     def _read(self, shard: _Shard, room: int) -> None:
         if shard.iterator is None:
@@ -303,6 +369,11 @@ class KinesisStream(Stream[ShardSpool]):
             shard.due_at = time.monotonic() + pause
             shard.pause = min(2 * shard.pause, LONGEST_PAUSE_SECONDS)
             shard.is_at_tip = False
+
+
+def _beginnings(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The sequence number at which each listed shard began."""
+    return {shard["ShardId"]: shard["SequenceNumberRange"]["StartingSequenceNumber"] for shard in listed}
 
 
 @contextmanager

@@ -7,14 +7,15 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 
 from kpis.catalog.feeds import Feed, Form
 from kpis.engine.lines import Line
@@ -22,38 +23,102 @@ from kpis.engine.reader import Reject
 from kpis.engine.rows import reject_text
 from kpis.sources.directory import FoundFile, moment_of_change
 
-# A partition's number, or a shard's id; and an offset, or a sequence number, which is one in decimal digits.
+# A partition's number, or a shard's id.
 Partition = int | str
-Position = int | str
 
 # White space alone, or nothing, in a line that follows another.
 _BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which one of the topics (or streams) that had a name one after the other messages come from.
+
+    ``id`` is Kafka's topic id, or the moment at which Kinesis made the stream; empty where the source tells none.
+    ``generation`` numbers them from 1.
+    """
+
+    id: str = ""
+    generation: int = 1
+
+    def named(self, name: str) -> str:
+        """The topic's or stream's name as its batches have it: ``calls``, and ``calls@2`` after it was recreated."""
+        # No topic's and no stream's name may have an @.
+        return name if self.generation == 1 else f"{name}@{self.generation}"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Up to where the ledger has a partition of a topic: all before ``next_offset`` is in.
+
+    ``last_message`` is what ``message_mark`` gives of the last one that is in, or empty where that is not known.
+    """
+
+    next_offset: int
+    origin: Origin = Origin()
+    last_message: str = ""
+
+    def next_in(self, origin: Origin) -> int:
+        """Up to which offset the messages of an origin are in: none are where these are of another one."""
+        return self.next_offset if self.origin.generation == origin.generation else 0
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Position:
+        """The position whose fields, as ``dataclasses.asdict`` gives them, are in a JSON object."""
+        return Position(told["next_offset"], Origin(**told["origin"]), told["last_message"])
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Up to where the ledger has a shard of a Kinesis stream: its last record that is in (None: none is), and
+    whether it ended with that.
+
+    ``beginning`` is the sequence number at which the shard began.
+    """
+
+    sequence_number: str | None
+    is_ended: bool
+    beginning: str
+    origin: Origin = Origin()
+
+
+def message_mark(moment: int | None, value: bytes | None) -> str:
+    """Tells a message from another one at the same offset, by its own time (Unix ms) and its value's digest."""
+    return f"{'' if moment is None else moment}-{blake3(value or b'').hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Messages(FoundFile):
     """A range of a partition's messages, spooled: what ``FoundFile`` is for a file of a folder.
 
-    The batch follows on what the ledger has: ``position`` is the offset up to which that is (None where it has
-    nothing of the partition), ``next_offset`` the one up to which it is with this batch. Each of the ``count``
-    messages is either a line of the file, from ``first_line`` on, whose offsets are ``offsets`` (int64; topics have
-    gaps), or one of the ``rejects``, which could not be a line; their number is the offset.
+    The batch follows on what the ledger has: ``position`` is up to where that is (None where it has nothing of the
+    partition), ``next_offset`` the offset up to which it is with this batch. Each of the ``count`` messages is either a
+    line of the file, from ``first_line`` on, whose offsets are ``offsets`` (int64; topics have gaps), or one of the
+    ``rejects``, which could not be a line; their number is the offset. ``last_message`` is the mark of the last one.
     """
 
     topic: str
     partition: Partition
-    position: Position | None
-    next_offset: Position
+    position: Any
+    next_offset: Any
     first_line: int
     offsets: np.ndarray = field(compare=False)
     rejects: list[Reject] = field(compare=False)
+    origin: Origin = Origin()
+    last_message: str = ""
     # When the newest of them came, by the broker's clock (UTC); None where it does not say so.
     arrived: datetime | None = field(default=None, compare=False)
 
     def told(self) -> dict[str, Any]:
         """What another process needs to know of the batch, as JSON has it: all but its content."""
-        names = ("name", "size", "modified_ns", "topic", "partition", "position", "next_offset", "first_line", "count")
-        return {name: getattr(self, name) for name in names}
+        names = ("name", "size", "modified_ns", "topic", "partition", "next_offset", "first_line", "count")
+        told = {name: getattr(self, name) for name in (*names, "last_message")}
+        return {**told, "position": self.position and asdict(self.position), "origin": asdict(self.origin)}
+
+    @property
+    def new_position(self) -> Any:
+        """Up to where the ledger has the partition with this batch."""
+        return Position(int(self.next_offset), self.origin, self.last_message)
 
     @property
     def middle(self) -> int:
@@ -91,16 +156,20 @@ class Messages(FoundFile):
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
         """The batch of the first messages, or of those after an offset, which are in a file of their own."""
-        position = self.position if after is None else after + 1
-        return _batch(self.feed, self.topic, self.partition, position, path, self.first_line, offsets, rejects)
+        position = self.position if after is None else Position(after + 1, self.origin)
+        half = _batch(
+            self.feed, self.topic, self.partition, position, self.origin, path, self.first_line, offsets, rejects
+        )
+        # The mark of the message in the middle is not known.
+        return half if after is None else replace(half, last_message=self.last_message)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecords(Messages):
     """Records of a shard of a stream; see ``Messages``, whose offsets are the records' places in the batch, from 1.
 
-    ``position`` and ``next_offset`` are the sequence numbers of the last record that the ledger has, and has with this
-    batch. ``sequence_numbers`` (bytes, each a number in decimal digits) are those of all records, in order, and
+    ``position`` is a ``Reached``, and ``next_offset`` the sequence number of the last record that the ledger has with
+    this batch. ``sequence_numbers`` (bytes, each a number in decimal digits) are those of all records, in order, and
     ``beginning`` is the shard's own first one, which tells it from another of its name.
     """
 
@@ -113,7 +182,8 @@ class ShardRecords(Messages):
         feed: Feed,
         stream: str,
         shard: Partition,
-        position: Position | None,
+        position: Reached | None,
+        origin: Origin,
         path: Path,
         first_line: int,
         offsets: np.ndarray,
@@ -126,7 +196,7 @@ class ShardRecords(Messages):
         status = _with_a_line(path)
         return cls(
             feed,
-            f"{stream}/{shard}/{first}-{last}",
+            f"{origin.named(stream)}/{shard}/{first}-{last}",
             path,
             status.st_size,
             status.st_mtime_ns,
@@ -137,9 +207,14 @@ class ShardRecords(Messages):
             first_line=first_line,
             offsets=offsets,
             rejects=rejects,
+            origin=origin,
             sequence_numbers=sequence_numbers,
             beginning=beginning,
         )
+
+    @property
+    def new_position(self) -> Reached:
+        return Reached(str(self.next_offset), False, self.beginning, self.origin)
 
     def sequence_number(self, place: int) -> str:
         """The sequence number of the record at a place."""
@@ -151,7 +226,8 @@ class ShardRecords(Messages):
             self.feed,
             self.topic,
             self.partition,
-            self.sequence_number(before) if before else self.position,
+            replace(self.new_position, sequence_number=self.sequence_number(before)) if before else self.position,
+            self.origin,
             path,
             self.first_line,
             offsets - before,
@@ -163,9 +239,10 @@ class ShardRecords(Messages):
 
 def messages_told(feed: Feed, told: dict[str, Any]) -> Messages:
     """The batch that ``Messages.told`` told of, without its content: only how many offsets there are is true."""
-    known = {name: value for name, value in told.items() if name != "count"}
+    known = {name: value for name, value in told.items() if name not in ("count", "position", "origin")}
     offsets = np.broadcast_to(np.int64(-1), told["count"])
-    return Messages(feed, path=Path(), offsets=offsets, rejects=[], **known)
+    position, origin = told["position"] and Position.of(told["position"]), Origin(**told["origin"])
+    return Messages(feed, path=Path(), offsets=offsets, rejects=[], position=position, origin=origin, **known)
 
 
 class Spool:
@@ -173,6 +250,9 @@ class Spool:
 
     def __init__(self, feed: Feed, path: Path):
         self.count = self.size = 0
+        # The first message's offset with its mark, and the last one's mark, where whoever adds them tells.
+        self.first_message: tuple[int, str] | None = None
+        self.last_message = ""
         self._feed, self._path = feed, path
         self._offsets = array("q")
         self._rejects: list[Reject] = []
@@ -210,9 +290,10 @@ class Spool:
                 self._offsets.append(offset)
         return b"".join(lines)
 
-    def messages(self, topic: str, partition: Partition, position: Position | None) -> Messages:
+    def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = Origin()) -> Messages:
         """Ends the file, and gives the batch; there must be messages."""
-        return replace(_batch(self._feed, topic, partition, position, *self._ended()), arrived=self._arrived)
+        batch = _batch(self._feed, topic, partition, position, origin, *self._ended())
+        return replace(batch, last_message=self.last_message, arrived=self._arrived)
 
     def _ended(self) -> tuple[Path, int, np.ndarray, list[Reject]]:
         self._file.close()
@@ -240,9 +321,10 @@ class ShardSpool(Spool):
         self._sequence_numbers += [number.encode() for number in sequence_numbers]
         self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived)
 
-    def messages(self, topic: str, partition: Partition, position: Position | None) -> ShardRecords:
+    def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = Origin()) -> ShardRecords:
         numbers = np.array(self._sequence_numbers)
-        batch = ShardRecords.of_file(self._feed, topic, partition, position, *self._ended(), numbers, self._beginning)
+        ended = self._ended()
+        batch = ShardRecords.of_file(self._feed, topic, partition, position, origin, *ended, numbers, self._beginning)
         return replace(batch, arrived=self._arrived)
 
 
@@ -251,6 +333,7 @@ def _batch(
     topic: str,
     partition: Partition,
     position: Position | None,
+    origin: Origin,
     path: Path,
     first_line: int,
     offsets: np.ndarray,
@@ -260,7 +343,7 @@ def _batch(
     status = _with_a_line(path)
     return Messages(
         feed,
-        f"{topic}/{partition}/{every[0]}-{every[-1]}",
+        f"{origin.named(topic)}/{partition}/{every[0]}-{every[-1]}",
         path,
         status.st_size,
         status.st_mtime_ns,
@@ -271,6 +354,7 @@ def _batch(
         first_line=first_line,
         offsets=offsets,
         rejects=rejects,
+        origin=origin,
     )
 
 

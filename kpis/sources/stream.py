@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kpis.catalog.feeds import Feed
-from kpis.sources.messages import Messages, Partition, Spool
+from kpis.sources.messages import Messages, Origin, Partition, Spool
 
 MESSAGES_AT_ONCE = 10_000
 LARGEST_MESSAGE_BYTES = 2**20
@@ -30,16 +30,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Reached:
-    """Up to where the ledger has a shard of a Kinesis stream: its last record that is in (None: none is), and
-    whether it ended with that.
+class Recreated:
+    """A topic or stream was deleted and created again under its name, and is read from its beginning.
 
-    ``beginning`` is the sequence number at which the shard began.
+    ``what`` names it and ``reason`` says by what it shows, and how its batches are named from here on.
     """
 
-    sequence_number: str | None
-    is_ended: bool
-    beginning: str
+    what: str
+    reason: str
 
 
 @dataclass
@@ -66,6 +64,11 @@ class Stream(ABC, Generic[AnySpool]):
         # The batch that is to be taken in next, or the parts that it had to be cut into.
         self._in_hand: list[Messages] = []
         self._positions: Mapping[Any, Any] = {}
+        # What each partition's messages that are being read come from.
+        self._origins: dict[Any, Origin] = {}
+        # What is to be said, and what was said before.
+        self._recreated: list[Recreated] = []
+        self._known_recreated: set[Recreated] = set()
         # Whether all is to be read anew from where the ledger is.
         self._is_stale = False
         # Whether there is as much to read as is read at once.
@@ -95,6 +98,13 @@ class Stream(ABC, Generic[AnySpool]):
         """Whether all there is in this process's partitions, if any, is in, and nothing came for so long."""
 
     @abstractmethod
+    def _is_same(self) -> bool:
+        """True if all that is pending was read from the topic or stream that still has the name.
+
+        Asked after it was read, so that it holds whatever comes later. Else all is read anew. Raises SourceError.
+        """
+
+    @abstractmethod
     def _ask_ledger(self) -> Mapping[Any, Any]:
         """Up to where the ledger has each partition now."""
 
@@ -108,11 +118,17 @@ class Stream(ABC, Generic[AnySpool]):
         As long as more are waiting to be read, only room counts: who is behind catches up in large batches. With one
         partition's messages those of all others come, so that they are on a page together.
         """
-        if self._in_hand or (self._pending and not self._room()):
+        if self._in_hand:
             return True
         if not self._turn and not self._are_more_waiting and not self._due_in():
             self._turn = set(self._pending)
-        return bool(self._turn)
+        is_due = bool(self._turn) or (bool(self._pending) and not self._room())
+        return is_due and self._is_same()
+
+    def recreated(self) -> list[Recreated]:
+        """What has shown since this was asked last: topics and streams that were recreated."""
+        news, self._recreated = self._recreated, []
+        return news
 
     def batch(self) -> Messages:
         """The batch to take in next: all of the partition that is due; the one before must be settled by now."""
@@ -120,14 +136,15 @@ class Stream(ABC, Generic[AnySpool]):
             partition = self._next()
             self._turn.discard(partition)
             spool = self._pending.pop(partition).spool
-            self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition)))
+            origin = self._origins.get(partition, Origin())
+            self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition), origin))
         return self._in_hand[-1]
 
     def settle(self, messages: Messages) -> None:
         """Notes that the batch in hand is in."""
         self._in_hand.remove(messages)
         messages.path.unlink()
-        self._positions = {**self._positions, messages.partition: messages.next_offset}
+        self._positions = {**self._positions, messages.partition: messages.new_position}
 
     def cut(self, messages: Messages) -> None:
         """Puts the halves of the batch in hand in its place, as not all of it can go in as one."""
@@ -142,6 +159,13 @@ class Stream(ABC, Generic[AnySpool]):
             return True
         self._is_stale = True
         return False
+
+    def _note_recreated(self, reason: str) -> None:
+        """Has it said, once, that the topic or stream is another one of its name."""
+        news = Recreated(self.name, reason)
+        if news not in self._known_recreated:
+            self._known_recreated.add(news)
+            self._recreated.append(news)
 
     def _spool(self, partition: Partition) -> AnySpool:
         """What a partition's messages go into."""

@@ -125,6 +125,10 @@ class Records:
             answer = self._client.put_records(StreamName=self.name, Records=records[start : start + 500])
             assert answer["FailedRecordCount"] == 0
 
+    def delete(self) -> None:
+        """Has the stream removed."""
+        self._client.delete_stream(StreamName=self.name)
+
     def shards(self) -> list[str]:
         """The ids of the open shards."""
         found = self._client.list_shards(StreamName=self.name)["Shards"]

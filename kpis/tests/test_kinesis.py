@@ -7,21 +7,22 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from kpis.catalog.feeds import CDR
-from kpis.models import Batch, Reject, StreamShard
+from kpis.models import Batch, Reject, Run, StreamShard
 from kpis.sources.directory import SourceError
 from kpis.sources.kinesis import KinesisStream, Share
-from kpis.sources.messages import ShardRecords
-from kpis.sources.stream import Limits, Reached
+from kpis.sources.messages import Reached, ShardRecords
+from kpis.sources.stream import Limits
 from kpis.tests.kinesis import Records, mended
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
 from kpis.tests.test_stream import antenna, without_batches
-from kpis.tests.test_stream_kafka import FEEDS, check_tables, counts_of, sample_lines
+from kpis.tests.test_stream_kafka import FEEDS, check_tables, counts_of, messages, sample_lines
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -179,7 +180,7 @@ class Reader:
         """Takes in what is due, or what there is."""
         batch = self.stream.batch()
         assert self.stream.follows_on(batch)
-        self.ledger[batch.partition] = Reached(batch.next_offset, False, batch.beginning)
+        self.ledger[batch.partition] = batch.new_position
         self.stream.settle(batch)
         return batch
 
@@ -217,7 +218,10 @@ def test_a_shards_children_are_read_when_the_ledger_has_all_of_it(records, tmp_p
         assert {batch.partition for batch in taken} == {parent, other}
         children = records.shards()[1:]
         reader.read(sum(len(records.numbers(child)) for child in children))
-        assert reader.ledger[parent] == Reached(records.numbers(parent)[-1], True, str(records.at(parent).beginning))
+        (_, of_parent) = sorted(taken, key=lambda batch: batch.partition == parent)
+        assert reader.ledger[parent] == replace(of_parent.new_position, is_ended=True)
+        assert reader.ledger[parent].sequence_number == records.numbers(parent)[-1]
+        assert reader.ledger[parent].beginning == str(records.at(parent).beginning)
         batches = {batch.partition: batch for batch in (reader.take(), reader.take())}
         assert batches.keys() == set(children)
         for child in children:
@@ -316,7 +320,7 @@ def test_a_record_that_kinesis_dropped_before_it_was_read_is_told(records, tmp_p
         reader.read(len(left) + len(records.numbers(second)) - 1)
         taken = {batch.partition: batch for batch in (reader.take(), reader.take())}
     assert taken[first].name == f"{records.name}/{first}/{left[0]}-{left[-1]}"
-    assert taken[first].position == last
+    assert taken[first].position.sequence_number == last
     assert [record.getMessage() for record in caplog.records] == [
         f"{records.name}/{first}: Kinesis no longer has {last}, the last that was read, nor what lay before the record "
         f"{left[0]}"
@@ -367,7 +371,7 @@ def test_a_batch_that_cannot_go_in_as_one_is_cut_between_its_records(records, tm
         assert begin.name == f"{records.name}/{batch.partition}/{numbers[0]}-{numbers[middle - 1]}"
         assert end.name == f"{records.name}/{batch.partition}/{numbers[middle]}-{numbers[-1]}"
         assert (begin.position, begin.next_offset) == (None, numbers[middle - 1])
-        assert (end.position, end.next_offset) == (numbers[middle - 1], numbers[-1])
+        assert (end.position.sequence_number, end.next_offset) == (numbers[middle - 1], numbers[-1])
         data = records.data()
         for half in halves:
             lines = half.path.read_bytes().splitlines()[half.first_line - 1 :]
@@ -377,21 +381,77 @@ def test_a_batch_that_cannot_go_in_as_one_is_cut_between_its_records(records, tm
             assert [data[half.sequence_number(place)] for place, *_ in half.rejects] == [b""] * len(half.rejects)
 
 
-def test_a_stream_that_was_made_anew_is_not_mistaken_for_the_old_one(records, place):
-    shard = records.shards()[0]
+def test_a_stream_made_anew_is_noticed_and_read_from_its_beginning(cloud, place):
+    name = f"stream-{next(_names)}"
+    old, new = messages("cdr", 60, 1), messages("cdr", 150, 2)
+    records = Records(cloud, name)
+    records.put([record.line() for record in old])
+    # Its shards end, and those of the new stream have their names.
+    records.merge(*records.shards())
+    ended = end_of(consume(place, "cdr", name))
+    assert (ended.code, ended.err) == (0, "")
     with place.alias() as alias:
-        StreamShard.objects.using(alias).create(
-            feed="cdr", stream=records.name, shard=shard, beginning="7", is_ended=True
-        )
-    ended = end_of(consume(place, "cdr", records.name))
-    assert ended.code == 1
-    (line,) = ended.err.splitlines()
-    beginning = records.at(shard).beginning
-    assert line == (
-        f"CommandError: {records.name}/{shard} is in from the record 7 on, but in Kinesis it begins with {beginning}: "
-        "it is another stream of the same name. Give it another name. What was taken in before stays; the next "
-        "consumer goes on from there."
+        assert StreamShard.objects.using(alias).filter(is_ended=True).count() == 2
+        (former,) = set(StreamShard.objects.using(alias).values_list("stream_created", flat=True))
+    records.delete()
+    records = Records(cloud, name, shards=3)
+    records.put([record.line() for record in new])
+    ended = end_of(consume(place, "cdr", name))
+    with place.alias() as alias:
+        (created,) = set(StreamShard.objects.using(alias).filter(generation=2).values_list("stream_created", flat=True))
+        names = Batch.objects.using(alias).order_by("id").values_list("name", "lines")
+        assert sum(lines for one, lines in names if one.startswith(f"{name}@2/shardId-")) == 150
+        assert sum(lines for one, lines in names if one.startswith(f"{name}/shardId-")) == 60
+        assert len(names) == len(set(names))
+        notes = Run.objects.using(alias).latest("id").notes
+    assert created > former
+    assert (ended.code, ended.err) == (
+        0,
+        f"recreated {name}: it was made at {created}, and what is in is of one made at {former}; it is read from its "
+        f"beginning, in batches of {name}@2\n",
     )
+    assert notes == ended.err.strip().replace(f"recreated {name}", f"{name} was recreated")
+    check_tables(place, [*old, *new])
+    ended = end_of(consume(place, "cdr", name))
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_stream_made_anew_is_told_by_its_shards_where_the_ledger_does_not_know_when_it_was_made(records, tmp_path):
+    records.put(values(10))
+    first, second = records.shards()
+    # As the ledger has shards from before it kept that: of the first another one, and one that is gone.
+    ledger = {
+        first: Reached("9", True, "7"),
+        "shardId-000000000009": Reached("9", False, "8"),
+    }
+    with reading(records, tmp_path, ledger) as reader:
+        reader.read(10)
+        taken = {batch.partition: batch for batch in (reader.take(), reader.take())}
+        (news,) = reader.stream.recreated()
+    beginning = records.at(first).beginning
+    assert news.reason == (
+        f"{first} begins with the record {beginning} now, and began with 7; it is read from its beginning, in batches "
+        f"of {records.name}@2"
+    )
+    assert {batch.name.split("/")[0] for batch in taken.values()} == {f"{records.name}@2"}
+    assert [taken[shard].position for shard in (first, second)] == [Reached("9", True, "7"), None]
+
+
+def test_a_stream_made_anew_beneath_a_consumer_is_read_from_its_beginning(cloud, records, tmp_path):
+    records.put(values(20))
+    with reading(records, tmp_path) as reader:
+        reader.read(20)
+        reader.take()
+        # The rest is read, and not in.
+        records.delete()
+        again = Records(cloud, records.name)
+        again.put(values(50))
+        reader.poll_until(lambda: not reader.stream._is_same())
+        reader.read(50)
+        taken = [reader.take(), reader.take()]
+        assert [news.what for news in reader.stream.recreated()] == [records.name]
+    assert sum(batch.count for batch in taken) == 50
+    assert {batch.name.split("/")[0] for batch in taken} == {f"{records.name}@2"}
 
 
 @pytest.mark.parametrize("of", [1, 2, 3])

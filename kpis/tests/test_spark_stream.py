@@ -22,28 +22,21 @@ from kpis.sources.directory import SourceError
 from kpis.sources.kafka import java_options
 from kpis.tests.broker import Broker
 from kpis.tests.clusters import JAVA, need_spark
+from kpis.tests.effort import times
 from kpis.tests.processes import PATIENCE, Place, end_of, killed
-from kpis.tests.servers import Kafka, running
 from kpis.tests.test_stream_kafka import START, check_ranges, check_tables, consume, record
 from kpis.tests.twin import Message
 
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KILLS = int(os.environ.get("KILLS", "2"))
+KILLS = times("KILLS", 1, 4)
 
 
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Broker]:
-    need_spark()
-    with running(Kafka) as server:
-        yield Broker(server.url)
-
-
-def consume_by_spark(place: Place, broker: Broker, *arguments: str):
+def consume_by_spark(place: Place, broker: Broker, *arguments: str, topic: str = "killed"):
     jars = os.path.join(os.environ["TEST_KAFKA_JARS"], "spark")
     variables = {"SPARK_MASTER": "local[2]", "SPARK_KAFKA_JARS": jars, "JDK_JAVA_OPTIONS": JAVA, "ENGINE": "spark"}
-    return consume(place, broker, "antenna", "unused", "-v1", *arguments, topic="killed", **variables)
+    return consume(place, broker, "antenna", "unused", "-v1", *arguments, topic=topic, **variables)
 
 
 def taken_in(place: Place) -> int:
@@ -104,6 +97,52 @@ def test_a_driver_that_is_killed_under_load_neither_loses_nor_doubles_a_message(
     check_ranges(place)
     assert {path.name.partition(".")[0] for path in place.lake_files() if "compacted-" not in path.name} <= place.keys()
     assert not list(place.lake.glob("staging/*"))
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning_and_a_partition_that_is_added_from_its_first_message(
+    kafka, place
+):
+    random_ = random.Random(1)  # noqa: S311
+    records = [record("antenna", random_, START + number) for number in range(300)]
+    lines = [one.line() for one in records]
+    kafka.make("sparkled", 1)
+    kafka.put("sparkled", lines[:40], partitions=1)
+    ended = end_of(consume_by_spark(place, kafka, "--until-idle=1", topic="sparkled"))
+    assert (ended.code, ended.err) == (0, "")
+    kafka.make("sparkled", 1)
+    kafka.put("sparkled", lines[40:140], partitions=1)
+    process, began = consume_by_spark(place, kafka, topic="sparkled"), time.monotonic()
+
+    def await_lines(number: int) -> None:
+        with place.alias() as alias:
+            while sum(Batch.objects.using(alias).values_list("lines", flat=True)) < number:
+                assert time.monotonic() < began + PATIENCE
+                with suppress(TimeoutExpired):
+                    process.wait(timeout=0.05)
+                    pytest.fail("it ended by itself: " + process.stderr.read())
+
+    await_lines(140)
+    kafka.add_partitions("sparkled", 2)
+    kafka.put("sparkled", lines[140:], partitions=2)
+    await_lines(300)
+    # While it is read.
+    kafka.make("sparkled", 1)
+    kafka.put("sparkled", [records[0].line()] * 400, partitions=1)
+    ended = end_of(process)
+    told = ended.err.splitlines()
+    assert ended.code == 1
+    assert told[0].endswith("it is read from its beginning, in batches of sparkled@2")
+    assert told[-1].startswith(
+        ("CommandError: The topic sparkled was recreated while it was read.", "CommandError: Spark ")
+    )
+    check_tables(place, records)
+    with place.alias() as alias:
+        names = Batch.objects.using(alias).order_by("name").values_list("name", flat=True)
+        assert {name.rpartition("/")[0] for name in names} == {"sparkled/0", "sparkled@2/0", "sparkled@2/1"}
+        assert {(one.partition, one.next_offset, one.generation) for one in StreamOffset.objects.using(alias)} == {
+            (0, 180, 2),
+            (1, 80, 2),
+        }
 
 
 def test_what_kafka_is_reached_by_goes_by_its_java_clients_names(tmp_path):

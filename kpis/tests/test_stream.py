@@ -18,8 +18,7 @@ from kpis.engine.scratch import ScratchError
 from kpis.events import log_event
 from kpis.models import Batch, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.runs import mark_for_retry
-from kpis.sources.messages import Messages, ShardRecords, ShardSpool, Spool
-from kpis.sources.stream import Reached
+from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords, ShardSpool, Spool
 from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
 from kpis.tests.factories import make_run
 from kpis.tests.twin import Call, expected, moment, stored
@@ -57,7 +56,7 @@ def take_in(tmp_path, lake_dir):
 def spooled(messages: list[Message], position: int | None, path: Path, feed: Feed = ANTENNA) -> Messages:
     spool = Spool(feed, path)
     spool.add(*zip(*messages, strict=True))
-    return spool.messages("calls", 3, position)
+    return spool.messages("calls", 3, None if position is None else Position(position))
 
 
 def antenna(second: int, size: int = 1) -> AntennaMessage:
@@ -278,6 +277,34 @@ def test_messages_are_not_lost_with_their_temporary_file(take_in, tmp_path):
     assert not StreamOffset.objects.exists()
 
 
+def test_messages_of_a_topic_made_anew_count_beside_those_of_the_old_one_and_overtake_who_has_not_heard(
+    take_in, tmp_path
+):
+    old, new = [antenna(second) for second in range(5)], [antenna(second, 100) for second in range(7)]
+    first, second = Origin("first", 1), Origin("second", 2)
+
+    def batch(records: list, position: Position | None, origin: Origin, offset: int = 0) -> Messages:
+        spool = Spool(ANTENNA, tmp_path / "messages")
+        spool.add(*zip(*values(records, offset), strict=True))
+        return spool.messages("calls", 3, position, origin)
+
+    take_in.run(batch(old, None, first))
+    take_in.run(batch(new[:5], Position(5, first), second))
+    # The same offsets, of a consumer that still reads the old topic, and of one that reads the new one too.
+    for origin in (first, second):
+        with pytest.raises(Overtaken):
+            take_in.run(batch([antenna(1, 7)], Position(5, first), origin, 5))
+    take_in.run(batch(new[5:], Position(5, second), second, 5))
+    check_tables([*old, *new])
+    assert list(Batch.objects.order_by("id").values_list("name", "lines")) == [
+        ("calls/3/0-4", 5),
+        ("calls@2/3/0-4", 5),
+        ("calls@2/3/5-6", 2),
+    ]
+    assert DatabaseLedger().positions(ANTENNA, "calls") == {3: Position(7, second)}
+    assert Batch.objects.order_by("id").last().title == "calls@2, partition 3, offsets 5-6"
+
+
 # As many digits as Kinesis's numbers may have; they differ in the last ones.
 NUMBER = 10**128
 SHARD = "shardId-000000000007"
@@ -286,7 +313,7 @@ SHARD = "shardId-000000000007"
 def shard_records(records, first: int, position: int | None, path: Path) -> ShardRecords:
     spool = ShardSpool(ANTENNA, path, str(NUMBER))
     spool.add_records([str(NUMBER + first + place) for place in range(len(records))], records)
-    return spool.messages("s" * 128, SHARD, position and str(NUMBER + position))
+    return spool.messages("s" * 128, SHARD, position and Reached(str(NUMBER + position), False, str(NUMBER)))
 
 
 def test_a_shards_records_count_once_by_their_sequence_numbers(take_in, tmp_path):

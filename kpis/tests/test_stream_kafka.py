@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
@@ -22,17 +21,17 @@ from kpis.catalog.feeds import ANTENNA, Form
 from kpis.models import Batch, Reject, Run, StreamOffset, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
-from kpis.sources.messages import Messages
+from kpis.sources.messages import Messages, Position
 from kpis.tests.broker import Broker, mock_broker
+from kpis.tests.effort import times
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
-from kpis.tests.servers import Kafka, running
 from kpis.tests.test_stream import without_batches
 from kpis.tests.twin import ONE_HOUR, Call, Message, Record, expected, moment
 
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KILLS = int(os.environ.get("KILLS", "6"))
+KILLS = times("KILLS", 6, 30)
 START = 1626566400  # 2021-07-18T00:00:00Z
 # Of a feed's sample file.
 ROWS = 300
@@ -43,12 +42,6 @@ FEEDS = {"antenna": Message, "cdr": Call}
 def broker() -> Iterator[Broker]:
     with mock_broker() as broker:
         yield broker
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Broker]:
-    with running(Kafka) as server:
-        yield Broker(server.url)
 
 
 @pytest.fixture(params=["broker", "kafka"])
@@ -240,20 +233,6 @@ def test_messages_of_pruned_hours_are_rejects_however_many(broker, place):
     check_ranges(place)
 
 
-def test_a_topic_that_was_made_anew_is_not_mistaken_for_the_old_one(broker, place):
-    broker.put("anew", [Message(START, 1, 1, 1, "SKYPE").line()], partitions=1)
-    with place.alias() as alias:
-        StreamOffset.objects.using(alias).create(feed="antenna", topic="anew", partition=0, next_offset=1000)
-    ended = end_of(consume(place, broker, "antenna", "anew", topic="anew"))
-    assert ended.code == 1
-    (line,) = ended.err.splitlines()
-    assert line == (
-        f"CommandError: anew/0 is in up to offset 1,000, but Kafka at {broker.servers} has it only up to 1: it is "
-        "another topic of the same name. Give it another name. What was taken in before stays; the next consumer goes "
-        "on from there."
-    )
-
-
 def test_what_kafka_no_longer_has_is_told_also_at_the_first_start(kafka, place):
     records = messages("cdr", 10)
     kafka.put("pruned", [record.line() for record in records], partitions=1)
@@ -261,26 +240,26 @@ def test_what_kafka_no_longer_has_is_told_also_at_the_first_start(kafka, place):
     ended = end_of(consume(place, kafka, "cdr", "pruned", topic="pruned"))
     assert ended.code == 0
     (line,) = ended.err.splitlines()
-    assert line.endswith("WARNING kpis.sources.kafka: pruned/0: Kafka no longer has 0-3, which are not in")
+    assert line.endswith("WARNING kpis.sources.kafka_client: pruned/0: Kafka no longer has 0-3, which are not in")
     check_tables(place, records[4:])
 
 
 def test_a_partition_that_was_full_is_read_on_when_it_has_to_be_read_anew(broker, tmp_path):
     values = [Message(START, 1, 1, number, "SKYPE").line() for number in range(30)]
     broker.put("full", values, partitions=1)
-    offsets: dict[int, int] = {}
+    positions: dict[int, Position] = {}
     limits = Limits(messages=10, size=2**20, seconds=60)
     connection = {"bootstrap.servers": broker.servers}
-    with Topic(ANTENNA, "full", "full", connection, limits, lambda: offsets, tmp_path) as topic:
+    with Topic(ANTENNA, "full", "full", connection, limits, lambda: positions, tmp_path) as topic:
         batch = next_batch(topic)
         assert batch.name == "full/0/0-9"
         # It waits for the lock, and there is no room for more.
         topic.poll(0.1)
         # Meanwhile another consumer takes some of it in.
-        offsets[0] = 5
+        positions[0] = Position(5)
         assert not topic.follows_on(batch)
         batch = next_batch(topic)
-        assert (batch.name, batch.position, batch.next_offset) == ("full/0/5-14", 5, 15)
+        assert (batch.name, batch.position, batch.next_offset) == ("full/0/5-14", Position(5), 15)
         assert topic.follows_on(batch)
         # The files of batches that are no more go with them.
         assert list(tmp_path.iterdir()) == [batch.path]

@@ -97,7 +97,7 @@ class Command(WorkCommand):
             ):
                 for event in consumer.work(until_idle, is_stopped):
                     log_event(event)
-                    if isinstance(event, pipeline.Failed):
+                    if isinstance(event, pipeline.Failed | pipeline.Recreated):
                         self.stderr.write(event_line(event))
                     elif verbosity:
                         self.stdout.write(event_line(event))
@@ -149,7 +149,7 @@ def _opened(source, feed, folder, options):
             options["group"],
             {**settings.KAFKA_OPTIONS, **connection},
             limits,
-            lambda: DatabaseLedger().next_offsets(feed, topic),
+            lambda: DatabaseLedger().positions(feed, topic),
             folder,
         )
     try:

@@ -346,6 +346,8 @@ def event_line(event):
                 f"taken back {feed.name}: intervals were closed until {to_text(former)}, ahead of the clock; "
                 f"those that end after {to_text(until)} are provisional again"
             )
+        case pipeline.Recreated(what, reason):
+            return f"recreated {what}: {reason}"
         case pipeline.RolledUp(feed, interval):
             return f"rolled up {feed.name}, {interval.length} from {to_text(interval.start)}"
         case pipeline.Rebuilt(feed, hour, touched):
