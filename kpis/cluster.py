@@ -33,7 +33,7 @@ from kpis.engine.aggregate import Partials, Results, combined_partials, results_
 from kpis.engine.lines import Bounds
 from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
-from kpis.engine.spark import START, Master, MicroBatches, Source, Spark, check, spark
+from kpis.engine.spark import START, Master, MicroBatches, Source, Spark, SparkError, check, spark
 from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verify
 from kpis.ledger import Entry
 from kpis.pipeline import Engine, Options, Planned, Ready
@@ -159,6 +159,22 @@ class SparkCluster:
         )
 
     def results(
+        self,
+        engine: Engine,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results:
+        try:
+            return self._results(engine, kpi, length, files, starts, top_n)
+        except SparkError:
+            # What an executor says of a damaged file does not tell which it is.
+            engine.lake.check(files)
+            raise
+
+    def _results(
         self,
         engine: Engine,
         kpi: KPI,

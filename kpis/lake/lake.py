@@ -218,6 +218,14 @@ class Lake:
                 hours += [hour for hour in [next((hour for hour in found if hour), None)] if hour]
         return min(hours, default=None)
 
+    def check(self, files: Mapping[PurePosixPath, PartialFile]) -> None:
+        """Reads files anew; raises DamagedFile for the first that is missing or is not what was written."""
+        self.verifier.check({path: file.expected for path, file in files.items()})
+        for path, digest in self.verifier.digests(files):
+            if files[path].expected.digest not in ("", digest):
+                raise DamagedFile.damaged(path, self.storage.url(path), "its content is not what was written")
+            self._read_through(path)
+
     def _read_through(self, path: PurePosixPath) -> None:
         """Reads every value of a file; raises DamagedFile where that fails."""
         with self._reading(path):

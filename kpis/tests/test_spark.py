@@ -248,6 +248,30 @@ def test_what_spark_merges_is_what_this_machine_merges(data_dir, settings, spark
         take_in(settings)
 
 
+def test_a_damaged_partial_stops_only_the_intervals_that_need_it_on_spark_too(data_dir, settings, spark):
+    for name, start in (("a", START), ("b", START + 300), ("c", START + 3600)):
+        (data_dir / f"ipflow_data.{name}.csv").write_text(file_text([Flow(start, 1, 1, 0, 7, 5)]))
+    take_in(settings)
+    key = Batch.objects.get(name="ipflow_data.a.csv").key
+    (damaged,) = settings.LAKE_DIR.glob(f"partials/CellUniqueUsers/**/{key}*.parquet")
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:50] + bytes(8) + content[58:])
+    (data_dir / "ipflow_data.late.csv").write_text(file_text([Flow(START, 2, 1, 0, 7, 5)]))
+    told = [event for event in take_in(settings, spark, merge_bytes=-1) if not isinstance(event, pipeline.RolledUp)]
+    assert [type(event) for event in told] == [pipeline.TakenIn, pipeline.Failed, pipeline.Failed]
+    assert [event.what for event in told[1:]] == [
+        "ipflow, 5 minutes from 2021-07-18T00:00:00Z",
+        "ipflow, 1 hour from 2021-07-18T00:00:00Z",
+    ]
+    assert all(f"The lake's file {damaged} is damaged" in event.reason for event in told[1:])
+    incomplete = IntervalSummary.objects.filter(state="incomplete")
+    assert list(incomplete.values_list("kpi", "interval", "total")) == [(2, 1, 1), (2, 2, 1)]
+    assert IntervalSummary.objects.get(kpi=1, interval=2, interval_start_timestamp=moment(START)).total == 3
+    damaged.write_bytes(content)
+    assert not [event for event in take_in(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]
+    assert IntervalSummary.objects.get(kpi=2, interval=2, interval_start_timestamp=moment(START)).total == 2
+
+
 def test_a_total_beyond_64_bits_is_told_by_spark_too(data_dir, settings, spark):
     for name in "ab":
         (data_dir / f"ipflow_data.{name}.csv").write_text(file_text([Flow(START, 1, 2**62, 0, 7, 5)]))

@@ -105,6 +105,36 @@ def test_messages_of_which_one_in_a_hundred_is_up_to_three_days_late_give_what_a
     check_tables(records)
 
 
+def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp_path, lake_dir):
+    ledger = DatabaseLedger(make_run())
+    records = [Call(START + second, f"County{second % 2}", "O2", "CALL") for second in range(12)]
+
+    def take_in(engine, first: int) -> list[pipeline.Event]:
+        batch = spooled(values(records[first : first + 4], first), first or None, tmp_path / "messages", CDR)
+        with pipeline.ready(batch, engine, OPTIONS) as one:
+            return list(pipeline.run_ready([one], ledger, engine, OPTIONS))
+
+    with pipeline.engine(lake_dir) as engine:
+        take_in(engine, 0)
+    (lost,) = lake_dir.glob("partials/CountyCallVolume/**/*.parquet")
+    content = lost.read_bytes()
+    lost.unlink()
+    with pipeline.engine(lake_dir) as engine:
+        taken_in, failed = take_in(engine, 4)
+        assert isinstance(taken_in, pipeline.TakenIn)
+        assert (failed.what, str(lost) in failed.reason) == ("cdr, 1 minute from 2021-07-18T00:00:00Z", True)
+        # What failed a moment ago is not told of, nor tried, with every batch.
+        (taken_in,) = take_in(engine, 8)
+        assert isinstance(taken_in, pipeline.TakenIn)
+    state = IntervalSummary.objects.filter(interval=3).values_list("state", "total")
+    assert state.get(kpi=10) == ("incomplete", 4)
+    assert state.get(kpi=11) == ("provisional", 12)
+    lost.write_bytes(content)
+    with pipeline.engine(lake_dir) as engine:
+        assert [type(event) for event in pipeline.roll_up(ledger, engine, OPTIONS)] == [pipeline.RolledUp]
+    check_tables(records)
+
+
 def test_an_interval_is_final_when_newer_messages_than_may_be_late_are_in(take_in):
     records = [antenna(0), antenna(299), antenna(3599)]
     take_in(values(records), None, lateness=60)
