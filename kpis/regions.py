@@ -156,6 +156,9 @@ def _shape(where: str, code: str, spellings: list[str], geometry: Any) -> Shape:
         if len(text) > Region._meta.get_field(longest).max_length or not text.isprintable():
             raise RegionError(f"{where} has a {longest} that is too long, or holds a control character.")
     polygons = [[_ring(where, ring) for ring in polygon] for polygon in _polygons(where, geometry)]
+    for outer, *holes in filter(None, polygons):
+        if any(not _is_within(_box(hole), _box(outer)) for hole in holes):
+            raise RegionError(f"{where} has a hole that reaches beyond its outer ring, which must come first.")
     # What rounding left without an area is not to be seen on a map.
     kept = [
         [_turned(ring, outer=number == 0) for number, ring in enumerate(rings) if _area(ring)]
@@ -164,8 +167,8 @@ def _shape(where: str, code: str, spellings: list[str], geometry: Any) -> Shape:
     ]
     if not kept:
         raise RegionError(f"{where} has no area.")
-    longitudes, latitudes = zip(*(position for rings in kept for position in rings[0]), strict=True)
-    box = {"west": min(longitudes), "south": min(latitudes), "east": max(longitudes), "north": max(latitudes)}
+    west, south, east, north = _box([position for rings in kept for position in rings[0]])
+    box = {"west": west, "south": south, "east": east, "north": north}
     coordinates = [[[list(position) for position in ring] for ring in rings] for rings in kept]
     return Shape(code, spellings[0], spellings[1:], {"type": "MultiPolygon", "coordinates": coordinates}, **box)
 
@@ -197,13 +200,43 @@ def _ring(where: str, ring: Any) -> Ring:
         rounded = round(float(longitude), PLACES), round(float(latitude), PLACES)
         if not positions or rounded != positions[-1]:
             positions.append(rounded)
+    if _crosses_antimeridian(positions):
+        raise RegionError(
+            f"{where} has a ring that crosses 180 degrees of longitude, or goes round a pole: a map would draw it the "
+            "other way round the world. Cut it there (RFC 7946, 3.1.9), for example with "
+            "`ogr2ogr -wrapdateline -datelineoffset 180 cut.geojson FILE.geojson`."
+        )
     return positions
+
+
+def _crosses_antimeridian(ring: Ring) -> bool:
+    """True if a line of the ring goes more than half round the world, and is meant to go the shorter way.
+
+    Lines along a pole go from one side of the map to the other, and so do those of a ring of which all positions lie
+    on its sides: the whole world, or a belt of it.
+    """
+    if all(abs(longitude) == 180 for longitude, _ in ring):
+        return False
+    return any(
+        abs(longitude - next_longitude) > 180 and not (abs(latitude) == 90 and latitude == next_latitude)
+        for (longitude, latitude), (next_longitude, next_latitude) in pairwise(ring)
+    )
 
 
 def _is_number(value: Any) -> bool:
     return (
         isinstance(value, int | float) and not isinstance(value, bool) and (isinstance(value, int) or isfinite(value))
     )
+
+
+def _box(positions: Ring) -> tuple[float, float, float, float]:
+    """The least and the largest longitude and latitude: west, south, east, north."""
+    longitudes, latitudes = zip(*positions, strict=True)
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
+
+
+def _is_within(inner: tuple[float, float, float, float], outer: tuple[float, float, float, float]) -> bool:
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
 def _area(ring: Ring) -> float:

@@ -239,3 +239,44 @@ def test_a_huge_file_is_not_read(file):
         opened.truncate(50_000_001)
     with pytest.raises(CommandError, match="is larger than 50,000,000 bytes"):
         call_command("load_regions", str(file))
+
+
+ACROSS = [[178, -18], [-178, -18], [-178, -16], [178, -16], [178, -18]]
+AROUND_THE_POLE = [[-180, -60], [-90, -65], [0, -60], [90, -65], [179, -60], [-180, -60]]
+
+
+@pytest.mark.parametrize("ring", [ACROSS, ACROSS[::-1], AROUND_THE_POLE, [[x, -y] for x, y in AROUND_THE_POLE]])
+@pytest.mark.parametrize("is_hole", [False, True])
+def test_a_polygon_across_180_degrees_is_refused_with_what_to_do(file, no_regions, ring, is_hole):
+    world = [[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]
+    with pytest.raises(CommandError, match=r"crosses 180 degrees of longitude.*ogr2ogr -wrapdateline"):
+        load(file, collection(feature(rings=[world, ring] if is_hole else [ring])))
+    assert stored() == {}
+
+
+def test_a_polygon_that_was_cut_at_180_degrees_is_drawn_in_its_parts(file, no_regions):
+    halves = [[[178, -18], [180, -18], [180, -16], [178, -16], [178, -18]]]
+    halves.append([[-180, -18], [-178, -18], [-178, -16], [-180, -16], [-180, -18]])
+    geometry = {"type": "MultiPolygon", "coordinates": [[half] for half in halves]}
+    load(file, collection({**feature(), "geometry": geometry}))
+    assert stored() == {"1": ("A", [], -180, -18, 180, -16)}
+    assert [ring for (ring,) in Region.objects.get().geometry["coordinates"]] == halves
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [
+        # The whole world, a belt of it, and Antarctica, which goes along the pole from one side to the other.
+        [[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]],
+        [[-180, 10], [180, 10], [180, 20], [-180, 20], [-180, 10]],
+        [[-180, -90], [180, -90], [180, -70], [60, -66], [-60, -66], [-180, -70], [-180, -90]],
+    ],
+)
+def test_what_goes_round_the_world_on_the_map_is_drawn(file, no_regions, ring):
+    load(file, collection(feature(rings=[ring])))
+    assert len(stored()) == 1
+
+
+def test_a_hole_that_comes_before_its_outer_ring_is_refused(file, no_regions):
+    with pytest.raises(CommandError, match="has a hole that reaches beyond its outer ring, which must come first"):
+        load(file, collection(feature(rings=[HOLE, SQUARE])))
