@@ -12,10 +12,12 @@ from typing import Any, TextIO
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from kpis.management.arguments import NegativeValues
+
 logger = logging.getLogger(__name__)
 
 
-class WorkCommand(BaseCommand):
+class WorkCommand(NegativeValues, BaseCommand):
     """A command whose output only reports its work.
 
     What cannot be written (a full disk, a closed pipe, a closed stream) is dropped and changes neither the work nor the
@@ -50,7 +52,7 @@ class WorkCommand(BaseCommand):
             self.stderr.write(text)
 
 
-class AnswerCommand(BaseCommand):
+class AnswerCommand(NegativeValues, BaseCommand):
     """A command whose output is what it is for.
 
     Output that cannot be written ends it with 1 and the reason; a reader that has left the pipe ends it quietly.

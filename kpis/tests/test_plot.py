@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from kpis.catalog.kpis import COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
+from kpis.catalog.kpis import COUNTY_CALL_VOLUME, KPIS, OPERATOR_CALL_VOLUME
 from kpis.tests.factories import MIDNIGHT, make_result, make_summary
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +27,33 @@ def counties():
     for step in range(3):
         make_summary(10, MIDNIGHT + step * FIVE, total=100 + step)
         make_result(COUNTY_CALL_VOLUME, MIDNIGHT + step * FIVE, 1, county="Kern", number_of_calls=10)
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize(
+    ("kpi", "group", "columns"),
+    [
+        (12, "-34.60,-58.40", {"grid_cell": "-34.60,-58.40"}),
+        (12, "grid_cell=-34.60,-58.40", {"grid_cell": "-34.60,-58.40"}),
+        (1, "-5", {"service_id": -5}),
+        (4, "-.5", {"app": "-.5"}),
+    ],
+)
+def test_a_group_whose_name_begins_with_a_minus_is_drawn(tmp_path, kpi, group, columns, joined):
+    make_summary(kpi, MIDNIGHT)
+    make_result(KPIS[kpi], MIDNIGHT, 1, **columns)
+    file = tmp_path / "chart.svg"
+    arguments = [f"--group={group}"] if joined else ["--group", group]
+    for given in ([kpi, *arguments, "--out", file], [*arguments, "--out", file, kpi]):
+        plot(*given)
+        (name,) = columns.values()
+        assert str(name) in file.read_text()
+        file.unlink()
+
+
+def test_an_option_without_its_value_is_told_as_before(tmp_path):
+    with pytest.raises(CommandError, match="expected one argument"):
+        plot(12, "--group", "--out", tmp_path / "chart.svg")
 
 
 @pytest.mark.parametrize("kpi", ["10", "CountyCallVolume", "countycallvolume"])

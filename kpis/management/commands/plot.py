@@ -39,7 +39,8 @@ class Command(WorkCommand):
             action="append",
             default=[],
             metavar="[DIMENSION=]VALUE",
-            help="one group instead of the total, such as 101 or operator=Poppy; once for each of the KPI's dimensions",
+            help="one group instead of the total, such as 101, -34.60,-58.40 or operator=Poppy; once for each of the "
+            "KPI's dimensions; a text that begins with - needs an equals sign: --group=-text",
         )
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"a file: .{', .'.join(PICTURES)}")
 

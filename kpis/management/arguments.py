@@ -1,0 +1,42 @@
+"""How the commands' arguments are read beyond what argparse does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+# No option of ours begins so: it is a value, such as a grid cell, a service's id or a number.
+_NEGATIVE = re.compile(r"-[.0-9]")
+
+
+def with_negative_values(arguments: Iterable[str]) -> list[str]:
+    """The arguments in which an option and a value that begins as a negative number does are one: ``--group=-34.6``.
+
+    argparse takes ``-34.60,-58.40`` for an option, as it does all that begins with ``-`` and is no plain number.
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        option = joined[-1] if joined else ""
+        if _NEGATIVE.match(argument) and option.startswith("--") and option != "--" and "=" not in option:
+            joined[-1] = f"{option}={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+class NegativeValues:
+    """A command whose options take values that begin with ``-`` and a digit."""
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
+        """The command's parser."""
+        parser = super().create_parser(*args, **kwargs)  # type: ignore[misc]
+        parse = parser.parse_args
+
+        def parse_args(args: Sequence[str] = (), namespace: Any = None) -> Any:
+            return parse(with_negative_values(args), namespace)
+
+        parser.parse_args = parse_args
+        return parser
