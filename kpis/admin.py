@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC
 
+from axes.admin import AccessAttemptAdmin, AccessFailureLogAdmin, AccessLogAdmin
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -511,3 +513,13 @@ def result_admin(kpi: KPI) -> type[ResultAdmin]:
 
 for _kpi in KPIS.values():
     admin.site.register(result_model(_kpi), result_admin(_kpi))
+
+# The days of failed logins too are chosen in UTC.
+for _model, _admin in (
+    (AccessAttempt, AccessAttemptAdmin),
+    (AccessLog, AccessLogAdmin),
+    (AccessFailureLog, AccessFailureLogAdmin),
+):
+    if admin.site.is_registered(_model):
+        admin.site.unregister(_model)
+        admin.site.register(_model, type(_admin.__name__, (InUTC, _admin), {"__doc__": _admin.__doc__}))

@@ -175,6 +175,26 @@ def mysql_settings() -> Iterator[Finding]:
     else:
         text = f"is {charset}; ALTER DATABASE {connection.settings_dict['NAME']} CHARACTER SET utf8mb4"
         yield Finding(Verdict.MEND, "character set", text)
+    yield zone_tables()
+
+
+def zone_tables() -> Finding:
+    """Whether MySQL or MariaDB knows the zone of the pages; what needs it here is done without, see ``admin.InUTC``."""
+    zone = settings.TIME_ZONE
+    if zone == "UTC":
+        return Finding(Verdict.OK, "time zone tables", "are not needed for UTC")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CONVERT_TZ('2001-01-01 00:00:00', 'UTC', %s) IS NOT NULL", [zone])
+        (is_known,) = cursor.fetchone()
+    if is_known:
+        return Finding(Verdict.OK, "time zone tables", f"{zone} is known")
+    return Finding(
+        Verdict.NOTE,
+        "time zone tables",
+        f"are not loaded, so the database does not know {zone}. The pages do without; queries of your own with "
+        "CONVERT_TZ do not. As the database's root: "
+        "`mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql` (MariaDB: mariadb-tzinfo-to-sql)",
+    )
 
 
 def postgresql_pooler() -> Iterator[Finding]:

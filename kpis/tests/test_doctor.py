@@ -63,6 +63,7 @@ def database_lines() -> list[str]:
         name = "MariaDB"
     version = ".".join(map(str, connection.get_database_version()))
     strict = ["ok   sql_mode: is strict", "ok   character set: utf8mb4"]
+    strict.append("ok   time zone tables: are not needed for UTC")
     return [f"ok   database: {name} {version} answers", *(strict if connection.vendor == "mysql" else [])]
 
 
@@ -341,3 +342,17 @@ def test_files_with_rows_too_far_ahead(sound):
         "2021-07-21T00:00:00Z on"
     )
     assert_told(sound, "clocks", line, 0)
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="of MySQL and MariaDB alone")
+def test_a_zone_that_the_database_does_not_know(sound):
+    sound.TIME_ZONE = "Europe/Madrid"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CONVERT_TZ('2001-01-01', 'UTC', 'Europe/Madrid') IS NULL")
+        if not cursor.fetchone()[0]:
+            pytest.skip("the server has its time zone tables")
+    lines, status = told()
+    (line,) = [line for line in lines if "time zone tables" in line]
+    assert line.startswith("note time zone tables: are not loaded, so the database does not know Europe/Madrid.")
+    assert "`mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql`" in line
+    assert status == 0
