@@ -17,7 +17,7 @@ from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.lake import Identity, Lake, LakeFile, Verify, WrongLake, read_identity, telling, write_identity
 from kpis.lake.adoption import KeyLedger, adopted
-from kpis.lake.identity import new_id
+from kpis.lake.identity import IDENTITY, new_id
 from kpis.models import Batch, BatchInterval, LakeBinding, Watermark
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.storage import Storage, storage_at
@@ -40,11 +40,12 @@ class BoundLedger(KeyLedger, Protocol):
         """Notes that the lake keeps nothing of a feed before a moment (UTC)."""
 
 
-def bind(lake: Lake, ledger: BoundLedger) -> None:
+def bind(lake: Lake, ledger: BoundLedger, may_lack_files: bool = False) -> None:
     """Checks that the lake is this database's, and makes it so where both are new or of version 0.1.0.
 
     For whoever holds the lock. Where the lake was pruned of more than this database knows of, as after a restore, the
-    ledger is told. Raises WrongLake, and LakeError where the lake cannot be used; then nothing was written to it.
+    ledger is told. ``may_lack_files`` binds a lake of version 0.1.0 that has lost all. Raises WrongLake, and LakeError
+    where the lake cannot be used; then nothing was written to it.
     """
     told = read_identity(lake.storage)
     binding = LakeBinding.objects.first()
@@ -53,7 +54,7 @@ def bind(lake: Lake, ledger: BoundLedger) -> None:
         # Before the lake has it, as a lake whose database has forgotten its own id would be nobody's.
         binding = LakeBinding.objects.create(database_id=uuid.uuid4())
     if binding.lake_id is None:
-        told = _bind_new(lake, ledger, binding, told)
+        told = _bind_new(lake, ledger, binding, told, may_lack_files)
     assert told is not None  # noqa: S101  what _check says
     for name, moment in told.kept_from.items():
         kept_from = ledger.kept_from(FEEDS[name]) if name in FEEDS else moment
@@ -64,6 +65,31 @@ def bind(lake: Lake, ledger: BoundLedger) -> None:
 def check_ids(storage: Storage) -> None:
     """Raises WrongLake where the lake or the database belongs to another one; writes nothing."""
     _check(storage, LakeBinding.objects.first(), read_identity(storage))
+
+
+def rebind(lake: Lake, ledger: BoundLedger, dry_run: bool) -> str:
+    """Does what ``bind`` does, and writes what the lake says of itself again where that is missing or damaged.
+
+    Gives what was wrong with it, "" for nothing; with ``dry_run`` only that. Raises what ``bind`` raises.
+    """
+    binding, wrong = LakeBinding.objects.first(), ""
+    if binding is not None and binding.lake_id is not None:
+        try:
+            told = read_identity(lake.storage)
+        except WrongLake:
+            told, wrong = None, "is damaged"
+        if told is None:
+            wrong = f"{lake.storage.url(IDENTITY)} {wrong or 'is missing'}"
+            if not dry_run:
+                kept_from = {name: moment for name in FEEDS if (moment := ledger.kept_from(FEEDS[name]))}
+                identity = Identity(str(binding.lake_id), str(binding.database_id), kept_from)
+                write_identity(lake.storage, identity)
+            return wrong
+    if dry_run:
+        check(lake.storage)
+    else:
+        bind(lake, ledger, may_lack_files=True)
+    return wrong
 
 
 def check(storage: Storage) -> None:
@@ -135,11 +161,13 @@ def _check(storage: Storage, binding: LakeBinding | None, told: Identity | None)
         raise WrongLake(f"The lake at {lake} is {told.lake}, but {database} has the lake {binding.lake_id}. {MEND}")
 
 
-def _bind_new(lake: Lake, ledger: BoundLedger, binding: LakeBinding, told: Identity | None) -> Identity:
+def _bind_new(
+    lake: Lake, ledger: BoundLedger, binding: LakeBinding, told: Identity | None, may_lack_files: bool
+) -> Identity:
     """Binds what is not bound yet, or was when that broke off."""
     files = list(adopted(lake, ledger)) if Batch.objects.filter(status=Batch.Status.IN).exists() else []
     if told is None:
-        if not files and _needs_files():
+        if not files and not may_lack_files and _needs_files():
             raise WrongLake(
                 f"The lake at {lake.storage.url(ROOT)} has none of the files that the database {database_place()} "
                 f"counts on. {MEND}"

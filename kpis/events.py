@@ -68,6 +68,11 @@ def log_event(event: pipeline.Event) -> None:
             logger.info("rebuilt", extra=_interval(feed, hour) | {"intervals": len(touched)})
 
 
+def log_finding(finding: str, is_lost: bool) -> None:
+    """Logs what a repair of the lake found."""
+    logger.log(logging.WARNING if is_lost else logging.INFO, "lake repaired", extra={"finding": finding})
+
+
 def log_watch(level: int, event: str, detail: str) -> None:
     """Logs what happened to a watch besides its runs."""
     logger.log(level, event, extra={"detail": detail})

@@ -12,10 +12,11 @@ import pandas as pd
 from django.db.models import QuerySet
 
 from kpis.binding import lake_files
+from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.lake import LakeFile
 from kpis.lake_sql import BATCH_COLUMNS
-from kpis.models import Batch, BatchInterval
+from kpis.models import Batch, BatchInterval, LostFile
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.results import result_model
 from kpis.postgresql import cursors
@@ -34,7 +35,12 @@ class DatabaseLedgerTables:
         found = taken_in.values_list("kpis", flat=True).distinct()
         older = [kpis for kpis in found if str(kpi.id) not in kpis.split(",")]
         starts = BatchInterval.objects.filter(batch__feed=kpi.feed.name, batch__kpis__in=older).order_by()
-        return {_plain(start) for start in starts.values_list("interval_start_timestamp", flat=True).distinct()}
+        lacking = {_plain(start) for start in starts.values_list("interval_start_timestamp", flat=True).distinct()}
+        for batch, hour in LostFile.objects.filter(kpi=kpi.source.id).values_list("batch", "interval_start_timestamp"):
+            within = {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}
+            lost = BatchInterval.objects.filter(batch=batch, **within)
+            lacking |= {_plain(start) for start in lost.values_list("interval_start_timestamp", flat=True)}
+        return lacking
 
     def files(self, folder: PurePosixPath) -> Iterator[LakeFile]:
         below = StoredLakeFile.objects.filter(folder__startswith=f"{folder}/")

@@ -30,7 +30,7 @@ from kpis.bulk import insert_rows
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.intervals import EPOCH, LAST_DAY, LENGTHS, ONE_HOUR, Interval, Length
-from kpis.catalog.kpis import kpis_of, lengths_of
+from kpis.catalog.kpis import KPI, kpis_of, lengths_of
 from kpis.clock import Clocks
 from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.scratch import ScratchError
@@ -44,6 +44,7 @@ from kpis.models import (
     DueCompaction,
     DueRollup,
     IntervalSummary,
+    LostFile,
     Reject,
     Run,
     StreamOffset,
@@ -397,6 +398,14 @@ class DatabaseLedger:
         found: Keys = {}
         for moment, key, kpis in _intervals_between(feed, start, end, "batch__key", "batch__kpis"):
             found.setdefault(moment, {})[key] = _kpi_ids(kpis)
+        lost = LostFile.objects.filter(
+            interval_start_timestamp__gte=ONE_HOUR.floor(start), interval_start_timestamp__lt=end, kpi__gt=0
+        )
+        # Those of other feeds too, as in _intervals_between; they are few.
+        for key, hour, kpi in lost.order_by().values_list("batch__key", "interval_start_timestamp", "kpi"):
+            for moment in found:
+                if key in found[moment] and ONE_HOUR.floor(moment) == hour:
+                    found[moment][key] -= {kpi}
         return found
 
     @transaction.atomic
@@ -409,6 +418,7 @@ class DatabaseLedger:
         if not is_new:
             BatchInterval.objects.filter(batch=batch).delete()
             Reject.objects.filter(batch=batch).delete()
+            LostFile.objects.filter(batch=batch).delete()
         BatchInterval.objects.bulk_create(
             (BatchInterval(batch=batch, interval_start_timestamp=start, records=records))
             for start, records in entry.intervals.items()
@@ -673,9 +683,13 @@ class DatabaseLedger:
         for start in result.starts:
             interval = Interval(result.length, start)
             summary = former.get((result.kpi.id, start))
+            reason = result.reason
             if summary is None:
                 if not result.again:
-                    continue
+                    lost = _lost_in(result.kpi, interval)
+                    if lost is None:
+                        continue
+                    reason = f"Cannot be computed: {lost.reason}."
                 records, batches = counts[start]
                 summary = IntervalSummary(
                     kpi=result.kpi.id,
@@ -687,14 +701,17 @@ class DatabaseLedger:
                     batches=batches,
                     first_figured_at=now,
                 )
-            elif (summary.state, summary.reason) == (IntervalSummary.State.INCOMPLETE, result.reason):
+            elif summary.state == IntervalSummary.State.INCOMPLETE and (
+                summary.reason == result.reason or not result.again
+            ):
+                # What was lost for good has the reason that tells how.
                 continue
             else:
                 summary.pk = None
                 summary.revision += 1
                 summary.previous_total, summary.previous_mean = summary.total, summary.mean
                 summary.previous_updated_at = summary.updated_at
-            summary.state, summary.reason, summary.updated_at = IntervalSummary.State.INCOMPLETE, result.reason, now
+            summary.state, summary.reason, summary.updated_at = IntervalSummary.State.INCOMPLETE, reason, now
             changed.append(summary)
         _put(changed, unique=["interval_start_timestamp", "interval", "kpi"], changes=SUMMARY_CHANGES)
         if result.again:
@@ -744,6 +761,15 @@ class DatabaseLedger:
                 summaries.append(summary)
         _put(summaries, unique=["interval_start_timestamp", "interval", "kpi"], changes=SUMMARY_CHANGES)
         IntervalSummary.objects.filter(pk__in=[summary.pk for summary in former.values()]).delete()
+
+
+def _lost_in(kpi: KPI, interval: Interval) -> LostFile | None:
+    """Something that the lake has lost for good of a KPI in an interval; None where there is nothing."""
+    return LostFile.objects.filter(
+        kpi=kpi.source.id,
+        interval_start_timestamp__gte=ONE_HOUR.floor(interval.start),
+        interval_start_timestamp__lt=interval.end,
+    ).first()
 
 
 def _put_due(feed: Feed, length: Length, starts: Collection[datetime]) -> None:

@@ -310,6 +310,28 @@ class LakeFile(models.Model):
         return f"{self.folder}/{self.name}"
 
 
+class LostFile(models.Model):
+    """What the lake had of a batch in one hour and has lost for good, as ``repair_lake`` found.
+
+    It goes when the batch is replaced, or when the file can be made again after all.
+    """
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="lost_files")
+    folder = ExactCharField(max_length=128, help_text="relative to the lake's root")
+    kpi = models.PositiveSmallIntegerField(help_text="whose partial it was; 0: rejects or records")
+    interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")
+    reason = models.TextField()
+    noted_at = models.DateTimeField(help_text="UTC")
+
+    class Meta:
+        ordering = ["folder", "batch"]
+        constraints = [models.UniqueConstraint(fields=["folder", "batch"], name="lost_file_once")]
+        indexes = [models.Index(fields=["interval_start_timestamp"], name="lost_file_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.folder} of {self.batch}"
+
+
 class LakeBinding(models.Model):
     """The one row that says which lake this database belongs to; the lake's ``lake.json`` has the same ids."""
 

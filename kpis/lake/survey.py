@@ -1,0 +1,83 @@
+"""What the lake has, held against what the ledger counts on, in one listing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from kpis.lake.errors import telling
+from kpis.lake.lake import Lake
+from kpis.lake.layout import COMPACTED, DIGEST_DIGITS, LakeFile
+from kpis.storage import Stored
+
+# All folders of the tree that hold files which count.
+TABLES = (PurePosixPath("partials"), PurePosixPath("rejects"), PurePosixPath("records"))
+DIGESTED_AT_ONCE = 64
+MISSING = "is missing"
+
+# Is told how many files of how many have been looked at.
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Survey:
+    """What was found: files that are as the ledger has them, those that are not with the reason, and all others."""
+
+    healthy: dict[PurePosixPath, list[LakeFile]] = field(default_factory=lambda: defaultdict(list))
+    bad: dict[LakeFile, str] = field(default_factory=dict)
+    orphans: dict[PurePosixPath, dict[str, Stored]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def survey(lake: Lake, counted: Iterable[LakeFile], digested: bool, progress: Progress) -> Survey:
+    """Compares the tree with the files that count, by their sizes and (``digested``) by their digests.
+
+    An object of a bucket that has the etag which the ledger knows is not read for that. Raises LakeError.
+    """
+    found = Survey()
+    there: dict[PurePosixPath, Stored] = {}
+    for table in TABLES:
+        with telling(lake.storage.url(table)):
+            there |= dict(lake.storage.files(table))
+    to_digest: list[LakeFile] = []
+    for file in counted:
+        stored = there.pop(file.path, None)
+        if stored is None:
+            found.bad[file] = MISSING
+        elif stored.size != file.size:
+            found.bad[file] = f"has {stored.size:,} bytes instead of {file.size:,}"
+        elif digested and file.digest and not (stored.etag and stored.etag == file.etag):
+            to_digest.append(file)
+        else:
+            found.healthy[file.path.parent].append(file)
+    for start in range(0, len(to_digest), DIGESTED_AT_ONCE):
+        some = to_digest[start : start + DIGESTED_AT_ONCE]
+        digests = dict(lake.verifier.digests([file.path for file in some]))
+        for file in some:
+            if digests.get(file.path) == file.digest:
+                found.healthy[file.path.parent].append(file)
+            else:
+                found.bad[file] = "is not what was written" if file.path in digests else "cannot be read"
+        progress(start + len(some), len(to_digest))
+    for path, stored in there.items():
+        found.orphans[path.parent][path.name] = stored
+    return found
+
+
+def adoptable(lake: Lake, folder: PurePosixPath, orphans: dict[str, Stored], key: str) -> tuple[str, str] | None:
+    """The name and the digest of one of a folder's orphans that holds a batch's rows and verifies itself by its name.
+
+    A batch's own file goes before a compacted one. None where there is none.
+    """
+    own = [name for name in orphans if name.startswith(f"{key}.")]
+    compacted = [name for name in orphans if name.startswith(COMPACTED)]
+    for name in [*own, *compacted]:
+        path = folder / name
+        told = PurePosixPath(path.stem).suffix.removeprefix(".")
+        if len(told) != DIGEST_DIGITS:
+            continue
+        digest = dict(lake.verifier.digests([path])).get(path, "")
+        if digest.startswith(told) and (name in own or key in lake.keys_in(path)):
+            return name, digest
+    return None

@@ -1,0 +1,121 @@
+"""``manage.py repair_lake``: makes the lake again what the database counts on, or says what is lost."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from kpis import pipeline
+from kpis.binding import lake_options
+from kpis.engine.scratch import ScratchError
+from kpis.events import log_event, log_finding, logged_run
+from kpis.lake import LakeError
+from kpis.management.commands.update_network_stats import Stopped, event_line, one_line, stoppable
+from kpis.management.output import BestEffort, WorkCommand
+from kpis.repair import Repair, sources_in
+from kpis.sources.directory import SourceError
+from kpis.sources.places import found_in
+from kpis.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger, StoreError, exclusive, telling
+
+GOES_ON = "What was mended before stays; run it again to go on."
+
+
+class Command(WorkCommand):
+    help = (
+        "Compares the lake with what the database counts on. Makes again what is missing or damaged: from other files "
+        "of the lake, from the data folder's files, or from archived records. Marks the intervals that need what is "
+        "lost for good as incomplete, with the reason, and removes what nothing counts on. Ends with 0, with 1 where "
+        "it could not go on or a dry run found something."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("--dry-run", action="store_true", help="say what is wrong, and change nothing")
+        parser.add_argument(
+            "--sizes-only", action="store_true", help="compare sizes (and etags) alone, and read no file for its digest"
+        )
+
+    def handle(self, *, dry_run, sizes_only, verbosity, **options):
+        chosen = pipeline.Options(top_n=settings.TOP_N, archive_feeds=settings.ARCHIVE_FEEDS)
+        report = pipeline.Report()
+        found = lost = 0
+        try:
+            with (
+                stoppable(),
+                telling(),
+                self._turn(dry_run, report) as run,
+                pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine,
+            ):
+                ledger = DatabaseLedger(run)
+                with self._progress(verbosity) as progress:
+                    repair = Repair(ledger, engine, chosen, self._sources(), dry_run, progress)
+                    for finding in repair.run(digested=not sizes_only):
+                        found += 1
+                        lost += finding.is_lost
+                        log_finding(str(finding), finding.is_lost)
+                        if finding.is_lost and not settings.LOG_FORMAT:
+                            self.stderr.write(str(finding))
+                        elif verbosity and not finding.is_lost:
+                            self.stdout.write(str(finding))
+                for event in () if dry_run else pipeline.roll_up(ledger, engine, chosen):
+                    report.add(event)
+                    log_event(event)
+                    if isinstance(event, pipeline.Failed):
+                        self.stderr.write(event_line(event))
+                    elif verbosity:
+                        self.stdout.write(event_line(event))
+        except AlreadyRunning:
+            raise CommandError("A run is under way on this database; nothing was repaired.") from None
+        except Stopped as stopped:
+            raise CommandError(f"{stopped} {GOES_ON}", returncode=128 + stopped.signal) from stopped
+        except (LakeError, ScratchError, StoreError) as error:
+            raise CommandError(one_line(error)) from error
+        if verbosity:
+            self.stdout.write(f"{found:,} findings, {lost:,} lost{'; nothing was changed' if dry_run else ''}")
+        if report.failed or (dry_run and found):
+            sys.exit(1)
+
+    @contextmanager
+    def _turn(self, dry_run, report):
+        """The run that this is; a dry run is none."""
+        if dry_run:
+            with exclusive(PATIENCE_SECONDS):
+                yield None
+        else:
+            with logged_run(" ".join(sys.argv[1:]), report) as run:
+                yield run
+
+    def _sources(self):
+        """What gives the data folder's files, which is listed when the first is asked for."""
+        listed = None
+
+        def sources(feed, names):
+            nonlocal listed
+            if listed is None:
+                try:
+                    found = found_in(settings.DATA_DIR, settings.FEED_FILES)
+                except SourceError as error:
+                    self.stderr.write(f"{one_line(error)} No file can be read again.")
+                    found = []
+                listed = {(file.feed.name, file.name): file for file in found}
+            return sources_in(listed)(feed, names)
+
+        return sources
+
+    @contextmanager
+    def _progress(self, verbosity):
+        """What shows how many files have been read, by a bar where there is a terminal."""
+        if not verbosity or not self.stderr.isatty() or settings.LOG_FORMAT:
+            yield lambda done, of: None
+            return
+        from tqdm import tqdm
+
+        with tqdm(unit="file", file=BestEffort(sys.stderr)) as bar:
+
+            def show(done, of):
+                bar.total = of
+                bar.update(done - bar.n)
+
+            yield show
