@@ -292,3 +292,26 @@ def test_pruning_is_no_run_to_the_doctor_and_to_monitoring(files, client):
     assert Run.objects.first().command.startswith("prune ")
     metrics = client.get("/metrics").content.decode()
     assert "network_analysis_last_run_end_timestamp_seconds 1.6265664e+09\n" in metrics
+
+
+def test_a_consumer_works_on_exactly_while_results_and_lake_are_pruned(place: Place):
+    pytest.importorskip("confluent_kafka")
+    from kpis.tests.broker import mock_broker
+    from kpis.tests.test_stream import without_batches
+    from kpis.tests.test_stream_kafka import consume, messages, put
+
+    records = messages("antenna", 200)
+    with mock_broker() as broker:
+        put(broker, "pruned", records[:100])
+        consumer = consume(place, broker, "antenna", "pruned", topic="pruned", STREAM_BATCH_RECORDS="20")
+        prunings = [place.start("prune", "--older-than=1h", "--interval=5m") for _ in range(2)]
+        put(broker, "pruned", records[100:])
+        for process in [*prunings, consumer]:
+            ended = end_of(process)
+            assert (ended.code, ended.err) == (0, "")
+    ended = place.run("prune", "--older-than=1h", "--interval=5m")
+    assert (ended.code, ended.err) == (0, "")
+    rows, summaries = without(expected({"all": records}, START + 10800), FIVE_MINUTES, START + 10800)
+    found_rows, found_summaries = place.stored()
+    assert found_rows == rows
+    assert without_batches(found_summaries) == without_batches(summaries)
