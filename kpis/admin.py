@@ -137,6 +137,7 @@ class BatchAdmin(TableAdmin):
         "name",
         "feed",
         "status",
+        "duplicate_of",
         "reason",
         "lines",
         "records",
@@ -150,6 +151,7 @@ class BatchAdmin(TableAdmin):
     search_help_text = "part of a name or of a reason"
     date_hierarchy = "taken_in_at"
     inlines = (RejectInline,)
+    list_select_related = ("duplicate_of",)
     actions = ("retry",)
 
     @admin.action(description="Try failed files again with the next run", permissions=["start"])
@@ -190,7 +192,7 @@ class RunAdmin(TableAdmin):
     fields = (
         ("started_at", "ended_at", "outcome"),
         ("command", "host", "process"),
-        ("taken_in", "failed_batches"),
+        ("taken_in", "failed_batches", "duplicate_batches"),
         ("records", "rejects"),
         ("intervals", "rollups"),
         "notes",

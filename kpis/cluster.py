@@ -411,6 +411,7 @@ def _told_options(options: Options) -> dict[str, Any]:
         "max_reject_ratio": options.max_reject_ratio,
         "bounds": asdict(options.bounds),
         "archive_feeds": sorted(options.archive_feeds),
+        "duplicates": str(options.duplicates),
         # All executors go by the driver's clocks.
         "clocks": [moment.isoformat() for moment in (options.at_hand.host, options.at_hand.database)],
         "max_clock_ahead": options.max_clock_ahead.total_seconds(),
@@ -424,6 +425,7 @@ def _options(told: dict[str, Any]) -> Options:
         max_reject_ratio=told["max_reject_ratio"],
         bounds=Bounds(**told["bounds"]),
         archive_feeds=frozenset(told["archive_feeds"]),
+        duplicates=pipeline.Duplicates(told["duplicates"]),
         clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
         max_clock_ahead=timedelta(seconds=told["max_clock_ahead"]),
     )

@@ -55,6 +55,9 @@ def log_event(event: pipeline.Event) -> None:
             logger.info(_what_is_in(entry.file), extra=_file(entry.file) | counts | {"intervals": len(touched)})
         case pipeline.Unchanged(file):
             logger.info("file unchanged", extra=_file(file))
+        case pipeline.Duplicate(file, of, renamed):
+            told = {"renamed_from": of} if renamed else {"duplicate_of": of}
+            logger.info("file renamed" if renamed else "file duplicate", extra=_file(file) | told)
         case pipeline.LeftAlone(feed, names):
             told = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MOST_NAMES_TOLD])}
             logger.warning("unfinished files", extra=told)
@@ -97,6 +100,7 @@ def _counts(report: pipeline.Report, started: float) -> dict:
     return {
         "files": report.files,
         "failed": report.failed,
+        "duplicates": report.duplicates,
         "records": report.records,
         "rejects": report.rejects,
         "intervals": report.intervals,

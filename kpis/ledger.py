@@ -36,10 +36,12 @@ class Entry:
     """A batch in the ledger.
 
     ``is_in`` tells whether its records count, else ``reason`` says why it failed and ``retry`` whether the next
-    run tries again by itself. ``key`` names its files in the lake, ``digest`` is the BLAKE3 of its content,
-    ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose partials the lake has.
-    ``intervals`` counts its records by the start (UTC) of its feed's intervals. ``read_again_at`` is the moment (UTC)
-    from which on reading it again gives more: rows that were too far ahead of the clock are records then.
+    run tries again by itself; or its content counts by the batch that ``duplicate_of`` names, and ``is_renamed`` tells
+    that its own file was gone when the content turned up there. ``key`` names its files in the lake, ``digest`` is the
+    BLAKE3 of its unpacked content, ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose
+    partials the lake has. ``intervals`` counts its records by the start (UTC) of its feed's intervals.
+    ``read_again_at`` is the moment (UTC) from which on reading it again gives more: rows that were too far ahead of the
+    clock are records then.
     """
 
     file: FoundFile
@@ -55,6 +57,13 @@ class Entry:
     rejects: int = 0
     intervals: dict[datetime, int] = field(default_factory=dict)
     read_again_at: datetime | None = None
+    duplicate_of: str = ""
+    is_renamed: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """True if what the file gives counts, by this batch or as a duplicate by another."""
+        return self.is_in or bool(self.duplicate_of and not self.is_renamed)
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,10 @@ class Change:
     ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further ones. ``live`` counts a
     stream's messages for the live page. ``files`` are those of the lake that count from then on, and ``replaced`` the
     paths of those that no longer do.
+
+    ``heir`` names the duplicate that holds the batch's former content from now on, with its intervals and rejects.
+    ``renamed`` names duplicates of the entry's content whose files are gone; where the batch ``duplicate_of`` is among
+    them, its content counts by this entry's name from now on.
     """
 
     entry: Entry
@@ -77,6 +90,8 @@ class Change:
     live: LiveCounts | None = None
     files: Collection[LakeFile] = ()
     replaced: Collection[PurePosixPath] = ()
+    heir: str = ""
+    renamed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,12 @@ class Ledger(FileLedger, Protocol):
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         """The entries of the files that are known, by feed name and batch name; without their intervals."""
 
+    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
+        """The feed's files that are in, with records, and have this content; without their intervals."""
+
+    def duplicates(self, entry: Entry) -> list[str]:
+        """The names of a batch's duplicates, the oldest first, without those that were renamed."""
+
     def intervals(self, entry: Entry) -> set[datetime]:
         """The starts (UTC) of the intervals in which a batch has records."""
 
@@ -135,7 +156,7 @@ class Ledger(FileLedger, Protocol):
         """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
-        """Notes that a known file has a new time of change, but the same content."""
+        """Notes that a known file has a new time of change, but the same content, of which the entry has the digest."""
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         """The due rollups, oldest first: of intervals that have closed, and of open ones that changed since they were
@@ -224,12 +245,29 @@ class MemoryLedger:
         return {
             entry.file.version
             for entry in self._entries.values()
-            if entry.is_in and entry.file.feed == feed and entry.kpis == kpis and entry.read_again_at is None
+            if entry.is_known and entry.file.feed == feed and entry.kpis == kpis and entry.read_again_at is None
         }
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         names = {(file.feed.name, file.name) for file in files}
         return {name: entry for name, entry in self._entries.items() if name in names}
+
+    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
+        return [
+            entry
+            for entry in self._entries.values()
+            if (entry.file.feed, entry.digest) == (feed, digest)
+            and entry.is_in
+            and entry.records
+            and not isinstance(entry.file, Messages)
+        ]
+
+    def duplicates(self, entry: Entry) -> list[str]:
+        return [
+            name
+            for (feed, name), other in self._entries.items()
+            if (feed, other.duplicate_of) == (entry.file.feed.name, entry.file.name) and other.is_known
+        ]
 
     def intervals(self, entry: Entry) -> set[datetime]:
         return set(entry.intervals)
@@ -263,7 +301,16 @@ class MemoryLedger:
 
     def commit(self, change: Change) -> None:
         feed = change.entry.file.feed
-        self._entries[feed.name, change.entry.file.name] = change.entry
+        name, other = change.entry.file.name, change.entry.duplicate_of
+        if change.heir:
+            self._hand_over(feed, name, change.heir)
+        self._entries[feed.name, name] = change.entry
+        for gone in change.renamed - {other}:
+            self._entries[feed.name, gone] = replace(self._entries[feed.name, gone], is_renamed=True)
+        if other in change.renamed:
+            nothing = replace(change.entry, file=self._entries[feed.name, other].file, is_renamed=True)
+            self._hand_over(feed, other, name)
+            self._entries[feed.name, other] = replace(nothing, duplicate_of=name)
         self.exchange_files(change.files, change.replaced)
         self._replace(feed, feed.interval, change.results)
         now = clock.now()
@@ -273,6 +320,14 @@ class MemoryLedger:
             self._close(feed, [min(change.closed_until, now)])
         for length in lengths_of(feed)[1:]:
             self._due |= {(feed.name, length.at(moment)): True for moment in change.touched}
+
+    def _hand_over(self, feed: Feed, giver: str, taker: str) -> None:
+        """Lets a batch's content count by the name of one of its duplicates, with all other duplicates."""
+        for key, entry in self._entries.items():
+            if key[0] == feed.name and entry.duplicate_of == giver:
+                self._entries[key] = replace(entry, duplicate_of=taker)
+        held, own = self._entries[feed.name, giver], self._entries[feed.name, taker]
+        self._entries[feed.name, taker] = replace(held, file=own.file, reading=own.reading)
 
     def _close(self, feed: Feed, moments: list[datetime]) -> None:
         """Closes a feed's intervals that end at one of the moments (UTC) or before; what has stays closed."""

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
 import numpy as np
-from blake3 import blake3
 
 from kpis import clock
 from kpis.catalog.feeds import FEEDS, Feed
@@ -40,7 +39,7 @@ from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, kept_results, partial_of_records
 from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.folding import add_fold
-from kpis.engine.lines import BLOCK_BYTES, DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects
+from kpis.engine.lines import DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects, content_digests
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, add_rejects, newest_moment, write_rejects
@@ -84,6 +83,13 @@ class IntervalFrom(StrEnum):
     FILENAME = "filename"
 
 
+class Duplicates(StrEnum):
+    """What becomes of a file whose content is in under another name: nothing, or it counts once more."""
+
+    IGNORE = "ignore"
+    COUNT = "count"
+
+
 class Why(StrEnum):
     """Why a file is taken in."""
 
@@ -111,6 +117,7 @@ class Options:
     messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
     say which times lie ahead, the same for all that work on a batch; None: the host's clock does. A row that lies more
     than ``max_clock_ahead`` ahead of the latest of them is a reject; its file is read again once it no longer does.
+    ``duplicates`` says whether files of the same content count once or each.
     """
 
     top_n: int = 10
@@ -126,6 +133,7 @@ class Options:
     allowed_lateness: timedelta = timedelta(0)
     clocks: Clocks | None = None
     max_clock_ahead: timedelta = timedelta(days=1)
+    duplicates: Duplicates = Duplicates.IGNORE
 
     @property
     def at_hand(self) -> Clocks:
@@ -166,6 +174,18 @@ class Unchanged:
 
 
 @dataclass(frozen=True)
+class Duplicate:
+    """A file has the content of a batch that is in under the name ``of``, and counts nothing more.
+
+    With ``renamed`` there is no file of that name beside it any more: the batch goes by this file's name from now on.
+    """
+
+    file: FoundFile
+    of: str
+    renamed: bool = False
+
+
+@dataclass(frozen=True)
 class LeftAlone:
     """Files of a feed whose names say that they are unfinished, so that they were not read; see ``FileNames``."""
 
@@ -198,7 +218,7 @@ class Rebuilt:
     touched: frozenset[datetime]
 
 
-Event = TakenIn | Unchanged | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack | Recreated
+Event = TakenIn | Unchanged | Duplicate | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack | Recreated
 
 
 @dataclass
@@ -207,6 +227,7 @@ class Report:
 
     files: int = 0
     failed: int = 0
+    duplicates: int = 0
     records: int = 0
     rejects: int = 0
     rollups: int = 0
@@ -225,6 +246,8 @@ class Report:
                 self.records += entry.records
                 self.rejects += entry.rejects
                 self._touched |= {(entry.file.feed.name, start) for start in touched}
+            case Duplicate():
+                self.duplicates += 1
             case Rebuilt(feed, _, touched):
                 self._touched |= {(feed.name, start) for start in touched}
             case Failed():
@@ -407,15 +430,15 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[P
     latest = ledger.clocks().latest if any(entry.read_again_at for entry in entries.values()) else EPOCH
     for file in files:
         entry = entries.get((file.feed.name, file.name))
-        if entry is None:
+        if entry is None or entry.is_renamed:
             planned.append((file, entry, Why.NEW))
         elif _is_changed(file, entry) or _is_reread(file, entry, options):
             planned.append((file, entry, Why.CHANGED))
         elif entry.read_again_at is not None and entry.read_again_at <= latest:
             planned.append((file, entry, Why.AHEAD))
-        elif entry.is_in and not _kpi_ids(file.feed) <= entry.kpis:
+        elif entry.is_known and not _kpi_ids(file.feed) <= entry.kpis:
             planned.append((file, entry, Why.NEW_KPI))
-        elif not entry.is_in and (entry.retry or options.retry_failed or entry.reading != _reading(file, options)):
+        elif not entry.is_known and (entry.retry or options.retry_failed or entry.reading != _reading(file, options)):
             planned.append((file, entry, Why.RETRIED))
     return planned
 
@@ -443,8 +466,9 @@ def _begin(ledger: Ledger, engine: Engine) -> None:
 
 def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     for (file, entry, why), scan_of_file in _scanned_ahead(planned, engine.scratch, options):
-        if why is Why.CHANGED and entry is not None and _has_same_content(file, entry, options):
-            ledger.touch(entry, file)
+        digest = _known_digest(file, entry, options) if why is Why.CHANGED and entry is not None else ""
+        if digest and entry is not None:
+            ledger.touch(replace(entry, digest=digest), file)
             yield Unchanged(file)
         else:
             with ready(file, engine, options, scan_of_file) as one:
@@ -455,13 +479,8 @@ def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, option
 
 def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     assert engine.cluster is not None  # noqa: S101  what run says
-    for (file, entry, why), one in engine.cluster.made_ready(planned, engine, options):
-        digest = one.entry.digest
-        if why is Why.CHANGED and entry is not None and _can_be_same(file, entry, options) and entry.digest == digest:
-            ledger.touch(entry, file)
-            yield Unchanged(file)
-        else:
-            yield take_in(one, entry, ledger, engine, options)
+    for (_, entry, _), one in engine.cluster.made_ready(planned, engine, options):
+        yield take_in(one, entry, ledger, engine, options)
 
 
 def run_ready(ready: Iterable[Ready], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
@@ -613,34 +632,112 @@ def write_aside(one: Ready, engine: Engine, options: Options, folder: PurePosixP
 
 
 def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
-    """Takes one file in, in the place of what its former entry gave: keep, merge, commit."""
+    """Ingests one file in the place of what its former entry gave: keep, merge, commit.
+
+    A file with the content of a batch that is in becomes its duplicate. Where the former content has duplicates, one of
+    them holds it from now on, so that it stays.
+    """
     entry, name = one.entry, one.entry.file.name
-    if entry.retry and former is not None and former.is_in:
-        return Failed(name, entry.reason)
-    gone = _pruned_start(entry, former, ledger)
+    if former is not None:
+        # Another file of this run may have changed what it is.
+        (former,) = ledger.entries([former.file]).values()
+    if former is not None and former.is_known:
+        if entry.retry:
+            return Failed(name, entry.reason)
+        if _is_same(entry, former):
+            ledger.touch(former, entry.file)
+            return Unchanged(entry.file)
+    twin = _twin(entry, ledger, options)
+    heir = _heir(entry, former, ledger)
+    # What goes with the former content, and what is there only now.
+    leaving = former if former is not None and former.is_in and not heir else None
+    gone = _pruned_start(replace(entry, intervals={}) if twin else entry, leaving, ledger)
     if gone:
         reason = f"touches the interval from {to_text(gone)}, whose other records the lake no longer has"
-        if former is not None and former.is_in:
+        if leaving is not None:
             return Failed(name, reason)
-        entry = replace(entry, is_in=False, reason=reason)
+        entry, twin = replace(entry, is_in=False, reason=reason), None
+    if twin is not None:
+        return _pass_over(one, twin, leaving, heir, ledger, engine, options)
     if not entry.is_in:
-        return _fail(replace(one, entry=entry), former, ledger, engine, options)
+        return _fail(replace(one, entry=entry), leaving, heir, ledger, engine, options)
     try:
-        change = _reduce(one, former, ledger, engine, options)
-        ledger.commit(change)
+        change = _reduce(one, leaving, ledger, engine, options)
+        ledger.commit(replace(change, heir=heir))
     except TotalTooLarge as error:
         engine.lake.settle(entry.key, ledger)
         failed = replace(one, entry=replace(entry, is_in=False, reason=str(error)))
-        return _fail(failed, former, ledger, engine, options)
+        return _fail(failed, leaving, heir, ledger, engine, options)
     except OUT_OF_ROOM as error:
         engine.make_room()
         engine.lake.settle(entry.key, ledger)
         entry = replace(entry, is_in=False, reason=_out_of_room(error), retry=_may_pass(entry.file))
-        if entry.retry and former is not None and former.is_in:
+        if entry.retry and former is not None and former.is_known:
             return Failed(name, entry.reason)
-        return _fail(replace(one, entry=entry), former, ledger, engine, options)
+        return _fail(replace(one, entry=entry), leaving, heir, ledger, engine, options)
     engine.lake.settle(entry.key, ledger)
     return TakenIn(entry, change.touched)
+
+
+def _is_same(entry: Entry, former: Entry) -> bool:
+    """True if a file that was read gives what the ledger has of it already, in whatever form it is packed."""
+    return (
+        entry.is_in
+        and bool(entry.digest)
+        and (entry.digest, entry.reading) == (former.digest, former.reading)
+        and entry.kpis <= former.kpis
+        and entry.read_again_at == former.read_again_at
+        and (not former.is_in or (entry.lines, entry.records) == (former.lines, former.records))
+    )
+
+
+def _twin(entry: Entry, ledger: Ledger, options: Options) -> Entry | None:
+    """The batch that is in with the same content under another name; None where there is none, or both count."""
+    is_alone = options.duplicates is Duplicates.COUNT or isinstance(entry.file, Messages)
+    if is_alone or not entry.is_in or not entry.records:
+        return None
+    for other in ledger.with_digest(entry.file.feed, entry.digest):
+        if other.file.name != entry.file.name and _identity(other) == _identity(entry):
+            return other
+    return None
+
+
+def _heir(entry: Entry, former: Entry | None, ledger: Ledger) -> str:
+    """The name of the duplicate that is to hold a file's former content, which is no longer the file's; else empty."""
+    if former is None or not former.is_in or (entry.is_in and _identity(entry) == _identity(former)):
+        return ""
+    return next(iter(ledger.duplicates(former)), "")
+
+
+def _pass_over(
+    one: Ready, twin: Entry, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options
+) -> Event:
+    """Notes that a file is a duplicate of a batch that is in, or that it was renamed; what it gave before goes."""
+    file = one.entry.file
+    lying = {name: file.has_beside(name) for name in (twin.file.name, *ledger.duplicates(twin)) if name != file.name}
+    renamed = not lying[twin.file.name]
+    gone = frozenset(name for name, is_there in lying.items() if not is_there)
+    entry = replace(one.entry, is_in=False, duplicate_of=twin.file.name, key="", lines=0, records=0, rejects=0)
+    kept = replace(one, entry=replace(entry, intervals={}), first_rejects=[], partials={}, written=None)
+    _commit_without(kept, leaving, ledger, engine, options, heir=heir, renamed=gone)
+    if renamed and not (entry.kpis <= twin.kpis and one.entry.records == twin.records):
+        # Only this file is left to give what the batch lacks: a new KPI, or records that were ahead of the clock.
+        (former,) = ledger.entries([file]).values()
+        return take_in(one, former, ledger, engine, options)
+    return Duplicate(file, twin.file.name, renamed)
+
+
+def _commit_without(
+    one: Ready, leaving: Entry | None, ledger: Ledger, engine: Engine, options: Options, **changes: Any
+) -> None:
+    """Commits a batch that counts nothing, without what its former entry ``leaving`` gave; see ``Change``."""
+    staging, replaced = None, _files_of(leaving, ledger)
+    if leaving is not None:
+        staging = engine.lake.stage(f"without-{leaving.key}")
+        staging.publish(replaced)
+    ledger.commit(replace(_change(one, leaving, ledger, engine, options, replaced=replaced), **changes))
+    if staging is not None:
+        engine.lake.settle(staging.name, ledger)
 
 
 def roll_up(
@@ -938,19 +1035,11 @@ def _of_stream(
     return newest, live_counts(engine.connection, feed, LIVE_DIMENSIONS[feed.name], reading.intervals, *span)
 
 
-def _fail(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Failed:
+def _fail(one: Ready, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options) -> Failed:
     """Notes that a file failed; what its former content gave goes, since that is no longer what the file says."""
-    entry, staging = one.entry, None
-    replaced = _files_of(former, ledger)
-    if former is not None and former.is_in:
-        staging = engine.lake.stage(f"without-{former.key}")
-        staging.publish(replaced)
-    else:
-        former = None
+    entry = one.entry
     failed = Ready(replace(entry, key="", kpis=frozenset(), records=0, intervals={}), one.first_rejects)
-    ledger.commit(_change(failed, former, ledger, engine, options, replaced=replaced))
-    if staging is not None:
-        engine.lake.settle(staging.name, ledger)
+    _commit_without(failed, leaving, ledger, engine, options, heir=heir)
     return Failed(entry.file.name, entry.reason)
 
 
@@ -1069,9 +1158,29 @@ def _reading(file: FoundFile, options: Options) -> str:
     return how
 
 
+def _effective_reading(file: FoundFile, reading: str) -> str:
+    """How a content was read, whatever the file's name and from where that was told: what decides on its records."""
+    told = dict(part.split("=", 1) for part in reading.split())
+    if told.get("interval-from") == IntervalFrom.FILENAME:
+        end = file.feed.interval_end_in(file.name)
+        how = f"interval-end={to_text(end) if end else ''}"
+    else:
+        how = "interval-from=record"
+    if file.feed.needs_date:
+        how += f" date={file.feed.date_in(file.name) or told.get('date', '')}"
+    return how
+
+
+def _identity(entry: Entry) -> tuple[str, str]:
+    """What is the same for two files that give the same records: their content, and how it is read."""
+    return entry.digest, _effective_reading(entry.file, entry.reading)
+
+
 def _key(file: FoundFile, reading: Reading, options: Options) -> str:
-    """Names a batch with its content and the way it was read."""
-    identity = "\0".join((file.feed.name, file.name, reading.digest, _reading(file, options)))
+    """Names a batch by its content and the way it is read; also by its name where others may have the same content."""
+    is_alone = options.duplicates is Duplicates.COUNT or isinstance(file, Messages) or not reading.records
+    how = _effective_reading(file, _reading(file, options))
+    identity = "\0".join((file.feed.name, file.name if is_alone else "", reading.digest, how))
     if reading.ahead.count:
         # Which rows those are follows from how many: the later the clock, the fewer lie ahead.
         identity += f"\0ahead={reading.ahead.count}"
@@ -1083,7 +1192,7 @@ def _is_changed(file: FoundFile, entry: Entry) -> bool:
 
 
 def _is_reread(file: FoundFile, entry: Entry, options: Options) -> bool:
-    return options.reread and entry.is_in and entry.reading != _reading(file, options)
+    return options.reread and entry.is_known and entry.reading != _reading(file, options)
 
 
 def _can_be_same(file: FoundFile, entry: Entry, options: Options) -> bool:
@@ -1093,14 +1202,13 @@ def _can_be_same(file: FoundFile, entry: Entry, options: Options) -> bool:
     )
 
 
-def _has_same_content(file: FoundFile, entry: Entry, options: Options) -> bool:
+def _known_digest(file: FoundFile, entry: Entry, options: Options) -> str:
+    """The digest of a file's content, where that is the content that the ledger knows; else empty."""
     if not _can_be_same(file, entry, options):
-        return False
+        return ""
     try:
-        digest = blake3()
-        with file.path.open("rb") as opened:
-            while chunk := opened.read(BLOCK_BYTES):
-                digest.update(chunk)
-    except OSError:
-        return False
-    return digest.hexdigest() == entry.digest
+        content, own = content_digests(file.path, options.bounds)
+    except FileError:
+        return ""
+    # Batches of before 0.2 have the digest of a packed file's own bytes.
+    return content if entry.digest in (content, own) else ""

@@ -496,9 +496,7 @@ def _options_of(batch: Batch, options: pipeline.Options) -> pipeline.Options:
 
 def _other_names(batch: Batch) -> list[str]:
     """The names of files that were found to have the same content."""
-    if not hasattr(Batch, "duplicate_of"):
-        return []
-    return list(Batch.objects.filter(duplicate_of=batch).values_list("name", flat=True))
+    return list(batch.duplicates.values_list("name", flat=True))
 
 
 def _is_same(entry, batch: Batch) -> bool:

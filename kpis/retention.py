@@ -190,25 +190,36 @@ def prune_batches(
 ) -> Iterator[Pruned]:
     """Removes the ledger's batches that were ingested before a moment (UTC), with their intervals and rejects.
 
-    Only those go of which the lake was pruned as a whole, and whose file is not among ``names_in_place``, the feed and
-    name of each file in the data folder: that file would look new. Should such a file come back, it fails, as its hours
-    are no longer in the lake, so nothing counts twice. Up to where streams are ingested is kept apart, and stays.
+    Only those go of which the lake was pruned as a whole, and whose file, or that of a duplicate, is not among
+    ``names_in_place``, the feed and name of each file in the data folder: it would look new. Should such a file come
+    back, it fails, as its hours are no longer in the lake, so nothing counts twice. Up to where streams are ingested is
+    kept apart, and stays.
     """
     in_place = names_in_place()
     for feed in FEEDS.values():
         kept_from = DatabaseLedger().kept_from(feed)
         old = Batch.objects.filter(feed=feed.name, taken_in_at__lt=before)
         free = _free(old, kept_from)
-        count = kept = reached = 0
-        while some := list(free.filter(pk__gt=reached).order_by("pk").values_list("pk", "name")[:BATCHES_A_STEP]):
-            reached = some[-1][0]
-            gone = [pk for pk, name in some if (feed.name, name) not in in_place]
-            kept += len(some) - len(gone)
-            count += len(gone)
-            if gone and not dry_run:
-                with turns.turn(), transaction.atomic():
-                    # A run may have brought some of them anew since.
-                    _remove_batches(list(free.filter(pk__in=gone).values_list("pk", flat=True)))
+        kept = 0
+        removed: set[int] = set()
+        # Duplicates first: as long as there is one, the batch by which its content counts stays.
+        for of_kind in (free.exclude(duplicate_of=None), free.filter(duplicate_of=None)):
+            reached = 0
+            while some := list(
+                of_kind.filter(pk__gt=reached).order_by("pk").values_list("pk", "name")[:BATCHES_A_STEP]
+            ):
+                reached = some[-1][0]
+                duplicates = Batch.objects.filter(duplicate_of__in=[pk for pk, _ in some])
+                needed_by = {of for pk, of in duplicates.values_list("pk", "duplicate_of") if pk not in removed}
+                gone = [pk for pk, name in some if (feed.name, name) not in in_place and pk not in needed_by]
+                kept += len(some) - len(gone)
+                removed.update(gone)
+                if gone and not dry_run:
+                    with turns.turn(), transaction.atomic():
+                        # A run may have brought some of them anew since.
+                        still = of_kind.filter(pk__in=gone, duplicates=None)
+                        _remove_batches(list(still.values_list("pk", flat=True)))
+        count = len(removed)
         needed = old.count() - (count if dry_run else 0) - kept
         notes = [f"{needed:,} stay whose records the lake has"] if needed else []
         notes += [f"{kept:,} stay whose files are in the data folder"] if kept else []

@@ -78,6 +78,10 @@ FOLDERS_A_QUERY = 400
 CLOSE = timedelta(hours=6)
 ROWS_A_STATEMENT = 1000
 INTERVAL_COLUMNS = ["interval_start_timestamp", "interval_end_timestamp", "interval", "rank"]
+# Of the statuses of files' batches: what the files give counts.
+KNOWN = {Batch.Status.IN, Batch.Status.DUPLICATE}
+# What goes over with a content to the name by which it counts from now on.
+CONTENT = ("key", "digest", "kpis", "lines", "records", "rejects", "read_again_at", "taken_in_at", "run")
 SUMMARY_CHANGES = [
     "total",
     "mean",
@@ -285,7 +289,7 @@ def recorded_run(command: str, report: Report, former: Run | None = None) -> Ite
         run.outcome = Run.Outcome.INCOMPLETE if report.failed else Run.Outcome.SUCCEEDED
     finally:
         run.ended_at = clock.now()
-        run.batches, run.failed_batches = report.files, report.failed
+        run.batches, run.failed_batches, run.duplicate_batches = report.files, report.failed, report.duplicates
         run.records, run.rejects = report.records, report.rejects
         run.intervals, run.rollups = report.intervals, report.rollups
         _save_end(run)
@@ -340,23 +344,37 @@ class DatabaseLedger:
         batches = Batch.objects.filter(feed=feed.name).order_by()
         of_objects = any(isinstance(content, str) for _, _, content in versions)
         columns = ("name", "size", "etag" if of_objects else "modified_ns")
-        wanted = {"status": Batch.Status.IN, "kpis": _kpi_text(kpis), "read_again_at": None}
+        wanted = {"kpis": _kpi_text(kpis), "read_again_at": None}
         if len(versions) > MOST_NAMES:
-            return batches.filter(**wanted).values_list(*columns)
+            return batches.filter(status__in=KNOWN, **wanted).values_list(*columns)
         # Asked for a status as well, SQLite would look among all that have it instead of for the names.
         names = _named(batches, [name for name, _, _ in versions])
-        rows_of_names = (row for some in names for row in some.values_list(*columns, *wanted))
-        return [row[:3] for row in rows_of_names if row[3:] == tuple(wanted.values())]
+        rows_of_names = (row for some in names for row in some.values_list(*columns, "status", *wanted))
+        return [row[:3] for row in rows_of_names if row[3] in KNOWN and row[4:] == tuple(wanted.values())]
 
     def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
         by_name = {(file.feed.name, file.name): file for file in files}
         batches = Batch.objects.filter(feed__in={feed for feed, _ in by_name}).order_by()
         return {
             name: _entry(batch, by_name[name])
-            for some in _named(batches, sorted({name for _, name in by_name}))
+            for some in _named(batches.select_related("duplicate_of"), sorted({name for _, name in by_name}))
             for batch in some
             if (name := (batch.feed, batch.name)) in by_name
         }
+
+    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
+        batches = Batch.objects.filter(digest=digest, feed=feed.name, status=Batch.Status.IN, records__gt=0)
+        # Only a stream's batch has a slash in its name.
+        found = batches.exclude(name__contains="/").order_by("pk")
+        return [_entry(batch, FoundFile(feed, batch.name, Path(), 0, 0)) for batch in found]
+
+    def duplicates(self, entry: Entry) -> list[str]:
+        batches = Batch.objects.filter(
+            duplicate_of__feed=entry.file.feed.name,
+            duplicate_of__name=entry.file.name,
+            status=Batch.Status.DUPLICATE,
+        )
+        return list(batches.order_by("pk").values_list("name", flat=True))
 
     def intervals(self, entry: Entry) -> set[datetime]:
         starts = BatchInterval.objects.filter(batch__feed=entry.file.feed.name, batch__name=entry.file.name)
@@ -414,6 +432,8 @@ class DatabaseLedger:
         if isinstance(entry.file, Messages):
             self._advance(entry.file, entry)
         closed_until = self._raise_watermark(entry, change.closed_until, self.clocks().earliest)
+        if change.heir:
+            _hand_over(_batch(feed, entry.file.name), _batch(feed, change.heir))
         batch, is_new = self._save_batch(entry)
         if not is_new:
             BatchInterval.objects.filter(batch=batch).delete()
@@ -434,6 +454,7 @@ class DatabaseLedger:
             )
             for line, column, reason, text in change.first_rejects
         )
+        self._rename(batch, change.renamed)
         self.exchange_files(change.files, change.replaced)
         self._replace(feed, feed.interval, change.results, closed_until)
         self._mark_due(feed, change.touched)
@@ -456,7 +477,7 @@ class DatabaseLedger:
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         batches = Batch.objects.filter(feed=file.feed.name, name=file.name)
-        batches.update(size=file.size, modified_ns=file.modified_ns, etag=file.etag)
+        batches.update(size=file.size, modified_ns=file.modified_ns, etag=file.etag, digest=entry.digest)
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         due = []
@@ -597,8 +618,10 @@ class DatabaseLedger:
 
     def _save_batch(self, entry: Entry) -> tuple[Batch, bool]:
         """Writes a batch as it is now; gives it, and whether its name is new."""
+        status = Batch.Status.DUPLICATE if entry.duplicate_of else Batch.Status.FAILED
         values = {
-            "status": Batch.Status.IN if entry.is_in else Batch.Status.FAILED,
+            "status": Batch.Status.IN if entry.is_in else status,
+            "duplicate_of": _batch(entry.file.feed, entry.duplicate_of) if entry.duplicate_of else None,
             "reason": entry.reason,
             "retry": entry.retry,
             "read_again_at": entry.read_again_at,
@@ -624,6 +647,27 @@ class DatabaseLedger:
             setattr(batch, name, value)
         batch.save()
         return batch, False
+
+    def _rename(self, batch: Batch, names: Collection[str]) -> None:
+        """Notes that the files of some duplicates of a batch's content are gone; where that by whose name it counted is
+        among them, it counts by the batch's from now on."""
+        if not names:
+            return
+        first, now = batch.duplicate_of, clock.now()
+        if first is not None and first.name in names:
+            _hand_over(first, batch)
+            values = {
+                "key": "",
+                "read_again_at": None,
+                "lines": 0,
+                "records": 0,
+                "rejects": 0,
+                "taken_in_at": now,
+                "run": self._run,
+            }
+            Batch.objects.filter(pk=first.pk).update(status=Batch.Status.RENAMED, duplicate_of=batch, **values)
+        others = Batch.objects.filter(feed=batch.feed, name__in=names, status=Batch.Status.DUPLICATE)
+        others.exclude(pk=batch.pk).update(status=Batch.Status.RENAMED, taken_in_at=now, run=self._run)
 
     def _mark_due(self, feed: Feed, starts: Collection[datetime]) -> None:
         for length in lengths_of(feed)[1:]:
@@ -838,6 +882,21 @@ def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
         yield *bounds(start), result.length.code, rank, *values
 
 
+def _batch(feed: Feed, name: str) -> Batch:
+    return Batch.objects.get(feed=feed.name, name=name)
+
+
+def _hand_over(giver: Batch, taker: Batch) -> None:
+    """Lets a batch's content count by one of its duplicates, with all that the ledger has of it."""
+    for name in CONTENT:
+        setattr(taker, name, getattr(giver, name))
+    taker.status, taker.duplicate_of = Batch.Status.IN, None
+    taker.save()
+    for model in (BatchInterval, Reject):
+        model.objects.filter(batch=giver).update(batch=taker)
+    Batch.objects.filter(duplicate_of=giver).exclude(pk=taker.pk).update(duplicate_of=taker)
+
+
 def _entry(batch: Batch, file: FoundFile) -> Entry:
     """A batch's entry; its file is the one found, with the size, time of change and etag that the ledger has."""
     return Entry(
@@ -853,6 +912,8 @@ def _entry(batch: Batch, file: FoundFile) -> Entry:
         lines=batch.lines,
         records=batch.records,
         rejects=batch.rejects,
+        duplicate_of=batch.duplicate_of.name if batch.duplicate_of else "",
+        is_renamed=batch.status == Batch.Status.RENAMED,
     )
 
 

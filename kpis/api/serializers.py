@@ -197,6 +197,7 @@ class BatchSerializer(RowSerializer):
             "feed",
             "name",
             "status",
+            "duplicate_of",
             "reason",
             "retry",
             "read_again_at",

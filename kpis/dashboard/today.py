@@ -15,11 +15,12 @@ RUNS_SHOWN = 8
 
 @dataclass
 class Intake:
-    """What was taken in of a feed: files that are in, files that failed, records and rejects."""
+    """What was taken in of a feed: files that are in, failed, or are duplicates of others, records and rejects."""
 
     feed: str
     batches: int = 0
     failed: int = 0
+    duplicates: int = 0
     records: int = 0
     rejects: int = 0
 
@@ -65,6 +66,8 @@ def intakes(batches: QuerySet[Batch]) -> list[Intake]:
         intake = found.setdefault(feed, Intake(feed))
         if status == Batch.Status.IN:
             intake.batches, intake.records, intake.rejects = number, int(records), int(rejects)
-        else:
+        elif status == Batch.Status.FAILED:
             intake.failed = number
+        else:
+            intake.duplicates += number
     return [found[feed] for feed in sorted(found)]

@@ -14,7 +14,7 @@ import re
 import stat
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -190,7 +190,7 @@ class SplitFile:
     """What ``split`` found in the file at ``path``; ``identity`` tells whether that is still what lies there.
 
     ``clean_path`` holds the ``clean`` lines, after ``skip`` lines to pass over: it is the file itself, or the
-    spool. ``lines`` counts the data lines, clean and odd. ``digest`` is the BLAKE3 of the file's bytes, in hex.
+    spool. ``lines`` counts the data lines, clean and odd. ``digest`` is the BLAKE3 (hex) of the unpacked content.
     """
 
     path: Path
@@ -258,8 +258,9 @@ def split(
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
         identity = identity_of(os.fstat(file.fileno()))
-        raw = _Hashed(file, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
-        blocks = _blocks(_unpacked(path, raw, bounds))
+        unpacked = _unpacked(path, _RawFile(file), bounds)
+        content = _Hashed(unpacked, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
+        blocks = _blocks(content)
         first, long = next(blocks, (b"", False))
         first_line, _, rest = first.partition(b"\n")
         grammar, has_header = grammar_of(first_line_of(first_line))
@@ -291,7 +292,7 @@ def split(
             if spool is not None:
                 spool.write(lines_text)
             number += count
-        found.digest = raw.hexdigest()
+        found.digest = content.hexdigest()
     return found
 
 
@@ -320,10 +321,9 @@ def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> t
 
 def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
     """The lines of a file with the numbers (ascending, the first is 1), as they stand in it."""
-    with ExitStack() as stack:
-        raw = _Hashed(stack.enter_context(open_file(path)), stack.enter_context(ThreadPoolExecutor(max_workers=1)))
+    with open_file(path) as file:
         passed = 0
-        for block, _ in _blocks(_unpacked(path, raw, UNBOUNDED)):
+        for block, _ in _blocks(_unpacked(path, _RawFile(file), UNBOUNDED)):
             count = block.count(b"\n") + (not block.endswith(b"\n"))
             first, last = np.searchsorted(numbers, [passed + 1, passed + count + 1])
             if first < last:
@@ -384,22 +384,47 @@ def _copy(file: io.FileIO, start: int, end: int, spool: BinaryIO) -> None:
         start += len(chunk)
 
 
-class _Hashed(io.RawIOBase):
-    """A file whose bytes go into a BLAKE3 as they are read, in a thread of its own."""
+def content_digests(path: Path, bounds: Bounds) -> tuple[str, str]:
+    """The BLAKE3 (hex) of a file's unpacked content, and of the file's own bytes, which differs for a packed one.
 
-    def __init__(self, file: io.FileIO, thread: ThreadPoolExecutor) -> None:
-        self._file, self._thread = file, thread
-        self._blake3 = blake3()
-        self._pending: Future[blake3] | None = None
+    Raises FileError when the file cannot be read, or not be unpacked within the bounds.
+    """
+    content, own = blake3(), blake3()
+    with open_file(path) as file:
+        for chunk in _unpacked(path, _RawFile(file, own), bounds):
+            content.update(chunk)
+    return content.hexdigest(), own.hexdigest()
 
-    def read(self, size: int = -1) -> bytes:
+
+class _RawFile:
+    """A file's own bytes, which go into ``digest`` as they are read; failures are FileError."""
+
+    def __init__(self, file: io.FileIO, digest: blake3 | None = None) -> None:
+        self._file, self._digest = file, digest
+
+    def read(self, size: int) -> bytes:
         try:
             data = self._file.read(size)
         except OSError as error:
             raise FileError(f"cannot be read: {error.strerror}", passing=True) from error
-        self._wait()
-        self._pending = self._thread.submit(self._blake3.update, data)
+        if self._digest is not None:
+            self._digest.update(data)
         return data
+
+
+class _Hashed:
+    """Chunks of bytes that go into a BLAKE3 as they are iterated over, in a thread of its own."""
+
+    def __init__(self, chunks: Iterator[bytes], thread: ThreadPoolExecutor) -> None:
+        self._chunks, self._thread = chunks, thread
+        self._blake3 = blake3()
+        self._pending: Future[blake3] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._wait()
+            self._pending = self._thread.submit(self._blake3.update, chunk)
+            yield chunk
 
     def hexdigest(self) -> str:
         self._wait()
@@ -410,18 +435,18 @@ class _Hashed(io.RawIOBase):
             self._pending.result()
 
 
-def _chunks(raw: _Hashed) -> Iterator[bytes]:
+def _chunks(raw: _RawFile) -> Iterator[bytes]:
     while chunk := raw.read(BLOCK_BYTES):
         yield chunk
 
 
-def _pieces(raw: _Hashed) -> Iterator[bytes]:
+def _pieces(raw: _RawFile) -> Iterator[bytes]:
     for chunk in _chunks(raw):
         for start in range(0, len(chunk), PACKED_PIECE_BYTES):
             yield chunk[start : start + PACKED_PIECE_BYTES]
 
 
-def _gunzip(raw: _Hashed) -> Iterator[bytes]:
+def _gunzip(raw: _RawFile) -> Iterator[bytes]:
     unpacker, members = None, 0
     for piece in _pieces(raw):
         while piece:
@@ -446,7 +471,7 @@ def _gunzip(raw: _Hashed) -> Iterator[bytes]:
             raise FileError("ends in the middle of its gzip data")
 
 
-def _unzstd(raw: _Hashed) -> Iterator[bytes]:
+def _unzstd(raw: _RawFile) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_ZSTD_WINDOW_BYTES)
     unpacker, frames = None, 0
     for piece in _pieces(raw):
@@ -480,7 +505,7 @@ def _not_packed(format: str, suffix: str, parts: int) -> FileError:
     return FileError(f"is no {format} data, though its name ends in {suffix}")
 
 
-UNPACKERS: dict[str, Callable[[_Hashed], Iterator[bytes]]] = {".gz": _gunzip, ".zst": _unzstd}
+UNPACKERS: dict[str, Callable[[_RawFile], Iterator[bytes]]] = {".gz": _gunzip, ".zst": _unzstd}
 
 
 def is_packed(path: Path) -> bool:
@@ -488,11 +513,11 @@ def is_packed(path: Path) -> bool:
     return _unpacker(path) is not None
 
 
-def _unpacker(path: Path) -> Callable[[_Hashed], Iterator[bytes]] | None:
+def _unpacker(path: Path) -> Callable[[_RawFile], Iterator[bytes]] | None:
     return UNPACKERS.get(path.suffix.lower())
 
 
-def _unpacked(path: Path, raw: _Hashed, bounds: Bounds) -> Iterator[bytes]:
+def _unpacked(path: Path, raw: _RawFile, bounds: Bounds) -> Iterator[bytes]:
     unpack = _unpacker(path)
     return _evened(_bounded(unpack(raw), path.stat().st_size, bounds)) if unpack else _chunks(raw)
 
@@ -518,7 +543,7 @@ def _evened(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """Blocks of whole lines, each with whether its first line is longer than LONGEST_LINE_BYTES (no other can be).
 
     A line that is much longer comes cut, as a block of its own and without a line feed.

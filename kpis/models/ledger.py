@@ -43,6 +43,9 @@ class Run(models.Model):
     process = models.PositiveIntegerField(help_text="process id on the host")
     batches = models.PositiveIntegerField(default=0, help_text="files taken in")
     failed_batches = models.PositiveIntegerField(default=0, help_text="files that failed")
+    duplicate_batches = models.PositiveIntegerField(
+        default=0, help_text="files with the content of a batch that is in under another name"
+    )
     records = models.BigIntegerField(default=0, help_text="rows that passed their feed's checks")
     rejects = models.BigIntegerField(default=0, help_text="rows that did not")
     intervals = models.PositiveIntegerField(default=0, help_text="intervals written from batches")
@@ -63,24 +66,39 @@ class Run(models.Model):
 
 
 class Batch(models.Model):
-    """What was taken in once, as one: the file of this name in its newest content, or messages of a stream."""
+    """What was taken in once, as one: the file of this name in its newest content, or messages of a stream.
+
+    The same content under several names counts once, by the batch of one of them. The others are its duplicates, which
+    count nothing: ``duplicate`` while the file has the content, ``renamed`` once it was gone when the content turned up
+    under another name.
+    """
 
     class Status(models.TextChoices):
         IN = "in", "taken in"
         FAILED = "failed", "failed"
+        DUPLICATE = "duplicate", "duplicate"
+        RENAMED = "renamed", "renamed"
 
     feed = models.CharField(max_length=16, choices=feed_choices)
     name = ExactCharField(
         max_length=700, help_text="the file's name without its folder, or stream/partition/first-last"
     )
-    status = models.CharField(max_length=8, choices=Status)
+    status = models.CharField(max_length=16, choices=Status)
+    duplicate_of = models.ForeignKey(
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="duplicates",
+        help_text="the batch by which the content of a duplicate or renamed file counts",
+    )
     reason = models.TextField(blank=True, help_text="why it failed")
     retry = models.BooleanField(default=False, help_text="whether the next run tries again by itself")
     read_again_at = models.DateTimeField(
         null=True, blank=True, help_text="UTC; from then on rows count that were too far ahead of the clock"
     )
     key = models.CharField(max_length=32, blank=True, help_text="names the batch's files in the lake")
-    digest = models.CharField(max_length=64, blank=True, help_text="BLAKE3 of the content, in hex")
+    digest = models.CharField(max_length=64, blank=True, help_text="BLAKE3 of the unpacked content, in hex")
     reading = models.CharField(max_length=64, blank=True, help_text="how it was read, where not by default")
     kpis = models.CharField(max_length=64, blank=True, help_text="ids of the KPIs whose partials the lake has")
     size = models.BigIntegerField(help_text="bytes")
@@ -101,10 +119,16 @@ class Batch(models.Model):
             models.CheckConstraint(
                 condition=Q(lines=F("records") + F("rejects")) | Q(status="failed"), name="batch_lines_add_up"
             ),
+            models.CheckConstraint(
+                condition=Q(status__in=["duplicate", "renamed"], duplicate_of__isnull=False)
+                | Q(status__in=["in", "failed"], duplicate_of__isnull=True),
+                name="batch_duplicate_of",
+            ),
         ]
         indexes = [
             models.Index(fields=["status", "-taken_in_at"], name="batch_status"),
             models.Index(fields=["key"], name="batch_key"),
+            models.Index(fields=["digest"], name="batch_digest"),
         ]
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ from kpis.engine.lines import UNPACKERS
 from kpis.engine.scratch import ScratchError
 from kpis.engine.scratch import telling as telling_of_scratch
 from kpis.sources.directory import (
+    LONGEST_NAME,
     FoundFile,
     SourceError,
     SourceLost,
@@ -84,6 +85,21 @@ class FoundObject(FoundFile):
                     # What is there of it takes room that others need.
                     fetched.path.unlink()
                     raise
+
+    def has_beside(self, name: str) -> bool:
+        """True if an object of this batch name lies right below the same prefix; raises SourceError."""
+        if "\\" in name or len(name) >= LONGEST_NAME:
+            # What its key was is not known.
+            return True
+        prefix = self.stored.key.rpartition("/")
+        try:
+            with _telling():
+                self.bucket.find("".join(prefix[:2]) + name)
+        except SourceError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        return True
 
     def let_go(self) -> None:
         self.path.unlink(missing_ok=True)

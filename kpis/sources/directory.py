@@ -66,6 +66,16 @@ class FoundFile:
     def let_go(self) -> None:
         """Removes what was fetched into the scratch folder."""
 
+    def has_beside(self, name: str) -> bool:
+        """True if a file of this batch name lies in the same place."""
+        folder = self.path.parent
+        if "\\" not in name and len(name) < LONGEST_NAME:
+            return os.path.lexists(folder / name)
+        try:
+            return any(batch_name(entry) == name for entry in os.listdir(folder))
+        except OSError:
+            return True
+
     @property
     def age_key(self) -> tuple[datetime, str]:
         """Sorts files by the interval that their names give, else by their time of change."""

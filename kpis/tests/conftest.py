@@ -126,6 +126,7 @@ def plain_settings(settings, tmp_path):
     settings.ANONYMOUS_RATE = settings.USER_RATE = None
     settings.HEALTH_MAX_AGE = None
     settings.LOG_FORMAT = ""
+    settings.DUPLICATES = "ignore"
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def test_batch(client, batches, django_assert_num_queries):
         "feed": "ipflow",
         "name": "bad.csv",
         "status": "failed",
+        "duplicate_of": None,
         "reason": "has no header",
         "retry": True,
         "read_again_at": None,
@@ -113,7 +114,7 @@ def test_filter_batches(client, batches, django_assert_num_queries, query, expec
     ("query", "errors"),
     [
         ("feed=x", {"feed": ["Choose one of: ipflow, antenna, coverage, cdr."]}),
-        ("status=ok", {"status": ["Choose one of: in (taken in), failed."]}),
+        ("status=ok", {"status": ["Choose one of: in (taken in), failed, duplicate, renamed."]}),
         ("name=%00", {"name": ["Null characters are not allowed."]}),
         ("run=x", {"run": ["Enter a whole number."]}),
         ("run=9223372036854775808", {"run": [f"Ensure this value is less than or equal to {2**63 - 1}."]}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from datetime import timedelta
 from itertools import count
 
@@ -315,3 +316,21 @@ def test_a_consumer_works_on_exactly_while_results_and_lake_are_pruned(place: Pl
     found_rows, found_summaries = place.stored()
     assert found_rows == rows
     assert without_batches(found_summaries) == without_batches(summaries)
+
+
+def test_a_batch_stays_as_long_as_the_file_of_a_duplicate_is_there(files, data_dir):
+    shutil.copy(data_dir / "ipflow_data.03.csv", data_dir / "ipflow_data.copy.csv")
+    update()
+    Batch.objects.update(taken_in_at=moment(START))
+    # The copy is the only file with this content, but the ledger does not know that yet.
+    (data_dir / "ipflow_data.03.csv").unlink()
+    prune("--older-than=25h", "--kind=lake", "--kind=batches")
+    assert Batch.objects.get(name="ipflow_data.copy.csv").duplicate_of.name == "ipflow_data.03.csv"
+    tables = stored()
+    assert "0 files in, 0 failed" in update()
+    (data_dir / "ipflow_data.copy.csv").unlink()
+    for arguments in (["--dry-run"], []):
+        (said,) = [line for line in prune("--older-than=25h", "--kind=batches", *arguments) if "of ipflow" in line]
+        assert said.partition(" rows")[0].endswith(" 2")
+    assert not Batch.objects.filter(name__in=["ipflow_data.03.csv", "ipflow_data.copy.csv"]).exists()
+    assert stored() == tables

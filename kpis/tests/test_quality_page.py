@@ -220,7 +220,7 @@ def test_a_page_of_nothing_says_so(client):
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ("show=x", "show must be one of all, failed, rejects, replaced"),
+        ("show=x", "show must be one of all, failed, duplicates, rejects, replaced"),
         ("from=x", "is no moment"),
         ("from=2021-07-19T00:00Z&to=2021-07-18T00:00Z", "The time span ends before it starts."),
         ("from=2021-07-01T00:00Z&to=2021-07-18T00:00Z", "The time span is longer than 7 days"),

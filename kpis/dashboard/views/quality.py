@@ -27,6 +27,7 @@ _DAY = SPANS["1 day"]
 SHOWS = {
     "all": ("All", {}),
     "failed": ("Failed", {"status": Batch.Status.FAILED}),
+    "duplicates": ("Duplicates", {"duplicate_of__isnull": False}),
     "rejects": ("With rejects", {"rejects__gt": 0}),
     "replaced": ("Replaced", {"revision__gt": 1}),
 }
@@ -71,7 +72,7 @@ class Quality(Page):
             if name in query
         }
         try:
-            listed = period.batches.filter(**SHOWS[show][1])
+            listed = period.batches.filter(**SHOWS[show][1]).select_related("duplicate_of")
             batches = Table("batches", _BATCH_COLUMNS, listed, ("-pk",), "-taken_in_at", query, state | tables)
             there = period.revised(hidden_kpis(self.request.user))
             revised = Table("revised", _REVISED_COLUMNS, there, ("-pk",), "-updated_at", query, state | tables)

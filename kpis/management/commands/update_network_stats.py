@@ -39,6 +39,7 @@ WRONG_USE = 2
 MANY_HOURS = 24
 ENGINES = ("local", "spark")
 GOES_ON = "What was taken in before stays; the next run goes on from there."
+FILE_EVENTS = pipeline.TakenIn | pipeline.Unchanged | pipeline.Duplicate | pipeline.Failed
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -166,6 +167,7 @@ class Command(WorkCommand):
                 settings.MAX_HOURS_PER_FILE,
             ),
             archive_feeds=settings.ARCHIVE_FEEDS,
+            duplicates=pipeline.Duplicates(settings.DUPLICATES),
             allowed_lateness=settings.ALLOWED_LATENESS,
             max_clock_ahead=settings.MAX_CLOCK_AHEAD,
         )
@@ -219,7 +221,7 @@ class Command(WorkCommand):
                     if is_due or is_news(found, names, chosen):
                         started, report = time.monotonic(), pipeline.Report()
                         self._work(found, None, chosen, report, engine, is_stopped)
-                        if report.files or report.failed or report.rollups:
+                        if report.files or report.failed or report.duplicates or report.rollups:
                             self._say(_closing_line(report, time.monotonic() - started))
 
             every = settings.WATCH_LISTING_SECONDS, settings.WATCH_POLL_SECONDS
@@ -270,7 +272,7 @@ class Command(WorkCommand):
                 for event in events:
                     if isinstance(event, pipeline.Failed):
                         bar.write(event_line(event), file=terminal)
-                    bar.update(isinstance(event, pipeline.TakenIn | pipeline.Unchanged | pipeline.Failed))
+                    bar.update(isinstance(event, FILE_EVENTS))
                     yield event
             return
         for event in events:
@@ -337,6 +339,8 @@ def event_line(event):
             )
         case pipeline.Unchanged(file):
             return f"unchanged {file.name}"
+        case pipeline.Duplicate(file, of, renamed):
+            return f"renamed {of} to {file.name}" if renamed else f"duplicate {file.name} of {of}"
         case pipeline.LeftAlone():
             return pipeline.left_alone_line(event)
         case pipeline.Failed(what, reason):
@@ -355,8 +359,9 @@ def event_line(event):
 
 
 def _closing_line(report, seconds):
+    duplicates = f"{report.duplicates:,} duplicates, " if report.duplicates else ""
     return (
-        f"{report.files:,} files in, {report.failed:,} failed, {report.records:,} records, "
+        f"{report.files:,} files in, {report.failed:,} failed, {duplicates}{report.records:,} records, "
         f"{report.rejects:,} rejects, {report.intervals:,} intervals, {report.rollups:,} rollups, {seconds:.1f} s"
     )
 
