@@ -3,7 +3,7 @@
 # Runs all tests on SQLite, in as many processes as there are cores (TEST_PROCESSES), and beside them those that depend
 # on the database on each server of TEST_DATABASE_URLS (comma-separated), a process each; what those print is shown at
 # the end. LONG=1 has tests that repeat themselves do so often. TEST_KAFKA_JARS names the folder that .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a server that is not among them is a failure, and so is a missing Kafka,
-# Java, Spark, Redis, Chromium or disk for the power cuts, or that the benchmarks' peers are not installed; else the tests that need one are left out.
+# Java, Spark, Redis, libfaketime, Chromium or disk for the power cuts, or that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
 sqlite=$2
@@ -66,6 +66,9 @@ if [ ! -e "$spark" ]; then
     echo "Left out: the tests with Spark ('make setup-spark' installs it)."
 elif ! command -v java >/dev/null; then
     echo "Left out: the tests with Spark (there is no Java)."
+fi
+if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
+    echo "Left out: the runs by wrong clocks (there is no libfaketime)."
 fi
 if ! command -v redis-server >/dev/null; then
     echo "Left out: the tests with a real Redis (there is no redis-server)."

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import random
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -23,8 +27,8 @@ from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject
 from kpis.sources.places import found_in
 from kpis.store import DatabaseLedger
 from kpis.tests.factories import make_run
-from kpis.tests.test_stream import START, antenna, check_tables, spooled, values
-from kpis.tests.twin import Call, Flow, Log, expected, file_text, moment, stored
+from kpis.tests.test_stream import START, antenna, check_tables, spooled, values, without_batches
+from kpis.tests.twin import Call, Flow, Log, Message, expected, file_text, moment, stored
 
 pytestmark = pytest.mark.django_db
 
@@ -398,6 +402,92 @@ def test_max_clock_ahead_is_a_setting(hands, data_dir, settings):
     run()
     assert outcomes() == [("in", 1, 1, 1)]
     assert Reject.objects.get().reason == "lies more than 0 seconds ahead of the clock"
+
+
+OFFSETS = [-3 * DAY, -DAY - 1, -HOUR, -300, -60, 0, 0, 60, 300, HOUR, DAY, 3 * DAY]
+TRIALS = 200 if os.environ.get("LONG") == "1" else 6
+
+
+class Trial:
+    """Files, messages and runs in some order, by clocks that are wrong; ``now`` is the true time after START."""
+
+    def __init__(self, draw: random.Random, hands: Hands, consumer, folder: Path):
+        self.draw, self.hands, self.consumer, self.folder = draw, hands, consumer, folder
+        self.now = 3 * HOUR
+        self.files: dict[str, list[Flow]] = {}
+        self.messages: list[Message] = []
+
+    def set_clocks_wrong(self) -> None:
+        host, database = (self.now + self.draw.choice(OFFSETS) for _ in range(2))
+        self.hands.set(host, self.draw.choice([host, host, database, self.now]))
+
+    def put_file(self) -> None:
+        """A new or changed file; now and then with a row of a time to come."""
+        name = f"ipflow_data.{self.draw.randrange(6)}.csv"
+        back = [self.now - self.draw.randrange(1, 8000) for _ in range(self.draw.randrange(1, 6))]
+        ahead = [self.now + self.draw.randrange(30_000)] if self.draw.random() < 0.3 else []
+        self.write(name, [second - second % 300 for second in back + ahead])
+
+    def write(self, name: str, seconds: list[int]) -> None:
+        draw = self.draw
+        flows = [Flow(START + at, draw.randrange(1, 5), draw.randrange(9), 1, draw.randrange(3), 7) for at in seconds]
+        self.files[name] = flows
+        (self.folder / name).write_text(file_text(flows) + " " * len(list(self.folder.iterdir())) + "\n")
+
+    def take_messages_in(self) -> None:
+        """By the broker's clock they come now."""
+        self.consumer.arrived = moment(START + self.now)
+        batch = [antenna(self.now - self.draw.randrange(7200), self.draw.randrange(9)) for _ in range(5)]
+        self.messages += batch
+        self.consumer.take_in(*batch)
+
+    def close(self) -> None:
+        self.consumer.close()
+
+    def run(self) -> None:
+        with suppress(SystemExit):
+            run(rollup_open_hours=self.draw.random() < 0.2)
+
+    def step(self) -> None:
+        self.now += self.draw.choice([0, 60, 300, 900, HOUR, 2 * HOUR])
+        self.set_clocks_wrong()
+        if self.draw.random() < 0.4:
+            self.put_file()
+        self.draw.choice([self.take_messages_in, self.close, self.run])()
+
+    def turn_with_right_clocks(self) -> None:
+        self.hands.set(self.now)
+        self.draw.choice([self.run, self.close])()
+        now = moment(START + self.now)
+        assert not IntervalSummary.objects.filter(state="final", interval_end_timestamp__gt=now).exists()
+        assert not Watermark.objects.filter(closed_until__gt=now).exists()
+
+    def end(self) -> None:
+        """Days later all clocks are right, and a file comes that closes all there is."""
+        self.now += 4 * DAY
+        self.hands.set(self.now)
+        last = self.now - self.now % 300 - 300
+        self.write("ipflow_data.last.csv", [last])
+        run()
+        self.close()
+        rows, summaries = expected(
+            {**self.files, "messages": self.messages}, {Flow: START + last + 300, Message: START + self.now}
+        )
+        found = stored()
+        assert found[0] == rows
+        assert without_batches(found[1]) == without_batches(summaries)
+
+
+@pytest.mark.parametrize("seed", range(TRIALS))
+def test_whatever_the_clocks_say_no_interval_is_final_early_and_the_figures_are_exact(
+    hands, consumer, data_dir, settings, seed
+):
+    trial = Trial(random.Random(seed), hands, consumer, data_dir)  # noqa: S311
+    for _ in range(8):
+        trial.step()
+        if trial.draw.random() < 0.7:
+            trial.turn_with_right_clocks()
+    trial.end()
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no clock of its own")
