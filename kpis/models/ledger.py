@@ -152,7 +152,7 @@ class Batch(models.Model):
 
     def _range(self) -> re.Match[str] | None:
         # No file's name has a slash.
-        return re.fullmatch(r"(.+)/([^/]+)/([0-9]+-[0-9]+)", self.name)
+        return re.fullmatch(r"(.+)/([^/]+)/([0-9]+(?::[0-9]+)?-[0-9]+(?::[0-9]+)?)", self.name)
 
 
 class BatchInterval(models.Model):

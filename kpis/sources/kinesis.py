@@ -27,7 +27,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from kpis.catalog.feeds import Feed
 from kpis.sources.directory import SourceError, SourceLost
-from kpis.sources.messages import Origin, Partition, Reached, ShardSpool
+from kpis.sources.kinesis_aggregated import HashKeys, unpacked
+from kpis.sources.messages import Origin, Partition, Reached, Refused, ShardSpool
 from kpis.sources.stream import Limits, Stream
 from kpis.storage.bucket import CLIENT
 
@@ -71,6 +72,7 @@ class _Shard:
 
     name: str
     beginning: str
+    keys: HashKeys
     read_to: str | None
     iterator: str | None = None
     # What the next records must begin with, which was the last before.
@@ -282,7 +284,7 @@ class KinesisStream(Stream[ShardSpool]):
                             f"{parent}, which ended before {name} began, is gone before it was in to its end"
                         )
                 number = there.sequence_number if there else None
-                self._shards[name] = _Shard(name, beginning, number)
+                self._shards[name] = _Shard(name, beginning, _hash_keys(listed), number)
                 self._positions = {**self._positions, name: known.get(name)}
 
     def _read(self, shard: _Shard, room: int) -> None:
@@ -301,14 +303,14 @@ class KinesisStream(Stream[ShardSpool]):
         self._told.discard("failed")
         if shard.known is not None and (records or shard.is_at_tip or shard.is_read_out):
             records = self._without_known(shard, records)
-        if records:
+        found = [part for record in records for part in _parts(record, shard)]
+        if found:
             self._empty_at = time.monotonic()
-            spool = self._spool(shard.name)
-            values = [record["Data"] for record in records]
+            numbers, values = zip(*found, strict=True)
             arrived = records[-1].get("ApproximateArrivalTimestamp")
-            spool.add_records([record["SequenceNumber"] for record in records], values, arrived)
-            shard.read_to = records[-1]["SequenceNumber"]
-            self._largest = max(self._largest, *map(len, values))
+            self._spool(shard.name).add_records(numbers, values, arrived)
+            shard.read_to = numbers[-1]
+            self._largest = max(self._largest, *(len(record["Data"]) for record in records))
             self._quiet_since = time.monotonic()
 
     def _iterator(self, shard: _Shard) -> str:
@@ -318,7 +320,9 @@ class KinesisStream(Stream[ShardSpool]):
             shard.known = shard.read_to
             try:
                 found = self._client.get_shard_iterator(
-                    **place, ShardIteratorType="AT_SEQUENCE_NUMBER", StartingSequenceNumber=shard.read_to
+                    **place,
+                    ShardIteratorType="AT_SEQUENCE_NUMBER",
+                    StartingSequenceNumber=shard.read_to.partition(":")[0],
                 )
                 return str(found["ShardIterator"])
             except self._client.exceptions.InvalidArgumentException:
@@ -327,10 +331,13 @@ class KinesisStream(Stream[ShardSpool]):
         return str(self._client.get_shard_iterator(**place, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])
 
     def _without_known(self, shard: _Shard, records: list[Any]) -> list[Any]:
-        """The records without the one that was read before; tells where that is no longer there."""
+        """The records without the one that was read before; tells where that is no longer there.
+
+        Of an aggregated record there may be parts that were not.
+        """
         known, shard.known = shard.known, None
-        if records and records[0]["SequenceNumber"] == known:
-            return records[1:]
+        if records and known and records[0]["SequenceNumber"] == known.partition(":")[0]:
+            return records if ":" in known else records[1:]
         end = f"the record {records[0]['SequenceNumber']}" if records else "its end"
         self._tell_loss(
             f"{shard.name}: Kinesis no longer has {known}, the last that was read, nor what lay before {end}"
@@ -369,6 +376,22 @@ class KinesisStream(Stream[ShardSpool]):
             shard.due_at = time.monotonic() + pause
             shard.pause = min(2 * shard.pause, LONGEST_PAUSE_SECONDS)
             shard.is_at_tip = False
+
+
+def _parts(record: Mapping[str, Any], shard: _Shard) -> list[tuple[str, bytes | Refused]]:
+    """A record's user records that were not read before, with their sequence numbers: itself, or those in it."""
+    number, data = record["SequenceNumber"], record["Data"]
+    found = unpacked(data, shard.keys)
+    if found is None:
+        return [(number, data)]
+    known, _, place = (shard.read_to or "").partition(":")
+    read = int(place) + 1 if known == number and place else 0
+    return [(f"{number}:{place}", part) for place, part in enumerate(found)][read:]
+
+
+def _hash_keys(listed: Mapping[str, Any]) -> HashKeys:
+    keys = listed["HashKeyRange"]
+    return HashKeys(int(keys["StartingHashKey"]), int(keys["EndingHashKey"]))
 
 
 def _beginnings(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -82,6 +82,14 @@ class Reached:
     origin: Origin = Origin()
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A message that is a reject, whatever its feed says of it; ``reason`` says why."""
+
+    value: bytes
+    reason: str
+
+
 def message_mark(moment: int | None, value: bytes | None) -> str:
     """Tells a message from another one at the same offset, by its own time (Unix ms) and its value's digest."""
     return f"{'' if moment is None else moment}-{blake3(value or b'').hexdigest()[:16]}"
@@ -169,8 +177,9 @@ class ShardRecords(Messages):
     """Records of a shard of a stream; see ``Messages``, whose offsets are the records' places in the batch, from 1.
 
     ``position`` is a ``Reached``, and ``next_offset`` the sequence number of the last record that the ledger has with
-    this batch. ``sequence_numbers`` (bytes, each a number in decimal digits) are those of all records, in order, and
-    ``beginning`` is the shard's own first one, which tells it from another of its name.
+    this batch. ``sequence_numbers`` are those of all records, in order: bytes, each a number in decimal digits, and for
+    a part of an aggregated record a colon and its place there, from 0. ``beginning`` is the shard's own first one,
+    which tells it from another of its name.
     """
 
     sequence_numbers: np.ndarray = field(compare=False)
@@ -262,7 +271,9 @@ class Spool:
         self._file = path.open("wb")
         self._file.write(self._header)
 
-    def add(self, offsets: Sequence[int], values: Sequence[bytes | None], arrived: datetime | None = None) -> None:
+    def add(
+        self, offsets: Sequence[int], values: Sequence[bytes | Refused | None], arrived: datetime | None = None
+    ) -> None:
         """Adds messages in the order of their offsets; a tombstone has no value.
 
         ``arrived`` is when the newest of them came, by the broker's clock (UTC), where that says so.
@@ -278,10 +289,13 @@ class Spool:
         self.count += len(offsets)
         self.size += len(lines)
 
-    def _sorted_out(self, offsets: Sequence[int], values: Sequence[bytes | None]) -> bytes:
+    def _sorted_out(self, offsets: Sequence[int], values: Sequence[bytes | Refused | None]) -> bytes:
         """Those messages as text that are lines; the others are rejects from here on."""
         lines = []
         for offset, value in zip(offsets, values, strict=True):
+            if isinstance(value, Refused):
+                self._rejects.append((offset, "", value.reason, reject_text(Line(offset, value.value))))
+                continue
             flaw = _flaw(value)
             if flaw:
                 self._rejects.append((offset, "", flaw, reject_text(Line(offset, value or b""))))
@@ -315,9 +329,11 @@ class ShardSpool(Spool):
         self._sequence_numbers: list[bytes] = []
 
     def add_records(
-        self, sequence_numbers: Sequence[str], values: Sequence[bytes], arrived: datetime | None = None
+        self, sequence_numbers: Sequence[str], values: Sequence[bytes | Refused], arrived: datetime | None = None
     ) -> None:
-        """Adds records in the order of their sequence numbers."""
+        """Adds records in the order of their sequence numbers; those that came in one have its number, a colon and
+        their place in it, from 0.
+        """
         self._sequence_numbers += [number.encode() for number in sequence_numbers]
         self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived)
 
@@ -371,12 +387,12 @@ def _all_offsets(offsets: np.ndarray, rejects: list[Reject]) -> np.ndarray:
     return np.sort(np.concatenate([offsets, np.array([reject[0] for reject in rejects], dtype=np.int64)]))
 
 
-def _lines(values: Sequence[bytes | None]) -> bytes | None:
+def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:
     """The messages as lines, where each of them can be one as it is; else None."""
     try:
         text = b"\n".join(values) + b"\n"  # type: ignore[arg-type]
     except TypeError:
-        # A tombstone.
+        # A tombstone, or what is refused.
         return None
     if text.count(b"\n") != len(values) or b"\r" in text or b"\0" in text:
         return None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import md5
 from itertools import count
 
 import pytest
@@ -17,7 +18,8 @@ from kpis.catalog.feeds import CDR
 from kpis.models import Batch, Reject, Run, StreamShard
 from kpis.sources.directory import SourceError
 from kpis.sources.kinesis import KinesisStream, Share
-from kpis.sources.messages import Reached, ShardRecords
+from kpis.sources.kinesis_aggregated import HashKeys, unpacked
+from kpis.sources.messages import Reached, Refused, ShardRecords
 from kpis.sources.stream import Limits
 from kpis.tests.kinesis import Records, mended
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
@@ -152,6 +154,111 @@ def test_a_poison_record_is_a_reject_and_one_that_cannot_be_counted_stands_alone
         assert batch.title == f"{records.name}, {shard}, sequence numbers {batch.name.rpartition('/')[2]}"
         assert batch.row_word == "record"
         assert all(row.batch.name.split("/")[2].split("-")[0] <= row.sequence_number for row in rejects)
+
+
+def sized(number: int, value: bytes) -> bytes:
+    """A protobuf field of bytes."""
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def aggregated(values: list[bytes], key: str, hash_keys: dict[int, int] | None = None) -> bytes:
+    """An aggregated record as the producer library writes it; ``hash_keys`` are explicit ones, by place."""
+    explicit = list((hash_keys or {}).items())
+    message = sized(1, key.encode()) + b"".join(sized(2, str(one).encode()) for _, one in explicit)
+    for place, value in enumerate(values):
+        index = next((number for number, (at, _) in enumerate(explicit) if at == place), None)
+        chosen = b"" if index is None else varint(2 << 3) + varint(index)
+        message += sized(3, varint(1 << 3) + varint(0) + chosen + sized(3, value))
+    return b"\xf3\x89\x9a\xc2" + message + md5(message, usedforsecurity=False).digest()
+
+
+def test_what_the_producer_library_aggregates_counts_once_record_by_record(cloud, place):
+    records = Records(cloud, f"stream-{next(_names)}", shards=1)
+    calls = messages("cdr", 300, 3)
+    lines = [call.line().encode() for call in calls]
+    # One alone; two hundred, more than a byte counts; one more alone; and the rest with what is none.
+    whole = aggregated([*lines[201:], b"\xff", b"", b"1,2"], "key")
+    damaged = bytearray(aggregated([lines[0]], "key"))
+    damaged[10] ^= 1
+    records.put([lines[0], aggregated(lines[1:200], "key"), lines[200], whole, bytes(damaged), aggregated([], "key")])
+    ended = end_of(consume(place, "cdr", records.name, STREAM_BATCH_RECORDS="2"))
+    assert (ended.code, ended.err) == (0, "")
+    check_tables(place, calls)
+    (shard,) = records.shards()
+    numbers = records.numbers(shard)
+    with place.alias() as alias:
+        assert list(
+            Reject.objects.using(alias).order_by("batch_id", "line").values_list("sequence_number", "reason")
+        ) == [
+            (f"{numbers[3]}:99", "is not valid UTF-8"),
+            (f"{numbers[3]}:100", "is empty"),
+            (f"{numbers[3]}:101", "has 2 fields where the header has 7"),
+            (f"{numbers[4]}:0", "is an aggregated record whose checksum does not match"),
+            (f"{numbers[5]}:0", "is an aggregated record without records"),
+        ]
+        assert sum(Batch.objects.using(alias).values_list("lines", flat=True)) == 305
+        batch = Batch.objects.using(alias).order_by("id").first()
+        assert (batch.row_word, batch.title.split(", sequence")[0]) == ("record", f"{records.name}, {shard}")
+        assert StreamShard.objects.using(alias).get().sequence_number == f"{numbers[5]}:0"
+    # Nothing of it is read again.
+    ended = end_of(consume(place, "cdr", records.name))
+    assert (ended.code, ended.out.splitlines()[-1].partition(",")[0]) == (0, "0 batches in")
+
+
+def test_a_part_of_an_aggregated_record_that_cannot_be_counted_stands_alone(cloud, place):
+    records = Records(cloud, f"stream-{next(_names)}", shards=1)
+    good = [antenna(1, 2**63 - 1), antenna(4000, 5)]
+    records.put([aggregated([good[0].line().encode(), antenna(2).line().encode(), good[1].line().encode()], "key")])
+    ended = end_of(consume(place, "antenna", records.name))
+    (shard,) = records.shards()
+    (number,) = records.numbers(shard)
+    assert ended.code == 1
+    assert ended.err.startswith(f"failed {records.name}/{shard}/{number}:1-{number}:1: ")
+    check_tables(place, good)
+
+
+def test_what_was_read_of_an_aggregated_record_is_not_read_again(cloud, tmp_path):
+    records = Records(cloud, f"stream-{next(_names)}", shards=1)
+    records.put([aggregated([b"0", b"1", b"2", b"3"], "key"), b"4"])
+    (shard,) = records.shards()
+    first, last = records.numbers(shard)
+    at = Reached(f"{first}:1", False, str(records.at(shard).beginning))
+    with reading(records, tmp_path, {shard: at}) as reader:
+        reader.read(3)
+        batch = reader.take()
+    assert batch.name == f"{records.name}/{shard}/{first}:2-{last}"
+    assert batch.path.exists() is False
+    assert (batch.position, batch.count) == (at, 3)
+
+
+def test_an_aggregated_record_that_cannot_be_read_says_why():
+    keys = HashKeys(0, 2**128 - 1)
+
+    def said(message: bytes) -> str:
+        (one,) = unpacked(b"\xf3\x89\x9a\xc2" + message + md5(message, usedforsecurity=False).digest(), keys)
+        return one.reason.removeprefix("is an aggregated record that cannot be read: ")
+
+    assert unpacked(b"\xf3\x89\x9a", keys) is None
+    assert unpacked(aggregated([b"a", b"b"], "key"), keys) == [b"a", b"b"]
+    assert said(sized(3, b"abc")[:-1]) == "it ends too soon"
+    assert said(sized(3, sized(3, b"data"))) == "a record lacks its key or its data"
+    assert said(varint(3 << 3) + varint(7)) == "it has a number where bytes belong"
+    assert said(varint(1 << 3 | 3)) == "it has a field of kind 3"
+    assert said(b"\x80" * 12) == "it has a number of more than 64 bits"
+    # What is of another shard since the shards were split comes there again.
+    half = HashKeys(0, 2**127 - 1)
+    assert unpacked(aggregated([b"a", b"b"], "key", {0: 5, 1: 2**127}), half) == [
+        b"a",
+        Refused(b"b", "is another shard's, to which it is sent again"),
+    ]
 
 
 class Reader:
