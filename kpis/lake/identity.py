@@ -35,11 +35,11 @@ def read_identity(storage: Storage) -> Identity | None:
 
     Raises LakeError where it cannot be read, and WrongLake where it is not what was written.
     """
-    with telling(storage.url(IDENTITY)):
-        text = storage.read(IDENTITY)
-    if text is None:
-        return None
     try:
+        with telling(storage.url(IDENTITY)):
+            text = storage.read(IDENTITY)
+        if text is None:
+            return None
         told = json.loads(text)
         kept_from = {feed: datetime.fromisoformat(moment) for feed, moment in told["kept_from"].items()}
         return Identity(str(uuid.UUID(told["lake"])), str(uuid.UUID(told["database"])), kept_from)

@@ -125,8 +125,8 @@ def identity_damaged(lake: Path) -> None:
     (lake / "lake.json").write_text("{}")
 
 
-def all_is_there(lake: Path) -> None:
-    """Nothing is damaged."""
+def identity_is_no_text(lake: Path) -> None:
+    (lake / "lake.json").write_bytes(b'{"lake": "\xb7"}')
 
 
 VIEWS = ("SELECT count(*), sum(line) FROM rejects", "SELECT count(*), sum(bytes) FROM antenna")
@@ -139,6 +139,7 @@ DAMAGES: list[Callable[[Path], None]] = [
     rejects_and_records_lost,
     whole_lake_lost,
     identity_damaged,
+    identity_is_no_text,
 ]
 
 
