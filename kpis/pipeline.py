@@ -97,9 +97,12 @@ class Why(StrEnum):
     CHANGED = "changed"
     RETRIED = "tried again"
     NEW_KPI = "for a new KPI"
+    VERIFIED = "verified"
     AHEAD = "with rows no longer ahead of the clock"
 
 
+# Of files whose content decides whether they are ingested at all.
+BY_CONTENT = {Why.CHANGED, Why.VERIFIED}
 # A file that is to be taken in, with its entry in the ledger and the reason.
 Planned = tuple[FoundFile, "Entry | None", Why]
 
@@ -117,7 +120,8 @@ class Options:
     messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
     say which times lie ahead, the same for all that work on a batch; None: the host's clock does. A row that lies more
     than ``max_clock_ahead`` ahead of the latest of them is a reject; its file is read again once it no longer does.
-    ``duplicates`` says whether files of the same content count once or each.
+    ``duplicates`` says whether files of the same content count once or each. ``verify`` has the content of every known
+    file digested, as if it may have changed without a sign of it.
     """
 
     top_n: int = 10
@@ -134,6 +138,7 @@ class Options:
     clocks: Clocks | None = None
     max_clock_ahead: timedelta = timedelta(days=1)
     duplicates: Duplicates = Duplicates.IGNORE
+    verify: bool = False
 
     @property
     def at_hand(self) -> Clocks:
@@ -440,6 +445,8 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[P
             planned.append((file, entry, Why.NEW_KPI))
         elif not entry.is_known and (entry.retry or options.retry_failed or entry.reading != _reading(file, options)):
             planned.append((file, entry, Why.RETRIED))
+        elif entry.is_known and options.verify:
+            planned.append((file, entry, Why.VERIFIED))
     return planned
 
 
@@ -466,7 +473,7 @@ def _begin(ledger: Ledger, engine: Engine) -> None:
 
 def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     for (file, entry, why), scan_of_file in _scanned_ahead(planned, engine.scratch, options):
-        digest = _known_digest(file, entry, options) if why is Why.CHANGED and entry is not None else ""
+        digest = _known_digest(file, entry, options) if why in BY_CONTENT and entry is not None else ""
         if digest and entry is not None:
             ledger.touch(replace(entry, digest=digest), file)
             yield Unchanged(file)
@@ -897,7 +904,7 @@ def _scanned_ahead(
             while True:
                 for one in islice(files, CORES + 1 - len(waiting)):
                     fetched = threads.submit(one[0].fetched, scratch)
-                    if one[2] is Why.CHANGED:
+                    if one[2] in BY_CONTENT:
                         waiting.append((fetched, one, partial(_scan, fetched, options)))
                     else:
                         waiting.append((fetched, one, threads.submit(_scan, fetched, options).result))

@@ -342,8 +342,7 @@ class DatabaseLedger:
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         batches = Batch.objects.filter(feed=feed.name).order_by()
-        of_objects = any(isinstance(content, str) for _, _, content in versions)
-        columns = ("name", "size", "etag" if of_objects else "modified_ns")
+        columns = ("name", "size", "mark")
         wanted = {"kpis": _kpi_text(kpis), "read_again_at": None}
         if len(versions) > MOST_NAMES:
             return batches.filter(status__in=KNOWN, **wanted).values_list(*columns)
@@ -477,7 +476,8 @@ class DatabaseLedger:
 
     def touch(self, entry: Entry, file: FoundFile) -> None:
         batches = Batch.objects.filter(feed=file.feed.name, name=file.name)
-        batches.update(size=file.size, modified_ns=file.modified_ns, etag=file.etag, digest=entry.digest)
+        values = {"modified_ns": file.modified_ns, "etag": file.etag, "mark": file.mark, "digest": entry.digest}
+        batches.update(size=file.size, **values)
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         due = []
@@ -632,6 +632,7 @@ class DatabaseLedger:
             "size": entry.file.size,
             "modified_ns": entry.file.modified_ns,
             "etag": entry.file.etag,
+            "mark": entry.file.mark,
             "lines": entry.lines,
             "records": entry.records,
             "rejects": entry.rejects,
@@ -900,7 +901,7 @@ def _hand_over(giver: Batch, taker: Batch) -> None:
 def _entry(batch: Batch, file: FoundFile) -> Entry:
     """A batch's entry; its file is the one found, with the size, time of change and etag that the ledger has."""
     return Entry(
-        file=replace(file, size=batch.size, modified_ns=batch.modified_ns, etag=batch.etag),
+        file=replace(file, size=batch.size, modified_ns=batch.modified_ns, etag=batch.etag, mark=batch.mark),
         is_in=batch.status == Batch.Status.IN,
         reason=batch.reason,
         retry=batch.retry,

@@ -104,6 +104,12 @@ class Batch(models.Model):
     size = models.BigIntegerField(help_text="bytes")
     modified_ns = models.BigIntegerField(help_text="the file's time of change, ns since 1970-01-01T00:00Z")
     etag = models.CharField(max_length=255, blank=True, default="", help_text="an object's, which tells its content")
+    mark = models.CharField(
+        max_length=300,
+        blank=True,
+        default="",
+        help_text="changes with the content: mtime, ctime and inode of a file, etag and time of change of an object",
+    )
     lines = models.BigIntegerField(default=0, help_text="rows read, without the header and blank lines")
     records = models.BigIntegerField(default=0, help_text="rows that passed the feed's checks")
     rejects = models.BigIntegerField(default=0, help_text="rows that did not")

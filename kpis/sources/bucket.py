@@ -170,18 +170,20 @@ def object_of(file: FoundFile, place: str, scratch: Path) -> FoundObject:
     from kpis.storage.bucket import StoredObject
 
     stored = StoredObject(key, file.size, EPOCH + file.modified_ns // 1000 * MICROSECOND, file.etag)
-    told = (file.feed, file.name, file.path, file.size, file.modified_ns, file.problem, file.etag)
+    told = (file.feed, file.name, file.path, file.size, file.modified_ns, file.problem, file.etag, file.mark)
     return FoundObject(*told, bucket=bucket, stored=stored)
 
 
 def _found(bucket: Bucket, stored: StoredObject, feed: Feed) -> FoundObject:
+    modified_ns = (stored.modified - EPOCH) // MICROSECOND * 1000
     return FoundObject(
         feed,
         batch_name(_name(stored)),
         Path(),
         stored.size,
-        (stored.modified - EPOCH) // MICROSECOND * 1000,
+        modified_ns,
         etag=stored.etag,
+        mark=f"{stored.etag} {modified_ns}",
         bucket=bucket,
         stored=stored,
     )

@@ -16,9 +16,9 @@ from kpis.catalog.intervals import EPOCH
 # The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
 LONGEST_NAME = 700
 
-# What a listing tells of a file: its name, its size in bytes, and its time of change in ns since 1970-01-01T00:00Z, or
-# of an object in a bucket its etag. A plain tuple, since a folder may hold hundreds of thousands of files.
-Version = tuple[str, int, int | str]
+# What a listing tells of a file: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a
+# folder may hold hundreds of thousands of files.
+Version = tuple[str, int, str]
 
 
 # What a listing is told of: the feed and the name of each file that is not finished, see ``FileNames``.
@@ -39,6 +39,8 @@ class FoundFile:
 
     ``name`` identifies the batch, ``size`` is in bytes, ``modified_ns`` in ns since 1970-01-01T00:00Z, and
     ``problem`` says why it cannot be read, where that shows without opening it. An object in a bucket has an ``etag``.
+    ``mark`` changes with the content: a file's times of change (mtime, ctime) with its inode, an object's etag with its
+    time of change.
     """
 
     feed: Feed
@@ -48,11 +50,12 @@ class FoundFile:
     modified_ns: int
     problem: str = ""
     etag: str = ""
+    mark: str = ""
 
     @property
     def version(self) -> Version:
         """What tells the file's content from another, without reading it."""
-        return self.name, self.size, self.etag or self.modified_ns
+        return self.name, self.size, self.mark
 
     @property
     def address(self) -> str:
@@ -149,8 +152,12 @@ def _version(entry: os.DirEntry[str] | Path) -> Version:
     try:
         status = entry.stat()
     except OSError:
-        return entry.name, 0, 0
-    return entry.name, status.st_size, status.st_mtime_ns
+        return entry.name, 0, ""
+    return entry.name, status.st_size, _mark(status)
+
+
+def _mark(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def files_named(
@@ -199,7 +206,8 @@ def _found(path: Path, feed: Feed) -> FoundFile:
         problem = "is a folder, not a file"
     elif not stat.S_ISREG(status.st_mode):
         problem = "is not a regular file"
-    return FoundFile(feed, batch_name(path.name), path, status.st_size, status.st_mtime_ns, problem)
+    mark = _mark(status)
+    return FoundFile(feed, batch_name(path.name), path, status.st_size, status.st_mtime_ns, problem, mark=mark)
 
 
 def batch_name(file_name: str) -> str:

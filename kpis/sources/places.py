@@ -61,12 +61,13 @@ def told_of_file(file: FoundFile) -> dict[str, Any]:
         "modified_ns": file.modified_ns,
         "problem": file.problem,
         "etag": file.etag,
+        "mark": file.mark,
     }
 
 
 def file_told(told: Mapping[str, Any], scratch: Path) -> FoundFile:
     """The found file that ``told_of_file`` told of; raises SourceError where object storage cannot be used."""
-    names = ("name", "size", "modified_ns", "problem", "etag")
+    names = ("name", "size", "modified_ns", "problem", "etag", "mark")
     file = FoundFile(FEEDS[told["feed"]], path=Path(told["address"]), **{name: told[name] for name in names})
     if not file.etag:
         return file

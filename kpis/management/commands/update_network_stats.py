@@ -123,6 +123,9 @@ class Command(WorkCommand):
             "--date", type=_day, help="the day (YYYY-MM-DD, UTC) of records whose file does not tell it"
         )
         parser.add_argument("--dry-run", action="store_true", help="say what would be taken in, and change nothing")
+        parser.add_argument(
+            "--verify", action="store_true", help="digest every known file too, whatever its size and times say"
+        )
         parser.add_argument("--retry-failed", action="store_true", help="try failed files again, also unchanged ones")
         parser.add_argument(
             "--rebuild",
@@ -142,9 +145,10 @@ class Command(WorkCommand):
     def handle(self, *, files, data_dir, feed, rebuild, dry_run, watch, queue_url, engine, verbosity, **options):
         started = time.monotonic()
         folder = data_dir or settings.DATA_DIR
-        if watch and (files or rebuild or dry_run or options["retry_failed"]):
+        if watch and (files or rebuild or dry_run or options["retry_failed"] or options["verify"]):
             raise CommandError(
-                "--watch takes no files, rebuild, dry run or failed files to try again.", returncode=WRONG_USE
+                "--watch takes no files, rebuild, dry run, verifying or failed files to try again.",
+                returncode=WRONG_USE,
             )
         if queue_url and not (watch and isinstance(folder, BucketAddress)):
             raise CommandError("--queue-url is for --watch over s3://bucket/prefix.", returncode=WRONG_USE)
@@ -167,6 +171,7 @@ class Command(WorkCommand):
                 settings.MAX_HOURS_PER_FILE,
             ),
             archive_feeds=settings.ARCHIVE_FEEDS,
+            verify=options["verify"],
             duplicates=pipeline.Duplicates(settings.DUPLICATES),
             allowed_lateness=settings.ALLOWED_LATENESS,
             max_clock_ahead=settings.MAX_CLOCK_AHEAD,
@@ -182,7 +187,7 @@ class Command(WorkCommand):
                 elif files:
                     found = named(files, settings.FEED_FILES, FEEDS.get(feed))
                 else:
-                    found = new_in(folder, FEEDS.get(feed), unfinished=unfinished.add)
+                    found = new_in(folder, FEEDS.get(feed), unfinished=unfinished.add, every=options["verify"])
                 if dry_run:
                     return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen), unfinished)
                 self._work(found, rebuild, chosen, report, engine, unfinished=unfinished)
@@ -294,12 +299,14 @@ class Command(WorkCommand):
             self.stdout.write(text)
 
 
-def new_in(folder, feed, names=None, unfinished=lambda feed, name: None):
+def new_in(folder, feed, names=None, unfinished=lambda feed, name: None, every=False):
     """The files of a place, or those of them with the names, that the ledger may not have as they are.
 
-    ``unfinished`` is told the feed and the name of each file that is left alone as unfinished.
+    ``unfinished`` is told the feed and the name of each file that is left alone as unfinished; ``every`` gives those
+    that the ledger has as well.
     """
-    return found_in(folder, settings.FEED_FILES, feed, pipeline.known_to(DatabaseLedger()), names, unfinished)
+    known = (lambda feed, versions: ()) if every else pipeline.known_to(DatabaseLedger())
+    return found_in(folder, settings.FEED_FILES, feed, known, names, unfinished)
 
 
 def is_news(found, names, chosen):
