@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import TestCase, TransactionTestCase
+from hypothesis import settings as hypothesis_settings
 
 import network_analysis.urls  # noqa: F401  registers every app's admin, in the apps' order
 from kpis.storage import address
@@ -68,6 +69,11 @@ LONGEST_FIRST = [
 ]
 TRANSACTIONAL_FIXTURES = {"transactional_db", "django_db_reset_sequences", "live_server"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_client"}
+
+
+# How long an example may take says nothing of what is promised; speed lives in the benchmarks.
+hypothesis_settings.register_profile("no deadline", deadline=None)
+hypothesis_settings.load_profile("no deadline")
 
 
 def pytest_configure(config):

@@ -62,7 +62,7 @@ def test_every_answer_is_one_that_the_schema_tells_of(api, mode):
     statuses = Counter()
     for operation in api.get_all_operations():
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+        @settings(max_examples=40, suppress_health_check=list(HealthCheck), derandomize=True)
         @given(case=operation.ok().as_strategy(generation_mode=mode))
         def walk(case):
             statuses[case.call_and_validate(checks=KEPT).status_code] += 1

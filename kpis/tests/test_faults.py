@@ -254,7 +254,7 @@ def test_a_run_that_is_told_to_stop_ends_soon_and_the_next_one_goes_on(place, na
     process = place.start()
     process.stdout.readline()
     process.send_signal(signal.Signals[name])
-    ended = end_of(process, timeout=30)
+    ended = end_of(process)
     assert ended.code == 128 + signal.Signals[name]
     assert (
         ended.err

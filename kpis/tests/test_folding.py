@@ -77,7 +77,7 @@ def connection():
         yield opened
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5), max_size=20))
 def test_sql_folds_as_python_does(connection, names):
     connection.execute("DELETE FROM names")

@@ -288,7 +288,6 @@ def tried(histories: int):
     return settings(
         max_examples=histories,
         stateful_step_count=8,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )

@@ -93,7 +93,7 @@ numbers = st.one_of(
 rests = st.sampled_from([""] * 6 + [', "bytes": 9', ', "more": {"a": 1, "a": 2}', ', "more": 01', "}"])
 
 
-@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(numbers, rests), min_size=1, max_size=8))
 def test_lines_in_bulk_are_judged_as_they_are_singly(connection, tmp_path, lines):
     texts = [message(number, rest) for number, rest in lines]

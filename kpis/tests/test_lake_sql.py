@@ -306,7 +306,7 @@ class Watched(Histories):
             assert found == of_shortest(kpi, tables)
 
 
-TRIED = settings(max_examples=6, stateful_step_count=5, deadline=None, suppress_health_check=list(HealthCheck))
+TRIED = settings(max_examples=6, stateful_step_count=5, suppress_health_check=list(HealthCheck))
 
 
 # What is read, and what cannot be.

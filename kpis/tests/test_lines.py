@@ -50,7 +50,7 @@ ROWS = st.lists(
 ).map(b"\n".join)
 
 small_blocks = pytest.mark.usefixtures("blocks_of_64_bytes")
-many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_each_line_is_clean_or_odd_or_blank_with_its_number(folder, content, pac
         assert line == data[number] if len(data[number]) <= longest else len(line) > longest
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(["clean", 1, 2, 70]), max_size=40))
 def test_the_number_of_a_clean_line_counts_all_lines_before_it(run_lengths):
     found = SplitFile(Path("flows.csv"), (), Path("flows.csv"), skip=1)

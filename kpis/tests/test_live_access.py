@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from kpis.catalog.kpis import KPIS
 from kpis.tests.factories import MIDNIGHT, make_result, make_user
-from kpis.tests.processes import new_place
+from kpis.tests.processes import PATIENCE, new_place
 from kpis.tests.web import Web, running_web
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,12 +26,12 @@ def open_live(web: Web, path: str = "/ws/live/", origin: str | None = None, **he
 
 
 def is_shown(page: ClientConnection) -> bool:
-    return json.loads(page.recv(timeout=30))["type"] == "window"
+    return json.loads(page.recv(timeout=PATIENCE))["type"] == "window"
 
 
 def code_of(page: ClientConnection) -> int:
     with pytest.raises(ConnectionClosed) as closed:
-        page.recv(timeout=30)
+        page.recv(timeout=PATIENCE)
     return closed.value.rcvd.code
 
 

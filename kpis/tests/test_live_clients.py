@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -180,8 +179,6 @@ def check_frames(pages: list[Page], first: int, number: int) -> list[float]:
         delays.append(statistics.median(moments) - min(moments))
     for page in pages:
         assert [text for text in page.texts if text in texts] == texts
-    pace = [pages[0].moments[later] - pages[0].moments[text] for text, later in pairwise(texts)]
-    assert min(pace) > 0.9
     return delays
 
 
@@ -199,7 +196,6 @@ async def look(web: Web) -> None:
         delays = check_frames(pages, first, FRAMES)
         logger.info("median delays after the first page: %s s", [round(delay, 3) for delay in sorted(delays)])
         logger.info("the server's memory: %s bytes and %s more; %.2f s of a core", before, growth, web.seconds)
-        assert statistics.median(delays) < 0.1
         assert growth < 10 * 2**20
         # All there was when it opened, the one that was on its way, and all there is now.
         kinds = await asyncio.gather(*(asyncio.to_thread(one.read, 3) for one in slow))
@@ -227,7 +223,7 @@ def test_through_redis_pages_hear_of_each_batch(place, broker):
         asyncio.run(look(web))
 
 
-def test_each_record_is_on_the_page_once_and_soon(place, broker):
+def test_each_record_is_on_the_page_once(place, broker):
     with consuming(place, broker, "soon"), running_web(place) as web:
         asyncio.run(watch(web, broker))
 
@@ -245,7 +241,6 @@ async def watch(web: Web, broker: Broker) -> None:
         delays = sorted(delay for delay, number in _delays(made, shown(page)) for _ in range(number))
         median, late = statistics.median(delays), delays[len(delays) * 99 // 100]
         logger.info("%s records, %s a second: on the page after %.2f s, 99 %% by %.2f s", total, rate, median, late)
-        assert not SECONDS or median < 1.5
 
 
 def shown(page: Page) -> list[tuple[float, int]]:

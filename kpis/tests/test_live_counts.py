@@ -92,7 +92,7 @@ def test_each_message_counts_once_in_its_second_and_minute(feed, record, lake_di
     fates = st.sampled_from(["in", "killed", "doubled"])
     histories = st.lists(st.tuples(st.lists(record, min_size=1, max_size=12), fates), min_size=1, max_size=4)
 
-    @hypothesis_settings(max_examples=8, deadline=None)
+    @hypothesis_settings(max_examples=8)
     @given(histories)
     def check(history):
         now, taken = int(time.time()), []

@@ -28,7 +28,7 @@ NAMES = list(IPFLOW.column_names)
 PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 FIVE_MINUTES = 300_000
 
-many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_a_file_gives_what_its_rows_give_singly(folder, connection, block_size, 
     assert read(connection, path) == judged_singly(content)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=files())
 def test_packed_or_not_it_is_the_same(folder, connection, content):
     found = []

@@ -31,7 +31,7 @@ CASES = times("SCANNER_CASES", 2000, 20_000)
 KPIS = kpis_of(IPFLOW)
 HEADER = ",".join(NAMES).encode()
 
-quick = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def connection():
         yield opened
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(MEASURED, numbers)), min_size=1, max_size=8))
 @example([{"lat": "0", "long": "0.0"}, {"signal": "99"}, {"signal": "-85"}, {"lat": "0"}, {"status": "-1"}])
 def test_rows_in_bulk_are_judged_as_they_are_singly(connection, tmp_path, rows):

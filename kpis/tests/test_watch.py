@@ -36,7 +36,6 @@ START = 1626566400  # 2021-07-18T00:00:00Z
 # What nobody told of would not be found in the tests' time.
 NEVER = {"WATCH_LISTING_SECONDS": "3600", "WATCH_POLL_SECONDS": "3600"}
 HERE = BucketAddress("raw", "in/")
-SECONDS_TO_THE_API = 5
 
 
 def flows(number: int) -> dict[str, list[Flow]]:
@@ -242,7 +241,7 @@ def messages_in(cloud, url: str) -> int:
     return sum(int(found[name]) for name in names)
 
 
-def test_an_upload_that_a_queue_tells_of_is_in_the_api_within_seconds(place, cloud, bucket, queue):
+def test_an_upload_that_a_queue_tells_of_is_in_the_api_without_a_listing(place, cloud, bucket, queue):
     files = flows(0) | {"ipflow_data.1 + é.csv": flows(1)["ipflow_data.1.csv"]}
     secrets = {"AWS_SECRET_ACCESS_KEY": SECRET, "LOG_LEVEL": "DEBUG", "LOG_FORMAT": "json"}
     with (
@@ -250,10 +249,8 @@ def test_an_upload_that_a_queue_tells_of_is_in_the_api_within_seconds(place, clo
         running_web(place) as web,
     ):
         for number, name in enumerate(files, 1):
-            began = time.monotonic()
             put(bucket, {name: files[name]})
             await_true(lambda number=number: len(rows_of(web)) == number, process)
-            assert time.monotonic() - began < SECONDS_TO_THE_API
         # By way of SNS; and what is none of S3's notifications, which stays for the queue's redrive.
         send = cloud.client("sqs").send_message
         bucket.Notification().put(NotificationConfiguration={})
