@@ -134,6 +134,8 @@ def test_a_poison_record_is_a_reject_and_one_that_cannot_be_counted_stands_alone
     records = Records(cloud, f"stream-{next(_names)}", shards=1)
     good = [antenna(1, 2**63 - 1), antenna(4000, 5)]
     values = [good[0].line(), b"", b"\xff", "two\nlines", "{}", antenna(2).line(), good[1].line()]
+    # A key that comes twice, and a number that is no JSON.
+    values += [good[1].line().replace("{", '{"bytes": 1, '), good[1].line().replace(": 5", ": 00010")]
     records.put(values)
     ended = end_of(consume(place, "antenna", records.name))
     (shard,) = records.shards()
@@ -144,7 +146,10 @@ def test_a_poison_record_is_a_reject_and_one_that_cannot_be_counted_stands_alone
     check_ranges(place, [records])
     with place.alias() as alias:
         rejects = Reject.objects.using(alias).order_by("sequence_number")
-        assert list(rejects.values_list("sequence_number", "reason")) == [
+        *others, twice, number = rejects.values_list("sequence_number", "reason")
+        assert (twice, number[0]) == ((numbers[7], "comes twice"), numbers[8])
+        assert number[1].startswith("is not JSON: a number begins with 0")
+        assert others == [
             (numbers[1], "is empty"),
             (numbers[2], "is not valid UTF-8"),
             (numbers[3], "holds a line end"),

@@ -201,6 +201,8 @@ def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_messa
 def test_a_poison_message_is_a_reject_and_one_that_cannot_be_counted_stands_alone(broker, place):
     good = [Message(START + 1, 1, 1, 2**63 - 1, "SKYPE"), Message(START + 4000, 1, 1, 5, "SKYPE")]
     values = [good[0].line(), None, b"\xff", "two\nlines", Message(START, 1, 1, 1, "SKYPE").line(), good[1].line()]
+    # A key that comes twice, and a number that is no JSON.
+    values += [good[1].line().replace("{", '{"bytes": 1, '), good[1].line().replace(": 5", ": 00010")]
     broker.put("poison", values, partitions=1)
     ended = end_of(consume(place, broker, "antenna", "poison", topic="poison"))
     assert ended.code == 1
@@ -208,8 +210,10 @@ def test_a_poison_message_is_a_reject_and_one_that_cannot_be_counted_stands_alon
     check_tables(place, good)
     with place.alias() as alias:
         rejects = Reject.objects.using(alias).order_by("line").values_list("line", "reason")
-        assert list(rejects) == [(1, "is null"), (2, "is not valid UTF-8"), (3, "holds a line end")]
-        assert StreamOffset.objects.using(alias).get().next_offset == 6
+        *others, twice, number = rejects
+        assert (twice, number[1].partition(" at ")[0]) == ((6, "comes twice"), "is not JSON: a number begins with 0")
+        assert others == [(1, "is null"), (2, "is not valid UTF-8"), (3, "holds a line end")]
+        assert StreamOffset.objects.using(alias).get().next_offset == 8
 
 
 def test_messages_of_pruned_hours_are_rejects_however_many(broker, place):
