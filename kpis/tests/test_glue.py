@@ -184,5 +184,5 @@ def test_a_lake_in_a_folder_is_refused(settings):
 
 
 def test_what_the_catalog_refuses_is_told(bucket, database, cloud):
-    with cloud.dropping(left=0), pytest.raises(CommandError, match=f"Cannot use the Glue database {database}: "):
+    with cloud.dropping(left=1), pytest.raises(CommandError, match=f"Cannot use the Glue database {database}: "):
         register(database)

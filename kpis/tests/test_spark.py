@@ -291,7 +291,8 @@ def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settin
     place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300, "verify": "always", "synced": True}
     with pipeline.engine(settings.LAKE_DIR) as engine:
         hour = ONE_HOUR.floor(moment(START))
-        files = engine.lake.files(CELL_UNIQUE_USERS, {hour: set(Batch.objects.values_list("key", flat=True))})
+        keys = set(Batch.objects.values_list("key", flat=True))
+        files = engine.lake.files(CELL_UNIQUE_USERS, {hour: keys}, DatabaseLedger().files)
         cluster = SparkCluster(lambda: spark, place, -1)
         for length in (FIVE_MINUTES, ONE_HOUR):
             results = cluster.results(engine, CELL_UNIQUE_USERS, length, files, [hour], 10)
