@@ -85,9 +85,11 @@ def test_a_file_gets_what_it_deserves_and_disturbs_no_other(data_dir, case):
     assert snapshot(data_dir) == before
 
 
-def test_all_of_them_in_one_run(data_dir):
+def test_all_of_them_in_one_run(data_dir, settings):
     assert len(CASES) >= 70
     assert len({case.file_name for case in CASES}) == len(CASES)
+    # Many of them have the same content.
+    settings.DUPLICATES = "count"
     put(data_dir, *CASES)
     before = snapshot(data_dir)
     assert exit_code() == 1

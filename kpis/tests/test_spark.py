@@ -66,7 +66,8 @@ KILLS = times("KILLS", 1, 2)
 
 def take_in(settings, spark: Spark | None = None, merge_bytes: int = NEVER, rebuild: tuple | None = None) -> list:
     """A run over the data folder, or a rebuild: here, or on Spark, which merges from so many bytes on."""
-    options = pipeline.Options(archive_feeds=frozenset({"antenna"}))
+    duplicates = pipeline.Duplicates(settings.DUPLICATES)
+    options = pipeline.Options(archive_feeds=frozenset({"antenna"}), duplicates=duplicates)
     with pipeline.engine(settings.LAKE_DIR) as engine:
         if spark:
             place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300, "verify": "always", "synced": True}
@@ -211,6 +212,8 @@ def test_spark_and_runs_that_mix_engines_leave_what_this_machine_leaves(tmp_path
 
 
 def test_every_bad_and_odd_file_gets_on_spark_what_it_deserves(data_dir, settings, spark):
+    # Many of them have the same content.
+    settings.DUPLICATES = "count"
     for case in CASES:
         (data_dir / case.file_name).write_bytes(case.content)
     told = take_in(settings, spark)
