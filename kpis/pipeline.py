@@ -437,10 +437,11 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[P
         entry = entries.get((file.feed.name, file.name))
         if entry is None or entry.is_renamed:
             planned.append((file, entry, Why.NEW))
+        elif entry.read_again_at is not None and entry.read_again_at <= latest:
+            # Before what may have changed, which is not read where its content is known after all.
+            planned.append((file, entry, Why.AHEAD))
         elif _is_changed(file, entry) or _is_reread(file, entry, options):
             planned.append((file, entry, Why.CHANGED))
-        elif entry.read_again_at is not None and entry.read_again_at <= latest:
-            planned.append((file, entry, Why.AHEAD))
         elif entry.is_known and not _kpi_ids(file.feed) <= entry.kpis:
             planned.append((file, entry, Why.NEW_KPI))
         elif not entry.is_known and (entry.retry or options.retry_failed or entry.reading != _reading(file, options)):
