@@ -1,28 +1,34 @@
 """Whatever happens in whatever order, the tables end up as the plain-Python twin says.
 
-Hypothesis makes up histories: files that come, change, repeat and turn to rubbish, taken in by runs over the
-whole folder or over some of it, runs that die at one of the points below, and rebuilds. After each run that
-ended well the database must hold exactly what the files of that moment give.
+Hypothesis makes up histories: files that come, change, repeat and turn to rubbish, that are copied, renamed,
+compressed, uploaded under unfinished names, or changed with size and time kept; runs over the whole folder or over some
+of it, by clocks that are right or wrong, runs that die at one of the points below, and rebuilds. After each run that
+ended well by right clocks the database must hold exactly what the files of that moment give, and nothing is final
+before its end.
 
 ``HISTORIES`` sets how many are tried (200 on SQLite, 40 on a server by default).
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import zstandard
 from django.core.management import call_command
 from django.db import connection
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from kpis import clock, store
 from kpis.catalog.intervals import to_milliseconds
 from kpis.engine.reader import Reader
 from kpis.lake import Lake, Staging
@@ -33,6 +39,7 @@ from kpis.models import (
     IntervalSummary,
     LakeBinding,
     LakeFile,
+    QuotaChange,
     Reject,
     Run,
     Subscriber,
@@ -48,6 +55,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 HISTORIES = times("HISTORIES", 50, 200) if connection.vendor == "sqlite" else times("HISTORIES", 15, 40)
 START = 1626566400  # 2021-07-18T00:00:00Z
+HOUR, DAY = 3600, 86400
 
 # Where a run can die: the method, and whether before or after it did its work.
 DEATHS = {
@@ -123,6 +131,12 @@ RECORDS = {
 }
 ENDINGS = {"antenna_data": "jsonl"}
 NAMES = [f"{feed}.{name}.{ENDINGS.get(feed, 'csv')}" for feed in RECORDS for name in "abc"]
+PACKINGS = {".gz": (gzip.compress, gzip.decompress), ".zst": (zstandard.compress, zstandard.decompress)}
+UNFINISHED = [".part", ".inprogress", ".filepart"]
+# Which of the files that are there: see ``Histories.file``.
+which = st.integers(0, 30)
+# How far a clock that is wrong is ahead, in seconds. Records that are more than a day ahead of it are rejects.
+JUMPS = [-DAY - 2 * HOUR, -DAY, -2 * HOUR, -600, 0, 600, 2 * HOUR, DAY]
 # Email and hourly quota by device; device 5 is nobody's.
 SUBSCRIBERS = {1: ("ana@example.com", 3), 2: ("ana@example.com", 1), 3: ("bo@example.com", 0), 4: ("cy@example.com", 9)}
 
@@ -144,7 +158,10 @@ def contents_of(name):
 
 
 class Histories(RuleBasedStateMachine):
-    """``files`` are the records of each file that ever came, in its newest content; None for rubbish."""
+    """``files`` are the records of each file that ever came, in its newest content; None for rubbish.
+
+    ``now`` is the true time in Unix seconds, within the records' three hours.
+    """
 
     folder: Path
 
@@ -153,6 +170,7 @@ class Histories(RuleBasedStateMachine):
         models = [
             *KPIResult.__subclasses__(),
             Subscriber,
+            QuotaChange,
             IntervalSummary,
             DueRollup,
             Watermark,
@@ -169,10 +187,13 @@ class Histories(RuleBasedStateMachine):
             Subscriber(id=uuid(device), name=email, email=email, quota=quota)
             for device, (email, quota) in SUBSCRIBERS.items()
         )
+        # Before all that any of the clocks says.
+        QuotaChange.objects.update(since=moment(START - 3 * DAY))
         self.empty()
         self.files: dict[str, list[Record] | None] = {}
         self.newest_ever: dict[type, int] = {}
-        self.clock = 10**18
+        self.changed = 10**18
+        self.now = START + 2 * HOUR
 
     def empty(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -181,31 +202,63 @@ class Histories(RuleBasedStateMachine):
     def address(self, name: str) -> str:
         return str(self.folder / "data" / name)
 
-    def text(self, name: str) -> str | None:
-        path = self.folder / "data" / name
-        return path.read_text() if path.exists() else None
+    def names(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "data").iterdir())
 
-    def write(self, name: str, text: str) -> None:
+    def file(self, which: int, plain: bool = True) -> str | None:
+        """The name of one of the files that are there, or of those that are not packed; None where there is none."""
+        found = [name for name in self.names() if not (plain and name.endswith(tuple(PACKINGS)))]
+        return found[which % len(found)] if found else None
+
+    def content(self, name: str) -> bytes | None:
         path = self.folder / "data" / name
-        path.write_text(text)
-        self.clock += 1
-        os.utime(path, ns=(self.clock, self.clock))
+        return path.read_bytes() if path.exists() else None
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self.folder / "data" / name
+        path.write_bytes(content)
+        self.changed += 1
+        os.utime(path, ns=(self.changed, self.changed))
+
+    def put_alike(self, name: str, content: bytes, in_place: bool) -> None:
+        """Writes content of the same size over a file, or moves it there, and keeps the file's time of change."""
+        path = self.folder / "data" / name
+        times = path.stat()
+        written = path if in_place else path.with_name(".other")
+        with written.open("r+b" if in_place else "wb") as file:
+            file.write(content)
+        os.utime(written, ns=(times.st_atime_ns, times.st_mtime_ns))
+        written.replace(path)
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
+
+    def rename(self, name: str, other: str) -> None:
+        (self.folder / "data" / name).rename(self.folder / "data" / other)
 
     def remove(self, name: str) -> None:
         (self.folder / "data" / name).unlink(missing_ok=True)
+
+    def text(self, name: str) -> str | None:
+        content = self.content(name)
+        _, unpack = PACKINGS.get(Path(name).suffix, (None, bytes))
+        return None if content is None else unpack(content).decode()
+
+    def write(self, name: str, text: str) -> None:
+        pack, _ = PACKINGS.get(Path(name).suffix, (bytes, None))
+        self.put(name, pack(text.encode()))
 
     def change(self, name: str, content: list[Record] | str) -> None:
         if content is SAME:
             text = self.text(name)
             if text is not None:
                 self.write(name, text)
-        elif isinstance(content, str):
-            self.write(name, content)
-            self.files[name] = None
         else:
-            # One row more that is no record, in every other file.
-            self.write(name, file_text(content) + "rubbish\n" * (len(content) % 2))
-            self.files[name] = content
+            self.write(name, text_of(content))
+            self.note(name, content)
+
+    def note(self, name: str, content: list[Record] | str) -> None:
+        """From now on this is what a file holds."""
+        self.files[name] = None if isinstance(content, str) else content
+        if isinstance(content, list):
             kind = type(content[0])
             self.newest_ever[kind] = max(self.newest_ever.get(kind, 0), newest(content))
 
@@ -225,58 +278,148 @@ class Histories(RuleBasedStateMachine):
     def a_run_dies(self, point, turn):
         with dying(point, turn):
             try:
-                update()
+                self.update()
             except Death:
                 return
-        check(self.files, self.newest_ever)
+        self.check()
+
+    def update(self, *args, host: int = 0, database: int = 0, **options) -> None:
+        """A run by clocks that are so many seconds ahead."""
+        hands = [moment(self.now + ahead) for ahead in (host, database)]
+        with (
+            patch.object(clock, "now", lambda: hands[0]),
+            patch.object(store, "database_time", lambda: hands[1]),
+            # A file that failed ends the command with 1; whether it should have shows in the tables.
+            suppress(SystemExit),
+        ):
+            call_command("update_network_stats", *args, stdout=io.StringIO(), stderr=io.StringIO(), **options)
+
+    def check(self) -> None:
+        check(self.files, self.newest_ever, self.now)
 
     def run(self):
-        update()
-        check(self.files, self.newest_ever)
+        self.update()
+        self.check()
 
-    @rule(name=st.sampled_from(NAMES))
-    def a_file_that_is_in_goes(self, name):
+    @rule(which=which)
+    def a_file_that_is_in_goes(self, which):
         self.run()
-        self.remove(name)
-
-    @rule(name=st.sampled_from(NAMES), other=st.sampled_from(NAMES), stays=st.booleans())
-    def a_file_is_copied_or_renamed(self, name, other, stays):
-        self.run()
-        text = self.text(name)
-        if text is None or other == name or other.split(".")[0] != name.split(".")[0]:
-            return
-        self.write(other, text)
-        self.files[other] = self.files[name]
-        if not stays:
+        name = self.file(which, plain=False)
+        if name:
             self.remove(name)
 
-    @rule(name=st.sampled_from(NAMES))
-    def one_file_is_named(self, name):
-        if self.text(name) is not None:
-            update(self.address(name))
+    @rule(which=which, letter=st.sampled_from("abc"), stays=st.booleans())
+    def a_file_is_copied_or_renamed(self, which, letter, stays):
+        self.run()
+        name = self.file(which)
+        if name is None:
+            return
+        feed, former, ending = name.split(".")
+        if letter == former:
+            return
+        other = f"{feed}.{letter}.{ending}"
+        self.files[other] = self.files[name]
+        if stays:
+            self.write(other, self.text(name))
+        else:
+            self.rename(name, other)
+
+    @rule(which=which, packing=st.sampled_from(sorted(PACKINGS)))
+    def a_file_is_compressed_in_place(self, which, packing):
+        self.run()
+        name = self.file(which)
+        if name:
+            self.write(name + packing, self.text(name))
+            self.files[name + packing] = self.files[name]
+            self.remove(name)
+            self.run()
+
+    @rule(which=which, in_place=st.booleans())
+    def a_file_changes_and_keeps_its_size_and_time(self, which, in_place):
+        self.run()
+        name = self.file(which)
+        records = name and self.files[name]
+        if records:
+            changed = [altered(records[0]), *records[1:]]
+            self.put_alike(name, text_of(changed).encode(), in_place)
+            self.note(name, changed)
+            self.run()
+
+    @rule(changes=changes(), ending=st.sampled_from(UNFINISHED), part=st.floats(0, 1))
+    def files_are_uploaded_under_unfinished_names(self, changes, ending, part):
+        whole = {name: text_of(content) for name, content in changes.items() if content is not SAME}
+        for name, text in whole.items():
+            self.write(name + ending, text[: round(len(text) * part)])
+        self.run()
+        for name, text in whole.items():
+            self.write(name + ending, text)
+            self.rename(name + ending, name)
+            self.note(name, changes[name])
+        self.run()
+
+    @rule(
+        changes=changes(),
+        host=st.sampled_from(JUMPS),
+        database=st.sampled_from(JUMPS),
+        is_one_clock=st.booleans(),
+        passes=st.integers(0, 1800),
+    )
+    def files_come_and_the_clocks_are_wrong_for_one_run(self, changes, host, database, is_one_clock, passes):
+        """Of a host and a database that share one clock, or each have their own."""
+        for name, content in changes.items():
+            self.change(name, content)
+        self.update(host=host, database=host if is_one_clock else database)
+        self.now += passes
+        self.run()
+
+    @rule(which=which)
+    def one_file_is_named(self, which):
+        name = self.file(which, plain=False)
+        if name:
+            self.update(self.address(name))
 
     @rule(start=st.integers(0, 35), length=st.integers(1, 36))
     def results_are_rebuilt(self, start, length):
-        update(rebuild=[moment(START + start * 300), moment(START + (start + length) * 300)])
+        self.update(rebuild=[moment(START + start * 300), moment(START + (start + length) * 300)])
 
     def teardown(self):
         if hasattr(self, "files"):
             self.run()
+            # Now all that there is has ended.
+            self.now = START + 3 * DAY
+            self.run()
 
 
-def update(*args, **options):
-    # A file that failed ends the command with 1; whether it should have shows in the tables.
-    with suppress(SystemExit):
-        call_command("update_network_stats", *args, stdout=io.StringIO(), stderr=io.StringIO(), **options)
+def text_of(content: list[Record] | str) -> str:
+    """What a file holds; every other one of records has a row more that is none."""
+    return content if isinstance(content, str) else file_text(content) + "rubbish\n" * (len(content) % 2)
+
+
+def altered(record: Record) -> Record:
+    """A record that gives other figures and is as long as a line."""
+    match record:
+        case Flow():
+            return replace(record, downlink=(record.downlink + 1) % 4)
+        case Message():
+            return replace(record, bytes=(record.bytes + 1) % 4)
+        case Log():
+            return replace(record, status=(record.status + 1) % 4)
+        case Call():
+            return replace(record, call_type={"CALL": "TEXT", "TEXT": "CALL"}[record.call_type])
+
+
+def end_of(record: Record) -> int:
+    """The end of a record's interval."""
+    length = SECONDS[record.interval]
+    return record.start - record.start % length + length
 
 
 def newest(records: list[Record]) -> int:
     """The newest end of the records' intervals."""
-    length = SECONDS[records[0].interval]
-    return max(record.start - record.start % length + length for record in records)
+    return max(map(end_of, records))
 
 
-def check(files, newest_ever):
+def check(files, newest_ever, now):
     # A name whose file was gone when its content turned up under another no longer stands for it.
     for name in Batch.objects.filter(status=Batch.Status.RENAMED).values_list("name", flat=True):
         files.pop(name, None)
@@ -285,12 +428,21 @@ def check(files, newest_ever):
     good = {str(number): list(records) for number, records in enumerate(contents)}
     kinds = {"ipflow": Flow, "antenna": Message, "coverage": Log, "cdr": Call}
     watermarks = {
-        kinds[found.feed]: to_milliseconds(found.interval_end_timestamp) // 1000 for found in Watermark.objects.all()
+        kinds[found.feed]: to_milliseconds(found.closed_until) // 1000 if found.closed_until else 0
+        for found in Watermark.objects.all()
     }
     for records in good.values():
         kind = type(records[0])
-        assert newest(records) <= watermarks[kind] <= newest_ever[kind]
-    assert stored() == expected(good, watermarks, subscribers=SUBSCRIBERS)
+        begun = [end_of(record) for record in records if end_of(record) - SECONDS[kind.interval] <= now]
+        assert min(max(begun, default=0), now) <= watermarks[kind] <= min(newest_ever[kind], now)
+    rows, summaries = expected(good, watermarks, subscribers=SUBSCRIBERS)
+    found_rows, found_summaries = stored()
+    # What a clock that was ahead closed too early is there as well, but open again.
+    later_rows, later_summaries = expected(good, START + 3 * DAY, subscribers=SUBSCRIBERS)
+    for key in found_summaries.keys() - summaries.keys():
+        summaries[key] = (*later_summaries[key][:-1], "provisional")
+        rows |= {key: later_rows[key]} if key in later_rows else {}
+    assert (found_rows, found_summaries) == (rows, summaries)
 
 
 def test_any_history_ends_in_the_tables_of_its_files(tmp_path, settings):
