@@ -27,7 +27,8 @@ from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.ledger import Keys
 
 HOURS_A_GROUP = 48
-# Up to so many hours are merged right from the lake's files, as those of nearly every batch are.
+# Up to so many hours are merged right from the lake's files, as those of nearly every file are. Not so those of a
+# stream's batch, nor hours of which recent partials are held: each batch would read again what those before it read.
 FEW_HOURS = 2
 # What a group of hours may have in the lake; where it is more, the group is halved down to FEW_HOURS.
 GROUP_BYTES = 4 * 2**20
@@ -70,10 +71,14 @@ class Merging(Protocol):
 
 @dataclass(frozen=True)
 class Fresh:
-    """A batch's own partials, by KPI id, which need not be read from the lake, and the batch's key."""
+    """A batch's own partials, by KPI id, which need not be read from the lake, and the batch's key.
+
+    A stream's batch ``is_followed`` by others of the same hours.
+    """
 
     key: str = ""
     partials: Mapping[int, Partials] = field(default_factory=dict)
+    is_followed: bool = False
 
 
 def merged(
@@ -208,12 +213,13 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     """Return the results of the work; None where it is too much at once."""
     source, hours = work.kpi.source, work.hours()
     own = work.fresh.key if work.at_hand else ""
-    if len(hours) > FEW_HOURS:
+    are_many = len(hours) > FEW_HOURS
+    if hours and (are_many or work.fresh.is_followed or merging.recent.holds(source, hours)):
         lacking = merging.recent.lacking(source, hours, work.counted())
         files = merging.lake.files(source, _without(own, lacking), work.lake_files)
         if len(files) <= GROUP_FILES and sum(file.size for file in files.values()) <= GROUP_BYTES:
             return _merge_recent(work, lacking, files, merging)
-        if len(work.starts) > 1:
+        if are_many and len(work.starts) > 1:
             return None
     of_one_batch = len({key for found in hours.values() for key in found}) == 1
     files = merging.lake.files(source, _without(own, hours), work.lake_files)

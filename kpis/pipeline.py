@@ -1066,8 +1066,8 @@ def _change(
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
     keys_between = _keys_of_batch(entry, former, ledger)
     counted = _counted_with(files, replaced, ledger)
-    fresh = Fresh(entry.key, one.partials)
-    if isinstance(entry.file, Messages) and one.partials and len(touched) <= MOST_INTERVALS:
+    fresh = Fresh(entry.key, one.partials, is_followed=isinstance(entry.file, Messages))
+    if fresh.is_followed and one.partials and len(touched) <= MOST_INTERVALS:
         keys = keys_in(feed.interval, touched, keys_between)
         results = merged_running(feed, entry.intervals, keys, counted, fresh, engine, options.top_n)
     else:

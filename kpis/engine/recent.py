@@ -30,6 +30,10 @@ class RecentPartials:
         self._keys: OrderedDict[tuple[int, datetime], frozenset[str]] = OrderedDict()
         self._tables: dict[int, str] = {}
 
+    def holds(self, kpi: KPI, hours: Collection[datetime]) -> bool:
+        """True if partials of any of the hours (starts, UTC) are held."""
+        return any((kpi.id, hour) in self._keys for hour in hours)
+
     def lacking(
         self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Mapping[datetime, Collection[str]]
     ) -> dict[datetime, set[str]]:

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -16,7 +16,8 @@ from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.engine.scratch import ScratchError
 from kpis.events import log_event
-from kpis.models import Batch, IntervalSummary, Reject, StreamOffset, Watermark
+from kpis.lake import Lake
+from kpis.models import Batch, DueRollup, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.runs import mark_for_retry
 from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords, ShardSpool, Spool
 from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
@@ -94,15 +95,56 @@ def test_batches_of_messages_give_what_a_file_of_them_gives(take_in):
     )  # fmt: skip
 
 
-def test_messages_of_which_one_in_a_hundred_is_up_to_three_days_late_give_what_a_file_of_them_gives(take_in):
+@pytest.fixture
+def read(monkeypatch) -> list[PurePosixPath]:
+    """The lake's files that were read to compute an interval."""
+    files_read: list[PurePosixPath] = []
+    original = Lake.tables
+
+    def tables(self, files, compaction=False):
+        if not compaction:
+            files_read.extend(files)
+        return original(self, files, compaction)
+
+    monkeypatch.setattr(Lake, "tables", tables)
+    return files_read
+
+
+def days_late(feed: Feed, number: int, seconds: int) -> list:
+    """Messages in their order over so many seconds, of which one in a hundred is up to three days late."""
     random_ = random.Random(4)  # noqa: S311
-    records = [
-        Call(START + number // 2 - (random_.randrange(3 * 86_400) if number % 100 == 0 else 0), "Kern", "O2", "CALL")
-        for number in range(12_000)
-    ]
-    for first in range(0, len(records), 3_000):
-        take_in(values(records[first : first + 3_000], first), first or None, CDR)
+    some = random_.randrange
+
+    def made(place: int) -> Call | AntennaMessage:
+        second = place * seconds // number - (some(3 * 86_400) if place % 100 == 50 else 0)
+        if feed is CDR:
+            return Call(START + second, f"County {some(9)}", random_.choice(["Vodafone", "O2"]), "CALL")
+        return AntennaMessage(START + second, some(50), some(9), some(999), "SKYPE")
+
+    return [made(place) for place in range(number)]
+
+
+@pytest.mark.parametrize("feed", [ANTENNA, CDR], ids=lambda feed: feed.name)
+def test_messages_of_which_one_in_a_hundred_is_up_to_three_days_late_give_what_a_file_of_them_gives(
+    take_in, read, feed
+):
+    records = days_late(feed, 6_000, 4_200)
+    for first in range(0, len(records), 1_500):
+        take_in(values(records[first : first + 1_500], first), first or None, feed)
     check_tables(records)
+    assert len({record.start // 3600 for record in records}) >= 40
+    # No batch reads what those before it wrote.
+    assert read == []
+    # Of the hours that have closed none is left to be computed again.
+    assert not DueRollup.objects.filter(interval_start_timestamp__lt=moment(START + 3600)).exists()
+
+
+def test_a_batch_over_many_intervals_of_one_hour_reads_none_of_the_batches_before(take_in, read):
+    records = [Call(START + second * 37 % 3600, "Kern", "O2", "CALL") for second in range(90)]
+    for first in range(0, len(records), 30):
+        take_in(values(records[first : first + 30], first), first or None, CDR)
+    check_tables(records)
+    assert read == []
 
 
 def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp_path, lake_dir):

@@ -1,12 +1,15 @@
 """Real consumers of a real protocol, killed, stopped, doubled and kept waiting: each message counts once.
 
-``KILLS`` sets how many consumers are killed (6 by default).
+``KILLS`` sets how many consumers are killed (6 by default). ``LONG=1`` also takes in 200,000 messages of which some are
+days late, with the default memory.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -17,6 +20,7 @@ import pytest
 from django.core.management import call_command
 from django.db.models import Sum
 
+from kpis.catalog import feeds as catalog
 from kpis.catalog.feeds import ANTENNA, Form
 from kpis.models import Batch, Reject, Run, StreamOffset, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
@@ -25,7 +29,7 @@ from kpis.sources.messages import Messages, Position
 from kpis.tests.broker import Broker, mock_broker
 from kpis.tests.effort import times
 from kpis.tests.processes import PATIENCE, Place, end_of, killed, new_place
-from kpis.tests.test_stream import without_batches
+from kpis.tests.test_stream import days_late, without_batches
 from kpis.tests.twin import ONE_HOUR, Call, Message, Record, expected, moment
 
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
@@ -196,6 +200,24 @@ def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_messa
     assert not list(place.lake.glob("staging/*"))
     with place.alias() as alias:
         assert set(Run.objects.using(alias).values_list("outcome", flat=True)) <= {"succeeded", "broken"}
+
+
+@pytest.mark.skipif(os.environ.get("LONG") != "1", reason="takes minutes; LONG=1 runs it")
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_stream_of_which_some_messages_are_days_late_goes_in_exactly_within_the_default_memory(broker, place, feed):
+    topic, wave = f"days-late-{feed}", 40_000
+    records = days_late(catalog.FEEDS[feed], 5 * wave, 7_200)
+    process = consume(place, broker, feed, topic, "--until-idle=30", "-v0", topic=topic, MEMORY_LIMIT_MB="800")
+    # Wave by wave: the broker keeps the newest messages alone.
+    for first in range(0, len(records), wave):
+        put(broker, topic, records[first : first + wave])
+        await_all(place, feed, first + wave, [process])
+    ended = end_of(process)
+    assert (ended.code, ended.err) == (0, "")
+    check_tables(place, records)
+    check_ranges(place)
+    # In KB. What Python takes lies beside the 800 MB that the engine may use.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_000_000
 
 
 def test_a_poison_message_is_a_reject_and_one_that_cannot_be_counted_stands_alone(broker, place):
