@@ -70,8 +70,8 @@ OUT_OF_ROOM = (duckdb.OutOfMemoryException, duckdb.IOException, ScratchError)
 MOST_NAMES_TOLD = 20
 # So many rows of results are held at once, and more by one group of hours.
 ROWS_AHEAD = 250_000
-# How long a process leaves alone what could not be read from the lake.
-TRY_AGAIN_SECONDS = 60
+# How long a process leaves alone an interval that could not be read from the lake, or whose files were compacted.
+PAUSE_SECONDS = 60
 # Longer intervals that are due within so long are merged together.
 ROLLED_UP_TOGETHER = timedelta(days=1)
 
@@ -286,21 +286,21 @@ class Cluster(Protocol):
         """What ``results_of_partials`` gives of the lake's files of partials."""
 
 
-class Failing:
-    """The intervals that could not be computed or compacted lately: a consumer tries them again after a while only."""
+class Paused:
+    """Intervals that a process leaves alone for PAUSE_SECONDS. They stay due in the ledger."""
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, Interval], float] = {}
 
-    def note(self, failed: Iterable[tuple[str, Interval]]) -> None:
-        """Notes that intervals, each by its feed's name, failed now."""
+    def add(self, intervals: Iterable[tuple[str, Interval]]) -> None:
+        """Pauses intervals, each with its feed's name, from now on."""
         now = time.monotonic()
-        self._since |= dict.fromkeys(failed, now)
+        self._since |= dict.fromkeys(intervals, now)
 
     def left_out(self, due: Iterable[tuple[Feed, Interval]]) -> Iterator[tuple[Feed, Interval]]:
-        """Those of the due intervals that did not fail within TRY_AGAIN_SECONDS."""
+        """Yield those of the due intervals that are not paused now."""
         now = time.monotonic()
-        self._since = {one: since for one, since in self._since.items() if now - since < TRY_AGAIN_SECONDS}
+        self._since = {one: since for one, since in self._since.items() if now - since < PAUSE_SECONDS}
         return ((feed, interval) for feed, interval in due if (feed.name, interval) not in self._since)
 
 
@@ -308,7 +308,9 @@ class Failing:
 class Engine:
     """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files.
 
-    ``cores`` are those that may be used. With a ``cluster``, that reads and merges.
+    ``cores`` are those that may be used. With a ``cluster``, that reads and merges. ``failing`` are the intervals that
+    could not be computed or compacted lately, ``compacted`` the hours that were compacted lately: late messages may
+    touch many hours in every batch, and to rewrite each hour's files every time would take longer than all else.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -316,7 +318,8 @@ class Engine:
     scratch: Path
     running: Running
     recent: RecentPartials
-    failing: Failing
+    failing: Paused
+    compacted: Paused
     cluster: Cluster | None = None
     cores: int = CORES
 
@@ -373,7 +376,8 @@ def engine(
                     folder,
                     Running(connection),
                     RecentPartials(connection),
-                    Failing(),
+                    Paused(),
+                    Paused(),
                 )
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise ScratchError(_out_of_room(error)) from error
@@ -509,11 +513,12 @@ def _follow_up(
     compactions: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: Engine, options: Options
 ) -> Iterator[Event]:
     yield from roll_up(ledger, engine, options)
-    for feed, hour in engine.failing.left_out(compactions):
+    for feed, hour in engine.compacted.left_out(engine.failing.left_out(compactions)):
         try:
             compact(feed, hour, ledger, engine)
+            engine.compacted.add([(feed.name, hour)])
         except (DamagedFile, *OUT_OF_ROOM) as error:
-            engine.failing.note([(feed.name, hour)])
+            engine.failing.add([(feed.name, hour)])
             yield Failed(f"{feed.name}, compaction of the hour from {to_text(hour.start)}", str(error))
 
 
@@ -817,7 +822,7 @@ def _rolled_up(
     for reason, of_reason in failed.items():
         yield Failed(_named(feed, length, of_reason), reason)
     without = set().union(*failed.values())
-    engine.failing.note((feed.name, length.at(start)) for start in without)
+    engine.failing.add((feed.name, length.at(start)) for start in without)
     yield from (RolledUp(feed, length.at(start)) for start in starts if start not in without)
 
 

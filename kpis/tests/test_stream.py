@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,7 +18,7 @@ from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.engine.scratch import ScratchError
 from kpis.events import log_event
 from kpis.lake import Lake
-from kpis.models import Batch, DueRollup, IntervalSummary, Reject, StreamOffset, Watermark
+from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.runs import mark_for_retry
 from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords, ShardSpool, Spool
 from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
@@ -145,6 +146,27 @@ def test_a_batch_over_many_intervals_of_one_hour_reads_none_of_the_batches_befor
         take_in(values(records[first : first + 30], first), first or None, CDR)
     check_tables(records)
     assert read == []
+
+
+def test_an_hour_that_late_messages_touch_again_and_again_is_compacted_once_in_a_while(take_in, lake_dir, monkeypatch):
+    def files() -> int:
+        (hour,) = lake_dir.glob("partials/AntennaTrafficVolume/year=2021/month=07/day=18/hour=00")
+        return len(list(hour.iterdir()))
+
+    monkeypatch.setattr(pipeline, "PAUSE_SECONDS", 3600)
+    records = [antenna(second, second) for second in range(0, 7200, 100)] + [antenna(50, size) for size in range(4)]
+    counts = []
+    for first, end in pairwise([0, 24, 48, 72, 73, 74, 75]):
+        take_in(values(records[first:end], first), first or None)
+        counts.append(files())
+    # The second batch closes the hour, and the third, which does not touch it, compacts it.
+    assert counts == [1, 2, 1, 2, 3, 4]
+    assert list(DueCompaction.objects.values_list("interval_start_timestamp", flat=True)) == [moment(START)]
+    # It stays due, for a while later or for the next process.
+    monkeypatch.setattr(pipeline, "PAUSE_SECONDS", 0)
+    take_in(values(records[75:], 75), 75)
+    assert files() == 1
+    check_tables(records)
 
 
 def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp_path, lake_dir):
