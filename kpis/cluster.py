@@ -61,7 +61,7 @@ PART_BYTES = 8 * 2**20
 # What an executor meets that is no file's fault, and so ends the run.
 ERRORS = {kind.__name__: kind for kind in (LakeError, ScratchError, SourceLost)}
 # Of an entry, those that JSON has as they are.
-ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects")
+ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")
 SPARK_TYPES = {"VARCHAR": "STRING", "INTEGER": "INT", "BIGINT": "BIGINT", "TIMESTAMP": "TIMESTAMP_NTZ"}
 
 T = TypeVar("T")

@@ -41,7 +41,8 @@ class Entry:
     BLAKE3 of its unpacked content, ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose
     partials the lake has. ``intervals`` counts its records by the start (UTC) of its feed's intervals.
     ``read_again_at`` is the moment (UTC) from which on reading it again gives more: rows that were too far ahead of the
-    clock are records then.
+    clock are records then. ``lacks_day`` is True for a file that was read just now where a row of it leaves the day to
+    the file's name or the command.
     """
 
     file: FoundFile
@@ -59,6 +60,7 @@ class Entry:
     read_again_at: datetime | None = None
     duplicate_of: str = ""
     is_renamed: bool = False
+    lacks_day: bool = False
 
     @property
     def is_known(self) -> bool:

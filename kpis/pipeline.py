@@ -616,6 +616,7 @@ def _reduced(
         rejects=reading.rejects,
         intervals=reading.intervals,
         read_again_at=_read_again_at(file, reading.ahead.first, options),
+        lacks_day=reading.lacks_day,
     )
     if reading.rejects > options.max_reject_ratio * reading.lines:
         reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
@@ -658,7 +659,7 @@ def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
         if entry.retry:
             return Failed(name, entry.reason)
         if _is_same(entry, former):
-            ledger.touch(former, entry.file)
+            ledger.touch(replace(former, reading=entry.reading), entry.file)
             return Unchanged(entry.file)
     twin = _twin(entry, ledger, options)
     heir = _heir(entry, former, ledger)
@@ -697,7 +698,7 @@ def _is_same(entry: Entry, former: Entry) -> bool:
     return (
         entry.is_in
         and bool(entry.digest)
-        and (entry.digest, entry.reading) == (former.digest, former.reading)
+        and _gives_the_same(entry, former)
         and entry.kpis <= former.kpis
         and entry.read_again_at == former.read_again_at
         and (not former.is_in or (entry.lines, entry.records) == (former.lines, former.records))
@@ -710,14 +711,14 @@ def _twin(entry: Entry, ledger: Ledger, options: Options) -> Entry | None:
     if is_alone or not entry.is_in or not entry.records:
         return None
     for other in ledger.with_digest(entry.file.feed, entry.digest):
-        if other.file.name != entry.file.name and _identity(other) == _identity(entry):
+        if other.file.name != entry.file.name and _gives_the_same(entry, other):
             return other
     return None
 
 
 def _heir(entry: Entry, former: Entry | None, ledger: Ledger) -> str:
     """The name of the duplicate that is to hold a file's former content, which is no longer the file's; else empty."""
-    if former is None or not former.is_in or (entry.is_in and _identity(entry) == _identity(former)):
+    if former is None or not former.is_in or (entry.is_in and _gives_the_same(entry, former)):
         return ""
     return next(iter(ledger.duplicates(former)), "")
 
@@ -1171,28 +1172,35 @@ def _reading(file: FoundFile, options: Options) -> str:
     return how
 
 
-def _effective_reading(file: FoundFile, reading: str) -> str:
-    """How a content was read, whatever the file's name and from where that was told: what decides on its records."""
+def _effective_reading(file: FoundFile, reading: str, lacks_day: bool) -> str:
+    """How a content was read, whatever the file's name and from where that was told: what decides on its records.
+
+    The day of the name or the command does where some row of the content lacks its own.
+    """
     told = dict(part.split("=", 1) for part in reading.split())
     if told.get("interval-from") == IntervalFrom.FILENAME:
         end = file.feed.interval_end_in(file.name)
         how = f"interval-end={to_text(end) if end else ''}"
     else:
         how = "interval-from=record"
-    if file.feed.needs_date:
+    if lacks_day:
         how += f" date={file.feed.date_in(file.name) or told.get('date', '')}"
     return how
 
 
-def _identity(entry: Entry) -> tuple[str, str]:
-    """What is the same for two files that give the same records: their content, and how it is read."""
-    return entry.digest, _effective_reading(entry.file, entry.reading)
+def _gives_the_same(entry: Entry, other: Entry) -> bool:
+    """True if a file that was read just now gives the records of one in the ledger: it has that content, read as that.
+
+    Of one content all files lack the day, or none.
+    """
+    ways = {_effective_reading(one.file, one.reading, entry.lacks_day) for one in (entry, other)}
+    return entry.digest == other.digest and len(ways) == 1
 
 
 def _key(file: FoundFile, reading: Reading, options: Options) -> str:
     """Names a batch by its content and the way it is read; also by its name where others may have the same content."""
     is_alone = options.duplicates is Duplicates.COUNT or isinstance(file, Messages) or not reading.records
-    how = _effective_reading(file, _reading(file, options))
+    how = _effective_reading(file, _reading(file, options), reading.lacks_day)
     identity = "\0".join((file.feed.name, file.name if is_alone else "", reading.digest, how))
     if reading.ahead.count:
         # Which rows those are follows from how many: the later the clock, the fewer lie ahead.

@@ -477,7 +477,7 @@ class DatabaseLedger:
     def touch(self, entry: Entry, file: FoundFile) -> None:
         batches = Batch.objects.filter(feed=file.feed.name, name=file.name)
         values = {"modified_ns": file.modified_ns, "etag": file.etag, "mark": file.mark, "digest": entry.digest}
-        batches.update(size=file.size, **values)
+        batches.update(size=file.size, reading=entry.reading, **values)
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         due = []

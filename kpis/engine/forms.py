@@ -30,12 +30,14 @@ _FIELD = re.compile(r'[ \t]*+"((?:[^"]|"")*+)"[ \t]*+|[^",]*+')
 class RowForm(ABC):
     """How one file's rows are written. ``defaults`` has values for columns that the rows leave empty or lack.
 
-    ``careful`` makes the SQL good for numbers that are too large for their columns, which costs time.
+    ``careful`` makes the SQL good for numbers that are too large for their columns, which costs time. ``lacks_day`` is
+    True once a row was seen, by ``record``, that does not tell its day, where the feed's rows need not.
     """
 
     grammar: Grammar
     has_header = False
     careful = False
+    lacks_day = False
 
     def __init__(self, feed: Feed, defaults: Mapping[str, Any]):
         self.feed, self.defaults = feed, defaults
@@ -55,6 +57,10 @@ class RowForm(ABC):
     @abstractmethod
     def value(self, column: Column) -> str:
         """SQL over that table: a column's value."""
+
+    def lacks(self, column: Column) -> str:
+        """SQL over that table: whether a row does not tell a column's value, whatever the defaults."""
+        return "false"
 
     def or_default(self, column: Column, value: str) -> str:
         """SQL: the value, or the column's default where it is NULL."""
@@ -86,6 +92,8 @@ class CSV(RowForm):
             (column.name, self.positions.get(column.name), column.type.parse, defaults.get(column.name))
             for column in feed.columns
         ]
+        self._day = self.positions.get(feed.moment.column) if feed.needs_date else None
+        self.lacks_day = feed.needs_date and self._day is None
         # Whole numbers are read as such; anything else as text.
         self._are_digits = all(isinstance(column.type, Integer) for column in feed.columns)
         self.grammar = Digits(len(self.names)) if self._are_digits else PlainText(len(self.names) - 1)
@@ -147,6 +155,8 @@ class CSV(RowForm):
             raise BadRow("", f"has {len(fields)} field{plural} where the header has {len(self.names)}")
         if fields[0].lower() == self.names[0] and [field.lower() for field in fields] == self.names:
             raise BadRow("", "repeats the header")
+        if self._day is not None and not fields[self._day]:
+            self.lacks_day = True
         record, name = {}, ""
         try:
             for name, position, parse, default in self._readers:
@@ -176,6 +186,10 @@ class CSV(RowForm):
             field = f"nullif({field}, '')" if self.careful else field
             return f"try_cast({field} AS {column.type.sql_type})"
         return self.or_default(column, column.type.value(field))
+
+    def lacks(self, column: Column) -> str:
+        field = self._field(column)
+        return "true" if field is None else f"{column.type.value(field)} IS NULL"
 
     def _field(self, column: Column) -> str | None:
         position = self.positions.get(column.name)

@@ -52,9 +52,10 @@ class Ahead:
 class Reading:
     """What a file held: data lines = records + rejects, of which some may be ``ahead`` of the clock.
 
-    ``intervals`` counts the records of each of the feed's intervals, by start (UTC). The rows themselves are in
-    the connection's temporary tables ``records`` (``interval_start`` TIMESTAMP in UTC and the feed's columns)
-    and ``rejects`` (``line``, ``column``, ``reason``, ``text``) until the next file is read.
+    ``intervals`` counts the records of each of the feed's intervals, by start (UTC). ``lacks_day`` is True where a row
+    does not tell its day, so that the records may depend on the file's name. The rows themselves are in the
+    connection's temporary tables ``records`` (``interval_start`` TIMESTAMP in UTC and the feed's columns) and
+    ``rejects`` (``line``, ``column``, ``reason``, ``text``) until the next file is read.
     """
 
     digest: str
@@ -63,6 +64,7 @@ class Reading:
     rejects: int
     intervals: dict[datetime, int]
     ahead: Ahead = field(default_factory=lambda: Ahead())
+    lacks_day: bool = False
 
 
 class Reader:
@@ -137,6 +139,7 @@ class _Reading:
             rejects=rejects,
             intervals={start.replace(tzinfo=UTC): count for start, count in intervals},
             ahead=self.ahead,
+            lacks_day=self.form.lacks_day,
         )
 
     def _grammar_of(self, first_line: bytes) -> tuple[Grammar, bool]:
@@ -154,7 +157,10 @@ class _Reading:
                 self._create_records(self._clean_records(link, found.skip))
                 break
             except (duckdb.ConversionException, duckdb.InvalidInputException):
-                nothing = f"SELECT TIMESTAMP '1970-01-01' AS interval_start, {self.columns} FROM judged LIMIT 0"
+                lacks_day = ", false AS lacks_day" if self.feed.needs_date else ""
+                nothing = (
+                    f"SELECT TIMESTAMP '1970-01-01' AS interval_start, {self.columns}{lacks_day} FROM judged LIMIT 0"
+                )
                 self._create_records(nothing)
         doubtful = self._column("SELECT rowid FROM records WHERE interval_start IS NULL ORDER BY rowid")
         if self._count("records") != found.clean:
@@ -162,6 +168,9 @@ class _Reading:
             self.connection.execute("DELETE FROM records")
         elif len(doubtful):
             self.connection.execute("DELETE FROM records WHERE interval_start IS NULL")
+        if self.feed.needs_date:
+            self.form.lacks_day |= bool(len(self._column("SELECT 1 FROM records WHERE lacks_day LIMIT 1")))
+            self.connection.execute("ALTER TABLE records DROP COLUMN lacks_day")
         if len(doubtful):
             for chunk in _chunks(lines_at(found.path, found.line_numbers(doubtful))):
                 self._judge(chunk)
@@ -174,11 +183,15 @@ class _Reading:
         valid.append(f"{self.feed.moment.sql} > TIMESTAMP '{EPOCH:%Y-%m-%d}'")
         valid.append(self.times.sql(self.feed))
         valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
+        columns = self.columns
+        if self.feed.needs_date:
+            values += f", {self.form.lacks(self.feed.column(self.feed.moment.column))} AS lacks_day"
+            columns += ", lacks_day"
         rows = f"(SELECT {values}, {plain} AS plain FROM {self.form.table(path, skip)})"
         if self.feed.place:
             rows = self.feed.place.sql(rows)
         return f"""
-            SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {self.columns}
+            SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {columns}
             FROM {rows}"""
 
     def _create_records(self, query: str) -> None:

@@ -228,6 +228,51 @@ def test_a_day_in_the_name_is_part_of_what_a_file_says(data_dir):
     assert stored() == expected({"1": logs[:1], "2": logs[1:]}, {Log: START + 86700})
 
 
+def put_logs(folder: Path, text: str, *names: str) -> None:
+    for name in names:
+        (folder / f"coverage_data.{name}.csv").write_text(text)
+
+
+def test_a_day_in_the_name_is_no_part_of_what_a_file_says_whose_rows_tell_their_own(data_dir):
+    logs = [Log(START, "O2", "5", 0, "", ""), Log(START + 86400, "O2", "6", 0, "", "")]
+    put_logs(data_dir, file_text(logs), "2021-07-18.1", "2021-07-19.1", "2021-07-19.2", "x")
+    assert "1 files in, 0 failed, 3 duplicates, 2 records" in update(date=date(2021, 7, 20))
+    (data_dir / "coverage_data.2021-07-18.1.csv").rename(data_dir / "coverage_data.2021-07-21.1.csv")
+    assert update().splitlines()[0] == "renamed coverage_data.2021-07-18.1.csv to coverage_data.2021-07-21.1.csv"
+    assert stored() == expected({"1": logs}, START + 86700)
+
+
+def test_a_day_that_no_row_needs_may_change(data_dir):
+    logs = [Log(START, "O2", "5", 0, "", "")]
+    put_logs(data_dir, file_text(logs), "x")
+    update(date=date(2021, 7, 19))
+    named = str(data_dir / "coverage_data.x.csv")
+    assert update(named, date=date(2021, 7, 20)).splitlines()[0] == "unchanged coverage_data.x.csv"
+    assert "would take in 0 files" in update(named, date=date(2021, 7, 20), dry_run=True)
+    assert Batch.objects.get().reading == "interval-from=record date=2021-07-20"
+    assert stored() == expected({"1": logs}, START + 300)
+
+
+@pytest.mark.parametrize("quote", ["", '"'], ids=["read in bulk", "read singly"])
+def test_a_day_in_the_name_is_part_of_what_a_file_says_of_which_one_row_tells_none(data_dir, quote):
+    logs = [Log(START, "O2", "5", 0, "", ""), Log(START + 300, "O2", "6", 0, "", "")]
+    # The second row has no date.
+    first, _, last = file_text(logs).rpartition("2021-07-18")
+    put_logs(data_dir, f"{first}{quote}{quote}{last}", "2021-07-18.1", "2021-07-18.2", "2021-07-19.1")
+    assert "2 files in, 0 failed, 1 duplicates, 4 records" in update()
+    again = [logs[0], Log(START + 86700, "O2", "6", 0, "", "")]
+    assert stored() == expected({"1": logs, "2": again}, START + 87000)
+
+
+def test_spark_finds_duplicates_whose_names_tell_days_that_no_row_needs(data_dir, settings, spark):
+    logs = [Log(START, "O2", "5", 0, "", "")]
+    put_logs(data_dir, file_text(logs), "2021-07-18.1", "2021-07-19.1")
+    text = file_text(logs)
+    put_logs(data_dir, text.replace("date,", "", 1).replace("2021-07-18,", ""), "2021-07-19.2", "2021-07-20.2")
+    take_in(settings, spark)
+    assert sorted(Batch.objects.values_list("status", flat=True)) == ["duplicate", "in", "in", "in"]
+
+
 def test_with_duplicates_to_be_counted_each_file_counts(data_dir, settings):
     settings.DUPLICATES = "count"
     put(data_dir, a=FLOWS, b=FLOWS)
