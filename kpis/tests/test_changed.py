@@ -9,9 +9,11 @@ import pytest
 from django.core.management import CommandError
 
 from kpis.models import Batch, ServiceTrafficVolume
+from kpis.tests.processes import Place
 from kpis.tests.test_spark import take_in
 from kpis.tests.test_update_network_stats import START, update
-from kpis.tests.twin import Flow, file_text
+from kpis.tests.test_watch import await_true, stopped, watching
+from kpis.tests.twin import Flow, expected, file_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +65,17 @@ def test_spark_counts_a_byte_that_changes_with_size_and_time_kept(path, change, 
     change(path, CHANGED)
     take_in(settings, spark)
     assert total() == 80
+
+
+def test_a_watch_counts_a_byte_that_changes_with_size_and_time_kept(place: Place):
+    place.put({NAME: [Flow(START, 1, 10, 20, service=1, cell=7)]})
+    with watching(place) as process:
+        for change, downlink in ((in_place, 70), (by_a_move, 90)):
+            flows = [Flow(START, 1, 10, downlink, service=1, cell=7)]
+            change(place.data / NAME, file_text(flows))
+            counts = expected({NAME: flows}, START + 300)
+            await_true(lambda counts=counts: place.stored() == counts, process)
+        stopped(process)
 
 
 @pytest.mark.parametrize("change", [in_place, by_a_move])
