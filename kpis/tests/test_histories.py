@@ -165,8 +165,8 @@ class Histories(RuleBasedStateMachine):
 
     folder: Path
 
-    @initialize()
-    def begin(self):
+    @initialize(changes=changes())
+    def begin(self, changes):
         models = [
             *KPIResult.__subclasses__(),
             Subscriber,
@@ -194,6 +194,8 @@ class Histories(RuleBasedStateMachine):
         self.newest_ever: dict[type, int] = {}
         self.changed = 10**18
         self.now = START + 2 * HOUR
+        for name, content in changes.items():
+            self.change(name, content)
 
     def empty(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -207,8 +209,7 @@ class Histories(RuleBasedStateMachine):
 
     def file(self, which: int, plain: bool = True) -> str | None:
         """The name of one of the files that are there, or of those that are not packed; None where there is none."""
-        found = [name for name in self.names() if not (plain and name.endswith(tuple(PACKINGS)))]
-        return found[which % len(found)] if found else None
+        return one_of([name for name in self.names() if not (plain and name.endswith(tuple(PACKINGS)))], which)
 
     def content(self, name: str) -> bytes | None:
         path = self.folder / "data" / name
@@ -337,9 +338,9 @@ class Histories(RuleBasedStateMachine):
     @rule(which=which, in_place=st.booleans())
     def a_file_changes_and_keeps_its_size_and_time(self, which, in_place):
         self.run()
-        name = self.file(which)
-        records = name and self.files[name]
-        if records:
+        name = one_of([name for name in self.names() if name in NAMES and self.files[name]], which)
+        if name:
+            records = self.files[name]
             changed = [altered(records[0]), *records[1:]]
             self.put_alike(name, text_of(changed).encode(), in_place)
             self.note(name, changed)
@@ -388,6 +389,10 @@ class Histories(RuleBasedStateMachine):
             # Now all that there is has ended.
             self.now = START + 3 * DAY
             self.run()
+
+
+def one_of(names: list[str], which: int) -> str | None:
+    return names[which % len(names)] if names else None
 
 
 def text_of(content: list[Record] | str) -> str:
