@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -172,11 +172,16 @@ class Ledger(FileLedger, Protocol):
         """A table that partials are joined with, as it was at a moment (UTC)."""
 
     def commit_rollup(
-        self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results], moment: datetime
+        self,
+        feed: Feed,
+        length: Length,
+        starts: Collection[datetime],
+        results: list[Results],
+        moments: Mapping[datetime, datetime],
     ) -> None:
         """Replaces longer intervals' results, and marks those that have closed as no longer due.
 
-        ``moment`` (UTC) is that of the references that the results were figured with.
+        ``moments`` (UTC), by start, are those of the references that the results were computed with.
         """
 
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
@@ -361,7 +366,12 @@ class MemoryLedger:
         return pd.DataFrame({"user_id": pd.Series(dtype="str"), "email": pd.Series(dtype="str"), "quota": []})
 
     def commit_rollup(
-        self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results], moment: datetime
+        self,
+        feed: Feed,
+        length: Length,
+        starts: Collection[datetime],
+        results: list[Results],
+        moments: Mapping[datetime, datetime],
     ) -> None:
         for interval in map(length.at, starts):
             if length == feed.interval or interval.is_closed(self._closed.get(feed.name)):

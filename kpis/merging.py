@@ -82,7 +82,7 @@ class Fresh:
 
 
 def merged(
-    feed: Feed,
+    kpis: Collection[KPI],
     length: Length,
     starts: Collection[datetime],
     keys_between: KeysBetween,
@@ -91,7 +91,7 @@ def merged(
     top_n: int,
     fresh: Fresh | None = None,
 ) -> Iterator[Results]:
-    """Yield what each of a feed's KPIs gives in the intervals of a length that start at ``starts`` (UTC).
+    """Yield what each of a feed's KPIs, all or some, gives in the intervals of a length that start at ``starts`` (UTC).
 
     Each interval and KPI comes once. Where a lake file of it cannot be read, or a batch of it was taken in before the
     KPI was there, it comes without rows and with the reason: what it has stays. ``counted`` gives the files that
@@ -100,7 +100,7 @@ def merged(
     fresh = fresh or Fresh()
     for some in _groups(length, sorted(starts)):
         keys = keys_in(length, some, keys_between)
-        for kpi in kpis_of(feed, length):
+        for kpi in kpis:
             lacking = _lacking(kpi, length, keys)
             if without := [start for start in some if start in lacking]:
                 yield kept_results(kpi, length, without, LACKS_KPI, again=False)

@@ -772,10 +772,7 @@ def roll_up(
         # Where DuckDB only fetches what is merged elsewhere, more would but take memory.
         engine.use_cores(1 if all(map(can_merge, kpis_of(feed, length))) else CORES)
         moments = dict.fromkeys(starts, clock.now()) if options.anew else ledger.reference_moments(feed, length, starts)
-        for moment in sorted(set(moments.values())):
-            yield from _roll_up(
-                [one for one in starts if moments[one] == moment], feed, length, moment, ledger, engine, options
-            )
+        yield from _roll_up(starts, feed, length, moments, ledger, engine, options)
 
 
 def _together(interval: Interval) -> datetime:
@@ -786,30 +783,53 @@ def _roll_up(
     starts: list[datetime],
     feed: Feed,
     length: Length,
-    moment: datetime,
+    moments: Mapping[datetime, datetime],
     ledger: Ledger,
     engine: Engine,
     options: Options,
 ) -> Iterator[Event]:
-    """Computes longer intervals with the references of a moment (UTC), in one transaction."""
-    for kpi in kpis_of(feed, length):
-        if kpi.reference:
-            engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
+    """Computes longer intervals in one transaction, each with the references of its moment (UTC)."""
     try:
-        results = list(merged(feed, length, starts, partial(ledger.keys, feed), ledger.files, engine, options.top_n))
+        results = list(_rollups(starts, feed, length, moments, ledger, engine, options))
     except (TotalTooLarge, *OUT_OF_ROOM) as error:
         if len(starts) > 1:
             # The others go in without the one that is to blame.
             for start in starts:
-                yield from _roll_up([start], feed, length, moment, ledger, engine, options)
+                yield from _roll_up([start], feed, length, moments, ledger, engine, options)
             return
         if isinstance(error, TotalTooLarge):
             yield Failed(_named(feed, length, starts), str(error))
             return
         engine.make_room()
         results = [kept_results(kpi, length, starts, NO_ROOM, _out_of_room(error)) for kpi in kpis_of(feed, length)]
-    ledger.commit_rollup(feed, length, starts, results, moment)
+    ledger.commit_rollup(feed, length, starts, results, moments)
     yield from _rolled_up(results, starts, feed, length, engine)
+
+
+def _rollups(
+    starts: list[datetime],
+    feed: Feed,
+    length: Length,
+    moments: Mapping[datetime, datetime],
+    ledger: Ledger,
+    engine: Engine,
+    options: Options,
+) -> Iterator[Results]:
+    """Yield the results of longer intervals. Only KPIs with a reference are merged moment by moment."""
+    merge = partial(
+        merged,
+        length=length,
+        keys_between=partial(ledger.keys, feed),
+        counted=ledger.files,
+        merging=engine,
+        top_n=options.top_n,
+    )
+    yield from merge([kpi for kpi in kpis_of(feed, length) if not kpi.reference], starts=starts)
+    for kpi in kpis_of(feed, length):
+        if kpi.reference:
+            for moment in sorted({moments[start] for start in starts}):
+                engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
+                yield from merge([kpi], starts=[start for start in starts if moments[start] == moment])
 
 
 def _rolled_up(
@@ -866,7 +886,13 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
             starts = frozenset(moment for moment in _keys(feed, hour, ledger) if start <= moment < end)
             if starts:
                 results = merged(
-                    feed, feed.interval, starts, partial(ledger.keys, feed), ledger.files, engine, options.top_n
+                    kpis_of(feed, feed.interval),
+                    feed.interval,
+                    starts,
+                    partial(ledger.keys, feed),
+                    ledger.files,
+                    engine,
+                    options.top_n,
                 )
                 ledger.commit_rebuild(feed, starts, list(results))
                 yield Rebuilt(feed, hour, starts)
@@ -1077,7 +1103,8 @@ def _change(
         keys = keys_in(feed.interval, touched, keys_between)
         results = merged_running(feed, entry.intervals, keys, counted, fresh, engine, options.top_n)
     else:
-        results = merged(feed, feed.interval, touched, keys_between, counted, engine, options.top_n, fresh)
+        kpis = kpis_of(feed, feed.interval)
+        results = merged(kpis, feed.interval, touched, keys_between, counted, engine, options.top_n, fresh)
     return Change(entry, one.first_rejects, touched, _ahead(results), files=files, replaced=replaced)
 
 

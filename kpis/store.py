@@ -9,7 +9,7 @@ import socket
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -511,10 +511,15 @@ class DatabaseLedger:
 
     @transaction.atomic
     def commit_rollup(
-        self, feed: Feed, length: Length, starts: Collection[datetime], results: list[Results], moment: datetime
+        self,
+        feed: Feed,
+        length: Length,
+        starts: Collection[datetime],
+        results: list[Results],
+        moments: Mapping[datetime, datetime],
     ) -> None:
         closed_until = _closed_until(feed)
-        self._replace(feed, length, results, closed_until, moment)
+        self._replace(feed, length, results, closed_until, moments)
         starts = set(starts) - {
             start for result in results if result.reason and result.again for start in result.starts
         }
@@ -698,7 +703,7 @@ class DatabaseLedger:
         length: Length,
         results: Iterable[Results],
         closed_until: datetime | None,
-        moment: datetime | None = None,
+        moments: Mapping[datetime, datetime] | None = None,
     ) -> None:
         """Puts the results in the place of what the intervals had, with a summary for each that has any."""
         _check_lock()
@@ -714,7 +719,7 @@ class DatabaseLedger:
                     model.objects.filter(interval=length.code, interval_start_timestamp__in=some).delete()
                 folded = [dimension.folded_column for dimension in result.kpi.folded]
                 insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns, *folded], _rows(result))
-            self._summarise(feed, length, starts, of_the_same, closed_until, moment)
+            self._summarise(feed, length, starts, of_the_same, closed_until, moments or {})
 
     def _keep(self, feed: Feed, result: Results) -> None:
         """Marks intervals whose results could not be computed as incomplete; what they have stays.
@@ -769,7 +774,7 @@ class DatabaseLedger:
         starts: Collection[datetime],
         results: list[Results],
         closed_until: datetime | None,
-        moment: datetime | None,
+        moments: Mapping[datetime, datetime],
     ) -> None:
         now = clock.now()
         counts = _counts(feed, length, starts)
@@ -792,7 +797,7 @@ class DatabaseLedger:
                     summary.previous_total, summary.previous_mean = summary.total, summary.mean
                     summary.previous_updated_at = summary.updated_at
                     summary.reason = ""
-                summary.first_figured_at = moment or summary.first_figured_at or now
+                summary.first_figured_at = moments.get(interval.start) or summary.first_figured_at or now
                 if result.kpi.measure.is_mean:
                     summary.mean = total
                 else:

@@ -148,6 +148,24 @@ def test_a_batch_over_many_intervals_of_one_hour_reads_none_of_the_batches_befor
     assert read == []
 
 
+def test_hours_that_were_first_computed_at_different_moments_are_computed_again_together(take_in, monkeypatch):
+    commits = []
+    original = DatabaseLedger.commit_rollup
+
+    def commit_rollup(self, feed, length, starts, results, moments):
+        commits.append((str(length), len(starts), len(set(moments.values()))))
+        original(self, feed, length, starts, results, moments)
+
+    records = [Call(START + 3600 * hour, f"County {hour}", "O2", "CALL") for hour in range(6)]
+    for offset in range(6):
+        take_in(values(records[offset : offset + 1], offset), offset or None, CDR)
+    monkeypatch.setattr(DatabaseLedger, "commit_rollup", commit_rollup)
+    records += [Call(START + 3600 * hour + 60, "Kern", "O2", "TEXT") for hour in range(5)]
+    take_in(values(records[6:], 6), 6, CDR)
+    check_tables(records)
+    assert commits == [("5 minutes", 5, 5), ("1 hour", 5, 5)]
+
+
 def test_an_hour_that_late_messages_touch_again_and_again_is_compacted_once_in_a_while(take_in, lake_dir, monkeypatch):
     def files() -> int:
         (hour,) = lake_dir.glob("partials/AntennaTrafficVolume/year=2021/month=07/day=18/hour=00")
