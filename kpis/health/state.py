@@ -49,7 +49,9 @@ def current() -> State:
         # The next request gets a connection of its own.
         connection.close()
         ages = None
-    return State(database=ages is not None, lake=can_be_written(settings.LAKE_DIR) and _is_ours(), ages=ages)
+    # Whose lake it is only the database can tell.
+    lake = can_be_written(settings.LAKE_DIR) and (ages is None or _is_ours())
+    return State(database=ages is not None, lake=lake, ages=ages)
 
 
 def _is_ours() -> bool:

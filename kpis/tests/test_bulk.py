@@ -27,8 +27,9 @@ def test_texts_and_large_numbers_stay_as_they_are(django_assert_num_queries):
 
 
 def test_a_missing_value_is_null():
-    names = (*INTERVAL, "operator", "average_signal", "number_of_samples", "number_of_empty_values")
-    rows = [(MIDNIGHT, END, 1, 1, "Orange", 0.1, 3, 0), (MIDNIGHT, END, 1, 2, "", None, 0, 7)]
+    names = (*INTERVAL, "operator", "operator_folded", "average_signal")
+    names += ("number_of_samples", "number_of_empty_values")
+    rows = [(MIDNIGHT, END, 1, 1, "Orange", "orange", 0.1, 3, 0), (MIDNIGHT, END, 1, 2, "", "", None, 0, 7)]
     insert_rows(OperatorSignal, names, iter(rows))
     assert list(OperatorSignal.objects.values_list(*names)) == rows
 
