@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,10 +21,14 @@ from kpis.models import (
     DueCompaction,
     DueRollup,
     IntervalSummary,
+    LakeBinding,
+    LakeFile,
     LiveCount,
     LiveFeed,
+    LostFile,
     QuotaChange,
     Reject,
+    ResultPruning,
     StreamConsumer,
     StreamOffset,
     StreamShard,
@@ -169,7 +174,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         "admin/autocomplete/": in_admin("autocomplete/", 403),
         "admin/jsi18n/": in_admin("jsi18n/", 200),
         "admin/r/<path:content_type_id>/<path:object_id>/": in_admin("r/1/1/", 404),
-        "admin/^(?P<app_label>auth|authtoken|axes|kpis)/$": in_admin("kpis/", 200),
+        "admin/^(?P<app_label>auth|authtoken|kpis|axes)/$": in_admin("kpis/", 200),
         "admin/(?P<url>.*)$": in_admin("nowhere/", 404),
         "admin/auth/user/<id>/password/": in_admin(f"auth/user/{keys['user']}/password/", 403),
     }
@@ -182,7 +187,8 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
     ledger = ("run", "batchinterval", "watermark", "streamoffset", "duecompaction", "duerollup", "intervalsummary")
-    for name in (*ledger, "streamshard", "region", "livecount", "livefeed", "streamconsumer"):
+    lake = ("lakefile", "lostfile", "lakebinding", "resultpruning")
+    for name in (*ledger, *lake, "streamshard", "region", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), tells=True)
@@ -215,6 +221,11 @@ def keys() -> dict[str, object]:
     rows.append(LiveCount.objects.create(groups={"county": {"Kern": 1}}, **of_live))
     rows.append(DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=MIDNIGHT))
     rows.append(DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=MIDNIGHT))
+    in_hour = {"folder": "partials/x", "interval_start_timestamp": MIDNIGHT}
+    rows.append(LakeFile.objects.create(feed="ipflow", name="x", size=1, **in_hour))
+    rows.append(LostFile.objects.create(batch=batch, kpi=1, reason="lost", noted_at=MIDNIGHT, **in_hour))
+    rows.append(LakeBinding.objects.create(database_id=uuid.uuid4()))
+    rows.append(ResultPruning.objects.create(interval=1, before=MIDNIGHT))
     rows.append(make_summary(1, MIDNIGHT))
     for kpi_id in (10, 11, 12):
         make_summary(kpi_id, MIDNIGHT)

@@ -364,8 +364,9 @@ GIANTS = {
         (1, 1, 0),
     ),
     "many-members.csv.gz": (
-        repeated(gzip.compress(HEADED), gzip.compress(b"") * 1000, 30, gzip.compress(LAST_ROW)),
-        (1, 1, 0),
+        # The row twice: the same content as that of another file would be its duplicate.
+        repeated(gzip.compress(HEADED), gzip.compress(b"") * 1000, 30, gzip.compress(LAST_ROW * 2)),
+        (2, 2, 0),
     ),
 }
 
