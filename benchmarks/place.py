@@ -22,13 +22,15 @@ LISTS = {
 
 
 class Place:
-    """A folder with a SQLite database and a lake; a copy of a migrated database, where one is given."""
+    """A folder with a SQLite database and a lake; copies of a migrated database and its lake, where they are given."""
 
-    def __init__(self, folder: Path, database: Path | None = None):
+    def __init__(self, folder: Path, database: Path | None = None, lake: Path | None = None):
         self.database, self.lake = folder / "db.sqlite3", folder / "lake"
         folder.mkdir(parents=True, exist_ok=True)
         if database:
             shutil.copyfile(database, self.database)
+        if lake:
+            shutil.copytree(lake, self.lake)
 
     def command(self, *arguments: str | Path) -> Command:
         """A command of ``manage.py``."""
@@ -53,6 +55,10 @@ class Place:
     def output(self, *arguments: str | Path) -> str:
         """What a command of ``manage.py`` says, unmeasured."""
         return output(self.command(*arguments))
+
+    def output_of_python(self, *arguments: str | Path) -> str:
+        """What the product's Python says, unmeasured."""
+        return output(self.python(*arguments))
 
     def answer(self, since: int = 0) -> dict[str, dict]:
         """Both lists of each interval that starts at ``since`` (Unix ms) or later, as the peers answer them."""

@@ -9,35 +9,50 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.place import Place
 from benchmarks.shapes import FIVE_MINUTES, START, file_name
 
 # The time of change, in ns, that the ledger has for the files, which are empty.
 CHANGED = 1_600_000_000 * 10**9
 RESULTS = ("kpis_servicetrafficvolume", "kpis_celluniqueusers", "kpis_intervalsummary")
+MARK_FILES = """
+import sys
+from pathlib import Path
+import django
+django.setup()
+from django.db import connection
+from kpis.sources.places import found_in
+marks = [(file.mark, file.name) for file in found_in(Path(sys.argv[1]))]
+with connection.cursor() as cursor:
+    cursor.executemany("UPDATE kpis_batch SET mark = %s WHERE name = %s", marks)
+"""
 SHIFTED = {
     f"interval_{end}_timestamp": f"datetime(of_one.interval_{end}_timestamp, '-' || (300 * number) || ' seconds')"
     for end in ("start", "end")
 }
 
 
-def stored(cache: Path, seed: Path, intervals: int, files: int) -> Path:
+def stored(cache: Path, seed: Place, intervals: int, files: int) -> tuple[Path, Path]:
     """A copy of the seed, which has one interval, with so many more, and of the newest of these so many known files.
 
-    It is made unless it lies in the cache.
+    Gives its database and its lake, which are made unless they lie in the cache.
     """
-    with closing(sqlite3.connect(seed)) as connection:
+    with closing(sqlite3.connect(seed.database)) as connection:
         schema = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master ORDER BY name")]
     digest = hashlib.sha256(repr(schema).encode()).hexdigest()[:8]
     path = cache / f"stored-{intervals}-{files}-{digest}.sqlite3"
+    lake = path.with_suffix(".lake")
     if not path.exists():
+        shutil.rmtree(lake, ignore_errors=True)
+        shutil.copytree(seed.lake, lake)
         aside = path.with_name(f"{path.name}.tmp")
-        shutil.copyfile(seed, aside)
+        shutil.copyfile(seed.database, aside)
         with closing(sqlite3.connect(aside, isolation_level=None)) as connection:
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000", "foreign_keys = OFF"):
                 connection.execute(f"PRAGMA {pragma}")
             _fill(connection, intervals, files)
         aside.rename(path)
-    return path
+    return path, lake
 
 
 def known_files(cache: Path, files: int) -> Path:
@@ -53,6 +68,11 @@ def known_files(cache: Path, files: int) -> Path:
             os.utime(path, ns=(CHANGED, CHANGED))
         aside.rename(folder)
     return folder
+
+
+def mark_files(place: Place, folder: Path) -> None:
+    """Has the place's ledger know the folder's files as they lie there, by their times and inodes."""
+    place.output_of_python("-c", MARK_FILES, folder)
 
 
 def _fill(connection: sqlite3.Connection, intervals: int, files: int) -> None:

@@ -27,7 +27,7 @@ API, SQL = "API, {} page", "SQL and orjson alone, {} page"
 
 def pages(bench: Bench) -> Outcome:
     sizes = bench.sizes
-    database = stored(bench.cache, first_ticked(bench).database, sizes.paged_intervals, 0)
+    database, _ = stored(bench.cache, first_ticked(bench), sizes.paged_intervals, 0)
     place = Place(bench.scratch / "pages")
     place.database.hardlink_to(database)
     with closing(sqlite3.connect(database)) as connection:

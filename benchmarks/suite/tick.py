@@ -12,7 +12,7 @@ from benchmarks.checks import Check
 from benchmarks.contest import Command, Contestant
 from benchmarks.place import Place
 from benchmarks.shapes import FIVE_MINUTES, START
-from benchmarks.stored import known_files, stored
+from benchmarks.stored import known_files, mark_files, stored
 
 SET_UP = "import django; django.setup(); import pandas, duckdb"
 TICK, KNOWN, LYING = "tick", "tick, {:,} files known, {:,} rows stored", "the same, and the files still lie there"
@@ -24,13 +24,15 @@ def tick(bench: Bench) -> Outcome:
     sizes = bench.sizes
     paths = ticks(bench)
     seed = first_ticked(bench)
-    full = stored(bench.cache, seed.database, sizes.stored_intervals, sizes.known_files)
+    full = stored(bench.cache, seed, sizes.stored_intervals, sizes.known_files)
     known = KNOWN.format(sizes.known_files, sizes.stored_intervals * 20)
     folders = bench.scratch / "tick"
     lying = known_files(bench.cache, sizes.known_files)
     for path in lying.glob("*.csv"):
         if path.stat().st_size:
             path.unlink()
+    all_lying = Place(folders / "lying", *full)
+    mark_files(all_lying, lying)
     contestants = [
         Contestant("Django set up, pandas and DuckDB imported", lambda folder, run: seed.python("-c", SET_UP)),
         Contestant(
@@ -38,9 +40,9 @@ def tick(bench: Bench) -> Outcome:
             lambda folder, run: bench.peer("duckdb", [paths[run + 1]]).prepared(folder, run),
             lambda folder: answer_of_peer(folder)["five_minutes"],
         ),
-        _ticking(TICK, Place(folders / "tick", seed.database), folders / "data", paths),
-        _ticking(known, Place(folders / "known", full), folders / "data of known", paths),
-        _ticking(LYING, Place(folders / "lying", full), lying, paths),
+        _ticking(TICK, Place(folders / "tick", seed.database, seed.lake), folders / "data", paths),
+        _ticking(known, Place(folders / "known", *full), folders / "data of known", paths),
+        _ticking(LYING, all_lying, lying, paths),
     ]
     os.sync()
     outcome = bench.contest(f"A tick of {sizes.tick_rows:,} rows", contestants, MOST_RUNS)

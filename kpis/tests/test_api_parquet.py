@@ -214,10 +214,10 @@ call_command("migrate", verbosity=0)
 with connection.cursor() as cursor:
     cursor.execute(
         "INSERT INTO kpis_operatorcallvolume (interval_start_timestamp, interval_end_timestamp, interval, rank, "
-        "operator, call_type, number_of_calls, market_share) "
+        "operator, operator_folded, call_type, number_of_calls, market_share) "
         "WITH RECURSIVE counted (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counted WHERE n < %s) "
         "SELECT datetime('2021-01-01', (n / 20) || ' minutes'), datetime('2021-01-01', (n / 20 + 1) || ' minutes'), 3, "
-        "n %% 20 + 1, 'operator ' || (n %% 20), 'CALL', n + 1, 0.05 FROM counted",
+        "n %% 20 + 1, 'operator ' || (n %% 20), 'operator ' || (n %% 20), 'CALL', n + 1, 0.05 FROM counted",
         [int(sys.argv[1]) - 1],
     )
 """

@@ -91,6 +91,7 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
         "outcome": "incomplete",
         "files": 2,
         "failed": 1,
+        "duplicates": 0,
         "records": 3,
         "rejects": 0,
         "intervals": 2,

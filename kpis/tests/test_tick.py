@@ -72,7 +72,7 @@ def test_a_tick_takes_the_same_statements_however_much_the_ledger_knows(data_dir
     )
     assert statements_of_a_tick(data_dir, 3) == few
     # The others are asked for their clock, once for the run and once for the file.
-    assert len(few) <= (37 if connection.vendor == "sqlite" else 40), len(few)
+    assert len(few) <= (37 if connection.vendor == "sqlite" else 41), len(few)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the others know what their tables hold, and plan by that")

@@ -70,8 +70,10 @@ def finals(tables: tuple[dict, dict]) -> tuple[dict, dict]:
 def test_what_0_1_0_left_goes_on_exact(upgraded):
     files = release.FILES | {"calls": release.MESSAGES}
     ended = upgraded.run()
-    assert (ended.code, ended.err) == (0, "")
-    assert "0 failed" in ended.out
+    # Files of which 0.1.0 noted no inode are looked into once more, and so is the one that failed.
+    assert (ended.code, ended.err[:44]) == (1, "failed ipflow_data.bad.csv: has no column in")
+    assert "1 failed" in ended.out
+    assert upgraded.run().code == 0
     assert finals(upgraded.stored()) == finals(expected(files, CLOSED))
     with upgraded.alias() as alias:
         assert StreamOffset.objects.using(alias).values_list("topic", "partition", "next_offset").get() == (
