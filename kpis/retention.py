@@ -77,7 +77,7 @@ class Turns:
     """
 
     def __init__(self, command: str, patience: float):
-        self._command, self._patience = f"{Run.PRUNE}{command}".strip(), patience
+        self._command, self._patience = f"{Run.PRUNE}{command}", patience
         self._run: Run | None = None
 
     @contextmanager

@@ -181,6 +181,8 @@ class Histories(RuleBasedStateMachine):
             LakeBinding,
             Run,
         ]
+        # First, as Django empties references on MariaDB before it deletes rows, which a duplicate's must not be.
+        Batch.objects.exclude(duplicate_of=None).delete()
         for model in models:
             model.objects.all().delete()
         put_subscribers(
