@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import socket
@@ -156,9 +157,9 @@ def test_what_is_no_file_fails_with_its_reason_and_keeps_no_one_waiting(data_dir
     (data_dir / "ipflow_data.loop.csv").symlink_to("ipflow_data.loop.csv")
     os.mkfifo(data_dir / "ipflow_data.pipe.csv")
     (data_dir / "ipflow_data.device.csv").symlink_to("/dev/zero")
-    with socket.socket(socket.AF_UNIX) as listener:
-        # Its address may be no longer than 108 bytes, so it is bound from within the folder.
-        listener.bind(str(Path(os.path.relpath(data_dir, Path.cwd())) / "ipflow_data.socket.csv"))
+    # A socket's address may be no longer than 108 bytes, so it is bound by its bare name.
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(data_dir):
+        listener.bind("ipflow_data.socket.csv")
     before = snapshot(data_dir)
     assert exit_code() == 1
     assert {batch.name: (batch.status, batch.reason) for batch in Batch.objects.all()} == {
