@@ -29,6 +29,8 @@ from blake3 import blake3
 
 # A block is no longer than the longest line, so that only its first line can be too long.
 BLOCK_BYTES = 2**20
+# The clean lines of a packed file are spooled, and read each time the spool has grown to this.
+SPOOL_BYTES = 256 * 2**20
 LONGEST_LINE_BYTES = 2**20
 # Four bytes of zstd can unpack to 128 KiB: this many at a time give 32 MiB at most.
 PACKED_PIECE_BYTES = 2**10
@@ -189,8 +191,9 @@ def _is_utf_8(text: bytes) -> bool:
 class SplitFile:
     """What ``split`` found in the file at ``path``; ``identity`` tells whether that is still what lies there.
 
-    ``clean_path`` holds the ``clean`` lines, after ``skip`` lines to pass over: it is the file itself, or the
-    spool. ``lines`` counts the data lines, clean and odd. ``digest`` is the BLAKE3 (hex) of the unpacked content.
+    ``clean_path`` holds the last of the ``clean`` lines, after ``skip`` lines to pass over: it is the file itself with
+    all of them, or the spool with those that follow the first ``read`` ones. ``lines`` counts the data lines, clean and
+    odd. ``digest`` is the BLAKE3 (hex) of the unpacked content.
     """
 
     path: Path
@@ -200,6 +203,8 @@ class SplitFile:
     clean: int = 0
     lines: int = 0
     digest: str = ""
+    # How many of the clean lines were read before those that ``clean_path`` holds now.
+    read: int = 0
     # From the n-th clean line on (from 0), a line's number is its place among the clean ones plus the shift.
     _shifts_from: array = field(default_factory=lambda: array("q", [0]))
     _shifts: array = field(default_factory=lambda: array("q", [1]))
@@ -247,13 +252,16 @@ def split(
     spool_path: Path,
     grammar_of: Callable[[bytes], tuple[Grammar, bool]],
     judge: Callable[[list[Line]], None],
+    read_clean: Callable[[SplitFile], None],
     bounds: Bounds = UNBOUNDED,
 ) -> SplitFile:
     """Splits a file's lines into clean and odd ones.
 
     ``grammar_of`` gets the first line, and gives the grammar and whether that line is a header; ``judge`` gets the
-    odd lines, as they come. Raises FileError when the file cannot be opened or unpacked, unpacks beyond the bounds, or
-    is no text; whether it changed meanwhile shows when ``held_still`` ends.
+    odd lines, as they come. ``read_clean`` is called whenever the spool has SPOOL_BYTES of clean lines, which are
+    then dropped; those left in ``clean_path`` at the end are the caller's to read. Raises FileError when the file
+    cannot be opened or unpacked, unpacks beyond the bounds, or is no text; whether it changed meanwhile shows when
+    ``held_still`` ends.
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
@@ -289,9 +297,15 @@ def split(
             else:
                 found.clean += count
                 found.lines += count
+            number += count
             if spool is not None:
                 spool.write(lines_text)
-            number += count
+                if spool.tell() >= SPOOL_BYTES:
+                    spool.flush()
+                    read_clean(found)
+                    found.read = found.clean
+                    spool.seek(0)
+                    spool.truncate()
         found.digest = content.hexdigest()
     return found
 
@@ -331,6 +345,8 @@ def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
                 for number in numbers[first:last].tolist():
                     yield Line(number, lines[number - passed - 1])
             passed += count
+            if not len(numbers) or passed >= numbers[-1]:
+                return
 
 
 def first_line_of(line: bytes) -> bytes:

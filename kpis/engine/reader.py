@@ -116,6 +116,8 @@ class _Reading:
         self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
         self.bounds, self.times, self.ahead = bounds, times, Ahead()
         self.rejected = 0
+        # The clean lines that give no record at once, by their ordinals, until they are judged.
+        self.doubtful: list[np.ndarray] = []
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
         self.columns = ", ".join(f'"{name}"' for name in feed.column_names)
@@ -124,9 +126,10 @@ class _Reading:
         columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.columns)
         write_rejects(self.connection, [])
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({columns})")
-        found = split(path, self.folder / "clean.csv", self._grammar_of, self._judge, self.bounds)
-        with held_still(found.path, found.identity):
-            self._read_clean(found)
+        spool = self.folder / "clean.csv"
+        found = split(path, spool, self._grammar_of, self._judge, self._read_clean, self.bounds)
+        self._read_clean(found)
+        self._judge_doubtful(found)
         self.connection.execute(f"INSERT INTO records SELECT {self.start_sql}, {self.columns} FROM judged")
         intervals = self.connection.execute(
             "SELECT interval_start, count(*) FROM records GROUP BY interval_start ORDER BY interval_start"
@@ -147,33 +150,50 @@ class _Reading:
         return self.form.grammar, self.form.has_header
 
     def _read_clean(self, found: SplitFile) -> None:
-        """Fills the table ``records`` from the clean lines, and judges those that give no record."""
+        """Adds the clean lines that lie in ``clean_path`` to the table ``records``; some may be left as doubtful."""
         # Through a link of our own, since DuckDB would take brackets and stars in a name for a pattern.
         link = self.folder / "link.csv"
+        link.unlink(missing_ok=True)
         link.symlink_to(found.clean_path.absolute())
-        for careful in (False, True):
-            self.form.careful = careful
-            try:
-                self._create_records(self._clean_records(link, found.skip))
-                break
-            except (duckdb.ConversionException, duckdb.InvalidInputException):
-                lacks_day = ", false AS lacks_day" if self.feed.needs_date else ""
-                nothing = (
-                    f"SELECT TIMESTAMP '1970-01-01' AS interval_start, {self.columns}{lacks_day} FROM judged LIMIT 0"
-                )
-                self._create_records(nothing)
-        doubtful = self._column("SELECT rowid FROM records WHERE interval_start IS NULL ORDER BY rowid")
-        if self._count("records") != found.clean:
-            doubtful = np.arange(found.clean)
-            self.connection.execute("DELETE FROM records")
+        with held_still(found.path, found.identity):
+            for careful in (False, True):
+                self.form.careful = careful
+                try:
+                    self._create_clean(self._clean_records(link, found.skip))
+                    break
+                except (duckdb.ConversionException, duckdb.InvalidInputException):
+                    lacks_day = ", false AS lacks_day" if self.feed.needs_date else ""
+                    columns = f"TIMESTAMP '1970-01-01' AS interval_start, {self.columns}{lacks_day}"
+                    self._create_clean(f"SELECT {columns} FROM judged LIMIT 0")
+        count = found.clean - found.read
+        doubtful = self._column("SELECT rowid FROM clean WHERE interval_start IS NULL ORDER BY rowid")
+        if self._count("clean") != count:
+            doubtful = np.arange(count)
+            self.connection.execute("DELETE FROM clean")
         elif len(doubtful):
-            self.connection.execute("DELETE FROM records WHERE interval_start IS NULL")
+            self.connection.execute("DELETE FROM clean WHERE interval_start IS NULL")
         if self.feed.needs_date:
-            self.form.lacks_day |= bool(len(self._column("SELECT 1 FROM records WHERE lacks_day LIMIT 1")))
-            self.connection.execute("ALTER TABLE records DROP COLUMN lacks_day")
+            self.form.lacks_day |= bool(len(self._column("SELECT 1 FROM clean WHERE lacks_day LIMIT 1")))
+            self.connection.execute("ALTER TABLE clean DROP COLUMN lacks_day")
+        if found.read:
+            self.connection.execute("INSERT INTO records FROM clean")
+        else:
+            self.connection.execute("DROP TABLE IF EXISTS records")
+            self.connection.execute("ALTER TABLE clean RENAME TO records")
+        self.doubtful.append(doubtful + found.read)
+        most = self.bounds.rejects
+        if most is not None and self.rejected + sum(map(len, self.doubtful)) > most:
+            # The file is probably the wrong one: then the rest of it need not be read.
+            self._judge_doubtful(found)
+
+    def _judge_doubtful(self, found: SplitFile) -> None:
+        """Judges the clean lines that are left as doubtful, into the tables ``judged`` and ``rejects``."""
+        doubtful = np.concatenate(self.doubtful)
+        self.doubtful = [doubtful[:0]]
         if len(doubtful):
-            for chunk in _chunks(lines_at(found.path, found.line_numbers(doubtful))):
-                self._judge(chunk)
+            with held_still(found.path, found.identity):
+                for chunk in _chunks(lines_at(found.path, found.line_numbers(doubtful))):
+                    self._judge(chunk)
 
     def _clean_records(self, path: Path, skip: int) -> str:
         """SQL for the clean lines as records, whose ``interval_start`` is NULL where they may be none."""
@@ -194,8 +214,8 @@ class _Reading:
             SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {columns}
             FROM {rows}"""
 
-    def _create_records(self, query: str) -> None:
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS {query}")
+    def _create_clean(self, query: str) -> None:
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE clean AS {query}")
 
     def _count(self, table: str) -> int:
         return self.connection.table(table).shape[0]

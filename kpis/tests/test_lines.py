@@ -73,9 +73,13 @@ def naive_lines(content: bytes) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in lines] + ([last] if last else [])
 
 
+def no_more(found: SplitFile) -> None:
+    pytest.fail("so few clean lines are not read before the end of the file")
+
+
 def split_of(path: Path, folder: Path) -> tuple[SplitFile, list[Line]]:
     odd: list[Line] = []
-    return split(path, folder / "spool", lambda header: (Digits(WIDTH), True), odd.extend), odd
+    return split(path, folder / "spool", lambda header: (Digits(WIDTH), True), odd.extend, no_more), odd
 
 
 def clean_lines_of(found: SplitFile) -> list[bytes]:
@@ -241,17 +245,17 @@ def test_a_packed_file_fails_once_it_unpacks_beyond_its_bounds(folder, suffix, m
         (Bounds(unpacked_bytes=12_000_005, unpacked_ratio=2**40), "unpacks to more than 12,000,005 bytes"),
     ):
         with pytest.raises(FileError, match=reason):
-            split(path, folder / "spool", lambda line: (Digits(3), True), list, bounds)
-    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, Bounds(12_000_006, ratio + 1))
+            split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, bounds)
+    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, Bounds(12_000_006, ratio + 1))
     assert found.clean == 2_000_000
     # What lies beyond is not unpacked.
     (folder / "spool").unlink()
     with pytest.raises(FileError, match="unpacks to more than 1 times"):
-        split(path, folder / "spool", lambda line: (Digits(3), True), list, Bounds(unpacked_ratio=1))
+        split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, Bounds(unpacked_ratio=1))
     assert not (folder / "spool").exists() or (folder / "spool").stat().st_size < 2**21
     # Of few bytes the ratio does not matter.
     path.write_bytes(packed(suffix, b"a,b,c\n" + b"1,2,3\n" * 300_000))
-    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, Bounds(unpacked_ratio=1))
+    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, Bounds(unpacked_ratio=1))
     assert found.clean == 300_000
 
 

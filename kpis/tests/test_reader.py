@@ -45,6 +45,7 @@ def connection():
 @pytest.fixture(params=["normal blocks", "tiny blocks"])
 def block_size(request, monkeypatch):
     if request.param == "tiny blocks":
+        monkeypatch.setattr(lines_module, "SPOOL_BYTES", 150)
         monkeypatch.setattr(lines_module, "BLOCK_BYTES", 64)
         monkeypatch.setattr(lines_module, "PACKED_PIECE_BYTES", 7)
         for module in (lines_module, forms_module, rows_module):
@@ -309,3 +310,35 @@ def test_a_file_of_more_rejects_than_are_kept_fails_at_the_next_one(tmp_path, co
     assert (raised.value.rejects, raised.value.line) == (100, 103)
     kept = connection.execute("SELECT line FROM rejects ORDER BY line").fetchall()
     assert kept == [(number,) for number in range(3, 103)]
+
+
+def test_a_packed_file_of_too_many_clean_lines_that_are_no_records_is_not_read_to_its_end(
+    tmp_path, connection, monkeypatch
+):
+    monkeypatch.setattr(lines_module, "SPOOL_BYTES", 2**16)
+    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 2**14)
+    path = tmp_path / "flows.csv.gz"
+    beyond_a_check = "1626566400000,1626566700000,0,1,1,1,1"
+    content = gzip.compress("\n".join([",".join(NAMES), *[beyond_a_check] * 100_000]).encode())
+    # What does not unpack at its end would fail for that, were it read so far.
+    path.write_bytes(content[:-8] + bytes(8))
+    with pytest.raises(TooManyRejects, match="has more than 100 rejects, which is MAX_REJECTS, by line 102"):
+        Reader(connection, bounds=Bounds(rejects=100)).read(path, IPFLOW)
+    with pytest.raises(FileError, match="holds damaged gzip data"):
+        Reader(connection, bounds=Bounds(rejects=None)).read(path, IPFLOW)
+
+
+def test_the_spool_is_read_in_pieces_and_nothing_is_lost_or_doubled_between_them(tmp_path, connection, monkeypatch):
+    monkeypatch.setattr(lines_module, "SPOOL_BYTES", 2**12)
+    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 2**11)
+    rows = [f"1626566400000,1626566700000,{number % 10},{number},1,1,1" for number in range(3_000)]
+    path = tmp_path / "flows.csv.gz"
+    path.write_bytes(gzip.compress("\n".join([",".join(NAMES), *rows]).encode()))
+    reading = Reader(connection, bounds=Bounds(rejects=300)).read(path, IPFLOW)
+    assert (reading.lines, reading.records, reading.rejects) == (3_000, 2_700, 300)
+    assert connection.execute("SELECT sum(bytes_uplink) FROM records").fetchall() == [
+        (sum(number for number in range(3_000) if number % 10),)
+    ]
+    assert connection.execute("SELECT line FROM rejects ORDER BY line").fetchall() == [
+        (number + 2,) for number in range(0, 3_000, 10)
+    ]
