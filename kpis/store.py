@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import socket
 import time
@@ -61,6 +62,8 @@ from kpis.subscribers import subscribers_at
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 # How the command of a consumer's run begins.
 CONSUMER = "consume_stream "
@@ -151,7 +154,7 @@ def exclusive(patience: float = 0) -> Iterator[None]:
     ``patience`` are the seconds to wait while a consumer or pruning works, which soon ends its step. The lock belongs
     to the database connection (for SQLite: to the process), so it ends with its holder, however that ends.
     """
-    began = time.monotonic()
+    began, is_logged = time.monotonic(), False
     with ExitStack() as stack:
         while True:
             try:
@@ -161,6 +164,9 @@ def exclusive(patience: float = 0) -> Iterator[None]:
                 waited = time.monotonic() - began
                 if waited >= patience or (waited >= RECORDED_WITHIN_SECONDS and not _takes_turns()):
                     raise
+                if waited >= RECORDED_WITHIN_SECONDS and not is_logged:
+                    logger.debug("lock busy", extra={"patience": patience})
+                    is_logged = True
             time.sleep(TRY_AGAIN_SECONDS)
         yield
 

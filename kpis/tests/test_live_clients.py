@@ -162,8 +162,8 @@ async def opened(web: Web, number: int, stack: AsyncExitStack) -> list[Page]:
     return pages
 
 
-async def until(is_so) -> None:
-    async with asyncio.timeout(PATIENCE):
+async def until(is_so, patience: float = PATIENCE) -> None:
+    async with asyncio.timeout(patience):
         while not is_so():
             await asyncio.sleep(0.01)
 
@@ -234,7 +234,7 @@ async def watch(web: Web, broker: Broker) -> None:
         (page,) = await opened(web, 1, stack)
         rate, seconds = (RATE, SECONDS) if SECONDS else (300, 3)
         with calls_coming(broker, "soon", rate) as made:
-            await asyncio.sleep(seconds)
+            await until(lambda: len(made) >= seconds * TICKS, seconds + PATIENCE)
         total = sum(number for _, number in made)
         await until(lambda: shown(page)[-1][1] >= total)
         assert shown(page)[-1][1] == total
