@@ -99,7 +99,7 @@ serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(VENV)/bin/uvicorn network_analysis.asgi:application --host 127.0.0.1 --port $(PORT)
 
 spark-zip: setup  ## writes what Spark's executors need of the project into var/spark/kpis.zip
-	@$(PYTHON_IN) -m kpis.engine.spark var/spark/kpis.zip
+	@$(PYTHON_IN) -m kpis.spark.engine var/spark/kpis.zip
 
 stream-demo: setup  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
 	@$(PYTHON_IN) -m scripts.stream_demo --port $(PORT)
@@ -125,7 +125,7 @@ bench: setup-bench  ## measures it beside pandas, Polars, DuckDB and chDB (ARGS=
 	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 bench-pages: setup  ## measures every page on 5,000,000 results of 30 days (DATABASE_URL= takes an empty database)
-	@$(HERMETIC) $(PYTHON_IN) benchmarks/dashboard.py $(ARGS)
+	@$(HERMETIC) $(PYTHON_IN) benchmarks/console.py $(ARGS)
 
 bench-stream: setup-dev  ## measures a consumer of streams on one core (TEST_KAFKA_JARS= or ARGS="--bootstrap-servers H:P")
 	@$(HERMETIC) $(PYTHON_IN) benchmarks/stream.py $(ARGS)

@@ -21,7 +21,8 @@ from kpis.api.serializers import value_columns
 from kpis.catalog.columns import UUID, BadValue, ColumnType, Integer, Text
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI, KPIS
-from kpis.dashboard.addresses import explain
+from kpis.console.addresses import explain
+from kpis.ingest.runs import mark_for_retry, may_start_runs, start_run
 from kpis.models import (
     Batch,
     BatchInterval,
@@ -46,8 +47,7 @@ from kpis.models import (
     Watermark,
 )
 from kpis.models.results import result_model
-from kpis.runs import mark_for_retry, may_start_runs, start_run
-from kpis.subscribers import put_subscribers, remove_subscribers
+from kpis.reference.subscribers import put_subscribers, remove_subscribers
 
 admin.site.site_header = admin.site.site_title = "Network Analysis"
 admin.site.index_title = "Tables"

@@ -39,16 +39,16 @@ from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, TotalTooLarge, kept_results, partial_of_records
 from kpis.engine.compiled import CORES, give_memory_back
 from kpis.engine.folding import add_fold
-from kpis.engine.lines import DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects, content_digests
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.merge import can_merge
 from kpis.engine.reader import Reader, Reading, Reject, add_rejects, newest_moment, write_rejects
 from kpis.engine.recent import RecentPartials
-from kpis.engine.rows import ANY_TIME, Times, too_far_ahead
 from kpis.engine.running import MOST_INTERVALS, Running
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import ScratchError, scratch, telling
 from kpis.engine.table import registered
+from kpis.formats.judge import ANY_TIME, Times, too_far_ahead
+from kpis.formats.lines import DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects, content_digests
 from kpis.lake import Counted, DamagedFile, Lake, LakeFile, PartialFile, Staging, Verify
 from kpis.lake import telling as telling_of_lake
 from kpis.ledger import Change, Entry, Keys, Ledger, MemoryLedger, TakenBack, closing_time

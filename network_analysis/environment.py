@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kpis.storage import Address, address
 
 if TYPE_CHECKING:
-    from kpis.engine.spark import Master
+    from kpis.spark.engine import Master
 
 
 def text(name: str, default: str = "") -> str:
@@ -109,7 +109,7 @@ def spark(master: str, remote: str) -> Master | None:
         raise ImproperlyConfigured(f"{master} and {remote} are both set: which one is Spark's?")
     if not text(master) and not text(remote):
         return None
-    from kpis.engine.spark import Master
+    from kpis.spark.engine import Master
 
     def connect(value: str) -> Master:
         if not re.fullmatch(r"sc://\S+", value):

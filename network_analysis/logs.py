@@ -6,8 +6,8 @@ import logging
 import sys
 from contextvars import ContextVar
 
-# What happens in a run, see kpis/events.py.
-EVENTS = "kpis.events"
+# What happens in a run, see kpis/ingest/events.py.
+EVENTS = "kpis.ingest.events"
 
 # The id of the run that is under way, for the lines that are logged meanwhile.
 RUN: ContextVar[int | None] = ContextVar("run", default=None)

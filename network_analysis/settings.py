@@ -117,7 +117,7 @@ USE_I18N = False
 
 INSTALLED_APPS = [
     # Before the admin, whose pages it dresses.
-    "kpis.dashboard",
+    "kpis.console",
     # The admin of each app is looked for by urls.py: commands have no use for it, nor for all that it imports.
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
@@ -261,11 +261,11 @@ WHITENOISE_USE_FINDERS = True
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
-    "kpis.dashboard.vega.BundleFinder",
+    "kpis.console.vega.BundleFinder",
 ]
 # What is made from packages on first use. Its names have the packages' versions, so browsers may keep it.
 BUILT_DIR = BASE_DIR / "var" / "built"
-WHITENOISE_IMMUTABLE_FILE_TEST = r"^.*/dashboard/vega-[^/]+\.js$"
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^.*/console/vega-[^/]+\.js$"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

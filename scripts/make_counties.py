@@ -1,7 +1,7 @@
-"""Makes kpis/data/california.geojson: the counties of a US state, by its FIPS code, as GeoJSON (RFC 7946).
+"""Makes kpis/reference/data/california.geojson: the counties of a US state, by its FIPS code, as GeoJSON (RFC 7946).
 
     npm pack us-atlas@3.0.1 && tar xf us-atlas-3.0.1.tgz
-    python3 scripts/make_counties.py package/counties-10m.json 06 > kpis/data/california.geojson
+    python3 scripts/make_counties.py package/counties-10m.json 06 > kpis/reference/data/california.geojson
 
 us-atlas has the US Census Bureau's cartographic boundaries of 2017 as TopoJSON, simplified and quantised. Its shapes
 share their borders' points, so that rounding them leaves no gaps; a ten-thousandth of a degree is about 10 m, less than

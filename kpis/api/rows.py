@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLookupMixin
 
 from kpis.api.filters import ListFilters, Lookups
-from kpis.postgresql import cursors
+from kpis.store.dialects.postgresql import cursors
 
 _ROWS_A_FETCH = 2000
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from kpis.anomalies import anomalies
 from kpis.api.rows import Statement
 from kpis.catalog.intervals import EPOCH, LAST_DAY, Length
 from kpis.catalog.kpis import KPI
 from kpis.models import KPIResult
+from kpis.query.anomalies import anomalies
 
 # What one page looks at, at most, besides the first window: so a page is soon there, however rare anomalies are.
 ROWS_A_PAGE = 200_000

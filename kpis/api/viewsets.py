@@ -60,7 +60,7 @@ from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import Batch, IntervalSummary, Reject
 from kpis.models.results import result_model
-from kpis.snapshot import snapshot
+from kpis.query.snapshot import snapshot
 
 _WRONG = OpenApiResponse(
     {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},

@@ -14,8 +14,10 @@ import numpy as np
 
 from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
-from kpis.engine.forms import FORMS
-from kpis.engine.lines import (
+from kpis.engine.table import registered
+from kpis.formats.forms import FORMS
+from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
+from kpis.formats.lines import (
     DEFAULT_BOUNDS,
     Bounds,
     Grammar,
@@ -26,8 +28,6 @@ from kpis.engine.lines import (
     lines_at,
     split,
 )
-from kpis.engine.rows import ANY_TIME, AheadOfClock, Times, judge, reject_text
-from kpis.engine.table import registered
 
 REJECT_COLUMNS = ["line", "column", "reason", "text"]
 JUDGED_BYTES = 4 * 2**20

@@ -35,8 +35,11 @@ from kpis.engine.compiled import (
     SUM,
     library,
 )
-from kpis.engine.forms import CSV
-from kpis.engine.lines import (
+from kpis.engine.reader import Ahead, Reading, Reject
+from kpis.engine.table import Columns
+from kpis.formats.forms import CSV
+from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, check_record, judge, reject_text
+from kpis.formats.lines import (
     LONGEST_LINE_BYTES,
     FileError,
     Line,
@@ -46,9 +49,6 @@ from kpis.engine.lines import (
     is_packed,
     open_file,
 )
-from kpis.engine.reader import Ahead, Reading, Reject
-from kpis.engine.rows import ANY_TIME, AheadOfClock, Times, check_record, judge, reject_text
-from kpis.engine.table import Columns
 
 TEXT_BYTES = 2 * 2**20
 # Beyond so many distinct pairs of a file the memory they take is better left to DuckDB, which spills.

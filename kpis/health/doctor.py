@@ -19,16 +19,16 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 
-from kpis.binding import check, lake_storage
 from kpis.catalog.feeds import FEEDS, FileNames
 from kpis.catalog.intervals import to_text
 from kpis.engine import compiled
 from kpis.lake import STAGING, LakeError, WrongLake
 from kpis.models import Batch, Run, Watermark
-from kpis.postgresql import is_pooled
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
-from kpis.store import database_time
+from kpis.store.binding import check, lake_storage
+from kpis.store.dialects.postgresql import is_pooled
+from kpis.store.store import database_time
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 SHORT_KEY = 50

@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from kpis.binding import check_ids, lake_storage
 from kpis.catalog.feeds import FEEDS
 from kpis.lake import LakeError
 from kpis.models import Watermark
 from kpis.storage import Address, BucketAddress, bucket_at
+from kpis.store.binding import check_ids, lake_storage
 
 
 @dataclass(frozen=True)

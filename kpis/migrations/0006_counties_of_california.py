@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from django.db import migrations
 
-from kpis.regions import CALIFORNIA, read_shapes
+from kpis.reference.regions import CALIFORNIA, read_shapes
 
 
 def load(apps, schema_editor):

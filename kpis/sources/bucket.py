@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from kpis.catalog.feeds import FEED_FILES, Feed, FileNames
 from kpis.catalog.intervals import EPOCH
-from kpis.engine.lines import UNPACKERS
 from kpis.engine.scratch import ScratchError
 from kpis.engine.scratch import telling as telling_of_scratch
+from kpis.formats.lines import UNPACKERS
 from kpis.sources.directory import (
     LONGEST_NAME,
     FoundFile,

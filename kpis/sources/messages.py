@@ -18,9 +18,9 @@ import numpy as np
 from blake3 import blake3
 
 from kpis.catalog.feeds import Feed, Form
-from kpis.engine.lines import Line
 from kpis.engine.reader import Reject
-from kpis.engine.rows import reject_text
+from kpis.formats.judge import reject_text
+from kpis.formats.lines import Line
 from kpis.sources.directory import FoundFile, moment_of_change
 
 # A partition's number, or a shard's id.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kpis.engine.spark import Master, Spark, spark
+from kpis.spark.engine import Master, Spark, spark
 from kpis.tests.servers import program
 
 # What Java compiles for speed costs more time than a test has use for; and few rows need few parts.

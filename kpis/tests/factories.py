@@ -11,7 +11,7 @@ from kpis.catalog.intervals import FIVE_MINUTES, Length
 from kpis.catalog.kpis import KPI
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Region, Reject, Run, Subscriber
 from kpis.models.results import result_model
-from kpis.subscribers import put_subscribers
+from kpis.reference.subscribers import put_subscribers
 
 
 def utc(text: str) -> datetime:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpis.anomalies import Verdict, anomalies
 from kpis.api import series
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, to_text
 from kpis.catalog.kpis import KPIS
 from kpis.models.results import result_model
+from kpis.query.anomalies import Verdict, anomalies
 from kpis.tests.answers import csv_rows, json_rows, parquet_rows
 from kpis.tests.factories import group, make_result, make_user, utc, values
 from kpis.tests.test_api_pages import links, walk

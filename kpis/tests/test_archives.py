@@ -18,7 +18,7 @@ from kpis import pipeline
 from kpis.lake import Lake
 from kpis.models import Batch, DueRollup, IntervalSummary
 from kpis.sources.places import found_in
-from kpis.store import DatabaseLedger
+from kpis.store.store import DatabaseLedger
 from kpis.tests.factories import make_run
 from kpis.tests.test_update_network_stats import START, update
 from kpis.tests.twin import Call, Flow, Log, Message, Record, expected, file_text, moment, stored

@@ -25,7 +25,7 @@ from kpis.sources.bucket import FoundObject
 from kpis.sources.places import found_in
 from kpis.storage import BucketAddress, address
 from kpis.storage.bucket import PART_BYTES, SMALL_BYTES, client
-from kpis.store import DatabaseLedger
+from kpis.store.store import DatabaseLedger
 from kpis.tests.test_histories import Death, dying
 from kpis.tests.twin import Call, Flow, Message, expected, file_text, moment, stored
 

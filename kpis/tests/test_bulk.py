@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, transaction
 
-from kpis.bulk import insert_rows
 from kpis.models import AppTrafficVolume, OperatorSignal
+from kpis.store.bulk import insert_rows
 from kpis.tests.factories import MIDNIGHT
 
 pytestmark = pytest.mark.django_db

@@ -17,14 +17,14 @@ from kpis.catalog.kpis import (
     OPERATOR_SIGNAL,
     SERVICE_TRAFFIC_VOLUME,
 )
-from kpis.dashboard.charts.chart import Chart
-from kpis.dashboard.charts.operators import average_chart, share_chart, stacked_chart
-from kpis.dashboard.charts.series import series_chart
-from kpis.dashboard.charts.top import top_chart
-from kpis.dashboard.interval_groups import IntervalGroups
-from kpis.dashboard.pictures import html, png, svg
-from kpis.dashboard.theme import DARK, LIGHT, THEMES
-from kpis.dashboard.window import Window
+from kpis.console.charts.chart import Chart
+from kpis.console.charts.operators import average_chart, share_chart, stacked_chart
+from kpis.console.charts.series import series_chart
+from kpis.console.charts.top import top_chart
+from kpis.console.interval_groups import IntervalGroups
+from kpis.console.pictures import html, png, svg
+from kpis.console.theme import DARK, LIGHT, THEMES
+from kpis.console.window import Window
 from kpis.models import IntervalSummary
 from kpis.tests.factories import MIDNIGHT, make_result, make_summary
 

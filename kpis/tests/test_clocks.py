@@ -15,17 +15,18 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from kpis import clock, pipeline, store
+from kpis import clock, pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS, IPFLOW
 from kpis.catalog.kpis import SERVICE_TRAFFIC_VOLUME
 from kpis.clock import Clocks
 from kpis.engine.reader import Ahead, Reader
-from kpis.engine.rows import Times
 from kpis.engine.scanner import can_scan, scan
+from kpis.formats.judge import Times
 from kpis.ledger import MemoryLedger, TakenBack
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, Watermark
 from kpis.sources.places import found_in
-from kpis.store import DatabaseLedger
+from kpis.store import store
+from kpis.store.store import DatabaseLedger
 from kpis.tests.factories import make_run
 from kpis.tests.test_stream import START, antenna, check_tables, spooled, values, without_batches
 from kpis.tests.twin import Call, Flow, Log, Message, expected, file_text, moment, stored

@@ -18,8 +18,8 @@ import zstandard
 from django.conf import settings as django_settings
 
 from kpis import pipeline
-from kpis.engine import lines as lines_module
 from kpis.engine import scanner as scanner_module
+from kpis.formats import lines as lines_module
 from kpis.models import Batch
 from kpis.tests.corpus import CASES, FLOWS, PLAIN, START, Case, flow, text
 from kpis.tests.test_update_network_stats import update

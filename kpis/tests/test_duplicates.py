@@ -19,7 +19,7 @@ from kpis.ledger import MemoryLedger
 from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Run
 from kpis.models.results import result_model
 from kpis.sources.places import found_in
-from kpis.store import DatabaseLedger
+from kpis.store.store import DatabaseLedger
 from kpis.tests.factories import make_user
 from kpis.tests.processes import Place
 from kpis.tests.test_histories import DEATHS, Death, dying

@@ -15,10 +15,10 @@ from django.urls import reverse
 
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPIS
-from kpis.dashboard.addresses import explain
-from kpis.dashboard.explanation import MOST_BATCHES
+from kpis.console.addresses import explain
+from kpis.console.explanation import MOST_BATCHES
 from kpis.models import Subscriber
-from kpis.subscribers import put_subscribers
+from kpis.reference.subscribers import put_subscribers
 from kpis.tests.factories import (
     MIDNIGHT,
     make_batch,

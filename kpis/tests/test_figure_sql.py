@@ -11,10 +11,10 @@ from django.core.management import call_command
 
 from kpis.catalog.intervals import FIVE_MINUTES, LENGTHS, ONE_DAY, ONE_HOUR
 from kpis.catalog.kpis import KPI, KPIS
-from kpis.figure_sql import figure_sql
 from kpis.models import IntervalSummary, Subscriber
+from kpis.query.figure_sql import figure_sql
+from kpis.reference.subscribers import devices_at, put_subscribers, subscribers_at
 from kpis.sample import SAMPLES, make_files
-from kpis.subscribers import devices_at, put_subscribers, subscribers_at
 from kpis.tests.factories import MIDNIGHT, make_user, utc
 from kpis.tests.twin import Log, Message, file_text, uuid
 

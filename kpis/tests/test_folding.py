@@ -22,8 +22,8 @@ from kpis.catalog import kpis as catalog
 from kpis.catalog.folding import fold, folded_sql
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPIS, OPERATOR_CALL_VOLUME, OPERATOR_SIGNAL
-from kpis.dashboard.picker import find_groups
-from kpis.dashboard.selection import selection
+from kpis.console.picker import find_groups
+from kpis.console.selection import selection
 from kpis.engine.folding import add_fold
 from kpis.models import OperatorCallVolume, OperatorSignal
 from kpis.tests.factories import MIDNIGHT, make_result, make_summary

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kpis.catalog.feeds import CDR
-from kpis.lake_ddl import ATHENA_TYPES
-from kpis.lake_sql import lake_tables, records_table, rejects_table
+from kpis.lake.ddl import ATHENA_TYPES
+from kpis.lake.views import lake_tables, records_table, rejects_table
 from kpis.storage.bucket import client
 from kpis.tests.test_buckets import START, call, hour_of_flows, keys, put, update
 from kpis.tests.twin import Message, file_text

@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from kpis import clock, store
+from kpis import clock
 from kpis.catalog.intervals import to_milliseconds
 from kpis.engine.reader import Reader
 from kpis.lake import Lake, Staging
@@ -46,8 +46,9 @@ from kpis.models import (
     Watermark,
 )
 from kpis.models.results import KPIResult
-from kpis.store import DatabaseLedger
-from kpis.subscribers import put_subscribers
+from kpis.reference.subscribers import put_subscribers
+from kpis.store import store
+from kpis.store.store import DatabaseLedger
 from kpis.tests.effort import times
 from kpis.tests.twin import SECONDS, Call, Flow, Log, Message, Record, expected, file_text, moment, stored, uuid
 

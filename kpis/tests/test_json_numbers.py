@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, BadRow
-from kpis.engine.forms import JSONLines
-from kpis.engine.lines import Line
 from kpis.engine.reader import Reader
-from kpis.engine.rows import judge
+from kpis.formats.forms import JSONLines
+from kpis.formats.judge import judge
+from kpis.formats.lines import Line
 from kpis.models import Batch, Reject
 from kpis.sources.messages import Spool
-from kpis.store import DatabaseLedger
+from kpis.store.store import DatabaseLedger
 from kpis.tests.factories import make_run
 from kpis.tests.test_spark import take_in
 

@@ -11,7 +11,7 @@ import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import CELL_UNIQUE_USERS, COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME, SERVICE_TRAFFIC_VOLUME
-from kpis.dashboard.selection import selection
+from kpis.console.selection import selection
 from kpis.models import IntervalSummary
 from kpis.tests.answers import csv_rows, json_rows, parquet_rows
 from kpis.tests.factories import MIDNIGHT, make_result, make_summary, utc

@@ -24,11 +24,11 @@ from sqlglot import expressions
 
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.kpis import KPIS
-from kpis.lake_ddl import ATHENA_TYPES, DIALECTS, SPARK_TYPES, TRINO_TYPES, statements
-from kpis.lake_sql import QueryError, answered, lake_tables, view_names
-from kpis.ledger_tables import DatabaseLedgerTables
+from kpis.lake.ddl import ATHENA_TYPES, DIALECTS, SPARK_TYPES, TRINO_TYPES, statements
+from kpis.lake.views import QueryError, answered, lake_tables, view_names
 from kpis.models import Batch, LakeFile, QuotaChange, Subscriber
-from kpis.subscribers import put_subscribers
+from kpis.reference.subscribers import put_subscribers
+from kpis.store.ledger_tables import DatabaseLedgerTables
 from kpis.tests import twin
 from kpis.tests.factories import make_user
 from kpis.tests.test_histories import Histories

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from kpis.catalog.columns import BadValue, Integer
 from kpis.catalog.feeds import BadRow
-from kpis.engine import lines as lines_module
-from kpis.engine.forms import split_fields
-from kpis.engine.lines import Bounds, Digits, FileError, Line, SplitFile, lines_at, split
+from kpis.formats import lines as lines_module
+from kpis.formats.forms import split_fields
+from kpis.formats.lines import Bounds, Digits, FileError, Line, SplitFile, lines_at, split
 from kpis.sources.directory import batch_name
 
 WIDTH = 3
@@ -235,7 +235,7 @@ def test_packed_data_in_many_parts_is_one_text(folder, suffix):
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_a_packed_file_fails_once_it_unpacks_beyond_its_bounds(folder, suffix, monkeypatch):
-    monkeypatch.setattr("kpis.engine.lines.ALWAYS_UNPACKED_BYTES", 2**21)
+    monkeypatch.setattr("kpis.formats.lines.ALWAYS_UNPACKED_BYTES", 2**21)
     path = folder / f"flows{suffix}"
     path.write_bytes(packed(suffix, b"a,b,c\n" + b"1,2,3\n" * 2_000_000))
     size = path.stat().st_size

@@ -94,7 +94,7 @@ def test_the_pages_are_there_beside_it(client, tmp_path):
         assert ask(web, "/api/KPIs/1/?format=csv", by_proxy)[::2] == (200, rows)
         status, headers, _ = ask(web, "/style.css", by_proxy)
         assert (status, headers["Content-Type"]) == (200, style["Content-Type"])
-        status, headers, _ = ask(web, "/static/dashboard/dashboard.css", by_proxy)
+        status, headers, _ = ask(web, "/static/console/console.css", by_proxy)
         assert (status, headers["Content-Type"]) == (200, 'text/css; charset="utf-8"')
         assert "Content-Security-Policy" in ask(web, "/", by_proxy)[1]
         # What a proxy says is not for clients to say in another spelling.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.models import LiveCount, LiveFeed
-from kpis.store import DatabaseLedger, Overtaken
+from kpis.store.store import DatabaseLedger, Overtaken
 from kpis.tests.factories import make_run
 from kpis.tests.test_stream import spooled
 from kpis.tests.twin import Call, Message, Record, moment

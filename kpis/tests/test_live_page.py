@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from kpis.dashboard.charts.live import live_areas, live_map
-from kpis.dashboard.theme import DARK, LIGHT
+from kpis.console.charts.live import live_areas, live_map
+from kpis.console.theme import DARK, LIGHT
 from kpis.models import Region
 from kpis.tests.factories import make_region
 

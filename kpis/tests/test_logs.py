@@ -13,10 +13,10 @@ import pytest
 from django.conf import settings as project_settings
 from django.core.management import CommandError, call_command
 
-from kpis import events
+from kpis.ingest import events
 from kpis.lake import LakeError
 from kpis.models import Run
-from kpis.store import AlreadyRunning
+from kpis.store.store import AlreadyRunning
 from kpis.tests.test_update_network_stats import START, put
 from kpis.tests.twin import Flow
 from network_analysis.logs import configuration
@@ -54,7 +54,7 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
         call_command("update_network_stats")
     run = Run.objects.get()
     told = [fields(line) for line in lines()]
-    of_run = {"logger": "kpis.events", "run": run.pk}
+    of_run = {"logger": "kpis.ingest.events", "run": run.pk}
     assert [line["event"] for line in told] == [
         "run started",
         "file in",

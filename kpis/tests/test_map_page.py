@@ -8,13 +8,13 @@ import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import COUNTY_CALL_VOLUME, COVERAGE_GRID_SIGNAL
-from kpis.dashboard.charts.maps import grid_map, region_map, signal_class
-from kpis.dashboard.grid import Bin, Box, box_of, grid
-from kpis.dashboard.regions import Place, largest, places
-from kpis.dashboard.selection import BadSelection, Selection
-from kpis.dashboard.steps import MOST_STEPS, steps
-from kpis.dashboard.theme import DARK, LIGHT
-from kpis.dashboard.window import Window
+from kpis.console.charts.maps import grid_map, region_map, signal_class
+from kpis.console.grid import Bin, Box, box_of, grid
+from kpis.console.regions import Place, largest, places
+from kpis.console.selection import BadSelection, Selection
+from kpis.console.steps import MOST_STEPS, steps
+from kpis.console.theme import DARK, LIGHT
+from kpis.console.window import Window
 from kpis.models import Region
 from kpis.tests.factories import MIDNIGHT, make_region, make_result, make_summary
 

@@ -17,7 +17,7 @@ from django.db import OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
-from kpis.restartable import UNDER_WAY, is_carried_out
+from kpis.store.restartable import UNDER_WAY, is_carried_out
 from kpis.tests.databases import empty_database, opened, schema
 
 pytestmark = pytest.mark.django_db(transaction=True)

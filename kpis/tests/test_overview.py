@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from kpis.catalog.kpis import COUNTY_CALL_VOLUME, KPIS, OPERATOR_SIGNAL, SERVICE_TRAFFIC_VOLUME
-from kpis.dashboard.newest import feed_news, newest_total
-from kpis.dashboard.standouts import standouts
-from kpis.dashboard.today import today
+from kpis.console.newest import feed_news, newest_total
+from kpis.console.standouts import standouts
+from kpis.console.today import today
 from kpis.models import Batch, IntervalSummary, Run, Watermark
 from kpis.tests.factories import MIDNIGHT, make_batch, make_result, make_run, make_summary, make_user, utc
 from kpis.tests.test_kpi_page import text_of

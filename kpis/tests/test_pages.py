@@ -8,9 +8,9 @@ import pytest
 from django.contrib.staticfiles import finders
 
 from kpis.catalog.kpis import KPIS, OPERATOR_GPS_PRECISION
-from kpis.dashboard.navigation import menu, title_of
-from kpis.dashboard.theme import THEMES
-from kpis.dashboard.vega import BUNDLE, COMPRESSED, bundle_folder
+from kpis.console.navigation import menu, title_of
+from kpis.console.theme import THEMES
+from kpis.console.vega import BUNDLE, COMPRESSED, bundle_folder
 from kpis.tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 
 from kpis.models import Batch
-from kpis.store import POSTGRESQL_LOCK
+from kpis.store.store import POSTGRESQL_LOCK
 from kpis.tests.databases import opened
 from kpis.tests.processes import PATIENCE, Place, end_of
 from kpis.tests.servers import PgBouncer, PostgreSQL, running

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Count
 
-from kpis import clock, retention
+from kpis import clock
 from kpis.catalog.live import MINUTE, SECOND
 from kpis.models import (
     Batch,
@@ -25,6 +25,7 @@ from kpis.models import (
     StreamConsumer,
     StreamOffset,
 )
+from kpis.store.store import retention
 from kpis.tests.processes import Place, end_of
 from kpis.tests.twin import FIVE_MINUTES, ONE_MINUTE, SECONDS, Call, Flow, expected, file_text, moment, stored
 

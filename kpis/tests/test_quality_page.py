@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from kpis.catalog.feeds import ANTENNA, CDR, IPFLOW
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.dashboard.quality import MOST_GAPS, Gap, Period, coverages, newest_intake, reasons, unusual
+from kpis.console.quality import MOST_GAPS, Gap, Period, coverages, newest_intake, reasons, unusual
 from kpis.models import Batch, IntervalSummary, Watermark
 from kpis.tests.factories import MIDNIGHT, make_batch, make_reject, make_run, make_summary, make_user
 from kpis.tests.twin import Call, Message, file_text

@@ -8,9 +8,9 @@ import pytest
 
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
 from kpis.catalog.kpis import USER_QUOTA_EXCEEDED
-from kpis.dashboard.charts.quotas import quota_chart
-from kpis.dashboard.quotas import by_hour, by_subscriber
-from kpis.dashboard.theme import LIGHT
+from kpis.console.charts.quotas import quota_chart
+from kpis.console.quotas import by_hour, by_subscriber
+from kpis.console.theme import LIGHT
 from kpis.tests.factories import MIDNIGHT, make_result, make_summary, make_user
 
 pytestmark = pytest.mark.django_db

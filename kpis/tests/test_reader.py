@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kpis.catalog.feeds import IPFLOW, BadRow
-from kpis.engine import forms as forms_module
-from kpis.engine import lines as lines_module
 from kpis.engine import reader as reader_module
-from kpis.engine import rows as rows_module
-from kpis.engine.forms import CSV
-from kpis.engine.lines import Bounds, FileError, Line, TooManyRejects
 from kpis.engine.reader import Reader, Reading
-from kpis.engine.rows import judge, reject_text
+from kpis.formats import forms as forms_module
+from kpis.formats import judge as rows_module
+from kpis.formats import lines as lines_module
+from kpis.formats.forms import CSV
+from kpis.formats.judge import judge, reject_text
+from kpis.formats.lines import Bounds, FileError, Line, TooManyRejects
 
 START = 1626566400000
 NAMES = list(IPFLOW.column_names)

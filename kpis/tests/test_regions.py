@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kpis.models import Region
-from kpis.regions import CALIFORNIA, LARGEST_SHAPES_BYTES, put_regions, read_shapes
+from kpis.reference.regions import CALIFORNIA, LARGEST_SHAPES_BYTES, put_regions, read_shapes
 from kpis.sample.california import COUNTIES, TOWNS
 from kpis.tests.factories import make_region
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from kpis import runs
+from kpis.ingest import runs
 from kpis.models import Batch, Run
 from kpis.tests.factories import make_batch, make_run, make_user
 from kpis.tests.processes import PATIENCE

@@ -13,9 +13,9 @@ from django.core.management import CommandError, call_command
 
 from kpis.catalog.feeds import FEEDS, BadRow, feed_of, moment_of
 from kpis.catalog.intervals import FIVE_MINUTES
-from kpis.engine.forms import FORMS
-from kpis.engine.lines import Line
-from kpis.engine.rows import judge
+from kpis.formats.forms import FORMS
+from kpis.formats.judge import judge
+from kpis.formats.lines import Line
 from kpis.sample import SAMPLES, make_files
 
 EVENING = datetime(2021, 7, 18, 19, 0, tzinfo=UTC)

@@ -19,8 +19,6 @@ from django.db.models import Model
 from kpis import pipeline
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import CELL_UNIQUE_USERS, KPIS
-from kpis.cluster import SparkCluster
-from kpis.engine.spark import Spark, write_zip
 from kpis.models import (
     Batch,
     BatchInterval,
@@ -34,9 +32,11 @@ from kpis.models import (
     Watermark,
 )
 from kpis.models.results import KPIResult, result_model
+from kpis.reference.subscribers import put_subscribers
 from kpis.sources.places import found_in
-from kpis.store import DatabaseLedger
-from kpis.subscribers import put_subscribers
+from kpis.spark.engine import Spark, write_zip
+from kpis.spark.run import SparkCluster
+from kpis.store.store import DatabaseLedger
 from kpis.tests.clusters import JAVA, need_spark
 from kpis.tests.corpus import CASES
 from kpis.tests.effort import times
@@ -287,7 +287,7 @@ def test_a_total_beyond_64_bits_is_told_by_spark_too(data_dir, settings, spark):
 
 
 def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settings, spark, monkeypatch):
-    monkeypatch.setattr("kpis.cluster.TASK_BYTES", 1000)
+    monkeypatch.setattr("kpis.spark.run.TASK_BYTES", 1000)
     draw = random.Random(1)  # noqa: S311
     flows = [Flow(START, number, 1, 1, 1, 1 if number % 2 else draw.randrange(2, 400)) for number in range(1, 40_001)]
     for part in range(4):
@@ -319,7 +319,7 @@ def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settin
 
 
 def test_small_files_go_together_and_large_ones_alone(data_dir, settings, spark, monkeypatch):
-    monkeypatch.setattr("kpis.cluster.TASK_BYTES", 1000)
+    monkeypatch.setattr("kpis.spark.run.TASK_BYTES", 1000)
     sizes = {}
     for number, rows in enumerate((1, 1, 1, 60, 1, 1)):
         flows = [Flow(START + 300 * number, 1 + row, 1, 1, 1, 1) for row in range(rows)]
@@ -341,8 +341,8 @@ def test_the_zip_has_what_executors_need_and_the_same_bytes_each_time(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     code = (
         "import sys; sys.modules['django'] = None\n"
-        "import kpis.cluster, kpis.engine.compiled as compiled\n"
-        "print(kpis.cluster.__file__, compiled.library() is not None)"
+        "import kpis.spark.run, kpis.engine.compiled as compiled\n"
+        "print(kpis.spark.run.__file__, compiled.library() is not None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(first)}, cwd=tmp_path, capture_output=True, text=True

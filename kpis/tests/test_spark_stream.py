@@ -16,10 +16,10 @@ from subprocess import TimeoutExpired
 import pytest
 from django.db.models import Sum
 
-from kpis.engine.spark import SparkError, kafka_settings
 from kpis.models import Batch, Reject, Run, StreamOffset
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import java_options
+from kpis.spark.engine import SparkError, kafka_settings
 from kpis.tests.broker import Broker
 from kpis.tests.clusters import JAVA, need_spark
 from kpis.tests.effort import times

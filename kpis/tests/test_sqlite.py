@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpis.models import Run
-from kpis.sqlite import moment
+from kpis.store.dialects.sqlite import moment
 from kpis.tests.factories import make_run
 
 

@@ -16,12 +16,12 @@ from django.core.management import CommandError, call_command
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.engine.scratch import ScratchError
-from kpis.events import log_event
+from kpis.ingest.events import log_event
+from kpis.ingest.runs import mark_for_retry
 from kpis.lake import Lake
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamOffset, Watermark
-from kpis.runs import mark_for_retry
 from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords, ShardSpool, Spool
-from kpis.store import DatabaseLedger, Overtaken, SeveralFailed
+from kpis.store.store import DatabaseLedger, Overtaken, SeveralFailed
 from kpis.tests.factories import make_run
 from kpis.tests.twin import Call, expected, moment, stored
 from kpis.tests.twin import Message as AntennaMessage
@@ -276,7 +276,7 @@ def test_a_file_closes_its_intervals_whatever_the_lateness_of_messages(take_in, 
 
 def test_a_batch_of_messages_is_logged_as_what_it_is(take_in, caplog):
     event = take_in(values([antenna(1)]), None)
-    with caplog.at_level("INFO", "kpis.events"):
+    with caplog.at_level("INFO", "kpis.ingest.events"):
         log_event(event)
     (logged,) = caplog.records
     assert (logged.message, logged.topic, logged.partition, logged.offsets) == ("messages in", "calls", 3, "0-0")

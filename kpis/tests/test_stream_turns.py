@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from kpis.models import Batch, Run
-from kpis.store import exclusive
+from kpis.store.store import exclusive
 from kpis.tests.broker import mock_broker
 from kpis.tests.processes import Place, end_of
 from kpis.tests.test_stream_kafka import START, check_tables, consume, messages, put

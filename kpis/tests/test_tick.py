@@ -10,8 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kpis import store
 from kpis.models import Batch
+from kpis.store import store
 from kpis.tests.factories import make_run
 from kpis.tests.test_update_network_stats import START, put, update
 from kpis.tests.twin import Flow, file_text, moment
@@ -38,7 +38,7 @@ def test_a_run_imports_only_what_it_works_with(place):
     ended = place.run(PYTHONPROFILEIMPORTTIME="1")
     assert ended.out.startswith("in ipflow_data.1.csv: 1 records")
     imported = set(re.findall(r"^import time: .*\| +(\S+)$", ended.err, re.MULTILINE))
-    assert imported >= {"django.db.models", "duckdb", "kpis.store"}
+    assert imported >= {"django.db.models", "duckdb", "kpis.store.store"}
     assert set(sys.modules) >= OF_THE_WEB
     others = {driver for vendor, driver in DRIVERS.items() if vendor != connection.vendor}
     assert imported & (OF_THE_WEB | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD | others) == set()

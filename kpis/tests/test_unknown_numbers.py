@@ -18,10 +18,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, FEEDS, IPFLOW, BadRow, Feed
-from kpis.engine.forms import CSV, JSONLines
-from kpis.engine.lines import Line
 from kpis.engine.reader import Reader
-from kpis.engine.rows import judge
+from kpis.formats.forms import CSV, JSONLines
+from kpis.formats.judge import judge
+from kpis.formats.lines import Line
 from kpis.models import CoverageGridSignal, OperatorGPSPrecision, OperatorSignal, Reject
 from kpis.tests.test_spark import take_in
 

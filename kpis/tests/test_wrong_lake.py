@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from kpis.binding import check_ids
 from kpis.health import doctor, state
 from kpis.lake import read_identity
 from kpis.models import Batch, LakeBinding, LakeFile, Watermark
 from kpis.storage.folder import Folder
+from kpis.store.binding import check_ids
 from kpis.tests.twin import Flow, expected, file_text, moment, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)

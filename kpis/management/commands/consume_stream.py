@@ -12,13 +12,11 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import pipeline
-from kpis.binding import check_ids, lake_options
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
-from kpis.consumer import Consumer
-from kpis.engine.lines import UNBOUNDED
 from kpis.engine.scratch import ScratchError
-from kpis.engine.spark import SparkError, kafka_settings
-from kpis.events import log_event
+from kpis.formats.lines import UNBOUNDED
+from kpis.ingest.consumer import Consumer
+from kpis.ingest.events import log_event
 from kpis.lake import LakeError
 from kpis.management.commands.update_network_stats import (
     add_engine_argument,
@@ -31,7 +29,9 @@ from kpis.management.output import WorkCommand
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
 from kpis.sources.stream import Limits
-from kpis.store import DatabaseLedger, Overtaken, StoreError, telling
+from kpis.spark.engine import SparkError, kafka_settings
+from kpis.store.binding import check_ids, lake_options
+from kpis.store.store import DatabaseLedger, Overtaken, StoreError, telling
 
 WRONG_USE = 2
 GOES_ON = "What was taken in before stays; the next consumer goes on from there."
@@ -126,7 +126,7 @@ def local_consumer(source, feed, options, chosen, report):
 @contextmanager
 def spark_consumer(source, feed, options, chosen, report):
     """A consumer whose topic Spark reads as a whole."""
-    from kpis.spark_consumer import SparkConsumer, spark_topic
+    from kpis.ingest.spark_consumer import SparkConsumer, spark_topic
 
     connection = {**settings.KAFKA_OPTIONS, "bootstrap.servers": options["bootstrap_servers"]}
     limits = settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_SECONDS

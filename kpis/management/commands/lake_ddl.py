@@ -7,10 +7,10 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis.binding import check, lake_storage
 from kpis.lake import LakeError
-from kpis.lake_ddl import DIALECTS, FILE, statements
+from kpis.lake.ddl import DIALECTS, FILE, statements
 from kpis.management.output import AnswerCommand
+from kpis.store.binding import check, lake_storage
 
 WRONG_USE = 2
 

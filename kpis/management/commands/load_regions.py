@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.management.base import CommandError
 
 from kpis.management.output import WorkCommand
-from kpis.regions import RegionError, put_regions, read_shapes
+from kpis.reference.regions import RegionError, put_regions, read_shapes
 
 
 class Command(WorkCommand):

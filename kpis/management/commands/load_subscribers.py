@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.management.base import CommandError
 
 from kpis.management.output import WorkCommand
-from kpis.subscribers import SubscriberError, load_subscribers
+from kpis.reference.subscribers import SubscriberError, load_subscribers
 
 
 class Command(WorkCommand):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.management.commands import migrate
 
-from kpis.restartable import RestartableExecutor
+from kpis.store.restartable import RestartableExecutor
 
 # Where Django's command looks for what applies migrations: it takes no other way of choosing one.
 migrate.MigrationExecutor = RestartableExecutor

@@ -9,12 +9,12 @@ from django.core.management.base import CommandError
 
 from kpis.catalog.intervals import BY_SHORT_NAME, Length
 from kpis.catalog.kpis import KPI, KPIS
-from kpis.dashboard import moments
-from kpis.dashboard.charts.series import series_chart
-from kpis.dashboard.pictures import PICTURES
-from kpis.dashboard.selection import BadSelection, Selection, selection
-from kpis.dashboard.series import series_with_normal
-from kpis.dashboard.theme import LIGHT
+from kpis.console import moments
+from kpis.console.charts.series import series_chart
+from kpis.console.pictures import PICTURES
+from kpis.console.selection import BadSelection, Selection, selection
+from kpis.console.series import series_with_normal
+from kpis.console.theme import LIGHT
 from kpis.management.output import WorkCommand
 
 WRONG_USE = 2

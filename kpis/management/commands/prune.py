@@ -8,17 +8,17 @@ from itertools import groupby
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis import pipeline, retention
-from kpis.binding import lake_options
+from kpis import pipeline
 from kpis.catalog.intervals import LENGTHS, to_text
 from kpis.engine.scratch import ScratchError
 from kpis.lake import LakeError
 from kpis.management.ages import age
 from kpis.management.output import WorkCommand
-from kpis.retention import Kind
 from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
-from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, telling
+from kpis.store.binding import lake_options
+from kpis.store.retention import Kind
+from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, retention, telling
 
 WRONG_USE = 2
 LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}

@@ -6,13 +6,13 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import pipeline
-from kpis.binding import lake_options
 from kpis.catalog.intervals import to_text
 from kpis.lake import LakeError
 from kpis.management.ages import age
 from kpis.management.output import WorkCommand
-from kpis.retention import Turns, prune_lake
-from kpis.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger
+from kpis.store.binding import lake_options
+from kpis.store.retention import Turns, prune_lake
+from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger
 
 
 class Command(WorkCommand):

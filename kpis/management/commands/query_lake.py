@@ -17,11 +17,11 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
-from kpis.binding import check, lake_storage
 from kpis.lake import LakeError
-from kpis.lake_sql import Answer, QueryError, answered, view_names, write_parquet
-from kpis.ledger_tables import DatabaseLedgerTables
+from kpis.lake.views import Answer, QueryError, answered, view_names, write_parquet
 from kpis.management.output import AnswerCommand
+from kpis.store.binding import check, lake_storage
+from kpis.store.ledger_tables import DatabaseLedgerTables
 
 WRONG_USE = 2
 ROWS_A_PAGE = 1000

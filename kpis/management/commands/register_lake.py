@@ -8,10 +8,10 @@ from argparse import ArgumentTypeError
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis.binding import check, lake_storage
 from kpis.lake import LakeError
 from kpis.management.output import WorkCommand
 from kpis.storage import BucketAddress
+from kpis.store.binding import check, lake_storage
 
 WRONG_USE = 2
 
@@ -37,7 +37,7 @@ class Command(WorkCommand):
             # What it needs may not be installed, which the storage tells.
             storage = lake_storage()
             check(storage)
-            from kpis import glue
+            from kpis.lake import glue
 
             try:
                 done = glue.register(lake, storage, database)

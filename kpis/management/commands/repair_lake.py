@@ -9,16 +9,16 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import pipeline
-from kpis.binding import lake_options
 from kpis.engine.scratch import ScratchError
-from kpis.events import log_event, log_finding, logged_run
+from kpis.ingest.events import log_event, log_finding, logged_run
+from kpis.ingest.repair import Repair, sources_in
 from kpis.lake import LakeError
 from kpis.management.commands.update_network_stats import Stopped, event_line, one_line, stoppable
 from kpis.management.output import BestEffort, WorkCommand
-from kpis.repair import Repair, sources_in
 from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
-from kpis.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger, StoreError, exclusive, telling
+from kpis.store.binding import lake_options
+from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger, StoreError, exclusive, telling
 
 GOES_ON = "What was mended before stays; run it again to go on."
 

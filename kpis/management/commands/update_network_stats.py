@@ -18,21 +18,21 @@ from django.core.management.base import CommandError
 from django.db import close_old_connections
 
 from kpis import pipeline
-from kpis.binding import lake_options
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import ONE_HOUR, to_text
-from kpis.engine.lines import Bounds
 from kpis.engine.scratch import ScratchError
-from kpis.engine.spark import SparkError
-from kpis.events import log_event, log_watch, logged_run
+from kpis.formats.lines import Bounds
+from kpis.ingest.events import log_event, log_watch, logged_run
+from kpis.ingest.watch import Watch
 from kpis.lake import LakeError
 from kpis.management.output import BestEffort, WorkCommand
 from kpis.sources.arrivals import arrivals_in
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.places import found_in, named
+from kpis.spark.engine import SparkError
 from kpis.storage import SCHEME, BucketAddress, address
-from kpis.store import AlreadyRunning, DatabaseLedger, StoreError, telling
-from kpis.watch import Watch
+from kpis.store.binding import lake_options
+from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 
 WRONG_USE = 2
 # Of a batch that lies over more hours than a day has it is told over how many.
@@ -330,7 +330,7 @@ def chosen_engine(name, spark_settings=None):
     place = settings.LAKE_DIR, settings.MEMORY_LIMIT_MB
     if name == "local":
         return pipeline.engine(*place, **lake_options())
-    from kpis import cluster
+    from kpis.spark import run as cluster
 
     return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20, spark_settings, **lake_options())
 

@@ -8,7 +8,7 @@ import re
 import duckdb
 from playwright.sync_api import Page, expect
 
-from kpis.dashboard.theme import DARK, LIGHT
+from kpis.console.theme import DARK, LIGHT
 from kpis.tests.browser.conftest import wait_for_charts
 
 

@@ -1,0 +1,65 @@
+"""Who may see which page: the rules of the API, and its request rates."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control, patch_vary_headers
+
+from kpis.api.permissions import VIEW_PERSONAL, may_view_personal
+from kpis.api.throttles import AccountThrottle, AnonymousThrottle
+
+
+class Guarded:
+    """A view for those who may read the aggregates; ``is_personal`` says that it needs ``kpis.view_personal``."""
+
+    personal = False
+
+    def is_personal(self) -> bool:
+        """Whether what is asked for is about single subscribers."""
+        return self.personal
+
+    def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        response = self._refusal(request) or super().dispatch(request, *args, **kwargs)
+        patch_cache_control(response, private=True, no_cache=True)
+        patch_vary_headers(response, ["Cookie"])
+        return response
+
+    def unknown(self, request: HttpRequest) -> HttpResponse:
+        """What somebody is told who has to log in first."""
+        return HttpResponse("Log in to see this.\n", content_type="text/plain; charset=utf-8", status=401)
+
+    def _refusal(self, request: HttpRequest) -> HttpResponse | None:
+        for throttle in (AnonymousThrottle(), AccountThrottle()):
+            if not throttle.allow_request(request, self):
+                return _too_many(throttle.wait())
+        known = request.user.is_authenticated
+        personal = self.is_personal()
+        if not known and (personal or not settings.API_PUBLIC):
+            return self.unknown(request)
+        if personal and not may_view_personal(request.user):
+            raise PermissionDenied(f"This is about single subscribers, and your account lacks {VIEW_PERSONAL}.")
+        return None
+
+
+class GuardedPage(Guarded):
+    """A whole page: who is not known is sent to the login and comes back from there."""
+
+    def unknown(self, request: HttpRequest) -> HttpResponse:
+        return redirect_to_login(request.get_full_path())
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The page for an account that lacks a permission."""
+    reason = str(exception) or "Your account lacks the permission for this."
+    return render(request, "console/forbidden.html", {"title": "Not for this account", "reason": reason}, status=403)
+
+
+def _too_many(seconds: float | None) -> HttpResponse:
+    response = HttpResponse("Too many requests.\n", content_type="text/plain; charset=utf-8", status=429)
+    if seconds is not None:
+        response.headers["Retry-After"] = f"{max(1, round(seconds))}"
+    return response

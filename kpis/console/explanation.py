@@ -1,0 +1,171 @@
+"""Where one figure came from: its batches, its revisions, and the SQL over the lake that gives it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from django.db.models import Sum
+
+from kpis.catalog.intervals import Interval, to_text
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.console.figures import Change
+from kpis.console.groups import BadGroup, Group, conditions, group_from, label
+from kpis.console.moments import BadMoment, parse
+from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, ResultPruning
+from kpis.models.results import result_model
+from kpis.query.figure_sql import figure_sql
+from kpis.reference.subscribers import devices_at
+
+# What a page lists at most; the API has all of them.
+MOST_BATCHES = 100
+
+# Of each reference table, the rows that make a group, as they were at a moment (UTC).
+_REFERENCE_ROWS: dict[str, Callable[[Group, datetime], list[dict]]] = {
+    "subscribers": lambda group, moment: devices_at(str(group["email"]), moment)
+}
+
+
+class BadFigure(ValueError):
+    """Parameters that name no figure, in words for the person who wrote them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch, and how many records of the interval it holds."""
+
+    batch: Batch
+    records: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A KPI's figure of an interval: a group's, or the total where there is no group."""
+
+    kpi: KPI
+    interval: Interval
+    group: Group | None
+
+    @cached_property
+    def summary(self) -> IntervalSummary | None:
+        """What the interval was figured from; None where it has no records."""
+        return IntervalSummary.objects.filter(
+            kpi=self.kpi.id,
+            interval=self.interval.length.code,
+            interval_start_timestamp=self.interval.start,
+        ).first()
+
+    @cached_property
+    def is_pruned(self) -> bool:
+        """True if the interval's results were pruned: it has none, whatever records there were."""
+        before = ResultPruning.of(self.interval.length.code)
+        return self.summary is None and before is not None and self.interval.end <= before
+
+    @cached_property
+    def row(self) -> KPIResult | None:
+        """The group's row; None where there is none."""
+        if self.group is None:
+            return None
+        rows = result_model(self.kpi).objects.filter(
+            interval=self.interval.length.code, interval_start_timestamp=self.interval.start
+        )
+        return rows.filter(**conditions(self.kpi, self.group)).first()
+
+    @property
+    def words(self) -> str:
+        """The group in words, as the interval's records spell it."""
+        if self.group is None:
+            return "All groups"
+        spelled = {name: getattr(self.row, name) for name in self.kpi.dimensions} if self.row else self.group
+        return label(self.kpi, spelled)
+
+    @property
+    def value(self) -> float | int | None:
+        """The figure, as the API gives it."""
+        if self.group is None:
+            return self.total
+        return getattr(self.row, self.kpi.value) if self.row else None
+
+    @property
+    def total(self) -> float | int | None:
+        """The interval's value over all groups."""
+        if self.summary is None:
+            return None
+        return self.summary.mean if self.kpi.measure.is_mean else self.summary.total
+
+    @property
+    def others(self) -> list[tuple[str, object]]:
+        """The row's further values, by name."""
+        return [(name, getattr(self.row, name)) for name in self.kpi.measure.values[1:]] if self.row else []
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the group may be one that the top list does not keep."""
+        return bool(self.group and self.row is None and self.summary and self.kpi.top)
+
+    @property
+    def previous(self) -> float | int | None:
+        """The interval's value over all groups in the revision before; None for none."""
+        if self.summary is None:
+            return None
+        return self.summary.previous_mean if self.kpi.measure.is_mean else self.summary.previous_total
+
+    @property
+    def change(self) -> Change:
+        """The interval's value over all groups against that of the revision before."""
+        return Change(self.total, self.previous)
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The batches with records in the interval, by name; of more than MOST_BATCHES those with most records."""
+        held = BatchInterval.objects.filter(
+            batch__feed=self.kpi.feed.name,
+            interval_start_timestamp__gte=self.interval.start,
+            interval_start_timestamp__lt=self.interval.end,
+        )
+        counts = held.order_by().values_list("batch").annotate(count=Sum("records")).order_by("-count", "batch")
+        records = dict(counts[:MOST_BATCHES])
+        batches = Batch.objects.select_related("run").defer("run__traceback").in_bulk(records)
+        parts = [Part(batches[key], int(count)) for key, count in records.items()]
+        return sorted(parts, key=lambda part: part.batch.name)
+
+    @property
+    def sql(self) -> str:
+        """What ``manage.py query_lake`` answers with this figure."""
+        rows: list[dict] = []
+        if self.group is not None and self.kpi.reference and self.summary:
+            rows = _REFERENCE_ROWS[self.kpi.reference.table](self.group, self.summary.first_figured_at)
+        return figure_sql(self.kpi, self.interval, self.group, rows)
+
+
+def kpi_of(parameters: Mapping[str, str]) -> KPI | None:
+    """The KPI that the parameters name; None for none."""
+    text = parameters.get("kpi", "")
+    return KPIS.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def figure_from(parameters: Mapping[str, str]) -> Figure:
+    """The figure that the parameters name: ``kpi``, ``interval``, ``start``, and each dimension; raises BadFigure."""
+    kpi = kpi_of(parameters)
+    if kpi is None:
+        raise BadFigure(f"kpi must be the id of a KPI, from {min(KPIS)} to {max(KPIS)}.")
+    unknown = [name for name in parameters if name not in ("kpi", "interval", "start", *kpi.dimensions)]
+    if unknown:
+        raise BadFigure(f"{kpi.name} has no {unknown[0]}; its groups have {' and '.join(kpi.dimensions)}.")
+    lengths = {str(length.code): length for length in kpi.lengths}
+    length = lengths.get(parameters.get("interval", ""))
+    if length is None:
+        known = ", ".join(f"{code} ({length})" for code, length in lengths.items())
+        raise BadFigure(f"interval must be one of {known}.")
+    try:
+        start = parse(parameters.get("start", ""))
+        group = group_from(kpi, parameters)
+    except (BadMoment, BadGroup) as error:
+        raise BadFigure(str(error)) from None
+    if not length.is_aligned(start):
+        raise BadFigure(
+            f"No interval of {length} starts then: the one that holds it starts {to_text(length.floor(start))}."
+        )
+    return Figure(kpi, length.at(start), group)

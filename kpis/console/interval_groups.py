@@ -1,0 +1,73 @@
+"""The groups of one interval: the first of them, what is left, and the true total."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from django.db.models import QuerySet
+
+from kpis.catalog.intervals import Length
+from kpis.catalog.kpis import KPI
+from kpis.console.groups import label
+from kpis.models import IntervalSummary, KPIResult
+from kpis.models.results import result_model
+
+# How many groups a chart shows by themselves.
+FIRST = 10
+
+
+@dataclass(frozen=True)
+class IntervalGroups:
+    """One interval of a KPI: its summary, and its groups by rank."""
+
+    kpi: KPI
+    summary: IntervalSummary
+
+    @property
+    def rows(self) -> QuerySet[KPIResult]:
+        """The groups that are kept, by rank."""
+        there = result_model(self.kpi).objects.filter(
+            interval=self.summary.interval, interval_start_timestamp=self.summary.interval_start_timestamp
+        )
+        return there.order_by("rank")
+
+    @property
+    def total(self) -> float | None:
+        """The true value over all groups."""
+        return self.summary.mean if self.kpi.measure.is_mean else self.summary.total
+
+    @cached_property
+    def bars(self) -> list[dict]:
+        """The first groups, and "Other" where the measure adds up and there are more.
+
+        Each has ``label``, ``value``, ``share`` of the total (None where the measure does not add up) and ``other``.
+        """
+        bars = []
+        for row in self.rows[:FIRST]:
+            group = {name: getattr(row, name) for name in self.kpi.dimensions}
+            value = getattr(row, self.kpi.value)
+            bars.append({"label": label(self.kpi, group), "value": value, "share": self.share(value), "other": False})
+        if self.total is not None and self.summary.groups > len(bars) and self.kpi.measure.adds_up:
+            value = self.total - sum(bar["value"] for bar in bars)
+            bars.append({"label": "Other", "value": value, "share": self.share(value), "other": True})
+        return bars
+
+    def share(self, value: float) -> float | None:
+        """A value's part of the total, from 0 to 1; None where parts make no whole."""
+        return value / self.total if self.kpi.measure.adds_up and self.total else None
+
+
+def interval_groups(kpi: KPI, length: Length, start: datetime) -> IntervalGroups | None:
+    """The interval's groups; None where it has no records."""
+    summary = IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code, interval_start_timestamp=start).first()
+    return IntervalGroups(kpi, summary) if summary else None
+
+
+def newest(kpi: KPI, length: Length, before: datetime | None = None) -> IntervalSummary | None:
+    """The newest interval of the length that has records; with ``before``, of those that start before it."""
+    summaries = IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code)
+    if before is not None:
+        summaries = summaries.filter(interval_start_timestamp__lt=before)
+    return summaries.order_by("-interval_start_timestamp").first()

@@ -1,0 +1,98 @@
+"""The newest figures: each feed's newest interval, and each KPI's total there against an hour and a day before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kpis.api.filters import default_length
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import Length
+from kpis.catalog.kpis import KPI, kpis_of
+from kpis.console import sparkline
+from kpis.console.figures import Change
+from kpis.console.interval_groups import newest
+from kpis.models import IntervalSummary, Watermark
+
+_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class NewestTotal:
+    """A KPI's total in its newest interval, and the day before it: ``values`` by the intervals' starts."""
+
+    kpi: KPI
+    length: Length
+    summary: IntervalSummary
+    values: dict[datetime, float]
+
+    @property
+    def start(self) -> datetime:
+        return self.summary.interval_start_timestamp
+
+    @property
+    def value(self) -> float | None:
+        return self.values.get(self.start)
+
+    @property
+    def hour(self) -> Change:
+        """Against the same interval an hour before."""
+        return Change(self.value, self.values.get(self.start - _HOUR))
+
+    @property
+    def day(self) -> Change:
+        """Against the same interval a day before."""
+        return Change(self.value, self.values.get(self.start - _DAY))
+
+    @property
+    def line(self) -> str:
+        """The day up to the interval, or what there is of it, as an SVG path."""
+        first = min(self.values)
+        steps = (self.start - first) // self.length.delta
+        return sparkline.path([self.values.get(first + step * self.length.delta) for step in range(steps + 1)])
+
+
+@dataclass(frozen=True)
+class FeedNews:
+    """A feed's newest interval ``[start, end)``, how many seconds ago it ended, and its KPIs' newest totals."""
+
+    feed: Feed
+    start: datetime
+    end: datetime
+    age: float
+    totals: list[NewestTotal]
+
+
+def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
+    """The news of every feed that has taken anything in, without the hidden KPIs."""
+    ends = {mark.feed: mark.interval_end_timestamp for mark in Watermark.objects.exclude(interval_end_timestamp=None)}
+    return [
+        FeedNews(
+            feed,
+            start=ends[feed.name] - feed.interval.delta,
+            end=ends[feed.name],
+            age=max(0.0, (now - ends[feed.name]).total_seconds()),
+            totals=[
+                total for kpi in kpis_of(feed) if kpi.id not in set(hidden) and (total := newest_total(kpi)) is not None
+            ],
+        )
+        for feed in FEEDS.values()
+        if feed.name in ends
+    ]
+
+
+def newest_total(kpi: KPI) -> NewestTotal | None:
+    """The KPI's newest total and those of the day before; None where it has no records yet."""
+    length = default_length(kpi)
+    summary = newest(kpi, length)
+    if summary is None:
+        return None
+    rows = IntervalSummary.objects.filter(
+        kpi=kpi.id,
+        interval=length.code,
+        interval_start_timestamp__gte=summary.interval_start_timestamp - _DAY,
+        interval_start_timestamp__lte=summary.interval_start_timestamp,
+    )
+    column = "mean" if kpi.measure.is_mean else "total"
+    return NewestTotal(kpi, length, summary, dict(rows.values_list("interval_start_timestamp", column)))

@@ -1,0 +1,116 @@
+"""The operators over time: their sums, and their averages with the samples behind them.
+
+A frame has one row for each step of the window and each operator, also where an operator has no records:
+
+- ``start``, ``end``: when the step starts and ends (UTC);
+- ``operator``: its name, one spelling whatever the letter case and encoding;
+- ``value``: the sum or the average (NaN where there is none);
+- ``weight``: what the averages of several steps are weighted by: the samples, for sums the sum itself;
+- ``gap``: whether no operator has records in the step.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db.models import F, FloatField, Sum
+
+from kpis.api.filters import default_length
+from kpis.catalog.folding import fold
+from kpis.catalog.intervals import EPOCH, Length
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.console.groups import NO_TEXT
+from kpis.console.series import Step, all_groups_between
+from kpis.console.window import MOST_POINTS, Window, window
+from kpis.models.results import result_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIMENSION = "operator"
+# So many lines share the points of a screen.
+LINES = 6
+# Each interval has a row for every operator.
+MOST_INTERVALS = 5000
+
+
+def operator_kpis() -> list[KPI]:
+    """The KPIs that tell operators apart and can be figured over any time: sums first, then averages."""
+    there = [kpi for kpi in KPIS.values() if DIMENSION in kpi.dimensions and not kpi.personal and not kpi.top]
+    sums = [kpi for kpi in there if kpi.measure.adds_up]
+    return sums + [kpi for kpi in there if kpi.measure.is_mean]
+
+
+def operator_window(kpi: KPI, start: datetime, end: datetime, asked: Length) -> Window:
+    """The steps for a chart of several lines; averages are figured anew from their samples, so all can be summed."""
+    length = asked if asked in kpi.lengths else default_length(kpi)
+    most = MOST_POINTS // LINES
+    return window(kpi, start, end, length, adds_up=True, most=most, most_intervals=MOST_INTERVALS)
+
+
+def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
+    """The frame of a KPI in a window: operators by weight, the heaviest first, and steps in order."""
+    import pandas as pd
+
+    rows = result_model(kpi).objects.filter(**all_groups_between(kpi, window.length, window.start, window.end))
+    steps = rows.order_by().values(DIMENSION, step=Step("interval_start_timestamp", window.step))
+    if kpi.measure.is_mean:
+        samples = F(kpi.measure.samples)
+        summed = steps.annotate(figure=Sum(F(kpi.value) * samples, output_field=FloatField()), weight=Sum(samples))
+    else:
+        summed = steps.annotate(figure=Sum(kpi.value), weight=Sum(kpi.value))
+    found = [
+        (EPOCH + int(step) * window.step, operator, float(figure or 0), float(weight or 0))
+        for operator, step, figure, weight in summed.values_list(DIMENSION, "step", "figure", "weight")
+    ]
+    frame = pd.DataFrame(found, columns=["start", "spelling", "sum", "weight"])
+    frame["operator"] = _named(frame)
+    sums = frame.groupby(["start", "operator"], as_index=False)[["sum", "weight"]].sum()
+    order = sums.groupby("operator")["weight"].sum().sort_values(ascending=False, kind="stable").index
+    starts = pd.date_range(window.start, window.end, freq=window.step, inclusive="left", unit="us")
+    sums["start"] = pd.DatetimeIndex(sums["start"], tz="UTC").as_unit("us")
+    whole = pd.MultiIndex.from_product([order, starts], names=["operator", "start"])
+    frame = sums.set_index(["operator", "start"]).reindex(whole).reset_index()
+    frame["gap"] = ~frame["start"].isin(sums["start"])
+    frame["weight"] = frame["weight"].fillna(0.0)
+    frame["value"] = frame["sum"] / frame["weight"] if kpi.measure.is_mean else frame["sum"]
+    frame["end"] = frame["start"] + window.step
+    return frame[["start", "end", "operator", "value", "weight", "gap"]]
+
+
+def operator_names(start: datetime, end: datetime) -> list[str]:
+    """The names, folded, of all operators in the span: in this order they get their colours in every chart."""
+    names: dict[str, None] = {}
+    for kpi in operator_kpis():
+        # The longest intervals have the fewest rows; where none has closed yet, shorter ones tell.
+        for length in sorted(kpi.lengths, key=lambda length: -length.minutes):
+            rows = result_model(kpi).objects.filter(**all_groups_between(kpi, length, start, end))
+            weight = kpi.measure.samples if kpi.measure.is_mean else kpi.value
+            found = rows.order_by().values_list(DIMENSION).annotate(weight=Sum(weight)).order_by("-weight", DIMENSION)
+            names |= dict.fromkeys(fold(name or NO_TEXT) for name, _ in found)
+            if found:
+                break
+    return list(names)
+
+
+def totals(kpi: KPI, frame: pd.DataFrame) -> pd.DataFrame:
+    """Each operator over the whole window: ``value``, ``weight``, and for sums ``share`` of all operators' (0 to 1)."""
+    frame = frame.assign(product=frame["value"] * frame["weight"])
+    sums = frame.groupby("operator", sort=False).agg(
+        value=("value", "sum"), product=("product", "sum"), weight=("weight", "sum")
+    )
+    if kpi.measure.is_mean:
+        sums["value"] = sums["product"] / sums["weight"]
+    else:
+        sums["share"] = sums["value"] / sums["value"].sum()
+    return sums.drop(columns="product")
+
+
+def _named(frame: pd.DataFrame) -> pd.Series:
+    """One name for each operator: of its spellings the one with the most weight, the first in order among equals."""
+    folded = frame["spelling"].map(fold)
+    weights = frame.assign(folded=folded).groupby(["folded", "spelling"], as_index=False)["weight"].sum()
+    weights = weights.sort_values(["weight", "spelling"], ascending=[False, True], kind="stable")
+    names = weights.drop_duplicates("folded").set_index("folded")["spelling"].replace("", NO_TEXT)
+    return folded.map(names)

@@ -1,0 +1,82 @@
+"""Finding a group of a KPI to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Max
+
+from kpis.catalog.folding import fold
+from kpis.catalog.kpis import KPI
+from kpis.console.groups import BadGroup, Group, conditions, group_from, label
+from kpis.console.selection import Selection
+from kpis.models import IntervalSummary
+from kpis.models.results import result_model
+
+# Groups are looked for in so many of the span's newest intervals of the KPI's longest length...
+INTERVALS = 48
+# ...and so many are offered at once.
+OFFERED = 30
+
+
+@dataclass(frozen=True)
+class Found:
+    """The groups that fit, the largest first: ``offered`` of ``number``."""
+
+    offered: list[tuple[str, Group]]
+    number: int
+
+
+def find_groups(selection: Selection, text: str = "") -> Found:
+    """The groups of the span whose words have the text, whatever its letter case.
+
+    A value that is typed in full is found in the whole table, for KPIs of one dimension.
+    """
+    wanted = fold(text.strip())
+    by_words: dict[str, tuple[str, Group]] = {}
+    for group in _groups(selection):
+        words = label(selection.kpi, group)
+        if wanted in fold(words):
+            by_words.setdefault(fold(words), (words, group))
+    if wanted not in by_words and (exact := _exact(selection.kpi, text.strip())):
+        by_words[wanted] = (label(selection.kpi, exact), exact)
+    found = list(by_words.values())
+    return Found(found[:OFFERED], len(found))
+
+
+def _groups(selection: Selection) -> list[Group]:
+    """The groups of the newest intervals in the span and of the listed interval, the largest first."""
+    kpi = selection.kpi
+    rows = result_model(kpi).objects
+    longest = max(kpi.lengths, key=lambda length: length.minutes)
+    summaries = IntervalSummary.objects.filter(
+        kpi=kpi.id,
+        interval=longest.code,
+        interval_start_timestamp__gte=longest.floor(selection.start),
+        interval_start_timestamp__lt=selection.end,
+    )
+    starts = summaries.order_by("-interval_start_timestamp").values_list("interval_start_timestamp", flat=True)
+    newest = list(starts[:INTERVALS])
+    wanted = [(longest, newest)] if newest else []
+    if selection.at:
+        wanted.append((selection.length, [selection.at]))
+    groups = []
+    for length, moments in wanted:
+        there = rows.filter(interval=length.code, interval_start_timestamp__in=moments)
+        largest = there.order_by().values(*kpi.dimensions).annotate(largest=Max(kpi.value))
+        groups += [
+            {name: row[name] for name in kpi.dimensions} for row in largest.order_by("-largest", *kpi.dimensions)
+        ]
+    return groups
+
+
+def _exact(kpi: KPI, text: str) -> Group | None:
+    """The group of exactly this value, where there is one anywhere."""
+    if len(kpi.dimensions) != 1 or not text:
+        return None
+    try:
+        group = group_from(kpi, {kpi.dimensions[0]: text})
+    except BadGroup:
+        return None
+    row = result_model(kpi).objects.filter(**conditions(kpi, group)).first()
+    return {name: getattr(row, name) for name in kpi.dimensions} if row else None

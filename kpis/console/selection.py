@@ -1,0 +1,136 @@
+"""What a KPI's page shows, all of it in its address: the same address gives the same picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from kpis.api.filters import default_length
+from kpis.catalog.intervals import EPOCH, Length, to_text
+from kpis.catalog.kpis import KPI
+from kpis.console.groups import BadGroup, Group, group_from
+from kpis.console.interval_groups import newest
+from kpis.console.moments import BadMoment, parse
+from kpis.console.series import adds_up
+from kpis.console.window import Window, window
+from kpis.models import IntervalSummary, ResultPruning
+
+# How much of the past is shown where an address does not say.
+_SPAN = timedelta(days=1)
+
+# What is offered to choose from.
+SPANS = {
+    "1 hour": timedelta(hours=1),
+    "6 hours": timedelta(hours=6),
+    "1 day": timedelta(days=1),
+    "7 days": timedelta(days=7),
+    "30 days": timedelta(days=30),
+}
+
+
+class BadSelection(ValueError):
+    """An address that asks for what there cannot be, in words for the person who wrote it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """``[start, end)`` of a KPI in intervals of ``length``, of one ``group`` or of all.
+
+    ``at`` is the start of the interval whose groups are listed: None where there are no records in the span.
+    """
+
+    kpi: KPI
+    length: Length
+    start: datetime
+    end: datetime
+    group: Group | None
+    at: datetime | None
+
+    @property
+    def window(self) -> Window:
+        """What of it a chart can show."""
+        return window(self.kpi, self.start, self.end, self.length, adds_up(self.kpi, self.group))
+
+    def parameters(self) -> dict[str, object]:
+        """The parameters that stand for it in addresses."""
+        found = {"interval": self.length.code, "from": to_text(self.start), "to": to_text(self.end)}
+        return found | dict(self.group or {}) | ({"at": to_text(self.at)} if self.at else {})
+
+    @property
+    def query(self) -> str:
+        """Its parameters as an address's query."""
+        return urlencode(self.parameters())
+
+    def address(self, name: str = "kpi", **kwargs) -> str:
+        """Where it is shown: the KPI's page, or another of its addresses."""
+        return f"{reverse(name, kwargs={'kpi_id': self.kpi.id, **kwargs})}?{self.query}"
+
+    def with_(self, **changes) -> Selection:
+        """Another one, with these changed."""
+        return replace(self, **changes)
+
+    def shifted(self, times: int) -> Selection:
+        """The same length of time so many times later, or earlier."""
+        by = times * (self.end - self.start)
+        return replace(self, start=self.start + by, end=self.end + by, at=None)
+
+    @property
+    def pruned_before(self) -> datetime | None:
+        """Up to when (UTC) results in the span were pruned; None where none were."""
+        before = ResultPruning.of(self.length.code)
+        return before if before is not None and self.start < before else None
+
+    def api_address(self) -> str:
+        """The call of the API that gives the same rows."""
+        wanted = {
+            "interval": self.length.code,
+            "interval_start_timestamp__gte": to_text(self.start),
+            "interval_end_timestamp__lte": to_text(self.end),
+        }
+        return f"{reverse(f'kpi-{self.kpi.id}-list')}?{urlencode(wanted | dict(self.group or {}))}"
+
+
+def selection(kpi: KPI, parameters: Mapping[str, str]) -> Selection | None:
+    """The selection that the parameters stand for; None where the KPI has no records yet. Raises BadSelection.
+
+    What they leave open is filled in: five minutes, the newest day that has records, all groups, the newest interval.
+    """
+    length = _length(kpi, parameters.get("interval", ""))
+    try:
+        group = group_from(kpi, parameters)
+        start, end, at = (_moment(parameters.get(name, "")) for name in ("from", "to", "at"))
+    except (BadGroup, BadMoment) as error:
+        raise BadSelection(str(error)) from None
+    last = newest(kpi, length)
+    if last is None:
+        return None
+    if end is None:
+        end = last.interval_end_timestamp if start is None else max(last.interval_end_timestamp, start + length.delta)
+    if start is None:
+        first = IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by("interval_start_timestamp")
+        start = max(end - _SPAN, min(first.first().interval_start_timestamp, end - length.delta))
+    start, end = length.floor(start), -(-(end - EPOCH) // length.delta) * length.delta + EPOCH
+    if start >= end:
+        raise BadSelection("The time span ends before it starts.")
+    if at is None:
+        within = newest(kpi, length, before=end)
+        at = within.interval_start_timestamp if within and within.interval_start_timestamp >= start else None
+    return Selection(kpi, length, start, end, group, length.floor(at) if at else None)
+
+
+def _length(kpi: KPI, text: str) -> Length:
+    if not text:
+        return default_length(kpi)
+    offered = {str(length.code): length for length in kpi.lengths}
+    if text not in offered:
+        names = ", ".join(f"{code} ({length})" for code, length in offered.items())
+        raise BadSelection(f"interval must be one of {names}, not {text!r}.")
+    return offered[text]
+
+
+def _moment(text: str) -> datetime | None:
+    return parse(text) if text else None

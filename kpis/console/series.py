@@ -1,0 +1,163 @@
+"""A KPI over time: its totals or one group's figures, as a frame that has every step of the window once.
+
+The columns of a frame are, one row a step:
+
+- ``start``, ``end``: when the step starts and ends (UTC);
+- ``value``: the figure, NaN or NA where there is none (Int64, for means float64);
+- ``intervals``: how many intervals have one;
+- ``provisional``: whether one of them is still open, or incomplete.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import Count, F, Func, IntegerField, QuerySet, Sum
+
+from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
+from kpis.catalog.intervals import EPOCH, Length
+from kpis.catalog.kpis import KPI
+from kpis.console.groups import Group, conditions
+from kpis.console.window import Window
+from kpis.models import IntervalSummary
+from kpis.models.results import result_model
+from kpis.query.anomalies import anomalies
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_START = "interval_start_timestamp"
+
+_MOST_NAMED = 2000
+
+
+class Step(Func):
+    """The number of the step, since 1970, in which a moment lies; figured by the database."""
+
+    output_field = IntegerField()
+
+    def __init__(self, moment: str, width: timedelta):
+        self.seconds = int(width.total_seconds())
+        super().__init__(F(moment))
+
+    def as_sqlite(self, compiler, connection, **context):
+        return self._divided("CAST(strftime('%%s', {}) AS INTEGER) / {}", compiler)
+
+    def as_postgresql(self, compiler, connection, **context):
+        return self._divided("FLOOR(EXTRACT(EPOCH FROM {}) / {})::bigint", compiler)
+
+    def as_mysql(self, compiler, connection, **context):
+        return self._divided("TIMESTAMPDIFF(SECOND, '1970-01-01', {}) DIV {}", compiler)
+
+    def _divided(self, template: str, compiler):
+        moment, parameters = compiler.compile(self.source_expressions[0])
+        return template.format(moment, self.seconds), parameters
+
+
+def adds_up(kpi: KPI, group: Group | None) -> bool:
+    """Whether figures of several intervals may be summed.
+
+    A group of a top list is missing from the intervals in which it is not among the first.
+    """
+    return kpi.measure.adds_up and (group is None or not kpi.top)
+
+
+def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame:
+    """The figures of a group, or the true totals, in the window."""
+    import pandas as pd
+
+    rows = _rows(kpi, window.length, group).filter(**between(window.start, window.end))
+    if window.summed == 1:
+        found = [(start, value, 1) for start, value in rows.values_list(_START, _value(kpi, group))]
+    else:
+        steps = rows.order_by().values(step=Step(_START, window.step)).order_by("step")
+        summed = steps.values_list("step", Sum(_value(kpi, group)), Count("id"))
+        found = [
+            (EPOCH + int(step) * window.step, int(value), number) for step, value, number in summed if value is not None
+        ]
+    provisional = set(_provisional(kpi, window))
+    kind = "float64" if kpi.measure.is_mean else "Int64"
+    starts = pd.date_range(window.start, window.end, freq=window.step, inclusive="left", unit="us")
+    frame = pd.DataFrame(found, columns=["start", "value", "intervals"]).set_index("start")
+    frame.index = pd.DatetimeIndex(frame.index, tz="UTC").as_unit("us")
+    frame["value"] = frame["value"].astype(kind)
+    frame = frame.reindex(starts)
+    frame["intervals"] = frame["intervals"].fillna(0).astype("int64")
+    frame["provisional"] = [start in provisional for start in starts]
+    frame.insert(0, "end", starts + window.step)
+    return frame.rename_axis("start").reset_index()
+
+
+def series_with_normal(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame:
+    """The series with the columns of ``normal``, where its rows are single intervals."""
+    frame = series(kpi, window, group)
+    return frame if window.summed > 1 else frame.join(normal(kpi, window, frame, group))
+
+
+def normal(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None = None) -> pd.DataFrame:
+    """What is normal for each row of a series of single intervals, by the intervals just before it.
+
+    Columns: ``mean``, ``deviation`` and ``z`` (NaN where too few are before it, ``z`` also where it is infinite), and
+    ``outlier``. They are those of ``/api/KPIs/<id>/anomalies/`` with its defaults, figured for totals as well.
+    """
+    import pandas as pd
+
+    reach = window.start - DEFAULT_WINDOW * window.step
+    earlier = _rows(kpi, window.length, group).filter(**between(reach, window.start))
+    known = frame.dropna(subset=["value"])
+    starts = [start.to_pydatetime() for start in known["start"]]
+    values = [*earlier.values_list(_START, _value(kpi, group)), *zip(starts, known["value"].tolist(), strict=True)]
+    rows = [(None, start, value, start) for start, value in values]
+    # With a threshold of 0 there is a verdict on every value.
+    verdicts = dict(anomalies(rows, window.step, DEFAULT_WINDOW, threshold=0))
+    columns = [
+        (verdict.mean, verdict.deviation, verdict.z, verdict.z is None or abs(verdict.z) >= DEFAULT_THRESHOLD)
+        if (verdict := verdicts.get(start))
+        else (None, None, None, False)
+        for start in map(pd.Timestamp.to_pydatetime, frame["start"])
+    ]
+    found = pd.DataFrame(columns, columns=["mean", "deviation", "z", "outlier"], index=frame.index)
+    return found.astype({"mean": "float64", "deviation": "float64", "z": "float64", "outlier": "bool"})
+
+
+def _rows(kpi: KPI, length: Length, group: Group | None) -> QuerySet:
+    if group is None:
+        return IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by(_START)
+    model = result_model(kpi)
+    return model.objects.filter(interval=length.code, **conditions(kpi, group)).order_by(_START)
+
+
+def _value(kpi: KPI, group: Group | None) -> str:
+    if group is not None:
+        return kpi.value
+    return "mean" if kpi.measure.is_mean else "total"
+
+
+def between(start: datetime, end: datetime) -> dict[str, datetime]:
+    """The intervals that start in ``[start, end)``, as a filter."""
+    return {f"{_START}__gte": start, f"{_START}__lt": end}
+
+
+def all_groups_between(kpi: KPI, length: Length, start: datetime, end: datetime) -> dict[str, object]:
+    """The rows of all of a KPI's groups in the intervals of a length that start in ``[start, end)``, as a filter.
+
+    Longer intervals are named one by one where they are not too many: between them the index has the rows of all
+    shorter ones, which would be read as well.
+    """
+    first = length.floor(start)
+    number = -(-(end - first) // length.delta)
+    condition: dict[str, object] = {"interval": length.code}
+    if length == min(kpi.lengths, key=lambda one: one.minutes) or number > _MOST_NAMED:
+        return condition | between(first, end)
+    return condition | {f"{_START}__in": [first + step * length.delta for step in range(number)]}
+
+
+def _provisional(kpi: KPI, window: Window) -> set[datetime]:
+    """The starts of the steps in which an interval is still open, or incomplete."""
+    open_ones = _rows(kpi, window.length, None).filter(
+        state__in=[IntervalSummary.State.PROVISIONAL, IntervalSummary.State.INCOMPLETE],
+        **between(window.start, window.end),
+    )
+    starts = open_ones.values_list(_START, flat=True)
+    return {start - (start - EPOCH) % window.step for start in starts}

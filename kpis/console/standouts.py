@@ -1,0 +1,63 @@
+"""What stands out: anomalies of every KPI in the newest hour of its feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW, default_length
+from kpis.api.series import Series
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.console.groups import Group, label
+from kpis.console.interval_groups import newest
+from kpis.console.selection import Selection
+from kpis.models.results import result_model
+from kpis.query.anomalies import Verdict
+
+SPAN = timedelta(hours=1)
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Standout:
+    """A group's figure that lies far from those before it, and the selection that shows it."""
+
+    kpi: KPI
+    group: Group
+    start: datetime
+    rank: int
+    value: float
+    verdict: Verdict
+    selection: Selection
+
+    @property
+    def words(self) -> str:
+        return label(self.kpi, self.group)
+
+    @property
+    def distance(self) -> float:
+        """How many deviations away, whichever way."""
+        return float("inf") if self.verdict.z is None else abs(self.verdict.z)
+
+
+def standouts(hidden: Iterable[int]) -> list[Standout]:
+    """The anomalies of the newest hour, the farthest first, without those of the hidden KPIs."""
+    found = [one for kpi in KPIS.values() if kpi.id not in set(hidden) for one in _of(kpi)]
+    return sorted(found, key=lambda one: (-one.distance, one.kpi.id, one.start, one.rank))
+
+
+def _of(kpi: KPI) -> Iterable[Standout]:
+    length = default_length(kpi)
+    last = newest(kpi, length)
+    if last is None:
+        return
+    first = min(last.interval_start_timestamp, last.interval_end_timestamp - SPAN)
+    rows = result_model(kpi).objects.filter(interval=length.code)
+    series = Series(kpi, rows, length, DEFAULT_WINDOW, DEFAULT_THRESHOLD)
+    for (start, _, rank), row in series.anomalies((first, last.interval_start_timestamp)):
+        _, _, _, _, *group, value, mean, deviation, z, intervals = row
+        start = start.replace(tzinfo=UTC)
+        group = dict(zip(kpi.dimensions, group, strict=True))
+        shown = Selection(kpi, length, first - 2 * SPAN, last.interval_end_timestamp, group, start)
+        yield Standout(kpi, group, start, rank, value, Verdict(mean, deviation, z, intervals), shown)

@@ -1,0 +1,63 @@
+"""Vega for browsers: one script, made here from the copy inside vl-convert, without Node and without a CDN.
+
+The site's Content-Security-Policy has no ``unsafe-eval``, and Vega by itself compiles its expressions with ``new
+Function``. vega-embed has Vega's interpreter built in and uses it with ``ast: true`` (see ``console.js``): slower
+by a little, and free of compiled code. So the policy stays strict, and no other charting library is needed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import BaseFinder
+from django.core.files.storage import FileSystemStorage
+
+# Its place among the static files; a new version of the package is a new file, so that clients may keep it for long.
+BUNDLE = f"console/vega-{version('vl-convert-python')}.js"
+COMPRESSED = f"{BUNDLE}.gz"
+
+
+class BundleFinder(BaseFinder):
+    """Finds the bundle, and makes it the first time that someone asks, which takes two seconds."""
+
+    def list(self, ignore_patterns) -> Iterator[tuple[str, FileSystemStorage]]:
+        storage = FileSystemStorage(location=bundle_folder())
+        yield BUNDLE, storage
+        yield COMPRESSED, storage
+
+    def find(self, path: str, find_all: bool = False, **kwargs):
+        """The file's path, an empty list where it is another's."""
+        if path not in (BUNDLE, COMPRESSED):
+            return []
+        found = str(bundle_folder() / path)
+        return [found] if find_all else found
+
+
+@cache
+def bundle_folder() -> Path:
+    """The folder in which the bundle and its compressed twin are, made where they are missing."""
+    folder = Path(settings.BUILT_DIR)
+    if not (folder / COMPRESSED).exists():
+        # Imported here, since few processes need it.
+        import vl_convert
+
+        script = vl_convert.javascript_bundle().encode()
+        _put(folder / BUNDLE, script)
+        _put(folder / COMPRESSED, gzip.compress(script, mtime=0))
+    return folder
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Writes a file that appears when it is whole, however many processes write it at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as part:
+        part.write(content)
+    os.chmod(part.name, 0o644)
+    os.replace(part.name, path)

@@ -1,0 +1,277 @@
+"""One KPI: over time, its groups in one interval, and both as tables and files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.shortcuts import render
+from django.views.generic import View
+
+from kpis.api.parquet import parquet_response
+from kpis.api.renderers import csv_response
+from kpis.api.rows import Statement
+from kpis.api.serializers import result_serializer, value_columns
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.console import moments
+from kpis.console.access import Guarded
+from kpis.console.addresses import explain
+from kpis.console.charts.chart import Chart, name_of
+from kpis.console.charts.series import series_chart
+from kpis.console.charts.top import top_chart, top_height
+from kpis.console.figures import Change
+from kpis.console.groups import conditions, dimension_words, label
+from kpis.console.interval_groups import IntervalGroups, interval_groups
+from kpis.console.navigation import title_of
+from kpis.console.picker import find_groups
+from kpis.console.selection import SPANS, BadSelection, Selection, selection
+from kpis.console.series import series_with_normal
+from kpis.console.table import BadTable, Column, Table
+from kpis.console.theme import Theme
+from kpis.console.views.page import BadRequest, ChartView, Page
+from kpis.models import IntervalSummary, KPIResult
+from kpis.models.results import result_model
+
+_START = "interval_start_timestamp"
+
+
+class OfKPI:
+    """A view of the KPI that its address names; personal where the KPI is."""
+
+    @property
+    def kpi(self) -> KPI:
+        """The KPI; raises Http404 for an id that none has."""
+        if self.kwargs["kpi_id"] not in KPIS:
+            raise Http404
+        return KPIS[self.kwargs["kpi_id"]]
+
+    def is_personal(self) -> bool:
+        return self.kpi.personal
+
+    def selection(self) -> Selection | None:
+        """What the query asks for; None where the KPI has no records yet."""
+        try:
+            return selection(self.kpi, self.request.GET)
+        except BadSelection as error:
+            raise BadRequest(str(error)) from None
+
+    def selection_or_404(self) -> Selection:
+        found = self.selection()
+        if found is None:
+            raise Http404
+        return found
+
+
+class KPIPage(OfKPI, Page):
+    """A KPI's page."""
+
+    template_name = "console/kpi.html"
+
+    @property
+    def title(self) -> str:
+        return title_of(self.kpi)
+
+    def get_context_data(self, **kwargs) -> dict:
+        kpi, chosen = self.kpi, self.selection()
+        context = super().get_context_data(kpi=kpi, selection=chosen, **kwargs)
+        if chosen is None:
+            return context
+        groups = interval_groups(kpi, chosen.length, chosen.at) if chosen.at else None
+        try:
+            groups_table = self._groups_table(chosen, groups) if groups else None
+            times_table = self._times_table(chosen)
+        except BadTable as error:
+            raise BadRequest(str(error)) from None
+        return context | {
+            "groups_table": groups_table,
+            "groups_rows": [self._group_row(chosen, row) for row in groups_table.rows] if groups_table else [],
+            "times_table": times_table,
+            "times_rows": [self._time_row(chosen, row) for row in times_table.rows],
+            "groups": groups,
+            "top_height": top_height(groups) if groups else 0,
+            "headline": Headline(chosen),
+            "found": find_groups(chosen),
+            "group_words": label(kpi, chosen.group) if chosen.group else "All groups",
+            "dimension_words": dimension_words(kpi),
+            "spans": [
+                (name, chosen.with_(start=chosen.end - span, at=None).address(), chosen.end - chosen.start == span)
+                for name, span in SPANS.items()
+                if span >= chosen.length.delta
+            ],
+            "earlier": chosen.shifted(-1).address(),
+            "later": chosen.shifted(1).address(),
+            "wider": chosen.with_(start=chosen.start - (chosen.end - chosen.start), at=None).address(),
+            "all_groups": chosen.with_(group=None).address(),
+        }
+
+    def _group_row(self, chosen: Selection, row: KPIResult) -> dict:
+        """A row of the table of groups: its figures, and where it is shown over time and explained."""
+        group = {name: getattr(row, name) for name in self.kpi.dimensions}
+        return {
+            "row": row,
+            "words": label(self.kpi, group),
+            "chosen": group == chosen.group,
+            "address": chosen.with_(group=group).address(),
+            "explain": explain(self.kpi, chosen.length, row.interval_start_timestamp, group),
+        }
+
+    def _time_row(self, chosen: Selection, row: KPIResult | IntervalSummary) -> dict:
+        """A row of the table of intervals: its figures, and where its groups are listed and it is explained."""
+        start, length = row.interval_start_timestamp, chosen.window.length
+        return {
+            "row": row,
+            "words": moments.clock(start),
+            "chosen": start == chosen.at and length == chosen.length,
+            "address": chosen.with_(at=start).address(),
+            "explain": explain(self.kpi, length, start, chosen.group),
+        }
+
+    def _groups_table(self, chosen: Selection, groups: IntervalGroups) -> Table:
+        kpi = self.kpi
+        columns = [Column("rank", "Rank", number=True)]
+        columns += [Column(name, name.replace("_", " ").capitalize()) for name in kpi.dimensions]
+        columns += _value_columns(kpi)
+        return self._table("groups", columns, groups.rows, ("rank",), "rank", chosen)
+
+    def _times_table(self, chosen: Selection) -> Table:
+        kpi = self.kpi
+        window = chosen.window
+        between = {f"{_START}__gte": window.start, f"{_START}__lt": window.end}
+        columns = [Column(_START, "From")]
+        if chosen.group:
+            rows = result_model(kpi).objects.filter(interval=window.length.code, **between)
+            rows = rows.filter(**conditions(kpi, chosen.group))
+            columns += [*_value_columns(kpi), Column("rank", "Rank", number=True)]
+        else:
+            rows = IntervalSummary.objects.filter(kpi=kpi.id, interval=window.length.code, **between)
+            total = "mean" if kpi.measure.is_mean else "total"
+            columns += [
+                Column(total, f"{total.capitalize()} ({kpi.unit})", number=True),
+                Column("groups", "Groups", number=True),
+                Column("records", "Records", number=True),
+                Column("batches", "Batches", number=True),
+                Column("revision", "Revision", number=True),
+                Column("state", "State"),
+            ]
+        return self._table("times", columns, rows, (f"-{_START}",), f"-{_START}", chosen)
+
+    def _table(
+        self, name: str, columns: list[Column], rows: QuerySet, key: tuple[str, ...], default: str, chosen: Selection
+    ) -> Table:
+        query = self.request.GET
+        state = chosen.parameters() | {
+            parameter: query[parameter]
+            for table in ("groups", "times")
+            for parameter in (f"{table}_sort", f"{table}_page")
+            if parameter in query
+        }
+        return Table(name, columns, rows, key, default, query, state)
+
+
+def _value_columns(kpi: KPI) -> list[Column]:
+    columns = value_columns(kpi, result_model(kpi))
+    return [
+        Column(
+            name, f"{name.replace('_', ' ').capitalize()}{f' ({kpi.unit})' if name == kpi.value else ''}", number=True
+        )
+        for name in columns
+    ]
+
+
+class Headline:
+    """The figure of the listed interval, held against the same interval an hour and a day before."""
+
+    def __init__(self, chosen: Selection):
+        self.selection = chosen
+        self._values: dict = {}
+        if chosen.at is None:
+            return
+        moments_ = [chosen.at, chosen.at - timedelta(hours=1), chosen.at - timedelta(days=1)]
+        if chosen.group:
+            rows = result_model(chosen.kpi).objects.filter(**conditions(chosen.kpi, chosen.group))
+            column = chosen.kpi.value
+        else:
+            rows = IntervalSummary.objects.filter(kpi=chosen.kpi.id)
+            column = "mean" if chosen.kpi.measure.is_mean else "total"
+        there = rows.filter(**{"interval": chosen.length.code, f"{_START}__in": moments_})
+        values = dict(there.values_list(_START, column))
+        self._values = {name: values.get(moment) for name, moment in zip(("now", "hour", "day"), moments_, strict=True)}
+
+    @property
+    def value(self) -> float | None:
+        return self._values.get("now")
+
+    @property
+    def hour(self) -> Change:
+        """Against an hour before."""
+        return Change(self.value, self._values.get("hour"))
+
+    @property
+    def day(self) -> Change:
+        """Against a day before."""
+        return Change(self.value, self._values.get("day"))
+
+
+class SeriesChart(OfKPI, ChartView):
+    """The KPI over time."""
+
+    def chart(self, theme: Theme) -> Chart:
+        chosen = self.selection_or_404()
+        window = chosen.window
+        frame = series_with_normal(self.kpi, window, chosen.group)
+        return series_chart(self.kpi, window, frame, theme, chosen.group)
+
+
+class TopChart(OfKPI, ChartView):
+    """The groups of one interval."""
+
+    def chart(self, theme: Theme) -> Chart:
+        chosen = self.selection_or_404()
+        groups = interval_groups(self.kpi, chosen.length, chosen.at) if chosen.at else None
+        if groups is None:
+            raise Http404
+        return top_chart(groups, theme)
+
+
+class GroupList(OfKPI, Guarded, View):
+    """The groups that a search finds, as a part of the page."""
+
+    def get(self, request: HttpRequest, **kwargs) -> HttpResponse:
+        try:
+            chosen = self.selection_or_404()
+        except BadRequest as error:
+            return HttpResponseBadRequest(f"{error}\n", content_type="text/plain; charset=utf-8")
+        found = find_groups(chosen, request.GET.get("search", "")[:200])
+        return render(request, "console/group_list.html", {"selection": chosen, "found": found})
+
+
+class RowsFile(OfKPI, Guarded, View):
+    """The rows of the selection as a file, as the API gives them, with times in the zone."""
+
+    def get(self, request: HttpRequest, form: str, **kwargs) -> HttpResponse:
+        try:
+            chosen = self.selection_or_404()
+        except BadRequest as error:
+            return HttpResponseBadRequest(f"{error}\n", content_type="text/plain; charset=utf-8")
+        kpi, model = self.kpi, result_model(self.kpi)
+        rows = model.objects.filter(
+            interval=chosen.length.code,
+            interval_start_timestamp__gte=chosen.start,
+            interval_end_timestamp__lte=chosen.end,
+            **(conditions(kpi, chosen.group) if chosen.group else {}),
+        )
+        fields = result_serializer(kpi, model)().fields
+        found = Statement(rows.values_list(*fields)).stream({})
+        parts = [kpi.name, *([label(kpi, chosen.group)] if chosen.group else [])]
+        parts += [moments.for_file(chosen.start), moments.for_file(chosen.end), moments.zone_name()]
+        if form == "csv":
+            return csv_response(name_of(*parts), list(fields), map(_in_the_zone, found), kpi.computed)
+        if form == "parquet":
+            return parquet_response(name_of(*parts), fields, found)
+        raise Http404
+
+
+def _in_the_zone(row: tuple) -> list:
+    """A row with its moments, which come in UTC without a zone, as ISO 8601 in the zone."""
+    return [moments.iso(value.replace(tzinfo=UTC)) if isinstance(value, datetime) else value for value in row]

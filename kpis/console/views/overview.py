@@ -1,0 +1,42 @@
+"""The first page: what happened last, whether it is normal, and whether it can be trusted."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.generic import View
+
+from kpis.api.permissions import hidden_kpis
+from kpis.console.access import Guarded
+from kpis.console.newest import NewestTotal, feed_news
+from kpis.console.selection import Selection
+from kpis.console.standouts import SHOWN, standouts
+from kpis.console.today import today
+from kpis.console.views.page import Page
+
+
+class Overview(Page):
+    """The newest of everything."""
+
+    title = "Overview"
+    template_name = "console/overview.html"
+
+    def get_context_data(self, **kwargs) -> dict:
+        now = timezone.now()
+        news = feed_news(now, hidden_kpis(self.request.user))
+        tops = [(total, _interval(total)) for one in news for total in one.totals if total.kpi.top]
+        return super().get_context_data(news=news, tops=tops, today=today(now), **kwargs)
+
+
+def _interval(total: NewestTotal) -> Selection:
+    """The newest interval alone."""
+    return Selection(total.kpi, total.length, total.start, total.start + total.length.delta, None, total.start)
+
+
+class StandoutList(Guarded, View):
+    """The anomalies of the newest hour, as a part of the page."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        found = standouts(hidden_kpis(request.user))
+        return render(request, "console/standouts.html", {"standouts": found[:SHOWN], "number": len(found)})

@@ -1,0 +1,73 @@
+"""What all pages and all charts have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.views.generic import TemplateView, View
+
+from kpis.console.access import Guarded, GuardedPage
+from kpis.console.charts.chart import Chart
+from kpis.console.pictures import PICTURES
+from kpis.console.theme import LIGHT, THEMES, Theme
+from kpis.query.snapshot import snapshot
+
+
+class BadRequest(ValueError):
+    """An address that asks for what there cannot be, in words for the person who wrote it."""
+
+
+class Page(GuardedPage, TemplateView):
+    """A page of the site: ``title`` is its heading, ``template_name`` extends ``console/base.html``."""
+
+    title: str
+
+    def get_context_data(self, **kwargs) -> dict:
+        """What the template is given."""
+        return super().get_context_data(title=self.title, **kwargs)
+
+    def get(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        # Rendered here, as templates query too.
+        with snapshot():
+            try:
+                return super().get(request, *args, **kwargs).render()
+            except BadRequest as error:
+                context = {"title": self.title, "reason": str(error)}
+                return self.response_class(request, "console/bad_request.html", context, status=400).render()
+
+
+class ChartView(Guarded, View, ABC):
+    """A chart at an address that ends in its form: ``json`` for pages, ``png`` and ``svg`` for download.
+
+    ``theme`` in the query is ``light`` or ``dark``. A subclass says what is drawn.
+    """
+
+    @abstractmethod
+    def chart(self, theme: Theme) -> Chart:
+        """The chart that the request asks for; raises BadRequest, and Http404 where there is nothing to draw of."""
+
+    def get(self, request: HttpRequest, form: str, **kwargs) -> HttpResponse:
+        theme = THEMES.get(request.GET.get("theme", LIGHT.name))
+        if theme is None:
+            return HttpResponseBadRequest(f"theme must be one of {', '.join(THEMES)}.\n", content_type="text/plain")
+        if form not in ("json", "png", "svg"):
+            raise Http404
+        # Imported here, since it takes long and few processes draw.
+        from altair.utils.schemapi import debug_mode
+
+        # Without holding each part to Vega-Lite's schema, as the tests do.
+        with debug_mode(False):
+            try:
+                with snapshot():
+                    chart = self.chart(theme)
+            except BadRequest as error:
+                return HttpResponseBadRequest(f"{error}\n", content_type="text/plain; charset=utf-8")
+            if form == "json":
+                return JsonResponse(chart.for_page())
+            picture = PICTURES[form]
+            return HttpResponse(
+                picture.draw(chart),
+                content_type=picture.media_type,
+                headers={"Content-Disposition": f'attachment; filename="{chart.name}.{form}"'},
+            )

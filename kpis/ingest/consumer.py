@@ -1,0 +1,147 @@
+"""A stream's messages, batch by batch: each goes the way of a file, and takes its partition's offset on as it goes in.
+
+Between its batches a consumer leaves the database to others: to its other consumers, and to runs over files.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+
+from django.db import close_old_connections
+
+from kpis import pipeline
+from kpis.catalog.intervals import EPOCH
+from kpis.live.announcements import Announcer
+from kpis.live.presence import Presence
+from kpis.models import Run
+from kpis.sources.messages import Messages
+from kpis.sources.stream import Stream
+from kpis.store.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive, recorded_run
+from network_analysis.logs import RUN
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+# How often a stream that has gone quiet closes intervals.
+CLOSE_SECONDS = 60
+
+
+class Consumer:
+    """Takes a stream in; all that one process takes in is one run, which ends with its newest batch."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        engine: pipeline.Engine,
+        options: pipeline.Options,
+        command: str,
+        report: pipeline.Report,
+    ):
+        self._stream, self._engine, self._options = stream, engine, options
+        self._command, self._report = command, report
+        self._run: Run | None = None
+        self._notes: list[str] = []
+        self._presence = Presence(stream.feed.name, stream.name)
+        self._announcer = Announcer()
+        # When to close intervals by the clock next.
+        self._close_at = math.inf
+
+    def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+        """Takes batches in until it is stopped, or for ``until_idle`` seconds none came; yields what happened."""
+        try:
+            yield from self._work(until_idle, is_stopped)
+        finally:
+            self._presence.end()
+
+    def _work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+        while not is_stopped():
+            self._stream.poll(POLL_SECONDS)
+            self._presence.tell(self._stream.lag())
+            yield from self._noted(self._stream.recreated())
+            if self._stream.due():
+                yield from self._take_in(is_stopped)
+            elif self._stream.is_caught_up() and time.monotonic() >= self._close_at:
+                yield from self._close()
+            elif until_idle is not None and self._stream.is_idle(until_idle):
+                return
+
+    def _take_in(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+        """Takes the batch that is due in: made ready while others work, and taken in when it is this one's turn."""
+        messages = self._stream.batch()
+        close_old_connections()
+        # What comes too late for its hour to be figured again is a reject each, and keeps no other out.
+        kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
+        options = replace(self._options, clocks=DatabaseLedger().clocks())
+        with pipeline.ready(messages, self._engine, options, earliest=kept_from) as one:
+            while not is_stopped():
+                close_old_connections()
+                try:
+                    with exclusive():
+                        if self._stream.follows_on(messages):
+                            yield from self._run_with(one, messages)
+                        return
+                except AlreadyRunning:
+                    # Reading goes on meanwhile, as far as there is room.
+                    logger.debug("lock busy", extra={"command": self._command})
+                    self._stream.poll(POLL_SECONDS)
+                    self._presence.tell(self._stream.lag())
+
+    def _run_with(self, one: pipeline.Ready, messages: Messages) -> Iterator[pipeline.Event]:
+        with self._recorded() as self._run:
+            RUN.set(self._run.pk)
+            ledger = DatabaseLedger(self._run)
+            events = pipeline.run_ready([one], ledger, self._engine, self._options)
+            try:
+                # The batch's own; then those of the rollups that are due.
+                of_batch = next(events)
+            except SeveralFailed:
+                # A message that the database or the lake cannot take is to stand alone with the reason.
+                self._stream.cut(messages)
+                return
+            self._stream.settle(messages)
+            self._announcer.announce()
+            # There are messages whose intervals may have to be closed by the clock, as no later ones come.
+            self._close_at = 0
+            if self._stream.is_caught_up():
+                self._close_by_clock(ledger)
+            yield from self._reported(chain([of_batch], events))
+
+    @contextmanager
+    def _recorded(self) -> Iterator[Run]:
+        with recorded_run(self._command, self._report, self._run) as run:
+            run.notes = "\n".join(self._notes)
+            yield run
+
+    def _noted(self, events: Iterable[pipeline.Recreated]) -> Iterator[pipeline.Event]:
+        """The events, which the run's notes have from its next batch on."""
+        for event in events:
+            self._notes.append(f"{event.what} was recreated: {event.reason}")
+            yield event
+
+    def _close(self) -> Iterator[pipeline.Event]:
+        close_old_connections()
+        try:
+            with exclusive(), self._recorded() as self._run:
+                ledger = DatabaseLedger(self._run)
+                taken_back = ledger.heed_clocks(ledger.clocks(), self._options.allowed_lateness)
+                self._close_by_clock(ledger)
+                events = pipeline.roll_up(ledger, self._engine, self._options)
+                yield from self._reported(chain(taken_back, events))
+        except AlreadyRunning:
+            logger.debug("lock busy", extra={"command": self._command})
+
+    def _close_by_clock(self, ledger: DatabaseLedger) -> None:
+        """Closes what is past. Once caught up, nothing older than the allowed lateness can still arrive."""
+        are_all_closed = ledger.close_by_clock(self._stream.feed, self._options.allowed_lateness)
+        self._close_at = math.inf if are_all_closed else time.monotonic() + CLOSE_SECONDS
+
+    def _reported(self, events: Iterable[pipeline.Event]) -> Iterator[pipeline.Event]:
+        for event in events:
+            self._report.add(event)
+            yield event

@@ -1,0 +1,109 @@
+"""A run's events as log lines, each with the run's id: for monitoring what the command's output is for people."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kpis import pipeline
+from kpis.catalog.intervals import to_text
+from kpis.models import Run
+from kpis.sources.directory import FoundFile
+from kpis.sources.messages import Messages
+from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, exclusive, recorded_run
+from network_analysis.logs import RUN
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
+    """An exclusive, recorded run that logs its start, its end and the lock when another run has it.
+
+    Until it ends every log line of the process has its id as ``run``. Raises AlreadyRunning.
+    """
+    started = time.monotonic()
+    try:
+        with exclusive(PATIENCE_SECONDS), recorded_run(command, report) as run:
+            RUN.set(run.pk)
+            logger.info("run started", extra={"command": command, "host": run.host, "pid": run.process})
+            yield run
+    except AlreadyRunning:
+        logger.info("lock busy", extra={"command": command})
+        raise
+    except BaseException as error:
+        outcome = {"outcome": str(Run.Outcome.BROKEN), "reason": " ".join(f"{type(error).__name__}: {error}".split())}
+        logger.error("run ended", extra=_counts(report, started) | outcome)
+        raise
+    else:
+        level = logging.WARNING if report.failed else logging.INFO
+        logger.log(level, "run ended", extra=_counts(report, started) | {"outcome": str(run.outcome)})
+    finally:
+        RUN.set(None)
+
+
+def log_event(event: pipeline.Event) -> None:
+    """Logs what happened to a file, an interval or a rollup."""
+    match event:
+        case pipeline.TakenBack(feed, former, until):
+            told = {"feed": feed.name, "closed_until": to_text(former), "now_closed_until": to_text(until)}
+            logger.warning("taken back what was closed ahead of the clock", extra=told)
+        case pipeline.TakenIn(entry, touched):
+            counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
+            logger.info(_what_is_in(entry.file), extra=_file(entry.file) | counts | {"intervals": len(touched)})
+        case pipeline.Unchanged(file):
+            logger.info("file unchanged", extra=_file(file))
+        case pipeline.Duplicate(file, of, renamed):
+            told = {"renamed_from": of} if renamed else {"duplicate_of": of}
+            logger.info("file renamed" if renamed else "file duplicate", extra=_file(file) | told)
+        case pipeline.LeftAlone(feed, names):
+            told = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MOST_NAMES_TOLD])}
+            logger.warning("unfinished files", extra=told)
+        case pipeline.Failed(what, reason):
+            logger.warning("failed", extra={"what": what, "reason": reason})
+        case pipeline.Recreated(what, reason):
+            logger.warning("topic recreated", extra={"what": what, "reason": reason})
+        case pipeline.RolledUp(feed, interval):
+            logger.info("rolled up", extra=_interval(feed, interval))
+        case pipeline.Rebuilt(feed, hour, touched):
+            logger.info("rebuilt", extra=_interval(feed, hour) | {"intervals": len(touched)})
+
+
+def log_finding(finding: str, is_lost: bool) -> None:
+    """Logs what a repair of the lake found."""
+    logger.log(logging.WARNING if is_lost else logging.INFO, "lake repaired", extra={"finding": finding})
+
+
+def log_watch(level: int, event: str, detail: str) -> None:
+    """Logs what happened to a watch besides its runs."""
+    logger.log(level, event, extra={"detail": detail})
+
+
+def _what_is_in(file: FoundFile) -> str:
+    return "messages in" if isinstance(file, Messages) else "file in"
+
+
+def _file(file: FoundFile) -> dict:
+    if isinstance(file, Messages):
+        place = {"topic": file.topic, "partition": file.partition, "offsets": file.name.rpartition("/")[2]}
+        return {"feed": file.feed.name, **place, "bytes": file.size}
+    return {"feed": file.feed.name, "file": file.name, "bytes": file.size}
+
+
+def _interval(feed, interval) -> dict:
+    return {"feed": feed.name, "interval": str(interval.length), "interval_start": to_text(interval.start)}
+
+
+def _counts(report: pipeline.Report, started: float) -> dict:
+    return {
+        "files": report.files,
+        "failed": report.failed,
+        "duplicates": report.duplicates,
+        "records": report.records,
+        "rejects": report.rejects,
+        "intervals": report.intervals,
+        "rollups": report.rollups,
+        "seconds": round(time.monotonic() - started, 3),
+    }

@@ -1,0 +1,530 @@
+"""Makes the lake again what the ledger counts on, or says what is lost.
+
+What is missing or damaged is taken from the first of these that has it: another file of the lake that verifies itself,
+the source file, where it still has the content that the ledger knows, the batch's archived records in the lake, and
+for rejects the database. What none of them has is noted as lost for good (``LostFile``), and the intervals that would
+need it to be computed again are marked as incomplete, with the reason. What the ledger does not count on is removed.
+
+Each batch is mended in one transaction, so a repair that is killed is gone on with by the next one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from functools import partial
+from pathlib import PurePosixPath
+
+from django.db import transaction
+from django.db.models import F
+
+from kpis import clock, pipeline
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import ONE_HOUR, Interval, to_text
+from kpis.catalog.kpis import KPI, KPIS, lengths_of
+from kpis.engine.aggregate import TotalTooLarge, partial_of_records
+from kpis.engine.reader import write_rejects
+from kpis.formats.lines import UNBOUNDED
+from kpis.lake import Expected, LakeError, LakeFile, PartialFile, Staging, archived_columns
+from kpis.lake.layout import partials_file, partials_folder, records_file, rejects_file
+from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey
+from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, LostFile, Reject, Watermark
+from kpis.models import LakeFile as StoredLakeFile
+from kpis.sources.directory import FoundFile
+from kpis.store.binding import lake_files, rebind
+from kpis.store.store import DatabaseLedger
+
+KINDS = ("rejects", "records")
+START = ("interval_start_timestamp",)
+KEYS_A_QUERY = 500
+# A KPI's partials of one hour (start, UTC), by the KPI's id.
+Part = tuple[int, datetime]
+
+
+@dataclass
+class Lost:
+    """What the lake lacks of a batch: partials, and the files of its rejects and records."""
+
+    batch: Batch
+    parts: set[Part] = field(default_factory=set)
+    rejects: list[LakeFile] = field(default_factory=list)
+    records: list[LakeFile] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.parts or self.rejects or self.records)
+
+    @property
+    def feed(self) -> Feed:
+        return FEEDS[self.batch.feed]
+
+    def without(self, other: Lost) -> Lost:
+        """What is left of it where the other was made again."""
+        return Lost(
+            self.batch,
+            self.parts - other.parts,
+            [file for file in self.rejects if file not in other.rejects],
+            [file for file in self.records if file not in other.records],
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was wrong with the lake, and what came of it."""
+
+    what: str
+    outcome: str = ""
+    is_lost: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.outcome}" if self.outcome else self.what
+
+
+# Gives the files of the data folder with some names.
+Sources = Callable[[Feed, Collection[str]], list[FoundFile]]
+
+
+class Repair:
+    """One repair of the lake that the ledger counts on; for whoever holds the lock."""
+
+    def __init__(
+        self,
+        ledger: DatabaseLedger,
+        engine: pipeline.Engine,
+        options: pipeline.Options,
+        sources: Sources,
+        dry_run: bool = False,
+        progress: Progress = lambda done, all_: None,
+    ):
+        self._ledger, self._engine, self._lake = ledger, engine, engine.lake
+        self._options = replace(options, bounds=UNBOUNDED, max_reject_ratio=1)
+        self._sources, self._dry_run, self._progress = sources, dry_run, progress
+
+    def run(self, digested: bool = True) -> Iterator[Finding]:
+        """Yields what was found and what came of it; with ``dry_run`` changes nothing.
+
+        Raises WrongLake where the lake is another database's, and LakeError where it cannot be used.
+        """
+        told = rebind(self._lake, self._ledger, self._dry_run)
+        if told:
+            yield Finding(told, "would be written" if self._dry_run else "written")
+        if not self._dry_run:
+            self._lake.recover(self._ledger)
+        found = survey(self._lake, lake_files(StoredLakeFile.objects.all()), digested, self._progress)
+        for file, reason in sorted(found.bad.items(), key=lambda item: item[0].path):
+            yield Finding(f"{file.path} {reason}")
+        lost_before = self._lost_before()
+        for lost in self._lost(found):
+            yield from self._mend(lost, found, lost_before[lost.batch.pk])
+        yield from self._tidy(found)
+
+    # What is lacking.
+
+    def _lost(self, found: Survey) -> list[Lost]:
+        """What the healthy files lack of the batches that are in, oldest first."""
+        parts: dict[str, set[Part]] = defaultdict(set)
+        files: dict[str, list[LakeFile]] = defaultdict(list)
+        for feed in FEEDS.values():
+            for part, keys in self._needed(feed).items():
+                for key in self._uncovered(part, keys, found):
+                    parts[key].add(part)
+        for file in found.bad:
+            if file.key and file.path.parts[0] in ("rejects", "records"):
+                files[file.key].append(file)
+        for gone in LostFile.objects.filter(kpi=0).select_related("batch"):
+            # What was lost before may be found again.
+            file = _file_of(gone)
+            if not any(one.key == file.key for one in found.healthy.get(file.path.parent, [])):
+                files[file.key].append(file)
+        lost = []
+        for some in _batched(sorted(parts.keys() | files.keys()), KEYS_A_QUERY):
+            for batch in Batch.objects.filter(key__in=some, status=Batch.Status.IN):
+                kinds = {kind: [one for one in files[batch.key] if one.path.parts[0] == kind] for kind in KINDS}
+                lost.append(Lost(batch, parts[batch.key], **kinds))
+        return sorted(lost, key=lambda one: one.batch.pk)
+
+    def _needed(self, feed: Feed) -> dict[Part, set[str]]:
+        """The keys of the batches on whose partials the ledger counts, by KPI and hour."""
+        kept_from = self._ledger.kept_from(feed)
+        intervals = BatchInterval.objects.filter(batch__feed=feed.name, batch__status=Batch.Status.IN)
+        if kept_from:
+            intervals = intervals.filter(interval_start_timestamp__gte=kept_from)
+        needed: dict[Part, set[str]] = defaultdict(set)
+        columns = intervals.order_by().values_list("interval_start_timestamp", "batch__key", "batch__kpis")
+        for start, key, kpis in columns.iterator(chunk_size=10_000):
+            for kpi in kpis.split(","):
+                if kpi:
+                    needed[int(kpi), ONE_HOUR.floor(start)].add(key)
+        return needed
+
+    def _uncovered(self, part: Part, keys: set[str], found: Survey) -> set[str]:
+        """Those of the keys whose partials no healthy file has."""
+        kpi, hour = part
+        there = found.healthy.get(partials_folder(KPIS[kpi], hour), [])
+        lacking = keys - {file.key for file in there}
+        for file in there if lacking else ():
+            if not file.key:
+                lacking -= self._lake.keys_in(file.path)
+        return lacking
+
+    def _lost_before(self) -> dict[int, set[tuple[str, datetime]]]:
+        """What is known to be lost, by batch: the folders, and the hours."""
+        before: dict[int, set[tuple[str, datetime]]] = defaultdict(set)
+        for batch, folder, hour in LostFile.objects.values_list("batch", "folder", "interval_start_timestamp"):
+            before[batch].add((folder, hour))
+        return before
+
+    # Where it comes from.
+
+    def _mend(self, lost: Lost, found: Survey, lost_before: Collection[tuple[str, datetime]]) -> Iterator[Finding]:
+        """Makes again what a batch lacks, from the first place that has it."""
+        for place, make in (
+            ("found elsewhere in the lake", lambda left: self._adopt(left, found)),
+            ("made again from its source file", self._from_source),
+            ("made again from its archived records", lambda left: self._from_records(left, found)),
+            ("made again from the database", self._from_database),
+        ):
+            made = make(lost) if lost else None
+            if made:
+                lost = lost.without(made)
+                yield Finding(_name(made), f"would be {place}" if self._dry_run else place)
+        # What is known to be lost is no news.
+        news = Lost(
+            lost.batch,
+            {part for part in lost.parts if (str(_folder(part)), part[1]) not in lost_before},
+            [file for file in lost.rejects if (str(file.path.parent), file.hour) not in lost_before],
+            [file for file in lost.records if (str(file.path.parent), file.hour) not in lost_before],
+        )
+        if news:
+            yield Finding(_name(news), "would be noted as lost" if self._dry_run else "lost for good", is_lost=True)
+            if not self._dry_run:
+                self._give_up(news)
+
+    def _adopt(self, lost: Lost, found: Survey) -> Lost | None:
+        """Takes over files of the lake that the ledger does not count on, and that have what a batch lacks."""
+        made, added = Lost(lost.batch), []
+        wanted: list[tuple[LakeFile, Part | None]] = [
+            (partials_file(KPIS[kpi], hour, lost.batch.key, lost.batch.key), (kpi, hour)) for kpi, hour in lost.parts
+        ]
+        wanted += [(file, None) for file in [*lost.rejects, *lost.records]]
+        for file, part in wanted:
+            folder = file.path.parent
+            orphans = found.orphans.get(folder, {})
+            with suppress(LakeError):
+                adopted = adoptable(self._lake, folder, orphans, lost.batch.key)
+                if adopted is None:
+                    continue
+                name, digest = adopted
+                stored = orphans[name]
+                key = lost.batch.key if name.startswith(f"{lost.batch.key}.") else ""
+                counted = replace(file, path=folder / name, key=key, digest=digest, size=stored.size, etag=stored.etag)
+                added.append(counted)
+                found.healthy[folder].append(counted)
+                if part:
+                    made.parts.add(part)
+                else:
+                    getattr(made, file.path.parts[0]).append(file)
+        if made and not self._dry_run:
+            # A compacted file may have been taken over for another batch before.
+            known = self._ledger.counts([file.path for file in added])
+            self._note(made, [file for file in added if file.path not in known])
+        return made or None
+
+    def _from_source(self, lost: Lost) -> Lost | None:
+        """Reads the batch's file again, where there is one of its content."""
+        batch, feed = lost.batch, lost.feed
+        options = replace(
+            _options_of(batch, self._options),
+            # So that its records are at hand.
+            archive_feeds=frozenset({feed.name}) if lost.records else frozenset(),
+        )
+        # What is in as one batch may lie there under other names.
+        names = {batch.name, *_other_names(batch)}
+        for file in self._sources(feed, names):
+            if self._dry_run:
+                return lost
+            fetched = file.fetched(self._engine.scratch)
+            try:
+                with pipeline.ready(fetched, self._engine, options, partial(pipeline.scan_of, fetched, options)) as one:
+                    if not _is_same(one.entry, batch):
+                        continue
+                    staging = self._lake.stage(batch.key)
+                    for kpi, hour in sorted(lost.parts):
+                        (table,) = one.partials[kpi]
+                        _add_partial(staging, KPIS[kpi], hour, table)
+                    for rejects in lost.rejects:
+                        staging.add_rejects(feed, rejects.hour)
+                    for records in lost.records:
+                        _add_records(staging, feed, records.hour)
+                    self._publish(staging, lost)
+                    return lost
+            finally:
+                fetched.let_go()
+        return None
+
+    def _from_records(self, lost: Lost, found: Survey) -> Lost | None:
+        """Reduces a batch's archived records again, of the hours of which the lake has them."""
+        batch, feed = lost.batch, lost.feed
+        hours = {}
+        for _, hour in lost.parts:
+            folder = records_file(feed, hour, batch.key).path.parent
+            kept = [file for file in found.healthy.get(folder, []) if file.key == batch.key]
+            if kept:
+                hours[hour] = kept[0]
+        made = Lost(batch, {(kpi, hour) for kpi, hour in lost.parts if hour in hours})
+        if not made or self._dry_run:
+            return made or None
+        staging = self._lake.stage(batch.key)
+        for hour, file in hours.items():
+            self._load_records(feed, file)
+            starts = list(BatchInterval.objects.filter(batch=batch, **_within(hour)).values_list(*START, flat=True))
+            for kpi in sorted(kpi for kpi, of in made.parts if of == hour):
+                try:
+                    with partial_of_records(self._engine.connection, KPIS[kpi], starts) as table:
+                        _add_partial(staging, KPIS[kpi], hour, table)
+                except TotalTooLarge:
+                    # It was in, so this is none of its records.
+                    made.parts.discard((kpi, hour))
+        self._publish(staging, made)
+        return made or None
+
+    def _load_records(self, feed: Feed, file: LakeFile) -> None:
+        """Makes a file of archived records the connection's table ``records``, with the feed's columns and types."""
+        columns = ", ".join(
+            f'CAST("{name}" AS {column.type.sql_type}) AS "{column.name}"'
+            for name, column in zip(archived_columns(feed), feed.columns, strict=True)
+        )
+        with self._lake.tables({file.path: PartialFile(Expected.of(file))}) as (rows,):
+            self._engine.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE records AS SELECT interval_start, {columns} FROM {rows}"
+            )
+
+    def _from_database(self, lost: Lost) -> Lost | None:
+        """Writes a batch's rejects from the database, where that has all of them."""
+        batch = lost.batch
+        kept = list(Reject.objects.filter(batch=batch).values_list("line", "column", "reason", "text"))
+        if not lost.rejects or len(kept) != batch.rejects:
+            return None
+        made = Lost(batch, rejects=lost.rejects)
+        if not self._dry_run:
+            staging = self._lake.stage(batch.key)
+            write_rejects(self._engine.connection, kept)
+            for file in lost.rejects:
+                staging.add_rejects(lost.feed, file.hour)
+            self._publish(staging, made)
+        return made
+
+    # What becomes of the ledger.
+
+    def _publish(self, staging: Staging, made: Lost) -> None:
+        files = staging.publish([])
+        self._note(made, files)
+        self._lake.settle(staging.name, self._ledger)
+
+    @transaction.atomic
+    def _note(self, made: Lost, files: Collection[LakeFile]) -> None:
+        """Has the ledger count on what was made again, and intervals computed that could not be."""
+        self._ledger.exchange_files(files, [])
+        for kpi, hour in made.parts:
+            folder = partials_folder(KPIS[kpi], hour)
+            LostFile.objects.filter(batch=made.batch, folder=folder).delete()
+            self._compute_again(made.feed, hour)
+        for file in [*made.rejects, *made.records]:
+            LostFile.objects.filter(batch=made.batch, folder=file.path.parent).delete()
+
+    def _compute_again(self, feed: Feed, hour: datetime) -> None:
+        """Marks the incomplete intervals that touch an hour as due."""
+        for length in lengths_of(feed):
+            for start in _incomplete(feed, length, hour):
+                DueRollup.objects.update_or_create(
+                    feed=feed.name,
+                    interval=length.code,
+                    interval_start_timestamp=start,
+                    defaults={"changed": True},
+                )
+        if ONE_HOUR.at(hour).is_closed(_closed_until(feed)):
+            DueCompaction.objects.get_or_create(feed=feed.name, interval_start_timestamp=hour)
+
+    @transaction.atomic
+    def _give_up(self, lost: Lost) -> None:
+        """Notes what is lost for good, and marks the intervals that need it as incomplete."""
+        batch, now = lost.batch, clock.now()
+        reason = f"the lake has lost what it had of {batch.title}, and neither its source nor its records are there"
+        for kpi, hour in lost.parts:
+            _lost_file(batch, partials_folder(KPIS[kpi], hour), kpi, hour, reason, now)
+        for file in [*lost.rejects, *lost.records]:
+            _lost_file(batch, file.path.parent, 0, file.hour, reason, now)
+        for kpi, hour in sorted(lost.parts):
+            starts = set(BatchInterval.objects.filter(batch=batch, **_within(hour)).values_list(*START, flat=True))
+            for one in KPIS.values():
+                if one.source.id == kpi:
+                    self._mark_incomplete(one, starts, f"Cannot be computed again: {reason}.", now)
+
+    def _mark_incomplete(self, kpi: KPI, starts: Collection[datetime], reason: str, now: datetime) -> None:
+        closed_until = _closed_until(kpi.feed)
+        for length in kpi.lengths:
+            wanted = {length.floor(start) for start in starts}
+            summaries = IntervalSummary.objects.filter(
+                kpi=kpi.id, interval=length.code, interval_start_timestamp__in=wanted
+            )
+            there = set(summaries.values_list("interval_start_timestamp", flat=True))
+            # MySQL assigns from left to right.
+            summaries.exclude(state=IntervalSummary.State.INCOMPLETE).update(
+                previous_total=F("total"),
+                previous_mean=F("mean"),
+                previous_updated_at=F("updated_at"),
+                revision=F("revision") + 1,
+                state=IntervalSummary.State.INCOMPLETE,
+                reason=reason,
+                updated_at=now,
+            )
+            if kpi.reference:
+                # Of these there is none where nobody is in it.
+                continue
+            for start in sorted(wanted - there):
+                interval = Interval(length, start)
+                if length != kpi.feed.interval and not interval.is_closed(closed_until):
+                    # It gets its summary, with this reason, when it has closed.
+                    continue
+                within = {"batch__feed": kpi.feed.name, "interval_start_timestamp__gte": interval.start}
+                intervals = BatchInterval.objects.filter(**within, interval_start_timestamp__lt=interval.end)
+                IntervalSummary.objects.create(
+                    kpi=kpi.id,
+                    interval=length.code,
+                    interval_start_timestamp=interval.start,
+                    interval_end_timestamp=interval.end,
+                    groups=0,
+                    records=sum(intervals.values_list("records", flat=True)),
+                    batches=intervals.values("batch").distinct().count(),
+                    first_figured_at=now,
+                    state=IntervalSummary.State.INCOMPLETE,
+                    reason=reason,
+                    updated_at=now,
+                )
+
+    def _tidy(self, found: Survey) -> Iterator[Finding]:
+        """Takes out of the ledger what is bad, and out of the lake what the ledger does not count on."""
+        # What was made again has the same name where it has the same content.
+        bad = {file.path for file in found.bad if self._dry_run or not self._is_made(file)}
+        if bad and not self._dry_run:
+            self._ledger.exchange_files([], bad)
+        listed = {folder / name for folder, names in found.orphans.items() for name in names}
+        listed -= {file.path for files in found.healthy.values() for file in files}
+        listed |= {file.path for file in found.bad if file.path in bad and found.bad[file] != MISSING}
+        removed = sorted(listed)
+        if removed:
+            if not self._dry_run:
+                self._lake.storage.remove(removed)
+            yield Finding(f"{len(removed):,} files that nothing counts on", _would("removed", self._dry_run))
+
+    def _is_made(self, file: LakeFile) -> bool:
+        """True if a file that was bad is what it is to be by now."""
+        return dict(self._lake.verifier.digests([file.path])).get(file.path) == file.digest != ""
+
+
+def _closed_until(feed: Feed) -> datetime | None:
+    return Watermark.objects.filter(feed=feed.name).values_list("closed_until", flat=True).first()
+
+
+def _folder(part: Part) -> PurePosixPath:
+    kpi, hour = part
+    return partials_folder(KPIS[kpi], hour)
+
+
+def _batched(values: list[str], size: int) -> Iterable[list[str]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _within(hour: datetime) -> dict[str, datetime]:
+    return {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}
+
+
+def _would(done: str, dry_run: bool) -> str:
+    return f"would be {done}" if dry_run else done
+
+
+def _name(lost: Lost) -> str:
+    """What was lost of a batch, in words."""
+    kinds = []
+    if lost.parts:
+        hours = sorted({hour for _, hour in lost.parts})
+        names = ", ".join(KPIS[kpi].name for kpi in sorted({kpi for kpi, _ in lost.parts}))
+        span = to_text(hours[0]) if len(hours) == 1 else f"{to_text(hours[0])} to {to_text(hours[-1])}"
+        kinds.append(f"partials of {names} of {span}")
+    kinds += ["rejects"] * bool(lost.rejects) + ["records"] * bool(lost.records)
+    return f"{lost.batch.title}, {' and '.join(kinds)}"
+
+
+def _file_of(gone: LostFile) -> LakeFile:
+    """A lost file of rejects or records, as the ledger had it."""
+    batch, hour = gone.batch, gone.interval_start_timestamp
+    make = rejects_file if gone.folder.startswith("rejects/") else records_file
+    return make(FEEDS[batch.feed], hour, batch.key)
+
+
+def _lost_file(batch: Batch, folder: PurePosixPath, kpi: int, hour: datetime, reason: str, now: datetime) -> None:
+    LostFile.objects.update_or_create(
+        batch=batch,
+        folder=folder,
+        defaults={"kpi": kpi, "interval_start_timestamp": hour, "reason": reason, "noted_at": now},
+    )
+
+
+def _incomplete(feed: Feed, length, hour: datetime) -> set[datetime]:
+    kpis = [kpi.id for kpi in KPIS.values() if kpi.feed == feed]
+    summaries = IntervalSummary.objects.filter(
+        kpi__in=kpis,
+        interval=length.code,
+        state=IntervalSummary.State.INCOMPLETE,
+        interval_start_timestamp__lt=hour + ONE_HOUR.delta,
+        interval_end_timestamp__gt=hour,
+    )
+    return set(summaries.values_list("interval_start_timestamp", flat=True))
+
+
+def _options_of(batch: Batch, options: pipeline.Options) -> pipeline.Options:
+    """The options that a batch was read with."""
+    told = dict(part.split("=", 1) for part in batch.reading.split() if "=" in part)
+    return replace(
+        options,
+        interval_from=pipeline.IntervalFrom(told.get("interval-from", pipeline.IntervalFrom.RECORD)),
+        date=date.fromisoformat(told["date"]) if "date" in told else options.date,
+    )
+
+
+def _other_names(batch: Batch) -> list[str]:
+    """The names of files that were found to have the same content."""
+    return list(batch.duplicates.values_list("name", flat=True))
+
+
+def _is_same(entry, batch: Batch) -> bool:
+    """True if what was read now is what the ledger has of a batch."""
+    if not entry.is_in or entry.digest != batch.digest:
+        return False
+    counts = (entry.lines, entry.records, entry.rejects)
+    stored = dict(batch.intervals.values_list("interval_start_timestamp", "records"))
+    return counts == (batch.lines, batch.records, batch.rejects) and entry.intervals == stored
+
+
+def _add_partial(staging: Staging, kpi: KPI, hour: datetime, table: str) -> None:
+    """Writes a batch's partial of one hour from a table, as it was written at first."""
+    file = partials_file(kpi, hour, staging.name, staging.name)
+    staging.add(file, f"SELECT *, '{staging.name}' AS batch FROM {table} WHERE {_of_hour(hour)}")
+
+
+def _add_records(staging: Staging, feed: Feed, hour: datetime) -> None:
+    """Writes a batch's records of one hour from the table ``records``, as they were written at first."""
+    columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
+    rows = f"SELECT interval_start, {columns}, '{staging.name}' AS batch FROM records WHERE {_of_hour(hour)}"
+    staging.add(records_file(feed, hour, staging.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
+
+
+def _of_hour(hour: datetime) -> str:
+    return f"date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"
+
+
+def sources_in(files: Mapping[tuple[str, str], FoundFile]) -> Sources:
+    """Gives the files of a listing, by feed and name."""
+    return lambda feed, names: [files[feed.name, name] for name in sorted(names) if (feed.name, name) in files]

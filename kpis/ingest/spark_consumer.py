@@ -1,0 +1,206 @@
+"""A topic's messages by Spark's Structured Streaming, micro-batch by micro-batch, into the same ledger as a consumer's.
+
+Executors read Kafka and make each partition's messages ready; the driver commits them, batch by batch, under the lock
+that lets one process work at a time. What counts is the ledger: a stream starts from where that is, and of a
+micro-batch that Spark brings again only what is not in is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from django.db import close_old_connections
+
+from kpis import pipeline
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import EPOCH
+from kpis.ingest.consumer import POLL_SECONDS, Consumer
+from kpis.sources.directory import SourceError
+from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, starts_of
+from kpis.sources.kafka_client import Start, TopicIdentity, client, telling
+from kpis.sources.messages import Messages, Origin, Position
+from kpis.sources.stream import Recreated
+from kpis.spark.engine import MicroBatches, Source
+from kpis.spark.run import Part, SparkCluster
+from kpis.store.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive
+from network_analysis.logs import RUN
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TopicStart:
+    """Which topic is read, and from where each of its partitions."""
+
+    topic_id: str
+    partitions: Mapping[int, Start]
+
+    @property
+    def newest(self) -> Origin:
+        """What messages of partitions come from that are added to the topic."""
+        generations = (start.origin.generation for start in self.partitions.values())
+        return Origin(self.topic_id, max(generations, default=1))
+
+    def origin(self, partition: int) -> Origin:
+        """What a partition's messages come from."""
+        return self.partitions[partition].origin if partition in self.partitions else self.newest
+
+
+class SparkTopic:
+    """A topic whose messages Spark reads: what ``sources.kafka.Topic`` tells of one, and the micro-batch in hand."""
+
+    def __init__(
+        self, feed: Feed, name: str, stream: MicroBatches, servers: str, identity: TopicIdentity, start: TopicStart
+    ):
+        self.feed, self.name, self.start = feed, name, start
+        self._stream, self._servers, self._identity = stream, servers, identity
+        self._quiet_since = time.monotonic()
+        self._check_at = time.monotonic() + METADATA_SECONDS
+        self._recreated: list[Recreated] = []
+        note_recreated(start.partitions.values(), name, self._note_recreated)
+        self.frame: DataFrame | None = None
+
+    def _note_recreated(self, reason: str) -> None:
+        self._recreated.append(Recreated(self.name, reason))
+
+    def recreated(self) -> list[Recreated]:
+        """What has shown since this was asked last: that the topic was recreated."""
+        news, self._recreated = self._recreated, []
+        return news
+
+    def poll(self, seconds: float) -> None:
+        """Waits for a micro-batch, or while there is one, for at most so long. Raises SourceError."""
+        if self.frame is not None:
+            time.sleep(seconds)
+            return
+        if time.monotonic() >= self._check_at:
+            # Whether brokers that do not answer are to be waited for is Spark's affair.
+            with suppress(client().KafkaException):
+                self._check(DatabaseLedger().positions(self.feed, self.name))
+        self.frame = self._stream.poll(seconds)
+
+    def check(self, positions: Mapping[int, Position]) -> None:
+        """Sees to it that what was read until now is of the topic that has been read from the start.
+
+        Raises SourceError where it was recreated meanwhile, or the brokers do not answer.
+        """
+        with telling(self._servers):
+            self._check(positions)
+
+    def _check(self, positions: Mapping[int, Position]) -> None:
+        self._check_at = time.monotonic() + METADATA_SECONDS
+        if self.start.topic_id:
+            is_same = self._identity.topic_id() == self.start.topic_id
+        else:
+            known = {one: at for one, at in positions.items() if at.last_message and at.next_in(self.start.origin(one))}
+            is_same = all(
+                self._identity.mark_at(one, at.next_offset - 1) in (at.last_message, None) for one, at in known.items()
+            )
+        if not is_same:
+            raise SourceError(f"The topic {self.name} was recreated while it was read.")
+
+    def settle(self) -> None:
+        """Notes that the micro-batch in hand is in."""
+        self.frame = None
+        self._quiet_since = time.monotonic()
+        self._stream.settle()
+
+    def due(self) -> bool:
+        return self.frame is not None
+
+    def is_caught_up(self) -> bool:
+        return self.frame is None and self._stream.is_waiting()
+
+    def is_idle(self, seconds: float) -> bool:
+        return time.monotonic() - self._quiet_since >= seconds and self.is_caught_up()
+
+    def lag(self) -> int | None:
+        return self._stream.lag()
+
+
+@contextmanager
+def spark_topic(
+    engine: pipeline.Engine, feed: Feed, name: str, connection: Mapping[str, str], most_messages: int, seconds: float
+) -> Iterator[SparkTopic]:
+    """A topic from where the ledger is; raises SourceError and SparkError."""
+    cluster = engine.cluster
+    assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
+    start = TopicStart(*starts_of(connection, name, DatabaseLedger().positions(feed, name)))
+    offsets = {partition: one.offset for partition, one in start.partitions.items()}
+    with closing(TopicIdentity(connection, name)) as identity:
+        source = Source(name, offsets, most_messages, seconds)
+        with closing(cluster.stream(engine, java_options(connection), source)) as stream:
+            yield SparkTopic(feed, name, stream, connection["bootstrap.servers"], identity, start)
+
+
+class SparkConsumer(Consumer):
+    """Takes a topic in as ``Consumer`` does, a micro-batch at a time."""
+
+    _stream: SparkTopic
+
+    def _take_in(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+        while not is_stopped():
+            close_old_connections()
+            try:
+                with exclusive(), self._recorded() as self._run:
+                    RUN.set(self._run.pk)
+                    ledger = DatabaseLedger(self._run)
+                    yield from self._reported(self._events(ledger))
+                    self._stream.settle()
+                    self._announcer.announce()
+                    self._close_at = 0
+                return
+            except AlreadyRunning:
+                logger.debug("lock busy", extra={"command": self._command})
+                self._stream.poll(POLL_SECONDS)
+                self._presence.tell(self._stream.lag())
+
+    def _events(self, ledger: DatabaseLedger) -> Iterator[pipeline.Event]:
+        """Takes in what the ledger lacks of the micro-batch in hand.
+
+        A partition's messages that fail as a whole are taken in halves: one that cannot be counted is to stand alone.
+        """
+        # Up to where to take a partition next, after which what is before the one below is left of it.
+        until: list[tuple[int, int]] = []
+        while True:
+            positions = ledger.positions(self._stream.feed, self._stream.name)
+            start = self._stream.start
+            origins = {one: found.origin for one, found in start.partitions.items()}
+            part = Part(ledger.kept_from(self._stream.feed) or EPOCH, positions, start.newest, origins)
+            part = replace(part, ranges={one: (part.is_in_up_to(one), end) for one, end in until[-1:]})
+            options = replace(self._options, clocks=ledger.clocks())
+            in_hand: list[Messages] = []
+            with closing(self._made_ready(part, in_hand, options)) as ready:
+                try:
+                    yield from pipeline.run_ready(ready, ledger, self._engine, options)
+                except SeveralFailed:
+                    (messages,) = in_hand
+                    if not until:
+                        until.append((int(messages.partition), int(messages.next_offset)))
+                    until.append((int(messages.partition), messages.middle))
+                    continue
+            if not until:
+                return
+            until.pop()
+
+    def _made_ready(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Iterator[pipeline.Ready]:
+        """The batches of the micro-batch, the one that is being taken in ``in_hand``."""
+        cluster, frame = self._engine.cluster, self._stream.frame
+        assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
+        assert frame is not None  # noqa: S101  what is due
+        feed, name = self._stream.feed, self._stream.name
+        made = cluster.messages_made_ready(frame, feed, name, part, self._engine, options)
+        for number, one in enumerate(made):
+            if not number:
+                # By now the executors have read all of them.
+                self._stream.check(part.positions)
+            in_hand[:] = [one.entry.file]
+            yield one

@@ -1,0 +1,131 @@
+"""The SQL over the lake that gives one figure, from the catalog alone: what ``manage.py query_lake`` answers with it.
+
+Figures of the feed's own intervals come from the KPI's view, those of longer ones from its partials. A KPI that is
+joined with a reference table comes from the partials of the other KPI, with the rows of that table written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from kpis.catalog.folding import SQL_NAME
+from kpis.catalog.intervals import ONE_HOUR, Interval
+from kpis.catalog.kpis import KPI, Reference
+
+Value = int | str
+_INDENT = "    "
+
+
+def figure_sql(
+    kpi: KPI,
+    interval: Interval,
+    group: Mapping[str, Value] | None = None,
+    reference: Sequence[Mapping[str, Value]] = (),
+) -> str:
+    """One SELECT over the views of ``kpis.lake.views`` whose only row has a group's values, or, without one, the total.
+
+    ``group`` has the KPI's dimensions. ``reference`` has the rows of the KPI's reference table that make the group, as
+    they were when the interval was figured; without them the values are those that the ledger keeps. A group that the
+    interval does not have gives no row.
+    """
+    if group is None:
+        return _total(kpi, interval)
+    if kpi.reference and reference:
+        return _joined(kpi, kpi.reference, interval, group, reference)
+    if kpi.reference or interval.length == kpi.feed.interval:
+        return _select(kpi.measure.values, kpi.name, [*_during(interval), *_is(kpi, group)])
+    if kpi.measure.finish:
+        finished = f"({_indented(_finished(kpi, _groups(kpi, interval)))})"
+        return _select(kpi.measure.values, finished, _is(kpi, group))
+    merged = _select(_told(kpi.measure.merge), _partials(kpi), [*_during(interval), *_is(kpi, group, spelled=True)])
+    return f"{merged}\nHAVING count(*) > 0"
+
+
+def _total(kpi: KPI, interval: Interval) -> str:
+    """The interval's value over all groups, as its summary has it."""
+    told = _told({"mean" if kpi.measure.is_mean else "total": kpi.measure.total})
+    if not kpi.measure.adds_up:
+        return _select(told, _partials(kpi), _during(interval))
+    if kpi.reference:
+        # Nobody over the quota is a total of 0.
+        return _select(_told({"total": f"coalesce({kpi.measure.total}, 0)"}), kpi.name, _during(interval))
+    if interval.length == kpi.feed.interval:
+        return _select(told, kpi.name, _during(interval))
+    return _select(told, f"({_indented(_groups(kpi, interval))})", [])
+
+
+def _joined(
+    kpi: KPI,
+    reference: Reference,
+    interval: Interval,
+    group: Mapping[str, Value],
+    rows: Sequence[Mapping[str, Value]],
+) -> str:
+    """The values of a group whose partials are another KPI's, each joined with its row of the reference table."""
+    columns = list(rows[0])
+    values = [f"({', '.join(_literal(row[column]) for column in columns)})" for row in rows]
+    listed = f",\n{_INDENT}".join(values)
+    table = f"(VALUES\n{_INDENT}{listed}\n) AS {reference.table}({', '.join(columns)})"
+    source = f"{_partials(kpi.source)}\nJOIN {table} USING ({reference.on})"
+    merged = _select(_told(kpi.measure.merge), source, [*_during(interval), *_is(kpi, group)])
+    return f"{merged}\nHAVING {kpi.measure.having}"
+
+
+def _groups(kpi: KPI, interval: Interval) -> str:
+    """All groups of an interval with their values, from the partials."""
+    keys = {one.name: f"{SQL_NAME}({one.spelling})" if one.folded else one.name for one in kpi.by}
+    columns = [sql if sql == name else f"{sql} AS {name}" for name, sql in keys.items()]
+    groups = _select([*columns, *_told(kpi.measure.merge)], _partials(kpi), _during(interval))
+    return f"{groups}\nGROUP BY {', '.join(keys.values())}"
+
+
+def _finished(kpi: KPI, groups: str) -> str:
+    """The same with the measure's further columns, which look at the interval's other groups."""
+    return f"{_select(['*', *_told(kpi.measure.finish)], f'({_indented(groups)})', [])}\nWINDOW same_interval AS ()"
+
+
+def _select(columns: Sequence[str], source: str, conditions: Sequence[str]) -> str:
+    wanted, held = f",\n{_INDENT}".join(columns), f"\n{_INDENT}AND ".join(conditions)
+    return f"SELECT {wanted}\nFROM {source}" + (f"\nWHERE {held}" if held else "")
+
+
+def _told(columns: Mapping[str, str]) -> list[str]:
+    return [f"{sql} AS {name}" for name, sql in columns.items()]
+
+
+def _partials(kpi: KPI) -> str:
+    return f"{kpi.name}_partials"
+
+
+def _during(interval: Interval) -> list[str]:
+    """Conditions for the interval; those on the hour read its folders alone."""
+    if interval.length.minutes > ONE_HOUR.minutes:
+        return [f"hour_start >= {_moment(interval.start)}", f"hour_start < {_moment(interval.end)}"]
+    conditions = [f"hour_start = {_moment(ONE_HOUR.floor(interval.start))}"]
+    if interval.length != ONE_HOUR:
+        conditions += [f"interval_start >= {_moment(interval.start)}", f"interval_start < {_moment(interval.end)}"]
+    return conditions
+
+
+def _is(kpi: KPI, group: Mapping[str, Value], spelled: bool = False) -> list[str]:
+    """Conditions for the group; ``spelled`` for the rows of partials, which have folded names as they are spelled."""
+    return [
+        f"{SQL_NAME}({one.spelling if spelled else one.name}) = {SQL_NAME}({_literal(group[one.name])})"
+        if one.folded
+        else f"{one.name} = {_literal(group[one.name])}"
+        for one in kpi.by
+    ]
+
+
+def _moment(moment: datetime) -> str:
+    return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S}'"
+
+
+def _literal(value: Value) -> str:
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
+def _indented(query: str) -> str:
+    """A query within another's parentheses."""
+    return "\n" + "\n".join(f"{_INDENT}{line}" for line in query.splitlines()) + "\n"

@@ -1,0 +1,446 @@
+"""Apache Spark: a session, tasks for its executors, and sums and distinct counts that it merges.
+
+PySpark is imported here alone, and only where a session is asked for. What the executors do with a task is a function
+of ours, which they get as a zip; see ``kpis.spark.run`` for what that is. A task is text, and so is its answer.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kpis.engine.compiled import library_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+# What executors import of ours; none of it knows Django.
+PACKAGES = ("catalog", "engine", "lake", "sources", "storage")
+MODULES = ("__init__.py", "clock.py", "cluster.py", "ledger.py", "merging.py", "pipeline.py")
+INSTALL = "Run make setup-spark, and install Java 17 (Debian's openjdk-17-jre-headless)."
+# A row a group, of an interval.
+START = "interval_start"
+# How many tasks at once a cluster gets that does not say how many cores it has.
+UNTOLD_CORES = 64
+ARRIVED = "CASE WHEN timestampType = 1 THEN unix_millis(timestamp) END AS arrived"
+KAFKA_SOURCE = "org.apache.spark:spark-sql-kafka-0-10_2.13"
+EARLIEST_IN_A_ZIP = (1980, 1, 1, 0, 0, 0)
+LOG4J = """
+rootLogger.level = warn
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+
+# What an executor does with a task's text.
+Work = Callable[[str], str]
+# What an executor reads of a task: batches of columns.
+Read = Callable[[str], "Iterator[pa.RecordBatch]"]
+# What it makes of a stream's messages: batches of partition, offset, value, when they came (Unix ms), which is NULL
+# where it is not the broker's clock that says so, and their own time with its kind.
+Take = Callable[["Iterator[pa.RecordBatch]", str], Iterator[str]]
+
+
+class SparkError(Exception):
+    """Spark cannot be used, or gave up; the message says why, and what to do where that is known."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A topic that is read from ``starts``, offsets by partition, in micro-batches of so many messages and seconds."""
+
+    topic: str
+    starts: Mapping[int, int]
+    most_messages: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Master:
+    """Where Spark is: a master's URL such as ``local[2]``, or with ``is_remote`` that of a Spark Connect server."""
+
+    url: str
+    is_remote: bool = False
+
+
+class Spark:
+    """A session, from which all threads may have tasks run."""
+
+    def __init__(self, session: SparkSession, is_remote: bool):
+        self.session, self._is_remote = session, is_remote
+
+    @property
+    def cores(self) -> int:
+        """How many tasks run at once, as far as the cluster says."""
+        if not self._is_remote:
+            return max(1, self.session.sparkContext.defaultParallelism)
+        return int(self.session.conf.get("spark.default.parallelism", None) or UNTOLD_CORES)
+
+    def run(self, work: Work, tasks: Sequence[str]) -> list[str]:
+        """The answers of ``work``, which must be importable, to the tasks, in their order. Raises SparkError."""
+        with self.telling():
+            return [row.answer for row in self._tasks(_working(work, tasks), len(tasks), "answer string").collect()]
+
+    def cancel(self) -> None:
+        """Ends the jobs that are under way; whoever waits for one gets SparkError."""
+        with self.telling():
+            if self._is_remote:
+                self.session.interruptAll()
+            else:
+                self.session.sparkContext.cancelAllJobs()
+
+    def table(self, read: Read, tasks: Sequence[str], columns: Mapping[str, str]) -> DataFrame:
+        """What ``read`` gives of all tasks: a table of columns, each with its type in Spark."""
+        schema = ", ".join(f"`{name}` {type_}" for name, type_ in columns.items())
+        return self._tasks(_reading(read, tasks), len(tasks), schema)
+
+    def _tasks(self, work: Any, count: int, schema: str) -> DataFrame:
+        return self.session.range(0, count, 1, count).mapInArrow(work, schema)
+
+    def spread(self, parts: int) -> None:
+        """Into how many parts tables are to be spread when they are grouped."""
+        with self.telling():
+            self.session.conf.set("spark.sql.shuffle.partitions", str(parts))
+
+    def sums(self, table: DataFrame, keys: Sequence[str], sums: Iterable[str]) -> pa.Table:
+        """The sums of columns for each combination of the keys, as decimals of 38 digits. Raises SparkError."""
+        from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
+
+        added = [F.sum(F.col(name).cast("decimal(38,0)")).cast("decimal(38,0)").alias(name) for name in sums]
+        with self.telling():
+            return table.groupBy(*keys).agg(*added).toArrow()
+
+    def distinct_counts(self, table: DataFrame, keys: Sequence[str], value: str) -> tuple[pa.Table, pa.Table]:
+        """How many different values each combination of the keys has, and each interval; both as ``count``.
+
+        First each pair of a key and a value is found once, which spreads a key that has half of all values over all
+        tasks, and then these are counted. Raises SparkError.
+        """
+        with self.telling():
+            pairs = self.pairs(table, keys, value).persist()
+            try:
+                groups = pairs.groupBy(*keys).count().toArrow()
+                totals = pairs.select(START, value).distinct().groupBy(START).count().toArrow()
+            finally:
+                pairs.unpersist()
+        return groups, totals
+
+    def pairs(self, table: DataFrame, keys: Sequence[str], value: str) -> DataFrame:
+        """Each pair of the keys and a value once."""
+        return table.select(*keys, value).distinct()
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Turns what Spark raises into SparkError."""
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+
+        try:
+            yield
+        except (PySparkException, Py4JError, OSError) as error:
+            raise SparkError(f"Spark gave up: {_reason(error)}.") from error
+
+    def stream(self, connection: Mapping[str, str], source: Source, checkpoint: Path) -> MicroBatches:
+        """A Kafka topic in micro-batches; ``connection`` has the options of Kafka's Java client. Raises SparkError."""
+        if self._is_remote:
+            raise SparkError("Streams need SPARK_MASTER: with SPARK_REMOTE the ledger is out of reach of the stream.")
+        options = {f"kafka.{name}": value for name, value in connection.items()} | {
+            "kafka.isolation.level": "read_committed",
+            "subscribe": source.topic,
+            "startingOffsets": json.dumps({source.topic: {str(one): at for one, at in source.starts.items()}}),
+            "maxOffsetsPerTrigger": str(source.most_messages),
+        }
+        with self.telling():
+            frame = self.session.readStream.format("kafka").options(**options).load()
+        columns = ("partition", "offset", "value", ARRIVED, "timestamp", "timestampType")
+        return MicroBatches(self, frame.selectExpr(*columns), source, checkpoint)
+
+    def answers(self, frame: DataFrame, take: Take, told: str) -> list[str]:
+        """What ``take``, which must be importable, makes of a micro-batch's messages, each task of its own."""
+        with self.telling():
+            return [row.answer for row in frame.mapInArrow(_taking(take, told), "answer string").collect()]
+
+
+class MicroBatches:
+    """A stream's micro-batches, handed one at a time to the thread that polls, which settles each before the next.
+
+    What Spark notes in its checkpoint is of no account: the stream starts where it is told to.
+    """
+
+    def __init__(self, spark: Spark, frame: DataFrame, source: Source, checkpoint: Path):
+        self._spark = spark
+        self._offered: queue.Queue[DataFrame] = queue.Queue(1)
+        self._settled: queue.Queue[bool] = queue.Queue(1)
+        with spark.telling():
+            spark.session.conf.set("spark.sql.streaming.noDataProgressEventInterval", "500ms")
+            self._query = (
+                frame.writeStream.foreachBatch(self._offer)
+                .option("checkpointLocation", f"file://{checkpoint}")
+                .trigger(processingTime=f"{source.seconds} seconds")
+                .start()
+            )
+
+    def _offer(self, frame: DataFrame, _: int) -> None:
+        """What Spark calls, in a thread of its own, and waits for."""
+        self._offered.put(frame)
+        if not self._settled.get():
+            raise InterruptedError("stopped")
+
+    def poll(self, seconds: float) -> DataFrame | None:
+        """The micro-batch that waits to be settled, or None where none came; raises SparkError where none will."""
+        try:
+            return self._offered.get(timeout=seconds)
+        except queue.Empty:
+            with self._spark.telling():
+                if self._query.isActive:
+                    return None
+                error = self._query.exception()
+            raise SparkError(f"Spark gave the stream up: {_reason(error) if error else 'it ended'}.") from None
+
+    def settle(self) -> None:
+        """Notes that the micro-batch is in."""
+        self._settled.put(True)
+
+    def lag(self) -> int | None:
+        """How many messages there were beyond the newest micro-batch when Spark last looked; None before it has."""
+        with self._spark.telling():
+            progress = self._query.lastProgress
+        if progress is None:
+            return None
+        (source,) = progress["sources"]
+        ends = [source[name] or {} for name in ("latestOffset", "endOffset")]
+        latest, end = (sum(sum(parts.values()) for parts in _parsed(one).values()) for one in ends)
+        return max(0, latest - end)
+
+    def is_waiting(self) -> bool:
+        """Whether Spark has looked, found nothing new, and waits for messages to come."""
+        with self._spark.telling():
+            progress, status = self._query.lastProgress, self._query.status
+        return (
+            progress is not None
+            and progress["numInputRows"] == 0
+            and not status["isDataAvailable"]
+            and self._offered.empty()
+            and self.lag() == 0
+        )
+
+    def close(self) -> None:
+        """Ends the stream; a micro-batch that is not settled was nothing."""
+        self._settled.put(False)
+        with suppress(SparkError), self._spark.telling():
+            self._query.stop()
+
+
+def _parsed(told: Any) -> dict[str, dict[str, int]]:
+    return json.loads(told) if isinstance(told, str) else told
+
+
+def _working(work: Work, tasks: Sequence[str]) -> Any:
+    def worked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                yield pa.RecordBatch.from_pydict({"answer": [work(tasks[number])]})
+
+    return worked
+
+
+def _reading(read: Read, tasks: Sequence[str]) -> Any:
+    def found(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                yield from read(tasks[number])
+
+    return found
+
+
+def _taking(take: Take, told: str) -> Any:
+    def taken(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        for answer in take(batches, told):
+            yield pa.RecordBatch.from_pydict({"answer": [answer]})
+
+    return taken
+
+
+def kafka_settings(jars: str) -> dict[str, str]:
+    """Spark's settings by which it can read Kafka: with the jars in a folder, or else those that it fetches by Maven.
+
+    Raises SparkError where the folder has none.
+    """
+    if not jars:
+        if importlib.util.find_spec("pyspark") is None:
+            return {}
+        return {"spark.jars.packages": f"{KAFKA_SOURCE}:{metadata.version('pyspark')}"}
+    found = sorted(Path(jars).absolute().glob("*.jar"))
+    if not found:
+        raise SparkError(f"SPARK_KAFKA_JARS names {jars}, where there are no jars.")
+    return {"spark.jars": ",".join(map(str, found))}
+
+
+def check(master: Master | None) -> None:
+    """Raises SparkError where it shows at once that Spark cannot be used."""
+    if master is None:
+        raise SparkError("The engine spark needs SPARK_MASTER, such as local[*] or spark://host:7077, or SPARK_REMOTE.")
+    for package in ("pyspark", "pyarrow"):
+        if importlib.util.find_spec(package) is None:
+            raise SparkError(f"The engine spark needs {package}, which is not installed. {INSTALL}")
+    java = os.environ.get("JAVA_HOME")
+    if not shutil.which(f"{java}/bin/java" if java else "java") and not master.is_remote:
+        where = f"in JAVA_HOME={java}" if java else "on the path"
+        raise SparkError(f"The engine spark needs Java, which is not {where}. {INSTALL}")
+
+
+@contextmanager
+def spark(master: Master | None, scratch: Path, settings: Mapping[str, str] | None = None) -> Iterator[Spark]:
+    """A session at a master, whose executors have our code; raises SparkError.
+
+    What Spark's own Java process says goes into a file in the scratch folder, not to standard error. ``settings`` are
+    further ones of Spark's.
+    """
+    check(master)
+    # It is given no frames of pandas.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    # Its client tells of every connection that it closes.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    assert master is not None  # noqa: S101  what check says
+    log, code = scratch / "spark.log", scratch / "kpis.zip"
+    write_zip(code)
+    with ExitStack() as stack:
+        stack.enter_context(_signals_kept())
+        with _said_to(log):
+            session = _session(master, scratch, {**(settings or {})}, log)
+        stack.callback(_stop, session)
+        made = Spark(session, master.is_remote)
+        with made.telling():
+            if master.is_remote:
+                session.addArtifacts(str(code), pyfile=True)
+            else:
+                session.sparkContext.addPyFile(str(code))
+        yield made
+
+
+def _session(master: Master, scratch: Path, settings: dict[str, str], log: Path) -> SparkSession:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName("network-analysis")
+    if master.is_remote:
+        builder = builder.remote(master.url)
+    else:
+        if master.url.startswith("local"):
+            # Its executors are of this machine, and import what this process does.
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        log_settings = scratch / "log4j2.properties"
+        log_settings.write_text(LOG4J)
+        builder = builder.master(master.url)
+        settings = {
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log_settings}",
+            "spark.local.dir": str(scratch),
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+            **settings,
+        }
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, Py4JError, OSError, RuntimeError) as error:
+        told = _last_error(log) or _reason(error)
+        raise SparkError(f"Cannot start Spark at {master.url}: {told}.") from error
+    return session
+
+
+def _stop(session: SparkSession) -> None:
+    with _signals_kept():
+        session.stop()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keeps this process's way with an interrupt, in the place of which Spark puts its own."""
+    is_main = threading.current_thread() is threading.main_thread()
+    former = signal.getsignal(signal.SIGINT)
+    yield
+    if is_main:
+        signal.signal(signal.SIGINT, former)
+
+
+@contextmanager
+def _said_to(log: Path) -> Iterator[None]:
+    """Has what is started meanwhile write to a file what it would to standard error."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _reason(error: BaseException) -> str:
+    """What an error of Spark's says, in a line: of what an executor raised the last line, of Java's the first."""
+    text = str(getattr(error, "java_exception", None) or error).strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    raised = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Lost")) and ":" in line]
+    told = (raised[-1] if "Traceback" in text and raised else lines[0] if lines else type(error).__name__)[:500]
+    return told.rstrip(".")
+
+
+def _last_error(log: Path) -> str:
+    """The first error of the last that Java said."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    for line in lines:
+        if "Exception" in line and ": " in line:
+            return line.partition("Exception: ")[2].strip().rstrip(".") or line.strip().rstrip(".")
+    return ""
+
+
+def write_zip(path: Path) -> Path:
+    """Writes what executors need of ours into a zip: the same bytes for the same code."""
+    import zipfile
+
+    package = Path(__file__).resolve().parents[1]
+    files = [package / name for name in MODULES]
+    for name in PACKAGES:
+        files += [file for file in sorted((package / name).iterdir()) if file.suffix in (".py", ".c")]
+    if library_path().exists():
+        files.append(library_path())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f"{path.name}.part")
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            told = zipfile.ZipInfo(str(file.relative_to(package.parent)), EARLIEST_IN_A_ZIP)
+            told.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(told, file.read_bytes())
+    written.replace(path)
+    return path
+
+
+if __name__ == "__main__":
+    print(write_zip(Path(sys.argv[1])))  # noqa: T201

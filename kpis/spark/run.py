@@ -1,0 +1,485 @@
+"""A run's work on Spark: executors make files ready, as this machine would, and merge partials that are large.
+
+An executor reads its files and reduces them by the same code as a run without a cluster, and writes what the lake
+keeps of them aside into the lake's staging. The driver, which alone writes the ledger, then puts a batch's files into
+place and commits it, one batch after the other. So files must be where all executors see them: in a folder that is
+shared, or in object storage; and an executor that is lost, or a driver that is killed, leaves nothing but what the next
+run clears away.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime, timedelta
+from functools import cache, partial
+from itertools import groupby, islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from kpis import pipeline
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import LENGTHS, Length, from_milliseconds
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.measures import CountDistinct
+from kpis.clock import Clocks
+from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
+from kpis.engine.live import LiveCounts
+from kpis.engine.scratch import ScratchError
+from kpis.formats.lines import Bounds
+from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verify
+from kpis.ledger import Entry
+from kpis.pipeline import Engine, Options, Planned, Ready
+from kpis.sources.directory import FoundFile, SourceLost
+from kpis.sources.messages import Origin, Position, Spool, message_mark, messages_told
+from kpis.sources.places import file_told, told_of_file
+from kpis.spark.engine import START, Master, MicroBatches, Source, Spark, SparkError, check, spark
+from kpis.storage import Address, address
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+# Small files go together until a task has so many bytes to read.
+TASK_BYTES = 32 * 2**20
+MOST_FILES_A_TASK = 200
+# How many jobs there are at once: while the driver takes in the files of one, the executors have the next.
+JOBS = 2
+TASKS_A_CORE = 2
+ROWS_AT_ONCE = 100_000
+# Partials of more bytes than these are merged by the cluster. Up to there, which is about as many pairs as
+# ``engine.merge`` holds in memory, this machine takes a fortieth of the time.
+MERGE_BYTES = 256 * 2**20
+# How much of them a task is to group.
+PART_BYTES = 8 * 2**20
+# What an executor meets that is no file's fault, and so ends the run.
+ERRORS = {kind.__name__: kind for kind in (LakeError, ScratchError, SourceLost)}
+# Of an entry, those that JSON has as they are.
+ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")
+SPARK_TYPES = {"VARCHAR": "STRING", "INTEGER": "INT", "BIGINT": "BIGINT", "TIMESTAMP": "TIMESTAMP_NTZ"}
+
+T = TypeVar("T")
+
+
+@contextmanager
+def engine(
+    lake_dir: Address,
+    memory_limit_mb: int,
+    master: Master | None,
+    merge_bytes: int = MERGE_BYTES,
+    settings: Mapping[str, str] | None = None,
+    verify: Verify = Verify.ALWAYS,
+    synced: bool = True,
+) -> Iterator[Engine]:
+    """The pipeline's engine with a cluster at a master; each task of an executor may use the memory too.
+
+    Spark is started when there is something for it to do, which then raises SparkError; that it cannot be used at all
+    is told here. Raises what ``pipeline.engine`` raises.
+    """
+    check(master)
+    with pipeline.engine(lake_dir, memory_limit_mb, verify, synced) as made, ExitStack() as stack:
+        place = {
+            "lake": str(address(str(lake_dir))),
+            "memory_limit_mb": memory_limit_mb,
+            "verify": str(verify),
+            "synced": synced,
+        }
+        start = cache(lambda: stack.enter_context(spark(master, made.scratch, settings)))
+        yield replace(made, cluster=SparkCluster(start, place, merge_bytes))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is wanted of a micro-batch: by partition, ``positions`` are up to where it is in.
+
+    ``origins`` are what the partitions' messages come from, ``origin`` those of partitions that are not among them.
+    ``ranges`` picks some partitions, each from one offset to another (excluded). Messages of before ``earliest`` (UTC)
+    are rejects.
+    """
+
+    earliest: datetime
+    positions: Mapping[int, Position]
+    origin: Origin = field(default_factory=Origin)
+    origins: Mapping[int, Origin] = field(default_factory=dict)
+    ranges: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+    def is_in_up_to(self, partition: int) -> int:
+        """The offset up to which a partition's messages are in."""
+        position = self.positions.get(partition)
+        return 0 if position is None else position.next_in(self.origins.get(partition, self.origin))
+
+
+class SparkCluster:
+    """See ``pipeline.Cluster`` for what its methods promise."""
+
+    def __init__(self, start: Callable[[], Spark], place: Mapping[str, Any], merge_bytes: int = MERGE_BYTES):
+        self._start, self._place, self._merge_bytes = start, place, merge_bytes
+
+    @property
+    def spark(self) -> Spark:
+        return self._start()
+
+    def made_ready(
+        self, planned: Iterable[Planned], engine: Engine, options: Options
+    ) -> Iterator[tuple[Planned, Ready]]:
+        folder = STAGING / f"spark-{uuid.uuid4().hex}"
+        common = {**self._place, "folder": str(folder), "options": _told_options(options)}
+        tasks = _packed(planned, lambda one: one[0].size)
+        with ThreadPoolExecutor(JOBS, thread_name_prefix="spark") as threads:
+            jobs: deque[tuple[list[list[Planned]], Future[list[str]]]] = deque()
+            try:
+                while True:
+                    while len(jobs) < JOBS and (some := list(islice(tasks, TASKS_A_CORE * self.spark.cores))):
+                        texts = [
+                            json.dumps({**common, "files": [told_of_file(file) for file, _, _ in task]})
+                            for task in some
+                        ]
+                        jobs.append((some, threads.submit(self.spark.run, make_ready, texts)))
+                    if not jobs:
+                        return
+                    some, job = jobs.popleft()
+                    for task, answer in zip(some, job.result(), strict=True):
+                        for one, told in zip(task, _answered(answer), strict=True):
+                            yield one, _ready(told, one[0])
+            finally:
+                if jobs:
+                    self.spark.cancel()
+                threads.shutdown(wait=True, cancel_futures=True)
+                engine.lake.discard(folder)
+
+    def merges(self, kpi: KPI, size: int) -> bool:
+        return size > self._merge_bytes and not (
+            isinstance(kpi.measure, CountDistinct) and (kpi.folded or kpi.reference)
+        )
+
+    def results(
+        self,
+        engine: Engine,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results:
+        try:
+            return self._results(engine, kpi, length, files, starts, top_n)
+        except SparkError:
+            # What an executor says of a damaged file does not tell which it is.
+            engine.lake.check(files)
+            raise
+
+    def _results(
+        self,
+        engine: Engine,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results:
+        self.spark.spread(max(self.spark.cores, sum(file.size for file in files.values()) // PART_BYTES))
+        table = self.table(kpi.source, length, files, starts)
+        if isinstance(kpi.measure, CountDistinct):
+            groups, totals = self.spark.distinct_counts(table, [START, *kpi.dimensions], kpi.measure.column)
+            with _registered(engine, groups=groups, totals=totals):
+                return results_of_groups(
+                    engine.connection,
+                    kpi,
+                    length,
+                    f"SELECT * EXCLUDE (count), count AS {kpi.value} FROM cluster_groups",
+                    f"SELECT {START}, count AS total FROM cluster_totals ORDER BY {START}",
+                    top_n,
+                )
+        merged = self.spark.sums(table, [START, *kpi.source.partial_keys], kpi.source.partial_values)
+        with _registered(engine, merged=merged):
+            told = ", ".join(f"{name}::HUGEINT AS {name}" for name in kpi.source.partial_values)
+            partials: Partials = {f"(SELECT * REPLACE ({told}) FROM cluster_merged)": None}
+            return results_of_partials(engine.connection, kpi, length, partials, starts, top_n)
+
+    def stream(self, engine: Engine, connection: Mapping[str, str], source: Source) -> MicroBatches:
+        """A Kafka topic in micro-batches."""
+        return self.spark.stream(connection, source, engine.scratch / "checkpoint")
+
+    def messages_made_ready(
+        self, frame: DataFrame, feed: Feed, topic: str, part: Part, engine: Engine, options: Options
+    ) -> Iterator[Ready]:
+        """A micro-batch's messages that are not in, ready, in the order of their partitions: a batch of each.
+
+        A batch that as a whole fails in the hands of whoever takes it may be asked for in halves, see ``Part``.
+        """
+        folder = STAGING / f"spark-{uuid.uuid4().hex}"
+        told = {
+            **self._place,
+            "folder": str(folder),
+            "options": _told_options(options),
+            "feed": feed.name,
+            "topic": topic,
+            "earliest": part.earliest.isoformat(),
+            "positions": {one: asdict(position) for one, position in part.positions.items()},
+            "origin": asdict(part.origin),
+            "origins": {one: asdict(origin) for one, origin in part.origins.items()},
+            "ranges": part.ranges or {one: [part.is_in_up_to(one), None] for one in part.positions},
+            "only": bool(part.ranges),
+        }
+        try:
+            answers = self.spark.answers(frame, make_messages_ready, json.dumps(told))
+            found = [one for answer in answers for one in _answered(answer)]
+            for one in sorted(found, key=lambda told: told["messages"]["partition"]):
+                yield _ready(one, messages_told(feed, one["messages"]))
+        finally:
+            engine.lake.discard(folder)
+
+    def table(
+        self, kpi: KPI, length: Length, files: Mapping[PurePosixPath, PartialFile], starts: Collection[datetime]
+    ) -> DataFrame:
+        """Spark's table of what ``read_partials`` gives of the files."""
+        types = _partial_types(kpi)
+        common = {
+            **self._place,
+            "kpi": kpi.id,
+            "length": length.code,
+            "columns": list(types),
+            "starts": [start.isoformat() for start in starts],
+        }
+        tasks = [
+            json.dumps({**common, "files": [_told_partials(path, file) for path, file in some]})
+            for some in _packed(files.items(), lambda one: one[1].size)
+        ]
+        return self.spark.table(read_partials, tasks, types)
+
+
+@contextmanager
+def _registered(engine: Engine, **tables: pa.Table) -> Iterator[None]:
+    for name, table in tables.items():
+        engine.connection.register(f"cluster_{name}", table)
+    try:
+        yield
+    finally:
+        for name in tables:
+            engine.connection.unregister(f"cluster_{name}")
+
+
+@contextmanager
+def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
+    """A task's engine, which has the one core that Spark gives a task."""
+    place = address(told["lake"]), told["memory_limit_mb"], Verify(told["verify"]), told["synced"]
+    with pipeline.engine(*place) as made:
+        engine = replace(made, cores=1)
+        engine.use_cores(1)
+        yield engine
+
+
+def make_ready(task: str) -> str:
+    """What an executor does with files: reads and reduces them, and writes them aside into the lake."""
+    told = json.loads(task)
+    options = _options(told["options"])
+    folder = PurePosixPath(told["folder"]) / uuid.uuid4().hex
+    answers = []
+    try:
+        with _engine_of(told) as engine:
+            for number, told_file in enumerate(told["files"]):
+                file = file_told(told_file, engine.scratch).fetched(engine.scratch)
+                with pipeline.ready(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
+                    answers.append(_told_ready(pipeline.write_aside(one, engine, options, folder / str(number))))
+                file.let_go()
+    except tuple(ERRORS.values()) as error:
+        return json.dumps({"error": type(error).__name__, "reason": str(error)})
+    return json.dumps({"ready": answers})
+
+
+def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterator[str]:
+    """What an executor does with a stream's messages: each partition's become a batch, as files do.
+
+    Of those that the ledger has, or that are beyond what the batch is to hold, there is no more to do.
+    """
+    stream = json.loads(told)
+    feed, options = FEEDS[stream["feed"]], _options(stream["options"])
+    folder = PurePosixPath(stream["folder"]) / uuid.uuid4().hex
+    spools: dict[int, Spool] = {}
+    try:
+        with _engine_of(stream) as engine:
+            for batch in batches:
+                for partition, offsets, values, arrived, moments in _of_partitions(batch):
+                    first, end = stream["ranges"].get(str(partition), (0, None))
+                    if stream["only"] and str(partition) not in stream["ranges"]:
+                        continue
+                    begin = bisect_left(offsets, first)
+                    until = len(offsets) if end is None else bisect_left(offsets, end)
+                    if begin < until:
+                        if partition not in spools:
+                            spools[partition] = Spool(feed, engine.scratch / f"messages-of-{partition}")
+                        spools[partition].add(offsets[begin:until], values[begin:until], arrived)
+                        spools[partition].last_message = message_mark(moments(until - 1), values[until - 1])
+            for partition, spool in spools.items():
+                position = stream["positions"].get(str(partition))
+                origin = Origin(**stream["origins"].get(str(partition), stream["origin"]))
+                messages = spool.messages(stream["topic"], partition, position and Position.of(position), origin)
+                with pipeline.ready(
+                    messages, engine, options, earliest=datetime.fromisoformat(stream["earliest"])
+                ) as one:
+                    aside = pipeline.write_aside(one, engine, options, folder / str(partition))
+                yield json.dumps({"ready": [{**_told_ready(aside), "messages": messages.told()}]})
+    except tuple(ERRORS.values()) as error:
+        yield json.dumps({"error": type(error).__name__, "reason": str(error)})
+
+
+def _of_partitions(
+    batch: pa.RecordBatch,
+) -> Iterator[tuple[int, list[int], list[bytes | None], datetime | None, Callable[[int], int | None]]]:
+    """The offsets and values of a batch's messages, partition by partition, in the order of their offsets, and when the
+    newest of them came by the broker's clock (UTC), where that says so.
+
+    And what gives the own time (Unix ms) of the one at a place, or None where it has none.
+    """
+    partitions = batch.column(0).to_pylist()
+    offsets, values, arrivals = (batch.column(number).to_pylist() for number in (1, 2, 3))
+    start = 0
+    for partition, same in groupby(partitions):
+        end = start + len(list(same))
+        arrived = max(filter(None, arrivals[start:end]), default=None)
+        came = None if arrived is None else from_milliseconds(arrived)
+        yield partition, offsets[start:end], values[start:end], came, partial(_moment, batch, start)
+        start = end
+
+
+def _moment(batch: pa.RecordBatch, start: int, place: int) -> int | None:
+    moment, kind = batch.column(4)[start + place], batch.column(5)[start + place].as_py()
+    # Spark has them in microseconds.
+    return None if kind < 0 else moment.value // 1000
+
+
+def read_partials(task: str) -> Iterator[pa.RecordBatch]:
+    """What an executor reads of the lake's partials: combined as far as its own files go, see combined_partials."""
+    told = json.loads(task)
+    kpi, length = KPIS[told["kpi"]], LENGTHS[told["length"]]
+    starts = [datetime.fromisoformat(start) for start in told["starts"]]
+    files = {
+        PurePosixPath(one["path"]): PartialFile(Expected(**one["expected"]), frozenset(one["keys"]) or None)
+        for one in told["files"]
+    }
+    with _engine_of(told) as engine, engine.lake.tables(files) as tables:
+        table = f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
+        sums = ", ".join(f"{name}::DECIMAL(38,0) AS {name}" for name in kpi.partial_values)
+        decimal = f"REPLACE ({sums})" if sums else ""
+        combined = combined_partials(kpi, length, table, starts)
+        found = engine.connection.execute(f"SELECT * {decimal} FROM ({combined})").to_arrow_reader(ROWS_AT_ONCE)
+        for batch in cast("pa.RecordBatchReader", found):
+            yield batch.select(told["columns"])
+
+
+def _partial_types(kpi: KPI) -> dict[str, str]:
+    """The columns of a KPI's combined partials, with their types in Spark."""
+    from kpis.lake.views import partials_table
+
+    types = {column.name: SPARK_TYPES[column.type] for column in partials_table(kpi).columns if column.name != "batch"}
+    return types | dict.fromkeys(kpi.partial_values, "DECIMAL(38,0)")
+
+
+def _packed(found: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """What there is in lists, each a task: what is large alone, what is small several together."""
+    some: list[T] = []
+    size = 0
+    for one in found:
+        if some and (size + size_of(one) > TASK_BYTES or len(some) == MOST_FILES_A_TASK):
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += size_of(one)
+    if some:
+        yield some
+
+
+def _answered(answer: str) -> list[dict[str, Any]]:
+    """What an executor says of each file of a task; raises what it met."""
+    told = json.loads(answer)
+    if "error" in told:
+        raise ERRORS[told["error"]](told["reason"])
+    return told["ready"]
+
+
+def _told_options(options: Options) -> dict[str, Any]:
+    """The options that say how a file is read, as JSON has them."""
+    return {
+        "interval_from": str(options.interval_from),
+        "date": options.date and options.date.isoformat(),
+        "max_reject_ratio": options.max_reject_ratio,
+        "bounds": asdict(options.bounds),
+        "archive_feeds": sorted(options.archive_feeds),
+        "duplicates": str(options.duplicates),
+        # All executors go by the driver's clocks.
+        "clocks": [moment.isoformat() for moment in (options.at_hand.host, options.at_hand.database)],
+        "max_clock_ahead": options.max_clock_ahead.total_seconds(),
+    }
+
+
+def _options(told: dict[str, Any]) -> Options:
+    return Options(
+        interval_from=pipeline.IntervalFrom(told["interval_from"]),
+        date=date.fromisoformat(told["date"]) if told["date"] else None,
+        max_reject_ratio=told["max_reject_ratio"],
+        bounds=Bounds(**told["bounds"]),
+        archive_feeds=frozenset(told["archive_feeds"]),
+        duplicates=pipeline.Duplicates(told["duplicates"]),
+        clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
+        max_clock_ahead=timedelta(seconds=told["max_clock_ahead"]),
+    )
+
+
+def _told_ready(one: Ready) -> dict[str, Any]:
+    """What an executor made ready, as JSON has it."""
+    entry = one.entry
+    return {
+        **{name: getattr(entry, name) for name in ENTRY_FIELDS},
+        "kpis": sorted(entry.kpis),
+        "read_again_at": entry.read_again_at and entry.read_again_at.isoformat(),
+        "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
+        "first_rejects": one.first_rejects,
+        "written": {str(aside): _told_file(file) for aside, file in (one.written or {}).items()},
+        "newest": one.newest and one.newest.isoformat(),
+        "live": one.live and {"groups": one.live.groups, "typical": one.live.typical.isoformat()},
+    }
+
+
+def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
+    """What ``_told_ready`` told of a file."""
+    entry = Entry(
+        file,
+        **{name: told[name] for name in ENTRY_FIELDS},
+        kpis=frozenset(told["kpis"]),
+        read_again_at=datetime.fromisoformat(told["read_again_at"]) if told["read_again_at"] else None,
+        intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
+    )
+    written = {PurePosixPath(aside): _file(one) for aside, one in told["written"].items()}
+    live = told["live"]
+    return Ready(
+        entry,
+        [tuple(reject) for reject in told["first_rejects"]],
+        written=written,
+        newest=datetime.fromisoformat(told["newest"]) if told["newest"] else None,
+        live=LiveCounts(_counted(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
+    )
+
+
+def _told_file(file: LakeFile) -> dict[str, Any]:
+    """A file of the lake, as JSON has it."""
+    return {**asdict(file), "path": str(file.path), "hour": file.hour.isoformat()}
+
+
+def _file(told: dict[str, Any]) -> LakeFile:
+    """The file that ``_told_file`` told of."""
+    return LakeFile(**{**told, "path": PurePosixPath(told["path"]), "hour": datetime.fromisoformat(told["hour"])})
+
+
+def _told_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:
+    """A file of partials to read, as JSON has it."""
+    return {"path": str(path), "expected": asdict(file.expected), "keys": sorted(file.keys or ())}
+
+
+def _counted(groups: dict[str, list[list[Any]]]) -> dict[str, list[tuple[int, str, int]]]:
+    return {name: [(second, group, count) for second, group, count in rows] for name, rows in groups.items()}

@@ -1,0 +1,64 @@
+"""The ledger's tables as SQL over the lake needs them, read from the database in frames of bounded length."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+from django.db.models import QuerySet
+
+from kpis.catalog.intervals import ONE_HOUR
+from kpis.catalog.kpis import KPI
+from kpis.lake import LakeFile
+from kpis.lake.views import BATCH_COLUMNS
+from kpis.models import Batch, BatchInterval, LostFile
+from kpis.models import LakeFile as StoredLakeFile
+from kpis.models.results import result_model
+from kpis.store.binding import lake_files
+from kpis.store.dialects.postgresql import cursors
+
+ROWS_A_FRAME = 20_000
+
+
+class DatabaseLedgerTables:
+    """See ``kpis.lake.views.LedgerTables`` for what its methods promise."""
+
+    def batches(self, feeds: Collection[str]) -> Iterator[pd.DataFrame]:
+        return _frames(Batch.objects.filter(feed__in=feeds).order_by("id"), list(BATCH_COLUMNS))
+
+    def lacking(self, kpi: KPI) -> Collection[datetime]:
+        taken_in = Batch.objects.filter(feed=kpi.feed.name, status=Batch.Status.IN).order_by()
+        found = taken_in.values_list("kpis", flat=True).distinct()
+        older = [kpis for kpis in found if str(kpi.id) not in kpis.split(",")]
+        starts = BatchInterval.objects.filter(batch__feed=kpi.feed.name, batch__kpis__in=older).order_by()
+        lacking = {_plain(start) for start in starts.values_list("interval_start_timestamp", flat=True).distinct()}
+        for batch, hour in LostFile.objects.filter(kpi=kpi.source.id).values_list("batch", "interval_start_timestamp"):
+            within = {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}
+            lost = BatchInterval.objects.filter(batch=batch, **within)
+            lacking |= {_plain(start) for start in lost.values_list("interval_start_timestamp", flat=True)}
+        return lacking
+
+    def files(self, folder: PurePosixPath) -> Iterator[LakeFile]:
+        below = StoredLakeFile.objects.filter(folder__startswith=f"{folder}/")
+        return iter(sorted(lake_files(below), key=lambda file: file.path))
+
+    def rows(self, kpi: KPI) -> Iterator[pd.DataFrame]:
+        length = min(kpi.lengths, key=lambda length: length.minutes)
+        rows = result_model(kpi).objects.filter(interval=length.code).order_by("interval_start_timestamp", "rank")
+        return _frames(rows, ["interval_start_timestamp", "interval_end_timestamp", *kpi.columns])
+
+
+def _frames(rows: QuerySet, columns: list[str]) -> Iterator[pd.DataFrame]:
+    with cursors():
+        found = rows.values_list(*columns).iterator(chunk_size=ROWS_A_FRAME)
+        while some := list(islice(found, ROWS_A_FRAME)):
+            yield pd.DataFrame([[_plain(value) for value in row] for row in some], columns=columns)
+
+
+def _plain(value: Any) -> Any:
+    """A moment without its zone, which is UTC; any other value as it is."""
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
