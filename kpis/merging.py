@@ -166,12 +166,15 @@ class _Work:
         return self.fresh.partials.get(self.kpi.source.id, {})
 
     def hours(self) -> dict[datetime, set[str]]:
-        """The batches, by hour, whose partials of it are needed."""
-        wanted = set(self.starts)
+        """The batches whose partials are needed, by each hour that the intervals lie in: in some there may be none."""
         hours: dict[datetime, set[str]] = {}
+        for start in self.starts:
+            for number in range(max(1, self.length.minutes // ONE_HOUR.minutes)):
+                hours.setdefault(ONE_HOUR.floor(start) + number * ONE_HOUR.delta, set())
+        wanted = set(self.starts)
         for start, found in self.keys.items():
-            if found and self.length.floor(start) in wanted:
-                hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
+            if self.length.floor(start) in wanted:
+                hours[ONE_HOUR.floor(start)].update(found)
         return hours
 
     def counted(self) -> dict[datetime, set[str]]:
@@ -211,11 +214,12 @@ def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
 
 def _merge(work: _Work, merging: Merging) -> Results | None:
     """Return the results of the work; None where it is too much at once."""
-    source, hours = work.kpi.source, work.hours()
+    source, all_hours = work.kpi.source, work.hours()
+    hours = {hour: keys for hour, keys in all_hours.items() if keys}
     own = work.fresh.key if work.at_hand else ""
     are_many = len(hours) > FEW_HOURS
-    if hours and (are_many or work.fresh.is_followed or merging.recent.holds(source, hours)):
-        lacking = merging.recent.lacking(source, hours, work.counted())
+    if hours and (are_many or work.fresh.is_followed or merging.recent.holds(source, all_hours)):
+        lacking = merging.recent.lacking(source, all_hours, work.counted())
         files = merging.lake.files(source, _without(own, lacking), work.lake_files)
         if len(files) <= GROUP_FILES and sum(file.size for file in files.values()) <= GROUP_BYTES:
             return _merge_recent(work, lacking, files, merging)

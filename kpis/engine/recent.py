@@ -39,10 +39,11 @@ class RecentPartials:
     ) -> dict[datetime, set[str]]:
         """Return the batches' keys, by hour (start, UTC), that are not held yet.
 
-        Drops the hours that hold a batch which is not ``counted`` in them.
+        Drops those of ``hours`` that hold a batch which is not ``counted`` in them: also an hour that no batch has
+        records in any more is given, with no keys.
         """
         held = {hour: self._keys.get((kpi.id, hour), frozenset()) for hour in hours}
-        self.drop(kpi, [hour for hour, keys in held.items() if not keys <= set(counted[hour])])
+        self.drop(kpi, [hour for hour, keys in held.items() if not keys <= set(counted.get(hour, ()))])
         lacking = {hour: set(keys) - self._keys.get((kpi.id, hour), frozenset()) for hour, keys in hours.items()}
         return {hour: keys for hour, keys in lacking.items() if keys}
 

@@ -105,6 +105,20 @@ def test_a_replaced_file_over_a_week_takes_back_what_it_gave(data_dir):
     assert stored() == expected(files, closed)
 
 
+def test_files_replaced_in_one_run_leave_nothing_in_hours_that_no_batch_has_records_in_any_more(data_dir):
+    def flows(service: int, *hours: int) -> list[Record]:
+        return [Flow(START + hour * 3600, 1, 5, 0, service, 7) for hour in hours]
+
+    # The first of the two keeps the other's partials of the hours in memory.
+    files = {"ipflow_data.1.csv": flows(1, 0, 1, 2, 3), "ipflow_data.2.csv": flows(2, 0, 1, 2, 3)}
+    put(data_dir, files)
+    update()
+    files = {"ipflow_data.1.csv": flows(3, 5, 6), "ipflow_data.2.csv": flows(4, 7, 8)}
+    put(data_dir, files)
+    assert "2 files in, 0 failed" in update()
+    assert stored() == expected(files, START + 8 * 3600 + 300)
+
+
 def test_a_run_reads_no_partial_of_an_archive_back_that_it_wrote(data_dir, monkeypatch):
     read = []
     original = Lake.files
