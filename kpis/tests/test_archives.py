@@ -20,6 +20,7 @@ from kpis.models import Batch, DueRollup, IntervalSummary
 from kpis.sources.places import found_in
 from kpis.store.store import DatabaseLedger
 from kpis.tests.factories import make_run
+from kpis.tests.processes import end_of
 from kpis.tests.test_update_network_stats import START, update
 from kpis.tests.twin import Call, Flow, Log, Message, Record, expected, file_text, moment, stored
 
@@ -142,7 +143,7 @@ def test_a_run_reads_no_partial_of_an_archive_back_that_it_wrote(data_dir, monke
 def test_archives_go_in_exactly_within_the_default_memory(place, feed, count, days):
     files = archive(feed, count, 5_000, days)
     place.put(files)
-    ended = place.run()
+    ended = end_of(place.start(), timeout=3600)
     assert (ended.code, ended.err) == (0, "")
     assert place.stored() == expected(files, newest(files))
     # What Python takes lies beside the 800 MB that the engine may use.
