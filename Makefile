@@ -19,11 +19,12 @@ EMBEDDED := DATABASE_URL=sqlite:///$(CURDIR)/var/db.sqlite3 LAKE_DIR=$(CURDIR)/v
 
 # Tests and linters see no .env and touch no one's database.
 HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz
+TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test lint lock audit bench \
-	bench-pages bench-stream bench-scale screenshots clean
+.PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test test-servers test-all lint \
+	lock audit bench bench-pages bench-stream bench-scale screenshots clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
@@ -104,8 +105,15 @@ spark-zip: setup  ## writes what Spark's executors need of the project into var/
 stream-demo: setup  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
 	@$(PYTHON_IN) -m scripts.stream_demo --port $(PORT)
 
-test: setup-dev  ## runs the tests on SQLite, and on each server of TEST_DATABASE_URLS (ARGS= go to pytest)
-	@$(HERMETIC) scripts/test.sh $(VENV)/bin/pytest sqlite:///$(CURDIR)/var/test.sqlite3 $(ARGS)
+test: setup-dev  ## runs the quick tests, on SQLite and what else is embedded (ARGS= go to pytest)
+	@$(ON_SQLITE) $(VENV)/bin/pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
+		tests/unit tests/property $(ARGS)
+
+test-servers: setup-dev  ## runs the others, and what depends on the database on each server of TEST_DATABASE_URLS
+	@$(HERMETIC) scripts/test_with_servers.sh $(VENV)/bin/pytest sqlite:///$(CURDIR)/var/test.sqlite3 $(ARGS)
+
+test-all: test test-servers  ## runs all tests
+	@:
 
 lint: setup-dev  ## checks format, style, imports, types and migrations
 	$(VENV)/bin/ruff format --check .

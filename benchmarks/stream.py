@@ -123,7 +123,7 @@ def kafka(servers: str | None, fail: Callable[[str], None]) -> Iterator[str]:
     if servers:
         yield servers
         return
-    from kpis.tests.servers import Kafka
+    from tests.services import Kafka
 
     if Kafka.absent():
         fail(f"{Kafka.absent()} Or name one that runs with --bootstrap-servers.")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from kpis.tests.browser.chromium import CHROMIUM, SERVER
-from kpis.tests.browser.pages import LOOKS, SIZES, THEMES, Look
+from tests.browser.chromium import CHROMIUM, SERVER
+from tests.browser.pages import LOOKS, SIZES, THEMES, Look
 
 BASE = Path(__file__).resolve().parents[1]
 NAME = PASSWORD = "screenshots"  # noqa: S105 of a server that ends with this script
@@ -42,7 +42,7 @@ def server(folder: Path) -> Iterator[str]:
     }
     account = ["createsuperuser", "--noinput", "--username", NAME, "--email", "screenshots@example.com"]
     subprocess.run([sys.executable, BASE / "manage.py", *account, "-v0"], env=environment, check=True)
-    stream = ["-m", "kpis.tests.browser.stream"]
+    stream = ["-m", "tests.browser.stream"]
     subprocess.run([sys.executable, *stream], cwd=BASE, env=environment, check=True)
     programs = [[*stream, "--go-on"], ["-c", SERVER]]
     with ExitStack() as stack:

@@ -1,0 +1,114 @@
+"""Migrations that are killed between any two of their statements can be run again, and leave the same tables.
+
+``LONG=1`` kills all migrations from the first on, not only the newer ones.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+import warnings
+
+import pytest
+from django.core.management import call_command
+from django.db import Error as DatabaseError
+from django.db import OperationalError, connections
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+
+from kpis.store.restartable import UNDER_WAY, is_carried_out
+from tests.databases import empty_database, opened, schema
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG = os.environ.get("LONG") == "1"
+# From here on all are killed: the first that add columns to tables, and make tables, in a database that has some.
+BEFORE = "zero" if LONG else "0010"
+
+
+def migrate(alias: str, *arguments: str) -> None:
+    call_command("migrate", *arguments, database=alias, verbosity=0, interactive=False)
+
+
+def migrate_until_killed(url: str, statements: int) -> bool:
+    """Migrates in a process that kills itself after so many statements that write; whether it came to its end."""
+
+    def count_down(execute, sql, params, many, context):
+        nonlocal statements
+        result = execute(sql, params, many, context)
+        if not sql.lstrip().upper().startswith(("SELECT", "SHOW", "PRAGMA")):
+            statements -= 1
+            if statements == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = os.fork()
+    if process:
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        assert code in (0, -signal.SIGKILL)
+        return code == 0
+    code = 1
+    try:
+        with opened(url) as alias, connections[alias].execute_wrapper(count_down):
+            migrate(alias)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        os._exit(code)
+
+
+def applied(alias: str) -> set[tuple[str, str]]:
+    return set(MigrationRecorder(connections[alias]).applied_migrations())
+
+
+def test_a_migration_that_is_killed_between_any_two_statements_can_be_run_again(tmp_path):
+    with empty_database(tmp_path) as url:
+        with opened(url) as alias:
+            if BEFORE != "zero":
+                migrate(alias)  # All other apps' migrations.
+                migrate(alias, "kpis", BEFORE)
+            known = applied(alias) if BEFORE != "zero" else set()
+        kills, statements = 0, 1
+        while not migrate_until_killed(url, statements):
+            kills += 1
+            with opened(url) as alias:
+                now = applied(alias)
+            statements = statements + 1 if now == known else 1
+            known = now
+            assert kills < 2000
+        assert kills >= 8
+        with opened(url) as alias:
+            assert schema(alias) == schema("default")
+            assert not MigrationRecorder(connections[alias]).migration_qs.filter(app__startswith=UNDER_WAY).exists()
+            executor = MigrationExecutor(connections[alias])
+            assert executor.migration_plan(executor.loader.graph.leaf_nodes()) == []
+
+
+def test_a_table_of_somebody_else_is_an_error_in_a_migration_that_has_not_begun(tmp_path):
+    with empty_database(tmp_path) as url, opened(url) as alias:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("CREATE TABLE kpis_run (id integer)")
+        with pytest.raises(DatabaseError, match="already exists"):
+            migrate(alias)
+
+
+@pytest.mark.parametrize(
+    ("sql", "number", "is_it"),
+    [
+        ("CREATE TABLE `a` (`id` bigint)", 1050, True),
+        ("ALTER TABLE `a` ADD COLUMN `b` integer NULL", 1060, True),
+        ("ALTER TABLE `a` ADD CONSTRAINT `b` UNIQUE (`c`)", 1061, True),
+        ("CREATE INDEX `b` ON `a` (`c`)", 1061, True),
+        ("ALTER TABLE `a` DROP COLUMN `b`", 1091, True),
+        ("INSERT INTO `a` VALUES (1)", 1062, False),
+        ("ALTER TABLE `a` ADD COLUMN `b` integer NULL", 1146, False),
+        ("ALTER TABLE `a` ADD CONSTRAINT `b` UNIQUE (`c`)", 1062, False),
+    ],
+)
+def test_only_what_the_server_says_was_done_before_is_passed_over(sql, number, is_it):
+    assert is_carried_out(sql, OperationalError(number, "as the server tells it")) is is_it

@@ -1,0 +1,105 @@
+"""The database and the lake of an older release go on under this one, on each database."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from kpis.models import Batch, StreamOffset
+from tests.data import release
+from tests.data.release import START
+from tests.databases import empty_database, opened, schema
+from tests.processes import Place
+from tests.twin import FIVE_MINUTES, ONE_HOUR, Call, Flow, Log, Message, expected, file_text, moment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ARCHIVE = Path(release.__file__).parent / "0.1.0.tar.gz"
+LAST_MIGRATION = "0012_stream_shard"
+CLOSED = {Flow: START + 3900, Message: START + 4200, Log: START + 3900, Call: START + 3780}
+
+
+@pytest.fixture
+def upgraded(tmp_path) -> Iterator[Place]:
+    """A place with what 0.1.0 left, migrated: its rows, its lake, and the files that it had ingested."""
+    with empty_database(tmp_path) as url, tarfile.open(ARCHIVE) as archive:
+        place = Place(tmp_path / "place", url)
+        with opened(url) as alias:
+            call_command("migrate", "kpis", LAST_MIGRATION, database=alias, verbosity=0)
+            load(alias, json.load(archive.extractfile("rows.json")))
+        archive.extractall(place.folder, [one for one in archive if one.name != "rows.json"], filter="data")
+        for name, content in release.contents().items():
+            (place.data / name).write_bytes(content)
+            os.utime(place.data / name, (START, START))
+        ended = place.run("migrate", "-v0")
+        assert (ended.code, ended.err) == (0, "")
+        with opened(url) as alias:
+            assert schema(alias) == schema("default")
+        yield place
+
+
+def load(alias: str, tables: dict[str, dict]) -> None:
+    """Puts rows into tables as they were when they were written, and the sequences behind them."""
+    using = connections[alias]
+    with using.cursor() as cursor:
+        for table, rows in tables.items():
+            if rows["rows"]:
+                columns = ", ".join(map(using.ops.quote_name, rows["columns"]))
+                places = ", ".join(["%s"] * len(rows["columns"]))
+                cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows["rows"])
+                if using.vendor == "postgresql":
+                    cursor.execute(
+                        f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
+                    )
+
+
+def finals(tables: tuple[dict, dict]) -> tuple[dict, dict]:
+    """The tables without the longer intervals under way: the second hour, and the calls' five minutes in it."""
+    under_way = {(kpi, ONE_HOUR, moment(START + 3600)) for kpi in range(1, 13)}
+    under_way |= {(kpi, FIVE_MINUTES, moment(START + 3600)) for kpi in (10, 11)}
+    return tuple({key: value for key, value in table.items() if key not in under_way} for table in tables)
+
+
+def test_what_0_1_0_left_goes_on_exact(upgraded):
+    files = release.FILES | {"calls": release.MESSAGES}
+    ended = upgraded.run()
+    # Files of which 0.1.0 noted no inode are looked into once more, and so is the one that failed.
+    assert (ended.code, ended.err[:44]) == (1, "failed ipflow_data.bad.csv: has no column in")
+    assert "1 failed" in ended.out
+    assert upgraded.run().code == 0
+    assert finals(upgraded.stored()) == finals(expected(files, CLOSED))
+    with upgraded.alias() as alias:
+        assert StreamOffset.objects.using(alias).values_list("topic", "partition", "next_offset").get() == (
+            "calls",
+            0,
+            8,
+        )
+        failed = Batch.objects.using(alias).get(status=Batch.Status.FAILED)
+        assert (failed.name, failed.reason.startswith("has no column ")) == ("ipflow_data.bad.csv", True)
+    # Replaced in the hour that was compacted, packed and not, repaired, late, and what closes the hour under way.
+    changed = {
+        "ipflow_data.0.csv": [Flow(START, 77, 1, 1, 1, 1)],
+        "ipflow_data.bad.csv": [Flow(START + 300, 78, 2, 2, 2, 2)],
+        "antenna_data.late.jsonl": [Message(START + 3, 1, 1, 1, "x"), Message(START + 7200, 1, 1, 1, "x")],
+        "ipflow_data.9.csv": [Flow(START + 7200, 1, 1, 1, 1, 1)],
+        "cdr_data.9.csv": [Call(START + 7200, "County 1", "Sprint", "TEXT")],
+        "coverage_data.2021-07-18.9.csv": [Log(START + 7200, "op 1", "9", 1, "4", "25001")],
+    }
+    for name, records in changed.items():
+        (upgraded.data / name).write_text(file_text(records))
+    files |= changed
+    ended = upgraded.run()
+    assert (ended.code, ended.err) == (0, "")
+    closed = {Flow: START + 7500, Message: START + 7500, Log: START + 7500, Call: START + 7260}
+    assert upgraded.stored() == expected(files, closed)
+    assert upgraded.run().code == 0
+    ended = upgraded.run("update_network_stats", "--rebuild", "2021-07-18T00:00Z", "2021-07-18T03:00Z")
+    assert (ended.code, ended.err) == (0, "")
+    assert upgraded.stored() == expected(files, closed)

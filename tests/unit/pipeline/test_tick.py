@@ -1,0 +1,141 @@
+"""What a run costs that cron starts every five minutes, whatever lies in the folder and in the ledger."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from kpis.models import Batch
+from kpis.store import store
+from tests.factories import make_run
+from tests.twin import Flow, file_text, moment
+from tests.unit.management.test_update_network_stats import START, put, update
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OF_THE_WEB = {
+    "django.contrib.auth.admin",
+    "drf_spectacular.views",
+    "kpis.admin",
+    "kpis.api.urls",
+    "kpis.health.views",
+    "network_analysis.urls",
+    "prometheus_client",
+    "rest_framework.views",
+}
+OF_A_TERMINAL_OR_A_LOG = {"structlog", "tqdm"}
+OF_THE_CLOUD = {"boto3", "botocore", "fsspec", "kpis.sources.bucket", "kpis.storage.bucket"}
+DRIVERS = {"mysql": "MySQLdb", "postgresql": "psycopg"}
+
+
+def test_a_run_imports_only_what_it_works_with(place):
+    place.put({"ipflow_data.1.csv": [Flow(START, 1, 10, 20, 1, 7)]})
+    ended = place.run(PYTHONPROFILEIMPORTTIME="1")
+    assert ended.out.startswith("in ipflow_data.1.csv: 1 records")
+    imported = set(re.findall(r"^import time: .*\| +(\S+)$", ended.err, re.MULTILINE))
+    assert imported >= {"django.db.models", "duckdb", "kpis.store.store"}
+    assert set(sys.modules) >= OF_THE_WEB
+    others = {driver for vendor, driver in DRIVERS.items() if vendor != connection.vendor}
+    assert imported & (OF_THE_WEB | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD | others) == set()
+
+
+def statements_of_a_tick(data_dir, number: int) -> list[str]:
+    """The statements of a run that takes in one file, without their values; the file is gone afterwards."""
+    path = put(data_dir, number, [Flow(START, number, 10, 20, 1, 7)])
+    with CaptureQueriesContext(connection) as captured:
+        assert f"in {path.name}: 1 records" in update()
+    path.unlink()
+    return [re.sub(r"'[^']*'|[0-9]+", "?", query["sql"]) for query in captured]
+
+
+def test_a_tick_takes_the_same_statements_however_much_the_ledger_knows(data_dir):
+    statements_of_a_tick(data_dir, 1)
+    few = statements_of_a_tick(data_dir, 2)
+    run, taken_in_at = make_run(), moment(START)
+    Batch.objects.bulk_create(
+        Batch(
+            run=run,
+            feed="ipflow",
+            name=f"ipflow_data.{number}.csv",
+            status=Batch.Status.IN,
+            kpis="1,2",
+            size=1,
+            modified_ns=1,
+            taken_in_at=taken_in_at,
+        )
+        for number in range(1000)
+    )
+    assert statements_of_a_tick(data_dir, 3) == few
+    # The others are asked for their clock, once for the run and once for the file.
+    assert len(few) <= (37 if connection.vendor == "sqlite" else 41), len(few)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others know what their tables hold, and plan by that")
+def test_no_statement_of_a_tick_goes_through_all_that_a_table_has_of_a_feed(data_dir):
+    put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
+    update()
+    with CaptureQueriesContext(connection) as captured:
+        put(data_dir, 1, [Flow(START, 2, 10, 20, 1, 7), Flow(START + 300, 2, 10, 20, 1, 7)])
+        put(data_dir, 2, [Flow(START + 3600, 1, 10, 20, 1, 7)], end=START + 3900)
+        assert "3 intervals, 1 rollups" in update()
+    looked_at = [query["sql"] for query in captured if query["sql"].startswith(("SELECT", "UPDATE", "DELETE"))]
+    with connection.cursor() as cursor:
+        plans = {sql: [step[3] for step in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in looked_at}
+    assert len(plans) > 20
+    most = re.compile(
+        r"SCAN kpis_(?!watermark|due|lakebinding)|SEARCH kpis_(?!watermark).*\((feed|status|kpi|interval)=\?\)"
+    )
+    assert {sql: plan for sql, plan in plans.items() if any(map(most.match, plan))} == {}
+
+
+def test_a_tick_takes_the_same_statements_however_many_known_files_lie_there(data_dir):
+    put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
+    update()
+    one = len(statements_of_a_tick(data_dir, 2))
+    for number in range(3, 43):
+        put(data_dir, number, [Flow(START, number, 10, 20, 1, 7)])
+    update()
+    assert len(statements_of_a_tick(data_dir, 43)) == one
+
+
+@pytest.mark.parametrize("most_names", [0, 10_000], ids=["read all names", "ask for names"])
+def test_only_files_that_are_in_and_as_they_were_are_passed_over(data_dir, monkeypatch, most_names):
+    monkeypatch.setattr(store, "MOST_NAMES", most_names)
+    monkeypatch.setattr(store, "NAMES_A_QUERY", 2)
+    paths = {name: data_dir / f"ipflow_data.{name}.csv" for name in ("same", "longer", "later", "lacking", "failed")}
+    for number, path in enumerate(paths.values(), 1):
+        path.write_text(file_text([Flow(START, number, 10, 20, 1, 7)]) if path != paths["failed"] else "no,header\n")
+        os.utime(path, ns=(number, number))
+    with pytest.raises(SystemExit):
+        update()
+    assert "would take in 0 files" in update(dry_run=True)
+
+    paths["longer"].write_text(file_text([Flow(START, 2, 10, 20, 1, 7)] * 2))
+    os.utime(paths["longer"], ns=(2, 2))
+    os.utime(paths["later"], ns=(4, 4))
+    Batch.objects.filter(name="ipflow_data.lacking.csv").update(kpis="1")
+    (data_dir / "ipflow_data.new.csv").write_text(file_text([Flow(START, 9, 10, 20, 1, 7)]))
+    told = re.findall(r"would take in (\S+) \(ipflow, (.*), ", update(dry_run=True))
+    assert sorted(told) == [
+        ("ipflow_data.lacking.csv", "for a new KPI"),
+        ("ipflow_data.later.csv", "changed"),
+        ("ipflow_data.longer.csv", "changed"),
+        ("ipflow_data.new.csv", "new"),
+    ]
+
+
+def test_a_file_named_as_the_ledger_writes_another_is_not_taken_for_that(data_dir):
+    control, look_alike = data_dir / "ipflow_data.\x01.csv", data_dir / r"ipflow_data.\x01.csv"
+    control.write_text(file_text([Flow(START, 1, 10, 20, 1, 7)]))
+    os.utime(control, ns=(1, 1))
+    update()
+    assert Batch.objects.get().name == look_alike.name
+    look_alike.write_text(file_text([Flow(START, 2, 10, 20, 1, 7)]))
+    os.utime(look_alike, ns=(1, 1))
+    assert "1 files in" in update()
+    assert "0 files in" in update()
