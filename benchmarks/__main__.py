@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="of each contestant, besides a first one (default: 5)")
     parser.add_argument("--short", action="store_true", help="small files, one run, answers compared and nothing else")
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "bench", help="keeps what is made, and results")
-    parser.add_argument("--readme", action="store_true", help="write what was found into benchmarks/README.md too")
+    parser.add_argument(
+        "--docs", action="store_true", help="also write the results into docs/explanation/benchmarks.md"
+    )
     options = parser.parse_args()
     names = options.benchmarks or [*BENCHMARKS, "imports"]
     unknown = set(names) - {*BENCHMARKS, "imports"}
@@ -44,10 +46,10 @@ def main() -> int:
     if options.short:
         print(f"The answers are the same, row by row: {', '.join(outcomes)}.")
         return 0
-    return tell(outcomes, profile, folder, options.readme)
+    return tell(outcomes, profile, folder, options.docs)
 
 
-def tell(outcomes: dict[str, Outcome], profile: str, folder: Path, in_readme: bool) -> int:
+def tell(outcomes: dict[str, Outcome], profile: str, folder: Path, in_docs: bool) -> int:
     """Prints and keeps what was found; 1 where a check failed, else 0."""
     facts = report.about()
     table = report.table(outcomes, facts)
@@ -58,9 +60,9 @@ def tell(outcomes: dict[str, Outcome], profile: str, folder: Path, in_readme: bo
         (folder / "results.json").write_text(report.document(outcomes, facts) + "\n")
         report.chart(outcomes, folder / "results.svg")
         print(f"{folder}/results.txt, .json and .svg have it all.")
-    if in_readme:
-        report.write_into_readme("results", table)
-        report.write_into_readme("imports", profile)
+    if in_docs:
+        report.write_into_page("results", table)
+        report.write_into_page("imports", profile)
     return int(not all(check.passed for outcome in outcomes.values() for check in outcome.checks))
 
 

@@ -1,4 +1,4 @@
-"""What a run found: as a table, as JSON, as a chart, and in the README."""
+"""What a run found: as a table, as JSON, as a chart, and in the documentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.bench import Outcome
 
-README = Path(__file__).resolve().parent / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "benchmarks.md"
 MEGABYTE = 1_000_000
 MEASURED = ("pandas", "polars", "duckdb", "chdb", "pyarrow", "numpy")
 
@@ -79,12 +79,12 @@ def chart(outcomes: Mapping[str, Outcome], path: Path) -> None:
     alt.vconcat(*charts).save(path, format="svg")
 
 
-def write_into_readme(section: str, text: str) -> None:
-    """Puts a text between the two marks of a section of the README."""
+def write_into_page(section: str, text: str) -> None:
+    """Puts a text between the two marks of a section of the page."""
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
-    before, _, rest = README.read_text().partition(begin)
+    before, _, rest = PAGE.read_text().partition(begin)
     _, _, after = rest.partition(end)
-    README.write_text(f"{before}{begin}\n```\n{text}\n```\n{end}{after}")
+    PAGE.write_text(f"{before}{begin}\n```\n{text}\n```\n{end}{after}")
 
 
 def _time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Django's settings, read from the environment and from ``.env`` beside ``manage.py``; README.md lists them."""
+"""Django's settings, from the environment and from ``.env`` beside ``manage.py``; see docs/reference/settings.md."""
 
 from __future__ import annotations
 

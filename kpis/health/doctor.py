@@ -123,7 +123,9 @@ def https() -> Finding:
     if settings.HTTPS:
         return Finding(Verdict.OK, "HTTPS", "is on")
     if _serves_others():
-        return Finding(Verdict.MEND, "HTTPS", "is off, and passwords travel readable; set HTTPS=on (see README.md)")
+        return Finding(
+            Verdict.MEND, "HTTPS", "is off, and passwords travel readable; set HTTPS=on (see docs/how-to/deployment.md)"
+        )
     return Finding(Verdict.OK, "HTTPS", "is off, which will do for this host alone")
 
 

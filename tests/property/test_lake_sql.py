@@ -495,13 +495,13 @@ def test_a_ledger_that_cannot_be_read_is_told(monkeypatch):
         told("SELECT * FROM batches")
 
 
-# The README's questions.
+# The questions of the guide.
 
 
 def questions() -> dict[str, str]:
-    """The queries of the README, by the sentence before each."""
-    section = (project.BASE_DIR / "README.md").read_text().split("## SQL over the lake\n")[1].split("\n## ")[0]
-    return {title.strip(): query for title, query in re.findall(r"([^\n]+):\n\n```sql\n(.*?)```", section, re.DOTALL)}
+    """The queries of the guide, by the sentence before each."""
+    page = (project.BASE_DIR / "docs" / "how-to" / "query-lake.md").read_text()
+    return {title.strip(): query for title, query in re.findall(r"([^\n]+):\n\n```sql\n(.*?)```", page, re.DOTALL)}
 
 
 ANSWERS = {
@@ -524,7 +524,7 @@ ANSWERS = {
 }
 
 
-def test_the_readmes_questions_have_their_answers(lake):
+def test_the_guides_questions_have_their_answers(lake):
     assert {question: rows(query) for question, query in questions().items()} == ANSWERS
 
 

@@ -15,7 +15,7 @@ from tests.processes import PATIENCE
 from tests.twin import Flow, expected
 
 START = 1626566400
-PAGE = (settings.BASE_DIR / "docs" / "backup.md").read_text()
+PAGE = (settings.BASE_DIR / "docs" / "how-to" / "backup.md").read_text()
 YESTERDAY = {f"ipflow_data.{number}.csv": [Flow(START + 300 * number, 1, 10, 1, 1, 7)] for number in range(13)}
 TODAY = {f"ipflow_data.{number}.csv": [Flow(START + 300 * number, 2, 20, 1, 2, 8)] for number in range(13, 26)}
 EXACT = expected(YESTERDAY | TODAY, START + 26 * 300)

@@ -55,7 +55,7 @@ def test_django_finds_no_fault_with_any_admin():
 
 def test_every_invariant_names_tests_that_exist():
     base = Path(settings.BASE_DIR)
-    text = (base / "docs" / "invariants.md").read_text()
+    text = (base / "docs" / "explanation" / "invariants.md").read_text()
     invariants = re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]
     assert len(invariants) == 12
     tests = "\n".join(path.read_text() for path in sorted((base / "tests").rglob("test_*.py")))

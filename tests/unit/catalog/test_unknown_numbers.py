@@ -223,8 +223,8 @@ def test_unknown_numbers_are_empty_on_spark_as_well(spark, settings, data_dir):
     ]
 
 
-def test_the_readme_has_each_range_and_unknown_number_of_the_catalog():
-    text = " ".join((Path(settings.BASE_DIR) / "README.md").read_text().split())
+def test_the_reference_has_each_range_and_unknown_number_of_the_catalog():
+    text = " ".join((Path(settings.BASE_DIR) / "docs" / "reference" / "feeds.md").read_text().split())
     for feed in FEEDS.values():
         for column in feed.columns:
             if column.source:

@@ -135,7 +135,12 @@ def test_a_sound_installation(sound):
             "note ALLOWED_HOSTS: has only this host, so nobody else can use the web",
             0,
         ),
-        ("HTTPS", False, "mend HTTPS: is off, and passwords travel readable; set HTTPS=on (see README.md)", 1),
+        (
+            "HTTPS",
+            False,
+            "mend HTTPS: is off, and passwords travel readable; set HTTPS=on (see docs/how-to/deployment.md)",
+            1,
+        ),
     ],
 )
 def test_settings(sound, setting, value, line, status):
