@@ -24,7 +24,7 @@ ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test test-servers test-all lint \
-	lock audit bench bench-pages bench-stream bench-scale screenshots clean
+	docs lock audit bench bench-pages bench-stream bench-scale screenshots clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
@@ -115,13 +115,17 @@ test-servers: setup-dev  ## runs the others, and what depends on the database on
 test-all: test test-servers  ## runs all tests
 	@:
 
-lint: setup-dev  ## checks format, style, imports, types and migrations
+lint: setup-dev  ## checks format, style, imports, types, migrations and documentation
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 	$(ON_SQLITE) $(MANAGE) makemigrations --check --dry-run
 	$(ON_SQLITE) $(MANAGE) check
+	$(MAKE) docs
+
+docs: setup-dev  ## builds the documentation into var/docs; a broken link, or a page in no table of contents, is an error
+	@$(VENV)/bin/sphinx-build --builder html --doctree-dir var/doctrees --fail-on-warning --keep-going --quiet docs var/docs
 
 lock: setup-dev  ## writes the lock files anew from requirements*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock.sh $(VENV)/bin/uv $(ARGS)
