@@ -17,8 +17,9 @@ from kpis.management.output import WorkCommand
 from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
 from kpis.store.binding import lake_options
+from kpis.store import retention
 from kpis.store.retention import Kind
-from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, retention, telling
+from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 
 WRONG_USE = 2
 LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}
