@@ -24,7 +24,7 @@ ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test test-servers test-all lint \
-	docs lock audit bench bench-pages bench-stream bench-scale screenshots clean
+	docs reference lock audit bench bench-pages bench-stream bench-scale screenshots clean
 
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
@@ -126,6 +126,9 @@ lint: setup-dev  ## checks format, style, imports, types, migrations and documen
 
 docs: setup-dev  ## builds the documentation into var/docs; a broken link, or a page in no table of contents, is an error
 	@$(VENV)/bin/sphinx-build --builder html --doctree-dir var/doctrees --fail-on-warning --keep-going --quiet docs var/docs
+
+reference: setup-dev  ## writes the reference pages that are generated from the code: commands, feeds, KPIs
+	@$(ON_SQLITE) $(PYTHON_IN) -m scripts.reference_pages docs/reference
 
 lock: setup-dev  ## writes the lock files anew from requirements*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock.sh $(VENV)/bin/uv $(ARGS)

@@ -16,8 +16,8 @@ from kpis.management.ages import age
 from kpis.management.output import WorkCommand
 from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
-from kpis.store.binding import lake_options
 from kpis.store import retention
+from kpis.store.binding import lake_options
 from kpis.store.retention import Kind
 from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 

@@ -1,0 +1,253 @@
+"""Writes the reference pages that are generated from the code: commands, feeds and KPIs; for `make reference`.
+
+`python -m scripts.reference_pages FOLDER` writes them into a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import django
+from django.apps import apps
+from django.core.management import get_commands, load_command_class
+
+from kpis.catalog import columns
+from kpis.catalog.feeds import FEEDS, PACKED_ENDINGS, Feed
+from kpis.catalog.kpis import KPI, KPIS, Dimension, GridCell, kpis_of
+from kpis.catalog.measures import Sum, SumOverQuota
+
+GENERATED = "<!-- Written by `make reference`, from {source}. -->"
+
+COMMANDS_INTRO = """
+`.venv/bin/python manage.py COMMAND` runs a command; `--help` prints its options. All commands also have Django's
+options, among them `-v 0` (print nothing), `-v 2` (print more) and `--traceback`.
+
+## Exit status
+
+| status | meaning |
+| --- | --- |
+| 0 | the command did what it was asked, or another run is at work |
+| 1 | something failed; its name and the reason are on standard error |
+| 2 | wrong use |
+
+Output that cannot be written (a full disk, a closed pipe, an encoding that lacks a letter) is reported once on standard
+error. It stops nothing and changes no exit status, of any command that works on the database.
+"""
+
+FEEDS_INTRO = """
+[Files, records and rejects](files.md) has the rules that all feeds share. A value outside its column's range makes the
+row a reject; a number that stands for an unknown value is read as an empty field. *Empty* says whether a field may be
+empty; *missing* that a file may lack the column.
+"""
+
+KPIS_INTRO = """
+[Intervals and summaries](intervals.md) has when an interval closes, and what its summary contains. Each row also has
+`interval_start_timestamp`, `interval_end_timestamp`, `interval` and `rank`.
+"""
+
+# A feed's columns, in words.
+TYPES: dict[type[columns.ColumnType], Callable] = {
+    columns.Integer: lambda one: f"{one.bits}-bit integer",
+    columns.Decimal: lambda one: "decimal, 6 places",
+    columns.Text: lambda one: f"text, at most {one.longest} characters",
+    columns.PostalCode: lambda one: f"postal code, at most {one.longest} characters",
+    columns.Choice: lambda one: f"one of {', '.join(one.words)}",
+    columns.UUID: lambda one: "UUID",
+    columns.Date: lambda one: "date, `2017-03-01`",
+    columns.TimeOfDay: lambda one: "time of day, `23:59:59`",
+    columns.MonthFirst: lambda one: "date and time, `Apr 30 2018 00:00:00`",
+}
+# A result's columns, by Django's names.
+FIELD_TYPES = {
+    "BigIntegerField": "64-bit integer",
+    "IntegerField": "32-bit integer",
+    "FloatField": "decimal",
+    "CharField": "text",
+    "UUIDField": "UUID",
+    "EmailField": "text",
+}
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    lines = [list(heads), *([str(cell).replace("|", r"\|") for cell in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+class Recorder(argparse.ArgumentParser):
+    """A parser that remembers the arguments of a command, in order."""
+
+    def __init__(self, *args, **kwargs):
+        self.actions: list[argparse.Action] = []
+        super().__init__(*args, add_help=False, **kwargs)
+
+    def add_argument(self, *args, **kwargs) -> argparse.Action:
+        self.actions.append(super().add_argument(*args, **kwargs))
+        return self.actions[-1]
+
+
+def commands_page() -> str:
+    """Each command: what it does, and its arguments."""
+    names = sorted(name for name, app in get_commands().items() if app == "kpis")
+    return "\n\n".join(["# Commands", COMMANDS_INTRO.strip(), *(_command(name) for name in names)])
+
+
+def _command(name: str) -> str:
+    command = load_command_class("kpis", name)
+    parser = Recorder()
+    # Its own arguments: those that Django gives to every command, or to the one that it replaces, are Django's to say.
+    if "add_arguments" in vars(type(command)):
+        command.add_arguments(parser)
+    said = [f"## {name}", " ".join(command.help.split())]
+    if parser.actions:
+        said.append(table(("argument", "meaning", "default"), map(_argument, parser.actions)))
+    return "\n\n".join(said)
+
+
+def _argument(action: argparse.Action) -> tuple[str, str, str]:
+    names = action.metavar or (action.dest.upper() if action.nargs != 0 else "")
+    if action.choices:
+        names = "|".join(map(str, action.choices))
+    shown = " ".join(filter(None, [", ".join(action.option_strings), *((names,) if isinstance(names, str) else names)]))
+    is_needed = action.required if action.option_strings else action.nargs not in ("*", "?")
+    default = "required" if is_needed else action.default if action.nargs != 0 else None
+    meaning = (action.help or "") % {"default": action.default}
+    # Where the help text says its default, that is for people.
+    found = re.search(r" \(default: ([^)]*)\)", meaning)
+    if found:
+        meaning, default = meaning.replace(found[0], ""), found[1]
+    return f"`{shown}`", meaning, f"{default}" if default not in (None, "", []) else ""
+
+
+def feeds_page() -> str:
+    """Each feed: its files, its columns with types, ranges and words for unknown, and its checks."""
+    return "\n\n".join(["# Feeds", FEEDS_INTRO.strip(), *(_feed(feed) for feed in FEEDS.values())])
+
+
+def _feed(feed: Feed) -> str:
+    kpis = ", ".join(f"[{kpi.name}](kpis.md#{kpi.id}-{kpi.name.lower()})" for kpi in kpis_of(feed))
+    facts = [
+        ("format", f"{feed.form}"),
+        ("file names", _code(feed.file_names)),
+        ("endings", f"{_code(feed.endings)}; compressed also {_code(PACKED_ENDINGS)} after that"),
+        ("time of a record", f"`{feed.moment.column}`, UTC; later than 1970-01-01T00:00Z"),
+        ("shortest interval", f"{feed.interval}"),
+        ("KPIs", kpis),
+    ]
+    rows = (
+        (
+            f"`{column.name}`",
+            TYPES[type(column.type)](column.type),
+            ("yes, missing too" if column.may_lack else "yes") if column.type.optional else "no",
+            column.unit,
+            column.type.accepted,
+            column.source,
+        )
+        for column in feed.columns
+    )
+    said = [f"## {feed.name}", f"{feed.description}.", table(("", ""), facts)]
+    said.append(table(("column", "type", "empty", "unit", "range and unknown", "source of the range"), rows))
+    said.append("A row is a reject if a column cannot be parsed" + ("." if not feed.checks else ", or if"))
+    if feed.checks:
+        said.append("\n".join(f"- `{check.column}` {check.reason}." for check in feed.checks))
+    if feed.place:
+        latitude, longitude = feed.place.columns
+        said.append(f"A place at exactly 0,0 (`{latitude}`, `{longitude}`) is unknown.")
+    return "\n\n".join(said)
+
+
+def kpis_page() -> str:
+    """Each KPI: its feed, groups, values and intervals, and the columns of its rows."""
+    overview = table(
+        ("id", "KPI", "feed", "per", "values", "intervals", "kept"),
+        (
+            (
+                f"{kpi.id}",
+                f"[{kpi.name}](#{kpi.id}-{kpi.name.lower()})",
+                kpi.feed.name,
+                _code(kpi.dimensions),
+                _code(kpi.measure.values),
+                ", ".join(f"{length}" for length in kpi.lengths),
+                _kept(kpi),
+            )
+            for kpi in KPIS.values()
+        ),
+    )
+    return "\n\n".join(["# KPIs", KPIS_INTRO.strip(), overview, *(_kpi(kpi) for kpi in KPIS.values())])
+
+
+def _kept(kpi: KPI) -> str:
+    return ("the first `TOP_N`" if kpi.top else "all groups") + ("; personal" if kpi.personal else "")
+
+
+def _kpi(kpi: KPI) -> str:
+    said = [f"## {kpi.id} {kpi.name}", f"{kpi.description}. Unit: {kpi.unit}."]
+    if kpi.personal:
+        said.append("It is about single subscribers: only accounts with `kpis.view_personal` may read it.")
+    fields = {field.name: field for field in apps.get_model("kpis", kpi.name)._meta.get_fields()}
+    rows = ((f"`{name}`", *_result_column(kpi, name, fields[name])) for name in kpi.columns)
+    said.append(table(("column", "type", "from", "meaning"), rows))
+    if kpi.notes:
+        said.append(kpi.notes)
+    return "\n\n".join(said)
+
+
+def _result_column(kpi: KPI, name: str, field) -> tuple[str, str, str]:
+    by = {dimension.name: dimension for dimension in kpi.by}
+    meaning = [field.help_text] if field.help_text else []
+    if name in by:
+        source = f"`{kpi.reference.table}`" if kpi.reference else _code(_columns_grouped_by(by[name]))
+        meaning += [by[name].unit(kpi.feed)] if by[name].is_computed and not meaning else []
+        meaning += ["letter case and encoding make no difference"] if by[name].folded else []
+    else:
+        is_quota = isinstance(kpi.measure, SumOverQuota) and name == kpi.measure.quota
+        source = _code([kpi.reference.table] if is_quota and kpi.reference else _columns_measured(kpi))
+        meaning += ["groups rank by it, largest first"] if name == kpi.value else []
+        meaning += ["null if there is no value"] if field.null else []
+    return FIELD_TYPES[field.get_internal_type()], source, "; ".join(meaning)
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _columns_grouped_by(dimension: Dimension) -> tuple[str, ...]:
+    """The feed's columns that a dimension is made of."""
+    return (dimension.column, dimension.longitude) if isinstance(dimension, GridCell) else (dimension.column,)
+
+
+def _columns_measured(kpi: KPI) -> tuple[str, ...]:
+    """The feed's columns that a KPI's values are computed from."""
+    measure = (kpi.partials_of or kpi).measure
+    summed = measure.columns if isinstance(measure, Sum) else ()
+    return (*measure.measured, *summed, *measure.partial_keys)
+
+
+PAGES: dict[str, tuple[Callable[[], str], str]] = {
+    "commands.md": (commands_page, "the commands' arguments"),
+    "feeds.md": (feeds_page, "the catalog"),
+    "kpis.md": (kpis_page, "the catalog"),
+}
+
+
+def pages() -> dict[str, str]:
+    """The generated pages, by file name."""
+    return {name: f"{GENERATED.format(source=source)}\n\n{page()}\n" for name, (page, source) in PAGES.items()}
+
+
+def write(folder: Path) -> None:
+    """Writes the pages into a folder."""
+    for name, text in pages().items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
+    django.setup()
+    write(Path(sys.argv[1]))
