@@ -332,3 +332,13 @@ def lengths_of(feed: Feed) -> list[Length]:
     """The interval lengths that any KPI of the feed has, shortest first: the feed's own, then its rollups'."""
     lengths = {feed.interval} | {length for kpi in kpis_of(feed) for length in kpi.lengths}
     return sorted(lengths, key=lambda length: length.minutes)
+
+
+def partial_kpis(feed: Feed) -> list[KPI]:
+    """The feed's KPIs whose partials the lake keeps: those that are not computed from another's."""
+    return [kpi for kpi in kpis_of(feed) if kpi.source is kpi]
+
+
+def partial_kpi_ids(feed: Feed) -> frozenset[int]:
+    """The ids of the feed's KPIs whose partials the lake keeps."""
+    return frozenset(kpi.id for kpi in partial_kpis(feed))

@@ -21,7 +21,7 @@ without a digest and are taken over by ``adoption``.
 
 from kpis.lake.errors import Damage, DamagedFile, LakeError, WrongLake, telling
 from kpis.lake.identity import Identity, read_identity, write_identity
-from kpis.lake.lake import Counted, FileLedger, Lake, PartialFile
+from kpis.lake.lake import Counted, FileLedger, Lake, PartialFile, counted_with
 from kpis.lake.layout import HOUR_FOLDERS, STAGING, LakeFile, archived_columns
 from kpis.lake.staging import Staging
 from kpis.lake.verify import Expected, Verify
@@ -43,6 +43,7 @@ __all__ = [
     "Verify",
     "WrongLake",
     "archived_columns",
+    "counted_with",
     "read_identity",
     "telling",
     "write_identity",

@@ -38,6 +38,17 @@ SEALING_THREADS = 4
 Counted = Callable[[Collection[PurePosixPath]], Iterable[LakeFile]]
 
 
+def counted_with(counted: Counted, added: Collection[LakeFile], replaced: Iterable[PurePosixPath]) -> Counted:
+    """What gives the files that count once some are added and others replaced."""
+    without = set(replaced)
+
+    def counted_then(folders: Collection[PurePosixPath]) -> list[LakeFile]:
+        others = [file for file in counted(folders) if file.path not in without]
+        return [*others, *(file for file in added if file.path.parent in folders)]
+
+    return counted_then
+
+
 class FileLedger(Protocol):
     """What the lake needs of the ledger, which alone says which files count."""
 

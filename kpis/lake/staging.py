@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import KPI
+from kpis.catalog.kpis import KPI, partial_kpis
+from kpis.engine.aggregate import Partials
 from kpis.lake.errors import telling
 from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
 
@@ -43,6 +44,29 @@ class Staging:
         self._adopted: dict[PurePosixPath, LakeFile] = {}
         with self._telling():
             self._aside = self._storage.aside(self._folder)
+
+    def add_batch(
+        self,
+        feed: Feed,
+        intervals: Collection[datetime],
+        partials: Mapping[int, Partials],
+        told: datetime,
+        with_rejects: bool,
+        with_records: bool,
+    ) -> None:
+        """Writes what the lake keeps of a batch: its partials by KPI id, its rejects and, where wanted, its records.
+
+        ``intervals`` are the starts (UTC) of those that it has records in. The rejects go to the hour of the first of
+        them, or of the moment ``told`` (UTC) where there is none.
+        """
+        hours = sorted({ONE_HOUR.floor(start) for start in intervals})
+        for kpi in partial_kpis(feed) if hours else []:
+            (table,) = partials[kpi.id]
+            self.add_partial(kpi, table, hours)
+        if with_rejects:
+            self.add_rejects(feed, min(intervals, default=told))
+        if with_records:
+            self.add_records(feed, hours)
 
     def add_partial(self, kpi: KPI, table: str, hours: Collection[datetime]) -> None:
         """Writes a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""

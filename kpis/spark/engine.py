@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # What executors import of ours; none of it knows Django.
-PACKAGES = ("catalog", "engine", "lake", "sources", "storage")
-MODULES = ("__init__.py", "clock.py", "cluster.py", "ledger.py", "merging.py", "pipeline.py")
+PACKAGES = ("catalog", "engine", "formats", "lake", "sources", "spark", "stages", "storage")
+MODULES = ("__init__.py", "clock.py", "pipeline.py")
 INSTALL = "Run make setup-spark, and install Java 17 (Debian's openjdk-17-jre-headless)."
 # A row a group, of an interval.
 START = "interval_start"

@@ -34,12 +34,12 @@ from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
 from kpis.formats.lines import Bounds
 from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verify
-from kpis.ledger import Entry
 from kpis.pipeline import Engine, Options, Planned, Ready
 from kpis.sources.directory import FoundFile, SourceLost
 from kpis.sources.messages import Origin, Position, Spool, message_mark, messages_told
 from kpis.sources.places import file_told, told_of_file
 from kpis.spark.engine import START, Master, MicroBatches, Source, Spark, SparkError, check, spark
+from kpis.stages.ledger import Entry
 from kpis.storage import Address, address
 
 if TYPE_CHECKING:

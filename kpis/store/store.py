@@ -35,7 +35,6 @@ from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.scratch import ScratchError
 from kpis.engine.table import rows
 from kpis.lake import Lake, LakeFile
-from kpis.ledger import Change, Entry, Keys, TakenBack, closing_time
 from kpis.live.counts import add_live_counts
 from kpis.models import (
     Batch,
@@ -56,6 +55,7 @@ from kpis.pipeline import Report
 from kpis.reference.subscribers import subscribers_at
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords
+from kpis.stages.ledger import Change, Entry, Keys, TakenBack, closing_time
 from kpis.store.binding import LAKE_FILE_COLUMNS, bind, database_place, lake_file_row, lake_files
 from kpis.store.bulk import insert_rows
 from kpis.store.dialects.postgresql import is_held, is_pooled, locked_in_transaction
@@ -325,7 +325,7 @@ def database_time() -> datetime:
 
 
 class DatabaseLedger:
-    """The ledger in the database, written to by one run; see ``kpis.ledger.Ledger`` for what its methods promise."""
+    """The ledger in the database, written to by one run; see ``stages.ledger.Ledger`` for what its methods promise."""
 
     def __init__(self, run: Run | None = None):
         self._run = run

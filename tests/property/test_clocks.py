@@ -22,9 +22,10 @@ from kpis.clock import Clocks
 from kpis.engine.reader import Ahead, Reader
 from kpis.engine.scanner import can_scan, scan
 from kpis.formats.judge import Times
-from kpis.ledger import MemoryLedger, TakenBack
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, Watermark
 from kpis.sources.places import found_in
+from kpis.stages.ledger import TakenBack
+from kpis.stages.memory_ledger import MemoryLedger
 from kpis.store import store
 from kpis.store.store import DatabaseLedger
 from tests.factories import make_run

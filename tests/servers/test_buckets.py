@@ -19,10 +19,10 @@ from kpis import pipeline
 from kpis.catalog.kpis import KPIS
 from kpis.health import doctor, state
 from kpis.lake import Staging
-from kpis.ledger import MemoryLedger
 from kpis.models import Batch
 from kpis.sources.bucket import FoundObject
 from kpis.sources.places import found_in
+from kpis.stages.memory_ledger import MemoryLedger
 from kpis.storage import BucketAddress, address
 from kpis.storage.bucket import PART_BYTES, SMALL_BYTES, client
 from kpis.store.store import DatabaseLedger

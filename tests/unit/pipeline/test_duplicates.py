@@ -15,10 +15,11 @@ from django.urls import reverse
 
 from kpis import pipeline
 from kpis.catalog.feeds import IPFLOW
-from kpis.ledger import MemoryLedger
+from kpis.catalog.kpis import KPIS
 from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Run
 from kpis.models.results import result_model
 from kpis.sources.places import found_in
+from kpis.stages.memory_ledger import MemoryLedger
 from kpis.store.store import DatabaseLedger
 from tests.factories import make_user
 from tests.processes import Place
@@ -399,7 +400,7 @@ def test_a_ledger_in_memory_says_what_the_databases_says(data_dir, tmp_path):
         ]
 
     def same() -> bool:
-        for kpi in pipeline.KPIS.values():
+        for kpi in KPIS.values():
             rows = result_model(kpi).objects.order_by("interval_start_timestamp", "interval", "rank")
             assert memory.table(kpi)[kpi.value].tolist() == list(rows.values_list(kpi.value, flat=True))
         return True

@@ -171,7 +171,7 @@ def test_an_hour_that_late_messages_touch_again_and_again_is_compacted_once_in_a
         (hour,) = lake_dir.glob("partials/AntennaTrafficVolume/year=2021/month=07/day=18/hour=00")
         return len(list(hour.iterdir()))
 
-    monkeypatch.setattr(pipeline, "PAUSE_SECONDS", 3600)
+    monkeypatch.setattr("kpis.stages.engine.PAUSE_SECONDS", 3600)
     records = [antenna(second, second) for second in range(0, 7200, 100)] + [antenna(50, size) for size in range(4)]
     counts = []
     for first, end in pairwise([0, 24, 48, 72, 73, 74, 75]):
@@ -181,7 +181,7 @@ def test_an_hour_that_late_messages_touch_again_and_again_is_compacted_once_in_a
     assert counts == [1, 2, 1, 2, 3, 4]
     assert list(DueCompaction.objects.values_list("interval_start_timestamp", flat=True)) == [moment(START)]
     # It stays due, for a while later or for the next process.
-    monkeypatch.setattr(pipeline, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr("kpis.stages.engine.PAUSE_SECONDS", 0)
     take_in(values(records[75:], 75), 75)
     assert files() == 1
     check_tables(records)

@@ -24,7 +24,7 @@ from kpis.engine.aggregate import Partials, Results, kept_results, results_of_pa
 from kpis.engine.recent import RecentPartials
 from kpis.engine.running import PartialsOf, Running
 from kpis.lake import Counted, DamagedFile, Lake, PartialFile
-from kpis.ledger import Keys
+from kpis.stages.ledger import Keys
 
 HOURS_A_GROUP = 48
 # Up to so many hours are merged right from the lake's files, as those of nearly every file are. Not so those of a
@@ -42,13 +42,13 @@ KeysBetween = Callable[[datetime, datetime], Keys]
 
 
 class MergesLarge(Protocol):
-    """A cluster, as far as it merges partials; see ``pipeline.Cluster``."""
+    """A cluster, as far as it merges partials; see ``stages.engine.Cluster``."""
 
     def merges(self, kpi: KPI, size: int) -> bool: ...
 
 
 class Merging(Protocol):
-    """What merging works with; see ``pipeline.Engine``."""
+    """What merging works with; see ``stages.engine.Engine``."""
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection: ...

@@ -1,15 +1,12 @@
-"""The ledger as the pipeline sees it: which batches are in, and what a run writes; kept in memory here.
-
-``store.DatabaseLedger`` keeps the same ledger in the database.
-"""
+"""The ledger in memory, for a notebook or a test."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from kpis import clock
 from kpis.catalog.feeds import FEEDS, Feed
@@ -17,184 +14,14 @@ from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI, KPIS, lengths_of
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Results
-from kpis.engine.live import LiveCounts
-from kpis.engine.reader import Reject
 from kpis.engine.table import frame
-from kpis.lake import FileLedger, Lake, LakeFile
+from kpis.lake import Lake, LakeFile
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages
+from kpis.stages.ledger import Change, Entry, Keys, TakenBack, closing_time
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# By the start (UTC) of an interval: the keys of the batches in it, each with its KPIs' ids.
-Keys = dict[datetime, dict[str, frozenset[int]]]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A batch in the ledger.
-
-    ``is_in`` tells whether its records count, else ``reason`` says why it failed and ``retry`` whether the next
-    run tries again by itself; or its content counts by the batch that ``duplicate_of`` names, and ``is_renamed`` tells
-    that its own file was gone when the content turned up there. ``key`` names its files in the lake, ``digest`` is the
-    BLAKE3 of its unpacked content, ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose
-    partials the lake has. ``intervals`` counts its records by the start (UTC) of its feed's intervals.
-    ``read_again_at`` is the moment (UTC) from which on reading it again gives more: rows that were too far ahead of the
-    clock are records then. ``lacks_day`` is True for a file that was read just now where a row of it leaves the day to
-    the file's name or the command.
-    """
-
-    file: FoundFile
-    is_in: bool
-    reason: str = ""
-    retry: bool = False
-    key: str = ""
-    digest: str = ""
-    reading: str = ""
-    kpis: frozenset[int] = frozenset()
-    lines: int = 0
-    records: int = 0
-    rejects: int = 0
-    intervals: dict[datetime, int] = field(default_factory=dict)
-    read_again_at: datetime | None = None
-    duplicate_of: str = ""
-    is_renamed: bool = False
-    lacks_day: bool = False
-
-    @property
-    def is_known(self) -> bool:
-        """True if what the file gives counts, by this batch or as a duplicate by another."""
-        return self.is_in or bool(self.duplicate_of and not self.is_renamed)
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one batch changes, to be written as one: its entry, its first rejects, and the intervals it touched.
-
-    ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
-    ``results`` is read once and has what each of the feed's KPIs gives there now: nothing, where no records are left;
-    some of it is computed as it is read, which raises TotalTooLarge. The batch closes its feed's intervals that end at
-    ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further ones. ``live`` counts a
-    stream's messages for the live page. ``files`` are those of the lake that count from then on, and ``replaced`` the
-    paths of those that no longer do.
-
-    ``heir`` names the duplicate that holds the batch's former content from now on, with its intervals and rejects.
-    ``renamed`` names duplicates of the entry's content whose files are gone; where the batch ``duplicate_of`` is among
-    them, its content counts by this entry's name from now on.
-    """
-
-    entry: Entry
-    first_rejects: list[Reject]
-    touched: frozenset[datetime]
-    results: Iterable[Results]
-    closed_until: datetime | None = None
-    live: LiveCounts | None = None
-    files: Collection[LakeFile] = ()
-    replaced: Collection[PurePosixPath] = ()
-    heir: str = ""
-    renamed: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class TakenBack:
-    """A feed's intervals were called closed up to ``former`` by a clock that was ahead; now they are up to ``until``.
-
-    Both are UTC. Those that end later are provisional again.
-    """
-
-    feed: Feed
-    former: datetime
-    until: datetime
-
-
-def closing_time(start: datetime, is_message: bool, feed: Feed, lateness: timedelta, now: datetime) -> datetime:
-    """Up to when (UTC) records in the feed's interval that starts at ``start`` close its intervals, at the moment
-    ``now`` that is not before ``start``: a file's up to the interval's end, messages up to ``lateness`` before."""
-    return start - lateness if is_message else min(start + feed.interval.delta, now)
-
-
-class Ledger(FileLedger, Protocol):
-    """What a run needs to know, and the only way in which it writes."""
-
-    def bind(self, lake: Lake) -> None:
-        """Checks that the lake is this ledger's, and makes it so where both are new or of version 0.1.0.
-
-        Raises WrongLake where it is another's or is not there; then nothing was written to it.
-        """
-
-    def clocks(self) -> Clocks:
-        """What the clocks at hand say now."""
-
-    def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
-        """Takes back what is closed ahead of every clock, and closes what records close that were ahead when they came.
-
-        ``lateness`` is how late a stream's messages may come.
-        """
-
-    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
-        """Which versions of a feed's files are in with the partials of just these KPIs, with no rows that were too far
-        ahead of the clock; maybe others than asked for."""
-
-    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
-        """The entries of the files that are known, by feed name and batch name; without their intervals."""
-
-    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
-        """The feed's files that are in, with records, and have this content; without their intervals."""
-
-    def duplicates(self, entry: Entry) -> list[str]:
-        """The names of a batch's duplicates, the oldest first, without those that were renamed."""
-
-    def intervals(self, entry: Entry) -> set[datetime]:
-        """The starts (UTC) of the intervals in which a batch has records."""
-
-    def files_of(self, key: str) -> list[LakeFile]:
-        """The files of the lake that count and have the rows of just the batch with a key."""
-
-    def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
-        """The batches in each of the feed's intervals from start to end (excluded)."""
-
-    def commit(self, change: Change) -> None:
-        """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
-
-    def touch(self, entry: Entry, file: FoundFile) -> None:
-        """Notes that a known file has a new time of change, but the same content, of which the entry has the digest."""
-
-    def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
-        """The due rollups, oldest first: of intervals that have closed, and of open ones that changed since they were
-        last figured; those that never were only ``with_open``. With them the feeds' own intervals that could not be
-        computed with their batches."""
-
-    def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
-        """By start (UTC): when a closed interval was first figured, or now where it never was."""
-
-    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
-        """A table that partials are joined with, as it was at a moment (UTC)."""
-
-    def commit_rollup(
-        self,
-        feed: Feed,
-        length: Length,
-        starts: Collection[datetime],
-        results: list[Results],
-        moments: Mapping[datetime, datetime],
-    ) -> None:
-        """Replaces longer intervals' results, and marks those that have closed as no longer due.
-
-        ``moments`` (UTC), by start, are those of the references that the results were computed with.
-        """
-
-    def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
-        """Replaces the results of the feed's intervals that start at ``starts`` (UTC)."""
-
-    def due_compactions(self) -> list[tuple[Feed, Interval]]:
-        """The hours that were rolled up when closed, and not compacted since."""
-
-    def compacted(self, feed: Feed, hour: Interval) -> None:
-        """Notes that an hour was compacted."""
-
-    def kept_from(self, feed: Feed) -> datetime | None:
-        """The moment (UTC) before which the lake was pruned of the feed; None where it never was."""
 
 
 class MemoryLedger:

@@ -1,0 +1,154 @@
+"""What a run works with: a DuckDB connection, the lake, and a cluster where there is one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import duckdb
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import Interval, Length
+from kpis.catalog.kpis import KPI
+from kpis.engine.aggregate import Results
+from kpis.engine.compiled import CORES, give_memory_back
+from kpis.engine.folding import add_fold
+from kpis.engine.recent import RecentPartials
+from kpis.engine.running import Running
+from kpis.engine.scratch import ScratchError, scratch
+from kpis.lake import Lake, PartialFile, Verify
+from kpis.lake import telling as telling_of_lake
+from kpis.stages.options import Options
+from kpis.stages.plan import Planned
+from kpis.stages.prepared import Ready
+from kpis.stages.room import out_of_room
+from kpis.storage import Address, storage_at
+
+# How long a process leaves alone an interval that could not be read from the lake, or whose files were compacted.
+PAUSE_SECONDS = 60
+
+
+class Cluster(Protocol):
+    """Machines that do a run's work in the place of this one: they read files, and merge what is large."""
+
+    def made_ready(
+        self, planned: Iterable[Planned], engine: Engine, options: Options
+    ) -> Iterator[tuple[Planned, Ready]]:
+        """The planned files in their order, each ready, its files in the lake's staging; the next ones are meanwhile
+        made ready. A file that changed is read as well, whether or not its content is known after all."""
+
+    def merges(self, kpi: KPI, size: int) -> bool:
+        """Whether it is the cluster that merges a KPI's partials of so many bytes."""
+
+    def results(
+        self,
+        engine: Engine,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results:
+        """What ``results_of_partials`` gives of the lake's files of partials."""
+
+
+class Paused:
+    """Intervals that a process leaves alone for PAUSE_SECONDS. They stay due in the ledger."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, Interval], float] = {}
+
+    def add(self, intervals: Iterable[tuple[str, Interval]]) -> None:
+        """Pauses intervals, each with its feed's name, from now on."""
+        now = time.monotonic()
+        self._since |= dict.fromkeys(intervals, now)
+
+    def left_out(self, due: Iterable[tuple[Feed, Interval]]) -> Iterator[tuple[Feed, Interval]]:
+        """Yield those of the due intervals that are not paused now."""
+        now = time.monotonic()
+        self._since = {one: since for one, since in self._since.items() if now - since < PAUSE_SECONDS}
+        return ((feed, interval) for feed, interval in due if (feed.name, interval) not in self._since)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files.
+
+    ``cores`` are those that may be used. With a ``cluster``, that reads and merges. ``failing`` are the intervals that
+    could not be computed or compacted lately, ``compacted`` the hours that were compacted lately: late messages may
+    touch many hours in every batch, and to rewrite each hour's files every time would take longer than all else.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    scratch: Path
+    running: Running
+    recent: RecentPartials
+    failing: Paused
+    compacted: Paused
+    cluster: Cluster | None = None
+    cores: int = CORES
+
+    def use_cores(self, cores: int) -> None:
+        """How many cores DuckDB's queries may use from now on, if there are so many; each takes memory of its own."""
+        self.connection.execute(f"SET threads = {min(cores, self.cores)}")
+
+    def make_room(self) -> None:
+        """Drops what is held of former batches, and what is left of one that did not go through."""
+        self.recent.clear()
+        self.running.clear()
+        for table in ("records", "judged"):
+            self.connection.execute(f"DROP TABLE IF EXISTS {table}")
+
+    def merge_elsewhere(
+        self,
+        kpi: KPI,
+        length: Length,
+        files: Mapping[PurePosixPath, PartialFile],
+        starts: Collection[datetime],
+        top_n: int,
+    ) -> Results | None:
+        """Return the cluster's results of the lake's files of partials, where it merges that many bytes; else None."""
+        if self.cluster and self.cluster.merges(kpi, sum(file.size for file in files.values())):
+            return self.cluster.results(self, kpi, length, files, starts, top_n)
+        return None
+
+
+@contextmanager
+def engine(
+    lake_dir: Address, memory_limit_mb: int = 800, verify: Verify = Verify.ALWAYS, synced: bool = True
+) -> Iterator[Engine]:
+    """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder.
+
+    ``verify`` says when the lake's files are compared with their digests, and ``synced`` whether they are on the disk
+    before the ledger counts on them.
+
+    Raises ScratchError where neither has room, and LakeError where the lake's place cannot be used at all.
+    """
+    give_memory_back()
+    with scratch() as folder:
+        with telling_of_lake(str(lake_dir)):
+            storage = storage_at(lake_dir, folder, synced)
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory_limit_mb}MB",
+            "temp_directory": str(folder / "spill"),
+        }
+        try:
+            with duckdb.connect(config=config) as connection:
+                add_fold(connection)
+                yield Engine(
+                    connection,
+                    Lake(storage, connection, verify),
+                    folder,
+                    Running(connection),
+                    RecentPartials(connection),
+                    Paused(),
+                    Paused(),
+                )
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise ScratchError(out_of_room(error)) from error

@@ -1,0 +1,64 @@
+"""How a run works: what its callers choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from kpis import clock
+from kpis.clock import Clocks
+from kpis.formats.lines import DEFAULT_BOUNDS, Bounds
+
+
+class IntervalFrom(StrEnum):
+    """What says which interval a row belongs to: its own timestamps, or its file's name."""
+
+    RECORD = "record"
+    FILENAME = "filename"
+
+
+class Duplicates(StrEnum):
+    """What becomes of a file whose content is in under another name: nothing, or it counts once more."""
+
+    IGNORE = "ignore"
+    COUNT = "count"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run works.
+
+    ``top_n`` is the length of top lists; ``date`` the day of records whose file does not tell it. ``reread`` takes
+    known files in again when they were read with another ``interval_from`` or ``date``; ``retry_failed`` tries failed
+    files again though they did not change; ``roll_up_open`` also figures the longer intervals that have not closed
+    yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole, and one that goes
+    beyond ``bounds`` as soon as it does. ``anew`` figures past
+    intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake. A stream's
+    messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
+    say which times lie ahead, the same for all that work on a batch; None: the host's clock does. A row that lies more
+    than ``max_clock_ahead`` ahead of the latest of them is a reject; its file is read again once it no longer does.
+    ``duplicates`` says whether files of the same content count once or each. ``verify`` has the content of every known
+    file digested, as if it may have changed without a sign of it.
+    """
+
+    top_n: int = 10
+    interval_from: IntervalFrom = IntervalFrom.RECORD
+    date: date | None = None
+    reread: bool = False
+    retry_failed: bool = False
+    roll_up_open: bool = False
+    max_reject_ratio: float = 0.5
+    bounds: Bounds = DEFAULT_BOUNDS
+    anew: bool = False
+    archive_feeds: frozenset[str] = frozenset()
+    allowed_lateness: timedelta = timedelta(0)
+    clocks: Clocks | None = None
+    max_clock_ahead: timedelta = timedelta(days=1)
+    duplicates: Duplicates = Duplicates.IGNORE
+    verify: bool = False
+
+    @property
+    def at_hand(self) -> Clocks:
+        """The clocks that the work goes by."""
+        return self.clocks or clock.host_clock()

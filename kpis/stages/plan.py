@@ -1,0 +1,66 @@
+"""Which files a run takes in, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from enum import StrEnum
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import EPOCH
+from kpis.catalog.kpis import partial_kpi_ids
+from kpis.sources.directory import FoundFile, Version
+from kpis.stages.identity import is_changed, is_reread, reading_of
+from kpis.stages.ledger import Entry, Ledger
+from kpis.stages.options import Options
+
+
+class Why(StrEnum):
+    """Why a file is taken in."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    RETRIED = "tried again"
+    NEW_KPI = "for a new KPI"
+    VERIFIED = "verified"
+    AHEAD = "with rows no longer ahead of the clock"
+
+
+# Of files whose content decides whether they are ingested at all.
+BY_CONTENT = {Why.CHANGED, Why.VERIFIED}
+# A file that is to be taken in, with its entry in the ledger and the reason.
+Planned = tuple[FoundFile, "Entry | None", Why]
+
+
+def known_to(ledger: Ledger) -> Callable[[Feed, Collection[Version]], Iterable[Version]]:
+    """What a source needs to leave out the files that are in: of a feed's versions those that ``plan`` passes over.
+
+    ``plan`` says the same of whatever else there is, and of files that are to be read in another way.
+    """
+    return lambda feed, versions: ledger.known(feed, partial_kpi_ids(feed), versions)
+
+
+def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[Planned]:
+    """The files that are to be taken in, with their entries in the ledger and the reason, in their order.
+
+    A file whose time of change differs from the ledger's counts as changed here; ``run`` looks at its content.
+    """
+    files = list(files)
+    entries = ledger.entries(files)
+    planned: list[Planned] = []
+    latest = ledger.clocks().latest if any(entry.read_again_at for entry in entries.values()) else EPOCH
+    for file in files:
+        entry = entries.get((file.feed.name, file.name))
+        if entry is None or entry.is_renamed:
+            planned.append((file, entry, Why.NEW))
+        elif entry.read_again_at is not None and entry.read_again_at <= latest:
+            # Before what may have changed, which is not read where its content is known after all.
+            planned.append((file, entry, Why.AHEAD))
+        elif is_changed(file, entry) or is_reread(file, entry, options):
+            planned.append((file, entry, Why.CHANGED))
+        elif entry.is_known and not partial_kpi_ids(file.feed) <= entry.kpis:
+            planned.append((file, entry, Why.NEW_KPI))
+        elif not entry.is_known and (entry.retry or options.retry_failed or entry.reading != reading_of(file, options)):
+            planned.append((file, entry, Why.RETRIED))
+        elif entry.is_known and options.verify:
+            planned.append((file, entry, Why.VERIFIED))
+    return planned

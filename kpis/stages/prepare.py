@@ -1,0 +1,176 @@
+"""A batch is read once and reduced to partials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from kpis.catalog.intervals import EPOCH, ONE_HOUR
+from kpis.catalog.kpis import partial_kpi_ids, partial_kpis
+from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
+from kpis.clock import Clocks
+from kpis.engine.aggregate import Partials, TotalTooLarge, partial_of_records
+from kpis.engine.compiled import CORES
+from kpis.engine.live import LiveCounts, live_counts
+from kpis.engine.reader import Reading, Reject, newest_moment, write_rejects
+from kpis.engine.scanner import Scan
+from kpis.engine.scratch import ScratchError
+from kpis.engine.table import registered
+from kpis.formats.lines import FileError, TooManyRejects
+from kpis.sources.directory import FoundFile
+from kpis.sources.messages import Messages
+from kpis.stages.engine import Engine
+from kpis.stages.identity import key_of, reading_of
+from kpis.stages.ledger import Entry
+from kpis.stages.options import Options
+from kpis.stages.prepared import Ready
+from kpis.stages.read import read
+from kpis.stages.room import OUT_OF_ROOM, out_of_room
+from kpis.stages.times import read_again_at_of
+
+FIRST_REJECTS = 100
+
+
+@contextmanager
+def ready(
+    file: FoundFile,
+    engine: Engine,
+    options: Options,
+    scan_of_file: Callable[[], Scan | None] = lambda: None,
+    earliest: datetime = EPOCH,
+) -> Iterator[Ready]:
+    """A file that is read and reduced, which changes nothing yet and needs nobody's leave: its records, rejects and
+    partials are in the connection's tables, as long as no other is made ready.
+
+    ``scan_of_file`` gives what the scanner found in it; None where it is the reader's, to whom rows of before
+    ``earliest`` (UTC) are rejects.
+    """
+    with ExitStack() as stack:
+        yield _ready(file, engine, options, scan_of_file, earliest, stack)
+
+
+def _ready(
+    file: FoundFile,
+    engine: Engine,
+    options: Options,
+    scan_of_file: Callable[[], Scan | None],
+    earliest: datetime,
+    stack: ExitStack,
+) -> Ready:
+    """Prepares a file; one that finds no room tries once more, on one core and with nothing held of former batches."""
+    for tried in (engine, replace(engine, cores=1)):
+        try:
+            with ExitStack() as tables:
+                one = _reduced(file, tried, options, scan_of_file, earliest, tables)
+                stack.push(tables.pop_all())
+                return one
+        except OUT_OF_ROOM as error:
+            if isinstance(file, Messages) and isinstance(error, ScratchError):
+                raise
+            engine.make_room()
+            reason = out_of_room(error)
+    return Ready(Entry(file, False, reason, may_pass(file), reading=reading_of(file, options)))
+
+
+def may_pass(file: FoundFile) -> bool:
+    """True if a batch for which there is no room is tried again as it is; several messages are tried in halves."""
+    return not (isinstance(file, Messages) and file.count > 1)
+
+
+def _reduced(
+    file: FoundFile,
+    engine: Engine,
+    options: Options,
+    scan_of_file: Callable[[], Scan | None],
+    earliest: datetime,
+    stack: ExitStack,
+) -> Ready:
+    try:
+        scanned = scan_of_file()
+        # The scanner has the others at work on the next files.
+        engine.use_cores(CORES if scanned is None else 1)
+        if scanned is None:
+            reading = read(file, engine, options, earliest)
+        else:
+            reading = scanned.reading
+            write_rejects(engine.connection, scanned.rejects)
+        if not isinstance(file, Messages):
+            options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
+    except TooManyRejects as error:
+        again = read_again_at_of(file, error.first_ahead, options)
+        entry = Entry(
+            file,
+            False,
+            str(error),
+            reading=reading_of(file, options),
+            lines=error.line,
+            rejects=error.rejects,
+            read_again_at=again,
+        )
+        return Ready(entry, _first_rejects(engine))
+    except FileError as error:
+        reading_of_file, again = reading_of(file, options), error.read_again_at
+        return Ready(Entry(file, False, str(error), error.passing, reading=reading_of_file, read_again_at=again))
+    newest, live = _of_stream(file, reading, engine, options.at_hand)
+    first_rejects = _first_rejects(engine) if reading.rejects else []
+    entry = Entry(
+        file,
+        is_in=True,
+        key=key_of(file, reading, options),
+        digest=reading.digest,
+        reading=reading_of(file, options),
+        kpis=partial_kpi_ids(file.feed),
+        lines=reading.lines,
+        records=reading.records,
+        rejects=reading.rejects,
+        intervals=reading.intervals,
+        read_again_at=read_again_at_of(file, reading.ahead.first, options),
+        lacks_day=reading.lacks_day,
+    )
+    if reading.rejects > options.max_reject_ratio * reading.lines:
+        reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
+        return Ready(replace(entry, is_in=False, reason=reason), first_rejects)
+    partials: dict[int, Partials] = {}
+    for kpi in partial_kpis(file.feed) if entry.intervals else []:
+        if scanned:
+            columns = scanned.partials[kpi.id]
+            table = stack.enter_context(registered(engine.connection, f"partial_{kpi.id}", columns))
+            partials[kpi.id] = {table: columns}
+        else:
+            try:
+                table = stack.enter_context(partial_of_records(engine.connection, kpi, entry.intervals))
+            except TotalTooLarge as error:
+                return Ready(replace(entry, is_in=False, reason=str(error)), first_rejects)
+            partials[kpi.id] = {table: None}
+    return Ready(entry, first_rejects, partials, newest=newest, live=live)
+
+
+def _first_rejects(engine: Engine) -> list[Reject]:
+    """The first rejects of the file that was read last."""
+    return engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").fetchall()
+
+
+def _of_stream(
+    file: FoundFile, reading: Reading, engine: Engine, clocks: Clocks
+) -> tuple[datetime | None, LiveCounts | None]:
+    """The newest time of a stream's batch, whose records are in the connection's table, and its live counts."""
+    if not isinstance(file, Messages):
+        return None, None
+    now, feed = clocks.host, file.feed
+    newest = newest_moment(engine.connection, feed, clocks.earliest)
+    if not reading.records or feed.name not in LIVE_DIMENSIONS:
+        return newest, None
+    span = counted_from(MINUTE, now), now + EARLY
+    return newest, live_counts(engine.connection, feed, LIVE_DIMENSIONS[feed.name], reading.intervals, *span)
+
+
+def write_aside(one: Ready, engine: Engine, options: Options, folder: PurePosixPath) -> Ready:
+    """A batch that is ready, with its files in a folder of the lake's tree instead of its partials here."""
+    if not one.entry.is_in:
+        return one
+    staging = engine.lake.stage(one.entry.key, folder)
+    one.stage(staging, options)
+    return replace(one, partials={}, written=staging.put_aside())

@@ -1,0 +1,97 @@
+"""Files become records and rejects: the scanner reads ahead what is plain, the reader the rest."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from kpis.catalog.kpis import partial_kpis
+from kpis.engine.compiled import CORES
+from kpis.engine.reader import Reader, Reading, add_rejects
+from kpis.engine.scanner import Scan, can_scan, scan
+from kpis.engine.scratch import telling
+from kpis.engine.table import registered
+from kpis.formats.lines import FileError
+from kpis.sources.directory import FoundFile
+from kpis.sources.messages import Messages
+from kpis.stages.engine import Engine
+from kpis.stages.options import IntervalFrom, Options
+from kpis.stages.plan import BY_CONTENT, Planned
+from kpis.stages.times import start_in_name, times_of
+
+
+def scanned_ahead(
+    planned: Iterable[Planned], scratch: Path, options: Options
+) -> Iterator[tuple[Planned, Callable[[], Scan | None]]]:
+    """The planned files, fetched, each with what gives its scan; meanwhile the next ones are fetched and scanned.
+
+    A file that changed is only scanned when that is asked for, as its content may be known after all.
+    """
+    files = iter(planned)
+    with ThreadPoolExecutor(CORES, thread_name_prefix="scanner") as threads:
+        waiting: deque[tuple[Future[FoundFile], Planned, Callable[[], Scan | None]]] = deque()
+        try:
+            while True:
+                for one in islice(files, CORES + 1 - len(waiting)):
+                    fetched = threads.submit(one[0].fetched, scratch)
+                    if one[2] in BY_CONTENT:
+                        waiting.append((fetched, one, partial(_scan, fetched, options)))
+                    else:
+                        waiting.append((fetched, one, threads.submit(_scan, fetched, options).result))
+                if not waiting:
+                    return
+                fetched, (_, entry, why), scan_of_file = waiting.popleft()
+                file = fetched.result()
+                yield (file, entry, why), scan_of_file
+                file.let_go()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
+    return scan_of(fetched.result(), options)
+
+
+def scan_of(file: FoundFile, options: Options) -> Scan | None:
+    """What the scanner finds in a file; None where it is the reader's, which tells what is wrong with it."""
+    kpis = partial_kpis(file.feed)
+    if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
+        return None
+    try:
+        start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
+    except FileError:
+        return None
+    return scan(file.path, file.feed, kpis, start, options.bounds.rejects, times_of(file, options))
+
+
+def read(file: FoundFile, engine: Engine, options: Options, earliest: datetime) -> Reading:
+    """Reads a file into the connection's tables; raises FileError."""
+    if file.problem:
+        raise FileError(file.problem, passing=True)
+    start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
+    day = file.feed.date_in(file.name) or options.date
+    defaults = {"date": day} if file.feed.needs_date and day else {}
+    times = replace(times_of(file, options), earliest=earliest)
+    with telling(engine.scratch):
+        reading = Reader(engine.connection, engine.scratch, options.bounds).read(
+            file.path, file.feed, start, defaults, times
+        )
+    return _of_messages(file, reading, engine) if isinstance(file, Messages) else reading
+
+
+def _of_messages(messages: Messages, reading: Reading, engine: Engine) -> Reading:
+    """The reading of spooled messages, whose rejects are those that were no line too, each with its offset."""
+    lines = np.arange(len(messages.offsets)) + messages.first_line
+    with registered(engine.connection, "offsets", {"line": lines, "message": messages.offsets}) as table:
+        engine.connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
+    add_rejects(engine.connection, messages.rejects)
+    count = len(messages.rejects)
+    return replace(reading, lines=reading.lines + count, rejects=reading.rejects + count)

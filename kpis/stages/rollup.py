@@ -1,0 +1,125 @@
+"""Longer intervals, merged from partials when they close or change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+
+from kpis import clock
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import EPOCH, Interval, Length, to_text
+from kpis.catalog.kpis import kpis_of
+from kpis.engine.aggregate import Results, TotalTooLarge, kept_results
+from kpis.engine.compiled import CORES
+from kpis.engine.merge import can_merge
+from kpis.stages.engine import Engine
+from kpis.stages.events import Event, Failed, RolledUp
+from kpis.stages.ledger import Ledger
+from kpis.stages.merge import merged
+from kpis.stages.options import Options
+from kpis.stages.room import NO_ROOM, OUT_OF_ROOM, out_of_room
+
+# Longer intervals that are due within so long are merged together.
+ROLLED_UP_TOGETHER = timedelta(days=1)
+
+
+def roll_up(
+    ledger: Ledger, engine: Engine, options: Options, within: tuple[datetime, datetime] | None = None
+) -> Iterator[Event]:
+    """Figures the longer intervals that are due from their partials, oldest first.
+
+    ``within`` takes only those that touch the time from its start to its end (UTC, excluded).
+    """
+    due = [
+        (feed, interval)
+        for feed, interval in engine.failing.left_out(ledger.due_rollups(options.roll_up_open))
+        if not within or (interval.start < within[1] and within[0] < interval.end)
+    ]
+    due.sort(key=lambda one: (_together(one[1]), one[0].name, one[1].length.minutes, one[1].start))
+    for (_, name, length), group in groupby(due, lambda one: (_together(one[1]), one[0].name, one[1].length)):
+        feed, starts = FEEDS[name], [interval.start for _, interval in group]
+        # Where DuckDB only fetches what is merged elsewhere, more would but take memory.
+        engine.use_cores(1 if all(map(can_merge, kpis_of(feed, length))) else CORES)
+        moments = dict.fromkeys(starts, clock.now()) if options.anew else ledger.reference_moments(feed, length, starts)
+        yield from _roll_up(starts, feed, length, moments, ledger, engine, options)
+
+
+def _together(interval: Interval) -> datetime:
+    return interval.start - (interval.start - EPOCH) % ROLLED_UP_TOGETHER
+
+
+def _roll_up(
+    starts: list[datetime],
+    feed: Feed,
+    length: Length,
+    moments: Mapping[datetime, datetime],
+    ledger: Ledger,
+    engine: Engine,
+    options: Options,
+) -> Iterator[Event]:
+    """Computes longer intervals in one transaction, each with the references of its moment (UTC)."""
+    try:
+        results = list(_rollups(starts, feed, length, moments, ledger, engine, options))
+    except (TotalTooLarge, *OUT_OF_ROOM) as error:
+        if len(starts) > 1:
+            # The others go in without the one that is to blame.
+            for start in starts:
+                yield from _roll_up([start], feed, length, moments, ledger, engine, options)
+            return
+        if isinstance(error, TotalTooLarge):
+            yield Failed(_named(feed, length, starts), str(error))
+            return
+        engine.make_room()
+        results = [kept_results(kpi, length, starts, NO_ROOM, out_of_room(error)) for kpi in kpis_of(feed, length)]
+    ledger.commit_rollup(feed, length, starts, results, moments)
+    yield from _rolled_up(results, starts, feed, length, engine)
+
+
+def _rollups(
+    starts: list[datetime],
+    feed: Feed,
+    length: Length,
+    moments: Mapping[datetime, datetime],
+    ledger: Ledger,
+    engine: Engine,
+    options: Options,
+) -> Iterator[Results]:
+    """Yield the results of longer intervals. Only KPIs with a reference are merged moment by moment."""
+    merge = partial(
+        merged,
+        length=length,
+        keys_between=partial(ledger.keys, feed),
+        counted=ledger.files,
+        merging=engine,
+        top_n=options.top_n,
+    )
+    yield from merge([kpi for kpi in kpis_of(feed, length) if not kpi.reference], starts=starts)
+    for kpi in kpis_of(feed, length):
+        if kpi.reference:
+            for moment in sorted({moments[start] for start in starts}):
+                engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
+                yield from merge([kpi], starts=[start for start in starts if moments[start] == moment])
+
+
+def _rolled_up(
+    results: Collection[Results], starts: Collection[datetime], feed: Feed, length: Length, engine: Engine
+) -> Iterator[Event]:
+    """Tells which of the intervals were computed, and which were not for what reason."""
+    failed: dict[str, set[datetime]] = {}
+    for one in results:
+        if one.reason and one.again:
+            failed.setdefault(one.detail, set()).update(one.starts)
+    for reason, of_reason in failed.items():
+        yield Failed(_named(feed, length, of_reason), reason)
+    without = set().union(*failed.values())
+    engine.failing.add((feed.name, length.at(start)) for start in without)
+    yield from (RolledUp(feed, length.at(start)) for start in starts if start not in without)
+
+
+def _named(feed: Feed, length: Length, starts: Collection[datetime]) -> str:
+    first, last = to_text(min(starts)), to_text(max(starts))
+    if len(starts) == 1:
+        return f"{feed.name}, {length} from {first}"
+    return f"{feed.name}, {len(starts)} intervals of {length} from {first} to {last}"

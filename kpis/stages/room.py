@@ -1,0 +1,21 @@
+"""What a run says and does where memory, or room for temporary files, runs out."""
+
+from __future__ import annotations
+
+import duckdb
+
+from kpis.engine.scratch import ScratchError
+
+NO_ROOM = "memory, or room for temporary files, did not suffice to compute it"
+# What says that memory, or room for temporary files, ran out.
+OUT_OF_ROOM = (duckdb.OutOfMemoryException, duckdb.IOException, ScratchError)
+
+
+def out_of_room(error: Exception) -> str:
+    """What ran out of memory, or of room for temporary files, and what to do."""
+    if isinstance(error, ScratchError):
+        return str(error)
+    return (
+        f"Cannot go on with MEMORY_LIMIT_MB and the temporary folder: {str(error).splitlines()[0].rstrip('.')}. "
+        "Raise MEMORY_LIMIT_MB, make room in that folder, or name another one with TMPDIR."
+    )

@@ -1,0 +1,50 @@
+"""Which times the rows of a batch may have, by its name and by the clocks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from kpis.catalog.intervals import LAST_DAY
+from kpis.formats.judge import ANY_TIME, Times, too_far_ahead
+from kpis.formats.lines import FileError
+from kpis.sources.directory import FoundFile
+from kpis.sources.messages import Messages
+from kpis.stages.options import IntervalFrom, Options
+
+
+def times_of(file: FoundFile, options: Options) -> Times:
+    """Which own times the rows of a file may have."""
+    if options.interval_from is IntervalFrom.FILENAME and not isinstance(file, Messages):
+        # The name says which interval they count in.
+        return ANY_TIME
+    latest = options.at_hand.latest
+    if isinstance(file, Messages) and file.arrived is not None:
+        # What is a reject of a stream's remains one: where the clocks disagree, the latest decides.
+        latest = max(latest, file.arrived)
+    # A clock of the last days that there are has nothing ahead of it.
+    latest = min(latest, LAST_DAY - options.max_clock_ahead) + options.max_clock_ahead
+    return Times(latest=latest.replace(microsecond=0), ahead=options.max_clock_ahead)
+
+
+def read_again_at_of(file: FoundFile, first_ahead: datetime | None, options: Options) -> datetime | None:
+    """From when on (UTC) one more of a file's rows counts, as it is no longer too far ahead of the clock.
+
+    Messages are read once.
+    """
+    if first_ahead is None or isinstance(file, Messages):
+        return None
+    return first_ahead - options.max_clock_ahead
+
+
+def start_in_name(file: FoundFile, options: Options) -> datetime:
+    """The interval start that a file's name tells; raises FileError where it tells none, or one too far ahead."""
+    end = file.feed.interval_end_in(file.name)
+    if end is None:
+        raise FileError("tells no interval end in its name, as in ipflow_data.ts-1626566700000.1.csv")
+    if not file.feed.interval.is_aligned(end):
+        raise FileError(f"tells an interval end in its name that is not aligned to {file.feed.interval}")
+    start = end - file.feed.interval.delta
+    if start - options.max_clock_ahead > options.at_hand.latest:
+        reason = f"tells an interval in its name that {too_far_ahead(options.max_clock_ahead)}"
+        raise FileError(reason, read_again_at=start - options.max_clock_ahead)
+    return start
