@@ -151,7 +151,7 @@ def _feed(feed: Feed) -> str:
         )
         for column in feed.columns
     )
-    said = [f"## {feed.name}", f"{feed.description}.", table(("", ""), facts)]
+    said = [f"## {feed.name}", f"{feed.description}.", "\n".join(f"- {name}: {value}" for name, value in facts)]
     said.append(table(("column", "type", "empty", "unit", "range and unknown", "source of the range"), rows))
     said.append("A row is a reject if a column cannot be parsed" + ("." if not feed.checks else ", or if"))
     if feed.checks:
