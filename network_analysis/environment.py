@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
+from kpis import extras
 from kpis.storage import Address, address
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ def redis(name: str) -> str:
             raise ValueError
         return value
 
-    return _read(name, "", convert, "like redis://127.0.0.1:6379/0, rediss:// or unix://")
+    found = _read(name, "", convert, "like redis://127.0.0.1:6379/0, rediss:// or unix://")
+    if found and not extras.is_installed("redis"):
+        raise ImproperlyConfigured(extras.missing("redis", f"{name} needs"))
+    return found
 
 
 def spark(master: str, remote: str) -> Master | None:

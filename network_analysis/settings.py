@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 import dj_database_url
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from dotenv import load_dotenv
 
+from kpis import extras
 from kpis.catalog.feeds import FEED_FILES as CATALOG_FEED_FILES
 from kpis.catalog.feeds import FEEDS
 from network_analysis import environment, logs
@@ -184,6 +186,19 @@ TEMPLATES = [
 ]
 
 
+def require_driver(engine: str) -> None:
+    """Imports the driver of a Django database engine, as Django is about to; raises ImproperlyConfigured without it."""
+    extra, module, subject = {
+        "mysql": ("mysql", "MySQLdb", "MySQL and MariaDB need"),
+        "postgresql": ("postgres", "psycopg", "PostgreSQL needs"),
+    }.get(engine, ("", "", ""))
+    if module:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ImproperlyConfigured(extras.missing(extra, subject, error)) from None
+
+
 def database(url: str) -> dict:
     """Django's settings for a database address; raises ImproperlyConfigured for one it cannot read."""
     # SQLAlchemy's spellings name the driver too: mysql+mysqldb://, postgresql+psycopg2://.
@@ -198,6 +213,7 @@ def database(url: str) -> dict:
             "DATABASE_URL must be like sqlite:////folder/file.sqlite3, mysql://user:password@host:3306/name "
             "or postgres://user:password@host:5432/name."
         ) from None
+    require_driver(found["ENGINE"].rpartition(".")[2])
     options = found.setdefault("OPTIONS", {})
     if found["ENGINE"].endswith("sqlite3"):
         # A writer waits for its turn instead of failing half-way, and readers never wait for it.

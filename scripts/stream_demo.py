@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kpis import extras
 from kpis.sample.broker import embedded_broker
 
 BASE = Path(__file__).resolve().parents[1]
@@ -108,6 +109,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
+    if not extras.is_installed("kafka"):
+        sys.exit(extras.missing("kafka", "The demo's streams need"))
     with (
         stop_signals() as stopped,
         tempfile.TemporaryDirectory(prefix="stream-demo-") as folder,

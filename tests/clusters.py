@@ -21,7 +21,7 @@ JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms64m -Xmx768m"
 def absent() -> str:
     """Why there is no Spark here, or nothing."""
     if importlib.util.find_spec("pyspark") is None:
-        return "needs PySpark (make setup-spark)"
+        return "needs PySpark (make setup EXTRAS=spark)"
     return "" if program("java") else "needs Java (Debian's package openjdk-17-jre-headless)"
 
 

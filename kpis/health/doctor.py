@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 
+from kpis import extras
 from kpis.catalog.feeds import FEEDS, FileNames
 from kpis.catalog.intervals import to_text
 from kpis.engine import compiled
@@ -66,7 +66,7 @@ def examine(now: datetime) -> Iterator[Finding]:
     yield debug()
     yield allowed_hosts()
     yield https()
-    yield mysqlclient()
+    yield installed_extras()
     yield scanner()
     found, answers = database()
     yield found
@@ -129,12 +129,11 @@ def https() -> Finding:
     return Finding(Verdict.OK, "HTTPS", "is off, which will do for this host alone")
 
 
-def mysqlclient() -> Finding:
-    if importlib.util.find_spec("MySQLdb"):
-        return Finding(Verdict.OK, "mysqlclient", "is installed")
-    return Finding(
-        Verdict.NOTE, "mysqlclient", "is not installed: no MySQL or MariaDB; `make -B setup` tries to build it"
-    )
+def installed_extras() -> Finding:
+    there = [extra for extra in extras.EXTRAS if extras.is_installed(extra)]
+    absent = [extra for extra in extras.EXTRAS if extra not in there]
+    text = f"{', '.join(there) or 'none'} installed"
+    return Finding(Verdict.OK, "extras", f"{text}, {', '.join(absent)} not" if absent else text)
 
 
 def scanner() -> Finding:

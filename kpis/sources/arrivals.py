@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from kpis import extras
 from kpis.sources.directory import SourceError
 from kpis.storage import Address, BucketAddress
 
@@ -59,7 +60,7 @@ def arrivals_in(place: Address, queue_url: str = "") -> Arrivals:
     try:
         from kpis.sources.queue import QueueArrivals
     except ImportError as error:
-        raise SourceError(f"A queue needs boto3: {error}. Run make setup.") from error
+        raise SourceError(extras.missing("aws", "A queue needs", error)) from error
     return QueueArrivals(place, queue_url)
 
 

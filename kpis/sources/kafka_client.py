@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from kpis import extras
 from kpis.sources.directory import SourceError
 from kpis.sources.messages import Origin, Position, message_mark
 
@@ -33,7 +34,7 @@ def client() -> Any:
     try:
         import confluent_kafka
     except ImportError as error:
-        raise SourceError(f"Streams need confluent-kafka: {error}. Run make setup.") from error
+        raise SourceError(extras.missing("kafka", "Streams from Kafka need", error)) from error
     return confluent_kafka
 
 

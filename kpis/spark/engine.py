@@ -6,7 +6,6 @@ of ours, which they get as a zip; see ``kpis.spark.run`` for what that is. A tas
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kpis import extras
 from kpis.engine.compiled import library_path
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 # What executors import of ours; none of it knows Django.
 PACKAGES = ("catalog", "engine", "formats", "lake", "sources", "spark", "stages", "storage")
-MODULES = ("__init__.py", "clock.py", "pipeline.py")
-INSTALL = "Run make setup-spark, and install Java 17 (Debian's openjdk-17-jre-headless)."
+MODULES = ("__init__.py", "clock.py", "extras.py", "pipeline.py")
 # A row a group, of an interval.
 START = "interval_start"
 # How many tasks at once a cluster gets that does not say how many cores it has.
@@ -289,7 +288,7 @@ def kafka_settings(jars: str) -> dict[str, str]:
     Raises SparkError where the folder has none.
     """
     if not jars:
-        if importlib.util.find_spec("pyspark") is None:
+        if not extras.is_installed("spark"):
             return {}
         return {"spark.jars.packages": f"{KAFKA_SOURCE}:{metadata.version('pyspark')}"}
     found = sorted(Path(jars).absolute().glob("*.jar"))
@@ -302,13 +301,14 @@ def check(master: Master | None) -> None:
     """Raises SparkError where it shows at once that Spark cannot be used."""
     if master is None:
         raise SparkError("The engine spark needs SPARK_MASTER, such as local[*] or spark://host:7077, or SPARK_REMOTE.")
-    for package in ("pyspark", "pyarrow"):
-        if importlib.util.find_spec(package) is None:
-            raise SparkError(f"The engine spark needs {package}, which is not installed. {INSTALL}")
+    if not extras.is_installed("spark"):
+        raise SparkError(extras.missing("spark", "The engine spark needs"))
     java = os.environ.get("JAVA_HOME")
     if not shutil.which(f"{java}/bin/java" if java else "java") and not master.is_remote:
         where = f"in JAVA_HOME={java}" if java else "on the path"
-        raise SparkError(f"The engine spark needs Java, which is not {where}. {INSTALL}")
+        raise SparkError(
+            f"The engine spark needs Java, which is not {where}. Install Java 17 (Debian's openjdk-17-jre-headless)."
+        )
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from kpis import extras
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -143,6 +145,6 @@ def bucket_at(place: BucketAddress, scratch: Path | None = None) -> Bucket:
     try:
         from kpis.storage.bucket import Bucket
     except ImportError as error:
-        reason = f"object storage needs boto3 and fsspec ({error}); run make setup"
+        reason = extras.missing("aws", "object storage needs", error).rstrip(".")
         raise OSError(errno.ENOTSUP, reason, str(place)) from error
     return Bucket(place, scratch or Path(tempfile.gettempdir()))

@@ -369,7 +369,7 @@ def test_credentials_are_never_logged(place, cloud, bucket):
 def test_without_boto3_a_bucket_says_what_is_missing(bucket, monkeypatch):
     monkeypatch.setitem(sys.modules, "boto3", None)
     monkeypatch.delitem(sys.modules, "kpis.storage.bucket")
-    with pytest.raises(CommandError, match=r"object storage needs boto3 and fsspec .*; run make setup"):
+    with pytest.raises(CommandError, match=r"object storage needs boto3 and fsspec: pip install "):
         update()
 
 

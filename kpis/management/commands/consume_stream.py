@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis import pipeline
+from kpis import extras, pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
 from kpis.engine.scratch import ScratchError
 from kpis.formats.lines import UNBOUNDED
@@ -155,7 +155,7 @@ def _opened(source, feed, folder, options):
     try:
         from kpis.sources.kinesis import KinesisStream, Share
     except ImportError as error:
-        raise SourceError(f"Kinesis needs boto3: {error}. Run make setup.") from error
+        raise SourceError(extras.missing("aws", "Streams from Kinesis need", error)) from error
     name = options["stream"]
     return KinesisStream(
         feed,

@@ -34,7 +34,7 @@ def sound(settings, monkeypatch, data_dir, lake_dir):
     lake_dir.mkdir()
     (data_dir / "ipflow_data.1.csv").write_text("")
     (data_dir / ".ipflow_data.2.csv.Xy12ab").write_text("")
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(doctor.extras, "is_installed", lambda extra: True)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 12.34 * GIGABYTES}))
     set_crontab(monkeypatch, CRONTAB)
     make_run(MIDNIGHT, outcome="succeeded", ended_at=MIDNIGHT + timedelta(seconds=3))
@@ -94,7 +94,7 @@ def sound_lines(settings) -> list[str]:
         "ok   DEBUG: is off",
         "ok   ALLOWED_HOSTS: kpis.example.org",
         "ok   HTTPS: is on",
-        "ok   mysqlclient: is installed",
+        "ok   extras: mysql, postgres, kafka, aws, redis, spark installed",
         "ok   compiled scanner: is built",
         *database_lines(),
         power_line(),
@@ -169,10 +169,11 @@ def test_a_scanner_that_was_not_built(sound, monkeypatch):
     assert_told(sound, "compiled scanner", line, 0)
 
 
-def test_mysqlclient_that_could_not_be_built(sound, monkeypatch):
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    line = "note mysqlclient: is not installed: no MySQL or MariaDB; `make -B setup` tries to build it"
-    assert_told(sound, "mysqlclient", line, 0)
+def test_extras_that_are_not_installed(sound, monkeypatch):
+    monkeypatch.setattr(doctor.extras, "is_installed", lambda extra: extra in ("kafka", "aws"))
+    assert_told(sound, "extras", "ok   extras: kafka, aws installed, mysql, postgres, redis, spark not", 0)
+    monkeypatch.setattr(doctor.extras, "is_installed", lambda extra: False)
+    assert_told(sound, "extras", "ok   extras: none installed, mysql, postgres, kafka, aws, redis, spark not", 0)
 
 
 def test_a_database_that_does_not_answer(sound):
