@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 MISSING = (
     "SECRET_KEY must be set to serve the web: put SECRET_KEY=<50 random characters> into the environment or into .env "
-    "beside manage.py; `make .env` makes one."
+    "beside manage.py, or in the working folder of an installed package; in a checkout, `make .env` makes one."
 )
 
 # The code with which a worker tells gunicorn not to start another one in its place.

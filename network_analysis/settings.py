@@ -1,4 +1,7 @@
-"""Django's settings, from the environment and from ``.env`` beside ``manage.py``; see docs/reference/settings.md."""
+"""Django's settings, read from the environment and from ``.env``; docs/reference/settings.md lists them.
+
+``.env`` and ``var/`` are beside ``manage.py`` in a checkout, and in the working folder where the package is installed.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from kpis.catalog.feeds import FEEDS
 from network_analysis import environment, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+if not (BASE_DIR / "manage.py").is_file():
+    BASE_DIR = Path.cwd()
 load_dotenv(BASE_DIR / ".env")
 
 # What the pipeline works with.

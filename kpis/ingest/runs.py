@@ -38,7 +38,7 @@ def start_run() -> subprocess.Popen | None:
         # Not sys.executable, which is the server's where Python is built into one.
         python = Path(sys.prefix, "bin", "python3")
         _started = subprocess.Popen(
-            [python, settings.BASE_DIR / "manage.py", "update_network_stats", "-v", "0"],
+            [python, "-m", "network_analysis", "update_network_stats", "-v", "0"],
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -1,0 +1,40 @@
+"""The command line: ``manage.py`` in a checkout, ``network-analysis`` where the package is installed."""
+
+import gc
+import os
+import sys
+
+
+def hold_standard_streams():
+    """Opens the null device in the place of each standard stream that is closed, whose number a file would get else."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def main():
+    hold_standard_streams()
+    # A command imports some 100,000 objects, none of them garbage: to look through them every 700, as Python does by
+    # default, takes a tenth of a short run.
+    gc.set_threshold(200_000)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    from network_analysis.secret_key import require_secret_key
+
+    try:
+        settings.DEBUG  # noqa: B018  reads the settings, so that a wrong one is told in one line
+    except ImproperlyConfigured as error:
+        sys.exit(f"{error}")
+    if sys.argv[1:2] == ["runserver"]:
+        require_secret_key()
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
