@@ -32,7 +32,7 @@ from kpis.catalog.kpis import KPIS
 from kpis.formats.lines import FileError
 from kpis.sources.places import found_in
 from kpis.sources.stream import Recreated
-from kpis.stages.commit import take_in
+from kpis.stages.commit import ingest
 from kpis.stages.compact import compact_hours
 from kpis.stages.engine import Cluster, Engine, engine
 from kpis.stages.events import (
@@ -40,11 +40,11 @@ from kpis.stages.events import (
     Duplicate,
     Event,
     Failed,
+    Ingested,
     LeftAlone,
     Rebuilt,
     Report,
     RolledUp,
-    TakenIn,
     Unchanged,
     UnfinishedFiles,
     left_alone_line,
@@ -53,9 +53,9 @@ from kpis.stages.identity import known_digest
 from kpis.stages.ledger import Entry, Ledger, TakenBack
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.stages.options import Duplicates, IntervalFrom, Options
-from kpis.stages.plan import BY_CONTENT, Planned, Why, known_to, plan
-from kpis.stages.prepare import ready, write_aside
-from kpis.stages.prepared import Ready
+from kpis.stages.plan import BY_CONTENT, IngestReason, Planned, known_to, plan
+from kpis.stages.prepare import prepare, write_aside
+from kpis.stages.prepared import Prepared
 from kpis.stages.read import scan_of, scanned_ahead
 from kpis.stages.rebuild import rebuild_hours
 from kpis.stages.rollup import roll_up
@@ -73,34 +73,34 @@ __all__ = [
     "Entry",
     "Event",
     "Failed",
+    "IngestReason",
+    "Ingested",
     "IntervalFrom",
     "Ledger",
     "LeftAlone",
     "MemoryLedger",
     "Options",
     "Planned",
-    "Ready",
+    "Prepared",
     "Rebuilt",
     "Recreated",
     "Report",
     "RolledUp",
     "TakenBack",
-    "TakenIn",
     "Unchanged",
     "UnfinishedFiles",
-    "Why",
     "compute",
     "engine",
+    "ingest",
     "known_to",
     "left_alone_line",
     "plan",
-    "ready",
+    "prepare",
     "rebuild",
     "roll_up",
     "run",
-    "run_ready",
+    "run_prepared",
     "scan_of",
-    "take_in",
     "write_aside",
 ]
 
@@ -121,7 +121,7 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     yield from compact_hours(compactions, ledger, engine)
 
 
-def run_ready(batches: Iterable[Ready], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+def run_prepared(batches: Iterable[Prepared], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Ingest new batches that are prepared, or are as they are asked for; then do what else ``run`` does.
 
     What happened to the batches comes first.
@@ -130,7 +130,7 @@ def run_ready(batches: Iterable[Ready], ledger: Ledger, engine: Engine, options:
     taken_back = ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
     compactions = ledger.due_compactions()
     for one in batches:
-        yield take_in(one, None, ledger, engine, options)
+        yield ingest(one, None, ledger, engine, options)
     yield from taken_back
     yield from roll_up(ledger, engine, options)
     yield from compact_hours(compactions, ledger, engine)
@@ -143,7 +143,7 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
     """
     _begin(ledger, engine)
     yield from ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
-    options = replace(options, anew=True)
+    options = replace(options, recompute=True)
     yield from rebuild_hours(start, end, ledger, engine, options)
     yield from roll_up(ledger, engine, options, within=(start, end))
 
@@ -185,8 +185,8 @@ def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, option
             ledger.touch(replace(entry, digest=digest), file)
             yield Unchanged(file)
         else:
-            with ready(file, engine, options, scan_of_file) as one:
-                event = take_in(one, entry, ledger, engine, options)
+            with prepare(file, engine, options, scan_of_file) as one:
+                event = ingest(one, entry, ledger, engine, options)
             # Not from within, as whoever stops here may have closed the connection first.
             yield event
 
@@ -194,5 +194,5 @@ def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, option
 def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Ingest each planned file as the cluster has prepared it."""
     assert engine.cluster is not None  # noqa: S101  what run says
-    for (_, entry, _), one in engine.cluster.made_ready(planned, engine, options):
-        yield take_in(one, entry, ledger, engine, options)
+    for (_, entry, _), one in engine.cluster.prepare(planned, engine, options):
+        yield ingest(one, entry, ledger, engine, options)

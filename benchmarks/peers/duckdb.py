@@ -42,9 +42,9 @@ def main() -> None:
     connection.execute("CREATE TABLE bad (file VARCHAR, line BIGINT, reason VARCHAR, text VARCHAR)")
     for path in paths:
         if rejects is None:
-            take_in(connection, path, f"SELECT * FROM read_csv(?, {CSV})", "true")
+            ingest(connection, path, f"SELECT * FROM read_csv(?, {CSV})", "true")
         else:
-            take_in(
+            ingest(
                 connection,
                 path,
                 f"SELECT *, {REASON} AS reason FROM read_csv(?, {CSV}, store_rejects = true)",
@@ -64,7 +64,7 @@ def main() -> None:
     write(connection.execute(top(groups)).fetchall() for groups in TOPS)
 
 
-def take_in(connection: duckdb.DuckDBPyConnection, path: str, flows: str, good: str) -> None:
+def ingest(connection: duckdb.DuckDBPyConnection, path: str, flows: str, good: str) -> None:
     """Adds a file's bytes by service, and its distinct pairs of cell and user."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE flows AS {flows}", [path])
     connection.execute(f"""

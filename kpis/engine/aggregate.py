@@ -76,7 +76,7 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
     else:
         query = f"{groups} ORDER BY {', '.join(keys)}"
     name = f"partial_{kpi.id}"
-    with telling(kpi):
+    with translate_errors(kpi):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
     try:
         yield name
@@ -320,12 +320,12 @@ def _within(start: datetime, end: datetime) -> str:
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[str, np.ndarray]:
-    with telling(kpi):
+    with translate_errors(kpi):
         return connection.execute(query).fetchnumpy()
 
 
 @contextmanager
-def telling(kpi: KPI) -> Iterator[None]:
+def translate_errors(kpi: KPI) -> Iterator[None]:
     """Turns a total that does not fit 64 bits into TotalTooLarge."""
     try:
         yield

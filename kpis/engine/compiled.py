@@ -88,7 +88,7 @@ def _packed_library() -> ctypes.CDLL:
         return ctypes.CDLL(str(unpacked))
 
 
-def give_memory_back() -> None:
+def tune_malloc() -> None:
     """Has the C library return large blocks when they are freed, where it can be told so (glibc).
 
     By itself it keeps them for the thread that had them, which for a run's many threads is half of its memory again.

@@ -26,7 +26,7 @@ def scratch() -> Iterator[Path]:
     Raises ScratchError, also for want of room while the folder is in use.
     """
     place = Path(tempfile.gettempdir())
-    with telling(place):
+    with translate_errors(place):
         _remove_abandoned(place)
         new = Path(tempfile.mkdtemp(prefix=UNLOCKED + PREFIX, dir=place))
         lock = os.open(new, os.O_RDONLY)
@@ -43,7 +43,7 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def telling(folder: Path) -> Iterator[None]:
+def translate_errors(folder: Path) -> Iterator[None]:
     """Turns what goes wrong with files into ScratchError."""
     try:
         yield

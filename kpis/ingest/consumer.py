@@ -65,20 +65,20 @@ class Consumer:
             self._presence.tell(self._stream.lag())
             yield from self._noted(self._stream.recreated())
             if self._stream.due():
-                yield from self._take_in(is_stopped)
+                yield from self._ingest(is_stopped)
             elif self._stream.is_caught_up() and time.monotonic() >= self._close_at:
                 yield from self._close()
             elif until_idle is not None and self._stream.is_idle(until_idle):
                 return
 
-    def _take_in(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+    def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Takes the batch that is due in: made ready while others work, and taken in when it is this one's turn."""
         messages = self._stream.batch()
         close_old_connections()
         # What comes too late for its hour to be figured again is a reject each, and keeps no other out.
         kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
         options = replace(self._options, clocks=DatabaseLedger().clocks())
-        with pipeline.ready(messages, self._engine, options, earliest=kept_from) as one:
+        with pipeline.prepare(messages, self._engine, options, earliest=kept_from) as one:
             while not is_stopped():
                 close_old_connections()
                 try:
@@ -92,11 +92,11 @@ class Consumer:
                     self._stream.poll(POLL_SECONDS)
                     self._presence.tell(self._stream.lag())
 
-    def _run_with(self, one: pipeline.Ready, messages: Messages) -> Iterator[pipeline.Event]:
+    def _run_with(self, one: pipeline.Prepared, messages: Messages) -> Iterator[pipeline.Event]:
         with self._recorded() as self._run:
             RUN.set(self._run.pk)
             ledger = DatabaseLedger(self._run)
-            events = pipeline.run_ready([one], ledger, self._engine, self._options)
+            events = pipeline.run_prepared([one], ledger, self._engine, self._options)
             try:
                 # The batch's own; then those of the rollups that are due.
                 of_batch = next(events)
@@ -104,7 +104,7 @@ class Consumer:
                 # A message that the database or the lake cannot take is to stand alone with the reason.
                 self._stream.cut(messages)
                 return
-            self._stream.settle(messages)
+            self._stream.acknowledge(messages)
             self._announcer.announce()
             # There are messages whose intervals may have to be closed by the clock, as no later ones come.
             self._close_at = 0

@@ -50,7 +50,7 @@ def log_event(event: pipeline.Event) -> None:
         case pipeline.TakenBack(feed, former, until):
             told = {"feed": feed.name, "closed_until": to_text(former), "now_closed_until": to_text(until)}
             logger.warning("taken back what was closed ahead of the clock", extra=told)
-        case pipeline.TakenIn(entry, touched):
+        case pipeline.Ingested(entry, touched):
             counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
             logger.info(_what_is_in(entry.file), extra=_file(entry.file) | counts | {"intervals": len(touched)})
         case pipeline.Unchanged(file):

@@ -247,7 +247,9 @@ class Repair:
                 return lost
             fetched = file.fetched(self._engine.scratch)
             try:
-                with pipeline.ready(fetched, self._engine, options, partial(pipeline.scan_of, fetched, options)) as one:
+                with pipeline.prepare(
+                    fetched, self._engine, options, partial(pipeline.scan_of, fetched, options)
+                ) as one:
                     if not _is_same(one.entry, batch):
                         continue
                     staging = self._lake.stage(batch.key)
@@ -261,7 +263,7 @@ class Repair:
                     self._publish(staging, lost)
                     return lost
             finally:
-                fetched.let_go()
+                fetched.close()
         return None
 
     def _from_records(self, lost: Lost, found: Survey) -> Lost | None:
@@ -321,7 +323,7 @@ class Repair:
     def _publish(self, staging: Staging, made: Lost) -> None:
         files = staging.publish([])
         self._note(made, files)
-        self._lake.settle(staging.name, self._ledger)
+        self._lake.finalize(staging.name, self._ledger)
 
     @transaction.atomic
     def _note(self, made: Lost, files: Collection[LakeFile]) -> None:

@@ -22,7 +22,7 @@ from kpis.catalog.intervals import EPOCH
 from kpis.ingest.consumer import POLL_SECONDS, Consumer
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, starts_of
-from kpis.sources.kafka_client import Start, TopicIdentity, client, telling
+from kpis.sources.kafka_client import Start, TopicIdentity, client, translate_errors
 from kpis.sources.messages import Messages, Origin, Position
 from kpis.sources.stream import Recreated
 from kpis.spark.engine import MicroBatches, Source
@@ -92,7 +92,7 @@ class SparkTopic:
 
         Raises SourceError where it was recreated meanwhile, or the brokers do not answer.
         """
-        with telling(self._servers):
+        with translate_errors(self._servers):
             self._check(positions)
 
     def _check(self, positions: Mapping[int, Position]) -> None:
@@ -107,11 +107,11 @@ class SparkTopic:
         if not is_same:
             raise SourceError(f"The topic {self.name} was recreated while it was read.")
 
-    def settle(self) -> None:
+    def acknowledge(self) -> None:
         """Notes that the micro-batch in hand is in."""
         self.frame = None
         self._quiet_since = time.monotonic()
-        self._stream.settle()
+        self._stream.acknowledge()
 
     def due(self) -> bool:
         return self.frame is not None
@@ -146,7 +146,7 @@ class SparkConsumer(Consumer):
 
     _stream: SparkTopic
 
-    def _take_in(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+    def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         while not is_stopped():
             close_old_connections()
             try:
@@ -154,7 +154,7 @@ class SparkConsumer(Consumer):
                     RUN.set(self._run.pk)
                     ledger = DatabaseLedger(self._run)
                     yield from self._reported(self._events(ledger))
-                    self._stream.settle()
+                    self._stream.acknowledge()
                     self._announcer.announce()
                     self._close_at = 0
                 return
@@ -178,9 +178,9 @@ class SparkConsumer(Consumer):
             part = replace(part, ranges={one: (part.is_in_up_to(one), end) for one, end in until[-1:]})
             options = replace(self._options, clocks=ledger.clocks())
             in_hand: list[Messages] = []
-            with closing(self._made_ready(part, in_hand, options)) as ready:
+            with closing(self._prepared(part, in_hand, options)) as ready:
                 try:
-                    yield from pipeline.run_ready(ready, ledger, self._engine, options)
+                    yield from pipeline.run_prepared(ready, ledger, self._engine, options)
                 except SeveralFailed:
                     (messages,) = in_hand
                     if not until:
@@ -191,13 +191,13 @@ class SparkConsumer(Consumer):
                 return
             until.pop()
 
-    def _made_ready(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Iterator[pipeline.Ready]:
+    def _prepared(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Iterator[pipeline.Prepared]:
         """The batches of the micro-batch, the one that is being taken in ``in_hand``."""
         cluster, frame = self._engine.cluster, self._stream.frame
         assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
         assert frame is not None  # noqa: S101  what is due
         feed, name = self._stream.feed, self._stream.name
-        made = cluster.messages_made_ready(frame, feed, name, part, self._engine, options)
+        made = cluster.prepare_messages(frame, feed, name, part, self._engine, options)
         for number, one in enumerate(made):
             if not number:
                 # By now the executors have read all of them.

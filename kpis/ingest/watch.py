@@ -54,7 +54,7 @@ class Watch:
                     self._tell_how()
                     if names and not self._is_stopped() and self._did(names, False) and not self._is_stopped():
                         # All of them: a run that was stopped may have left some out.
-                        self._arrivals.settle()
+                        self._arrivals.acknowledge()
 
     def _listing_every(self) -> float:
         return min(self._poll_seconds, self._listing_seconds) if self._arrivals.blind else self._listing_seconds

@@ -19,7 +19,7 @@ A closed hour's partials of a KPI are compacted to one file, ``compacted-<digest
 without a digest and are taken over by ``adoption``.
 """
 
-from kpis.lake.errors import Damage, DamagedFile, LakeError, WrongLake, telling
+from kpis.lake.errors import Damage, DamagedFile, LakeError, WrongLake, translate_errors
 from kpis.lake.identity import Identity, read_identity, write_identity
 from kpis.lake.lake import Counted, FileLedger, Lake, PartialFile, counted_with
 from kpis.lake.layout import HOUR_FOLDERS, STAGING, LakeFile, archived_columns
@@ -45,6 +45,6 @@ __all__ = [
     "archived_columns",
     "counted_with",
     "read_identity",
-    "telling",
+    "translate_errors",
     "write_identity",
 ]

@@ -17,7 +17,7 @@ from typing import Protocol
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI, KPIS
-from kpis.lake.errors import DamagedFile, telling
+from kpis.lake.errors import DamagedFile, translate_errors
 from kpis.lake.lake import Lake
 from kpis.lake.layout import COMPACTED, STAGING, LakeFile, hour_of
 from kpis.lake.staging import PLAN
@@ -60,7 +60,7 @@ def adopted(lake: Lake, ledger: KeyLedger) -> Iterator[LakeFile]:
 
 def _hours(storage: Storage, root: PurePosixPath) -> Iterator[tuple[datetime, dict[PurePosixPath, Stored]]]:
     """The files below a table's folder, hour by hour (start, UTC)."""
-    with telling(storage.url(root)):
+    with translate_errors(storage.url(root)):
         for folder, found in groupby(storage.files(root), key=lambda file: file[0].parent):
             hour = hour_of(folder.relative_to(root))
             if hour is not None:
@@ -104,7 +104,7 @@ def _digested(lake: Lake, files: Iterable[LakeFile]) -> Iterator[LakeFile]:
 
 def _end_compactions(storage: Storage) -> None:
     """Ends the compactions that broke off: what they supersede goes once that is noted, else the new file."""
-    with telling(storage.url(STAGING)):
+    with translate_errors(storage.url(STAGING)):
         for name in storage.names(STAGING):
             for plan in (SUPERSEDED, PLAN) if name.startswith(COMPACTING) else ():
                 text = storage.read(STAGING / name / plan)

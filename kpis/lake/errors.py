@@ -57,7 +57,7 @@ class DamagedFile(LakeError):
 
 
 @contextmanager
-def telling(place: str) -> Iterator[None]:
+def translate_errors(place: str) -> Iterator[None]:
     """Turns what keeps a place in the lake from being used into LakeError."""
     try:
         yield

@@ -77,11 +77,11 @@ class _Catalog:
     def __init__(self, lake: BucketAddress, database: str):
         self.done = Registration()
         self._lake, self._database = str(lake), database
-        with self._telling():
+        with self._translate_errors():
             self._client = client("glue")
 
     def make(self) -> None:
-        with self._telling():
+        with self._translate_errors():
             try:
                 self._client.get_database(Name=self._database)
             except self._client.exceptions.EntityNotFoundException:
@@ -90,7 +90,7 @@ class _Catalog:
 
     def bring(self, table: LakeTable, hours: Iterable[Values]) -> None:
         """Brings a table and its partitions, which the hours are, to what they are to be."""
-        with self._telling():
+        with self._translate_errors():
             self._bring_table(table)
             found = {tuple(one["Values"]): one for one in self._partitions(table)}
         wanted = {values: self._partition(table, values) for values in hours}
@@ -98,7 +98,7 @@ class _Catalog:
         changed = [told for values, told in wanted.items() if values in found and not _says(found[values], told)]
         removed = [{"Values": list(values)} for values in found if values not in wanted]
         place = {"DatabaseName": self._database, "TableName": table.name.lower()}
-        with self._telling():
+        with self._translate_errors():
             for some in _chunks(added, PARTITIONS_A_CHANGE):
                 answer = self._client.batch_create_partition(**place, PartitionInputList=some)
                 self._check(answer, "AlreadyExistsException")
@@ -174,7 +174,7 @@ class _Catalog:
         return CatalogError(f"Cannot use the Glue database {self._database}: {reason.rstrip('.')}.")
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Turns what boto3 raises into CatalogError."""
         try:
             yield

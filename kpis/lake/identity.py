@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from kpis.catalog.intervals import to_text
-from kpis.lake.errors import WrongLake, telling
+from kpis.lake.errors import WrongLake, translate_errors
 from kpis.storage import Storage
 
 IDENTITY = PurePosixPath("lake.json")
@@ -36,7 +36,7 @@ def read_identity(storage: Storage) -> Identity | None:
     Raises LakeError where it cannot be read, and WrongLake where it is not what was written.
     """
     try:
-        with telling(storage.url(IDENTITY)):
+        with translate_errors(storage.url(IDENTITY)):
             text = storage.read(IDENTITY)
         if text is None:
             return None
@@ -57,6 +57,6 @@ def write_identity(storage: Storage, identity: Identity) -> None:
         "database": identity.database,
         "kept_from": {feed: to_text(moment) for feed, moment in sorted(identity.kept_from.items())},
     }
-    with telling(storage.url(IDENTITY)):
+    with translate_errors(storage.url(IDENTITY)):
         storage.write(IDENTITY, json.dumps(told, indent=1) + "\n")
         storage.sync()

@@ -19,7 +19,7 @@ from blake3 import blake3
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
-from kpis.lake.errors import DamagedFile, reason_of, telling
+from kpis.lake.errors import DamagedFile, reason_of, translate_errors
 from kpis.lake.layout import COMPACTED, STAGING, LakeFile, hour_of, partials_file, partials_folder
 from kpis.lake.staging import PLAN, Staging
 from kpis.lake.verify import Expected, Verifier, Verify, digest_of
@@ -196,7 +196,7 @@ class Lake:
                 rows = " UNION ALL BY NAME ".join(f"FROM {table}" for table in tables)
                 staging.add(partials_file(kpi, hour, name), rows, batches=listed)
         ledger.exchange_files(staging.publish(former), former)
-        self.settle(staging.name, ledger)
+        self.finalize(staging.name, ledger)
         return True
 
     def prune(self, feed: Feed, kpis: Iterable[KPI], before: datetime, dry_run: bool) -> tuple[int, int]:
@@ -206,7 +206,7 @@ class Lake:
         """
         files = size = 0
         for root in _roots(feed, kpis):
-            with self._telling(root):
+            with self._translate_errors(root):
                 for folder, found in groupby(self.storage.files(root), key=lambda file: file[0].parent):
                     hour = hour_of(folder.relative_to(root))
                     if hour is None:
@@ -224,7 +224,7 @@ class Lake:
         """The start (UTC) of the oldest hour of which the lake has files of a feed and its KPIs; None for none."""
         hours: list[datetime] = []
         for root in _roots(feed, kpis):
-            with self._telling(root):
+            with self._translate_errors(root):
                 found = (hour_of(path.parent.relative_to(root)) for path, _ in self.storage.files(root))
                 hours += [hour for hour in [next((hour for hour in found if hour), None)] if hour]
         return min(hours, default=None)
@@ -250,20 +250,20 @@ class Lake:
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            with self._telling(path):
+            with self._translate_errors(path):
                 self.storage.raise_failure()
                 is_there = self.storage.there(path.parent, [path.name])
             if not is_there:
                 raise DamagedFile.missing(path, self.storage.url(path)) from error
             raise DamagedFile.damaged(path, self.storage.url(path), reason_of(error)) from error
 
-    def settle(self, name: str, ledger: FileLedger) -> None:
+    def finalize(self, name: str, ledger: FileLedger) -> None:
         """Ends a staging: of the files that it planned to add or replace, those stay that the ledger counts on."""
         folder = STAGING / name
-        with self._telling(folder):
+        with self._translate_errors(folder):
             planned = self._planned(folder / PLAN)
         counting = ledger.counts(planned) if planned else set()
-        with self._telling(folder):
+        with self._translate_errors(folder):
             self.storage.remove([path for path in planned if path not in counting])
             self.storage.remove_folder(folder)
 
@@ -276,18 +276,18 @@ class Lake:
 
     def discard(self, folder: PurePosixPath) -> None:
         """Removes a folder of staging with whatever was put aside there, if it is there."""
-        with self._telling(folder):
+        with self._translate_errors(folder):
             if self.storage.names(folder):
                 self.storage.remove_folder(folder)
 
     def recover(self, ledger: FileLedger) -> int:
-        """Ends what broken runs left in staging, see ``settle``; gives how many there were."""
-        with self._telling(STAGING):
+        """Ends what broken runs left in staging, see ``finalize``; gives how many there were."""
+        with self._translate_errors(STAGING):
             names = self.storage.names(STAGING)
             if names:
                 self.storage.discard_unfinished()
         for name in names:
-            self.settle(name, ledger)
+            self.finalize(name, ledger)
         return len(names)
 
     def count(self, table: str) -> int:
@@ -307,7 +307,7 @@ class Lake:
             options += f", KV_METADATA {{batches: '{batches}'}}"
         if by:
             options += f", PARTITION_BY ({by})"
-        with telling(str(path)), self._one_thread() if by else nullcontext():
+        with translate_errors(str(path)), self._one_thread() if by else nullcontext():
             self._connection.execute(f"COPY ({query}) TO {_quoted(str(path))} ({options})")
 
     @contextmanager
@@ -336,8 +336,8 @@ class Lake:
         """A file as SQL for DuckDB's readers, which would take brackets and stars in its place for a pattern."""
         return _quoted("".join(f"[{c}]" if c in "[*?" else c for c in self.storage.url(path)))
 
-    def _telling(self, path: PurePosixPath) -> AbstractContextManager[None]:
-        return telling(self.storage.url(path))
+    def _translate_errors(self, path: PurePosixPath) -> AbstractContextManager[None]:
+        return translate_errors(self.storage.url(path))
 
 
 def _roots(feed: Feed, kpis: Iterable[KPI]) -> list[PurePosixPath]:

@@ -16,7 +16,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI, partial_kpis
 from kpis.engine.aggregate import Partials
-from kpis.lake.errors import telling
+from kpis.lake.errors import translate_errors
 from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Staging:
         self._folder = folder or STAGING / name
         self._written: dict[Path, Future[LakeFile]] = {}
         self._adopted: dict[PurePosixPath, LakeFile] = {}
-        with self._telling():
+        with self._translate_errors():
             self._aside = self._storage.aside(self._folder)
 
     def add_batch(
@@ -128,7 +128,7 @@ class Staging:
 
         ``replaces`` are those that go once the ledger counts on these. Raises LakeError.
         """
-        with self._telling():
+        with self._translate_errors():
             written = {place: sealed.result() for place, sealed in self._written.items()}
             added = [*written.values(), *self._adopted.values()]
             self._write_plan([*(file.path for file in added), *replaces])
@@ -145,7 +145,7 @@ class Staging:
 
         Gives where each lies, and what it is to be.
         """
-        with self._telling():
+        with self._translate_errors():
             put = {self._folder / place.name: (place, sealed.result()) for place, sealed in self._written.items()}
             for path, (place, _) in put.items():
                 self._storage.put(place, path)
@@ -158,8 +158,8 @@ class Staging:
     def _write_plan(self, paths: Iterable[PurePosixPath]) -> None:
         self._storage.write(self._folder / PLAN, json.dumps([str(path) for path in paths]))
 
-    def _telling(self) -> AbstractContextManager[None]:
-        return telling(self._storage.url(self._folder))
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        return translate_errors(self._storage.url(self._folder))
 
 
 def _timestamp(moment: datetime) -> str:

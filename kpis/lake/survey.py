@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from kpis.lake.errors import telling
+from kpis.lake.errors import translate_errors
 from kpis.lake.lake import Lake
 from kpis.lake.layout import COMPACTED, DIGEST_DIGITS, LakeFile
 from kpis.storage import Stored
@@ -38,7 +38,7 @@ def survey(lake: Lake, counted: Iterable[LakeFile], digested: bool, progress: Pr
     found = Survey()
     there: dict[PurePosixPath, Stored] = {}
     for table in TABLES:
-        with telling(lake.storage.url(table)):
+        with translate_errors(lake.storage.url(table)):
             there |= dict(lake.storage.files(table))
     to_digest: list[LakeFile] = []
     for file in counted:

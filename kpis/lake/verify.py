@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
 
-from kpis.lake.errors import DamagedFile, LakeError, telling
+from kpis.lake.errors import DamagedFile, LakeError, translate_errors
 from kpis.lake.layout import LakeFile
 from kpis.storage import SCHEME, Storage, Stored
 
@@ -84,7 +84,7 @@ class Verifier:
 
     def check_sizes(self, folder: PurePosixPath, files: Iterable[LakeFile]) -> None:
         """Raises DamagedFile for the first file below a folder that is missing or has another size, by one listing."""
-        with telling(self._storage.url(folder)):
+        with translate_errors(self._storage.url(folder)):
             there = dict(self._storage.files(folder))
         for file in files:
             self._found(file.path, Expected.of(file), there)
@@ -116,7 +116,7 @@ class Verifier:
     def _there(self, paths: Collection[PurePosixPath]) -> dict[PurePosixPath, Stored]:
         there = {}
         for folder, some in groupby(sorted(paths), key=lambda path: path.parent):
-            with telling(self._storage.url(folder)):
+            with translate_errors(self._storage.url(folder)):
                 found = self._storage.there(folder, [path.name for path in some])
             there.update({folder / name: stored for name, stored in found.items()})
         return there

@@ -34,7 +34,7 @@ from kpis.catalog.kpis import KPI, KPIS, SPELLED
 from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.folding import add_fold
 from kpis.engine.scratch import ScratchError, scratch
-from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, archived_columns, telling
+from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, archived_columns, translate_errors
 from kpis.storage import Address, Storage, storage_at
 
 HOUR_START = "make_timestamp(year, month, day, hour, 0, 0)"
@@ -197,7 +197,7 @@ def scan_what_is_there(storage: Storage, table: LakeTable) -> str:
 
     Raises LakeError.
     """
-    with telling(storage.url(table.folder)):
+    with translate_errors(storage.url(table.folder)):
         there = any(path.match(FILES) for path, _ in storage.files(table.folder))
     return scan(storage.url(PurePosixPath()), table) if there else empty(table)
 
@@ -206,7 +206,7 @@ def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
     """The hours of which a lake has files of a table, in their order, as the folders' names write them: year, month,
     day, hour, with their zeros. Raises LakeError.
     """
-    with telling(storage.url(table.folder)):
+    with translate_errors(storage.url(table.folder)):
         found = (path.parent for path, _ in storage.files(table.folder) if path.match(FILES))
         for folder, _ in groupby(found):
             yield tuple(part.partition("=")[2] for part in folder.parts[-len(HOUR_FOLDERS) :])
@@ -222,7 +222,7 @@ def answered(
     ``as_text`` gives moments (ISO 8601, UTC), days and spans of time as text, since Python's types lack some of them:
     infinities, years beyond 9999, nanoseconds, months.
     """
-    with _telling(), _connected(query, lake_dir, ledger, memory_limit_mb) as connection:
+    with _translate_errors(), _connected(query, lake_dir, ledger, memory_limit_mb) as connection:
         names, types = _columns_of(connection, query)
         casts = [cast_to(type_, as_text) for type_ in types]
         if any(casts):
@@ -238,7 +238,7 @@ def write_parquet(query: str, path: Path, lake_dir: Address, ledger: LedgerTable
     """Writes the answer to a query to a Parquet file, which appears when it is whole; raises QueryError."""
     part = path.absolute().with_name(f"{path.name}.part")
     try:
-        with _telling(), _connected(query, lake_dir, ledger, memory_limit_mb, may_write=part) as connection:
+        with _translate_errors(), _connected(query, lake_dir, ledger, memory_limit_mb, may_write=part) as connection:
             connection.sql(query).write_parquet(str(part), compression="zstd")
         os.replace(part, path)
     finally:
@@ -278,12 +278,12 @@ def _connected(
 @contextmanager
 def _opened(lake_dir: Address, folder: Path) -> Iterator[Storage]:
     """The lake's storage; what keeps a query from reading it is told instead of what DuckDB says of that."""
-    with telling(str(lake_dir)):
+    with translate_errors(str(lake_dir)):
         storage = storage_at(lake_dir, folder)
     try:
         yield storage
     except duckdb.Error:
-        with telling(str(lake_dir)):
+        with translate_errors(str(lake_dir)):
             storage.raise_failure()
         raise
 
@@ -491,7 +491,7 @@ def _described(connection: duckdb.DuckDBPyConnection, query: str, units: dict[st
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.CatalogException as error:

@@ -44,7 +44,7 @@ class Arrivals(Protocol):
     def wait(self, seconds: float) -> Collection[str]:
         """Waits at most so long; gives the names that are not settled. It returns early to be asked again."""
 
-    def settle(self) -> None:
+    def acknowledge(self) -> None:
         """Notes that what ``wait`` gave last is in."""
 
 
@@ -85,7 +85,7 @@ class NoArrivals:
         time.sleep(max(0, min(seconds, STEP_SECONDS)))
         return ()
 
-    def settle(self) -> None:
+    def acknowledge(self) -> None:
         return
 
 
@@ -144,7 +144,7 @@ class FolderArrivals:
         self._given = {name for name, moment in self._landed.items() if moment <= settled}
         return self._given
 
-    def settle(self) -> None:
+    def acknowledge(self) -> None:
         for name in self._given:
             del self._landed[name]
         self._given = set()

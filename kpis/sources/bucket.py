@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import FEED_FILES, Feed, FileNames
 from kpis.catalog.intervals import EPOCH
 from kpis.engine.scratch import ScratchError
-from kpis.engine.scratch import telling as telling_of_scratch
+from kpis.engine.scratch import translate_errors as translate_scratch_errors
 from kpis.formats.lines import UNPACKERS
 from kpis.sources.directory import (
     LONGEST_NAME,
@@ -63,7 +63,7 @@ class FoundObject(FoundFile):
 
     def _fetched(self, scratch: Path) -> FoundFile:
         suffix = Path(self.stored.key).suffix.lower()
-        with telling_of_scratch(scratch):
+        with translate_scratch_errors(scratch):
             number, path = tempfile.mkstemp(suffix if suffix in UNPACKERS else "", "object-", scratch)
         fetched = replace(self, path=Path(path))
         parts = self.bucket.parts(self.stored)
@@ -78,7 +78,7 @@ class FoundObject(FoundFile):
                 if not part:
                     return fetched
                 try:
-                    with telling_of_scratch(scratch):
+                    with translate_scratch_errors(scratch):
                         file.write(part)
                         file.flush()
                 except ScratchError:
@@ -93,7 +93,7 @@ class FoundObject(FoundFile):
             return True
         prefix = self.stored.key.rpartition("/")
         try:
-            with _telling():
+            with _translate_errors():
                 self.bucket.find("".join(prefix[:2]) + name)
         except SourceError as error:
             if isinstance(error.__cause__, FileNotFoundError):
@@ -101,7 +101,7 @@ class FoundObject(FoundFile):
             raise
         return True
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         self.path.unlink(missing_ok=True)
 
 
@@ -119,7 +119,7 @@ def objects_in(
     """
     file_names = FileNames(feed_files)
     found: list[FoundFile] = []
-    with _telling():
+    with _translate_errors():
         bucket = bucket_at(place)
         for page in bucket.pages() if names is None else [_named(bucket, place, filter(file_names.feed_of, names))]:
             by_feed: dict[Feed, dict[Version, FoundFile]] = defaultdict(dict)
@@ -147,7 +147,7 @@ def objects_named(
     found: list[FoundFile] = []
     for one in addresses:
         object_feed = feed or finished_feed(str(one), one.name, file_names)
-        with _telling():
+        with _translate_errors():
             bucket = bucket_at(one)
             found.append(_found(bucket, bucket.find(one.prefix.rstrip("/")), object_feed))
     return found
@@ -165,7 +165,7 @@ def _named(bucket: Bucket, place: BucketAddress, names: Iterable[str]) -> list[S
 def object_of(file: FoundFile, place: str, scratch: Path) -> FoundObject:
     """The object at an address, of which all else is known; raises SourceError."""
     name, _, key = place.removeprefix(SCHEME).partition("/")
-    with _telling():
+    with _translate_errors():
         bucket = bucket_at(BucketAddress(name, ""), scratch)
     from kpis.storage.bucket import StoredObject
 
@@ -194,7 +194,7 @@ def _name(stored: StoredObject) -> str:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

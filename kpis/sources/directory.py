@@ -66,7 +66,7 @@ class FoundFile:
         """The file where its content can be read here, which is in the scratch folder where it was not."""
         return self
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Removes what was fetched into the scratch folder."""
 
     def has_beside(self, name: str) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import from_milliseconds
 from kpis.sources.directory import SourceError
-from kpis.sources.kafka_client import ANSWER_SECONDS, QUIET, Start, TopicIdentity, client, mark_of, telling
+from kpis.sources.kafka_client import ANSWER_SECONDS, QUIET, Start, TopicIdentity, client, mark_of, translate_errors
 from kpis.sources.messages import Origin, Partition, Position, Spool
 from kpis.sources.stream import MESSAGES_AT_ONCE, Limits, Stream
 
@@ -72,7 +72,7 @@ class Topic(Stream[Spool]):
         self._is_assigned = self._is_paused = False
         self._told: set[int] = set()
         self._problem = ""
-        with telling(self._servers):
+        with translate_errors(self._servers):
             self._consumer = self._kafka.Consumer(
                 {
                     **QUIET,
@@ -95,7 +95,7 @@ class Topic(Stream[Spool]):
 
     def __enter__(self) -> Topic:
         try:
-            with telling(self._servers):
+            with translate_errors(self._servers):
                 self._identity.partitions()
                 self._consumer.subscribe([self.name], on_assign=self._assign, on_revoke=self._revoke)
         except SourceError:
@@ -108,7 +108,7 @@ class Topic(Stream[Spool]):
         self._identity.close()
 
     def poll(self, seconds: float) -> None:
-        with telling(self._servers):
+        with translate_errors(self._servers):
             room = self._room()
             self._pause(not room)
             found = self._consumer.consume(room or 1, min(seconds, self._due_in()) if room else seconds)
@@ -312,7 +312,7 @@ def starts_of(
     Raises SourceError, also where Kafka lost messages that are in.
     """
     identity = TopicIdentity(connection, topic)
-    with telling(connection["bootstrap.servers"]):
+    with translate_errors(connection["bootstrap.servers"]):
         try:
             partitions, topic_id = identity.partitions(), identity.topic_id()
             return topic_id, {one: identity.start_of(one, positions, topic_id) for one in sorted(partitions)}
@@ -371,7 +371,7 @@ def produce(
             failed.append(error)
 
     count = 0
-    with telling(servers):
+    with translate_errors(servers):
         producer = client().Producer(
             {
                 **QUIET,

@@ -39,7 +39,7 @@ def client() -> Any:
 
 
 @contextmanager
-def telling(servers: str) -> Iterator[None]:
+def translate_errors(servers: str) -> Iterator[None]:
     """Turns whatever the Kafka client refuses into SourceError."""
     kafka = client()
     try:

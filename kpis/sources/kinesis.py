@@ -117,7 +117,7 @@ class KinesisStream(Stream[ShardSpool]):
         self._is_stale = True
 
     def __enter__(self) -> KinesisStream:
-        with _telling(self.name):
+        with _translate_errors(self.name):
             self._client = boto3.client("kinesis", config=PATIENCE)
             self._describe()
         return self
@@ -133,7 +133,7 @@ class KinesisStream(Stream[ShardSpool]):
 
     def poll(self, seconds: float) -> None:
         end = time.monotonic() + min(seconds, self._due_in() if self._room() else seconds)
-        with _telling(self.name):
+        with _translate_errors(self.name):
             self._look_around()
             shard = min(self._readable(), key=lambda one: one.due_at, default=None)
             room = self._room()
@@ -161,7 +161,7 @@ class KinesisStream(Stream[ShardSpool]):
 
     def _is_same(self) -> bool:
         """See ``Stream``; where Kinesis does not answer, it is asked again before anything goes in."""
-        with _telling(self.name):
+        with _translate_errors(self.name):
             try:
                 self._listed, self._listed_at = list(self._list()), time.monotonic()
                 created = self._created
@@ -400,7 +400,7 @@ def _beginnings(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 @contextmanager
-def _telling(stream: str) -> Iterator[None]:
+def _translate_errors(stream: str) -> Iterator[None]:
     """Turns what boto3 raises into SourceError."""
     try:
         yield

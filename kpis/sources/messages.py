@@ -63,7 +63,7 @@ class Position:
         return self.next_offset if self.origin.generation == origin.generation else 0
 
     @staticmethod
-    def of(told: Mapping[str, Any]) -> Position:
+    def decode(told: Mapping[str, Any]) -> Position:
         """The position whose fields, as ``dataclasses.asdict`` gives them, are in a JSON object."""
         return Position(told["next_offset"], Origin(**told["origin"]), told["last_message"])
 
@@ -117,7 +117,7 @@ class Messages(FoundFile):
     # When the newest of them came, by the broker's clock (UTC); None where it does not say so.
     arrived: datetime | None = field(default=None, compare=False)
 
-    def told(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Any]:
         """What another process needs to know of the batch, as JSON has it: all but its content."""
         names = ("name", "size", "modified_ns", "topic", "partition", "next_offset", "first_line", "count")
         told = {name: getattr(self, name) for name in (*names, "last_message")}
@@ -246,11 +246,11 @@ class ShardRecords(Messages):
         )
 
 
-def messages_told(feed: Feed, told: dict[str, Any]) -> Messages:
-    """The batch that ``Messages.told`` told of, without its content: only how many offsets there are is true."""
+def decode_messages(feed: Feed, told: dict[str, Any]) -> Messages:
+    """The batch that ``Messages.encode`` encoded, without its content: only how many offsets there are is true."""
     known = {name: value for name, value in told.items() if name not in ("count", "position", "origin")}
     offsets = np.broadcast_to(np.int64(-1), told["count"])
-    position, origin = told["position"] and Position.of(told["position"]), Origin(**told["origin"])
+    position, origin = told["position"] and Position.decode(told["position"]), Origin(**told["origin"])
     return Messages(feed, path=Path(), offsets=offsets, rejects=[], position=position, origin=origin, **known)
 
 

@@ -51,7 +51,7 @@ def named(
     return sorted(found, key=lambda file: file.age_key)
 
 
-def told_of_file(file: FoundFile) -> dict[str, Any]:
+def encode_file(file: FoundFile) -> dict[str, Any]:
     """A found file as JSON has it, for another process that reads it where it lies."""
     return {
         "feed": file.feed.name,
@@ -65,8 +65,8 @@ def told_of_file(file: FoundFile) -> dict[str, Any]:
     }
 
 
-def file_told(told: Mapping[str, Any], scratch: Path) -> FoundFile:
-    """The found file that ``told_of_file`` told of; raises SourceError where object storage cannot be used."""
+def decode_file(told: Mapping[str, Any], scratch: Path) -> FoundFile:
+    """The found file that ``encode_file`` told of; raises SourceError where object storage cannot be used."""
     names = ("name", "size", "modified_ns", "problem", "etag", "mark")
     file = FoundFile(FEEDS[told["feed"]], path=Path(told["address"]), **{name: told[name] for name in names})
     if not file.etag:

@@ -48,7 +48,7 @@ class QueueArrivals:
         self._given: set[str] = set()
 
     def __enter__(self) -> QueueArrivals:
-        with _telling(self._url):
+        with _translate_errors(self._url):
             self._client = client("sqs")
             self._receive(0)
         return self
@@ -61,7 +61,7 @@ class QueueArrivals:
 
     def wait(self, seconds: float) -> Collection[str]:
         try:
-            with _telling(self._url):
+            with _translate_errors(self._url):
                 if not self._in_hand:
                     self._receive(min(LONGEST_WAIT_SECONDS, max(0, int(seconds))))
                 while self._has_more and len(self._in_hand) < MOST_MESSAGES:
@@ -74,9 +74,9 @@ class QueueArrivals:
         self._given = set(self._in_hand)
         return set().union(*(names for _, names in self._in_hand.values()))
 
-    def settle(self) -> None:
+    def acknowledge(self) -> None:
         try:
-            with _telling(self._url):
+            with _translate_errors(self._url):
                 self._delete(sorted(self._given))
         except SourceError as error:
             # They are given out again, and found to be in.
@@ -143,7 +143,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _telling(url: str) -> Iterator[None]:
+def _translate_errors(url: str) -> Iterator[None]:
     """Turns what boto3 raises into SourceError, and what may pass by itself into SourceLost."""
     try:
         yield

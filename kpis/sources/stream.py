@@ -140,7 +140,7 @@ class Stream(ABC, Generic[AnySpool]):
             self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition), origin))
         return self._in_hand[-1]
 
-    def settle(self, messages: Messages) -> None:
+    def acknowledge(self, messages: Messages) -> None:
         """Notes that the batch in hand is in."""
         self._in_hand.remove(messages)
         messages.path.unlink()

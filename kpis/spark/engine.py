@@ -95,12 +95,12 @@ class Spark:
 
     def run(self, work: Work, tasks: Sequence[str]) -> list[str]:
         """The answers of ``work``, which must be importable, to the tasks, in their order. Raises SparkError."""
-        with self.telling():
+        with self.translate_errors():
             return [row.answer for row in self._tasks(_working(work, tasks), len(tasks), "answer string").collect()]
 
     def cancel(self) -> None:
         """Ends the jobs that are under way; whoever waits for one gets SparkError."""
-        with self.telling():
+        with self.translate_errors():
             if self._is_remote:
                 self.session.interruptAll()
             else:
@@ -116,7 +116,7 @@ class Spark:
 
     def spread(self, parts: int) -> None:
         """Into how many parts tables are to be spread when they are grouped."""
-        with self.telling():
+        with self.translate_errors():
             self.session.conf.set("spark.sql.shuffle.partitions", str(parts))
 
     def sums(self, table: DataFrame, keys: Sequence[str], sums: Iterable[str]) -> pa.Table:
@@ -124,7 +124,7 @@ class Spark:
         from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
         added = [F.sum(F.col(name).cast("decimal(38,0)")).cast("decimal(38,0)").alias(name) for name in sums]
-        with self.telling():
+        with self.translate_errors():
             return table.groupBy(*keys).agg(*added).toArrow()
 
     def distinct_counts(self, table: DataFrame, keys: Sequence[str], value: str) -> tuple[pa.Table, pa.Table]:
@@ -133,7 +133,7 @@ class Spark:
         First each pair of a key and a value is found once, which spreads a key that has half of all values over all
         tasks, and then these are counted. Raises SparkError.
         """
-        with self.telling():
+        with self.translate_errors():
             pairs = self.pairs(table, keys, value).persist()
             try:
                 groups = pairs.groupBy(*keys).count().toArrow()
@@ -147,7 +147,7 @@ class Spark:
         return table.select(*keys, value).distinct()
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Turns what Spark raises into SparkError."""
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
@@ -167,19 +167,19 @@ class Spark:
             "startingOffsets": json.dumps({source.topic: {str(one): at for one, at in source.starts.items()}}),
             "maxOffsetsPerTrigger": str(source.most_messages),
         }
-        with self.telling():
+        with self.translate_errors():
             frame = self.session.readStream.format("kafka").options(**options).load()
         columns = ("partition", "offset", "value", ARRIVED, "timestamp", "timestampType")
         return MicroBatches(self, frame.selectExpr(*columns), source, checkpoint)
 
     def answers(self, frame: DataFrame, take: Take, told: str) -> list[str]:
         """What ``take``, which must be importable, makes of a micro-batch's messages, each task of its own."""
-        with self.telling():
+        with self.translate_errors():
             return [row.answer for row in frame.mapInArrow(_taking(take, told), "answer string").collect()]
 
 
 class MicroBatches:
-    """A stream's micro-batches, handed one at a time to the thread that polls, which settles each before the next.
+    """A stream's micro-batches, handed one at a time to the thread that polls, which acknowledges each before the next.
 
     What Spark notes in its checkpoint is of no account: the stream starts where it is told to.
     """
@@ -187,8 +187,8 @@ class MicroBatches:
     def __init__(self, spark: Spark, frame: DataFrame, source: Source, checkpoint: Path):
         self._spark = spark
         self._offered: queue.Queue[DataFrame] = queue.Queue(1)
-        self._settled: queue.Queue[bool] = queue.Queue(1)
-        with spark.telling():
+        self._acknowledged: queue.Queue[bool] = queue.Queue(1)
+        with spark.translate_errors():
             spark.session.conf.set("spark.sql.streaming.noDataProgressEventInterval", "500ms")
             self._query = (
                 frame.writeStream.foreachBatch(self._offer)
@@ -200,27 +200,27 @@ class MicroBatches:
     def _offer(self, frame: DataFrame, _: int) -> None:
         """What Spark calls, in a thread of its own, and waits for."""
         self._offered.put(frame)
-        if not self._settled.get():
+        if not self._acknowledged.get():
             raise InterruptedError("stopped")
 
     def poll(self, seconds: float) -> DataFrame | None:
-        """The micro-batch that waits to be settled, or None where none came; raises SparkError where none will."""
+        """The micro-batch that waits to be acknowledged, or None where none came; raises SparkError where none will."""
         try:
             return self._offered.get(timeout=seconds)
         except queue.Empty:
-            with self._spark.telling():
+            with self._spark.translate_errors():
                 if self._query.isActive:
                     return None
                 error = self._query.exception()
             raise SparkError(f"Spark gave the stream up: {_reason(error) if error else 'it ended'}.") from None
 
-    def settle(self) -> None:
+    def acknowledge(self) -> None:
         """Notes that the micro-batch is in."""
-        self._settled.put(True)
+        self._acknowledged.put(True)
 
     def lag(self) -> int | None:
         """How many messages there were beyond the newest micro-batch when Spark last looked; None before it has."""
-        with self._spark.telling():
+        with self._spark.translate_errors():
             progress = self._query.lastProgress
         if progress is None:
             return None
@@ -231,7 +231,7 @@ class MicroBatches:
 
     def is_waiting(self) -> bool:
         """Whether Spark has looked, found nothing new, and waits for messages to come."""
-        with self._spark.telling():
+        with self._spark.translate_errors():
             progress, status = self._query.lastProgress, self._query.status
         return (
             progress is not None
@@ -242,9 +242,9 @@ class MicroBatches:
         )
 
     def close(self) -> None:
-        """Ends the stream; a micro-batch that is not settled was nothing."""
-        self._settled.put(False)
-        with suppress(SparkError), self._spark.telling():
+        """Ends the stream; a micro-batch that is not acknowledged did not happen."""
+        self._acknowledged.put(False)
+        with suppress(SparkError), self._spark.translate_errors():
             self._query.stop()
 
 
@@ -332,7 +332,7 @@ def spark(master: Master | None, scratch: Path, settings: Mapping[str, str] | No
             session = _session(master, scratch, {**(settings or {})}, log)
         stack.callback(_stop, session)
         made = Spark(session, master.is_remote)
-        with made.telling():
+        with made.translate_errors():
             if master.is_remote:
                 session.addArtifacts(str(code), pyfile=True)
             else:

@@ -34,10 +34,10 @@ from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
 from kpis.formats.lines import Bounds
 from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verify
-from kpis.pipeline import Engine, Options, Planned, Ready
+from kpis.pipeline import Engine, Options, Planned, Prepared
 from kpis.sources.directory import FoundFile, SourceLost
-from kpis.sources.messages import Origin, Position, Spool, message_mark, messages_told
-from kpis.sources.places import file_told, told_of_file
+from kpis.sources.messages import Origin, Position, Spool, decode_messages, message_mark
+from kpis.sources.places import decode_file, encode_file
 from kpis.spark.engine import START, Master, MicroBatches, Source, Spark, SparkError, check, spark
 from kpis.stages.ledger import Entry
 from kpis.storage import Address, address
@@ -125,11 +125,11 @@ class SparkCluster:
     def spark(self) -> Spark:
         return self._start()
 
-    def made_ready(
+    def prepare(
         self, planned: Iterable[Planned], engine: Engine, options: Options
-    ) -> Iterator[tuple[Planned, Ready]]:
+    ) -> Iterator[tuple[Planned, Prepared]]:
         folder = STAGING / f"spark-{uuid.uuid4().hex}"
-        common = {**self._place, "folder": str(folder), "options": _told_options(options)}
+        common = {**self._place, "folder": str(folder), "options": _encode_options(options)}
         tasks = _packed(planned, lambda one: one[0].size)
         with ThreadPoolExecutor(JOBS, thread_name_prefix="spark") as threads:
             jobs: deque[tuple[list[list[Planned]], Future[list[str]]]] = deque()
@@ -137,16 +137,15 @@ class SparkCluster:
                 while True:
                     while len(jobs) < JOBS and (some := list(islice(tasks, TASKS_A_CORE * self.spark.cores))):
                         texts = [
-                            json.dumps({**common, "files": [told_of_file(file) for file, _, _ in task]})
-                            for task in some
+                            json.dumps({**common, "files": [encode_file(file) for file, _, _ in task]}) for task in some
                         ]
-                        jobs.append((some, threads.submit(self.spark.run, make_ready, texts)))
+                        jobs.append((some, threads.submit(self.spark.run, prepare_task, texts)))
                     if not jobs:
                         return
                     some, job = jobs.popleft()
                     for task, answer in zip(some, job.result(), strict=True):
                         for one, told in zip(task, _answered(answer), strict=True):
-                            yield one, _ready(told, one[0])
+                            yield one, _decode_prepared(told, one[0])
             finally:
                 if jobs:
                     self.spark.cancel()
@@ -206,9 +205,9 @@ class SparkCluster:
         """A Kafka topic in micro-batches."""
         return self.spark.stream(connection, source, engine.scratch / "checkpoint")
 
-    def messages_made_ready(
+    def prepare_messages(
         self, frame: DataFrame, feed: Feed, topic: str, part: Part, engine: Engine, options: Options
-    ) -> Iterator[Ready]:
+    ) -> Iterator[Prepared]:
         """A micro-batch's messages that are not in, ready, in the order of their partitions: a batch of each.
 
         A batch that as a whole fails in the hands of whoever takes it may be asked for in halves, see ``Part``.
@@ -217,7 +216,7 @@ class SparkCluster:
         told = {
             **self._place,
             "folder": str(folder),
-            "options": _told_options(options),
+            "options": _encode_options(options),
             "feed": feed.name,
             "topic": topic,
             "earliest": part.earliest.isoformat(),
@@ -228,10 +227,10 @@ class SparkCluster:
             "only": bool(part.ranges),
         }
         try:
-            answers = self.spark.answers(frame, make_messages_ready, json.dumps(told))
+            answers = self.spark.answers(frame, prepare_micro_batch, json.dumps(told))
             found = [one for answer in answers for one in _answered(answer)]
             for one in sorted(found, key=lambda told: told["messages"]["partition"]):
-                yield _ready(one, messages_told(feed, one["messages"]))
+                yield _decode_prepared(one, decode_messages(feed, one["messages"]))
         finally:
             engine.lake.discard(folder)
 
@@ -248,7 +247,7 @@ class SparkCluster:
             "starts": [start.isoformat() for start in starts],
         }
         tasks = [
-            json.dumps({**common, "files": [_told_partials(path, file) for path, file in some]})
+            json.dumps({**common, "files": [_encode_partials(path, file) for path, file in some]})
             for some in _packed(files.items(), lambda one: one[1].size)
         ]
         return self.spark.table(read_partials, tasks, types)
@@ -275,31 +274,31 @@ def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
         yield engine
 
 
-def make_ready(task: str) -> str:
+def prepare_task(task: str) -> str:
     """What an executor does with files: reads and reduces them, and writes them aside into the lake."""
     told = json.loads(task)
-    options = _options(told["options"])
+    options = _decode_options(told["options"])
     folder = PurePosixPath(told["folder"]) / uuid.uuid4().hex
     answers = []
     try:
         with _engine_of(told) as engine:
             for number, told_file in enumerate(told["files"]):
-                file = file_told(told_file, engine.scratch).fetched(engine.scratch)
-                with pipeline.ready(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
-                    answers.append(_told_ready(pipeline.write_aside(one, engine, options, folder / str(number))))
-                file.let_go()
+                file = decode_file(told_file, engine.scratch).fetched(engine.scratch)
+                with pipeline.prepare(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
+                    answers.append(_encode_prepared(pipeline.write_aside(one, engine, options, folder / str(number))))
+                file.close()
     except tuple(ERRORS.values()) as error:
         return json.dumps({"error": type(error).__name__, "reason": str(error)})
-    return json.dumps({"ready": answers})
+    return json.dumps({"prepared": answers})
 
 
-def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterator[str]:
+def prepare_micro_batch(batches: Iterator[pa.RecordBatch], told: str) -> Iterator[str]:
     """What an executor does with a stream's messages: each partition's become a batch, as files do.
 
     Of those that the ledger has, or that are beyond what the batch is to hold, there is no more to do.
     """
     stream = json.loads(told)
-    feed, options = FEEDS[stream["feed"]], _options(stream["options"])
+    feed, options = FEEDS[stream["feed"]], _decode_options(stream["options"])
     folder = PurePosixPath(stream["folder"]) / uuid.uuid4().hex
     spools: dict[int, Spool] = {}
     try:
@@ -319,12 +318,12 @@ def make_messages_ready(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
             for partition, spool in spools.items():
                 position = stream["positions"].get(str(partition))
                 origin = Origin(**stream["origins"].get(str(partition), stream["origin"]))
-                messages = spool.messages(stream["topic"], partition, position and Position.of(position), origin)
-                with pipeline.ready(
+                messages = spool.messages(stream["topic"], partition, position and Position.decode(position), origin)
+                with pipeline.prepare(
                     messages, engine, options, earliest=datetime.fromisoformat(stream["earliest"])
                 ) as one:
                     aside = pipeline.write_aside(one, engine, options, folder / str(partition))
-                yield json.dumps({"ready": [{**_told_ready(aside), "messages": messages.told()}]})
+                yield json.dumps({"prepared": [{**_encode_prepared(aside), "messages": messages.encode()}]})
     except tuple(ERRORS.values()) as error:
         yield json.dumps({"error": type(error).__name__, "reason": str(error)})
 
@@ -400,10 +399,10 @@ def _answered(answer: str) -> list[dict[str, Any]]:
     told = json.loads(answer)
     if "error" in told:
         raise ERRORS[told["error"]](told["reason"])
-    return told["ready"]
+    return told["prepared"]
 
 
-def _told_options(options: Options) -> dict[str, Any]:
+def _encode_options(options: Options) -> dict[str, Any]:
     """The options that say how a file is read, as JSON has them."""
     return {
         "interval_from": str(options.interval_from),
@@ -418,7 +417,7 @@ def _told_options(options: Options) -> dict[str, Any]:
     }
 
 
-def _options(told: dict[str, Any]) -> Options:
+def _decode_options(told: dict[str, Any]) -> Options:
     return Options(
         interval_from=pipeline.IntervalFrom(told["interval_from"]),
         date=date.fromisoformat(told["date"]) if told["date"] else None,
@@ -431,7 +430,7 @@ def _options(told: dict[str, Any]) -> Options:
     )
 
 
-def _told_ready(one: Ready) -> dict[str, Any]:
+def _encode_prepared(one: Prepared) -> dict[str, Any]:
     """What an executor made ready, as JSON has it."""
     entry = one.entry
     return {
@@ -440,14 +439,14 @@ def _told_ready(one: Ready) -> dict[str, Any]:
         "read_again_at": entry.read_again_at and entry.read_again_at.isoformat(),
         "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
         "first_rejects": one.first_rejects,
-        "written": {str(aside): _told_file(file) for aside, file in (one.written or {}).items()},
+        "written": {str(aside): _encode_file(file) for aside, file in (one.written or {}).items()},
         "newest": one.newest and one.newest.isoformat(),
         "live": one.live and {"groups": one.live.groups, "typical": one.live.typical.isoformat()},
     }
 
 
-def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
-    """What ``_told_ready`` told of a file."""
+def _decode_prepared(told: dict[str, Any], file: FoundFile) -> Prepared:
+    """What ``_encode_prepared`` told of a file."""
     entry = Entry(
         file,
         **{name: told[name] for name in ENTRY_FIELDS},
@@ -455,31 +454,31 @@ def _ready(told: dict[str, Any], file: FoundFile) -> Ready:
         read_again_at=datetime.fromisoformat(told["read_again_at"]) if told["read_again_at"] else None,
         intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
     )
-    written = {PurePosixPath(aside): _file(one) for aside, one in told["written"].items()}
+    written = {PurePosixPath(aside): _decode_file(one) for aside, one in told["written"].items()}
     live = told["live"]
-    return Ready(
+    return Prepared(
         entry,
         [tuple(reject) for reject in told["first_rejects"]],
         written=written,
         newest=datetime.fromisoformat(told["newest"]) if told["newest"] else None,
-        live=LiveCounts(_counted(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
+        live=LiveCounts(_decode_counts(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
     )
 
 
-def _told_file(file: LakeFile) -> dict[str, Any]:
+def _encode_file(file: LakeFile) -> dict[str, Any]:
     """A file of the lake, as JSON has it."""
     return {**asdict(file), "path": str(file.path), "hour": file.hour.isoformat()}
 
 
-def _file(told: dict[str, Any]) -> LakeFile:
-    """The file that ``_told_file`` told of."""
+def _decode_file(told: dict[str, Any]) -> LakeFile:
+    """The file that ``_encode_file`` told of."""
     return LakeFile(**{**told, "path": PurePosixPath(told["path"]), "hour": datetime.fromisoformat(told["hour"])})
 
 
-def _told_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:
+def _encode_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:
     """A file of partials to read, as JSON has it."""
     return {"path": str(path), "expected": asdict(file.expected), "keys": sorted(file.keys or ())}
 
 
-def _counted(groups: dict[str, list[list[Any]]]) -> dict[str, list[tuple[int, str, int]]]:
+def _decode_counts(groups: dict[str, list[list[Any]]]) -> dict[str, list[tuple[int, str, int]]]:
     return {name: [(second, group, count) for second, group, count in rows] for name, rows in groups.items()}

@@ -13,24 +13,24 @@ from typing import Any
 from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import kpis_of
 from kpis.engine.aggregate import Results, TotalTooLarge
-from kpis.engine.running import MOST_INTERVALS
+from kpis.engine.incremental import MOST_INTERVALS
 from kpis.lake import LakeFile, counted_with
 from kpis.sources.messages import Messages
 from kpis.stages.engine import Engine
-from kpis.stages.events import Duplicate, Event, Failed, TakenIn, Unchanged
+from kpis.stages.events import Duplicate, Event, Failed, Ingested, Unchanged
 from kpis.stages.identity import heir_of, is_same, twin_of
 from kpis.stages.ledger import Change, Entry, Keys, Ledger, closing_time
-from kpis.stages.merge import Fresh, KeysBetween, keys_in, merged, merged_running
+from kpis.stages.merge import Fresh, KeysBetween, keys_in, merged, merged_incrementally
 from kpis.stages.options import Options
 from kpis.stages.prepare import may_pass
-from kpis.stages.prepared import Ready
+from kpis.stages.prepared import Prepared
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 
 # So many rows of results are held at once, and more by one group of hours.
 ROWS_AHEAD = 250_000
 
 
-def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
+def ingest(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
     """Ingests one file in the place of what its former entry gave: keep, merge, commit.
 
     A file with the content of a batch that is in becomes its duplicate. Where the former content has duplicates, one of
@@ -64,22 +64,22 @@ def take_in(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
         change = _reduce(one, leaving, ledger, engine, options)
         ledger.commit(replace(change, heir=heir))
     except TotalTooLarge as error:
-        engine.lake.settle(entry.key, ledger)
+        engine.lake.finalize(entry.key, ledger)
         failed = replace(one, entry=replace(entry, is_in=False, reason=str(error)))
         return _fail(failed, leaving, heir, ledger, engine, options)
     except OUT_OF_ROOM as error:
         engine.make_room()
-        engine.lake.settle(entry.key, ledger)
+        engine.lake.finalize(entry.key, ledger)
         entry = replace(entry, is_in=False, reason=out_of_room(error), retry=may_pass(entry.file))
         if entry.retry and former is not None and former.is_known:
             return Failed(name, entry.reason)
         return _fail(replace(one, entry=entry), leaving, heir, ledger, engine, options)
-    engine.lake.settle(entry.key, ledger)
-    return TakenIn(entry, change.touched)
+    engine.lake.finalize(entry.key, ledger)
+    return Ingested(entry, change.touched)
 
 
 def _pass_over(
-    one: Ready, twin: Entry, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options
+    one: Prepared, twin: Entry, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options
 ) -> Event:
     """Notes that a file is a duplicate of a batch that is in, or that it was renamed; what it gave before goes."""
     file = one.entry.file
@@ -92,20 +92,20 @@ def _pass_over(
     if renamed and not (entry.kpis <= twin.kpis and one.entry.records == twin.records):
         # Only this file is left to give what the batch lacks: a new KPI, or records that were ahead of the clock.
         (former,) = ledger.entries([file]).values()
-        return take_in(one, former, ledger, engine, options)
+        return ingest(one, former, ledger, engine, options)
     return Duplicate(file, twin.file.name, renamed)
 
 
-def _fail(one: Ready, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options) -> Failed:
+def _fail(one: Prepared, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options) -> Failed:
     """Notes that a file failed; what its former content gave goes, since that is no longer what the file says."""
     entry = one.entry
-    failed = Ready(replace(entry, key="", kpis=frozenset(), records=0, intervals={}), one.first_rejects)
+    failed = Prepared(replace(entry, key="", kpis=frozenset(), records=0, intervals={}), one.first_rejects)
     _commit_without(failed, leaving, ledger, engine, options, heir=heir)
     return Failed(entry.file.name, entry.reason)
 
 
 def _commit_without(
-    one: Ready, leaving: Entry | None, ledger: Ledger, engine: Engine, options: Options, **changes: Any
+    one: Prepared, leaving: Entry | None, ledger: Ledger, engine: Engine, options: Options, **changes: Any
 ) -> None:
     """Commits a batch that counts nothing, without what its former entry ``leaving`` gave; see ``Change``."""
     staging, replaced = None, _files_of(leaving, ledger)
@@ -114,10 +114,10 @@ def _commit_without(
         staging.publish(replaced)
     ledger.commit(replace(_change(one, leaving, ledger, engine, options, replaced=replaced), **changes))
     if staging is not None:
-        engine.lake.settle(staging.name, ledger)
+        engine.lake.finalize(staging.name, ledger)
 
 
-def _reduce(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
+def _reduce(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
     """The batch's partials into the lake, and the results of every interval that it touches or touched."""
     staging = engine.lake.stage(one.entry.key)
     one.stage(staging, options)
@@ -127,7 +127,7 @@ def _reduce(one: Ready, former: Entry | None, ledger: Ledger, engine: Engine, op
     return replace(change, closed_until=closed_until_of(one, options), live=one.live)
 
 
-def closed_until_of(one: Ready, options: Options) -> datetime | None:
+def closed_until_of(one: Prepared, options: Options) -> datetime | None:
     """Up to when (UTC) a batch closes its feed's intervals.
 
     A file has its intervals as a whole; of a stream what is older than the newest message by the allowed lateness is
@@ -141,7 +141,7 @@ def closed_until_of(one: Ready, options: Options) -> datetime | None:
 
 
 def _change(
-    one: Ready,
+    one: Prepared,
     former: Entry | None,
     ledger: Ledger,
     engine: Engine,
@@ -158,7 +158,7 @@ def _change(
     fresh = Fresh(entry.key, one.partials, is_followed=isinstance(entry.file, Messages))
     if fresh.is_followed and one.partials and len(touched) <= MOST_INTERVALS:
         keys = keys_in(feed.interval, touched, keys_between)
-        results = merged_running(feed, entry.intervals, keys, counted, fresh, engine, options.top_n)
+        results = merged_incrementally(feed, entry.intervals, keys, counted, fresh, engine, options.top_n)
     else:
         kpis = kpis_of(feed, feed.interval)
         results = merged(kpis, feed.interval, touched, keys_between, counted, engine, options.top_n, fresh)

@@ -16,16 +16,16 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI
 from kpis.engine.aggregate import Results
-from kpis.engine.compiled import CORES, give_memory_back
+from kpis.engine.compiled import CORES, tune_malloc
 from kpis.engine.folding import add_fold
+from kpis.engine.incremental import IncrementalPartials
 from kpis.engine.recent import RecentPartials
-from kpis.engine.running import Running
 from kpis.engine.scratch import ScratchError, scratch
 from kpis.lake import Lake, PartialFile, Verify
-from kpis.lake import telling as telling_of_lake
+from kpis.lake import translate_errors as translate_lake_errors
 from kpis.stages.options import Options
 from kpis.stages.plan import Planned
-from kpis.stages.prepared import Ready
+from kpis.stages.prepared import Prepared
 from kpis.stages.room import out_of_room
 from kpis.storage import Address, storage_at
 
@@ -36,9 +36,9 @@ PAUSE_SECONDS = 60
 class Cluster(Protocol):
     """Machines that do a run's work in the place of this one: they read files, and merge what is large."""
 
-    def made_ready(
+    def prepare(
         self, planned: Iterable[Planned], engine: Engine, options: Options
-    ) -> Iterator[tuple[Planned, Ready]]:
+    ) -> Iterator[tuple[Planned, Prepared]]:
         """The planned files in their order, each ready, its files in the lake's staging; the next ones are meanwhile
         made ready. A file that changed is read as well, whether or not its content is known after all."""
 
@@ -87,7 +87,7 @@ class Engine:
     connection: duckdb.DuckDBPyConnection
     lake: Lake
     scratch: Path
-    running: Running
+    incremental: IncrementalPartials
     recent: RecentPartials
     failing: Paused
     compacted: Paused
@@ -101,7 +101,7 @@ class Engine:
     def make_room(self) -> None:
         """Drops what is held of former batches, and what is left of one that did not go through."""
         self.recent.clear()
-        self.running.clear()
+        self.incremental.clear()
         for table in ("records", "judged"):
             self.connection.execute(f"DROP TABLE IF EXISTS {table}")
 
@@ -130,9 +130,9 @@ def engine(
 
     Raises ScratchError where neither has room, and LakeError where the lake's place cannot be used at all.
     """
-    give_memory_back()
+    tune_malloc()
     with scratch() as folder:
-        with telling_of_lake(str(lake_dir)):
+        with translate_lake_errors(str(lake_dir)):
             storage = storage_at(lake_dir, folder, synced)
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_limit_mb}MB",
@@ -145,7 +145,7 @@ def engine(
                     connection,
                     Lake(storage, connection, verify),
                     folder,
-                    Running(connection),
+                    IncrementalPartials(connection),
                     RecentPartials(connection),
                     Paused(),
                     Paused(),

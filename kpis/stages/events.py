@@ -16,7 +16,7 @@ MOST_NAMES_TOLD = 20
 
 
 @dataclass(frozen=True)
-class TakenIn:
+class Ingested:
     """A file is in: its entry, and the starts (UTC) of its feed's intervals that were written."""
 
     entry: Entry
@@ -75,7 +75,7 @@ class Rebuilt:
     touched: frozenset[datetime]
 
 
-Event = TakenIn | Unchanged | Duplicate | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack | Recreated
+Event = Ingested | Unchanged | Duplicate | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack | Recreated
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Report:
 
     def add(self, event: Event) -> None:
         match event:
-            case TakenIn(entry, touched):
+            case Ingested(entry, touched):
                 self.files += 1
                 self.records += entry.records
                 self.rejects += entry.rejects

@@ -21,8 +21,8 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, Length
 from kpis.catalog.kpis import KPI, kpis_of
 from kpis.engine.aggregate import Partials, Results, kept_results, results_of_partials, timestamp
+from kpis.engine.incremental import IncrementalPartials, PartialsOf
 from kpis.engine.recent import RecentPartials
-from kpis.engine.running import PartialsOf, Running
 from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.stages.ledger import Keys
 
@@ -55,7 +55,7 @@ class Merging(Protocol):
     @property
     def lake(self) -> Lake: ...
     @property
-    def running(self) -> Running: ...
+    def incremental(self) -> IncrementalPartials: ...
     @property
     def recent(self) -> RecentPartials: ...
     def merge_elsewhere(
@@ -109,7 +109,7 @@ def merged(
     merging.recent.trim()
 
 
-def merged_running(
+def merged_incrementally(
     feed: Feed,
     starts: Collection[datetime],
     keys: Keys,
@@ -131,7 +131,7 @@ def merged_running(
                 continue
             others = keys[start].keys() - {fresh.key}
             try:
-                name = merging.running.merge(
+                name = merging.incremental.merge(
                     source, start, others, fresh.key, table, _partials_of(source, start, counted, merging)
                 )
             except DamagedFile as error:
@@ -141,7 +141,7 @@ def merged_running(
             whole.append(start)
         found = results_of_partials(merging.connection, kpi, length, partials, whole, top_n)
         yield replace(found, starts=tuple(whole))
-    merging.running.trim()
+    merging.incremental.trim()
 
 
 def _partials_of(kpi: KPI, start: datetime, counted: Counted, merging: Merging) -> PartialsOf:
@@ -196,7 +196,7 @@ def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
     except duckdb.OutOfMemoryException:
         # It may be what is held of others that leaves no room.
         merging.recent.clear()
-        merging.running.clear()
+        merging.incremental.clear()
         if len(work.starts) == 1:
             raise
         found = None

@@ -33,7 +33,7 @@ class Options:
     known files in again when they were read with another ``interval_from`` or ``date``; ``retry_failed`` tries failed
     files again though they did not change; ``roll_up_open`` also figures the longer intervals that have not closed
     yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole, and one that goes
-    beyond ``bounds`` as soon as it does. ``anew`` figures past
+    beyond ``bounds`` as soon as it does. ``recompute`` figures past
     intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake. A stream's
     messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
     say which times lie ahead, the same for all that work on a batch; None: the host's clock does. A row that lies more
@@ -50,7 +50,7 @@ class Options:
     roll_up_open: bool = False
     max_reject_ratio: float = 0.5
     bounds: Bounds = DEFAULT_BOUNDS
-    anew: bool = False
+    recompute: bool = False
     archive_feeds: frozenset[str] = frozenset()
     allowed_lateness: timedelta = timedelta(0)
     clocks: Clocks | None = None

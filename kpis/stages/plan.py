@@ -14,8 +14,8 @@ from kpis.stages.ledger import Entry, Ledger
 from kpis.stages.options import Options
 
 
-class Why(StrEnum):
-    """Why a file is taken in."""
+class IngestReason(StrEnum):
+    """IngestReason a file is taken in."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -26,9 +26,9 @@ class Why(StrEnum):
 
 
 # Of files whose content decides whether they are ingested at all.
-BY_CONTENT = {Why.CHANGED, Why.VERIFIED}
+BY_CONTENT = {IngestReason.CHANGED, IngestReason.VERIFIED}
 # A file that is to be taken in, with its entry in the ledger and the reason.
-Planned = tuple[FoundFile, "Entry | None", Why]
+Planned = tuple[FoundFile, "Entry | None", IngestReason]
 
 
 def known_to(ledger: Ledger) -> Callable[[Feed, Collection[Version]], Iterable[Version]]:
@@ -51,16 +51,16 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[P
     for file in files:
         entry = entries.get((file.feed.name, file.name))
         if entry is None or entry.is_renamed:
-            planned.append((file, entry, Why.NEW))
+            planned.append((file, entry, IngestReason.NEW))
         elif entry.read_again_at is not None and entry.read_again_at <= latest:
             # Before what may have changed, which is not read where its content is known after all.
-            planned.append((file, entry, Why.AHEAD))
+            planned.append((file, entry, IngestReason.AHEAD))
         elif is_changed(file, entry) or is_reread(file, entry, options):
-            planned.append((file, entry, Why.CHANGED))
+            planned.append((file, entry, IngestReason.CHANGED))
         elif entry.is_known and not partial_kpi_ids(file.feed) <= entry.kpis:
-            planned.append((file, entry, Why.NEW_KPI))
+            planned.append((file, entry, IngestReason.NEW_KPI))
         elif not entry.is_known and (entry.retry or options.retry_failed or entry.reading != reading_of(file, options)):
-            planned.append((file, entry, Why.RETRIED))
+            planned.append((file, entry, IngestReason.RETRIED))
         elif entry.is_known and options.verify:
-            planned.append((file, entry, Why.VERIFIED))
+            planned.append((file, entry, IngestReason.VERIFIED))
     return planned

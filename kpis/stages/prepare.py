@@ -26,7 +26,7 @@ from kpis.stages.engine import Engine
 from kpis.stages.identity import key_of, reading_of
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
-from kpis.stages.prepared import Ready
+from kpis.stages.prepared import Prepared
 from kpis.stages.read import read
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 from kpis.stages.times import read_again_at_of
@@ -35,13 +35,13 @@ FIRST_REJECTS = 100
 
 
 @contextmanager
-def ready(
+def prepare(
     file: FoundFile,
     engine: Engine,
     options: Options,
     scan_of_file: Callable[[], Scan | None] = lambda: None,
     earliest: datetime = EPOCH,
-) -> Iterator[Ready]:
+) -> Iterator[Prepared]:
     """A file that is read and reduced, which changes nothing yet and needs nobody's leave: its records, rejects and
     partials are in the connection's tables, as long as no other is made ready.
 
@@ -49,22 +49,22 @@ def ready(
     ``earliest`` (UTC) are rejects.
     """
     with ExitStack() as stack:
-        yield _ready(file, engine, options, scan_of_file, earliest, stack)
+        yield _prepare(file, engine, options, scan_of_file, earliest, stack)
 
 
-def _ready(
+def _prepare(
     file: FoundFile,
     engine: Engine,
     options: Options,
     scan_of_file: Callable[[], Scan | None],
     earliest: datetime,
     stack: ExitStack,
-) -> Ready:
+) -> Prepared:
     """Prepares a file; one that finds no room tries once more, on one core and with nothing held of former batches."""
     for tried in (engine, replace(engine, cores=1)):
         try:
             with ExitStack() as tables:
-                one = _reduced(file, tried, options, scan_of_file, earliest, tables)
+                one = _read_and_reduce(file, tried, options, scan_of_file, earliest, tables)
                 stack.push(tables.pop_all())
                 return one
         except OUT_OF_ROOM as error:
@@ -72,7 +72,7 @@ def _ready(
                 raise
             engine.make_room()
             reason = out_of_room(error)
-    return Ready(Entry(file, False, reason, may_pass(file), reading=reading_of(file, options)))
+    return Prepared(Entry(file, False, reason, may_pass(file), reading=reading_of(file, options)))
 
 
 def may_pass(file: FoundFile) -> bool:
@@ -80,14 +80,14 @@ def may_pass(file: FoundFile) -> bool:
     return not (isinstance(file, Messages) and file.count > 1)
 
 
-def _reduced(
+def _read_and_reduce(
     file: FoundFile,
     engine: Engine,
     options: Options,
     scan_of_file: Callable[[], Scan | None],
     earliest: datetime,
     stack: ExitStack,
-) -> Ready:
+) -> Prepared:
     try:
         scanned = scan_of_file()
         # The scanner has the others at work on the next files.
@@ -110,10 +110,10 @@ def _reduced(
             rejects=error.rejects,
             read_again_at=again,
         )
-        return Ready(entry, _first_rejects(engine))
+        return Prepared(entry, _first_rejects(engine))
     except FileError as error:
         reading_of_file, again = reading_of(file, options), error.read_again_at
-        return Ready(Entry(file, False, str(error), error.passing, reading=reading_of_file, read_again_at=again))
+        return Prepared(Entry(file, False, str(error), error.passing, reading=reading_of_file, read_again_at=again))
     newest, live = _of_stream(file, reading, engine, options.at_hand)
     first_rejects = _first_rejects(engine) if reading.rejects else []
     entry = Entry(
@@ -132,7 +132,7 @@ def _reduced(
     )
     if reading.rejects > options.max_reject_ratio * reading.lines:
         reason = f"is the wrong file: {reading.rejects:,} of its {reading.lines:,} rows are rejects"
-        return Ready(replace(entry, is_in=False, reason=reason), first_rejects)
+        return Prepared(replace(entry, is_in=False, reason=reason), first_rejects)
     partials: dict[int, Partials] = {}
     for kpi in partial_kpis(file.feed) if entry.intervals else []:
         if scanned:
@@ -143,9 +143,9 @@ def _reduced(
             try:
                 table = stack.enter_context(partial_of_records(engine.connection, kpi, entry.intervals))
             except TotalTooLarge as error:
-                return Ready(replace(entry, is_in=False, reason=str(error)), first_rejects)
+                return Prepared(replace(entry, is_in=False, reason=str(error)), first_rejects)
             partials[kpi.id] = {table: None}
-    return Ready(entry, first_rejects, partials, newest=newest, live=live)
+    return Prepared(entry, first_rejects, partials, newest=newest, live=live)
 
 
 def _first_rejects(engine: Engine) -> list[Reject]:
@@ -167,7 +167,7 @@ def _of_stream(
     return newest, live_counts(engine.connection, feed, LIVE_DIMENSIONS[feed.name], reading.intervals, *span)
 
 
-def write_aside(one: Ready, engine: Engine, options: Options, folder: PurePosixPath) -> Ready:
+def write_aside(one: Prepared, engine: Engine, options: Options, folder: PurePosixPath) -> Prepared:
     """A batch that is ready, with its files in a folder of the lake's tree instead of its partials here."""
     if not one.entry.is_in:
         return one

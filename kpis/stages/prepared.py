@@ -16,7 +16,7 @@ from kpis.stages.options import Options
 
 
 @dataclass(frozen=True)
-class Ready:
+class Prepared:
     """A batch that is read and reduced: its entry, its first rejects, and where it can be in, its partials by KPI id.
 
     ``written`` has what is in the lake's staging already, on behalf of a cluster, and what it is to be; then there

@@ -17,7 +17,7 @@ from kpis.catalog.kpis import partial_kpis
 from kpis.engine.compiled import CORES
 from kpis.engine.reader import Reader, Reading, add_rejects
 from kpis.engine.scanner import Scan, can_scan, scan
-from kpis.engine.scratch import telling
+from kpis.engine.scratch import translate_errors
 from kpis.engine.table import registered
 from kpis.formats.lines import FileError
 from kpis.sources.directory import FoundFile
@@ -51,7 +51,7 @@ def scanned_ahead(
                 fetched, (_, entry, why), scan_of_file = waiting.popleft()
                 file = fetched.result()
                 yield (file, entry, why), scan_of_file
-                file.let_go()
+                file.close()
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
@@ -80,7 +80,7 @@ def read(file: FoundFile, engine: Engine, options: Options, earliest: datetime) 
     day = file.feed.date_in(file.name) or options.date
     defaults = {"date": day} if file.feed.needs_date and day else {}
     times = replace(times_of(file, options), earliest=earliest)
-    with telling(engine.scratch):
+    with translate_errors(engine.scratch):
         reading = Reader(engine.connection, engine.scratch, options.bounds).read(
             file.path, file.feed, start, defaults, times
         )

@@ -42,7 +42,9 @@ def roll_up(
         feed, starts = FEEDS[name], [interval.start for _, interval in group]
         # Where DuckDB only fetches what is merged elsewhere, more would but take memory.
         engine.use_cores(1 if all(map(can_merge, kpis_of(feed, length))) else CORES)
-        moments = dict.fromkeys(starts, clock.now()) if options.anew else ledger.reference_moments(feed, length, starts)
+        moments = (
+            dict.fromkeys(starts, clock.now()) if options.recompute else ledger.reference_moments(feed, length, starts)
+        )
         yield from _roll_up(starts, feed, length, moments, ledger, engine, options)
 
 

@@ -77,7 +77,7 @@ class Bucket:
 
     def __init__(self, place: BucketAddress, scratch: Path):
         self._name, self._prefix, self._scratch = place.bucket, place.prefix, scratch
-        with _telling(str(place)):
+        with _translate_errors(str(place)):
             self._client = client("s3")
         self._window = _Window(self)
 
@@ -135,7 +135,7 @@ class Bucket:
         found = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._name, Prefix=begin, Delimiter=delimiter
         )
-        with _telling(self.url_of(begin)):
+        with _translate_errors(self.url_of(begin)):
             yield from found
 
     def read(self, path: PurePosixPath) -> str | None:
@@ -148,7 +148,7 @@ class Bucket:
         return self.parts(self.find(self._key(path)))
 
     def write(self, path: PurePosixPath, text: str) -> None:
-        with _telling(self.url(path)):
+        with _translate_errors(self.url(path)):
             self._client.put_object(Bucket=self._name, Key=self._key(path), Body=text.encode())
 
     def aside(self, folder: PurePosixPath) -> Path:
@@ -163,7 +163,7 @@ class Bucket:
     def put(self, written: Path, path: PurePosixPath) -> str:
         key = self._key(path)
         self._window.forget(key)
-        with _telling(self.url(path)):
+        with _translate_errors(self.url(path)):
             if written.stat().st_size < LARGEST_WHOLE_BYTES:
                 with written.open("rb") as body:
                     etag = self._client.put_object(Bucket=self._name, Key=key, Body=body)["ETag"].strip('"')
@@ -177,7 +177,7 @@ class Bucket:
     def move(self, aside: PurePosixPath, path: PurePosixPath) -> str:
         key = self._key(path)
         self._window.forget(key)
-        with _telling(self.url(aside)):
+        with _translate_errors(self.url(aside)):
             self._client.copy({"Bucket": self._name, "Key": self._key(aside)}, self._name, key)
         self._remove([self._key(aside)])
         return self.find(key).etag
@@ -191,7 +191,7 @@ class Bucket:
     def _remove(self, keys: list[str]) -> None:
         for start in range(0, len(keys), KEYS_A_REMOVAL):
             some = keys[start : start + KEYS_A_REMOVAL]
-            with _telling(self.url_of(some[0])):
+            with _translate_errors(self.url_of(some[0])):
                 answer = self._client.delete_objects(
                     Bucket=self._name, Delete={"Objects": [{"Key": key} for key in some], "Quiet": True}
                 )
@@ -204,7 +204,7 @@ class Bucket:
         self._remove([found.key for found in self.objects(self._key(folder) + "/")])
 
     def discard_unfinished(self) -> None:
-        with _telling(self.url_of(self._prefix)):
+        with _translate_errors(self.url_of(self._prefix)):
             for page in self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self._name, Prefix=self._prefix
             ):
@@ -220,7 +220,7 @@ class Bucket:
 
     def find(self, key: str) -> StoredObject:
         """The object with a key."""
-        with _telling(self.url_of(key)):
+        with _translate_errors(self.url_of(key)):
             found = self._client.head_object(Bucket=self._name, Key=key)
         return StoredObject(key, found["ContentLength"], found["LastModified"], found["ETag"].strip('"'))
 
@@ -237,7 +237,7 @@ class Bucket:
 
     def _fetched(self, key: str, **which: str) -> bytes:
         """An object's content, or a part of it; boto3 sees to it that an answer begins, and this that it ends."""
-        with _telling(self.url_of(key)):
+        with _translate_errors(self.url_of(key)):
             for turn in range(TRIES):
                 body = self._client.get_object(Bucket=self._name, Key=key, **which)["Body"]
                 try:
@@ -345,7 +345,7 @@ def _stored(listed: Mapping[str, Any]) -> StoredObject:
 
 
 @contextmanager
-def _telling(place: str) -> Iterator[None]:
+def _translate_errors(place: str) -> Iterator[None]:
     """Turns what boto3 raises into OSError."""
     try:
         yield

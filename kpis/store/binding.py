@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.lake import Identity, Lake, LakeFile, Verify, WrongLake, read_identity, telling, write_identity
+from kpis.lake import Identity, Lake, LakeFile, Verify, WrongLake, read_identity, translate_errors, write_identity
 from kpis.lake.adoption import KeyLedger, adopted
 from kpis.lake.identity import IDENTITY, new_id
 from kpis.models import Batch, BatchInterval, LakeBinding, Watermark
@@ -116,7 +116,7 @@ def note_pruned(storage: Storage, ledger: BoundLedger) -> None:
 
 def lake_storage() -> Storage:
     """The lake's files, to be read; raises LakeError."""
-    with telling(str(settings.LAKE_DIR)):
+    with translate_errors(str(settings.LAKE_DIR)):
         return storage_at(settings.LAKE_DIR, Path(tempfile.gettempdir()))
 
 

@@ -60,8 +60,8 @@ def main() -> None:
             lines = [record.line().encode() for record in release.MESSAGES]
             spool.add(list(range(len(lines))), lines)
             options = pipeline.Options(max_reject_ratio=1)
-            with pipeline.ready(spool.messages("calls", 0, None), engine, options) as one:
-                list(pipeline.run_ready([one], DatabaseLedger(run), engine, options))
+            with pipeline.prepare(spool.messages("calls", 0, None), engine, options) as one:
+                list(pipeline.run_prepared([one], DatabaseLedger(run), engine, options))
         # Compacts what closed, and writes the hour under way.
         call_command("update_network_stats", rollup_open_hours=True, verbosity=0)
         tables = {}

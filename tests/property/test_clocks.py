@@ -68,14 +68,14 @@ def consumer(tmp_path, lake_dir):
             offset = 0
             arrived: datetime | None = None
 
-            def take_in(self, *records) -> list[pipeline.Event]:
+            def ingest(self, *records) -> list[pipeline.Event]:
                 feed = CDR if isinstance(records[0], Call) else ANTENNA
                 batch = spooled(values(records, self.offset), self.offset or None, tmp_path / "messages", feed)
                 batch = replace(batch, arrived=self.arrived)
                 self.offset += len(records)
                 by_these = replace(options, clocks=ledger.clocks())
-                with pipeline.ready(batch, engine, by_these) as one:
-                    return list(pipeline.run_ready([one], ledger, engine, by_these))
+                with pipeline.prepare(batch, engine, by_these) as one:
+                    return list(pipeline.run_prepared([one], ledger, engine, by_these))
 
             def close(self) -> bool:
                 ledger.heed_clocks(ledger.clocks(), LATENESS)
@@ -108,7 +108,7 @@ def closed_until() -> int:
 def test_what_a_clock_that_was_ahead_closed_is_taken_back_and_closes_in_its_time(hands, consumer):
     hands.set(630)
     records = [antenna(0), antenna(310, 2), antenna(620, 3)]
-    consumer.take_in(*records)
+    consumer.ingest(*records)
     hands.set(DAY)
     assert consumer.close()
     # Not a day: no interval that has records ends later.
@@ -130,7 +130,7 @@ def test_what_a_clock_that_was_ahead_closed_is_taken_back_and_closes_in_its_time
     assert list(DueRollup.objects.values_list("interval", "changed")) == [(2, False)]
     assert not DueCompaction.objects.exists()
     records.append(antenna(650, 4))
-    consumer.take_in(records[-1])
+    consumer.ingest(records[-1])
     assert states()[2, 0] == ("provisional", 3, "")
     hands.set(HOUR + 59)
     assert not consumer.close()
@@ -150,10 +150,10 @@ def test_what_a_clock_that_was_ahead_closed_is_taken_back_and_closes_in_its_time
 
 def test_a_batch_takes_back_what_a_clock_that_was_ahead_closed(hands, consumer):
     hands.set(DAY)
-    consumer.take_in(antenna(0), antenna(HOUR + 100), antenna(2 * HOUR))
+    consumer.ingest(antenna(0), antenna(HOUR + 100), antenna(2 * HOUR))
     assert closed_until() == 2 * HOUR - 60
     hands.set(HOUR + 30)
-    *_, last = consumer.take_in(antenna(HOUR + 20))
+    *_, last = consumer.ingest(antenna(HOUR + 20))
     assert last == TakenBack(ANTENNA, moment(START + 2 * HOUR - 60), moment(START + HOUR + 30))
     assert {key: state for key, (state, _, _) in states().items()} == {
         (1, 0): "final",
@@ -229,7 +229,7 @@ def test_a_clock_that_is_behind_holds_back_what_closes_until_it_is_right(hands, 
 @pytest.mark.parametrize(("host", "database"), [(DAY, 640), (640, DAY)], ids=["the host's", "the database's"])
 def test_one_clock_that_is_ahead_closes_nothing(hands, consumer, host, database):
     hands.set(host, database)
-    consumer.take_in(antenna(0), antenna(620))
+    consumer.ingest(antenna(0), antenna(620))
     assert not consumer.close()
     assert closed_until() == 640 - 60
     assert states() == {(1, 0): ("final", 1, ""), (1, 600): ("provisional", 1, "")}
@@ -240,7 +240,7 @@ def test_one_clock_that_is_ahead_closes_nothing(hands, consumer, host, database)
 )
 def test_one_clock_that_is_behind_takes_nothing_back(hands, consumer, host, database):
     hands.set(2 * HOUR)
-    consumer.take_in(antenna(0), antenna(620))
+    consumer.ingest(antenna(0), antenna(620))
     consumer.close()
     before = states()
     assert before[2, 0] == ("final", 1, "")
@@ -251,7 +251,7 @@ def test_one_clock_that_is_behind_takes_nothing_back(hands, consumer, host, data
 
 def test_a_stream_that_runs_by_right_clocks_is_as_before(hands, consumer):
     hands.set(400)
-    consumer.take_in(antenna(0), antenna(300), antenna(399))
+    consumer.ingest(antenna(0), antenna(300), antenna(399))
     assert closed_until() == 399 - 60
     assert states() == {(1, 0): ("final", 1, ""), (1, 300): ("provisional", 1, "")}
     assert Watermark.objects.get().ahead_until is None
@@ -268,7 +268,7 @@ def test_a_ledger_in_memory_takes_back_and_catches_up_too(hands, data_dir, tmp_p
         return [type(event) for event in pipeline.run(planned, ledger, engine, options)]
 
     with pipeline.engine(tmp_path / "lake") as engine:
-        assert events(-HOUR) == [pipeline.TakenIn]
+        assert events(-HOUR) == [pipeline.Ingested]
         assert events(DAY) == [pipeline.RolledUp]
         assert events(1800) == [TakenBack]
         assert events(HOUR - 1) == []
@@ -393,7 +393,7 @@ def test_the_scanner_and_the_reader_agree_on_what_lies_ahead(tmp_path):
 def test_of_a_streams_clocks_the_latest_decides_what_is_too_far_ahead(hands, consumer, database, arrived, records):
     hands.set(0, database)
     consumer.arrived = arrived and moment(START + arrived)
-    consumer.take_in(antenna(DAY), antenna(DAY + 600), antenna(DAY + 900), antenna(DAY + 901))
+    consumer.ingest(antenna(DAY), antenna(DAY + 600), antenna(DAY + 900), antenna(DAY + 901))
     assert outcomes() == [("in", records, 4 - records, None)]
     assert Watermark.objects.get().closed_until is None
 
@@ -441,7 +441,7 @@ class Trial:
         self.consumer.arrived = moment(START + self.now)
         batch = [antenna(self.now - self.draw.randrange(7200), self.draw.randrange(9)) for _ in range(5)]
         self.messages += batch
-        self.consumer.take_in(*batch)
+        self.consumer.ingest(*batch)
 
     def close(self) -> None:
         self.consumer.close()

@@ -68,7 +68,7 @@ DEATHS = {
     "in the commit, before the results": (DatabaseLedger, "_replace", "before"),
     "in the commit, after the results": (DatabaseLedger, "_replace", "after"),
     "after the commit": (DatabaseLedger, "commit", "after"),
-    "before the lake is settled": (Lake, "settle", "before"),
+    "before the lake is finalized": (Lake, "finalize", "before"),
     "before a compaction": (Lake, "compact", "before"),
     "between a compaction's old and new files": (DatabaseLedger, "exchange_files", "before"),
     "after the old files may go": (DatabaseLedger, "exchange_files", "after"),

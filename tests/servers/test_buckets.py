@@ -179,7 +179,7 @@ def test_a_large_object_is_fetched_part_by_part_and_each_part_again_where_it_bre
         fetched = found.fetched(tmp_path)
     assert fetched.path.read_bytes() == content
     assert sum(faults.dropped.values()) > 0
-    fetched.let_go()
+    fetched.close()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -65,7 +65,7 @@ NEVER = 2**60
 KILLS = times("KILLS", 1, 2)
 
 
-def take_in(settings, spark: Spark | None = None, merge_bytes: int = NEVER, rebuild: tuple | None = None) -> list:
+def ingest(settings, spark: Spark | None = None, merge_bytes: int = NEVER, rebuild: tuple | None = None) -> list:
     """A run over the data folder, or a rebuild: here, or on Spark, which merges from so many bytes on."""
     duplicates = pipeline.Duplicates(settings.DUPLICATES)
     options = pipeline.Options(archive_feeds=frozenset({"antenna"}), duplicates=duplicates)
@@ -186,7 +186,7 @@ def history(settings, base: Path, engines: list[Callable[[], list] | None]) -> t
     folder, told = Folder(settings.DATA_DIR), []
     for step, engine in zip((folder.step_1, folder.step_2, folder.step_3), engines, strict=True):
         step()
-        events = engine() if engine else take_in(settings)
+        events = engine() if engine else ingest(settings)
         # Times and inodes are those of each history's own files.
         told.append([re.sub(r"mark='[^']*'", "", str(event)) for event in events])
     watermarks = {Flow: START + 300 * 26, Message: START + 300 * 26, Log: START + 300 * 26}
@@ -198,7 +198,7 @@ def history(settings, base: Path, engines: list[Callable[[], list] | None]) -> t
 
 def test_spark_and_runs_that_mix_engines_leave_what_this_machine_leaves(tmp_path, settings, spark):
     def on_spark(merge_bytes: int = NEVER):
-        return lambda: take_in(settings, spark, merge_bytes)
+        return lambda: ingest(settings, spark, merge_bytes)
 
     here = history(settings, tmp_path / "here", [None, None, None])
     there = history(settings, tmp_path / "there", [on_spark(), on_spark(), on_spark()])
@@ -219,7 +219,7 @@ def test_every_bad_and_odd_file_gets_on_spark_what_it_deserves(data_dir, setting
     settings.DUPLICATES = "count"
     for case in CASES:
         (data_dir / case.file_name).write_bytes(case.content)
-    told = take_in(settings, spark)
+    told = ingest(settings, spark)
     assert len(told) >= len(CASES)
     found = {}
     for batch in Batch.objects.all():
@@ -238,33 +238,33 @@ def test_what_spark_merges_is_what_this_machine_merges(data_dir, settings, spark
     folder = Folder(data_dir)
     folder.step_1()
     folder.step_2()
-    take_in(settings)
+    ingest(settings)
     before = tables()
     # Twice: from the batches' own files, and from those of the hour together.
     for _ in range(2):
         for kpi in KPIS.values():
             result_model(kpi).objects.all().delete()
-        take_in(settings, spark, merge_bytes=-1, rebuild=(moment(START), moment(START + 3600)))
+        ingest(settings, spark, merge_bytes=-1, rebuild=(moment(START), moment(START + 3600)))
         hour = {"interval_start_timestamp__gte": moment(START), "interval_end_timestamp__lte": moment(START + 3600)}
         for kpi in KPIS.values():
             model = result_model(kpi)
             kept = [row for row in before[model.__name__] if "2021, 7, 18, 0," in row]
             assert rows_of(model) == kept, kpi.name
             assert model.objects.filter(**hour).count() == len(kept) > 0
-        take_in(settings)
+        ingest(settings)
 
 
 def test_a_damaged_partial_stops_only_the_intervals_that_need_it_on_spark_too(data_dir, settings, spark):
     for name, start in (("a", START), ("b", START + 300), ("c", START + 3600)):
         (data_dir / f"ipflow_data.{name}.csv").write_text(file_text([Flow(start, 1, 1, 0, 7, 5)]))
-    take_in(settings)
+    ingest(settings)
     key = Batch.objects.get(name="ipflow_data.a.csv").key
     (damaged,) = settings.LAKE_DIR.glob(f"partials/CellUniqueUsers/**/{key}*.parquet")
     content = damaged.read_bytes()
     damaged.write_bytes(content[:50] + bytes(8) + content[58:])
     (data_dir / "ipflow_data.late.csv").write_text(file_text([Flow(START, 2, 1, 0, 7, 5)]))
-    told = [event for event in take_in(settings, spark, merge_bytes=-1) if not isinstance(event, pipeline.RolledUp)]
-    assert [type(event) for event in told] == [pipeline.TakenIn, pipeline.Failed, pipeline.Failed]
+    told = [event for event in ingest(settings, spark, merge_bytes=-1) if not isinstance(event, pipeline.RolledUp)]
+    assert [type(event) for event in told] == [pipeline.Ingested, pipeline.Failed, pipeline.Failed]
     assert [event.what for event in told[1:]] == [
         "ipflow, 5 minutes from 2021-07-18T00:00:00Z",
         "ipflow, 1 hour from 2021-07-18T00:00:00Z",
@@ -274,14 +274,14 @@ def test_a_damaged_partial_stops_only_the_intervals_that_need_it_on_spark_too(da
     assert list(incomplete.values_list("kpi", "interval", "total")) == [(2, 1, 1), (2, 2, 1)]
     assert IntervalSummary.objects.get(kpi=1, interval=2, interval_start_timestamp=moment(START)).total == 3
     damaged.write_bytes(content)
-    assert not [event for event in take_in(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]
+    assert not [event for event in ingest(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]
     assert IntervalSummary.objects.get(kpi=2, interval=2, interval_start_timestamp=moment(START)).total == 2
 
 
 def test_a_total_beyond_64_bits_is_told_by_spark_too(data_dir, settings, spark):
     for user, name in enumerate("ab", 1):
         (data_dir / f"ipflow_data.{name}.csv").write_text(file_text([Flow(START, user, 2**62, 0, 7, 5)]))
-    told = [event.reason for event in take_in(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]
+    told = [event.reason for event in ingest(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]
     assert told == ["ServiceTrafficVolume: a total is beyond 2^63-1, the largest number that is kept"]
     assert Batch.objects.get(status="in").name == "ipflow_data.a.csv"
 
@@ -293,7 +293,7 @@ def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settin
     for part in range(4):
         some = flows[part * 9_000 : part * 9_000 + 13_000]
         (data_dir / f"ipflow_data.{part}.csv").write_text(file_text(some))
-    take_in(settings)
+    ingest(settings)
     place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300, "verify": "always", "synced": True}
     with pipeline.engine(settings.LAKE_DIR) as engine:
         hour = ONE_HOUR.floor(moment(START))
@@ -328,7 +328,7 @@ def test_small_files_go_together_and_large_ones_alone(data_dir, settings, spark,
     jobs = []
     run = spark.run
     monkeypatch.setattr(spark, "run", lambda work, tasks: jobs.append(list(tasks)) or run(work, tasks))
-    take_in(settings, spark)
+    ingest(settings, spark)
     assert [[task.count('"feed"') for task in job] for job in jobs] == [[3, 1, 2]]
     assert Batch.objects.filter(status="in").count() == 6
 

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from django.core.management import call_command
 
-from tests.spark.test_spark import START, Folder, empty_tables, take_in
+from tests.spark.test_spark import START, Folder, empty_tables, ingest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,10 +45,10 @@ def lake(data_dir, settings):
     empty_tables()
     folder = Folder(data_dir)
     folder.step_1()
-    take_in(settings)
+    ingest(settings)
     folder.put_records("ipflow", "late", START + 600, 40)
     folder.put_records("cdr", "late", START + 600, 40)
-    take_in(settings)
+    ingest(settings)
     return settings.LAKE_DIR
 
 

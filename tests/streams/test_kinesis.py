@@ -293,7 +293,7 @@ class Reader:
         batch = self.stream.batch()
         assert self.stream.follows_on(batch)
         self.ledger[batch.partition] = batch.new_position
-        self.stream.settle(batch)
+        self.stream.acknowledge(batch)
         return batch
 
 

@@ -140,7 +140,7 @@ class Reading:
                 batch = self.topic.batch()
                 if self.topic.follows_on(batch):
                     self.positions[batch.partition] = batch.new_position
-                    self.topic.settle(batch)
+                    self.topic.acknowledge(batch)
                     self.taken.append(batch)
 
     @property

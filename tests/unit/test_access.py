@@ -272,10 +272,10 @@ def test_each_role_gets_what_the_rules_say(client, settings, keys, user, role, p
             if PERSONAL.encode() in body:
                 told.add(address)
     assert got == wanted
-    telling = {rule.address + form for rule in rules(keys).values() for form in rule.forms if rule.tells}
+    translate_errors = {rule.address + form for rule in rules(keys).values() for form in rule.forms if rule.tells}
     if role in CLEARED:
         assert told, "nobody saw the text: this test would not notice if it were shown to all"
-    assert told <= telling
+    assert told <= translate_errors
     assert not told or role in CLEARED
 
 

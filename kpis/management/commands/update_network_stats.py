@@ -39,7 +39,7 @@ WRONG_USE = 2
 MANY_HOURS = 24
 ENGINES = ("local", "spark")
 GOES_ON = "What was taken in before stays; the next run goes on from there."
-FILE_EVENTS = pipeline.TakenIn | pipeline.Unchanged | pipeline.Duplicate | pipeline.Failed
+FILE_EVENTS = pipeline.Ingested | pipeline.Unchanged | pipeline.Duplicate | pipeline.Failed
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -312,7 +312,7 @@ def new_in(folder, feed, names=None, unfinished=lambda feed, name: None, every=F
 def is_news(found, names, chosen):
     """Whether there is something to take in; what failed is tried again when it was told of, or a listing is due."""
     planned = pipeline.plan(found, DatabaseLedger(), chosen) if found else ()
-    return any(names is not None or why is not pipeline.Why.RETRIED for _, _, why in planned)
+    return any(names is not None or why is not pipeline.IngestReason.RETRIED for _, _, why in planned)
 
 
 def add_engine_argument(parser):
@@ -338,7 +338,7 @@ def chosen_engine(name, spark_settings=None):
 def event_line(event):
     """What happened, in a line for people."""
     match event:
-        case pipeline.TakenIn(entry, touched):
+        case pipeline.Ingested(entry, touched):
             hours = len({ONE_HOUR.floor(start) for start in touched})
             return (
                 f"in {entry.file.name}: {entry.records:,} records, {entry.rejects:,} rejects, "

@@ -27,7 +27,7 @@ from kpis.console.selection import selection
 from kpis.engine.folding import add_fold
 from kpis.models import OperatorCallVolume, OperatorSignal
 from tests.factories import MIDNIGHT, make_result, make_summary
-from tests.spark.test_spark import take_in
+from tests.spark.test_spark import ingest
 from tests.twin import Call, file_text
 from tests.unit.catalog.test_unknown_numbers import HEADER, log
 
@@ -127,7 +127,7 @@ def test_spellings_in_a_bucket_are_one_group_as_well(bucket):
 def test_spellings_on_spark_are_one_group_as_well(spark, settings, data_dir, merge_bytes):
     (data_dir / "coverage_data.2023-11-15.1.csv").write_text(TWO_SPELLINGS)
     (data_dir / "coverage_data.2023-11-16.1.csv").write_text(f"{HEADER}\n{log('00:00:00')}\n")
-    take_in(settings, spark, merge_bytes)
+    ingest(settings, spark, merge_bytes)
     assert signals() == [("ΕΛΛΆΣ", 21.0, 2, 1)]
 
 

@@ -24,7 +24,7 @@ from kpis.formats.forms import CSV, JSONLines
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import CoverageGridSignal, OperatorGPSPrecision, OperatorSignal, Reject
-from tests.spark.test_spark import take_in
+from tests.spark.test_spark import ingest
 
 HEADER = (
     "hour,lat,long,signal,network,operator,status,description,net,speed,satellites,precission,provider,activity,"
@@ -217,7 +217,7 @@ def test_unknown_numbers_are_empty_on_spark_as_well(spark, settings, data_dir):
     later = log("23:00:00", signal="-85")
     (data_dir / "coverage_data.2023-11-14.1.csv").write_text(UNKNOWN_LAST + later + "\n" + log("23:05:00") + "\n")
     (data_dir / "coverage_data.2023-11-15.1.csv").write_text(f"{HEADER}\n{log('00:00:00')}\n")
-    take_in(settings, spark)
+    ingest(settings, spark)
     assert figures()[0] == FIGURES[0]
     assert list(Reject.objects.values_list("column", "reason")) == [
         ("signal", "is not between -5 and 97 (ASU, not dBm)")

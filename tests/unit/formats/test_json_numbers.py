@@ -23,7 +23,7 @@ from kpis.models import Batch, Reject
 from kpis.sources.messages import Spool
 from kpis.store.store import DatabaseLedger
 from tests.factories import make_run
-from tests.spark.test_spark import take_in
+from tests.spark.test_spark import ingest
 
 DEVICE, ANTENNA_ID = (f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "01")
 
@@ -141,7 +141,7 @@ def test_both_are_rejects_of_a_file_in_a_bucket(bucket):
 @pytest.mark.django_db(transaction=True)
 def test_both_are_rejects_on_spark(spark, settings, data_dir):
     (data_dir / "antenna_data.twice.jsonl").write_text(CONTENT)
-    take_in(settings, spark)
+    ingest(settings, spark)
     check()
 
 
@@ -152,8 +152,8 @@ def test_both_are_rejects_of_a_stream(tmp_path, lake_dir):
     spool.add(list(range(len(lines))), [line.encode() for line in lines])
     options = pipeline.Options(max_reject_ratio=1)
     messages, ledger = spool.messages("calls", 0, None), DatabaseLedger(make_run())
-    with pipeline.engine(lake_dir) as engine, pipeline.ready(messages, engine, options) as one:
-        list(pipeline.run_ready([one], ledger, engine, options))
+    with pipeline.engine(lake_dir) as engine, pipeline.prepare(messages, engine, options) as one:
+        list(pipeline.run_prepared([one], ledger, engine, options))
     check()
 
 

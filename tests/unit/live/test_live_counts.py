@@ -50,12 +50,12 @@ class Stream:
     def __init__(self, feed: Feed, engine: pipeline.Engine):
         self._feed, self._engine, self._ledger = feed, engine, DatabaseLedger(make_run())
 
-    def take_in(self, records: list[Record], position: int) -> None:
+    def ingest(self, records: list[Record], position: int) -> None:
         """Takes records in as the batch that follows on so many."""
         values = [(position + number, record.line().encode()) for number, record in enumerate(records)]
         batch = spooled(values, position or None, self._engine.scratch / "messages", self._feed)
-        with pipeline.ready(batch, self._engine, OPTIONS) as one:
-            list(pipeline.run_ready([one], self._ledger, self._engine, OPTIONS))
+        with pipeline.prepare(batch, self._engine, OPTIONS) as one:
+            list(pipeline.run_prepared([one], self._ledger, self._engine, OPTIONS))
 
 
 class Killed(Exception):
@@ -103,12 +103,12 @@ def test_each_message_counts_once_in_its_second_and_minute(feed, record, lake_di
                 records = [replace(one, start=now - one.start) for one in ages]
                 if fate == "killed":
                     with suppress(Killed), transaction.atomic():
-                        stream.take_in(records, len(taken))
+                        stream.ingest(records, len(taken))
                         raise Killed
-                stream.take_in(records, len(taken))
+                stream.ingest(records, len(taken))
                 if fate == "doubled":
                     with pytest.raises(Overtaken):
-                        stream.take_in(records, len(taken))
+                        stream.ingest(records, len(taken))
                 taken += records
             assert stored() == counted(taken, now)
             assert LiveFeed.objects.get().revision == len(history)
@@ -129,7 +129,7 @@ def test_what_is_old_by_the_clock_is_forgotten_with_the_next_batch(lake_dir):
             LiveCount.objects.create(length=length, start_timestamp=start, **old)
     with pipeline.engine(lake_dir) as engine:
         # Itself too old to be counted.
-        Stream(CDR, engine).take_in([Call(START, "Kern", "O2", "CALL")], 0)
+        Stream(CDR, engine).ingest([Call(START, "Kern", "O2", "CALL")], 0)
     starts = LiveCount.objects.order_by("length").values_list("length", "start_timestamp")
     assert list(starts) == [(1, moment(now - 900)), (60, moment((now - 3660) // 60 * 60))]
 
@@ -138,8 +138,8 @@ def test_beyond_so_many_groups_the_records_count_without_a_name(lake_dir):
     now = int(time.time())
     with pipeline.engine(lake_dir) as engine:
         stream = Stream(CDR, engine)
-        stream.take_in([Call(now, f"County {number:03}", "O2", "CALL") for number in range(150)], 0)
-        stream.take_in([Call(now, f"County {number:03}", "O2", "CALL") for number in range(100, 260)], 150)
+        stream.ingest([Call(now, f"County {number:03}", "O2", "CALL") for number in range(150)], 0)
+        stream.ingest([Call(now, f"County {number:03}", "O2", "CALL") for number in range(100, 260)], 150)
     groups = LiveCount.objects.get(length=1).groups
     named = {f"County {number:03}": 2 if 100 <= number < 150 else 1 for number in range(200)}
     assert groups == {"county": named | {"": 60}, "operator": {"O2": 310}}
@@ -149,6 +149,6 @@ def test_the_delay_is_that_of_the_median_record_however_old(lake_dir):
     now = time.time()
     ages = (100, 7200, 7300)
     with pipeline.engine(lake_dir) as engine:
-        Stream(CDR, engine).take_in([Call(int(now) - age, "Kern", "O2", "CALL") for age in ages], 0)
+        Stream(CDR, engine).ingest([Call(int(now) - age, "Kern", "O2", "CALL") for age in ages], 0)
     live = LiveFeed.objects.get()
     assert live.delay == (live.committed_at - moment(int(now) - 7200)).total_seconds()

@@ -11,7 +11,7 @@ from django.core.management import CommandError
 from kpis.models import Batch, ServiceTrafficVolume
 from tests.processes import Place
 from tests.servers.test_watch import await_true, stopped, watching
-from tests.spark.test_spark import take_in
+from tests.spark.test_spark import ingest
 from tests.twin import Flow, expected, file_text
 from tests.unit.management.test_update_network_stats import START, update
 
@@ -63,7 +63,7 @@ def test_a_byte_that_changes_with_size_and_time_kept_counts(path, change):
 @pytest.mark.parametrize("change", [in_place, by_a_move])
 def test_spark_counts_a_byte_that_changes_with_size_and_time_kept(path, change, settings, spark):
     change(path, CHANGED)
-    take_in(settings, spark)
+    ingest(settings, spark)
     assert total() == 80
 
 

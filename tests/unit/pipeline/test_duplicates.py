@@ -25,7 +25,7 @@ from tests.factories import make_user
 from tests.processes import Place
 from tests.property.test_histories import DEATHS, Death, dying
 from tests.servers.test_watch import await_true, stopped, watching
-from tests.spark.test_spark import take_in
+from tests.spark.test_spark import ingest
 from tests.twin import HEADER, Flow, Log, expected, file_text, moment, stored
 from tests.unit.management.test_update_network_stats import START, update
 
@@ -270,7 +270,7 @@ def test_spark_finds_duplicates_whose_names_tell_days_that_no_row_needs(data_dir
     put_logs(data_dir, file_text(logs), "2021-07-18.1", "2021-07-19.1")
     text = file_text(logs)
     put_logs(data_dir, text.replace("date,", "", 1).replace("2021-07-18,", ""), "2021-07-19.2", "2021-07-20.2")
-    take_in(settings, spark)
+    ingest(settings, spark)
     assert sorted(Batch.objects.values_list("status", flat=True)) == ["duplicate", "in", "in", "in"]
 
 
@@ -352,15 +352,15 @@ def test_objects_are_duplicates_and_renamed_as_files_are(bucket):
 
 def test_spark_finds_duplicates_and_renamed_files(data_dir, settings, spark):
     put(data_dir, a=FLOWS, b=FLOWS)
-    take_in(settings, spark)
+    ingest(settings, spark)
     assert sorted(ledger().values()) == ["duplicate a", "in"]
     os.rename(data_dir / "ipflow_data.a.csv", data_dir / "ipflow_data.c.csv")
-    events = take_in(settings, spark)
+    events = ingest(settings, spark)
     assert [(type(event), event.of, event.renamed) for event in events] == [
         (pipeline.Duplicate, "ipflow_data.a.csv", True)
     ]
     put(data_dir, c=OTHERS)
-    take_in(settings, spark)
+    ingest(settings, spark)
     assert ledger() == {"a": "renamed b", "b": "in", "c": "in"}
     assert_counts(FLOWS, OTHERS)
     assert not list(settings.LAKE_DIR.glob("staging/*"))
@@ -406,18 +406,18 @@ def test_a_ledger_in_memory_says_what_the_databases_says(data_dir, tmp_path):
         return True
 
     a = "ipflow_data.a.csv"
-    assert run(a=FLOWS) == ["TakenIn"]
+    assert run(a=FLOWS) == ["Ingested"]
     assert same()
     assert run(b=FLOWS) == [f"{a} False"]
     assert same()
     os.rename(data_dir / a, data_dir / "ipflow_data.c.csv")
     assert run() == [f"{a} True"]
     assert same()
-    assert run(c=OTHERS) == ["TakenIn"]
+    assert run(c=OTHERS) == ["Ingested"]
     assert same()
     assert run(b=OTHERS) == ["ipflow_data.c.csv False"]
     assert same()
-    assert run(a=FLOWS) == ["TakenIn"]
+    assert run(a=FLOWS) == ["Ingested"]
     assert same()
     assert run() == []
     assert ledger() == {"a": "in", "b": "duplicate c", "c": "in"}

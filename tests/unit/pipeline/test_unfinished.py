@@ -17,7 +17,7 @@ from kpis.models import Batch, ServiceTrafficVolume
 from network_analysis.logs import configuration
 from tests.processes import Place
 from tests.servers.test_watch import await_in, flows, stopped, watching
-from tests.spark.test_spark import take_in
+from tests.spark.test_spark import ingest
 from tests.twin import Flow, expected, file_text
 from tests.unit.management.test_update_network_stats import START, update
 
@@ -82,9 +82,9 @@ def test_a_watch_names_an_unfinished_file_once_and_reads_it_when_it_has_its_name
 def test_spark_reads_an_upload_when_it_has_its_name(data_dir, settings, spark):
     begun = data_dir / f"{NAME}.inprogress"
     begun.write_text(TEXT)
-    assert not take_in(settings, spark)
+    assert not ingest(settings, spark)
     begun.rename(data_dir / NAME)
-    take_in(settings, spark)
+    ingest(settings, spark)
     assert ServiceTrafficVolume.objects.get(interval=1).total_bytes == 30
 
 

@@ -35,24 +35,24 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def take_in(tmp_path, lake_dir):
+def ingest(tmp_path, lake_dir):
     """Takes messages of partition 3 in, after those up to a position; gives what happened."""
     ledger = DatabaseLedger(make_run())
     with pipeline.engine(lake_dir) as engine:
 
-        def take_in(
+        def ingest(
             messages: list[Message], position: int | None, feed: Feed = ANTENNA, lateness: int = 0
         ) -> pipeline.Event:
             batch = spooled(messages, position, tmp_path / "messages", feed)
             return run(batch, replace(OPTIONS, allowed_lateness=timedelta(seconds=lateness)))
 
         def run(batch: Messages, options: pipeline.Options = OPTIONS) -> pipeline.Event:
-            with pipeline.ready(batch, engine, options) as one:
-                first, *_ = pipeline.run_ready([one], ledger, engine, options)
+            with pipeline.prepare(batch, engine, options) as one:
+                first, *_ = pipeline.run_prepared([one], ledger, engine, options)
             return first
 
-        take_in.run = run
-        yield take_in
+        ingest.run = run
+        yield ingest
 
 
 def spooled(messages: list[Message], position: int | None, path: Path, feed: Feed = ANTENNA) -> Messages:
@@ -81,10 +81,10 @@ def check_tables(records: list, lateness: int = 0) -> None:
     assert without_batches(found[1]) == without_batches(summaries)
 
 
-def test_batches_of_messages_give_what_a_file_of_them_gives(take_in):
+def test_batches_of_messages_give_what_a_file_of_them_gives(ingest):
     records = [antenna(second, second) for second in range(0, 900, 7)]
     for first in range(0, len(records), 50):
-        take_in(values(records[first : first + 50], first), first or None)
+        ingest(values(records[first : first + 50], first), first or None)
     check_tables(records)
     assert list(Batch.objects.order_by("id").values_list("name", "lines", "records")) == [
         ("calls/3/0-49", 50, 50),
@@ -126,12 +126,10 @@ def days_late(feed: Feed, number: int, seconds: int) -> list:
 
 
 @pytest.mark.parametrize("feed", [ANTENNA, CDR], ids=lambda feed: feed.name)
-def test_messages_of_which_one_in_a_hundred_is_up_to_three_days_late_give_what_a_file_of_them_gives(
-    take_in, read, feed
-):
+def test_messages_of_which_one_in_a_hundred_is_up_to_three_days_late_give_what_a_file_of_them_gives(ingest, read, feed):
     records = days_late(feed, 6_000, 4_200)
     for first in range(0, len(records), 1_500):
-        take_in(values(records[first : first + 1_500], first), first or None, feed)
+        ingest(values(records[first : first + 1_500], first), first or None, feed)
     check_tables(records)
     assert len({record.start // 3600 for record in records}) >= 40
     # No batch reads what those before it wrote.
@@ -140,15 +138,15 @@ def test_messages_of_which_one_in_a_hundred_is_up_to_three_days_late_give_what_a
     assert not DueRollup.objects.filter(interval_start_timestamp__lt=moment(START + 3600)).exists()
 
 
-def test_a_batch_over_many_intervals_of_one_hour_reads_none_of_the_batches_before(take_in, read):
+def test_a_batch_over_many_intervals_of_one_hour_reads_none_of_the_batches_before(ingest, read):
     records = [Call(START + second * 37 % 3600, "Kern", "O2", "CALL") for second in range(90)]
     for first in range(0, len(records), 30):
-        take_in(values(records[first : first + 30], first), first or None, CDR)
+        ingest(values(records[first : first + 30], first), first or None, CDR)
     check_tables(records)
     assert read == []
 
 
-def test_hours_that_were_first_computed_at_different_moments_are_computed_again_together(take_in, monkeypatch):
+def test_hours_that_were_first_computed_at_different_moments_are_computed_again_together(ingest, monkeypatch):
     commits = []
     original = DatabaseLedger.commit_rollup
 
@@ -158,15 +156,15 @@ def test_hours_that_were_first_computed_at_different_moments_are_computed_again_
 
     records = [Call(START + 3600 * hour, f"County {hour}", "O2", "CALL") for hour in range(6)]
     for offset in range(6):
-        take_in(values(records[offset : offset + 1], offset), offset or None, CDR)
+        ingest(values(records[offset : offset + 1], offset), offset or None, CDR)
     monkeypatch.setattr(DatabaseLedger, "commit_rollup", commit_rollup)
     records += [Call(START + 3600 * hour + 60, "Kern", "O2", "TEXT") for hour in range(5)]
-    take_in(values(records[6:], 6), 6, CDR)
+    ingest(values(records[6:], 6), 6, CDR)
     check_tables(records)
     assert commits == [("5 minutes", 5, 5), ("1 hour", 5, 5)]
 
 
-def test_an_hour_that_late_messages_touch_again_and_again_is_compacted_once_in_a_while(take_in, lake_dir, monkeypatch):
+def test_an_hour_that_late_messages_touch_again_and_again_is_compacted_once_in_a_while(ingest, lake_dir, monkeypatch):
     def files() -> int:
         (hour,) = lake_dir.glob("partials/AntennaTrafficVolume/year=2021/month=07/day=18/hour=00")
         return len(list(hour.iterdir()))
@@ -175,14 +173,14 @@ def test_an_hour_that_late_messages_touch_again_and_again_is_compacted_once_in_a
     records = [antenna(second, second) for second in range(0, 7200, 100)] + [antenna(50, size) for size in range(4)]
     counts = []
     for first, end in pairwise([0, 24, 48, 72, 73, 74, 75]):
-        take_in(values(records[first:end], first), first or None)
+        ingest(values(records[first:end], first), first or None)
         counts.append(files())
     # The second batch closes the hour, and the third, which does not touch it, compacts it.
     assert counts == [1, 2, 1, 2, 3, 4]
     assert list(DueCompaction.objects.values_list("interval_start_timestamp", flat=True)) == [moment(START)]
     # It stays due, for a while later or for the next process.
     monkeypatch.setattr("kpis.stages.engine.PAUSE_SECONDS", 0)
-    take_in(values(records[75:], 75), 75)
+    ingest(values(records[75:], 75), 75)
     assert files() == 1
     check_tables(records)
 
@@ -191,23 +189,23 @@ def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp
     ledger = DatabaseLedger(make_run())
     records = [Call(START + second, f"County{second % 2}", "O2", "CALL") for second in range(12)]
 
-    def take_in(engine, first: int) -> list[pipeline.Event]:
+    def ingest(engine, first: int) -> list[pipeline.Event]:
         batch = spooled(values(records[first : first + 4], first), first or None, tmp_path / "messages", CDR)
-        with pipeline.ready(batch, engine, OPTIONS) as one:
-            return list(pipeline.run_ready([one], ledger, engine, OPTIONS))
+        with pipeline.prepare(batch, engine, OPTIONS) as one:
+            return list(pipeline.run_prepared([one], ledger, engine, OPTIONS))
 
     with pipeline.engine(lake_dir) as engine:
-        take_in(engine, 0)
+        ingest(engine, 0)
     (lost,) = lake_dir.glob("partials/CountyCallVolume/**/*.parquet")
     content = lost.read_bytes()
     lost.unlink()
     with pipeline.engine(lake_dir) as engine:
-        taken_in, failed = take_in(engine, 4)
-        assert isinstance(taken_in, pipeline.TakenIn)
+        taken_in, failed = ingest(engine, 4)
+        assert isinstance(taken_in, pipeline.Ingested)
         assert (failed.what, str(lost) in failed.reason) == ("cdr, 1 minute from 2021-07-18T00:00:00Z", True)
         # What failed a moment ago is not told of, nor tried, with every batch.
-        (taken_in,) = take_in(engine, 8)
-        assert isinstance(taken_in, pipeline.TakenIn)
+        (taken_in,) = ingest(engine, 8)
+        assert isinstance(taken_in, pipeline.Ingested)
     state = IntervalSummary.objects.filter(interval=3).values_list("state", "total")
     assert state.get(kpi=10) == ("incomplete", 4)
     assert state.get(kpi=11) == ("provisional", 12)
@@ -217,23 +215,23 @@ def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp
     check_tables(records)
 
 
-def test_an_interval_is_final_when_newer_messages_than_may_be_late_are_in(take_in):
+def test_an_interval_is_final_when_newer_messages_than_may_be_late_are_in(ingest):
     records = [antenna(0), antenna(299), antenna(3599)]
-    take_in(values(records), None, lateness=60)
+    ingest(values(records), None, lateness=60)
     check_tables(records, lateness=60)
     # 59 seconds after the hour it could still have messages, which come indeed; with 60 it is over.
     records += [antenna(3659), antenna(1)]
-    take_in(values(records[3:], 3), 3, lateness=60)
+    ingest(values(records[3:], 3), 3, lateness=60)
     assert states() == {0: "final", 3300: "provisional", 3600: "provisional"}
     check_tables(records, lateness=60)
     records.append(antenna(3660))
-    take_in(values(records[5:], 5), 5, lateness=60)
+    ingest(values(records[5:], 5), 5, lateness=60)
     assert states() == {0: "final", 3300: "final", 3600: "provisional"}
     check_tables(records, lateness=60)
     before = IntervalSummary.objects.get(kpi=4, interval=2)
     # What comes later still counts.
     records.append(antenna(2, 7))
-    take_in(values(records[6:], 6), 6, lateness=60)
+    ingest(values(records[6:], 6), 6, lateness=60)
     check_tables(records, lateness=60)
     after = IntervalSummary.objects.get(kpi=4, interval=2)
     assert (after.state, after.revision, after.total - before.total) == ("final", before.revision + 1, 7)
@@ -248,10 +246,10 @@ def states() -> dict[int, str]:
     }
 
 
-def test_a_message_from_the_future_closes_nothing(take_in):
+def test_a_message_from_the_future_closes_nothing(ingest):
     # Of the year 5138, and of tomorrow, which counts.
     future = [antenna(10**11 - START), antenna(int(time.time()) - START + 80000)]
-    take_in(values([antenna(0), *future]), None)
+    ingest(values([antenna(0), *future]), None)
     assert Reject.objects.values_list("line", "column", "reason").get() == (
         1, "timestamp", "lies more than 86,400 seconds ahead of the clock",
     )  # fmt: skip
@@ -259,14 +257,14 @@ def test_a_message_from_the_future_closes_nothing(take_in):
     assert set(states().values()) == {"provisional"}
     assert Watermark.objects.get().closed_until == moment(START)
     assert Watermark.objects.get().interval_end_timestamp == moment(START + 300)
-    take_in(values([antenna(3600)], 3), 3)
+    ingest(values([antenna(3600)], 3), 3)
     assert Watermark.objects.get().closed_until == moment(START + 3600)
     assert IntervalSummary.objects.get(kpi=4, interval=2).state == "final"
 
 
-def test_a_file_closes_its_intervals_whatever_the_lateness_of_messages(take_in, data_dir, settings):
+def test_a_file_closes_its_intervals_whatever_the_lateness_of_messages(ingest, data_dir, settings):
     settings.ALLOWED_LATENESS = timedelta(hours=5)
-    take_in(values([antenna(0)]), None, lateness=3600)
+    ingest(values([antenna(0)]), None, lateness=3600)
     assert states() == {0: "provisional"}
     (data_dir / "antenna_data.1.jsonl").write_text(antenna(3590).line() + "\n")
     call_command("update_network_stats", verbosity=0)
@@ -274,21 +272,21 @@ def test_a_file_closes_its_intervals_whatever_the_lateness_of_messages(take_in, 
     assert IntervalSummary.objects.get(kpi=4, interval=2).state == "final"
 
 
-def test_a_batch_of_messages_is_logged_as_what_it_is(take_in, caplog):
-    event = take_in(values([antenna(1)]), None)
+def test_a_batch_of_messages_is_logged_as_what_it_is(ingest, caplog):
+    event = ingest(values([antenna(1)]), None)
     with caplog.at_level("INFO", "kpis.ingest.events"):
         log_event(event)
     (logged,) = caplog.records
     assert (logged.message, logged.topic, logged.partition, logged.offsets) == ("messages in", "calls", 3, "0-0")
 
 
-def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(take_in, lake_dir):
+def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(ingest, lake_dir):
     records = [antenna(second, second) for second in range(0, 7200, 100)]
     for first in range(0, len(records), 24):
-        take_in(values(records[first : first + 24], first), first or None)
+        ingest(values(records[first : first + 24], first), first or None)
     # The last batch but one closed the first hour; a late one, and the run after it, put its partials together.
     late = antenna(50, 3)
-    take_in(values([late], 72), 72)
+    ingest(values([late], 72), 72)
     before = stored()
     call_command("update_network_stats", "--rebuild", "2021-07-18T00:00Z", "2021-07-18T02:00Z", verbosity=0)
     assert stored() == before
@@ -296,7 +294,7 @@ def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(ta
     check_tables([*records, late])
 
 
-def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(take_in):
+def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(ingest):
     good = [antenna(0, 5), antenna(1, 7), antenna(2, 9)]
     first, second, third = (record.line().encode() for record in good)
     # Compaction and transactions leave gaps between the offsets.
@@ -315,7 +313,7 @@ def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(take_in):
         (32, b"a\0b"),
         (33, b"[1]"),
     ]
-    take_in(messages, 5)
+    ingest(messages, 5)
     assert list(Reject.objects.order_by("line").values_list("line", "column", "reason", "text")) == [
         (10, "", "is null", ""),
         (12, "", "is empty", ""),
@@ -331,10 +329,10 @@ def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(take_in):
     check_tables(good)
 
 
-def test_no_call_record_is_taken_for_a_header(take_in):
+def test_no_call_record_is_taken_for_a_header(ingest):
     call = Call(START, "Kern", "Vodafone", "CALL")
     header = b"SourcePN,DestPN,Location,StartT,EndT,Type,Company"
-    take_in([(0, header), (1, call.line().encode()), (2, header), (3, b"SourcePN,1")], None, CDR)
+    ingest([(0, header), (1, call.line().encode()), (2, header), (3, b"SourcePN,1")], None, CDR)
     assert list(Reject.objects.order_by("line").values_list("line", "reason")) == [
         (0, "repeats the header"),
         (2, "repeats the header"),
@@ -343,9 +341,9 @@ def test_no_call_record_is_taken_for_a_header(take_in):
     check_tables([call])
 
 
-def test_a_batch_of_rejects_alone_is_in(take_in):
-    take_in([(0, None), (1, b"")], None)
-    take_in([(2, b"{}")], 2)
+def test_a_batch_of_rejects_alone_is_in(ingest):
+    ingest([(0, None), (1, b"")], None)
+    ingest([(2, b"{}")], 2)
     assert list(Batch.objects.order_by("id").values_list("name", "status", "lines", "rejects")) == [
         ("calls/3/0-1", "in", 2, 2),
         ("calls/3/2-2", "in", 1, 1),
@@ -353,44 +351,44 @@ def test_a_batch_of_rejects_alone_is_in(take_in):
 
 
 @pytest.mark.parametrize("position", [None, 0, 4, 6], ids=["unaware", "at the start", "behind", "ahead"])
-def test_a_consumer_that_was_overtaken_is_refused_and_changes_nothing(take_in, position):
+def test_a_consumer_that_was_overtaken_is_refused_and_changes_nothing(ingest, position):
     records = [antenna(second) for second in range(5)]
-    take_in(values(records), None)
+    ingest(values(records), None)
     with pytest.raises(Overtaken, match="Another consumer has taken in calls/3 meanwhile"):
-        take_in(values([antenna(99, 1000)], position or 0), position)
+        ingest(values([antenna(99, 1000)], position or 0), position)
     # What it had brought into the lake goes with the next batch, whosever it is.
-    take_in(values([antenna(6)], 5), 5)
+    ingest(values([antenna(6)], 5), 5)
     check_tables([*records, antenna(6)])
     assert StreamOffset.objects.get().next_offset == 6
 
 
-def test_a_message_that_cannot_be_counted_stands_alone(take_in):
+def test_a_message_that_cannot_be_counted_stands_alone(ingest):
     largest = antenna(1, 2**63 - 1)
-    take_in(values([largest]), None)
+    ingest(values([largest]), None)
     with pytest.raises(SeveralFailed):
-        take_in(values([antenna(2), antenna(400)], 1), 1)
+        ingest(values([antenna(2), antenna(400)], 1), 1)
     assert StreamOffset.objects.get().next_offset == 1
-    assert isinstance(take_in(values([antenna(2)], 1), 1), pipeline.Failed)
-    take_in(values([antenna(400)], 2), 2)
+    assert isinstance(ingest(values([antenna(2)], 1), 1), pipeline.Failed)
+    ingest(values([antenna(400)], 2), 2)
     check_tables([largest, antenna(400)])
     assert Batch.objects.values_list("name", "lines").get(status="failed") == ("calls/3/1-1", 1)
     assert mark_for_retry(Batch.objects.all()) == 0
     assert StreamOffset.objects.get().next_offset == 3
 
 
-def test_messages_are_not_lost_with_their_temporary_file(take_in, tmp_path):
+def test_messages_are_not_lost_with_their_temporary_file(ingest, tmp_path):
     batch = spooled(values([antenna(1)]), None, tmp_path / "messages")
     batch.path.unlink()
     with pytest.raises(
         ScratchError, match="where the messages of calls/3/0-0 are spooled, vanished before it was read"
     ):
-        take_in.run(batch)
+        ingest.run(batch)
     assert not Batch.objects.exists()
     assert not StreamOffset.objects.exists()
 
 
 def test_messages_of_a_topic_made_anew_count_beside_those_of_the_old_one_and_overtake_who_has_not_heard(
-    take_in, tmp_path
+    ingest, tmp_path
 ):
     old, new = [antenna(second) for second in range(5)], [antenna(second, 100) for second in range(7)]
     first, second = Origin("first", 1), Origin("second", 2)
@@ -400,13 +398,13 @@ def test_messages_of_a_topic_made_anew_count_beside_those_of_the_old_one_and_ove
         spool.add(*zip(*values(records, offset), strict=True))
         return spool.messages("calls", 3, position, origin)
 
-    take_in.run(batch(old, None, first))
-    take_in.run(batch(new[:5], Position(5, first), second))
+    ingest.run(batch(old, None, first))
+    ingest.run(batch(new[:5], Position(5, first), second))
     # The same offsets, of a consumer that still reads the old topic, and of one that reads the new one too.
     for origin in (first, second):
         with pytest.raises(Overtaken):
-            take_in.run(batch([antenna(1, 7)], Position(5, first), origin, 5))
-    take_in.run(batch(new[5:], Position(5, second), second, 5))
+            ingest.run(batch([antenna(1, 7)], Position(5, first), origin, 5))
+    ingest.run(batch(new[5:], Position(5, second), second, 5))
     check_tables([*old, *new])
     assert list(Batch.objects.order_by("id").values_list("name", "lines")) == [
         ("calls/3/0-4", 5),
@@ -428,7 +426,7 @@ def shard_records(records, first: int, position: int | None, path: Path) -> Shar
     return spool.messages("s" * 128, SHARD, position and Reached(str(NUMBER + position), False, str(NUMBER)))
 
 
-def test_a_shards_records_count_once_by_their_sequence_numbers(take_in, tmp_path):
+def test_a_shards_records_count_once_by_their_sequence_numbers(ingest, tmp_path):
     records = [antenna(second) for second in range(6)]
     lines = [record.line().encode() for record in records]
     path, ledger = tmp_path / "records", DatabaseLedger()
@@ -436,12 +434,12 @@ def test_a_shards_records_count_once_by_their_sequence_numbers(take_in, tmp_path
     def reached() -> Reached | None:
         return ledger.reached(ANTENNA, "s" * 128).get(SHARD)
 
-    take_in.run(shard_records([lines[0], b"", lines[1]], 1, None, path))
+    ingest.run(shard_records([lines[0], b"", lines[1]], 1, None, path))
     assert reached() == Reached(str(NUMBER + 3), False, str(NUMBER))
     for position in (None, 2, 4):
         with pytest.raises(Overtaken, match=f"Another consumer has taken in s*/{SHARD} meanwhile"):
-            take_in.run(shard_records([lines[2]], 4, position, path))
-    take_in.run(shard_records(lines[2:], 4, 3, path))
+            ingest.run(shard_records([lines[2]], 4, position, path))
+    ingest.run(shard_records(lines[2:], 4, 3, path))
     check_tables(records)
     assert list(Batch.objects.order_by("id").values_list("name", "lines", "rejects")) == [
         (f"{'s' * 128}/{SHARD}/{NUMBER + 1}-{NUMBER + 3}", 3, 1),
@@ -455,13 +453,13 @@ def test_a_shards_records_count_once_by_their_sequence_numbers(take_in, tmp_path
     assert reached() == Reached(str(NUMBER + 7), True, str(NUMBER))
 
 
-def test_a_shard_ends_without_records_where_none_is_in(take_in, tmp_path):
+def test_a_shard_ends_without_records_where_none_is_in(ingest, tmp_path):
     ledger = DatabaseLedger()
     nothing = Reached(None, True, str(NUMBER))
     ledger.end_shard(ANTENNA, "empty", SHARD, nothing)
     ledger.end_shard(ANTENNA, "empty", SHARD, nothing)
     assert ledger.reached(ANTENNA, "empty") == {SHARD: nothing}
-    take_in.run(shard_records([antenna(1).line().encode()], 1, None, tmp_path / "records"))
+    ingest.run(shard_records([antenna(1).line().encode()], 1, None, tmp_path / "records"))
     ledger.end_shard(ANTENNA, "s" * 128, SHARD, nothing)
     assert not ledger.reached(ANTENNA, "s" * 128)[SHARD].is_ended
 

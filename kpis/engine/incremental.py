@@ -15,7 +15,7 @@ import duckdb
 
 from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import KPI
-from kpis.engine.aggregate import telling
+from kpis.engine.aggregate import translate_errors
 
 # Of one batch: where it touches more, as one that is behind may, the lake is as fast.
 MOST_INTERVALS = 12
@@ -33,7 +33,7 @@ class _Merged:
     rows: int
 
 
-class Running:
+class IncrementalPartials:
     """The merged partials of a stream's newest intervals, in tables of a connection, each for its batches' keys.
 
     They are a shortcut, never the truth: where the ledger does not count on all of an interval's batches, as after a
@@ -55,14 +55,14 @@ class Running:
             self._drop(kpi.id, start)
             known = None
         lacking = set(keys) - (known.keys if known else frozenset())
-        name = f"running_{kpi.id}_{int(start.timestamp())}"
+        name = f"incremental_{kpi.id}_{int(start.timestamp())}"
         with others(lacking) as tables:
             merged = [*([name] if known else []), fresh, *tables]
             union = " UNION ALL BY NAME ".join(f"FROM {table}" for table in merged)
             columns = ", ".join(["interval_start", *kpi.partial_keys])
             sums = "".join(f", CAST(sum({value}) AS BIGINT) AS {value}" for value in kpi.partial_values)
             moment = f"TIMESTAMP '{to_text(start).rstrip('Z')}'"
-            with telling(kpi):
+            with translate_errors(kpi):
                 self._connection.execute(
                     f"""
                     CREATE OR REPLACE TEMP TABLE {name} AS

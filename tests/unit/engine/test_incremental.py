@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpis.catalog.kpis import KPIS
-from kpis.engine import running
+from kpis.engine import incremental
 from kpis.engine.aggregate import TotalTooLarge
-from kpis.engine.running import Running
+from kpis.engine.incremental import IncrementalPartials
 
 KPI = next(kpi for kpi in KPIS.values() if kpi.name == "AntennaTrafficVolume")
 START = datetime(2021, 7, 18, tzinfo=UTC)
@@ -43,9 +43,9 @@ def table(connection: duckdb.DuckDBPyConnection, name: str, partial: dict[tuple[
 @given(histories)
 def test_an_interval_has_what_its_batches_give(history):
     with duckdb.connect() as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "MOST_ROWS", 4)
-        patch.setattr(running, "MOST_TABLES", 2)
-        merged = Running(connection)
+        patch.setattr(incremental, "MOST_ROWS", 4)
+        patch.setattr(incremental, "MOST_TABLES", 2)
+        merged = IncrementalPartials(connection)
         known: dict[str, dict] = {}
         for number, (partial, fate) in enumerate(history):
             key = table(connection, f"batch_{number}", partial)
@@ -74,7 +74,7 @@ def test_only_what_is_not_merged_yet_is_read():
         return others(keys)
 
     with duckdb.connect() as connection:
-        merged = Running(connection)
+        merged = IncrementalPartials(connection)
         for key in ("one", "two", "three", "four"):
             table(connection, key, {(START, "a"): 1})
         merged.merge(KPI, START, [], "one", "one", noted)
@@ -90,4 +90,4 @@ def test_a_total_beyond_64_bits_is_told():
         table(connection, "one", {(START, "a"): 2**63 - 1})
         table(connection, "two", {(START, "a"): 1})
         with pytest.raises(TotalTooLarge, match="AntennaTrafficVolume"):
-            Running(connection).merge(KPI, START, ["one"], "two", "two", others)
+            IncrementalPartials(connection).merge(KPI, START, ["one"], "two", "two", others)
