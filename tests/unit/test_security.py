@@ -17,7 +17,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
-from kpis.admin import IntervalSummaryAdmin
+from kpis.admin.results import IntervalSummaryAdmin
 from kpis.api.viewsets import SummaryViewSet
 from network_analysis.secret_key import MISSING
 from tests.factories import make_batch, make_reject, make_run, make_user

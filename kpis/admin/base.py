@@ -1,0 +1,89 @@
+"""What the admin's pages share: read-only tables, moments in UTC, personal data, links between tables."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from django.contrib import admin
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from kpis.api.permissions import may_view_personal
+from kpis.catalog.intervals import LENGTHS
+from kpis.catalog.kpis import KPI
+from kpis.console.addresses import explain
+from kpis.models import (
+    Batch,
+    IntervalSummary,
+    KPIResult,
+)
+
+
+class ReadOnly:
+    """No adding, changing or deleting, whatever a user's permissions."""
+
+    def has_add_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request, obj=None) -> bool:
+        return False
+
+
+class InUTC:
+    """Shows a table's moments, and the days to choose from, in UTC as in the API."""
+
+    show_full_result_count = False
+
+    def changelist_view(self, request, extra_context=None):
+        """The list of rows."""
+        return self._in_utc(super().changelist_view, request, extra_context)
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        """The page of one row."""
+        return self._in_utc(super().changeform_view, request, object_id, form_url, extra_context)
+
+    def _in_utc(self, view, *args):
+        # Days in another zone would need the zones' tables, which MySQL and MariaDB come without.
+        with timezone.override(UTC):
+            response = view(*args)
+            return response.render() if isinstance(response, TemplateResponse) else response
+
+
+class TableAdmin(InUTC, ReadOnly, admin.ModelAdmin):
+    """A table that the pipeline writes."""
+
+    actions = None
+
+
+class Personal:
+    """Lets only those in who may see what is about single subscribers, and have the table's own permissions."""
+
+    def has_view_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_add_permission(request)
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request, obj=None) -> bool:
+        return may_view_personal(request.user) and super().has_delete_permission(request, obj)
+
+
+def run_link(run_id: int) -> str:
+    return format_html('<a href="{}">run {}</a>', reverse("admin:kpis_run_change", args=[run_id]), run_id)
+
+
+def batch_link(batch: Batch) -> str:
+    return format_html('<a href="{}">{}</a>', reverse("admin:kpis_batch_change", args=[batch.pk]), batch.name)
+
+
+def explain_link(kpi: KPI, row: KPIResult | IntervalSummary, group: dict | None = None) -> str:
+    address = explain(kpi, LENGTHS[row.interval], row.interval_start_timestamp, group)
+    return format_html('<a href="{}">Explain</a>', address)

@@ -1,0 +1,96 @@
+"""Reference tables: subscribers with their quotas, and regions."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+
+from kpis.admin.base import InUTC, Personal, ReadOnly, TableAdmin
+from kpis.catalog.columns import UUID, BadValue, ColumnType, Integer, Text
+from kpis.models import (
+    QuotaChange,
+    Region,
+    Subscriber,
+)
+from kpis.reference.subscribers import put_subscribers, remove_subscribers
+
+
+class CatalogField(forms.CharField):
+    """A field of a subscriber, judged as in the files that ``load_subscribers`` takes."""
+
+    def __init__(self, *, kind: ColumnType, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+
+    def clean(self, value):
+        text = super().clean(value)
+        try:
+            return self.kind.parse(text)
+        except BadValue as error:
+            raise ValidationError(f"This {error}.") from None
+
+
+class SubscriberForm(forms.ModelForm):
+    """A subscriber as people edit it."""
+
+    id = CatalogField(kind=UUID(), label="Device", help_text="UUID, as in the antenna's messages")
+    name = CatalogField(kind=Text(longest=200))
+    email = forms.EmailField(max_length=254)
+    quota = CatalogField(kind=Integer(), help_text="bytes an hour; for the hours that are figured from now on")
+
+    class Meta:
+        model = Subscriber
+        fields = ("id", "name", "email", "quota")
+
+
+class QuotaChangeInline(Personal, ReadOnly, admin.TabularInline):
+    """A subscriber's quotas on the subscriber's page."""
+
+    model = QuotaChange
+    fields = ("since", "email", "quota")
+    ordering = ("-since",)
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(InUTC, Personal, admin.ModelAdmin):
+    """The subscribers, each with the quotas that were in force."""
+
+    form = SubscriberForm
+    list_display = ("id", "name", "email", "quota")
+    search_fields = ("id__exact", "name", "email")
+    search_help_text = "a device's UUID, or part of a name or of an e-mail address"
+    inlines = (QuotaChangeInline,)
+
+    def get_readonly_fields(self, request, obj=None) -> tuple[str, ...]:
+        # Another device is another subscriber.
+        return ("id",) if obj else ()
+
+    def save_model(self, request, obj, form, change) -> None:
+        put_subscribers([obj])
+
+    def delete_model(self, request, obj) -> None:
+        remove_subscribers([obj.pk])
+
+    def delete_queryset(self, request, queryset) -> None:
+        remove_subscribers(queryset.values_list("pk", flat=True))
+
+
+@admin.register(QuotaChange)
+class QuotaChangeAdmin(Personal, TableAdmin):
+    """The quotas of subscribers, each from a moment on."""
+
+    list_display = ("since", "subscriber_id", "email", "quota")
+    search_fields = ("subscriber__id__exact", "email")
+    search_help_text = "a device's UUID, or part of an e-mail address"
+    date_hierarchy = "since"
+
+
+@admin.register(Region)
+class RegionAdmin(TableAdmin):
+    """The map's regions, as ``load_regions`` put them there."""
+
+    list_display = ("code", "name", "spellings")
+    search_fields = ("code__exact", "name")
+    search_help_text = "a code, or part of a name"
+    fields = ("code", "name", "spellings", ("west", "east"), ("south", "north"))

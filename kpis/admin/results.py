@@ -1,0 +1,108 @@
+"""Results: the rows of each KPI, their summaries, and what waits to be computed."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from kpis.admin.base import Personal, TableAdmin, explain_link
+from kpis.api.permissions import hidden_kpis
+from kpis.api.serializers import value_columns
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.models import (
+    DueRollup,
+    IntervalSummary,
+    KPIResult,
+    ResultPruning,
+)
+from kpis.models.results import result_model
+
+
+@admin.register(DueRollup)
+class DueRollupAdmin(TableAdmin):
+    """The longer intervals that wait to be figured."""
+
+    list_display = ("interval_start_timestamp", "feed", "interval")
+    list_filter = ("feed", "interval")
+    search_fields = ("feed",)
+    date_hierarchy = "interval_start_timestamp"
+
+
+@admin.register(ResultPruning)
+class ResultPruningAdmin(TableAdmin):
+    """Up to when results were pruned, by interval length."""
+
+    list_display = ("interval", "before")
+    search_fields = ("interval",)
+
+
+@admin.register(IntervalSummary)
+class IntervalSummaryAdmin(TableAdmin):
+    """The totals of every KPI's intervals."""
+
+    list_display = (
+        "interval_start_timestamp",
+        "interval",
+        "kpi",
+        "total",
+        "mean",
+        "groups",
+        "records",
+        "batches",
+        "revision",
+        "state",
+        "updated_at",
+        "explained",
+    )
+    list_filter = ("kpi", "interval", "state")
+    search_fields = ("kpi__exact", "state")
+    search_help_text = "a KPI's id, or a state"
+    date_hierarchy = "interval_start_timestamp"
+    ordering = ("-interval_start_timestamp", "interval", "kpi")
+
+    @admin.display(description="where from")
+    def explained(self, summary: IntervalSummary) -> str:
+        return explain_link(KPIS[summary.kpi], summary)
+
+    def get_queryset(self, request):
+        """The summaries without those of KPIs that the user may not see."""
+        hidden = hidden_kpis(request.user)
+        queryset = super().get_queryset(request)
+        return queryset.exclude(kpi__in=hidden) if hidden else queryset
+
+
+class ResultAdmin(TableAdmin):
+    """The rows of one KPI."""
+
+    @admin.display(description="where from")
+    def explained(self, row: KPIResult) -> str:
+        kpi = row.kpi()
+        return explain_link(kpi, row, {name: getattr(row, name) for name in kpi.dimensions})
+
+    list_filter = ("interval",)
+    date_hierarchy = "interval_start_timestamp"
+    ordering = ("-interval_start_timestamp", "interval", "rank")
+
+
+class PersonalResultAdmin(Personal, ResultAdmin):
+    """The rows of one KPI about single subscribers."""
+
+
+def result_admin(kpi: KPI) -> type[ResultAdmin]:
+    """The admin of a KPI's table."""
+    interval = ("interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
+    return type(
+        f"{kpi.name}Admin",
+        (PersonalResultAdmin if kpi.personal else ResultAdmin,),
+        {
+            "__doc__": kpi.description,
+            "list_display": (*interval, *kpi.dimensions, *value_columns(kpi, result_model(kpi)), "explained"),
+            "search_fields": tuple(
+                f"{one.folded_column}__folded" if one.folded else f"{one.name}__exact" for one in kpi.by
+            ),
+            "search_help_text": " or ".join(kpi.dimensions),
+        },
+    )
+
+
+for _kpi in KPIS.values():
+    admin.site.register(result_model(_kpi), result_admin(_kpi))
