@@ -127,7 +127,7 @@ lint: setup-dev  ## checks format, style, imports, types, migrations and documen
 docs: setup-dev  ## builds the documentation into var/docs; a broken link, or a page in no table of contents, is an error
 	@$(VENV)/bin/sphinx-build --builder html --doctree-dir var/doctrees --fail-on-warning --keep-going --quiet docs var/docs
 
-reference: setup-dev  ## writes the reference pages that are generated from the code: commands, feeds, KPIs
+reference: setup-dev  ## writes the reference pages that are generated from the code: settings, commands, feeds, KPIs
 	@$(ON_SQLITE) $(PYTHON_IN) -m scripts.reference_pages docs/reference
 
 lock: setup-dev  ## writes the lock files anew from requirements*.txt (ARGS=--upgrade takes newer versions)

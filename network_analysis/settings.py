@@ -1,7 +1,4 @@
-"""Django's settings, read from the environment and from ``.env``; docs/reference/settings.md lists them.
-
-``.env`` and ``var/`` are beside ``manage.py`` in a checkout, and in the working folder where the package is installed.
-"""
+"""Django's settings: those of ``options``, which the environment gives, and what follows from them."""
 
 from __future__ import annotations
 
@@ -12,83 +9,13 @@ from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.utils import get_random_secret_key
-from dotenv import load_dotenv
 
 from kpis import extras
-from kpis.catalog.feeds import FEED_FILES as CATALOG_FEED_FILES
-from kpis.catalog.feeds import FEEDS
-from network_analysis import environment, logs
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-if not (BASE_DIR / "manage.py").is_file():
-    BASE_DIR = Path.cwd()
-load_dotenv(BASE_DIR / ".env")
-
-# What the pipeline works with.
-DATA_DIR = environment.place("DATA_DIR", BASE_DIR / "var" / "data")
-LAKE_DIR = environment.place("LAKE_DIR", BASE_DIR / "var" / "lake")
-LAKE_VERIFY = environment.choice("LAKE_VERIFY", "always", ("always", "compaction", "off"))
-LAKE_SYNC = environment.boolean("LAKE_SYNC", True)
-DUPLICATES = environment.choice("DUPLICATES", "ignore", ("ignore", "count"))
-FEED_FILES = environment.pairs("FEED_FILES", CATALOG_FEED_FILES, tuple(FEEDS))
-ARCHIVE_FEEDS = environment.feeds("ARCHIVE_FEEDS", ("antenna",), tuple(FEEDS))
-TOP_N = environment.integer("TOP_N", 10, minimum=1)
-MAX_REJECT_RATIO = environment.ratio("MAX_REJECT_RATIO", 0.5)
-MAX_REJECTS = environment.integer("MAX_REJECTS", 1_000_000, minimum=1)
-MAX_HOURS_PER_FILE = environment.integer("MAX_HOURS_PER_FILE", 1_000, minimum=1)
-MAX_UNPACKED_MB = environment.integer("MAX_UNPACKED_MB", 16_384, minimum=1)
-MAX_UNPACKED_RATIO = environment.integer("MAX_UNPACKED_RATIO", 200, minimum=1)
-MAX_CLOCK_AHEAD = timedelta(seconds=environment.integer("MAX_CLOCK_AHEAD", 86400, minimum=0, maximum=10**9))
-MEMORY_LIMIT_MB = environment.integer("MEMORY_LIMIT_MB", 800, minimum=100)
-WATCH_LISTING_SECONDS = environment.integer("WATCH_LISTING_SECONDS", 300, minimum=1)
-WATCH_POLL_SECONDS = environment.integer("WATCH_POLL_SECONDS", 5, minimum=1)
-
-# What reads files and merges what is large; where Spark is, and from how many MB of partials on it merges them.
-ENGINE = environment.choice("ENGINE", "local", ("local", "spark"))
-SPARK = environment.spark("SPARK_MASTER", "SPARK_REMOTE")
-SPARK_KAFKA_JARS = environment.text("SPARK_KAFKA_JARS")
-SPARK_MERGE_MB = environment.integer("SPARK_MERGE_MB", 256, minimum=0)
-
-# Streams: when a batch of messages is full, how late a message may come, and how Kafka is reached, by librdkafka's
-# names.
-STREAM_BATCH_RECORDS = environment.integer("STREAM_BATCH_RECORDS", 500_000, minimum=1)
-STREAM_BATCH_MB = environment.integer("STREAM_BATCH_MB", 128, minimum=1)
-ALLOWED_LATENESS = timedelta(seconds=environment.integer("ALLOWED_LATENESS", 60, minimum=0))
-# A little more than the second between what pages are sent, so that this comes to follow the batches.
-STREAM_BATCH_SECONDS = environment.seconds("STREAM_BATCH_SECONDS", 1.1, minimum=0.1)
-KAFKA_OPTIONS = {
-    option: value
-    for option, value in {
-        "security.protocol": environment.choice(
-            "KAFKA_SECURITY_PROTOCOL", "", ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
-        ),
-        "sasl.mechanism": environment.text("KAFKA_SASL_MECHANISM"),
-        "sasl.username": environment.text("KAFKA_SASL_USERNAME"),
-        "sasl.password": environment.text("KAFKA_SASL_PASSWORD"),
-        "ssl.ca.location": environment.text("KAFKA_CA_FILE"),
-        "ssl.certificate.location": environment.text("KAFKA_CERTIFICATE_FILE"),
-        "ssl.key.location": environment.text("KAFKA_KEY_FILE"),
-        "ssl.key.password": environment.text("KAFKA_KEY_PASSWORD"),
-    }.items()
-    if value
-}
-
-# Who may see what.
-DEBUG = environment.boolean("DEBUG", False)
-SECRET_KEY = environment.text("SECRET_KEY") or (get_random_secret_key() if DEBUG else "")
-ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
-API_PUBLIC = environment.boolean("API_PUBLIC", True)
-ANONYMOUS_RATE = environment.rate("ANONYMOUS_RATE", "600/min")
-USER_RATE = environment.rate("USER_RATE", "6000/min")
-
-# What monitoring is told.
-HEALTH_MAX_AGE = environment.integer("HEALTH_MAX_AGE", None, minimum=1)
+from network_analysis import logs, options
+from network_analysis.options import *
 
 # How the web is reached. Where a proxy adds headers, each request has an entry of its own in X-Forwarded-For from
 # every proxy; those before them come from the client and are not believed.
-HTTPS = environment.boolean("HTTPS", False)
-PROXIES = environment.integer("PROXIES", 0, minimum=0)
 if PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if HTTPS:
@@ -118,7 +45,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 # Intervals are UTC throughout; the zone is for people's eyes.
 USE_TZ = True
-TIME_ZONE = environment.zone("TIME_ZONE", "UTC")
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
@@ -163,7 +89,6 @@ WSGI_APPLICATION = "network_analysis.wsgi.application"
 ASGI_APPLICATION = "network_analysis.asgi.application"
 
 # Where web processes hear of what consumers have taken in; without it they look for it.
-REDIS_URL = environment.redis("REDIS_URL")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -239,7 +164,7 @@ def database(url: str) -> dict:
     return found
 
 
-DATABASES = {"default": database(environment.text("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}"))}
+DATABASES = {"default": database(options.database_url)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
 
@@ -318,6 +243,4 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-LOG_FORMAT = environment.choice("LOG_FORMAT", "", ("json", "text"))
 LOGGING = logs.configuration(LOG_FORMAT, LOG_LEVEL)

@@ -1,4 +1,4 @@
-"""Writes the reference pages that are generated from the code: commands, feeds and KPIs; for `make reference`.
+"""Writes the reference pages that are generated from the code: settings, commands, feeds, KPIs; for `make reference`.
 
 `python -m scripts.reference_pages FOLDER` writes them into a folder.
 """
@@ -20,6 +20,8 @@ from kpis.catalog import columns
 from kpis.catalog.feeds import FEEDS, PACKED_ENDINGS, Feed
 from kpis.catalog.kpis import KPI, KPIS, Dimension, GridCell, kpis_of
 from kpis.catalog.measures import Sum, SumOverQuota
+from network_analysis import options
+from network_analysis.environment import Group, Variable
 
 GENERATED = "<!-- Written by `make reference`, from {source}. -->"
 
@@ -43,6 +45,11 @@ FEEDS_INTRO = """
 [Files, records and rejects](files.md) has the rules that all feeds share. A value outside its column's range makes the
 row a reject; a number that stands for an unknown value is read as an empty field. *Empty* says whether a field may be
 empty; *missing* that a file may lack the column.
+"""
+
+SETTINGS_INTRO = """
+Settings are environment variables, or lines of `.env` beside `manage.py` (of the working folder, if the package is
+installed). A variable that is empty or unset has its default. A wrong value stops the program with one line.
 """
 
 KPIS_INTRO = """
@@ -229,10 +236,28 @@ def _columns_measured(kpi: KPI) -> tuple[str, ...]:
     return (*measure.measured, *summed, *measure.partial_keys)
 
 
+def settings_page() -> str:
+    """Each setting: its default, its unit, the values that it takes and what it means, by group."""
+    groups = [group for group in vars(options).values() if isinstance(group, Group)]
+    return "\n\n".join(["# Settings", SETTINGS_INTRO.strip(), *map(_settings, groups)])
+
+
+def _settings(group: Group) -> str:
+    rows = ((f"`{one.name}`", _default(one), one.accepts or "text", one.help) for one in group.variables)
+    return f"## {group.title}\n\n{table(('name', 'default', 'values', 'meaning'), rows)}"
+
+
+def _default(variable: Variable) -> str:
+    shown = variable.default or "none"
+    plain = shown == "none" or "`" in shown or "](" in shown
+    return shown if plain else " ".join(filter(None, [f"`{shown}`", variable.unit]))
+
+
 PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "commands.md": (commands_page, "the commands' arguments"),
     "feeds.md": (feeds_page, "the catalog"),
     "kpis.md": (kpis_page, "the catalog"),
+    "settings.md": (settings_page, "network_analysis/options.py"),
 }
 
 
