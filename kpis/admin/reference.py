@@ -37,7 +37,7 @@ class SubscriberForm(forms.ModelForm):
     id = CatalogField(kind=UUID(), label="Device", help_text="UUID, as in the antenna's messages")
     name = CatalogField(kind=Text(longest=200))
     email = forms.EmailField(max_length=254)
-    quota = CatalogField(kind=Integer(), help_text="bytes an hour; for the hours that are figured from now on")
+    quota = CatalogField(kind=Integer(), help_text="bytes an hour; for the hours that are computed from now on")
 
     class Meta:
         model = Subscriber

@@ -19,7 +19,7 @@ from kpis.models.results import result_model
 
 @admin.register(DueRollup)
 class DueRollupAdmin(TableAdmin):
-    """The longer intervals that wait to be figured."""
+    """The longer intervals that wait to be computed."""
 
     list_display = ("interval_start_timestamp", "feed", "interval")
     list_filter = ("feed", "interval")

@@ -50,7 +50,7 @@ class Figure:
 
     @cached_property
     def summary(self) -> IntervalSummary | None:
-        """What the interval was figured from; None where it has no records."""
+        """What the interval was computed from; None where it has no records."""
         return IntervalSummary.objects.filter(
             kpi=self.kpi.id,
             interval=self.interval.length.code,

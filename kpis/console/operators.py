@@ -36,14 +36,14 @@ MOST_INTERVALS = 5000
 
 
 def operator_kpis() -> list[KPI]:
-    """The KPIs that tell operators apart and can be figured over any time: sums first, then averages."""
+    """The KPIs that tell operators apart and can be computed over any time: sums first, then averages."""
     there = [kpi for kpi in KPIS.values() if DIMENSION in kpi.dimensions and not kpi.personal and not kpi.top]
     sums = [kpi for kpi in there if kpi.measure.adds_up]
     return sums + [kpi for kpi in there if kpi.measure.is_mean]
 
 
 def operator_window(kpi: KPI, start: datetime, end: datetime, asked: Length) -> Window:
-    """The steps for a chart of several lines; averages are figured anew from their samples, so all can be summed."""
+    """The steps for a chart of several lines; averages are recomputed from their samples, so all can be summed."""
     length = asked if asked in kpi.lengths else default_length(kpi)
     most = MOST_POINTS // LINES
     return window(kpi, start, end, length, adds_up=True, most=most, most_intervals=MOST_INTERVALS)

@@ -27,14 +27,14 @@ _START = "interval_start_timestamp"
 
 @dataclass(frozen=True)
 class Period:
-    """``[start, end)`` of the time in which batches were taken in and intervals figured."""
+    """``[start, end)`` of the time in which batches were ingested and intervals computed."""
 
     start: datetime
     end: datetime
 
     @property
     def batches(self) -> QuerySet[Batch]:
-        """What was taken in, or failed, in the period."""
+        """What was ingested, or failed, in the period."""
         # Naming the statuses lets the index serve.
         return Batch.objects.filter(
             status__in=Batch.Status.values, taken_in_at__gte=self.start, taken_in_at__lt=self.end
@@ -86,7 +86,7 @@ def reasons(period: Period) -> list[Reason]:
 
 @dataclass(frozen=True)
 class Unusual:
-    """A batch that came after an hour of it had been figured (``late_for``: the hours' starts), or was replaced."""
+    """A batch that came after an hour of it had been computed (``late_for``: the hours' starts), or was replaced."""
 
     batch: Batch
     late_for: list[datetime]
@@ -104,7 +104,7 @@ def unusual(period: Period) -> list[Unusual]:
 def _late(period: Period) -> dict[int, list[datetime]]:
     """The hours for which batches of the period were late, by the batch's key.
 
-    An hour whose figures a late batch changed was figured anew: of those only the newest are looked at.
+    An hour whose figures a late batch changed was recomputed: of those only the newest are looked at.
     """
     hours = period.revised().filter(interval=ONE_HOUR.code, state=IntervalSummary.State.FINAL)
     figured: dict[tuple[str, datetime], datetime] = {}
@@ -192,5 +192,5 @@ def _gaps(feed: Feed, rows: QuerySet[IntervalSummary], watermark: datetime) -> l
 
 
 def newest_intake() -> datetime | None:
-    """When the newest batch was taken in, or failed; None before the first."""
+    """When the newest batch was ingested, or failed; None before the first."""
     return Batch.objects.aggregate(newest=Max("taken_in_at"))["newest"]

@@ -33,7 +33,7 @@ _MOST_NAMED = 2000
 
 
 class Step(Func):
-    """The number of the step, since 1970, in which a moment lies; figured by the database."""
+    """The number of the step, since 1970, in which a moment lies; computed by the database."""
 
     output_field = IntegerField()
 
@@ -99,7 +99,7 @@ def normal(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None = 
     """What is normal for each row of a series of single intervals, by the intervals just before it.
 
     Columns: ``mean``, ``deviation`` and ``z`` (NaN where too few are before it, ``z`` also where it is infinite), and
-    ``outlier``. They are those of ``/api/KPIs/<id>/anomalies/`` with its defaults, figured for totals as well.
+    ``outlier``. They are those of ``/api/KPIs/<id>/anomalies/`` with its defaults, computed for totals as well.
     """
     import pandas as pd
 

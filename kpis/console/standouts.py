@@ -1,4 +1,4 @@
-"""What stands out: anomalies of every KPI in the newest hour of its feed."""
+"""Anomalies: anomalies of every KPI in the newest hour of its feed."""
 
 from __future__ import annotations
 

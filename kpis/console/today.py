@@ -15,7 +15,7 @@ RUNS_SHOWN = 8
 
 @dataclass
 class Intake:
-    """What was taken in of a feed: files that are in, failed, or are duplicates of others, records and rejects."""
+    """What was ingested of a feed: files that are in, failed, or are duplicates of others, records and rejects."""
 
     feed: str
     batches: int = 0

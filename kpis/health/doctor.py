@@ -94,7 +94,7 @@ def secret_key() -> Finding:
     except ImproperlyConfigured:
         return Finding(Verdict.MEND, subject, "is not set, so the web does not start; `make .env` makes one")
     if settings.DEBUG:
-        return Finding(Verdict.OK, subject, "is set, or made anew at each start while DEBUG is on")
+        return Finding(Verdict.OK, subject, "is set, or generated at each start while DEBUG is on")
     if len(key) < SHORT_KEY:
         return Finding(Verdict.MEND, subject, f"is short; take one of at least {SHORT_KEY} random characters")
     return Finding(Verdict.OK, subject, "is set")

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, figured from the ledger at each scrape: it is the same whichever process answers."""
+"""What Prometheus scrapes, computed from the ledger at each scrape: it is the same whichever process answers."""
 
 from __future__ import annotations
 

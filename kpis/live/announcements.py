@@ -70,7 +70,7 @@ def _reason(error: Exception) -> str:
 
 
 class Once(logging.Filter):
-    """Lets the channel layer's own complaints through once a minute: it makes one with each try to connect anew."""
+    """Lets the channel layer's own complaints through once a minute: it makes one with each try to reconnect."""
 
     def __init__(self) -> None:
         super().__init__()

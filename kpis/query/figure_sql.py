@@ -26,7 +26,7 @@ def figure_sql(
     """One SELECT over the views of ``kpis.lake.views`` whose only row has a group's values, or, without one, the total.
 
     ``group`` has the KPI's dimensions. ``reference`` has the rows of the KPI's reference table that make the group, as
-    they were when the interval was figured; without them the values are those that the ledger keeps. A group that the
+    they were when the interval was computed; without them the values are those that the ledger keeps. A group that the
     interval does not have gives no row.
     """
     if group is None:

@@ -197,7 +197,7 @@ def _rgb(colour: str) -> tuple[int, ...]:
 
 def test_the_overview_leads_to_what_stands_out(page):
     page.goto("/")
-    table = page.get_by_role("region", name="What stands out in the newest hour")
+    table = page.get_by_role("region", name="Anomalies in the newest hour")
     first = table.get_by_role("row").nth(1)
     group = first.get_by_role("rowheader").inner_text()
     first.get_by_role("rowheader").get_by_role("link").click()

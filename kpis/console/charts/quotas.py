@@ -47,7 +47,7 @@ def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int,
     )
     when = f"{moments.span(start, end)} ({moments.zone_name()})"
     most = max(bars, key=lambda bar: bar["value"], default=None)
-    told = f"Most in one hour: {most['figure']}, {most['when']}." if most else "Nobody."
+    told = f"Most in one hour: {most['figure']}, {most['when']}." if most else "None."
     return Chart(
         drawing=drawing,
         data={"bars": bars},

@@ -1,4 +1,4 @@
-"""Data quality: what was taken in and what not, which figures changed since, and what is missing."""
+"""Data quality: what was ingested and what not, which figures changed since, and what is missing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BATCH_COLUMNS = (
     Column("records", "Records", number=True),
     Column("rejects", "Rejects", number=True),
     Column("revision", "Revision", number=True),
-    Column("taken_in_at", "Taken in"),
+    Column("taken_in_at", "Ingested"),
 )
 _REVISED_COLUMNS = (
     Column("kpi", "KPI"),
@@ -49,7 +49,7 @@ _REVISED_COLUMNS = (
 
 
 class Quality(Page):
-    """What was taken in within a time span, and what that did to the figures."""
+    """What was ingested within a time span, and what that did to the figures."""
 
     title = "Data quality"
     template_name = "console/quality.html"

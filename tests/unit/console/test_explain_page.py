@@ -88,7 +88,7 @@ def test_a_mean_is_told_with_all_its_digits(client):
 
 
 def test_what_is_not_there_is_not_zero(client):
-    assert "no record of it was taken in" in words(client.get(ONE))
+    assert "no record of it was ingested" in words(client.get(ONE))
     make_summary(1, MIDNIGHT)
     assert "Not among the first of the interval's 12 groups" in words(client.get(f"{ONE}&service_id=5"))
     make_summary(3, MIDNIGHT)

@@ -58,20 +58,18 @@ def test_the_page_shows_the_newest_interval_against_an_hour_before(client, count
     assert "County call volume Counties by calls and texts. KPI 10, calls, from the cdr feed." in page
     assert "All groups over time 17 Jul 2021, 23:00 to 18 Jul 2021, 00:10 (UTC), per 5 minutes" in page
     assert "18 Jul 2021, 00:05 to 00:10 5 minutes, final, revision 1" in page
-    assert "All groups 90 calls an hour before no figure then a day before no figure then groups 3 records 90" in page
+    assert "All groups 90 calls an hour before no data a day before no data groups 3 records 90" in page
 
 
 def test_an_interval_an_hour_after_another_is_held_against_it(client, counties):
     page = text_of(client.get("/kpis/10/?at=2021-07-18T00:00Z"))
-    assert "All groups 60 calls an hour before up +20.0 % a day before no figure then" in page
+    assert "All groups 60 calls an hour before up +20.0 % a day before no data" in page
 
 
 def test_a_groups_figure_is_its_own(client, counties):
     make_result(COUNTY_CALL_VOLUME, MIDNIGHT - timedelta(days=1) + FIVE, 1, county="Kern", number_of_calls=40)
     page = text_of(client.get("/kpis/10/?county=Kern"))
-    assert (
-        "Kern 30 calls an hour before no figure then a day before down \N{MINUS SIGN}25.0 % true total 90 calls" in page
-    )
+    assert "Kern 30 calls an hour before no data a day before down \N{MINUS SIGN}25.0 % true total 90 calls" in page
 
 
 def test_the_tables_have_the_rows_of_the_api(client, counties):
@@ -169,7 +167,7 @@ def test_there_is_no_page_of_a_kpi_that_there_is_not(client):
 def test_a_kpi_without_records_says_so(client):
     response = client.get("/kpis/1/")
     assert response.status_code == 200
-    assert "No records of this KPI have been taken in yet." in text_of(response)
+    assert "No records of this KPI have been ingested yet." in text_of(response)
     assert client.get("/kpis/1/series.json").status_code == 404
 
 

@@ -289,7 +289,7 @@ def test_unknown_layers_and_forms_are_not_there(client, calls):
     assert client.get("/map/nothing.json").status_code == 404
     assert client.get("/map/calls.xml").status_code == 404
     assert client.get("/map/signal.json").status_code == 404
-    assert "No coverage records have been taken in yet." in client.get("/map/?layer=signal").content.decode()
+    assert "No coverage records have been ingested yet." in client.get("/map/?layer=signal").content.decode()
 
 
 @pytest.mark.parametrize(("form", "start"), [("png", b"\x89PNG"), ("svg", b"<svg")])

@@ -88,5 +88,5 @@ def test_a_span_without_records_says_so(client, operators):
 
 
 def test_a_site_without_operators_says_so(client):
-    assert "No records of operators have been taken in yet." in text_of(client.get("/operators/"))
+    assert "No records of operators have been ingested yet." in text_of(client.get("/operators/"))
     assert client.get("/operators/11/stacked.json").status_code == 404

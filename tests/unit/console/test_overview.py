@@ -22,9 +22,9 @@ FIVE = timedelta(minutes=5)
 
 def test_an_empty_site_says_how_to_fill_it(client):
     page = text_of(client.get("/"))
-    assert "Nothing has been taken in yet." in page
+    assert "Nothing has been ingested yet." in page
     assert "There was no run yet." in page
-    assert "Nothing was taken in today." in page
+    assert "Nothing was ingested today." in page
 
 
 def test_a_feeds_newest_interval_is_that_of_its_watermark():
@@ -65,7 +65,7 @@ def test_the_page_shows_each_kpis_newest_total(client):
     response = client.get("/")
     page = text_of(response)
     assert "IP flows 18 Jul 2021, 00:00 to 00:05" in page
-    assert "Service traffic volume 745.4 GB hour before up +6.5 % day before no figure then" in page
+    assert "Service traffic volume 745.4 GB hour before up +6.5 % day before no data" in page
     assert 'title="745,440,863,215 bytes"' in response.content.decode()
     assert "Cell unique users provisional 7,037 users" in page
     assert "Operator signal 13.01 ASU" in page
@@ -113,7 +113,7 @@ def test_what_stood_out_more_than_an_hour_ago_is_not_news():
 
 def test_where_nothing_stands_out_the_page_says_so(client):
     make_series("Kern", *[100, 102] * 12)
-    assert text_of(client.get("/standouts/")) == "Nothing does."
+    assert text_of(client.get("/standouts/")) == "No anomalies."
 
 
 def test_a_standout_leads_to_its_group_and_interval():

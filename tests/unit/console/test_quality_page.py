@@ -206,13 +206,13 @@ def test_the_page_tells_what_came_in_and_what_did_not(client, data_dir):
 
 
 def test_a_page_of_nothing_says_so(client):
-    assert "Nothing has been taken in yet." in client.get("/quality/").content.decode()
+    assert "Nothing has been ingested yet." in client.get("/quality/").content.decode()
     make_batch(make_run(), "ipflow_data.a.csv")
     text = client.get("/quality/").content.decode()
     for sentence in (
         "No row was rejected.",
         "Every file was new, and came in time.",
-        "Every interval was figured once.",
+        "Every interval was computed once.",
     ):
         assert sentence in text
 

@@ -73,7 +73,7 @@ def test_the_chart_has_a_bar_for_each_hour(over):
         "Most in one hour: 2, 18 Jul 2021, 00:00 to 01:00."
     )
     nobody = quota_chart(MIDNIGHT, MIDNIGHT + HOUR, {}, LIGHT)
-    assert nobody.description.endswith("Nobody.")
+    assert nobody.description.endswith("None.")
 
 
 def test_the_page_lists_subscribers_and_hours_and_keeps_to_one(analyst, over):
@@ -102,7 +102,7 @@ def test_nobody_over_is_told(analyst):
     assert "No hour of antenna messages has been held against quotas yet." in analyst.get("/quotas/").content.decode()
     assert analyst.get("/quotas/hours.json").status_code == 404
     make_summary(6, MIDNIGHT, ONE_HOUR, total=0, groups=0)
-    assert "Nobody was over the quota within this time." in analyst.get("/quotas/").content.decode()
+    assert "No subscriber was over the quota in this period." in analyst.get("/quotas/").content.decode()
 
 
 @pytest.mark.parametrize("query", ["from=x", "subscribers_sort=quota", "hours_page=x"])

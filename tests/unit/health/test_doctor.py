@@ -151,7 +151,7 @@ def test_settings(sound, setting, value, line, status):
 def test_debug_makes_a_key_by_itself(sound):
     sound.DEBUG = True
     lines, status = told()
-    assert lines[0] == "ok   SECRET_KEY: is set, or made anew at each start while DEBUG is on"
+    assert lines[0] == "ok   SECRET_KEY: is set, or generated at each start while DEBUG is on"
     assert lines[1] == "mend DEBUG: is on, and errors show the program's inside; set DEBUG=off"
     assert status == 1
 

@@ -112,7 +112,7 @@
   }
 
   // A span that is brushed on a chart becomes the form's "from" and "to", an interval that is clicked on its "at";
-  // the server figures everything anew for it.
+  // the server recomputes everything for it.
   function listenForZoom(element, view) {
     const form = document.getElementById(element.dataset.zooms);
     if (!form) {

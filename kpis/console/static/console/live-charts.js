@@ -27,7 +27,7 @@ export async function drawMap(places) {
 }
 
 // Groups stacked from the axis's first second to its last; `groups` as `groupsOf` in live-groups.js gives them. Only
-// seconds that changed are drawn anew.
+// seconds that changed are redrawn.
 export async function drawAreas(dimension, live, groups, axis) {
   const view = views.get(dimension);
   if (!view) {

@@ -107,7 +107,7 @@ async function drawRegions() {
   const found = places(live, at());
   const told = fillOutliers(found, live).join(", ");
   if (told !== outliers) {
-    announce(told ? `Standing out: ${told}` : "No region stands out any more.");
+    announce(told ? `Anomalies: ${told}` : "No region is anomalous any more.");
     outliers = told;
   }
   if (regions.open) {
@@ -131,7 +131,7 @@ async function drawGroups(part) {
 }
 
 // Draws all there is, if somebody looks; one picture at a time, however slow the machine is. What is urgent, such as a
-// chart that was just drawn anew, waits neither for its beat nor for the end of a pause.
+// chart that was just redrawn, waits neither for its beat nor for the end of a pause.
 async function draw(isUrgent = false) {
   clearTimeout(timer);
   tellState();
