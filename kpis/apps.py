@@ -9,6 +9,6 @@ class KpisConfig(AppConfig):
 
     def ready(self):
         if any(database["ENGINE"].endswith("sqlite3") for database in settings.DATABASES.values()):
-            from kpis.store.dialects.sqlite import keep_moments
+            from kpis.store.dialects.sqlite import cache_datetimes
 
-            keep_moments()
+            cache_datetimes()

@@ -7,9 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from django.conf import settings
@@ -27,8 +25,7 @@ from kpis.models import Batch, Run, Watermark
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
 from kpis.store.binding import check, lake_storage
-from kpis.store.dialects.postgresql import is_pooled
-from kpis.store.store import database_time
+from kpis.store.dialects import Finding, Verdict, dialect
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 SHORT_KEY = 50
@@ -38,26 +35,6 @@ LONGEST_PAUSE = timedelta(minutes=15)
 COMMAND = "update_network_stats"
 # Asking the database takes a moment, and clocks that NTP sets are apart by less.
 CLOCKS_APART = timedelta(seconds=5)
-
-
-class Verdict(StrEnum):
-    """How a part is: as it should be, worth knowing, or in need of mending."""
-
-    OK = "ok"
-    NOTE = "note"
-    MEND = "mend"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: the verdict on a subject, and why."""
-
-    verdict: Verdict
-    subject: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.verdict:<5}{self.subject}: {self.text}"
 
 
 def examine(now: datetime) -> Iterator[Finding]:
@@ -71,10 +48,7 @@ def examine(now: datetime) -> Iterator[Finding]:
     found, answers = database()
     yield found
     if answers:
-        if connection.vendor == "mysql":
-            yield from mysql_settings()
-        if connection.vendor == "postgresql":
-            yield from postgresql_pooler()
+        yield from dialect().server_findings()
         yield power_cuts()
         migrated = migrations()
         yield migrated
@@ -155,57 +129,7 @@ def database() -> tuple[Finding, bool]:
     except DatabaseError as error:
         text = f"does not answer ({_one_line(error)}); start it, or correct DATABASE_URL"
         return Finding(Verdict.MEND, "database", text), False
-    name = "MariaDB" if getattr(connection, "mysql_is_mariadb", False) else connection.display_name
-    return Finding(Verdict.OK, "database", f"{name} {version} answers"), True
-
-
-def mysql_settings() -> Iterator[Finding]:
-    """Whether MySQL or MariaDB refuses wrong values and keeps every character."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT @@sql_mode, default_character_set_name FROM information_schema.schemata "
-            "WHERE schema_name = DATABASE()"
-        )
-        modes, charset = cursor.fetchone()
-    if "STRICT_ALL_TABLES" in modes or "STRICT_TRANS_TABLES" in modes:
-        yield Finding(Verdict.OK, "sql_mode", "is strict")
-    else:
-        yield Finding(Verdict.MEND, "sql_mode", "is not strict; leave init_command out of DATABASE_URL")
-    if charset == "utf8mb4":
-        yield Finding(Verdict.OK, "character set", "utf8mb4")
-    else:
-        text = f"is {charset}; ALTER DATABASE {connection.settings_dict['NAME']} CHARACTER SET utf8mb4"
-        yield Finding(Verdict.MEND, "character set", text)
-    yield zone_tables()
-
-
-def zone_tables() -> Finding:
-    """Whether MySQL or MariaDB knows the zone of the pages; what needs it here is done without, see ``admin.InUTC``."""
-    zone = settings.TIME_ZONE
-    if zone == "UTC":
-        return Finding(Verdict.OK, "time zone tables", "are not needed for UTC")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT CONVERT_TZ('2001-01-01 00:00:00', 'UTC', %s) IS NOT NULL", [zone])
-        (is_known,) = cursor.fetchone()
-    if is_known:
-        return Finding(Verdict.OK, "time zone tables", f"{zone} is known")
-    return Finding(
-        Verdict.NOTE,
-        "time zone tables",
-        f"are not loaded, so the database does not know {zone}. The pages do without; queries of your own with "
-        "CONVERT_TZ do not. As the database's root: "
-        "`mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql` (MariaDB: mariadb-tzinfo-to-sql)",
-    )
-
-
-def postgresql_pooler() -> Iterator[Finding]:
-    """Whether a pooler stands before PostgreSQL, and what it has to let be."""
-    if is_pooled(connection):
-        text = (
-            "is between this and PostgreSQL: a run takes two of its connections and leaves a transaction idle as long "
-            "as it works, and an export a third; let its pool be larger, and idle_transaction_timeout be 0"
-        )
-        yield Finding(Verdict.NOTE, "pooler", text)
+    return Finding(Verdict.OK, "database", f"{dialect().name} {version} answers"), True
 
 
 def power_cuts() -> Finding:
@@ -213,18 +137,10 @@ def power_cuts() -> Finding:
     subject = "power cuts"
     if not settings.LAKE_SYNC:
         return Finding(Verdict.NOTE, subject, "may cost the last runs' files, as LAKE_SYNC is off")
-    asked = {
-        "mysql": ("SELECT @@innodb_flush_log_at_trx_commit", "innodb_flush_log_at_trx_commit", ("1",)),
-        "postgresql": ("SELECT current_setting('synchronous_commit')", "synchronous_commit", ("off",)),
-    }
-    if connection.vendor in asked:
-        query, name, values = asked[connection.vendor]
-        with connection.cursor() as cursor:
-            cursor.execute(query)
-            value = str(cursor.fetchone()[0])
-        if (value in values) != (connection.vendor == "mysql"):
-            text = f"may cost the database its last commits, on which the lake counts, as {name} is {value}"
-            return Finding(Verdict.NOTE, subject, text)
+    problem = dialect().durability_problem()
+    if problem:
+        text = f"may cost the database its last commits, on which the lake counts, as {problem}"
+        return Finding(Verdict.NOTE, subject, text)
     return Finding(Verdict.OK, subject, "cost nothing that was told as in")
 
 
@@ -320,8 +236,7 @@ def _names_in(place: Address) -> Iterator[str]:
 def clocks(now: datetime) -> Finding:
     """Whether the clocks agree: this host's (``now``), the database's, and those that rows were written by."""
     subject = "clocks"
-    # SQLite has no clock but this host's.
-    database = now if connection.vendor == "sqlite" else database_time()
+    database = dialect().host_time() or now
     apart = abs(now - database)
     if apart > CLOCKS_APART:
         than = "ahead of" if now > database else "behind"

@@ -8,15 +8,15 @@ from django.db import models
 from django.db.models.lookups import Exact
 
 from kpis.catalog.folding import fold
+from kpis.store.dialects import dialect
 
 
 class ExactCharField(models.CharField):
-    """Text that is compared letter by letter: MySQL's and MariaDB's default collations fold case and accents."""
+    """Text that is compared character by character, also where the database's default collation folds case."""
 
     def db_parameters(self, connection):
         parameters = super().db_parameters(connection)
-        if connection.vendor == "mysql":
-            parameters["collation"] = "utf8mb4_bin"
+        parameters["collation"] = dialect(connection).exact_collation or parameters["collation"]
         return parameters
 
 

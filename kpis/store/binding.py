@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 from kpis.catalog.feeds import FEEDS, Feed
@@ -21,6 +21,7 @@ from kpis.models import Batch, BatchInterval, LakeBinding, Watermark
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.storage import Storage, storage_at
 from kpis.store.bulk import insert_rows
+from kpis.store.dialects import dialect
 
 LAKE_FILE_COLUMNS = ("folder", "name", "feed", "interval_start_timestamp", "key", "digest", "size", "etag")
 ROOT = PurePosixPath()
@@ -125,15 +126,6 @@ def lake_options() -> dict[str, Any]:
     return {"verify": Verify(settings.LAKE_VERIFY), "synced": settings.LAKE_SYNC}
 
 
-def database_place() -> str:
-    """Where the database is, without names and passwords of users."""
-    place = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return str(place["NAME"])
-    host, port = (place[part] or "the default" for part in ("HOST", "PORT"))
-    return f"{place['NAME']} at {host}, port {port}"
-
-
 def lake_files(found: QuerySet[StoredLakeFile]) -> Iterator[LakeFile]:
     """The lake's files of some rows."""
     for folder, name, feed, hour, key, digest, size, etag in found.order_by().values_list(*LAKE_FILE_COLUMNS):
@@ -148,7 +140,7 @@ def lake_file_row(file: LakeFile) -> tuple[Any, ...]:
 
 def _check(storage: Storage, binding: LakeBinding | None, told: Identity | None) -> None:
     """Raises WrongLake where the ids of the database and the lake do not go together."""
-    lake, database = storage.url(ROOT), f"the database {database_place()}"
+    lake, database = storage.url(ROOT), f"the database {dialect().location}"
     if told is None:
         if binding is not None and binding.lake_id is not None:
             raise WrongLake(
@@ -169,7 +161,7 @@ def _bind_new(
     if told is None:
         if not files and not may_lack_files and _needs_files():
             raise WrongLake(
-                f"The lake at {lake.storage.url(ROOT)} has none of the files that the database {database_place()} "
+                f"The lake at {lake.storage.url(ROOT)} has none of the files that the database {dialect().location} "
                 f"counts on. {MEND}"
             )
         kept_from = dict(Watermark.objects.exclude(kept_from=None).values_list("feed", "kept_from"))

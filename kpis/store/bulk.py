@@ -9,6 +9,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import DateTimeField, Model
 
+from kpis.store.dialects import dialect
+
 
 def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Adds rows to a model's table, each a sequence of the named fields' values; moments are aware.
@@ -27,11 +29,4 @@ def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequenc
     quoted = connection.ops.quote_name
     table = quoted(model._meta.db_table)
     columns = ", ".join(quoted(model._meta.get_field(name).column) for name in names)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                for row in values:
-                    copy.write_row(row)
-        else:
-            places = ", ".join(["%s"] * len(names))
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", values)
+    dialect().insert(table, columns, values)

@@ -19,7 +19,7 @@ from kpis.models import Batch, BatchInterval, LostFile
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.results import result_model
 from kpis.store.binding import lake_files
-from kpis.store.dialects.postgresql import cursors
+from kpis.store.dialects import dialect
 
 ROWS_A_FRAME = 20_000
 
@@ -53,7 +53,7 @@ class DatabaseLedgerTables:
 
 
 def _frames(rows: QuerySet, columns: list[str]) -> Iterator[pd.DataFrame]:
-    with cursors():
+    with dialect().cursor_scope():
         found = rows.values_list(*columns).iterator(chunk_size=ROWS_A_FRAME)
         while some := list(islice(found, ROWS_A_FRAME)):
             yield pd.DataFrame([[_plain(value) for value in row] for row in some], columns=columns)

@@ -9,35 +9,20 @@ is somebody else's.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
+from kpis.store.dialects import dialect
+
 logger = logging.getLogger(__name__)
 
 # Before the name of an app in ``django_migrations``: of a migration that began and has not ended yet.
 UNDER_WAY = "under way: "
-
-# What a statement says, and the numbers of the errors by which MySQL and MariaDB tell that it was carried out before.
-_CARRIED_OUT = [
-    (r"CREATE TABLE ", {1050}),
-    (r"CREATE (UNIQUE )?INDEX ", {1061}),
-    (r"ALTER TABLE .* ADD COLUMN ", {1060}),
-    # A name of a foreign key that is taken is told of as error 121 of the engine (1005), by some versions as 1022.
-    (r"ALTER TABLE .* ADD (CONSTRAINT|INDEX|UNIQUE) ", {1061, 1826, 3822, 1005, 1022}),
-    (r"ALTER TABLE .* DROP ", {1091, 3940}),
-    (r"DROP INDEX ", {1091}),
-    (r"DROP TABLE ", {1051}),
-    (r"RENAME TABLE ", {1146, 1050}),
-    # A column that was renamed, or that a later statement of the migration removed.
-    (r"ALTER TABLE .* (RENAME COLUMN|CHANGE|MODIFY|ALTER COLUMN) ", {1054}),
-    (r"ALTER TABLE .* RENAME INDEX ", {1176}),
-]
 
 
 class RestartableExecutor(MigrationExecutor):
@@ -107,20 +92,10 @@ def _passing_over(connection: Any, is_begun: bool) -> Iterator[None]:
         try:
             return execute(sql, params, many, context)
         except DatabaseError as error:
-            if not is_carried_out(sql, error):
+            if not dialect(connection).is_applied_already(sql, error):
                 raise
             logger.info("Carried out before: %s", sql)
             return None
 
     with connection.execute_wrapper(execute):
         yield
-
-
-def is_carried_out(sql: str, error: DatabaseError) -> bool:
-    """True if MySQL or MariaDB refuse a statement that changes the schema because it was carried out before."""
-    number = None
-    with suppress(IndexError, TypeError, ValueError):
-        number = int(error.args[0])
-    if number == 1005 and "121" not in str(error.args):
-        return False
-    return any(re.match(said, sql, re.DOTALL) and number in numbers for said, numbers in _CARRIED_OUT)

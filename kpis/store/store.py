@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import logging
 import os
 import socket
@@ -20,7 +18,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from django.conf import settings
 from django.db import Error as DjangoDatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.models import F, Q, QuerySet
@@ -56,9 +53,9 @@ from kpis.reference.subscribers import subscribers_at
 from kpis.sources.directory import FoundFile, Version
 from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords
 from kpis.stages.ledger import Change, Entry, Keys, TakenBack, closing_time
-from kpis.store.binding import LAKE_FILE_COLUMNS, bind, database_place, lake_file_row, lake_files
+from kpis.store.binding import LAKE_FILE_COLUMNS, bind, lake_file_row, lake_files
 from kpis.store.bulk import insert_rows
-from kpis.store.dialects.postgresql import is_held, is_pooled, locked_in_transaction
+from kpis.store.dialects import dialect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +97,6 @@ SUMMARY_CHANGES = [
     "previous_mean",
     "previous_updated_at",
 ]
-# The time by the clock of the database's host; SQLite has none but this host's.
-TIME_QUERIES = {"mysql": "SELECT UTC_TIMESTAMP(6)", "postgresql": "SELECT clock_timestamp()"}
 TAKEN_BACK = "called final before its end by a clock that was ahead, and provisional again"
 
 
@@ -132,7 +127,7 @@ def telling() -> Iterator[None]:
         yield
     except DjangoDatabaseError as error:
         reason = " ".join(str(error.args[-1] if error.args else error).split()).rstrip(".")
-        raise StoreError(f"Cannot use the database {database_place()}: {reason}.{_advice(error)}") from error
+        raise StoreError(f"Cannot use the database {dialect().location}: {reason}.{_advice(error)}") from error
 
 
 def _advice(error: DjangoDatabaseError) -> str:
@@ -158,7 +153,7 @@ def exclusive(patience: float = 0) -> Iterator[None]:
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(_LOCKS[connection.vendor]())
+                stack.enter_context(_run_lock())
                 break
             except AlreadyRunning:
                 waited = time.monotonic() - began
@@ -177,99 +172,26 @@ def _takes_turns() -> bool:
     return running.filter(Q(command__startswith=CONSUMER) | Q(command__startswith=Run.PRUNE)).exists()
 
 
-# What SQLite may keep in memory while one works; others need little.
-SQLITE_CACHE_KILOBYTES = 64 * 1024
-
-
 @contextmanager
-def _sqlite_lock() -> Iterator[None]:
-    if connection.is_in_memory_db():
-        yield
-        return
-    # By one path, through whatever links the database is named.
-    path = Path(f"{Path(connection.settings_dict['NAME']).resolve()}-run.lock")
-    try:
-        file = path.open("w")
-    except OSError as error:
-        raise StoreError(f"Cannot write {path}, which lets one run at a time work: {error.strerror}.") from error
-    with file:
+def _run_lock() -> Iterator[None]:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning from None
-        with connection.cursor() as cursor:
-            # A transaction that does not fit is written and read back page by page.
-            cursor.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KILOBYTES}")
-            if settings.LAKE_SYNC and not connection.in_atomic_block:
-                # On the disk before the lake's files go that a commit replaces: by itself SQLite waits for that only
-                # when it writes its log back, and a power cut would take back the last commits.
-                cursor.execute("PRAGMA synchronous = FULL")
-        yield
-
-
-@contextmanager
-def _mysql_lock() -> Iterator[None]:
-    name = "network_analysis_" + hashlib.sha256(connection.settings_dict["NAME"].encode()).hexdigest()[:32]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, 0)", [name])
-        if cursor.fetchone() != (1,):
+            is_ours = stack.enter_context(dialect().run_lock())
+        except OSError as error:
+            place, reason = error.filename, error.strerror
+            raise StoreError(f"Cannot write {place}, which lets one run at a time work: {reason}.") from error
+        if not is_ours:
             raise AlreadyRunning
-    try:
         yield
-    finally:
-        _release("SELECT RELEASE_LOCK(%s)", name)
-
-
-# PostgreSQL's advisory locks have numbers.
-POSTGRESQL_LOCK = int.from_bytes(hashlib.sha256(b"network_analysis").digest()[:8], signed=True)
-
-
-@contextmanager
-def _postgresql_lock() -> Iterator[None]:
-    name = POSTGRESQL_LOCK
-    if is_pooled(connection):
-        with locked_in_transaction(name) as own:
-            if own is None:
-                raise AlreadyRunning
-            _locks_apart.append(own)
-            try:
-                yield
-            finally:
-                _locks_apart.remove(own)
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [name])
-        if cursor.fetchone() != (True,):
-            raise AlreadyRunning
-    try:
-        yield
-    finally:
-        _release("SELECT pg_advisory_unlock(%s)", name)
-
-
-# Connections that hold the lock apart from the one that writes.
-_locks_apart: list[Any] = []
 
 
 def _check_lock() -> None:
     """Raises StoreError where the lock is held apart from the connection that writes, and was lost."""
-    if not all(map(is_held, _locks_apart)):
+    if not dialect().holds_run_lock():
         raise StoreError(
-            f"The connection to {database_place()} that lets one run at a time work was closed: nothing of this step "
+            f"The connection to {dialect().location} that lets one run at a time work was closed: nothing of this step "
             "was written. The pooler must leave an idle transaction open (PgBouncer: idle_transaction_timeout = 0)."
         )
-
-
-def _release(query: str, name: str | int) -> None:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(query, [name])
-    except DjangoDatabaseError:
-        # A connection that was lost has taken its lock with it.
-        connection.close()
-
-
-_LOCKS = {"sqlite": _sqlite_lock, "mysql": _mysql_lock, "postgresql": _postgresql_lock}
 
 
 @contextmanager
@@ -315,13 +237,7 @@ def _save_end(run: Run) -> None:
 
 def database_time() -> datetime:
     """The time (UTC) by the clock of the database's host."""
-    query = TIME_QUERIES.get(connection.vendor)
-    if query is None:
-        return clock.now()
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        (moment,) = cursor.fetchone()
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return dialect().host_time() or clock.now()
 
 
 class DatabaseLedger:

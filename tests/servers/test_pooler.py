@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 
 from kpis.models import Batch
-from kpis.store.store import POSTGRESQL_LOCK
+from kpis.store.dialects.postgresql import LOCK
 from tests.databases import opened
 from tests.processes import PATIENCE, Place, end_of
 from tests.services import PgBouncer, PostgreSQL, running
@@ -60,7 +60,7 @@ def test_of_runs_started_at_once_behind_a_pooler_one_works_and_the_tables_are_ex
 def test_a_run_behind_the_pooler_and_one_past_it_exclude_each_other(pooled, servers):
     pooled.put(FILES)
     with opened(servers[0].url) as past, connections[past].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [POSTGRESQL_LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         ended = pooled.run()
         assert (ended.code, "Another run is under way" in ended.out) == (0, True)
     assert "13 files in, 0 failed" in pooled.run().out

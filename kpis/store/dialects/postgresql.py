@@ -1,64 +1,136 @@
-"""PostgreSQL behind a pooler, such as PgBouncer, that gives each transaction whatever connection is free.
+"""PostgreSQL, also behind a pooler, such as PgBouncer, that gives each transaction whatever connection is free.
 
-What belongs to a session does not hold there: a lock of one transaction's session is not the next one's, and a cursor
-is gone with its transaction. A transaction that is open keeps its connection, so locks and cursors live in one.
+Behind a pooler nothing may belong to a session: a lock of one transaction's session is not the next one's, and a
+cursor ends with its transaction. An open transaction keeps its connection, so locks and cursors are held in one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
+
+from kpis.store.dialects.base import Dialect, Finding, Verdict
+
+# Advisory locks have numbers.
+LOCK = int.from_bytes(hashlib.sha256(b"network_analysis").digest()[:8], signed=True)
+
+# Connections of this process that hold the lock apart from the connection that writes.
+_lock_connections: list[Any] = []
 
 
-def is_pooled(using: Any) -> bool:
-    """True if a pooler stands between a connection (Django's) and PostgreSQL.
+class PostgreSQL(Dialect):
+    """The dialect of PostgreSQL."""
 
-    The server's process is then another one than the connection was told of when it was opened.
-    """
-    with using.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (process,) = cursor.fetchone()
-    return process != using.connection.info.backend_pid
+    def host_time(self) -> datetime:
+        return self._value("SELECT clock_timestamp()").astimezone(UTC)
+
+    def is_pooled(self) -> bool:
+        """Return True if a pooler stands between this process and the server.
+
+        The server's process is then another one than the connection was told of when it was opened.
+        """
+        return self._value("SELECT pg_backend_pid()") != self.connection.connection.info.backend_pid
+
+    def run_lock(self) -> AbstractContextManager[bool]:
+        return self._transaction_lock() if self.is_pooled() else self._session_lock()
+
+    @contextmanager
+    def _session_lock(self) -> Iterator[bool]:
+        if not self._value("SELECT pg_try_advisory_lock(%s)", LOCK):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._release_lock("SELECT pg_advisory_unlock(%s)", LOCK)
+
+    @contextmanager
+    def _transaction_lock(self) -> Iterator[bool]:
+        """Take the lock in a transaction of a connection of its own; it excludes the holder of a session's lock too."""
+        own = self.connection.copy()
+        try:
+            own.set_autocommit(False)
+            with own.cursor() as cursor:
+                cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+                is_ours = cursor.fetchone() == (True,)
+            if not is_ours:
+                yield False
+                return
+            _lock_connections.append(own)
+            try:
+                yield True
+            finally:
+                _lock_connections.remove(own)
+        finally:
+            # The server rolls back, which releases the lock.
+            own.close()
+
+    def holds_run_lock(self) -> bool:
+        return all(map(_is_alive, _lock_connections))
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        with (
+            self.connection.cursor() as cursor,
+            self.connection.wrap_database_errors,
+            cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
+
+    @contextmanager
+    def _snapshot_transaction(self) -> Iterator[None]:
+        with transaction.atomic(using=self.connection.alias):
+            with self.connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield
+
+    @contextmanager
+    def cursor_scope(self) -> Iterator[None]:
+        if self.connection.in_atomic_block:
+            yield
+            return
+        with transaction.atomic(using=self.connection.alias):
+            yield
+
+    def datetime_converter(self) -> Callable[[datetime | None], datetime | None]:
+        return _without_zone
+
+    def server_findings(self) -> Iterator[Finding]:
+        if self.is_pooled():
+            text = (
+                "is between this and PostgreSQL: a run takes two of its connections and leaves a transaction idle as "
+                "long as it works, and an export a third; let its pool be larger, and idle_transaction_timeout be 0"
+            )
+            yield Finding(Verdict.NOTE, "pooler", text)
+
+    def durability_problem(self) -> str:
+        value = self._value("SELECT current_setting('synchronous_commit')")
+        return "synchronous_commit is off" if value == "off" else ""
 
 
-@contextmanager
-def locked_in_transaction(name: int) -> Iterator[Any | None]:
-    """Holds an advisory lock in a transaction of a connection of its own; gives that connection, None if it is taken.
-
-    The lock is the same as ``pg_advisory_lock``'s for those that reach the server without the pooler.
-    """
-    own = connection.copy()
+def _is_alive(connection: Any) -> bool:
+    """Return True if the transaction of a connection is still open."""
     try:
-        own.set_autocommit(False)
-        with own.cursor() as cursor:
-            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [name])
-            is_ours = cursor.fetchone() == (True,)
-        yield own if is_ours else None
-    finally:
-        # The server rolls back, which frees the lock.
-        own.close()
-
-
-def is_held(own: Any) -> bool:
-    """True if the transaction of ``locked_in_transaction`` is still open."""
-    try:
-        with own.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
         return False
     return True
 
 
-@contextmanager
-def cursors(using: str = "default") -> Iterator[None]:
-    """Has a server-side cursor live in a transaction; on other databases, and within one, there is nothing to do."""
-    if connections[using].vendor != "postgresql" or connections[using].in_atomic_block:
-        yield
-        return
-    with transaction.atomic(using=using):
-        yield
+def _without_zone(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=None)
+
+
+def cursors(using: str = "default") -> AbstractContextManager[None]:
+    """Keep a server-side cursor usable; ``kpis.api.rows`` asks for it until it takes the dialect's ``cursor_scope``."""
+    from kpis.store.dialects import dialect
+
+    return dialect(connections[using]).cursor_scope()

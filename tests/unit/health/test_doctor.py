@@ -15,6 +15,7 @@ from django.utils import timezone
 from kpis.engine import compiled
 from kpis.health import doctor
 from kpis.models import Run, Watermark
+from kpis.store.dialects import dialect
 from tests.factories import MIDNIGHT, make_batch, make_run
 from tests.unit.test_settings import manage
 
@@ -39,7 +40,7 @@ def sound(settings, monkeypatch, data_dir, lake_dir):
     set_crontab(monkeypatch, CRONTAB)
     make_run(MIDNIGHT, outcome="succeeded", ended_at=MIDNIGHT + timedelta(seconds=3))
     monkeypatch.setattr(timezone, "now", lambda: MIDNIGHT + timedelta(minutes=15))
-    monkeypatch.setattr(doctor, "database_time", lambda: MIDNIGHT + timedelta(minutes=15))
+    monkeypatch.setattr(type(dialect()), "host_time", lambda self: MIDNIGHT + timedelta(minutes=15))
     return settings
 
 
@@ -313,7 +314,7 @@ def test_a_host_without_crontab(sound, monkeypatch):
     ("minutes", "than"), [(15 + 183, "3:03:00 behind"), (15 - 1443, "1 day, 0:03:00 ahead of")], ids=["behind", "ahead"]
 )
 def test_clocks_that_disagree(sound, monkeypatch, minutes, than):
-    monkeypatch.setattr(doctor, "database_time", lambda: MIDNIGHT + timedelta(minutes=minutes))
+    monkeypatch.setattr(type(dialect()), "host_time", lambda self: MIDNIGHT + timedelta(minutes=minutes))
     line = (
         f"mend clocks: this host's is {than} the database's; set both by NTP. Until then intervals close by the "
         "earlier of the two"

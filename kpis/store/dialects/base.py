@@ -1,0 +1,136 @@
+"""The interface of a dialect, and what most databases have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from django.db import Error as DatabaseError
+
+
+class Verdict(StrEnum):
+    """How a part of the installation is: as it should be, worth knowing, or in need of mending."""
+
+    OK = "ok"
+    NOTE = "note"
+    MEND = "mend"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of ``manage.py doctor``: the verdict on a subject, and why."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.verdict:<5}{self.subject}: {self.text}"
+
+
+class Dialect(ABC):
+    """How one database does what Django leaves to each; it works on ``connection`` and keeps no state."""
+
+    # The collation in which texts are equal only if all their characters are; None where that is the default.
+    exact_collation: str | None = None
+
+    def __init__(self, connection: Any):
+        self.connection = connection
+
+    @property
+    def name(self) -> str:
+        """The product's name."""
+        return self.connection.display_name
+
+    @property
+    def location(self) -> str:
+        """Where the database is, without the names and passwords of users."""
+        place = self.connection.settings_dict
+        host, port = (place[part] or "the default" for part in ("HOST", "PORT"))
+        return f"{place['NAME']} at {host}, port {port}"
+
+    @abstractmethod
+    def host_time(self) -> datetime | None:
+        """Return the time (UTC) by the clock of the database's host; None where that is always this host."""
+
+    @abstractmethod
+    def run_lock(self) -> AbstractContextManager[bool]:
+        """Try to take the lock that one run at a time holds, and release it at the end.
+
+        Gives True, or False at once where another process holds the lock. The lock is released by the database, or by
+        the operating system, when the process ends. Raises OSError where the lock's file cannot be written.
+        """
+
+    def holds_run_lock(self) -> bool:
+        """Return False if the lock was taken on a connection of its own, and that connection was lost."""
+        return True
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows into a table, as fast as the database can; ``table`` and ``columns`` are quoted SQL."""
+        values = ", ".join(["%s"] * len(rows[0]))
+        with self.connection.cursor() as cursor:
+            # The driver for MySQL makes statements of many rows of it; to SQLite it is one prepared statement.
+            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({values})", rows)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Have all queries within read the database as it is at the first one; writing may fail.
+
+        Within a transaction there is nothing to do.
+        """
+        if self.connection.in_atomic_block:
+            yield
+            return
+        with self._snapshot_transaction():
+            yield
+
+    @abstractmethod
+    def _snapshot_transaction(self) -> AbstractContextManager[None]:
+        """A read transaction whose queries all read the same state of the database."""
+
+    @contextmanager
+    def cursor_scope(self) -> Iterator[None]:
+        """Keep a server-side cursor that is opened within usable until the end."""
+        yield
+
+    def streaming_cursor(self) -> Any:
+        """Return a cursor that reads a result in parts, in memory that does not grow with its length."""
+        return self.connection.chunked_cursor()
+
+    def datetime_converter(self) -> Callable[[datetime | None], datetime | None] | None:
+        """Return what makes a datetime in UTC without a zone of the driver's; None where the driver's is one."""
+        return None
+
+    def server_findings(self) -> Iterator[Finding]:
+        """Check the server's settings for ``manage.py doctor``."""
+        yield from ()
+
+    def durability_problem(self) -> str:
+        """Return the setting by which a power cut may lose what was committed, as ``name is value``; "" for none."""
+        return ""
+
+    def is_applied_already(self, sql: str, error: DatabaseError) -> bool:
+        """Return True if the database refuses a statement of a migration because it was executed before.
+
+        Only of use where a migration that is killed leaves what it had changed.
+        """
+        return False
+
+    def _value(self, query: str, *parameters: Any) -> Any:
+        """Return the only value that a query gives."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return cursor.fetchone()[0]
+
+    def _release_lock(self, query: str, name: str | int) -> None:
+        """Release a lock of the session; a connection that was lost has released its locks itself."""
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(query, [name])
+        except DatabaseError:
+            self.connection.close()
