@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from kpis import pipeline
 from kpis.catalog.intervals import to_text
 from kpis.models import Run
-from kpis.sources.directory import FoundFile
-from kpis.sources.messages import Messages
+from kpis.sources.batch import Batch
 from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, exclusive, recorded_run
 from network_analysis.logs import RUN
 
@@ -52,7 +51,7 @@ def log_event(event: pipeline.Event) -> None:
             logger.warning("taken back what was closed ahead of the clock", extra=told)
         case pipeline.Ingested(entry, touched):
             counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
-            logger.info(_what_is_in(entry.file), extra=_file(entry.file) | counts | {"intervals": len(touched)})
+            logger.info(f"{entry.file.kind} in", extra=_file(entry.file) | counts | {"intervals": len(touched)})
         case pipeline.Unchanged(file):
             logger.info("file unchanged", extra=_file(file))
         case pipeline.Duplicate(file, of, renamed):
@@ -81,15 +80,8 @@ def log_watch(level: int, event: str, detail: str) -> None:
     logger.log(level, event, extra={"detail": detail})
 
 
-def _what_is_in(file: FoundFile) -> str:
-    return "messages in" if isinstance(file, Messages) else "file in"
-
-
-def _file(file: FoundFile) -> dict:
-    if isinstance(file, Messages):
-        place = {"topic": file.topic, "partition": file.partition, "offsets": file.name.rpartition("/")[2]}
-        return {"feed": file.feed.name, **place, "bytes": file.size}
-    return {"feed": file.feed.name, "file": file.name, "bytes": file.size}
+def _file(file: Batch) -> dict:
+    return {"feed": file.feed.name, **file.place, "bytes": file.size}
 
 
 def _interval(feed, interval) -> dict:

@@ -9,17 +9,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from kpis.catalog.closing import closed_by_file
 from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed, FileNames
 from kpis.catalog.intervals import EPOCH
+from kpis.sources.batch import Step, Version
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from kpis.engine.reader import Reading
 
 # The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
 LONGEST_NAME = 700
-
-# What a listing tells of a file: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a
-# folder may hold hundreds of thousands of files.
-Version = tuple[str, int, str]
-
 
 # What a listing is told of: the feed and the name of each file that is not finished, see ``FileNames``.
 Unfinished = Callable[[Feed, str], object]
@@ -35,7 +38,7 @@ class SourceLost(SourceError):
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file that a source found: what the ledger needs to tell whether it is new, changed or known.
+    """A file that a source found, as a batch: what the ledger needs to tell whether it is new, changed or known.
 
     ``name`` identifies the batch, ``size`` is in bytes, ``modified_ns`` in ns since 1970-01-01T00:00Z, and
     ``problem`` says why it cannot be read, where that shows without opening it. An object in a bucket has an ``etag``.
@@ -51,6 +54,46 @@ class FoundFile:
     problem: str = ""
     etag: str = ""
     mark: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What log lines call it; for this and what follows see ``Batch``."""
+        return "file"
+
+    @property
+    def place(self) -> Mapping[str, Any]:
+        return {"file": self.name}
+
+    @property
+    def is_followed(self) -> bool:
+        return False
+
+    @property
+    def counts_by_content(self) -> bool:
+        return True
+
+    @property
+    def is_divisible(self) -> bool:
+        return False
+
+    @property
+    def arrived(self) -> datetime | None:
+        return None
+
+    @property
+    def step(self) -> Step | None:
+        return None
+
+    def closes(
+        self, starts: Collection[datetime], newest: datetime | None, lateness: timedelta, now: datetime
+    ) -> datetime | None:
+        return closed_by_file(self.feed, starts, now)
+
+    def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
+        return reading
+
+    def sequence_number(self, line: int) -> str:
+        return ""
 
     @property
     def version(self) -> Version:

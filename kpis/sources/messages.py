@@ -7,20 +7,24 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 from blake3 import blake3
 
+from kpis.catalog.closing import closed_by_stream
 from kpis.catalog.feeds import Feed, Form
-from kpis.engine.reader import Reject
+from kpis.engine.reader import Reading, Reject, add_rejects
+from kpis.engine.table import registered
 from kpis.formats.judge import reject_text
 from kpis.formats.lines import Line
+from kpis.sources.batch import Step
 from kpis.sources.directory import FoundFile, moment_of_change
 
 # A partition's number, or a shard's id.
@@ -135,7 +139,46 @@ class Messages(FoundFile):
         return (first + int(self.next_offset)) // 2
 
     @property
+    def kind(self) -> str:
+        return "messages"
+
+    @property
+    def place(self) -> Mapping[str, Any]:
+        return {"topic": self.topic, "partition": self.partition, "offsets": self.name.rpartition("/")[2]}
+
+    @property
+    def is_followed(self) -> bool:
+        return True
+
+    @property
+    def counts_by_content(self) -> bool:
+        return False
+
+    @property
+    def is_divisible(self) -> bool:
+        return self.count > 1
+
+    @property
+    def step(self) -> Step:
+        return Step(self.topic, self.partition, self.position, self.new_position)
+
+    def closes(
+        self, starts: Collection[datetime], newest: datetime | None, lateness: timedelta, now: datetime
+    ) -> datetime | None:
+        return closed_by_stream(newest, lateness)
+
+    def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
+        """Return the reading with the messages that could not be a line among its rejects, each with its offset."""
+        lines = np.arange(len(self.offsets)) + self.first_line
+        with registered(connection, "offsets", {"line": lines, "message": self.offsets}) as table:
+            connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
+        add_rejects(connection, self.rejects)
+        count = len(self.rejects)
+        return replace(reading, lines=reading.lines + count, rejects=reading.rejects + count)
+
+    @property
     def count(self) -> int:
+        """How many messages there are."""
         return len(self.offsets) + len(self.rejects)
 
     @property
@@ -225,9 +268,9 @@ class ShardRecords(Messages):
     def new_position(self) -> Reached:
         return Reached(str(self.next_offset), False, self.beginning, self.origin)
 
-    def sequence_number(self, place: int) -> str:
-        """The sequence number of the record at a place."""
-        return str(self.sequence_numbers[place - 1].decode())
+    def sequence_number(self, line: int) -> str:
+        """The sequence number of the record at a place, which is its line."""
+        return str(self.sequence_numbers[line - 1].decode())
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> ShardRecords:
         before = after or 0

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed
-from kpis.sources.directory import FoundFile, SourceError, Unfinished, Version, files_in, files_named
+from kpis.sources.batch import Version
+from kpis.sources.directory import FoundFile, SourceError, Unfinished, files_in, files_named
 from kpis.storage import Address, BucketAddress
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,14 +15,12 @@ from kpis.catalog.kpis import kpis_of
 from kpis.engine.aggregate import Results, TotalTooLarge
 from kpis.engine.incremental import MOST_INTERVALS
 from kpis.lake import LakeFile, counted_with
-from kpis.sources.messages import Messages
 from kpis.stages.engine import Engine
 from kpis.stages.events import Duplicate, Event, Failed, Ingested, Unchanged
 from kpis.stages.identity import heir_of, is_same, twin_of
-from kpis.stages.ledger import Change, Entry, Keys, Ledger, closing_time
+from kpis.stages.ledger import Change, Entry, Keys, Ledger
 from kpis.stages.merge import Fresh, KeysBetween, keys_in, merged, merged_incrementally
 from kpis.stages.options import Options
-from kpis.stages.prepare import may_pass
 from kpis.stages.prepared import Prepared
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 
@@ -70,7 +68,7 @@ def ingest(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, 
     except OUT_OF_ROOM as error:
         engine.make_room()
         engine.lake.finalize(entry.key, ledger)
-        entry = replace(entry, is_in=False, reason=out_of_room(error), retry=may_pass(entry.file))
+        entry = replace(entry, is_in=False, reason=out_of_room(error), retry=not entry.file.is_divisible)
         if entry.retry and former is not None and former.is_known:
             return Failed(name, entry.reason)
         return _fail(replace(one, entry=entry), leaving, heir, ledger, engine, options)
@@ -124,20 +122,9 @@ def _reduce(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine,
     replaced = _files_of(former, ledger)
     files = staging.publish(replaced)
     change = _change(one, former, ledger, engine, options, files, replaced)
-    return replace(change, closed_until=closed_until_of(one, options), live=one.live)
-
-
-def closed_until_of(one: Prepared, options: Options) -> datetime | None:
-    """Up to when (UTC) a batch closes its feed's intervals.
-
-    A file has its intervals as a whole; of a stream what is older than the newest message by the allowed lateness is
-    taken to be there. Times that the clock has not come to close nothing: they are a mistake.
-    """
-    if isinstance(one.entry.file, Messages):
-        return one.newest - options.allowed_lateness if one.newest else None
-    now, feed = options.at_hand.earliest, one.entry.file.feed
-    ends = (closing_time(start, False, feed, timedelta(0), now) for start in one.entry.intervals if start <= now)
-    return max(ends, default=None)
+    now = options.at_hand.earliest
+    closed_until = one.entry.file.closes(one.entry.intervals, one.newest, options.allowed_lateness, now)
+    return replace(change, closed_until=closed_until, live=one.live)
 
 
 def _change(
@@ -155,7 +142,7 @@ def _change(
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
     keys_between = _keys_of_batch(entry, former, ledger)
     counted = counted_with(ledger.files, files, replaced)
-    fresh = Fresh(entry.key, one.partials, is_followed=isinstance(entry.file, Messages))
+    fresh = Fresh(entry.key, one.partials, is_followed=entry.file.is_followed)
     if fresh.is_followed and one.partials and len(touched) <= MOST_INTERVALS:
         keys = keys_in(feed.interval, touched, keys_between)
         results = merged_incrementally(feed, entry.intervals, keys, counted, fresh, engine, options.top_n)

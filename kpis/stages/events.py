@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Interval
-from kpis.sources.directory import FoundFile
+from kpis.sources.batch import Batch
 from kpis.sources.stream import Recreated
 from kpis.stages.ledger import Entry, TakenBack
 
@@ -27,7 +27,7 @@ class Ingested:
 class Unchanged:
     """A file has a new time of change, but the content that the ledger knows."""
 
-    file: FoundFile
+    file: Batch
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Duplicate:
     With ``renamed`` there is no file of that name beside it any more: the batch goes by this file's name from now on.
     """
 
-    file: FoundFile
+    file: Batch
     of: str
     renamed: bool = False
 

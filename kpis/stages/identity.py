@@ -7,13 +7,12 @@ import hashlib
 from kpis.catalog.intervals import to_text
 from kpis.engine.reader import Reading
 from kpis.formats.lines import FileError, content_digests
-from kpis.sources.directory import FoundFile
-from kpis.sources.messages import Messages
+from kpis.sources.batch import Batch
 from kpis.stages.ledger import Entry, Ledger
 from kpis.stages.options import Duplicates, IntervalFrom, Options
 
 
-def reading_of(file: FoundFile, options: Options) -> str:
+def reading_of(file: Batch, options: Options) -> str:
     """How a file is read: what decides on its records besides its content and its name."""
     how = f"interval-from={options.interval_from}"
     if options.date and file.feed.needs_date and not file.feed.date_in(file.name):
@@ -21,7 +20,7 @@ def reading_of(file: FoundFile, options: Options) -> str:
     return how
 
 
-def _effective_reading(file: FoundFile, reading: str, lacks_day: bool) -> str:
+def _effective_reading(file: Batch, reading: str, lacks_day: bool) -> str:
     """How a content was read, whatever the file's name and from where that was told: what decides on its records.
 
     The day of the name or the command does where some row of the content lacks its own.
@@ -58,9 +57,9 @@ def is_same(entry: Entry, former: Entry) -> bool:
     )
 
 
-def key_of(file: FoundFile, reading: Reading, options: Options) -> str:
+def key_of(file: Batch, reading: Reading, options: Options) -> str:
     """Names a batch by its content and the way it is read; also by its name where others may have the same content."""
-    is_alone = options.duplicates is Duplicates.COUNT or isinstance(file, Messages) or not reading.records
+    is_alone = options.duplicates is Duplicates.COUNT or not file.counts_by_content or not reading.records
     how = _effective_reading(file, reading_of(file, options), reading.lacks_day)
     identity = "\0".join((file.feed.name, file.name if is_alone else "", reading.digest, how))
     if reading.ahead.count:
@@ -71,7 +70,7 @@ def key_of(file: FoundFile, reading: Reading, options: Options) -> str:
 
 def twin_of(entry: Entry, ledger: Ledger, options: Options) -> Entry | None:
     """The batch that is in with the same content under another name; None where there is none, or both count."""
-    is_alone = options.duplicates is Duplicates.COUNT or isinstance(entry.file, Messages)
+    is_alone = options.duplicates is Duplicates.COUNT or not entry.file.counts_by_content
     if is_alone or not entry.is_in or not entry.records:
         return None
     for other in ledger.with_digest(entry.file.feed, entry.digest):
@@ -87,22 +86,22 @@ def heir_of(entry: Entry, former: Entry | None, ledger: Ledger) -> str:
     return next(iter(ledger.duplicates(former)), "")
 
 
-def is_changed(file: FoundFile, entry: Entry) -> bool:
+def is_changed(file: Batch, entry: Entry) -> bool:
     return file.version != entry.file.version
 
 
-def is_reread(file: FoundFile, entry: Entry, options: Options) -> bool:
+def is_reread(file: Batch, entry: Entry, options: Options) -> bool:
     return options.reread and entry.is_known and entry.reading != reading_of(file, options)
 
 
-def _can_be_same(file: FoundFile, entry: Entry, options: Options) -> bool:
+def _can_be_same(file: Batch, entry: Entry, options: Options) -> bool:
     """Whether a file that changed may have the content that the ledger knows, and need not be read otherwise."""
     return bool(
         not file.problem and file.size == entry.file.size and entry.digest and not is_reread(file, entry, options)
     )
 
 
-def known_digest(file: FoundFile, entry: Entry, options: Options) -> str:
+def known_digest(file: Batch, entry: Entry, options: Options) -> str:
     """The digest of a file's content, where that is the content that the ledger knows; else empty."""
     if not _can_be_same(file, entry, options):
         return ""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from kpis.catalog.closing import closing_time as closing_time
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.clock import Clocks
@@ -18,7 +19,7 @@ from kpis.engine.aggregate import Results
 from kpis.engine.live import LiveCounts
 from kpis.engine.reader import Reject
 from kpis.lake import FileLedger, Lake, LakeFile
-from kpis.sources.directory import FoundFile, Version
+from kpis.sources.batch import Batch, Version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ class Entry:
     the file's name or the command.
     """
 
-    file: FoundFile
+    file: Batch
     is_in: bool
     reason: str = ""
     retry: bool = False
@@ -104,12 +105,6 @@ class TakenBack:
     until: datetime
 
 
-def closing_time(start: datetime, is_message: bool, feed: Feed, lateness: timedelta, now: datetime) -> datetime:
-    """Up to when (UTC) records in the feed's interval that starts at ``start`` close its intervals, at the moment
-    ``now`` that is not before ``start``: a file's up to the interval's end, messages up to ``lateness`` before."""
-    return start - lateness if is_message else min(start + feed.interval.delta, now)
-
-
 class Ledger(FileLedger, Protocol):
     """What a run needs to know, and the only way in which it writes."""
 
@@ -132,7 +127,7 @@ class Ledger(FileLedger, Protocol):
         """Which versions of a feed's files are in with the partials of just these KPIs, with no rows that were too far
         ahead of the clock; maybe others than asked for."""
 
-    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
+    def entries(self, files: Collection[Batch]) -> dict[tuple[str, str], Entry]:
         """The entries of the files that are known, by feed name and batch name; without their intervals."""
 
     def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
@@ -153,7 +148,7 @@ class Ledger(FileLedger, Protocol):
     def commit(self, change: Change) -> None:
         """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
 
-    def touch(self, entry: Entry, file: FoundFile) -> None:
+    def touch(self, entry: Entry, file: Batch) -> None:
         """Notes that a known file has a new time of change, but the same content, of which the entry has the digest."""
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:

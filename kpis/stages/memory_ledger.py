@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from kpis import clock
+from kpis.catalog.closing import closing_time
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI, KPIS, lengths_of
@@ -16,9 +17,8 @@ from kpis.clock import Clocks
 from kpis.engine.aggregate import Results
 from kpis.engine.table import frame
 from kpis.lake import Lake, LakeFile
-from kpis.sources.directory import FoundFile, Version
-from kpis.sources.messages import Messages
-from kpis.stages.ledger import Change, Entry, Keys, TakenBack, closing_time
+from kpis.sources.batch import Batch, Version
+from kpis.stages.ledger import Change, Entry, Keys, TakenBack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,10 +68,13 @@ class MemoryLedger:
         for entry in self._entries.values():
             feed = entry.file.feed
             if feed.name in self._ahead:
-                is_message = isinstance(entry.file, Messages)
                 self._close(
                     feed,
-                    [closing_time(start, is_message, feed, lateness, now) for start in entry.intervals if start <= now],
+                    [
+                        closing_time(start, entry.file.is_followed, feed, lateness, now)
+                        for start in entry.intervals
+                        if start <= now
+                    ],
                 )
         return taken_back
 
@@ -82,7 +85,7 @@ class MemoryLedger:
             if entry.is_known and entry.file.feed == feed and entry.kpis == kpis and entry.read_again_at is None
         }
 
-    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
+    def entries(self, files: Collection[Batch]) -> dict[tuple[str, str], Entry]:
         names = {(file.feed.name, file.name) for file in files}
         return {name: entry for name, entry in self._entries.items() if name in names}
 
@@ -93,7 +96,7 @@ class MemoryLedger:
             if (entry.file.feed, entry.digest) == (feed, digest)
             and entry.is_in
             and entry.records
-            and not isinstance(entry.file, Messages)
+            and entry.file.counts_by_content
         ]
 
     def duplicates(self, entry: Entry) -> list[str]:
@@ -169,7 +172,7 @@ class MemoryLedger:
         if moments:
             self._closed[feed.name] = max([*moments, *known])
 
-    def touch(self, entry: Entry, file: FoundFile) -> None:
+    def touch(self, entry: Entry, file: Batch) -> None:
         self._entries[file.feed.name, file.name] = replace(entry, file=file)
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:

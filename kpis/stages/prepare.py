@@ -20,8 +20,7 @@ from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError
 from kpis.engine.table import registered
 from kpis.formats.lines import FileError, TooManyRejects
-from kpis.sources.directory import FoundFile
-from kpis.sources.messages import Messages
+from kpis.sources.batch import Batch
 from kpis.stages.engine import Engine
 from kpis.stages.identity import key_of, reading_of
 from kpis.stages.ledger import Entry
@@ -36,7 +35,7 @@ FIRST_REJECTS = 100
 
 @contextmanager
 def prepare(
-    file: FoundFile,
+    file: Batch,
     engine: Engine,
     options: Options,
     scan_of_file: Callable[[], Scan | None] = lambda: None,
@@ -53,7 +52,7 @@ def prepare(
 
 
 def _prepare(
-    file: FoundFile,
+    file: Batch,
     engine: Engine,
     options: Options,
     scan_of_file: Callable[[], Scan | None],
@@ -68,20 +67,16 @@ def _prepare(
                 stack.push(tables.pop_all())
                 return one
         except OUT_OF_ROOM as error:
-            if isinstance(file, Messages) and isinstance(error, ScratchError):
+            if file.is_followed and isinstance(error, ScratchError):
+                # Messages are spooled there, so that nothing can go on.
                 raise
             engine.make_room()
             reason = out_of_room(error)
-    return Prepared(Entry(file, False, reason, may_pass(file), reading=reading_of(file, options)))
-
-
-def may_pass(file: FoundFile) -> bool:
-    """True if a batch for which there is no room is tried again as it is; several messages are tried in halves."""
-    return not (isinstance(file, Messages) and file.count > 1)
+    return Prepared(Entry(file, False, reason, not file.is_divisible, reading=reading_of(file, options)))
 
 
 def _read_and_reduce(
-    file: FoundFile,
+    file: Batch,
     engine: Engine,
     options: Options,
     scan_of_file: Callable[[], Scan | None],
@@ -97,7 +92,7 @@ def _read_and_reduce(
         else:
             reading = scanned.reading
             write_rejects(engine.connection, scanned.rejects)
-        if not isinstance(file, Messages):
+        if not file.is_followed:
             options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
     except TooManyRejects as error:
         again = read_again_at_of(file, error.first_ahead, options)
@@ -154,10 +149,10 @@ def _first_rejects(engine: Engine) -> list[Reject]:
 
 
 def _of_stream(
-    file: FoundFile, reading: Reading, engine: Engine, clocks: Clocks
+    file: Batch, reading: Reading, engine: Engine, clocks: Clocks
 ) -> tuple[datetime | None, LiveCounts | None]:
     """The newest time of a stream's batch, whose records are in the connection's table, and its live counts."""
-    if not isinstance(file, Messages):
+    if not file.is_followed:
         return None, None
     now, feed = clocks.host, file.feed
     newest = newest_moment(engine.connection, feed, clocks.earliest)

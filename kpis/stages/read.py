@@ -11,17 +11,14 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from kpis.catalog.kpis import partial_kpis
 from kpis.engine.compiled import CORES
-from kpis.engine.reader import Reader, Reading, add_rejects
+from kpis.engine.reader import Reader, Reading
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import translate_errors
-from kpis.engine.table import registered
 from kpis.formats.lines import FileError
+from kpis.sources.batch import Batch
 from kpis.sources.directory import FoundFile
-from kpis.sources.messages import Messages
 from kpis.stages.engine import Engine
 from kpis.stages.options import IntervalFrom, Options
 from kpis.stages.plan import BY_CONTENT, Planned
@@ -60,7 +57,7 @@ def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
     return scan_of(fetched.result(), options)
 
 
-def scan_of(file: FoundFile, options: Options) -> Scan | None:
+def scan_of(file: Batch, options: Options) -> Scan | None:
     """What the scanner finds in a file; None where it is the reader's, which tells what is wrong with it."""
     kpis = partial_kpis(file.feed)
     if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
@@ -72,7 +69,7 @@ def scan_of(file: FoundFile, options: Options) -> Scan | None:
     return scan(file.path, file.feed, kpis, start, options.bounds.rejects, times_of(file, options))
 
 
-def read(file: FoundFile, engine: Engine, options: Options, earliest: datetime) -> Reading:
+def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> Reading:
     """Reads a file into the connection's tables; raises FileError."""
     if file.problem:
         raise FileError(file.problem, passing=True)
@@ -84,14 +81,4 @@ def read(file: FoundFile, engine: Engine, options: Options, earliest: datetime) 
         reading = Reader(engine.connection, engine.scratch, options.bounds).read(
             file.path, file.feed, start, defaults, times
         )
-    return _of_messages(file, reading, engine) if isinstance(file, Messages) else reading
-
-
-def _of_messages(messages: Messages, reading: Reading, engine: Engine) -> Reading:
-    """The reading of spooled messages, whose rejects are those that were no line too, each with its offset."""
-    lines = np.arange(len(messages.offsets)) + messages.first_line
-    with registered(engine.connection, "offsets", {"line": lines, "message": messages.offsets}) as table:
-        engine.connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
-    add_rejects(engine.connection, messages.rejects)
-    count = len(messages.rejects)
-    return replace(reading, lines=reading.lines + count, rejects=reading.rejects + count)
+    return file.completed(reading, engine.connection)

@@ -7,18 +7,17 @@ from datetime import datetime
 from kpis.catalog.intervals import LAST_DAY
 from kpis.formats.judge import ANY_TIME, Times, too_far_ahead
 from kpis.formats.lines import FileError
-from kpis.sources.directory import FoundFile
-from kpis.sources.messages import Messages
+from kpis.sources.batch import Batch
 from kpis.stages.options import IntervalFrom, Options
 
 
-def times_of(file: FoundFile, options: Options) -> Times:
+def times_of(file: Batch, options: Options) -> Times:
     """Which own times the rows of a file may have."""
-    if options.interval_from is IntervalFrom.FILENAME and not isinstance(file, Messages):
+    if options.interval_from is IntervalFrom.FILENAME and not file.is_followed:
         # The name says which interval they count in.
         return ANY_TIME
     latest = options.at_hand.latest
-    if isinstance(file, Messages) and file.arrived is not None:
+    if file.arrived is not None:
         # What is a reject of a stream's remains one: where the clocks disagree, the latest decides.
         latest = max(latest, file.arrived)
     # A clock of the last days that there are has nothing ahead of it.
@@ -26,17 +25,17 @@ def times_of(file: FoundFile, options: Options) -> Times:
     return Times(latest=latest.replace(microsecond=0), ahead=options.max_clock_ahead)
 
 
-def read_again_at_of(file: FoundFile, first_ahead: datetime | None, options: Options) -> datetime | None:
+def read_again_at_of(file: Batch, first_ahead: datetime | None, options: Options) -> datetime | None:
     """From when on (UTC) one more of a file's rows counts, as it is no longer too far ahead of the clock.
 
     Messages are read once.
     """
-    if first_ahead is None or isinstance(file, Messages):
+    if first_ahead is None or file.is_followed:
         return None
     return first_ahead - options.max_clock_ahead
 
 
-def start_in_name(file: FoundFile, options: Options) -> datetime:
+def start_in_name(file: Batch, options: Options) -> datetime:
     """The interval start that a file's name tells; raises FileError where it tells none, or one too far ahead."""
     end = file.feed.interval_end_in(file.name)
     if end is None:
