@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import get_commands, load_command_class
 
+from kpis.health.metrics import LedgerCollector
+from network_analysis import logs
 from scripts import reference_pages
 
 DOCS = settings.BASE_DIR / "docs"
@@ -22,7 +30,7 @@ def test_the_readme_is_short_and_names_the_commands_and_the_licence():
     assert [word for word in ("make run", "make serve", "make test", "make docs", "MIT") if word not in text] == []
 
 
-@pytest.mark.parametrize("page", sorted([README, *settings.BASE_DIR.glob("*/README.md")]), ids=str)
+@pytest.mark.parametrize("page", [README, settings.BASE_DIR / "benchmarks" / "README.md"], ids=["README", "benchmarks"])
 def test_links_of_pages_outside_the_site_lead_to_files(page):
     # Links inside the site are checked when it is built.
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
@@ -65,3 +73,49 @@ def test_a_broken_link_or_a_page_in_no_table_of_contents_fails_the_build(pages, 
     )
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words after ``manage.py`` of each command in a page's shell blocks."""
+    for block in re.findall(r"^```(?:sh|console).*?\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
+        for line in block.replace("\\\n", " ").splitlines():
+            before, _, rest = line.partition("manage.py ")
+            if rest and not before.startswith("#"):
+                shell = shlex.shlex(rest, posix=True, punctuation_chars="|>;&")
+                shell.whitespace_split = True
+                words = list(shell)
+                ends = [number for number, word in enumerate(words) if set(word) <= set("|>;&")]
+                yield words[: min(ends, default=len(words))]
+
+
+PAGES = sorted([README, *DOCS.rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(settings.BASE_DIR)))
+def test_the_commands_of_every_page_take_the_arguments_that_it_gives(page):
+    for name, *arguments in commands(page.read_text()):
+        command = load_command_class(get_commands()[name], name)
+        # Ends the test with status 2 where it does not know one.
+        command.create_parser("manage.py", name).parse_args(arguments)
+
+
+def test_every_log_event_is_in_the_reference():
+    tree = ast.parse(Path(find_spec(logs.EVENTS).origin).read_text())
+    returned = {
+        function.name: [found.value for found in ast.walk(function) if isinstance(found, ast.Return)]
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+    }
+    calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)]
+    events = [call.args[call.func.attr == "log"] for call in calls if ast.unparse(call.func).startswith("logger.")]
+    told = [one for event in events for one in returned.get(ast.unparse(getattr(event, "func", event)), [event])]
+    names = {one.value for event in told for one in ast.walk(event) if isinstance(one, ast.Constant)}
+    assert {"run started", "lock busy", "run ended"} < names
+    text = (DOCS / "reference" / "log-events.md").read_text()
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.django_db
+def test_every_metric_is_in_the_reference():
+    text = (DOCS / "reference" / "metrics.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == {one.name for one in LedgerCollector().collect()}
