@@ -218,7 +218,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_THROTTLE_CLASSES": ["kpis.api.throttles.AnonymousThrottle", "kpis.api.throttles.AccountThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["kpis.query.throttles.AnonymousThrottle", "kpis.query.throttles.AccountThrottle"],
     "NUM_PROXIES": PROXIES,
     "DEFAULT_PERMISSION_CLASSES": ["kpis.api.permissions.MayReadAggregates"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kpis.api.renderers.ContentNegotiation",

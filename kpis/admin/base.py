@@ -10,7 +10,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from kpis.api.permissions import may_view_personal
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI
 from kpis.console.addresses import explain
@@ -19,6 +18,7 @@ from kpis.models import (
     IntervalSummary,
     KPIResult,
 )
+from kpis.query.access import may_view_personal
 
 
 class ReadOnly:

@@ -10,7 +10,6 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 
 from kpis.admin.base import ReadOnly, TableAdmin, batch_link, run_link
-from kpis.api.permissions import may_view_personal
 from kpis.ingest.runs import mark_for_retry, may_start_runs, start_run
 from kpis.models import (
     Batch,
@@ -19,6 +18,7 @@ from kpis.models import (
     Run,
     Watermark,
 )
+from kpis.query.access import may_view_personal
 
 
 class RejectText:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from django.contrib import admin
 
 from kpis.admin.base import Personal, TableAdmin, explain_link
-from kpis.api.permissions import hidden_kpis
-from kpis.api.serializers import value_columns
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import (
     DueRollup,
@@ -15,6 +13,8 @@ from kpis.models import (
     ResultPruning,
 )
 from kpis.models.results import result_model
+from kpis.query.access import hidden_kpis
+from kpis.query.columns import value_columns
 
 
 @admin.register(DueRollup)

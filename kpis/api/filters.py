@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.db import models
-from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import QueryDict
 from django_filters import CharFilter, Filter, TypedChoiceFilter
@@ -19,20 +16,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from kpis.catalog.feeds import FEEDS
-from kpis.catalog.folding import fold
-from kpis.catalog.intervals import (
-    END_OF_TIME_MILLISECONDS,
-    EPOCH,
-    FIVE_MINUTES,
-    LENGTHS,
-    Length,
-    from_milliseconds,
-)
+from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, LENGTHS, Length
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject
-
-# Years that every supported database can compare with.
-FIRST_YEAR, LAST_YEAR = 1000, 9999
+from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW
+from kpis.query.fields import FoldedField, MillisecondsField, TimestampField, WholeNumberField, whole_number_range
+from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_between
 
 _COMPARISONS = {
     "exact": "is",
@@ -40,19 +29,6 @@ _COMPARISONS = {
     "gt": "is after",
     "lte": "is at or before",
     "lt": "is before",
-}
-
-# How anomalies are found where a request does not say. A day of five minutes is the longest window.
-DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW = 3.0, 12, 288
-
-MICROSECOND = timedelta(microseconds=1)
-_EARLIEST = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
-_LATEST = END_OF_TIME_MILLISECONDS * 1000 - 1
-
-# The lookups that each timestamp of an interval has as a filter.
-INTERVAL_TIMESTAMPS = {
-    "interval_start_timestamp": ("exact", "gte", "gt", "lte", "lt"),
-    "interval_end_timestamp": ("exact", "gte", "gt", "lte", "lt"),
 }
 
 
@@ -68,66 +44,6 @@ def refuse_unknown_parameters(parameters: QueryDict, known: Collection[str]) -> 
         raise ValidationError(errors)
 
 
-def whole_number_range(field: models.Field) -> tuple[int, int]:
-    """The least and the greatest number that an integer column, or a key to one, holds on every database."""
-    field = field.target_field if field.is_relation else field
-    return BaseDatabaseOperations.integer_field_ranges[field.get_internal_type()]
-
-
-class WholeNumberField(forms.IntegerField):
-    """A whole number in plain decimal digits."""
-
-    _digits = re.compile(r"[+-]?[0-9]+", re.ASCII)
-
-    def to_python(self, value):
-        if value in self.empty_values:
-            return None
-        text = value.strip()
-        if not self._digits.fullmatch(text):
-            raise forms.ValidationError("Enter a whole number.")
-        # The first digits of a long number are beyond 64 bits already.
-        return int(text[:40])
-
-
-class TimestampField(forms.Field):
-    """A moment in ISO 8601; without a zone it is UTC."""
-
-    # A "+" before an offset that was not percent-encoded arrives as a space.
-    _iso = re.compile(
-        r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-        r"([Tt ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?)"
-        r"(?P<zone>[Zz]|[-+ ][0-9]{2}:?[0-9]{2})?)?"
-    )
-
-    def to_python(self, value) -> datetime | None:
-        if value in self.empty_values:
-            return None
-        found = self._iso.fullmatch(value.strip())
-        try:
-            if not found:
-                raise ValueError
-            zone = (found["zone"] or "Z").replace(" ", "+").upper()
-            moment = datetime.fromisoformat(f"{found['date']}T{found['time'] or '00:00'}{zone}").astimezone(UTC)
-        except OverflowError:
-            moment = None
-        except ValueError:
-            raise forms.ValidationError("Enter a moment in ISO 8601, such as 2021-07-18T00:05:00Z.") from None
-        if moment is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
-            raise forms.ValidationError(f"Enter a moment in the years {FIRST_YEAR} to {LAST_YEAR}.")
-        return moment
-
-
-class MillisecondsField(WholeNumberField):
-    """A moment as Unix time in milliseconds."""
-
-    def __init__(self, **kwargs):
-        super().__init__(min_value=0, max_value=END_OF_TIME_MILLISECONDS - 1, **kwargs)
-
-    def clean(self, value) -> datetime | None:
-        milliseconds = super().clean(value)
-        return None if milliseconds is None else from_milliseconds(milliseconds)
-
-
 class NumberFilter(Filter):
     field_class = forms.FloatField
 
@@ -138,13 +54,6 @@ class WholeNumberFilter(Filter):
 
 class TimestampFilter(Filter):
     field_class = TimestampField
-
-
-class FoldedField(forms.CharField):
-    """A text, folded."""
-
-    def to_python(self, value):
-        return fold(super().to_python(value))
 
 
 class FoldedFilter(Filter):
@@ -326,38 +235,6 @@ def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
     }
     return filterset(
         f"{kpi.name}AnomalyFilters", timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, model)
-    )
-
-
-def default_length(kpi: KPI) -> Length:
-    """The interval length of anomalies where none is asked for: five minutes, or else the KPI's first."""
-    return FIVE_MINUTES if FIVE_MINUTES in kpi.lengths else kpi.lengths[0]
-
-
-def starts_between(lookups: Lookups, lengths: Collection[Length]) -> tuple[datetime | None, datetime | None] | None:
-    """The first and the last moment at which intervals of these lengths can start that fulfil lookups by timestamp.
-
-    A None in the place of one is no bound; None in the place of both, that no interval can.
-    """
-    # In microseconds, which go beyond the last year.
-    firsts, lasts = [_EARLIEST], [_LATEST]
-    for column, names in INTERVAL_TIMESTAMPS.items():
-        before = [length.delta // MICROSECOND if column == "interval_end_timestamp" else 0 for length in lengths]
-        for lookup in names:
-            moment = lookups.get(f"{column}__{lookup}")
-            if moment is None:
-                continue
-            start = (moment - EPOCH) // MICROSECOND
-            if lookup in ("exact", "gte", "gt"):
-                firsts.append(start - max(before) + (lookup == "gt"))
-            if lookup in ("exact", "lte", "lt"):
-                lasts.append(start - min(before) - (lookup == "lt"))
-    first, last = max(firsts), min(lasts)
-    if first > last:
-        return None
-    return (
-        EPOCH + first * MICROSECOND if first > _EARLIEST else None,
-        EPOCH + last * MICROSECOND if last < _LATEST else None,
     )
 
 

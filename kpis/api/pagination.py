@@ -19,10 +19,11 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 
-from kpis.api.filters import Lookups, WholeNumberField, whole_number_range
+from kpis.api.filters import Lookups
 from kpis.api.rows import Source, as_dicts, shown
 from kpis.api.serializers import Column
 from kpis.catalog.intervals import EPOCH
+from kpis.query.fields import WholeNumberField, whole_number_range
 
 _MICROSECOND = timedelta(microseconds=1)
 

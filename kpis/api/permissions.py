@@ -1,25 +1,12 @@
-"""Who may read what."""
+"""Who may read the API, as permission classes."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from rest_framework.permissions import BasePermission
 
-from kpis.catalog.kpis import KPI, KPIS
-
-VIEW_PERSONAL = "kpis.view_personal"
-
-
-def may_view_personal(user) -> bool:
-    """Whether a user may see what is about single subscribers."""
-    return user.has_perm(VIEW_PERSONAL)
-
-
-def hidden_kpis(user) -> list[int]:
-    """The ids of the KPIs that a user may not see."""
-    if may_view_personal(user):
-        return []
-    return [kpi.id for kpi in KPIS.values() if kpi.personal]
+from kpis.catalog.kpis import KPI
+from kpis.query.access import VIEW_PERSONAL, may_view_personal
 
 
 class MayReadAggregates(BasePermission):

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
-
 import orjson
-from django.http import Http404, StreamingHttpResponse
+from django.http import Http404
 from rest_framework import renderers
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.settings import api_settings
 
-# A spreadsheet takes text that starts with one of these for a formula and runs it.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-_ROWS_A_CHUNK = 1000
+from kpis.query import csv, parquet
 
 
 class JSONRenderer(renderers.JSONRenderer):
@@ -33,72 +25,26 @@ class JSONRenderer(renderers.JSONRenderer):
         return super().render(orjson.loads(text), accepted_media_type, renderer_context)
 
 
-def one_text(value):
-    """A list as one text, its parts apart by spaces; any other value as it is."""
-    return " ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
-
-
-def cell(value):
-    """A value as a CSV cell; text that a spreadsheet would run gets an apostrophe in front.
-
-    Moments are in UTC, without a zone.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return f"{value.isoformat()}Z"
-    value = one_text(value)
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
-
-
-def _as_it_is(value):
-    return value
-
-
-def csv_chunks(
-    header: Sequence[str], rows: Iterable[Iterable], computed: Collection[str] = frozenset()
-) -> Iterator[str]:
-    """CSV text of rows, a header line first, in pieces of bounded size.
-
-    ``computed`` are the columns whose texts are computed here, such as ``-34.60,-58.40``: they are given as they are.
-    """
-    cells = [_as_it_is if name in computed else cell for name in header]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(header)
-    for number, row in enumerate(rows, start=1):
-        writer.writerow([cell(value) for cell, value in zip(cells, row, strict=True)])
-        if number % _ROWS_A_CHUNK == 0:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def csv_response(
-    name: str, header: Sequence[str], rows: Iterable[Iterable], computed: Collection[str] = frozenset()
-) -> StreamingHttpResponse:
-    """A download of rows as ``<name>.csv`` that is written while they are read; for ``computed`` see csv_chunks."""
-    return StreamingHttpResponse(
-        csv_chunks(header, rows, computed),
-        content_type=f"{CSVRenderer.media_type}; charset={CSVRenderer.charset}",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
-    )
-
-
 class CSVRenderer(BaseRenderer):
     """Data that is no list of rows, such as a single object or an error, as a table of one row."""
 
-    media_type = "text/csv"
+    media_type = csv.MEDIA_TYPE
     format = "csv"
-    charset = "utf-8"
+    charset = csv.CHARSET
 
     def render(self, data, accepted_media_type=None, renderer_context=None) -> str:
         if data is None:
             return ""
-        return "".join(csv_chunks([*data], [data.values()]))
+        return "".join(csv.csv_chunks([*data], [data.values()]))
+
+
+class ParquetRenderer(BaseRenderer):
+    """Offers the format. Lists are answered by ``parquet_response``, and errors in JSON."""
+
+    media_type = parquet.MEDIA_TYPE
+    format = "parquet"
+    charset = None
+    render_style = "binary"
 
 
 class ContentNegotiation(DefaultContentNegotiation):

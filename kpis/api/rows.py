@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLookupMixin
 
 from kpis.api.filters import ListFilters, Lookups
-from kpis.store.dialects.postgresql import cursors
+from kpis.store.dialects import dialect
 
 _ROWS_A_FETCH = 2000
 
@@ -71,7 +71,10 @@ class Statement:
 
         On MySQL and MariaDB the connection can do nothing else until the last row is read or the stream is closed.
         """
-        with cursors(self._using), closing(_streaming_cursor(connections[self._using])) as cursor:
+        with (
+            dialect(connections[self._using]).cursor_scope(),
+            closing(_streaming_cursor(connections[self._using])) as cursor,
+        ):
             cursor.execute(self._sql, self._bound(values))
             while rows := cursor.fetchmany(_ROWS_A_FETCH):
                 yield from self._converted(rows)

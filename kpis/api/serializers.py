@@ -15,6 +15,8 @@ from rest_framework import serializers
 from kpis.catalog.intervals import LENGTHS, to_milliseconds
 from kpis.catalog.kpis import KPI
 from kpis.models import Batch, IntervalSummary, KPIResult, Reject
+from kpis.query.columns import INTERVAL_COLUMNS, result_columns
+from kpis.query.parquet import ColumnType
 
 
 class UTCDateTimeField(serializers.DateTimeField):
@@ -53,6 +55,26 @@ _AS_IT_IS = {
 }
 
 
+_IN_PARQUET = {
+    UTCDateTimeField: ColumnType.MOMENT,
+    serializers.IntegerField: ColumnType.WHOLE_NUMBER,
+    serializers.PrimaryKeyRelatedField: ColumnType.WHOLE_NUMBER,
+    MillisecondsField: ColumnType.WHOLE_NUMBER,
+    MinutesField: ColumnType.WHOLE_NUMBER,
+    serializers.FloatField: ColumnType.NUMBER,
+    serializers.BooleanField: ColumnType.BOOLEAN,
+}
+
+
+def column_type(field: serializers.Field) -> ColumnType:
+    """Return the type of a Parquet column that holds what a field shows."""
+    for kind, found in _IN_PARQUET.items():
+        if isinstance(field, kind):
+            return found
+    choices = getattr(field, "choices", None)
+    return ColumnType.WHOLE_NUMBER if choices and all(isinstance(one, int) for one in choices) else ColumnType.TEXT
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a list: its name, the table's column that it comes from, and what is shown of its values."""
@@ -79,19 +101,6 @@ class RowSerializer(serializers.ModelSerializer):
         )
 
 
-def value_columns(kpi: KPI, model: type[KPIResult]) -> list[str]:
-    """The columns of a KPI's table that hold its values: neither every KPI's columns nor dimensions."""
-    folded = [dimension.folded_column for dimension in kpi.folded]
-    others = {"id", *kpi.dimensions, *folded, *(field.name for field in KPIResult._meta.local_fields)}
-    return [field.name for field in model._meta.concrete_fields if field.name not in others]
-
-
-def result_columns(kpi: KPI, model: type[KPIResult]) -> list[str]:
-    """The columns of a KPI's rows, in the order in which they are shown."""
-    interval = ["interval_start_timestamp", "interval_end_timestamp", "interval"]
-    return ["id", *interval, *kpi.dimensions, *value_columns(kpi, model), "rank"]
-
-
 def result_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
     """A KPI's row."""
     columns = result_columns(kpi, model)
@@ -113,8 +122,7 @@ def v1_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
 def anomaly_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
     """A KPI's row whose value is far from those before it, with the verdict that says so (``row.verdict``)."""
     kind = serializers.FloatField if kpi.measure.is_mean else serializers.BigIntegerField
-    interval = ["interval_start_timestamp", "interval_end_timestamp", "interval"]
-    columns = ["id", *interval, *kpi.dimensions, "value", "mean", "deviation", "z", "intervals_in_window"]
+    columns = ["id", *INTERVAL_COLUMNS, *kpi.dimensions, "value", "mean", "deviation", "z", "intervals_in_window"]
     meta = type("Meta", (), {"model": model, "fields": columns, "read_only_fields": columns})
     fields = {
         "value": kind(source=kpi.value, read_only=True, help_text=f"{kpi.value}, in {kpi.unit}"),

@@ -19,9 +19,9 @@ from rest_framework.exceptions import ValidationError
 from kpis.api.filters import Lookups, refuse_unknown_parameters
 from kpis.api.pagination import KeysetPagination, Start, read_page
 from kpis.api.renderers import JSONRenderer
-from kpis.api.throttles import AnonymousThrottle
 from kpis.api.urls import router
 from kpis.api.viewsets import ResultViewSet, unless_known
+from kpis.query.throttles import AnonymousThrottle
 
 _JSON = ("*/*", JSONRenderer.media_type)
 

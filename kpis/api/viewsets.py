@@ -25,24 +25,19 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from kpis.api.filters import (
-    DEFAULT_THRESHOLD,
-    DEFAULT_WINDOW,
     BatchFilters,
     ListFilters,
     Lookups,
     RejectFilters,
     SummaryFilters,
     anomaly_filterset,
-    default_length,
     refuse_unknown_parameters,
     result_filterset,
-    starts_between,
     v1_filterset,
 )
 from kpis.api.pagination import Start, cut, read_page
-from kpis.api.parquet import ParquetRenderer, parquet_response
-from kpis.api.permissions import hidden_kpis, may_view_personal, permissions_for
-from kpis.api.renderers import CSVRenderer, JSONRenderer, csv_response, one_text
+from kpis.api.permissions import permissions_for
+from kpis.api.renderers import CSVRenderer, JSONRenderer, ParquetRenderer
 from kpis.api.rows import Source, shown
 from kpis.api.serializers import (
     BatchSerializer,
@@ -52,14 +47,20 @@ from kpis.api.serializers import (
     RowSerializer,
     SummarySerializer,
     anomaly_serializer,
+    column_type,
     result_serializer,
     v1_serializer,
 )
-from kpis.api.series import Series
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.models import Batch, IntervalSummary, Reject
 from kpis.models.results import result_model
+from kpis.query.access import hidden_kpis, may_view_personal
+from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW
+from kpis.query.csv import csv_response, one_text
+from kpis.query.intervals import default_length, starts_between
+from kpis.query.parquet import parquet_response
+from kpis.query.series import Series
 from kpis.query.snapshot import snapshot
 
 _WRONG = OpenApiResponse(
@@ -186,7 +187,7 @@ class FileView(StrictView):
     def file(self, name: str, fields: Mapping[str, Field], rows: Iterable[Sequence]) -> StreamingHttpResponse:
         """All of the rows, each with a value for every field, in the format that was asked for."""
         if self.wants(ParquetRenderer):
-            return parquet_response(name, fields, rows)
+            return parquet_response(name, {name: column_type(field) for name, field in fields.items()}, rows)
         return csv_response(name, list(fields), rows, self.computed)
 
 

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from kpis.api.permissions import VIEW_PERSONAL, may_view_personal
-from kpis.api.throttles import AccountThrottle, AnonymousThrottle
+from kpis.query.access import VIEW_PERSONAL, may_view_personal
+from kpis.query.throttles import AccountThrottle, AnonymousThrottle
 
 
 class Guarded:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from django.core.exceptions import ValidationError
 from django.db.models import IntegerField
 
-from kpis.api.filters import WholeNumberField, whole_number_range
 from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.models.results import result_model
+from kpis.query.fields import WholeNumberField, whole_number_range
 
 Group = dict[str, int | str]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from kpis.api.permissions import may_view_personal
 from kpis.catalog.kpis import KPI, KPIS
+from kpis.query.access import may_view_personal
 
 
 @dataclass(frozen=True)

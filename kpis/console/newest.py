@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kpis.api.filters import default_length
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI, kpis_of
@@ -14,6 +13,7 @@ from kpis.console import sparkline
 from kpis.console.figures import Change
 from kpis.console.interval_groups import newest
 from kpis.models import IntervalSummary, Watermark
+from kpis.query.intervals import default_length
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F, FloatField, Sum
 
-from kpis.api.filters import default_length
 from kpis.catalog.folding import fold
 from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI, KPIS
@@ -24,6 +23,7 @@ from kpis.console.groups import NO_TEXT
 from kpis.console.series import Step, all_groups_between
 from kpis.console.window import MOST_POINTS, Window, window
 from kpis.models.results import result_model
+from kpis.query.intervals import default_length
 
 if TYPE_CHECKING:
     import pandas as pd

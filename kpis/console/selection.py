@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from kpis.api.filters import default_length
 from kpis.catalog.intervals import EPOCH, Length, to_text
 from kpis.catalog.kpis import KPI
 from kpis.console.groups import BadGroup, Group, group_from
@@ -18,6 +17,7 @@ from kpis.console.moments import BadMoment, parse
 from kpis.console.series import adds_up
 from kpis.console.window import Window, window
 from kpis.models import IntervalSummary, ResultPruning
+from kpis.query.intervals import default_length
 
 # How much of the past is shown where an address does not say.
 _SPAN = timedelta(days=1)

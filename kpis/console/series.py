@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Count, F, Func, IntegerField, QuerySet, Sum
 
-from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI
 from kpis.console.groups import Group, conditions
 from kpis.console.window import Window
 from kpis.models import IntervalSummary
 from kpis.models.results import result_model
-from kpis.query.anomalies import anomalies
+from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, anomalies
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW, default_length
-from kpis.api.series import Series
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.console.groups import Group, label
 from kpis.console.interval_groups import newest
 from kpis.console.selection import Selection
 from kpis.models.results import result_model
-from kpis.query.anomalies import Verdict
+from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, Verdict
+from kpis.query.intervals import default_length
+from kpis.query.series import Series
 
 SPAN = timedelta(hours=1)
 SHOWN = 12
@@ -57,7 +57,6 @@ def _of(kpi: KPI) -> Iterable[Standout]:
     series = Series(kpi, rows, length, DEFAULT_WINDOW, DEFAULT_THRESHOLD)
     for (start, _, rank), row in series.anomalies((first, last.interval_start_timestamp)):
         _, _, _, _, *group, value, mean, deviation, z, intervals = row
-        start = start.replace(tzinfo=UTC)
         group = dict(zip(kpi.dimensions, group, strict=True))
         shown = Selection(kpi, length, first - 2 * SPAN, last.interval_end_timestamp, group, start)
         yield Standout(kpi, group, start, rank, value, Verdict(mean, deviation, z, intervals), shown)

@@ -11,6 +11,9 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+# How anomalies are found where a request does not say. A day of five minutes is the longest window.
+DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW = 3.0, 12, 288
+
 
 @dataclass(frozen=True)
 class Verdict:

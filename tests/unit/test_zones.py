@@ -12,8 +12,8 @@ from django.contrib import admin
 from django.core.management import call_command
 from django.urls import reverse
 
-from kpis.api.filters import default_length
 from kpis.catalog.kpis import KPIS
+from kpis.query.intervals import default_length
 from tests.factories import make_batch, make_result, make_run, make_subscriber, make_summary, utc
 
 pytestmark = pytest.mark.django_db

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
-from kpis.api.filters import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 from kpis.catalog.intervals import to_milliseconds
 from kpis.catalog.kpis import KPI
 from kpis.console import figures, moments
@@ -16,6 +15,7 @@ from kpis.console.groups import Group, label
 from kpis.console.navigation import title_of
 from kpis.console.theme import Theme
 from kpis.console.window import Window
+from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 
 if TYPE_CHECKING:
     import pandas as pd

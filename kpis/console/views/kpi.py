@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
 from django.views.generic import View
 
-from kpis.api.parquet import parquet_response
-from kpis.api.renderers import csv_response
-from kpis.api.rows import Statement
-from kpis.api.serializers import result_serializer, value_columns
 from kpis.catalog.kpis import KPI, KPIS
 from kpis.console import moments
 from kpis.console.access import Guarded
@@ -32,6 +28,10 @@ from kpis.console.theme import Theme
 from kpis.console.views.page import BadRequest, ChartView, Page
 from kpis.models import IntervalSummary, KPIResult
 from kpis.models.results import result_model
+from kpis.query.columns import result_columns, value_columns
+from kpis.query.csv import csv_response
+from kpis.query.parquet import ColumnType, parquet_response
+from kpis.query.rows import stream
 
 _START = "interval_start_timestamp"
 
@@ -261,17 +261,18 @@ class RowsFile(OfKPI, Guarded, View):
             interval_end_timestamp__lte=chosen.end,
             **(conditions(kpi, chosen.group) if chosen.group else {}),
         )
-        fields = result_serializer(kpi, model)().fields
-        found = Statement(rows.values_list(*fields)).stream({})
+        columns = result_columns(kpi, model)
+        found = stream(rows.values_list(*columns))
         parts = [kpi.name, *([label(kpi, chosen.group)] if chosen.group else [])]
         parts += [moments.for_file(chosen.start), moments.for_file(chosen.end), moments.zone_name()]
         if form == "csv":
-            return csv_response(name_of(*parts), list(fields), map(_in_the_zone, found), kpi.computed)
+            return csv_response(name_of(*parts), columns, map(_in_the_zone, found), kpi.computed)
         if form == "parquet":
-            return parquet_response(name_of(*parts), fields, found)
+            types = {name: ColumnType.of(model._meta.get_field(name)) for name in columns}
+            return parquet_response(name_of(*parts), types, found)
         raise Http404
 
 
 def _in_the_zone(row: tuple) -> list:
-    """A row with its moments, which come in UTC without a zone, as ISO 8601 in the zone."""
-    return [moments.iso(value.replace(tzinfo=UTC)) if isinstance(value, datetime) else value for value in row]
+    """Return a row with its moments as ISO 8601 in the zone."""
+    return [moments.iso(value) if isinstance(value, datetime) else value for value in row]

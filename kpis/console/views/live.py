@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from django.http import Http404
 
-from kpis.api.filters import DEFAULT_THRESHOLD
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.live import GROUPS, MAP_SECONDS, live_areas, live_map
 from kpis.console.theme import Theme
 from kpis.console.views.page import ChartView, Page
 from kpis.models import Region
+from kpis.query.anomalies import DEFAULT_THRESHOLD
 
 # Where the figures come from.
 SOCKET = "/ws/live/"

@@ -7,13 +7,13 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.generic import View
 
-from kpis.api.permissions import hidden_kpis
 from kpis.console.access import Guarded
 from kpis.console.newest import NewestTotal, feed_news
 from kpis.console.selection import Selection
 from kpis.console.standouts import SHOWN, standouts
 from kpis.console.today import today
 from kpis.console.views.page import Page
+from kpis.query.access import hidden_kpis
 
 
 class Overview(Page):

@@ -8,7 +8,6 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from kpis.api.permissions import hidden_kpis, may_view_personal
 from kpis.catalog.intervals import LENGTHS, to_text
 from kpis.catalog.kpis import KPIS
 from kpis.console.addresses import explain
@@ -19,6 +18,7 @@ from kpis.console.table import BadTable, Column, Table
 from kpis.console.today import intakes
 from kpis.console.views.page import BadRequest, Page
 from kpis.models import Batch, IntervalSummary
+from kpis.query.access import hidden_kpis, may_view_personal
 
 SPANS = {"1 hour": timedelta(hours=1), "1 day": timedelta(days=1), "7 days": timedelta(days=7)}
 _DAY = SPANS["1 day"]

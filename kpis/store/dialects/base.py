@@ -98,9 +98,9 @@ class Dialect(ABC):
         """Keep a server-side cursor that is opened within usable until the end."""
         yield
 
-    def streaming_cursor(self) -> Any:
-        """Return a cursor that reads a result in parts, in memory that does not grow with its length."""
-        return self.connection.chunked_cursor()
+    def streaming(self) -> AbstractContextManager[None]:
+        """Have ``QuerySet.iterator`` read a result in parts, in memory that does not grow with its length."""
+        return self.cursor_scope()
 
     def datetime_converter(self) -> Callable[[datetime | None], datetime | None] | None:
         """Return what makes a datetime in UTC without a zone of the driver's; None where the driver's is one."""

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -65,7 +64,8 @@ class MySQL(Dialect):
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             yield
 
-    def streaming_cursor(self) -> Any:
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
         # The driver's default cursor reads the whole result before it gives the first row.
         from MySQLdb.cursors import SSCursor
 
@@ -73,7 +73,7 @@ class MySQL(Dialect):
         driver = self.connection.connection
         usual, driver.cursorclass = driver.cursorclass, SSCursor
         try:
-            return self.connection.cursor()
+            yield
         finally:
             driver.cursorclass = usual
 

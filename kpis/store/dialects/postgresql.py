@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db import connections, transaction
+from django.db import transaction
 
 from kpis.store.dialects.base import Dialect, Finding, Verdict
 
@@ -127,10 +127,3 @@ def _is_alive(connection: Any) -> bool:
 
 def _without_zone(moment: datetime | None) -> datetime | None:
     return moment and moment.replace(tzinfo=None)
-
-
-def cursors(using: str = "default") -> AbstractContextManager[None]:
-    """Keep a server-side cursor usable; ``kpis.api.rows`` asks for it until it takes the dialect's ``cursor_scope``."""
-    from kpis.store.dialects import dialect
-
-    return dialect(connections[using]).cursor_scope()

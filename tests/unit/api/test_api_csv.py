@@ -6,11 +6,11 @@ import csv
 
 import pytest
 
-from kpis.api.renderers import cell, csv_chunks
 from kpis.api.viewsets import result_viewset
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPIS
 from kpis.models import ServiceTrafficVolume
+from kpis.query.csv import cell, csv_chunks
 from tests.factories import make_result, make_summary, utc
 
 HOUR = utc("2021-07-17T23:00:00")

@@ -13,9 +13,9 @@ import duckdb
 import pytest
 from django.conf import settings
 
-from kpis.api import parquet
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
 from kpis.catalog.kpis import KPIS
+from kpis.query import parquet
 from tests.answers import parquet_rows
 from tests.effort import times
 from tests.factories import make_batch, make_reject, make_result, make_run, make_summary, make_user, utc

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpis.api import series
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, to_text
 from kpis.catalog.kpis import KPIS
 from kpis.models.results import result_model
+from kpis.query import series
 from kpis.query.anomalies import Verdict, anomalies
 from tests.answers import csv_rows, json_rows, parquet_rows
 from tests.factories import group, make_result, make_user, utc, values

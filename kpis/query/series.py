@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from kpis.api.rows import Statement
 from kpis.catalog.intervals import EPOCH, LAST_DAY, Length
 from kpis.catalog.kpis import KPI
 from kpis.models import KPIResult
 from kpis.query.anomalies import anomalies
+from kpis.query.columns import INTERVAL_COLUMNS
+from kpis.query.rows import stream
 
 # What one page looks at, at most, besides the first window: so a page is soon there, however rare anomalies are.
 ROWS_A_PAGE = 200_000
@@ -46,13 +47,13 @@ class Series:
         first, last = _bounded(span)
         reach = max(EPOCH, first - self.window * self.length.delta)
         rows = self.rows.filter(interval_start_timestamp__gte=reach, interval_start_timestamp__lte=last)
-        shown = ("id", "interval_start_timestamp", "interval_end_timestamp", "interval", *self.kpi.dimensions)
+        shown = ("id", *INTERVAL_COLUMNS, *self.kpi.dimensions)
         columns = rows.order_by("interval_start_timestamp", "interval", "rank").values_list(
             *shown, self.kpi.value, "rank"
         )
-        read = ((self._group(row[4:-2]), row[1], row[-2], row) for row in Statement(columns).stream({}))
+        read = ((self._group(row[4:-2]), row[1], row[-2], row) for row in stream(columns))
         for row, verdict in anomalies(read, self.length.delta, self.window, self.threshold):
-            if row[1] >= first.replace(tzinfo=None):
+            if row[1] >= first:
                 judged = (verdict.mean, verdict.deviation, verdict.z, verdict.intervals)
                 yield Anomaly((row[1], row[3], row[-1]), (*row[:-1], *judged))
 
@@ -75,7 +76,7 @@ class Series:
             last = beyond
             following = [beyond + timedelta(microseconds=1), self.length.code, 0]
         found = self.anomalies((first, last))
-        return (one for one in found if (one.key[0].replace(tzinfo=UTC), one.key[2]) > after), following
+        return (one for one in found if (one.key[0], one.key[2]) > after), following
 
     def _group(self, values: tuple) -> tuple:
         dimensions = zip(self.kpi.by, values, strict=True)

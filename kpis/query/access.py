@@ -1,0 +1,19 @@
+"""Who may see what, in the API, the console and the admin."""
+
+from __future__ import annotations
+
+from kpis.catalog.kpis import KPIS
+
+VIEW_PERSONAL = "kpis.view_personal"
+
+
+def may_view_personal(user) -> bool:
+    """True if a user may see what is about single subscribers."""
+    return user.has_perm(VIEW_PERSONAL)
+
+
+def hidden_kpis(user) -> list[int]:
+    """Return the ids of the KPIs that a user may not see."""
+    if may_view_personal(user):
+        return []
+    return [kpi.id for kpi in KPIS.values() if kpi.personal]

@@ -1,0 +1,56 @@
+"""Which intervals a query asks for: the default length, and the starts that satisfy conditions on timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, FIVE_MINUTES, Length
+from kpis.catalog.kpis import KPI
+from kpis.query.fields import FIRST_YEAR
+
+MICROSECOND = timedelta(microseconds=1)
+_EARLIEST = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
+_LATEST = END_OF_TIME_MILLISECONDS * 1000 - 1
+
+# The lookups that each timestamp of an interval has as a filter.
+INTERVAL_TIMESTAMPS = {
+    "interval_start_timestamp": ("exact", "gte", "gt", "lte", "lt"),
+    "interval_end_timestamp": ("exact", "gte", "gt", "lte", "lt"),
+}
+
+
+def default_length(kpi: KPI) -> Length:
+    """Return the interval length where none is asked for: five minutes, or else the KPI's first."""
+    return FIVE_MINUTES if FIVE_MINUTES in kpi.lengths else kpi.lengths[0]
+
+
+def starts_between(
+    lookups: Mapping[str, Any], lengths: Collection[Length]
+) -> tuple[datetime | None, datetime | None] | None:
+    """Return the first and the last moment at which intervals of these lengths can start that satisfy the lookups.
+
+    Only lookups by timestamp count. A None in the place of one moment is no bound; None in the place of both means
+    that no interval can.
+    """
+    # In microseconds, which go beyond the last year.
+    firsts, lasts = [_EARLIEST], [_LATEST]
+    for column, names in INTERVAL_TIMESTAMPS.items():
+        before = [length.delta // MICROSECOND if column == "interval_end_timestamp" else 0 for length in lengths]
+        for lookup in names:
+            moment = lookups.get(f"{column}__{lookup}")
+            if moment is None:
+                continue
+            start = (moment - EPOCH) // MICROSECOND
+            if lookup in ("exact", "gte", "gt"):
+                firsts.append(start - max(before) + (lookup == "gt"))
+            if lookup in ("exact", "lte", "lt"):
+                lasts.append(start - min(before) - (lookup == "lt"))
+    first, last = max(firsts), min(lasts)
+    if first > last:
+        return None
+    return (
+        EPOCH + first * MICROSECOND if first > _EARLIEST else None,
+        EPOCH + last * MICROSECOND if last < _LATEST else None,
+    )
