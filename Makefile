@@ -2,6 +2,7 @@
 
 VENV := .venv
 BENCH_VENV := benchmarks/.venv
+DEV_EXTRAS := mysql postgres kafka aws redis
 PYTHON_IN := $(VENV)/bin/python
 MANAGE := $(PYTHON_IN) manage.py
 PORT ?= 8000
@@ -29,10 +30,13 @@ ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 help:  ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
 
-setup: $(VENV)/requirements.done $(VENV)/mysqlclient.done $(VENV)/scanner.done  ## makes .venv with what the product needs
+# Extras of the package, such as "mysql kafka"; README.md and docs/how-to/package.md list them.
+EXTRAS ?=
+
+setup: $(VENV)/requirements.done $(EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/scanner.done  ## makes .venv with what the product needs, and EXTRAS="mysql postgres kafka aws redis"
 	@:
 
-setup-dev: setup $(VENV)/requirements-dev.done  ## and with what tests and linters need
+setup-dev: setup $(DEV_EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/requirements-dev.done  ## and with what tests and linters need, all extras but Spark among it
 	@:
 
 setup-bench: setup $(BENCH_VENV)/requirements.done  ## makes benchmarks/.venv with what the product is measured against
@@ -41,41 +45,40 @@ setup-bench: setup $(BENCH_VENV)/requirements.done  ## makes benchmarks/.venv wi
 setup-spark: setup $(VENV)/requirements-spark.done  ## and with what --engine spark needs (and Java 17, where it may be installed)
 	@:
 
-# Exact versions, each with its hashes. mysqlclient has to be built here, which may not be possible: it has a lock
-# file of its own, and the rest does not wait.
-INSTALL_OPTIONS := -q --disable-pip-version-check --require-hashes
-INSTALL := $(VENV)/bin/pip install $(INSTALL_OPTIONS)
+# Exact versions, each with its hashes, from one lock file.
+LISTS := requirements.lock requirements.txt
+INSTALL := scripts/install.sh
 
 $(VENV)/bin/pip $(BENCH_VENV)/bin/pip:
 	@scripts/make_venv.sh $(@D:/bin=)
 
-$(VENV)/requirements.done: requirements.lock | $(VENV)/bin/pip
-	@echo "Installing requirements.lock"
-	@$(INSTALL) -r requirements.lock
+$(VENV)/requirements.done: $(LISTS) | $(VENV)/bin/pip
+	@$(INSTALL) $(VENV) base
 	@touch $@
 
-$(VENV)/mysqlclient.done: requirements-mysql.lock | $(VENV)/requirements.done
-	@scripts/install_mysqlclient.sh $(VENV) requirements-mysql.lock
+$(VENV)/requirements-mysql.done: $(LISTS) | $(VENV)/requirements.done
+	@scripts/install_mysqlclient.sh $(VENV)
 	@touch $@
 
 $(VENV)/scanner.done: kpis/engine/scanner.c kpis/engine/compiled.py | $(VENV)/requirements.done
 	@scripts/build_scanner.sh $(PYTHON_IN)
 	@touch $@
 
-$(VENV)/requirements-dev.done: requirements-dev.lock | $(VENV)/requirements.done
-	@echo "Installing requirements-dev.lock"
-	@$(INSTALL) -r requirements-dev.lock
+$(VENV)/requirements-dev.done: requirements.lock requirements-dev.txt | $(VENV)/requirements.done
+	@$(INSTALL) $(VENV) dev
 	@touch $@
 
-$(VENV)/requirements-spark.done: requirements-spark.lock | $(VENV)/requirements.done
+$(VENV)/requirements-spark.done: requirements.lock requirements-spark.txt | $(VENV)/requirements.done
 	@scripts/install_java.sh
-	@echo "Installing requirements-spark.lock"
-	@$(INSTALL) -r requirements-spark.lock
+	@$(INSTALL) $(VENV) spark
 	@touch $@
 
-$(BENCH_VENV)/requirements.done: benchmarks/requirements.lock | $(BENCH_VENV)/bin/pip
-	@echo "Installing $<"
-	@$(BENCH_VENV)/bin/pip install $(INSTALL_OPTIONS) -r $<
+$(VENV)/requirements-%.done: $(LISTS) | $(VENV)/requirements.done
+	@$(INSTALL) $(VENV) $*
+	@touch $@
+
+$(BENCH_VENV)/requirements.done: requirements.lock benchmarks/requirements.txt | $(BENCH_VENV)/bin/pip $(VENV)/requirements.done
+	@$(INSTALL) $(BENCH_VENV) bench
 	@touch $@
 
 .env: | $(VENV)/bin/pip
@@ -102,7 +105,7 @@ serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 spark-zip: setup  ## writes what Spark's executors need of the project into var/spark/kpis.zip
 	@$(PYTHON_IN) -m kpis.spark.engine var/spark/kpis.zip
 
-stream-demo: setup  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
+stream-demo: setup $(VENV)/requirements-kafka.done  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
 	@$(PYTHON_IN) -m scripts.stream_demo --port $(PORT)
 
 test: setup-dev  ## runs the quick tests, on SQLite and what else is embedded (ARGS= go to pytest)
@@ -130,11 +133,11 @@ docs: setup-dev  ## builds the documentation into var/docs; a broken link, or a 
 reference: setup-dev  ## writes the reference pages that are generated from the code: settings, commands, feeds, KPIs
 	@$(ON_SQLITE) $(PYTHON_IN) -m scripts.reference_pages docs/reference
 
-lock: setup-dev  ## writes the lock files anew from requirements*.txt (ARGS=--upgrade takes newer versions)
+lock: setup-dev  ## writes the lock file anew from requirements*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock.sh $(VENV)/bin/uv $(ARGS)
 
 audit: setup-dev  ## looks for known vulnerabilities of the locked versions
-	@scripts/audit.sh $(VENV)/bin/pip-audit requirements-dev.lock requirements-mysql.lock requirements-spark.lock
+	@scripts/audit.sh $(VENV)/bin/pip-audit requirements.lock
 
 bench: setup-bench  ## measures it beside pandas, Polars, DuckDB and chDB (ARGS="hour tick" picks, ARGS=--help tells)
 	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)

@@ -12,19 +12,17 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-LISTS = {"": "requirements.txt", "spark": "requirements-spark.txt"}
-
 
 class Requirements(MetadataHookInterface):
     """Dependencies and extras, as the requirements files list them."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Adds them to the metadata."""
+        lists = load(Path(self.root, "scripts", "requirement_lists.py"))
         found: dict[str, list[str]] = {}
-        for extra, name in LISTS.items():
-            for section, requirements in sections(Path(self.root, name).read_text(), extra).items():
-                found.setdefault(section, []).extend(requirements)
-        metadata["dependencies"] = found.pop("")
+        for first in ("base", "spark"):
+            found |= lists.sections(Path(self.root, lists.LISTS[first]).read_text(), first)
+        metadata["dependencies"] = found.pop("base")
         metadata["optional-dependencies"] = found
 
 
@@ -36,7 +34,7 @@ class Scanner(BuildHookInterface):
         if self.target_name != "wheel" or version == "editable":
             return
         try:
-            library = compiled(Path(self.root)).build()
+            library = load(Path(self.root, "kpis", "engine", "compiled.py")).build()
         except (RuntimeError, OSError) as error:
             self.app.display_warning(f"The wheel has no compiled scanner: {error}")
             return
@@ -46,22 +44,11 @@ class Scanner(BuildHookInterface):
         build_data["tag"] = f"py3-none-{re.sub('[-.]', '_', sysconfig.get_platform())}"
 
 
-def sections(text: str, extra: str = "") -> dict[str, list[str]]:
-    """The requirements of a list by extra, those before the first line "# Extra NAME" under ``extra``."""
-    found: dict[str, list[str]] = {extra: []}
-    for line in text.splitlines():
-        if heading := re.match(r"# Extra (\w+)", line):
-            extra = heading[1]
-        elif requirement := re.sub(r"(^|\s)#.*", "", line).strip():
-            found.setdefault(extra, []).append(requirement)
-    return found
-
-
-def compiled(root: Path) -> ModuleType:
-    """The module that compiles the scanner, without the packages that the rest of the engine imports."""
-    spec = importlib.util.spec_from_file_location("compiled", root / "kpis" / "engine" / "compiled.py")
+def load(path: Path) -> ModuleType:
+    """A module by its file, without the package that it is in, whose other modules need more than a build has."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise ImportError("kpis/engine/compiled.py cannot be loaded")
+        raise ImportError(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Installs the lock file $2 (mysqlclient and its hashes) into the virtual environment $1, where it can be built.
-# Where it cannot, it says so in one line and succeeds all the same: nothing but MySQL depends on it.
+# Usage: install_mysqlclient.sh VENV
+# Installs the extra mysql into the virtual environment VENV, where mysqlclient can be built. Where it cannot, it says so in
+# one line and succeeds all the same: nothing but MySQL depends on it.
 set -u
 venv=$1
-lock=$2
 log=$venv/mysqlclient.log
 . "$(dirname "$0")/debian.sh"
 
 built() {
-    "$venv/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$lock" >>"$log" 2>&1
+    scripts/install.sh "$venv" mysql >>"$log" 2>&1
 }
 
 can_build() {
@@ -35,4 +35,4 @@ fi
 if debian_install default-libmysqlclient-dev pkg-config gcc libc6-dev $(headers_of_python) >>"$log" 2>&1 && built; then
     exit 0
 fi
-echo "MySQL and MariaDB are left out: mysqlclient could not be built (see $log; 'make -B setup' tries again)."
+echo "MySQL and MariaDB are left out: mysqlclient could not be built (see $log; 'make -B setup EXTRAS=mysql' tries again)."
