@@ -25,7 +25,7 @@ PAGES = ("README.md", "docs/tutorial/first-run.md", "docs/tutorial/first-kpi.md"
 # Commands that run until they are ended.
 SERVERS = ("make serve",)
 ADDRESS = "127.0.0.1:8000"
-PATIENCE = 300
+PATIENCE = 600
 
 pytestmark = pytest.mark.sqlite_alone
 
@@ -100,7 +100,7 @@ class Checkout:
     def run(self, command: str) -> subprocess.CompletedProcess:
         """Runs a command of a page, its errors among its output."""
         done = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", command.replace(ADDRESS, f"127.0.0.1:{self.port}")],
+            ["bash", "-e", "-c", command.replace(ADDRESS, f"127.0.0.1:{self.port}")],
             cwd=self.tree,
             env=self.environment,
             stdout=subprocess.PIPE,

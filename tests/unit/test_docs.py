@@ -30,6 +30,13 @@ def test_the_readme_is_short_and_names_the_commands_and_the_licence():
     assert [word for word in ("make run", "make serve", "make test", "make docs", "MIT") if word not in text] == []
 
 
+def test_the_start_page_links_to_every_page():
+    # The tables of contents are for the site; the links beside them are for readers of the repository too.
+    text = (DOCS / "index.md").read_text()
+    pages = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.glob("*/*.md")}
+    assert set(re.findall(r"^- \[.*?\]\((.*?)\.md\): ", text, re.MULTILINE)) == pages
+
+
 @pytest.mark.parametrize("page", [README, settings.BASE_DIR / "benchmarks" / "README.md"], ids=["README", "benchmarks"])
 def test_links_of_pages_outside_the_site_lead_to_files(page):
     # Links inside the site are checked when it is built.
@@ -101,18 +108,26 @@ def test_the_commands_of_every_page_take_the_arguments_that_it_gives(page):
 
 def test_every_log_event_is_in_the_reference():
     tree = ast.parse(Path(find_spec(logs.EVENTS).origin).read_text())
-    returned = {
-        function.name: [found.value for found in ast.walk(function) if isinstance(found, ast.Return)]
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
-    }
-    calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)]
-    events = [call.args[call.func.attr == "log"] for call in calls if ast.unparse(call.func).startswith("logger.")]
-    told = [one for event in events for one in returned.get(ast.unparse(getattr(event, "func", event)), [event])]
-    names = {one.value for event in told for one in ast.walk(event) if isinstance(one, ast.Constant)}
-    assert {"run started", "lock busy", "run ended"} < names
+    calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and ast.unparse(call.func) in LOGGED]
+    events = [call.args[ast.unparse(call.func) == "logger.log"] for call in calls]
+    patterns = {pattern for event in events for pattern in _patterns(event)}
+    assert {re.escape("run started"), re.escape("lock busy"), re.escape("run ended")} < patterns
     text = (DOCS / "reference" / "log-events.md").read_text()
-    assert {name for name in names if f"`{name}`" not in text} == set()
+    assert {pattern for pattern in patterns if not re.search(rf"`{pattern}`", text)} == set()
+
+
+LOGGED = ("logger.log", "logger.info", "logger.warning", "logger.error")
+
+
+def _patterns(event: ast.expr) -> Iterator[str]:
+    """A regular expression for each text that an event's name may be."""
+    match event:
+        case ast.Constant(value):
+            yield re.escape(value)
+        case ast.JoinedStr(parts):
+            yield "".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in parts)
+        case ast.IfExp(body=one, orelse=other):
+            yield from (*_patterns(one), *_patterns(other))
 
 
 @pytest.mark.django_db
