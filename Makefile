@@ -103,7 +103,7 @@ serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(VENV)/bin/uvicorn network_analysis.asgi:application --host 127.0.0.1 --port $(PORT)
 
 spark-zip: setup  ## writes what Spark's executors need of the project into var/spark/kpis.zip
-	@$(PYTHON_IN) -m kpis.spark.engine var/spark/kpis.zip
+	@$(PYTHON_IN) -m kpis.spark.session var/spark/kpis.zip
 
 stream-demo: setup $(VENV)/requirements-kafka.done  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
 	@$(PYTHON_IN) -m scripts.stream_demo --port $(PORT)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.kpis import KPIS
-from kpis.formats.lines import FileError
+from kpis.formats.bounds import FileError
 from kpis.sources.places import found_in
 from kpis.sources.stream import Recreated
 from kpis.stages.commit import ingest

@@ -17,7 +17,7 @@ from kpis import extras
 from kpis.storage import Address, address
 
 if TYPE_CHECKING:
-    from kpis.spark.engine import Master
+    from kpis.spark.session import Master
 
 
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -135,7 +135,7 @@ class Group:
             raise ImproperlyConfigured(f"{master} and {remote} are both set: which one is Spark's?")
         if not _value(master) and not _value(remote):
             return None
-        from kpis.spark.engine import Master
+        from kpis.spark.session import Master
 
         def connect(value: str) -> Master:
             if not re.fullmatch(r"sc://\S+", value):

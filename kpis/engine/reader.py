@@ -15,19 +15,11 @@ import numpy as np
 from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.table import registered
+from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, TooManyRejects
 from kpis.formats.forms import FORMS
+from kpis.formats.grammar import Grammar
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
-from kpis.formats.lines import (
-    DEFAULT_BOUNDS,
-    Bounds,
-    Grammar,
-    Line,
-    SplitFile,
-    TooManyRejects,
-    held_still,
-    lines_at,
-    split,
-)
+from kpis.formats.lines import Line, SplitFile, held_still, lines_at, split
 
 REJECT_COLUMNS = ["line", "column", "reason", "text"]
 JUDGED_BYTES = 4 * 2**20

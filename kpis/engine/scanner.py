@@ -37,18 +37,12 @@ from kpis.engine.compiled import (
 )
 from kpis.engine.reader import Ahead, Reading, Reject
 from kpis.engine.table import Columns
+from kpis.formats.bounds import FileError
+from kpis.formats.content import identity_of, is_packed, open_file
 from kpis.formats.forms import CSV
+from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, check_record, judge, reject_text
-from kpis.formats.lines import (
-    LONGEST_LINE_BYTES,
-    FileError,
-    Line,
-    first_line_of,
-    held_still,
-    identity_of,
-    is_packed,
-    open_file,
-)
+from kpis.formats.lines import Line, first_line_of, held_still
 
 TEXT_BYTES = 2 * 2**20
 # Beyond so many distinct pairs of a file the memory they take is better left to DuckDB, which spills.

@@ -16,7 +16,8 @@ from typing import Any
 
 from kpis.catalog.columns import BadValue, Integer
 from kpis.catalog.feeds import BadRow, Column, Feed, Form
-from kpis.formats.lines import LONGEST_LINE_BYTES, Digits, FileError, Grammar, PlainText
+from kpis.formats.bounds import FileError
+from kpis.formats.grammar import LONGEST_LINE_BYTES, Digits, Grammar, PlainText
 
 MOST_COLUMNS = 1_000
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}

@@ -9,7 +9,8 @@ from typing import Any
 from kpis.catalog.feeds import BadRow, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.formats.forms import RowForm
-from kpis.formats.lines import LONGEST_LINE_BYTES, Line
+from kpis.formats.grammar import LONGEST_LINE_BYTES
+from kpis.formats.lines import Line
 
 LONGEST_REJECT_TEXT = 10_000
 

@@ -27,7 +27,7 @@ from kpis.catalog.intervals import ONE_HOUR, Interval, to_text
 from kpis.catalog.kpis import KPI, KPIS, lengths_of
 from kpis.engine.aggregate import TotalTooLarge, partial_of_records
 from kpis.engine.reader import write_rejects
-from kpis.formats.lines import UNBOUNDED
+from kpis.formats.bounds import UNBOUNDED
 from kpis.lake import Expected, LakeError, LakeFile, PartialFile, Staging, archived_columns
 from kpis.lake.layout import partials_file, partials_folder, records_file, rejects_file
 from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kpis.lake import HOUR_FOLDERS
-from kpis.lake.views import LakeColumn, LakeTable, lake_tables, scan, scan_what_is_there
+from kpis.lake.tables import LakeColumn, LakeTable, lake_tables, scan, scan_what_is_there
 from kpis.storage.folder import Folder
 
 SCHEMA = "network_analysis"

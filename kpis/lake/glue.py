@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from kpis.lake import HOUR_FOLDERS
 from kpis.lake.ddl import ATHENA_TYPES
-from kpis.lake.views import LakeTable, hours_of, lake_tables
+from kpis.lake.tables import LakeTable, hours_of, lake_tables
 from kpis.storage import BucketAddress, Storage
 from kpis.storage.bucket import client
 

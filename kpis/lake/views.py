@@ -20,8 +20,6 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -30,15 +28,13 @@ import pandas as pd
 from duckdb.sqltypes import DuckDBPyType
 
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.kpis import KPI, KPIS, SPELLED
+from kpis.catalog.kpis import KPI, KPIS
 from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.folding import add_fold
 from kpis.engine.scratch import ScratchError, scratch
-from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, archived_columns, translate_errors
+from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, translate_errors
+from kpis.lake.tables import LakeTable, empty, escaped, partials_table, records_table, rejects_table, scan_of
 from kpis.storage import Address, Storage, storage_at
-
-HOUR_START = "make_timestamp(year, month, day, hour, 0, 0)"
-FILES = "/".join(f"{folder}=*" for folder in HOUR_FOLDERS) + "/*.parquet"
 
 # The table of the ledger's batches: columns with their types in DuckDB.
 BATCH_COLUMNS = {
@@ -67,25 +63,6 @@ class QueryError(Exception):
     """A query that cannot be answered; the message says why."""
 
 
-@dataclass(frozen=True)
-class LakeColumn:
-    """A column of the lake's files: its name, its type in DuckDB, and its unit, range or meaning ("" for none)."""
-
-    name: str
-    type: str
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class LakeTable:
-    """Files of one kind: the folder (below the lake's own) whose hours hold them, and their columns."""
-
-    name: str
-    description: str
-    folder: PurePosixPath
-    columns: tuple[LakeColumn, ...]
-
-
 class LedgerTables(Protocol):
     """What the views need to know of the ledger. Moments are UTC, in frames without a zone."""
 
@@ -111,105 +88,11 @@ class Answer:
     rows: Iterator[tuple[Any, ...]]
 
 
-@cache
-def records_table(feed: Feed) -> LakeTable:
-    """The archived records of a feed."""
-    units = {name: column.note for name, column in zip(archived_columns(feed), feed.columns, strict=True)}
-    with _typed_records(feed) as connection:
-        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
-        columns = _described(connection, f"SELECT interval_start, {selected}, '' AS batch FROM records", units)
-    return LakeTable(feed.name, feed.description, PurePosixPath("records", feed.name), columns)
-
-
-@cache
-def partials_table(kpi: KPI) -> LakeTable:
-    """A KPI's partials."""
-    units = {dimension.name: dimension.unit(kpi.feed) for dimension in kpi.by}
-    units |= kpi.measure.partial_units(kpi.unit) | {SPELLED: "records"}
-    with _typed_records(kpi.feed) as connection:
-        told = {"interval_start": "interval_start"} | kpi.partial_keys | kpi.partial_values
-        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in told.items())
-        query = f"SELECT {selected}, '' AS batch FROM records GROUP BY ALL"
-        columns = _described(connection, query, units)
-    personal = " (about single subscribers)" if kpi.personal else ""
-    description = f"Partials of: {kpi.description}{personal}"
-    return LakeTable(f"{kpi.name}_partials", description, PurePosixPath("partials", kpi.name), columns)
-
-
-@cache
-def rejects_table(feed: Feed) -> LakeTable:
-    """The rows of a feed that are no records."""
-    columns = (
-        LakeColumn("batch", "VARCHAR", "key of the batch"),
-        LakeColumn("line", "BIGINT", "number of the line in the file, from 1"),
-        LakeColumn("column", "VARCHAR", "empty when it is the row as a whole"),
-        LakeColumn("reason", "VARCHAR"),
-        LakeColumn("text", "VARCHAR", "the row as it stands in the file"),
-    )
-    description = f"Rejects of the feed {feed.name}"
-    return LakeTable(f"{feed.name}_rejects", description, PurePosixPath("rejects", feed.name), columns)
-
-
-def lake_tables() -> list[LakeTable]:
-    """All that the lake can hold: each feed's records, each KPI's partials, each feed's rejects."""
-    return [
-        *(records_table(feed) for feed in FEEDS.values()),
-        *(partials_table(kpi) for kpi in KPIS.values() if kpi.source is kpi),
-        *(rejects_table(feed) for feed in FEEDS.values()),
-    ]
-
-
 def view_names() -> list[str]:
     """The views that a query can read, in the order of the module's first lines."""
     kpis = [kpi.name for kpi in KPIS.values()]
     partials = [partials_table(kpi).name for kpi in KPIS.values() if kpi.source is kpi]
     return [*FEEDS, *kpis, *partials, "rejects", "batches"]
-
-
-def scan(location: str, table: LakeTable) -> str:
-    """SQL for the rows of all of a table's files, below the lake's location; see ``scan_of`` for the columns."""
-    return scan_of(_literal(f"{_escaped(location)}/{table.folder}/{FILES}"), table)
-
-
-def scan_of(files: str, table: LakeTable) -> str:
-    """SQL for the rows of a table's files, which SQL for a text or a list of texts names.
-
-    Has the table's columns, ``year``, ``month``, ``day``, ``hour`` (from the folders' names) and ``hour_start``.
-    """
-    columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    types = ", ".join(f"'{folder}': INTEGER" for folder in HOUR_FOLDERS)
-    return (
-        f"SELECT {columns}, {', '.join(HOUR_FOLDERS)}, {HOUR_START} AS hour_start "
-        f"FROM read_parquet({files}, hive_partitioning = true, hive_types = {{{types}}})"
-    )
-
-
-def empty(table: LakeTable) -> str:
-    """SQL for what ``scan`` gives where there is no file."""
-    types = {column.name: column.type for column in table.columns} | dict.fromkeys(HOUR_FOLDERS, "INTEGER")
-    types["hour_start"] = "TIMESTAMP"
-    columns = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in types.items())
-    return f"SELECT {columns} WHERE false"
-
-
-def scan_what_is_there(storage: Storage, table: LakeTable) -> str:
-    """``scan`` of a lake that can be looked into, or ``empty`` where it has no file of the table.
-
-    Raises LakeError.
-    """
-    with translate_errors(storage.url(table.folder)):
-        there = any(path.match(FILES) for path, _ in storage.files(table.folder))
-    return scan(storage.url(PurePosixPath()), table) if there else empty(table)
-
-
-def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
-    """The hours of which a lake has files of a table, in their order, as the folders' names write them: year, month,
-    day, hour, with their zeros. Raises LakeError.
-    """
-    with translate_errors(storage.url(table.folder)):
-        found = (path.parent for path, _ in storage.files(table.folder) if path.match(FILES))
-        for folder, _ in groupby(found):
-            yield tuple(part.partition("=")[2] for part in folder.parts[-len(HOUR_FOLDERS) :])
 
 
 @contextmanager
@@ -267,7 +150,7 @@ def _connected(
             _Views(connection, Lake(storage, connection), ledger).create(names)
             root = storage.url(PurePosixPath())
             # The second is how the readers are told the first, where it has the signs of a pattern.
-            connection.execute("SET allowed_directories = ?", [[root, _escaped(root)]])
+            connection.execute("SET allowed_directories = ?", [[root, escaped(root)]])
             connection.execute("SET allowed_paths = ?", [[str(may_write)] if may_write else []])
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_external_access = false")
@@ -363,7 +246,7 @@ class _Views:
         if files:
             self._lake.verifier.check_sizes(table.folder, files)
             name = f"files_of_{table.name}"
-            urls = [_escaped(self._lake.storage.url(file.path)) for file in files]
+            urls = [escaped(self._lake.storage.url(file.path)) for file in files]
             self._connection.execute(f'SET VARIABLE "{name}" = $1', [urls])
             rows = scan_of(f"getvariable('{name}')", table)
         return f"FROM ({rows}) WHERE batch IN (SELECT key FROM batches WHERE status = 'in' AND feed = '{feed.name}')"
@@ -475,22 +358,6 @@ def _fetched(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 
 
 @contextmanager
-def _typed_records(feed: Feed) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose table ``records`` has a feed's columns, and no rows."""
-    with duckdb.connect() as connection:
-        add_fold(connection)
-        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in feed.columns)
-        connection.execute(f"CREATE TABLE records (interval_start TIMESTAMP, {columns})")
-        yield connection
-
-
-def _described(connection: duckdb.DuckDBPyConnection, query: str, units: dict[str, str]) -> tuple[LakeColumn, ...]:
-    units = units | {"interval_start": "start of the interval, UTC", "batch": "key of the batch"}
-    rows = connection.execute(f"DESCRIBE {query}").fetchall()
-    return tuple(LakeColumn(name, type_, units.get(name, "")) for name, type_, *_ in rows)
-
-
-@contextmanager
 def _translate_errors() -> Iterator[None]:
     try:
         yield
@@ -501,12 +368,3 @@ def _translate_errors() -> Iterator[None]:
         raise QueryError(f"{error}\nWhere a run has changed the lake meanwhile, ask again.") from error
     except (duckdb.Error, ScratchError, LakeError) as error:
         raise QueryError(str(error)) from error
-
-
-def _escaped(location: str) -> str:
-    """A location in which DuckDB's readers find no pattern."""
-    return "".join(f"[{c}]" if c in "[*?" else c for c in location.rstrip("/"))
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -17,7 +17,7 @@ from kpis.catalog.feeds import FEED_FILES, Feed, FileNames
 from kpis.catalog.intervals import EPOCH
 from kpis.engine.scratch import ScratchError
 from kpis.engine.scratch import translate_errors as translate_scratch_errors
-from kpis.formats.lines import UNPACKERS
+from kpis.formats.content import UNPACKERS
 from kpis.sources.directory import (
     LONGEST_NAME,
     FoundFile,

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import queue
-import shutil
-import signal
-import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,31 +18,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis import extras
-from kpis.engine.compiled import library_path
+from kpis.spark.session import (
+    Master,
+    SparkError,
+    check,
+    new_session,
+    reason,
+    said_to,
+    signals_kept,
+    stop_session,
+    write_zip,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-# What executors import of ours; none of it knows Django.
-PACKAGES = ("catalog", "engine", "formats", "lake", "sources", "spark", "stages", "storage")
-MODULES = ("__init__.py", "clock.py", "extras.py", "pipeline.py")
 # A row a group, of an interval.
 START = "interval_start"
 # How many tasks at once a cluster gets that does not say how many cores it has.
 UNTOLD_CORES = 64
 ARRIVED = "CASE WHEN timestampType = 1 THEN unix_millis(timestamp) END AS arrived"
 KAFKA_SOURCE = "org.apache.spark:spark-sql-kafka-0-10_2.13"
-EARLIEST_IN_A_ZIP = (1980, 1, 1, 0, 0, 0)
-LOG4J = """
-rootLogger.level = warn
-rootLogger.appenderRef.stderr.ref = stderr
-appender.stderr.type = Console
-appender.stderr.name = stderr
-appender.stderr.target = SYSTEM_ERR
-appender.stderr.layout.type = PatternLayout
-appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
-"""
 
 # What an executor does with a task's text.
 Work = Callable[[str], str]
@@ -58,10 +50,6 @@ Read = Callable[[str], "Iterator[pa.RecordBatch]"]
 Take = Callable[["Iterator[pa.RecordBatch]", str], Iterator[str]]
 
 
-class SparkError(Exception):
-    """Spark cannot be used, or gave up; the message says why, and what to do where that is known."""
-
-
 @dataclass(frozen=True)
 class Source:
     """A topic that is read from ``starts``, offsets by partition, in micro-batches of so many messages and seconds."""
@@ -70,14 +58,6 @@ class Source:
     starts: Mapping[int, int]
     most_messages: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Master:
-    """Where Spark is: a master's URL such as ``local[2]``, or with ``is_remote`` that of a Spark Connect server."""
-
-    url: str
-    is_remote: bool = False
 
 
 class Spark:
@@ -155,7 +135,7 @@ class Spark:
         try:
             yield
         except (PySparkException, Py4JError, OSError) as error:
-            raise SparkError(f"Spark gave up: {_reason(error)}.") from error
+            raise SparkError(f"Spark gave up: {reason(error)}.") from error
 
     def stream(self, connection: Mapping[str, str], source: Source, checkpoint: Path) -> MicroBatches:
         """A Kafka topic in micro-batches; ``connection`` has the options of Kafka's Java client. Raises SparkError."""
@@ -212,7 +192,7 @@ class MicroBatches:
                 if self._query.isActive:
                     return None
                 error = self._query.exception()
-            raise SparkError(f"Spark gave the stream up: {_reason(error) if error else 'it ended'}.") from None
+            raise SparkError(f"Spark gave the stream up: {reason(error) if error else 'it ended'}.") from None
 
     def acknowledge(self) -> None:
         """Notes that the micro-batch is in."""
@@ -297,20 +277,6 @@ def kafka_settings(jars: str) -> dict[str, str]:
     return {"spark.jars": ",".join(map(str, found))}
 
 
-def check(master: Master | None) -> None:
-    """Raises SparkError where it shows at once that Spark cannot be used."""
-    if master is None:
-        raise SparkError("The engine spark needs SPARK_MASTER, such as local[*] or spark://host:7077, or SPARK_REMOTE.")
-    if not extras.is_installed("spark"):
-        raise SparkError(extras.missing("spark", "The engine spark needs"))
-    java = os.environ.get("JAVA_HOME")
-    if not shutil.which(f"{java}/bin/java" if java else "java") and not master.is_remote:
-        where = f"in JAVA_HOME={java}" if java else "on the path"
-        raise SparkError(
-            f"The engine spark needs Java, which is not {where}. Install Java 17 (Debian's openjdk-17-jre-headless)."
-        )
-
-
 @contextmanager
 def spark(master: Master | None, scratch: Path, settings: Mapping[str, str] | None = None) -> Iterator[Spark]:
     """A session at a master, whose executors have our code; raises SparkError.
@@ -327,10 +293,10 @@ def spark(master: Master | None, scratch: Path, settings: Mapping[str, str] | No
     log, code = scratch / "spark.log", scratch / "kpis.zip"
     write_zip(code)
     with ExitStack() as stack:
-        stack.enter_context(_signals_kept())
-        with _said_to(log):
-            session = _session(master, scratch, {**(settings or {})}, log)
-        stack.callback(_stop, session)
+        stack.enter_context(signals_kept())
+        with said_to(log):
+            session = new_session(master, scratch, {**(settings or {})}, log)
+        stack.callback(stop_session, session)
         made = Spark(session, master.is_remote)
         with made.translate_errors():
             if master.is_remote:
@@ -338,109 +304,3 @@ def spark(master: Master | None, scratch: Path, settings: Mapping[str, str] | No
             else:
                 session.sparkContext.addPyFile(str(code))
         yield made
-
-
-def _session(master: Master, scratch: Path, settings: dict[str, str], log: Path) -> SparkSession:
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.appName("network-analysis")
-    if master.is_remote:
-        builder = builder.remote(master.url)
-    else:
-        if master.url.startswith("local"):
-            # Its executors are of this machine, and import what this process does.
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        log_settings = scratch / "log4j2.properties"
-        log_settings.write_text(LOG4J)
-        builder = builder.master(master.url)
-        settings = {
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log_settings}",
-            "spark.local.dir": str(scratch),
-            "spark.sql.session.timeZone": "UTC",
-            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-            **settings,
-        }
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    try:
-        session = builder.getOrCreate()
-    except (PySparkException, Py4JError, OSError, RuntimeError) as error:
-        told = _last_error(log) or _reason(error)
-        raise SparkError(f"Cannot start Spark at {master.url}: {told}.") from error
-    return session
-
-
-def _stop(session: SparkSession) -> None:
-    with _signals_kept():
-        session.stop()
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Keeps this process's way with an interrupt, in the place of which Spark puts its own."""
-    is_main = threading.current_thread() is threading.main_thread()
-    former = signal.getsignal(signal.SIGINT)
-    yield
-    if is_main:
-        signal.signal(signal.SIGINT, former)
-
-
-@contextmanager
-def _said_to(log: Path) -> Iterator[None]:
-    """Has what is started meanwhile write to a file what it would to standard error."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with log.open("ab") as file:
-            os.dup2(file.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _reason(error: BaseException) -> str:
-    """What an error of Spark's says, in a line: of what an executor raised the last line, of Java's the first."""
-    text = str(getattr(error, "java_exception", None) or error).strip()
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    raised = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Lost")) and ":" in line]
-    told = (raised[-1] if "Traceback" in text and raised else lines[0] if lines else type(error).__name__)[:500]
-    return told.rstrip(".")
-
-
-def _last_error(log: Path) -> str:
-    """The first error of the last that Java said."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    for line in lines:
-        if "Exception" in line and ": " in line:
-            return line.partition("Exception: ")[2].strip().rstrip(".") or line.strip().rstrip(".")
-    return ""
-
-
-def write_zip(path: Path) -> Path:
-    """Writes what executors need of ours into a zip: the same bytes for the same code."""
-    import zipfile
-
-    package = Path(__file__).resolve().parents[1]
-    files = [package / name for name in MODULES]
-    for name in PACKAGES:
-        files += [file for file in sorted((package / name).iterdir()) if file.suffix in (".py", ".c")]
-    if library_path().exists():
-        files.append(library_path())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f"{path.name}.part")
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            told = zipfile.ZipInfo(str(file.relative_to(package.parent)), EARLIEST_IN_A_ZIP)
-            told.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(told, file.read_bytes())
-    written.replace(path)
-    return path
-
-
-if __name__ == "__main__":
-    print(write_zip(Path(sys.argv[1])))  # noqa: T201

@@ -32,13 +32,14 @@ from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
 from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
-from kpis.formats.lines import Bounds
+from kpis.formats.bounds import Bounds
 from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verify
 from kpis.pipeline import Engine, Options, Planned, Prepared
 from kpis.sources.directory import FoundFile, SourceLost
 from kpis.sources.messages import Origin, Position, Spool, decode_messages, message_mark
 from kpis.sources.places import decode_file, encode_file
-from kpis.spark.engine import START, Master, MicroBatches, Source, Spark, SparkError, check, spark
+from kpis.spark.engine import START, MicroBatches, Source, Spark, spark
+from kpis.spark.session import Master, SparkError, check
 from kpis.stages.ledger import Entry
 from kpis.storage import Address, address
 
@@ -374,7 +375,7 @@ def read_partials(task: str) -> Iterator[pa.RecordBatch]:
 
 def _partial_types(kpi: KPI) -> dict[str, str]:
     """The columns of a KPI's combined partials, with their types in Spark."""
-    from kpis.lake.views import partials_table
+    from kpis.lake.tables import partials_table
 
     types = {column.name: SPARK_TYPES[column.type] for column in partials_table(kpi).columns if column.name != "batch"}
     return types | dict.fromkeys(kpi.partial_values, "DECIMAL(38,0)")

@@ -6,7 +6,8 @@ import hashlib
 
 from kpis.catalog.intervals import to_text
 from kpis.engine.reader import Reading
-from kpis.formats.lines import FileError, content_digests
+from kpis.formats.bounds import FileError
+from kpis.formats.content import content_digests
 from kpis.sources.batch import Batch
 from kpis.stages.ledger import Entry, Ledger
 from kpis.stages.options import Duplicates, IntervalFrom, Options

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from kpis import clock
 from kpis.clock import Clocks
-from kpis.formats.lines import DEFAULT_BOUNDS, Bounds
+from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds
 
 
 class IntervalFrom(StrEnum):

@@ -19,7 +19,7 @@ from kpis.engine.reader import Reading, Reject, newest_moment, write_rejects
 from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError
 from kpis.engine.table import registered
-from kpis.formats.lines import FileError, TooManyRejects
+from kpis.formats.bounds import FileError, TooManyRejects
 from kpis.sources.batch import Batch
 from kpis.stages.engine import Engine
 from kpis.stages.identity import key_of, reading_of

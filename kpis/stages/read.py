@@ -16,7 +16,7 @@ from kpis.engine.compiled import CORES
 from kpis.engine.reader import Reader, Reading
 from kpis.engine.scanner import Scan, can_scan, scan
 from kpis.engine.scratch import translate_errors
-from kpis.formats.lines import FileError
+from kpis.formats.bounds import FileError
 from kpis.sources.batch import Batch
 from kpis.sources.directory import FoundFile
 from kpis.stages.engine import Engine

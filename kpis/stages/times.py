@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from kpis.catalog.intervals import LAST_DAY
+from kpis.formats.bounds import FileError
 from kpis.formats.judge import ANY_TIME, Times, too_far_ahead
-from kpis.formats.lines import FileError
 from kpis.sources.batch import Batch
 from kpis.stages.options import IntervalFrom, Options
 

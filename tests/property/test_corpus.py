@@ -19,7 +19,7 @@ from django.conf import settings as django_settings
 
 from kpis import pipeline
 from kpis.engine import scanner as scanner_module
-from kpis.formats import lines as lines_module
+from kpis.formats import content as content_module
 from kpis.models import Batch
 from tests.corpus import CASES, FLOWS, PLAIN, START, Case, flow, text
 from tests.twin import Flow, expected, stored
@@ -191,7 +191,7 @@ def meddled(monkeypatch, name: str, change) -> None:
         if changes and Path(os.fsdecode(file.name)).name == name:
             changes.pop()()
 
-    chunks, fill = lines_module._chunks, scanner_module._fill
+    chunks, fill = content_module._chunks_of, scanner_module._fill
 
     def chunks_with_change(raw):
         for chunk in chunks(raw):
@@ -203,7 +203,7 @@ def meddled(monkeypatch, name: str, change) -> None:
         meddle(file)
         return filled
 
-    monkeypatch.setattr(lines_module, "_chunks", chunks_with_change)
+    monkeypatch.setattr(content_module, "_chunks_of", chunks_with_change)
     monkeypatch.setattr(scanner_module, "_fill", fill_with_change)
 
 

@@ -25,7 +25,8 @@ from sqlglot import expressions
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.kpis import KPIS
 from kpis.lake.ddl import ATHENA_TYPES, DIALECTS, SPARK_TYPES, TRINO_TYPES, statements
-from kpis.lake.views import QueryError, answered, lake_tables, view_names
+from kpis.lake.tables import lake_tables
+from kpis.lake.views import QueryError, answered, view_names
 from kpis.models import Batch, LakeFile, QuotaChange, Subscriber
 from kpis.reference.subscribers import put_subscribers
 from kpis.store.ledger_tables import DatabaseLedgerTables

@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 
 from kpis.catalog.columns import BadValue, Integer
 from kpis.catalog.feeds import BadRow
+from kpis.formats import content as content_module
+from kpis.formats import grammar as grammar_module
 from kpis.formats import lines as lines_module
+from kpis.formats.bounds import Bounds, FileError
 from kpis.formats.forms import split_fields
-from kpis.formats.lines import Bounds, Digits, FileError, Line, SplitFile, lines_at, split
+from kpis.formats.grammar import Digits
+from kpis.formats.lines import Line, SplitFile, lines_at, split
 from kpis.sources.directory import batch_name
 
 WIDTH = 3
@@ -56,9 +60,11 @@ many = settings(max_examples=400, suppress_health_check=[HealthCheck.function_sc
 @pytest.fixture
 def blocks_of_64_bytes(monkeypatch):
     """So small that a short file has many blocks, and lines longer than may be."""
-    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 64)
-    monkeypatch.setattr(lines_module, "LONGEST_LINE_BYTES", 100)
-    monkeypatch.setattr(lines_module, "PACKED_PIECE_BYTES", 5)
+    monkeypatch.setattr(content_module, "PACKED_PIECE_BYTES", 5)
+    for module in (content_module, lines_module):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 64)
+    for module in (content_module, grammar_module, lines_module):
+        monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 100)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +96,7 @@ def clean_lines_of(found: SplitFile) -> list[bytes]:
 @many
 @given(content=st.one_of(CONTENTS, ROWS), packing=st.sampled_from(["", ".gz", ".zst"]))
 def test_each_line_is_clean_or_odd_or_blank_with_its_number(folder, content, packing):
-    longest = lines_module.LONGEST_LINE_BYTES
+    longest = grammar_module.LONGEST_LINE_BYTES
     path = folder / f"flows.csv{packing}"
     whole = b"a,b,c\n" + content
     path.write_bytes({"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[packing](whole))
@@ -235,7 +241,7 @@ def test_packed_data_in_many_parts_is_one_text(folder, suffix):
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_a_packed_file_fails_once_it_unpacks_beyond_its_bounds(folder, suffix, monkeypatch):
-    monkeypatch.setattr("kpis.formats.lines.ALWAYS_UNPACKED_BYTES", 2**21)
+    monkeypatch.setattr("kpis.formats.bounds.ALWAYS_UNPACKED_BYTES", 2**21)
     path = folder / f"flows{suffix}"
     path.write_bytes(packed(suffix, b"a,b,c\n" + b"1,2,3\n" * 2_000_000))
     size = path.stat().st_size

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from kpis.catalog.feeds import IPFLOW, BadRow
 from kpis.engine import reader as reader_module
 from kpis.engine.reader import Reader, Reading
+from kpis.formats import content as content_module
 from kpis.formats import forms as forms_module
+from kpis.formats import grammar as grammar_module
 from kpis.formats import judge as rows_module
 from kpis.formats import lines as lines_module
+from kpis.formats.bounds import Bounds, FileError, TooManyRejects
 from kpis.formats.forms import CSV
 from kpis.formats.judge import judge, reject_text
-from kpis.formats.lines import Bounds, FileError, Line, TooManyRejects
+from kpis.formats.lines import Line
 
 START = 1626566400000
 NAMES = list(IPFLOW.column_names)
@@ -46,9 +49,10 @@ def connection():
 def block_size(request, monkeypatch):
     if request.param == "tiny blocks":
         monkeypatch.setattr(lines_module, "SPOOL_BYTES", 150)
-        monkeypatch.setattr(lines_module, "BLOCK_BYTES", 64)
-        monkeypatch.setattr(lines_module, "PACKED_PIECE_BYTES", 7)
-        for module in (lines_module, forms_module, rows_module):
+        monkeypatch.setattr(content_module, "PACKED_PIECE_BYTES", 7)
+        for module in (content_module, lines_module):
+            monkeypatch.setattr(module, "BLOCK_BYTES", 64)
+        for module in (content_module, forms_module, grammar_module, lines_module, rows_module):
             monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 200)
         monkeypatch.setattr(reader_module, "JUDGED_BYTES", 100)
 
@@ -142,7 +146,7 @@ def judged_singly(content: bytes) -> tuple[Counter, list, int] | str:
     for number, text in enumerate(lines[1:], 2):
         is_last = number == len(lines) and not content.endswith(b"\n")
         line = Line(number, text if is_last else text.removesuffix(b"\r"))
-        if not line.content.strip() and len(line.content) <= lines_module.LONGEST_LINE_BYTES:
+        if not line.content.strip() and len(line.content) <= grammar_module.LONGEST_LINE_BYTES:
             continue
         count += 1
         try:
@@ -316,7 +320,7 @@ def test_a_packed_file_of_too_many_clean_lines_that_are_no_records_is_not_read_t
     tmp_path, connection, monkeypatch
 ):
     monkeypatch.setattr(lines_module, "SPOOL_BYTES", 2**16)
-    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(content_module, "BLOCK_BYTES", 2**14)
     path = tmp_path / "flows.csv.gz"
     beyond_a_check = "1626566400000,1626566700000,0,1,1,1,1"
     content = gzip.compress("\n".join([",".join(NAMES), *[beyond_a_check] * 100_000]).encode())
@@ -330,7 +334,7 @@ def test_a_packed_file_of_too_many_clean_lines_that_are_no_records_is_not_read_t
 
 def test_the_spool_is_read_in_pieces_and_nothing_is_lost_or_doubled_between_them(tmp_path, connection, monkeypatch):
     monkeypatch.setattr(lines_module, "SPOOL_BYTES", 2**12)
-    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 2**11)
+    monkeypatch.setattr(content_module, "BLOCK_BYTES", 2**11)
     rows = [f"1626566400000,1626566700000,{number % 10},{number},1,1,1" for number in range(3_000)]
     path = tmp_path / "flows.csv.gz"
     path.write_bytes(gzip.compress("\n".join([",".join(NAMES), *rows]).encode()))

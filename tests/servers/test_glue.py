@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from kpis.catalog.feeds import CDR
 from kpis.lake.ddl import ATHENA_TYPES
-from kpis.lake.views import lake_tables, records_table, rejects_table
+from kpis.lake.tables import lake_tables, records_table, rejects_table
 from kpis.storage.bucket import client
 from tests.servers.test_buckets import START, call, hour_of_flows, keys, put, update
 from tests.twin import Message, file_text

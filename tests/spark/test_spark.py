@@ -34,8 +34,9 @@ from kpis.models import (
 from kpis.models.results import KPIResult, result_model
 from kpis.reference.subscribers import put_subscribers
 from kpis.sources.places import found_in
-from kpis.spark.engine import Spark, write_zip
+from kpis.spark.engine import Spark
 from kpis.spark.run import SparkCluster
+from kpis.spark.session import write_zip
 from kpis.store.store import DatabaseLedger
 from tests.clusters import JAVA, need_spark
 from tests.corpus import CASES

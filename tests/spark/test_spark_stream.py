@@ -19,7 +19,8 @@ from django.db.models import Sum
 from kpis.models import Batch, Reject, Run, StreamOffset
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import java_options
-from kpis.spark.engine import SparkError, kafka_settings
+from kpis.spark.engine import kafka_settings
+from kpis.spark.session import SparkError
 from tests.broker import Broker
 from tests.clusters import JAVA, need_spark
 from tests.effort import times

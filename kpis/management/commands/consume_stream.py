@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from kpis import extras, pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
 from kpis.engine.scratch import ScratchError
-from kpis.formats.lines import UNBOUNDED
+from kpis.formats.bounds import UNBOUNDED
 from kpis.ingest.consumer import Consumer
 from kpis.ingest.events import log_event
 from kpis.lake import LakeError
@@ -29,7 +29,8 @@ from kpis.management.output import WorkCommand
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
 from kpis.sources.stream import Limits
-from kpis.spark.engine import SparkError, kafka_settings
+from kpis.spark.engine import kafka_settings
+from kpis.spark.session import SparkError
 from kpis.store.binding import check_ids, lake_options
 from kpis.store.store import DatabaseLedger, Overtaken, StoreError, telling
 

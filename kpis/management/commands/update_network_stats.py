@@ -21,7 +21,7 @@ from kpis import pipeline
 from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import ONE_HOUR, to_text
 from kpis.engine.scratch import ScratchError
-from kpis.formats.lines import Bounds
+from kpis.formats.bounds import Bounds
 from kpis.ingest.events import log_event, log_watch, logged_run
 from kpis.ingest.watch import Watch
 from kpis.lake import LakeError
@@ -29,7 +29,7 @@ from kpis.management.output import BestEffort, WorkCommand
 from kpis.sources.arrivals import arrivals_in
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.places import found_in, named
-from kpis.spark.engine import SparkError
+from kpis.spark.session import SparkError
 from kpis.storage import SCHEME, BucketAddress, address
 from kpis.store.binding import lake_options
 from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, telling
