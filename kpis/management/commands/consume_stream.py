@@ -44,27 +44,33 @@ WHAT_GOES_WITH = SOURCES | {"kinesis": ("stream", "shards")}
 
 class Command(WorkCommand):
     help = (
-        "Takes the messages of a Kafka topic, or of a Kinesis stream, in, batch by batch, and writes the KPIs of every "
-        "interval they touch. Goes on from where the ledger is, and works until a signal ends it, after the batch in "
-        "hand. Ends with 0, with 1 when it cannot go on or a message failed, with 2 for wrong use."
+        "Ingests the messages of a Kafka topic or a Kinesis stream, batch by batch, and writes the KPIs of every "
+        "interval that they touch. Continues at the ledger's position and runs until a signal ends it, after the "
+        "current batch. Ends with 0, with 1 if it cannot continue or a message failed, with 2 for wrong use."
     )
     requires_system_checks = ()
 
     def add_arguments(self, parser):
-        parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="what the messages are")
-        parser.add_argument("--source", choices=sorted(SOURCES), default="kafka", help="what they come from")
+        parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="the messages' feed")
+        parser.add_argument("--source", choices=sorted(SOURCES), default="kafka", help="where the messages come from")
         parser.add_argument("--bootstrap-servers", metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", help="the topic's name")
         parser.add_argument(
             "--group",
-            help="the consumer group: processes with the same one share the topic's partitions; Spark needs none",
+            help="the consumer group: processes of one group share the topic's partitions; not used with Spark",
         )
         parser.add_argument("--stream", help="the Kinesis stream's name")
         parser.add_argument(
-            "--shards", type=_share, metavar="K/N", help="of its shards, the K-th of N processes' part; 1/1 by default"
+            "--shards",
+            type=_share,
+            metavar="K/N",
+            help="the share of the shards that this process reads: the K-th of N (default: 1/1)",
         )
         parser.add_argument(
-            "--until-idle", type=_seconds, metavar="SECONDS", help="end when all is in and nothing came for so long"
+            "--until-idle",
+            type=_seconds,
+            metavar="SECONDS",
+            help="end when everything is ingested and nothing arrives for this time",
         )
         add_engine_argument(parser)
 

@@ -12,8 +12,8 @@ from kpis.management.output import AnswerCommand
 
 class Command(AnswerCommand):
     help = (
-        "Checks settings, database, lake, data folder and schedule, one line each: ok, note, or mend with what to do. "
-        "Ends with 1 when something must be mended. Changes nothing."
+        "Checks settings, database, lake, data folder, clocks and schedule, one line each: ok, note, or mend with "
+        "what to do. Ends with 1 if something must be fixed. Changes nothing."
     )
     requires_system_checks = []
 

@@ -18,13 +18,13 @@ WRONG_USE = 2
 class Command(AnswerCommand):
     help = (
         "Prints the CREATE statements of the lake's tables (each feed's records and rejects, each KPI's partials) for "
-        "another engine, by the hour's folders and with units in comments."
+        "another engine, partitioned by hour and with units as comments."
     )
 
     def add_arguments(self, parser):
         parser.add_argument("--dialect", required=True, choices=sorted(DIALECTS), help="the engine")
         parser.add_argument(
-            "--location", help="where the lake lies for the engine, such as s3://bucket/lake (default: LAKE_DIR)"
+            "--location", help="the lake's address for the engine, such as s3://bucket/lake (default: LAKE_DIR)"
         )
 
     def handle(self, *, dialect, location, **options):

@@ -12,8 +12,8 @@ from kpis.reference.regions import RegionError, put_regions, read_shapes
 
 class Command(WorkCommand):
     help = (
-        "Puts the regions of a GeoJSON file (a FeatureCollection of polygons, in degrees) in the place of all that the "
-        "map has. What is wrong is named, and nothing is loaded."
+        "Replaces the map's regions with those of a GeoJSON file (a FeatureCollection of polygons, in degrees). If "
+        "something is wrong it is named, and nothing is loaded."
     )
 
     def add_arguments(self, parser):

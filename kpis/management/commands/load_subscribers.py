@@ -12,8 +12,8 @@ from kpis.reference.subscribers import SubscriberError, load_subscribers
 
 class Command(WorkCommand):
     help = (
-        "Adds the subscribers of a CSV file (id,name,email,quota; quota in bytes an hour), and changes those there "
-        "are. A bad row is named, and nothing is loaded."
+        "Adds or changes the subscribers of a CSV file (id,name,email,quota; quota in bytes an hour). If a row is "
+        "wrong it is named, and nothing is loaded."
     )
 
     def add_arguments(self, parser):

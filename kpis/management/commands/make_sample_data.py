@@ -15,12 +15,12 @@ from kpis.sample.day import SPAN
 
 
 class Command(WorkCommand):
-    help = "Makes files of believable sample data; the same seed gives the same bytes."
+    help = "Writes files of realistic sample data; the same seed gives the same bytes."
     requires_system_checks = ()  # it touches no part of the site
 
     def add_arguments(self, parser):
-        parser.add_argument("folder", metavar="DIR", type=Path, help="where the files go; made where it is missing")
-        parser.add_argument("--feed", required=True, help=f"what to make: {', '.join(SAMPLES)}")
+        parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to write to; created if it is missing")
+        parser.add_argument("--feed", required=True, help=f"the feed: {', '.join(SAMPLES)}")
         parser.add_argument(
             "--start",
             required=True,

@@ -22,8 +22,8 @@ WRONG_USE = 2
 
 class Command(WorkCommand):
     help = (
-        "Draws a KPI over time into a file: the same chart as on its page. KPIs about single subscribers are drawn as "
-        "well, whatever the web's permissions say: this is for operators with a shell."
+        "Draws a KPI over time to a file: the same chart as on its page. KPIs about single subscribers are drawn as "
+        "well, whatever the web's permissions are: this is for operators with a shell."
     )
 
     def add_arguments(self, parser):

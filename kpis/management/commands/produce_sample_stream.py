@@ -15,13 +15,13 @@ from kpis.sources.kafka import produce
 
 class Command(WorkCommand):
     help = (
-        "Puts believable messages into a Kafka topic, so many each second, with the time of now, and says at the end "
-        "how many it was. The same seed gives the same messages at the same time."
+        "Produces realistic messages to a Kafka topic at a fixed rate, with the current time, and reports their "
+        "number at the end. The same seed gives the same messages at the same time."
     )
     requires_system_checks = ()
 
     def add_arguments(self, parser):
-        parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="what to make")
+        parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="the feed")
         parser.add_argument("--bootstrap-servers", required=True, metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", required=True, help="the topic's name")
         parser.add_argument("--rate", required=True, type=int, metavar="N", help="messages a second")
@@ -32,7 +32,7 @@ class Command(WorkCommand):
         parser.add_argument(
             "--disturb",
             action="store_true",
-            help="in one of each five minutes a county falls silent, or has three times its calls (cdr)",
+            help="in one of every five minutes a county is silent, or has three times its calls (cdr)",
         )
 
     def handle(self, *, feed, bootstrap_servers, topic, rate, seconds, seed, disturb, verbosity, **options):

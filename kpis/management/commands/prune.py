@@ -30,8 +30,8 @@ DEFAULT = [Kind.LAKE, Kind.BATCHES, Kind.REJECTS, Kind.RUNS, Kind.LIVE]
 class Command(WorkCommand):
     help = (
         "Removes what is older than an age: files of the lake, batches of the ledger, rejects, runs and live counts; "
-        "results only with --kind results or --interval. Works in short steps beside runs and consumers, and may be "
-        "ended at any moment: the next call goes on."
+        "results only with --kind results or --interval. Works in short steps beside runs and consumers. May be "
+        "killed at any time: the next call continues."
     )
 
     def add_arguments(self, parser):
@@ -43,14 +43,14 @@ class Command(WorkCommand):
             action="append",
             choices=[str(kind) for kind in Kind],
             dest="kinds",
-            help="what to remove (may be given again); by default all but results",
+            help="what to remove; may be given again (default: all but results)",
         )
         parser.add_argument(
             "--interval",
             action="append",
             choices=list(LENGTHS_BY_NAME),
             dest="intervals",
-            help="results of this interval length (may be given again); by default of all lengths",
+            help="results of this interval length; may be given again (default: all lengths)",
         )
         parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
         parser.add_argument(
@@ -58,7 +58,7 @@ class Command(WorkCommand):
             type=int,
             default=600,
             metavar="SECONDS",
-            help="how long to wait for a run that is under way (default: 600)",
+            help="how long to wait for a run that is at work (default: 600)",
         )
 
     def handle(self, *, older_than, kinds, intervals, dry_run, wait, verbosity, **options):

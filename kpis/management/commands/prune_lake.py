@@ -17,8 +17,8 @@ from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger
 
 class Command(WorkCommand):
     help = (
-        "Removes partials, rejects and records of hours that ended so long ago from the lake. Results stay as they "
-        "are, but can no longer be figured again: later files for those hours fail."
+        "Removes partials, rejects and records of hours that ended before an age from the lake. Results stay but can "
+        "no longer be recomputed: later files for those hours fail."
     )
 
     def add_arguments(self, parser):

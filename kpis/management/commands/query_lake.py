@@ -29,18 +29,21 @@ ROWS_A_PAGE = 1000
 
 class Command(AnswerCommand):
     help = (
-        "Answers one SELECT over the lake, in DuckDB's SQL. Views: one a feed (its archived records), one a KPI (the "
-        "figures of all groups per interval of its feed), one a KPI's partials (for exact figures of longer spans), "
-        "rejects and batches. Conditions on year, month, day, hour or hour_start read only those folders. The answer "
-        "may be about single subscribers, whatever the web's permissions say: this is for operators with a shell."
+        "Answers one SELECT over the lake, in DuckDB's SQL. Views: one for each feed (its archived records), one for "
+        "each KPI (the figures of all groups in its feed's shortest intervals), one for each KPI's partials (for "
+        "exact figures of longer spans), rejects and batches. Conditions on year, month, day, hour or hour_start read "
+        "only those folders. The answer may be about single subscribers, whatever the web's permissions are: this is "
+        "for operators with a shell."
     )
 
     def add_arguments(self, parser):
         parser.add_argument("query", metavar="SELECT", help=f"the query; the views are {', '.join(view_names())}")
         parser.add_argument(
-            "--format", choices=[*WRITERS, "parquet"], default="table", help="of the answer (default: table)"
+            "--format", choices=[*WRITERS, "parquet"], default="table", help="the answer's format (default: table)"
         )
-        parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the answer; Parquet needs it")
+        parser.add_argument(
+            "--out", type=Path, metavar="FILE", help="the file to write the answer to; required for Parquet"
+        )
 
     def handle(self, *, query, out, **options):
         lake = settings.LAKE_DIR, DatabaseLedgerTables(), settings.MEMORY_LIMIT_MB

@@ -19,14 +19,18 @@ WRONG_USE = 2
 class Command(WorkCommand):
     help = (
         "Creates and updates the lake's tables (each feed's records and rejects, each KPI's partials) in a catalog, "
-        "with one partition an hour, and removes the partitions of hours that are gone. Changes nothing where all is "
-        "as it should be."
+        "with one partition an hour, and removes the partitions of hours that were pruned. Changes nothing that is up "
+        "to date."
     )
 
     def add_arguments(self, parser):
         parser.add_argument("--catalog", required=True, choices=["glue"], help="the catalog: AWS Glue's")
         parser.add_argument(
-            "--database", required=True, type=_name, metavar="NAME", help="the catalog's database; made if need be"
+            "--database",
+            required=True,
+            type=_name,
+            metavar="NAME",
+            help="the catalog's database; created if it is missing",
         )
 
     def handle(self, *, catalog, database, verbosity, **options):

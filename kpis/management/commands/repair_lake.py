@@ -25,16 +25,18 @@ GOES_ON = "What was mended before stays; run it again to go on."
 
 class Command(WorkCommand):
     help = (
-        "Compares the lake with what the database counts on. Makes again what is missing or damaged: from other files "
-        "of the lake, from the data folder's files, or from archived records. Marks the intervals that need what is "
-        "lost for good as incomplete, with the reason, and removes what nothing counts on. Ends with 0, with 1 where "
-        "it could not go on or a dry run found something."
+        "Compares the lake with what the database counts on. Rebuilds what is missing or damaged from other files of "
+        "the lake, from the data folder's files or from archived records. Marks intervals that need what is lost as "
+        "incomplete, with the reason, and removes files that nothing counts on. Ends with 0, with 1 if it could not "
+        "continue or a dry run found something."
     )
 
     def add_arguments(self, parser):
         parser.add_argument("--dry-run", action="store_true", help="say what is wrong, and change nothing")
         parser.add_argument(
-            "--sizes-only", action="store_true", help="compare sizes (and etags) alone, and read no file for its digest"
+            "--sizes-only",
+            action="store_true",
+            help="compare only sizes and etags, without reading files for their digests",
         )
 
     def handle(self, *, dry_run, sizes_only, verbosity, **options):

@@ -18,8 +18,8 @@ class Command(AnswerCommand):
 
     def add_arguments(self, parser):
         offered = ", ".join(BY_SHORT_NAME)
-        parser.add_argument("--interval", default="1h", help=f"its length: {offered} (default: 1h)")
-        parser.add_argument("--top", type=int, default=10, metavar="N", help="rows of a KPI (default: 10)")
+        parser.add_argument("--interval", default="1h", help=f"the intervals' length: {offered} (default: 1h)")
+        parser.add_argument("--top", type=int, default=10, metavar="N", help="rows for each KPI (default: 10)")
         parser.add_argument("--personal", action="store_true", help="also the KPIs about single subscribers")
 
     def handle(self, *, interval, top, personal, **options):

@@ -97,10 +97,10 @@ def stopping():
 
 class Command(WorkCommand):
     help = (
-        "Takes in the files of the data folder that the ledger does not know, or that changed, and writes the KPIs "
-        "of every interval they touch; rolls up the hours that have closed. Ends with 0 when all went in, with 1 "
-        "when a file failed, with 2 for wrong use. With --watch it takes files in as they land, and ends with 0 when a "
-        "signal comes, after the files in hand."
+        "Ingests the files of the data folder that the ledger does not know, or that changed, and writes the KPIs of "
+        "every interval that they touch; rolls up the hours that have closed. Ends with 0 if everything was ingested, "
+        "with 1 if a file failed, with 2 for wrong use. With --watch it ingests files as they land, and ends with 0 "
+        "on a signal, after the current files."
     )
     # They import the whole web, which takes longer than a run; `manage.py check` runs them.
     requires_system_checks = ()
@@ -108,37 +108,37 @@ class Command(WorkCommand):
     def add_arguments(self, parser):
         parser.add_argument("files", nargs="*", type=_place, metavar="FILE", help="these files instead of the folder's")
         parser.add_argument(
-            "--data-dir", type=_place, help="the folder, or s3://bucket/prefix, to look in; DATA_DIR by default"
+            "--data-dir", type=_place, help="the folder or s3://bucket/prefix to read (default: DATA_DIR)"
         )
         parser.add_argument(
-            "--feed", choices=sorted(FEEDS), help="what the FILEs are, or which of the folder's files to take"
+            "--feed", choices=sorted(FEEDS), help="the FILEs' feed, or the only feed to ingest from the folder"
         )
         parser.add_argument(
             "--interval-from",
             choices=[str(one) for one in pipeline.IntervalFrom],
             default=str(pipeline.IntervalFrom.RECORD),
-            help="whether a row's own timestamps say which interval it belongs to, or its file's name",
+            help="whether the row's timestamps or the file's name determine its interval",
         )
         parser.add_argument(
-            "--date", type=_day, help="the day (YYYY-MM-DD, UTC) of records whose file does not tell it"
+            "--date", type=_day, help="the day (YYYY-MM-DD, UTC) of records whose file does not have it"
         )
-        parser.add_argument("--dry-run", action="store_true", help="say what would be taken in, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="report what would be ingested, and change nothing")
         parser.add_argument(
-            "--verify", action="store_true", help="digest every known file too, whatever its size and times say"
+            "--verify", action="store_true", help="digest every known file, also if its size and times are unchanged"
         )
-        parser.add_argument("--retry-failed", action="store_true", help="try failed files again, also unchanged ones")
+        parser.add_argument("--retry-failed", action="store_true", help="retry failed files, also unchanged ones")
         parser.add_argument(
             "--rebuild",
             nargs=2,
             metavar=("START", "END"),
             type=_moment,
-            help="write the results from START to END (ISO 8601, UTC, END excluded) again from the lake",
+            help="recompute the results from START to END (ISO 8601, UTC, END excluded) from the lake",
         )
         parser.add_argument(
-            "--rollup-open-hours", action="store_true", help="also write the hour under way, marked provisional"
+            "--rollup-open-hours", action="store_true", help="also write hours that are still open, marked provisional"
         )
-        parser.add_argument("--watch", action="store_true", help="go on, and take files in as they land")
-        parser.add_argument("--queue-url", help="the SQS queue that a bucket's events go to, for --watch")
+        parser.add_argument("--watch", action="store_true", help="keep running, and ingest files as they land")
+        parser.add_argument("--queue-url", help="with --watch: the SQS queue of a bucket's events")
 
         add_engine_argument(parser)
 
@@ -320,7 +320,7 @@ def add_engine_argument(parser):
         "--engine",
         choices=ENGINES,
         default=settings.ENGINE,
-        help="what reads files and merges what is large: this machine, or Spark at SPARK_MASTER or SPARK_REMOTE "
+        help="what reads files and merges large intervals: this machine, or Spark at SPARK_MASTER or SPARK_REMOTE "
         f"(default: ENGINE, which is {settings.ENGINE})",
     )
 
