@@ -89,7 +89,7 @@ def _packed_library() -> ctypes.CDLL:
 
 
 def tune_malloc() -> None:
-    """Has the C library return large blocks when they are freed, where it can be told so (glibc).
+    """Make malloc return large blocks to the system when they are freed, where the C library can (glibc).
 
     By itself it keeps them for the thread that had them, which for a run's many threads is half of its memory again.
     """

@@ -1,6 +1,6 @@
-"""A stream's intervals as they are merged so far: a batch then costs what it brings, however many came before it.
+"""Incrementally merged partials of a stream's intervals: a batch costs what it adds, however many came before it.
 
-Partials that are put together group by group are a partial again, of all those batches at once.
+Partials that are summed group by group are a partial again, of all their batches.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class _Merged:
 class IncrementalPartials:
     """The merged partials of a stream's newest intervals, in tables of a connection, each for its batches' keys.
 
-    They are a shortcut, never the truth: where the ledger does not count on all of an interval's batches, as after a
-    transaction that failed, the interval is merged anew from the lake.
+    They are a cache of the lake: where the ledger does not count all of an interval's batches, as after a transaction
+    that failed, the interval is merged again from the lake.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection):
@@ -45,9 +45,9 @@ class IncrementalPartials:
         self._merged: OrderedDict[tuple[int, datetime], _Merged] = OrderedDict()
 
     def merge(self, kpi: KPI, start: datetime, keys: Collection[str], key: str, fresh: str, others: PartialsOf) -> str:
-        """The name of a table with a KPI's partial of the interval that starts at a moment (UTC): of the batches with
-        the keys and of one that is fresh, whose ``key`` is none of them, from its own table.
+        """Merge a KPI's partial of the interval that starts at a moment (UTC), and return its table's name.
 
+        It has the batches with the keys, and a ``fresh`` one, whose ``key`` is none of them, from its own table.
         ``others`` is asked for the batches that are not merged yet. Raises TotalTooLarge.
         """
         known = self._merged.get((kpi.id, start))
@@ -74,7 +74,7 @@ class IncrementalPartials:
         return name
 
     def trim(self) -> None:
-        """Lets go of the intervals that were not touched for longest, where there are too many or too large ones."""
+        """Drop the intervals that were not touched for longest, where there are too many or too large ones."""
         rows = sum(merged.rows for merged in self._merged.values())
         while rows > MOST_ROWS or len(self._merged) > MOST_TABLES:
             (kpi_id, start), merged = next(iter(self._merged.items()))
@@ -82,7 +82,7 @@ class IncrementalPartials:
             self._drop(kpi_id, start)
 
     def clear(self) -> None:
-        """Lets go of all intervals."""
+        """Drop all intervals."""
         for kpi_id, start in list(self._merged):
             self._drop(kpi_id, start)
 

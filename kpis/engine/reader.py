@@ -83,7 +83,7 @@ class Reader:
         """Reads a file; ``interval_start`` puts its records into that interval whatever their own time.
 
         ``defaults`` has values for columns that the file lacks or leaves empty. Rows whose own time is none of the
-        ``times`` are rejects. Raises FileError when the file as a whole cannot be taken in, and TooManyRejects, with
+        ``times`` are rejects. Raises FileError when the file as a whole cannot be ingested, and TooManyRejects, with
         the first ones in the table ``rejects``, when it has more than the bounds allow.
         """
         with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:

@@ -21,7 +21,7 @@ MOST_ROWS = 1_500_000
 class RecentPartials:
     """A table for each KPI with the partials of some hours, each with the keys of the batches that it holds.
 
-    It is a cache of the lake: an hour that holds a batch on which the ledger does not count is dropped and read anew.
+    It is a cache of the lake: an hour that holds a batch on which the ledger does not count is dropped and read again.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection):

@@ -10,7 +10,7 @@ ALWAYS_UNPACKED_BYTES = 64 * 2**20
 
 
 class FileError(Exception):
-    """A file that cannot be taken in as a whole; ``passing`` where the cause may pass by itself.
+    """A file that cannot be ingested as a whole; ``passing`` where the cause may pass by itself.
 
     ``read_again_at`` is the moment (UTC) from which on it passes, where that is known.
     """

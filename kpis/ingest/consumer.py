@@ -72,10 +72,10 @@ class Consumer:
                 return
 
     def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
-        """Takes the batch that is due in: made ready while others work, and taken in when it is this one's turn."""
+        """Ingest the batch that is due: prepare it without the lock, and commit it when this process has the lock."""
         messages = self._stream.batch()
         close_old_connections()
-        # What comes too late for its hour to be figured again is a reject each, and keeps no other out.
+        # What comes too late for its hour to be recomputed is a reject each, and keeps no other out.
         kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
         options = replace(self._options, clocks=DatabaseLedger().clocks())
         with pipeline.prepare(messages, self._engine, options, earliest=kept_from) as one:

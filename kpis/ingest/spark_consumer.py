@@ -1,6 +1,6 @@
 """A topic's messages by Spark's Structured Streaming, micro-batch by micro-batch, into the same ledger as a consumer's.
 
-Executors read Kafka and make each partition's messages ready; the driver commits them, batch by batch, under the lock
+Executors read Kafka and prepare each partition's messages; the driver commits them, batch by batch, under the lock
 that lets one process work at a time. What counts is the ledger: a stream starts from where that is, and of a
 micro-batch that Spark brings again only what is not in is taken.
 """
@@ -108,7 +108,7 @@ class SparkTopic:
             raise SourceError(f"The topic {self.name} was recreated while it was read.")
 
     def acknowledge(self) -> None:
-        """Notes that the micro-batch in hand is in."""
+        """Record that the micro-batch in hand was ingested."""
         self.frame = None
         self._quiet_since = time.monotonic()
         self._stream.acknowledge()
@@ -166,7 +166,7 @@ class SparkConsumer(Consumer):
     def _events(self, ledger: DatabaseLedger) -> Iterator[pipeline.Event]:
         """Takes in what the ledger lacks of the micro-batch in hand.
 
-        A partition's messages that fail as a whole are taken in halves: one that cannot be counted is to stand alone.
+        A partition's messages that fail as a whole are ingested in halves, until the one that fails stands alone.
         """
         # Up to where to take a partition next, after which what is before the one below is left of it.
         until: list[tuple[int, int]] = []
@@ -178,9 +178,9 @@ class SparkConsumer(Consumer):
             part = replace(part, ranges={one: (part.is_in_up_to(one), end) for one, end in until[-1:]})
             options = replace(self._options, clocks=ledger.clocks())
             in_hand: list[Messages] = []
-            with closing(self._prepared(part, in_hand, options)) as ready:
+            with closing(self._prepared(part, in_hand, options)) as prepared:
                 try:
-                    yield from pipeline.run_prepared(ready, ledger, self._engine, options)
+                    yield from pipeline.run_prepared(prepared, ledger, self._engine, options)
                 except SeveralFailed:
                     (messages,) = in_hand
                     if not until:
@@ -192,7 +192,7 @@ class SparkConsumer(Consumer):
             until.pop()
 
     def _prepared(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Iterator[pipeline.Prepared]:
-        """The batches of the micro-batch, the one that is being taken in ``in_hand``."""
+        """Yield the micro-batch's prepared batches; the one that is being ingested is ``in_hand``."""
         cluster, frame = self._engine.cluster, self._stream.frame
         assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
         assert frame is not None  # noqa: S101  what is due

@@ -1,4 +1,4 @@
-"""Files taken in as they land: each time some have, they are a run, and now and then the place is listed in full."""
+"""Ingest files as they land: one run for those that have, and a full listing of the place now and then."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ Counted = Callable[[Collection[PurePosixPath]], Iterable[LakeFile]]
 
 
 def counted_with(counted: Counted, added: Collection[LakeFile], replaced: Iterable[PurePosixPath]) -> Counted:
-    """What gives the files that count once some are added and others replaced."""
+    """Return a callable that gives the files that count once some are added and others replaced."""
     without = set(replaced)
 
     def counted_then(folders: Collection[PurePosixPath]) -> list[LakeFile]:
@@ -230,7 +230,7 @@ class Lake:
         return min(hours, default=None)
 
     def check(self, files: Mapping[PurePosixPath, PartialFile]) -> None:
-        """Reads files anew; raises DamagedFile for the first that is missing or is not what was written."""
+        """Read files again; raises DamagedFile for the first that is missing or is not what was written."""
         self.verifier.check({path: file.expected for path, file in files.items()})
         for path, digest in self.verifier.digests(files):
             if files[path].expected.digest not in ("", digest):
@@ -258,7 +258,7 @@ class Lake:
             raise DamagedFile.damaged(path, self.storage.url(path), reason_of(error)) from error
 
     def finalize(self, name: str, ledger: FileLedger) -> None:
-        """Ends a staging: of the files that it planned to add or replace, those stay that the ledger counts on."""
+        """Finish a staging: of the files that it planned to add or replace, keep those that the ledger counts on."""
         folder = STAGING / name
         with self._translate_errors(folder):
             planned = self._planned(folder / PLAN)
@@ -281,7 +281,7 @@ class Lake:
                 self.storage.remove_folder(folder)
 
     def recover(self, ledger: FileLedger) -> int:
-        """Ends what broken runs left in staging, see ``finalize``; gives how many there were."""
+        """Finalize the stagings that interrupted runs left; return how many there were."""
         with self._translate_errors(STAGING):
             names = self.storage.names(STAGING)
             if names:

@@ -54,7 +54,7 @@ class Staging:
         with_rejects: bool,
         with_records: bool,
     ) -> None:
-        """Writes what the lake keeps of a batch: its partials by KPI id, its rejects and, where wanted, its records.
+        """Write what the lake keeps of a batch: its partials by KPI id, its rejects and, where wanted, its records.
 
         ``intervals`` are the starts (UTC) of those that it has records in. The rejects go to the hour of the first of
         them, or of the moment ``told`` (UTC) where there is none.

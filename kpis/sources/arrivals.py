@@ -42,10 +42,10 @@ class Arrivals(Protocol):
         """Hears of files that land from now on, also where it could not before; a full listing is to follow."""
 
     def wait(self, seconds: float) -> Collection[str]:
-        """Waits at most so long; gives the names that are not settled. It returns early to be asked again."""
+        """Wait at most so long; return the names that are not acknowledged. It returns early to be asked again."""
 
     def acknowledge(self) -> None:
-        """Notes that what ``wait`` gave last is in."""
+        """Record that what ``wait`` returned last was ingested."""
 
 
 def arrivals_in(place: Address, queue_url: str = "") -> Arrivals:

@@ -110,7 +110,7 @@ class FoundFile:
         return self
 
     def close(self) -> None:
-        """Removes what was fetched into the scratch folder."""
+        """Remove what was fetched into the scratch folder."""
 
     def has_beside(self, name: str) -> bool:
         """True if a file of this batch name lies in the same place."""

@@ -83,7 +83,7 @@ class Topic(Stream[Spool]):
                     # Never to be guessed: the ledger says where to go on.
                     "auto.offset.reset": "error",
                     "isolation.level": "read_committed",
-                    # A rebalance hands all partitions out anew, and each is read on from where the ledger is.
+                    # A rebalance hands all partitions out again, and each is read on from where the ledger is.
                     "partition.assignment.strategy": "range,roundrobin",
                     "session.timeout.ms": SESSION_SECONDS * 1000,
                     "max.poll.interval.ms": LONGEST_BATCH_SECONDS * 1000,
@@ -290,7 +290,7 @@ class Topic(Stream[Spool]):
         starts = [self._kafka.TopicPartition(self.name, partition, start.offset) for partition, start in found.items()]
         if starts:
             self._consumer.assign(starts)
-            # The client would keep a partition paused that was, also when it comes anew.
+            # The client would keep a partition paused that was, also when it comes again.
             self._consumer.resume(starts)
         self._is_stale = self._is_paused = False
 

@@ -122,7 +122,7 @@ class Messages(FoundFile):
     arrived: datetime | None = field(default=None, compare=False)
 
     def encode(self) -> dict[str, Any]:
-        """What another process needs to know of the batch, as JSON has it: all but its content."""
+        """Return the batch as JSON has it, without its content, for another process."""
         names = ("name", "size", "modified_ns", "topic", "partition", "next_offset", "first_line", "count")
         told = {name: getattr(self, name) for name in (*names, "last_message")}
         return {**told, "position": self.position and asdict(self.position), "origin": asdict(self.origin)}
@@ -290,7 +290,7 @@ class ShardRecords(Messages):
 
 
 def decode_messages(feed: Feed, told: dict[str, Any]) -> Messages:
-    """The batch that ``Messages.encode`` encoded, without its content: only how many offsets there are is true."""
+    """Return the batch that ``Messages.encode`` encoded, without its content: of its offsets only the number is."""
     known = {name: value for name, value in told.items() if name not in ("count", "position", "origin")}
     offsets = np.broadcast_to(np.int64(-1), told["count"])
     position, origin = told["position"] and Position.decode(told["position"]), Origin(**told["origin"])

@@ -53,7 +53,7 @@ def named(
 
 
 def encode_file(file: FoundFile) -> dict[str, Any]:
-    """A found file as JSON has it, for another process that reads it where it lies."""
+    """Return a found file as JSON has it, for another process that reads it where it lies."""
     return {
         "feed": file.feed.name,
         "name": file.name,
@@ -67,7 +67,7 @@ def encode_file(file: FoundFile) -> dict[str, Any]:
 
 
 def decode_file(told: Mapping[str, Any], scratch: Path) -> FoundFile:
-    """The found file that ``encode_file`` told of; raises SourceError where object storage cannot be used."""
+    """Return the found file that ``encode_file`` encoded; raises SourceError where object storage cannot be used."""
     names = ("name", "size", "modified_ns", "problem", "etag", "mark")
     file = FoundFile(FEEDS[told["feed"]], path=Path(told["address"]), **{name: told[name] for name in names})
     if not file.etag:

@@ -35,7 +35,7 @@ class Malformed(Exception):
 class QueueArrivals:
     """Objects that land right below a bucket's prefix; see ``Arrivals``.
 
-    A message is deleted when all its objects are settled, and one that tells of no object here at once. One that
+    A message is deleted when all its objects are acknowledged, and one that tells of no object here at once. One that
     cannot be read stays, so that the queue's redrive policy takes it away.
     """
 

@@ -61,7 +61,7 @@ class Stream(ABC, Generic[AnySpool]):
         self._pending: dict[Any, _Pending[AnySpool]] = {}
         # Whose batches come now, one after the other.
         self._turn: set[Any] = set()
-        # The batch that is to be taken in next, or the parts that it had to be cut into.
+        # The batch that is to be ingested next, or the parts that it had to be cut into.
         self._in_hand: list[Messages] = []
         self._positions: Mapping[Any, Any] = {}
         # What each partition's messages that are being read come from.
@@ -69,7 +69,7 @@ class Stream(ABC, Generic[AnySpool]):
         # What is to be said, and what was said before.
         self._recreated: list[Recreated] = []
         self._known_recreated: set[Recreated] = set()
-        # Whether all is to be read anew from where the ledger is.
+        # True if all is to be read again from where the ledger is.
         self._is_stale = False
         # Whether there is as much to read as is read at once.
         self._are_more_waiting = False
@@ -101,7 +101,7 @@ class Stream(ABC, Generic[AnySpool]):
     def _is_same(self) -> bool:
         """True if all that is pending was read from the topic or stream that still has the name.
 
-        Asked after it was read, so that it holds whatever comes later. Else all is read anew. Raises SourceError.
+        Asked after it was read, so that it holds whatever comes later. Else all is read again. Raises SourceError.
         """
 
     @abstractmethod
@@ -131,7 +131,7 @@ class Stream(ABC, Generic[AnySpool]):
         return news
 
     def batch(self) -> Messages:
-        """The batch to take in next: all of the partition that is due; the one before must be settled by now."""
+        """Return the batch to ingest next: all of the partition that is due. The one before must be acknowledged."""
         if not self._in_hand:
             partition = self._next()
             self._turn.discard(partition)
@@ -141,7 +141,7 @@ class Stream(ABC, Generic[AnySpool]):
         return self._in_hand[-1]
 
     def acknowledge(self, messages: Messages) -> None:
-        """Notes that the batch in hand is in."""
+        """Record that the batch in hand was ingested, and remove its file."""
         self._in_hand.remove(messages)
         messages.path.unlink()
         self._positions = {**self._positions, messages.partition: messages.new_position}
@@ -153,7 +153,7 @@ class Stream(ABC, Generic[AnySpool]):
         self._in_hand += [second, first]
 
     def follows_on(self, messages: Messages) -> bool:
-        """Whether the batch in hand still is, and follows on what the ledger has; else all is read anew from there."""
+        """True if the batch starts at the committed position; else all is read again from there."""
         is_in_hand = messages in self._in_hand
         if is_in_hand and self._ask_ledger().get(messages.partition) == messages.position:
             return True

@@ -195,7 +195,7 @@ class MicroBatches:
             raise SparkError(f"Spark gave the stream up: {reason(error) if error else 'it ended'}.") from None
 
     def acknowledge(self) -> None:
-        """Notes that the micro-batch is in."""
+        """Record that the micro-batch was ingested."""
         self._acknowledged.put(True)
 
     def lag(self) -> int | None:

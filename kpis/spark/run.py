@@ -1,4 +1,4 @@
-"""A run's work on Spark: executors make files ready, as this machine would, and merge partials that are large.
+"""A run's work on Spark: executors prepare files, as this machine would, and merge partials that are large.
 
 An executor reads its files and reduces them by the same code as a run without a cluster, and writes what the lake
 keeps of them aside into the lake's staging. The driver, which alone writes the ledger, then puts a batch's files into
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 # Small files go together until a task has so many bytes to read.
 TASK_BYTES = 32 * 2**20
 MOST_FILES_A_TASK = 200
-# How many jobs there are at once: while the driver takes in the files of one, the executors have the next.
+# How many jobs there are at once: while the driver ingests the files of one, the executors have the next.
 JOBS = 2
 TASKS_A_CORE = 2
 ROWS_AT_ONCE = 100_000
@@ -209,9 +209,9 @@ class SparkCluster:
     def prepare_messages(
         self, frame: DataFrame, feed: Feed, topic: str, part: Part, engine: Engine, options: Options
     ) -> Iterator[Prepared]:
-        """A micro-batch's messages that are not in, ready, in the order of their partitions: a batch of each.
+        """Yield a prepared batch for each partition's messages that are not ingested yet, in the partitions' order.
 
-        A batch that as a whole fails in the hands of whoever takes it may be asked for in halves, see ``Part``.
+        A batch that fails as a whole may be asked for in halves, see ``Part``.
         """
         folder = STAGING / f"spark-{uuid.uuid4().hex}"
         told = {
@@ -276,7 +276,7 @@ def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
 
 
 def prepare_task(task: str) -> str:
-    """What an executor does with files: reads and reduces them, and writes them aside into the lake."""
+    """Prepare files on an executor: read and reduce them, and write them aside into the lake."""
     told = json.loads(task)
     options = _decode_options(told["options"])
     folder = PurePosixPath(told["folder"]) / uuid.uuid4().hex
@@ -294,7 +294,7 @@ def prepare_task(task: str) -> str:
 
 
 def prepare_micro_batch(batches: Iterator[pa.RecordBatch], told: str) -> Iterator[str]:
-    """What an executor does with a stream's messages: each partition's become a batch, as files do.
+    """Prepare a stream's messages on an executor: each partition's become a batch, as files do.
 
     Of those that the ledger has, or that are beyond what the batch is to hold, there is no more to do.
     """
@@ -404,7 +404,7 @@ def _answered(answer: str) -> list[dict[str, Any]]:
 
 
 def _encode_options(options: Options) -> dict[str, Any]:
-    """The options that say how a file is read, as JSON has them."""
+    """Return the options that say how a file is read, as JSON has them."""
     return {
         "interval_from": str(options.interval_from),
         "date": options.date and options.date.isoformat(),
@@ -432,7 +432,7 @@ def _decode_options(told: dict[str, Any]) -> Options:
 
 
 def _encode_prepared(one: Prepared) -> dict[str, Any]:
-    """What an executor made ready, as JSON has it."""
+    """Return a prepared batch as JSON has it."""
     entry = one.entry
     return {
         **{name: getattr(entry, name) for name in ENTRY_FIELDS},
@@ -447,7 +447,7 @@ def _encode_prepared(one: Prepared) -> dict[str, Any]:
 
 
 def _decode_prepared(told: dict[str, Any], file: FoundFile) -> Prepared:
-    """What ``_encode_prepared`` told of a file."""
+    """Return the prepared batch that ``_encode_prepared`` encoded."""
     entry = Entry(
         file,
         **{name: told[name] for name in ENTRY_FIELDS},
@@ -467,17 +467,17 @@ def _decode_prepared(told: dict[str, Any], file: FoundFile) -> Prepared:
 
 
 def _encode_file(file: LakeFile) -> dict[str, Any]:
-    """A file of the lake, as JSON has it."""
+    """Return a file of the lake as JSON has it."""
     return {**asdict(file), "path": str(file.path), "hour": file.hour.isoformat()}
 
 
 def _decode_file(told: dict[str, Any]) -> LakeFile:
-    """The file that ``_encode_file`` told of."""
+    """Return the file that ``_encode_file`` encoded."""
     return LakeFile(**{**told, "path": PurePosixPath(told["path"]), "hour": datetime.fromisoformat(told["hour"])})
 
 
 def _encode_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:
-    """A file of partials to read, as JSON has it."""
+    """Return a file of partials to read as JSON has it."""
     return {"path": str(path), "expected": asdict(file.expected), "keys": sorted(file.keys or ())}
 
 

@@ -1,1 +1,1 @@
-"""The stages of a run, one module each; ``kpis.pipeline`` tells their order."""
+"""The stages of a run, one module each, in the order that ``kpis.pipeline`` says. None of it imports Django."""

@@ -1,4 +1,4 @@
-"""A prepared batch goes in: keep, merge, commit."""
+"""Commit: write a prepared batch to the lake, merge the intervals that it touches, and commit both to the ledger."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ ROWS_AHEAD = 250_000
 
 
 def ingest(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
-    """Ingests one file in the place of what its former entry gave: keep, merge, commit.
+    """Ingest one prepared batch and return what happened: write its files, merge its intervals, commit.
 
-    A file with the content of a batch that is in becomes its duplicate. Where the former content has duplicates, one of
-    them holds it from now on, so that it stays.
+    It replaces what its ``former`` entry in the ledger gave. A file with the content of an ingested batch becomes its
+    duplicate. Where the former content has duplicates, one of them holds it from now on, so that it still counts.
     """
     entry, name = one.entry, one.entry.file.name
     if former is not None:
@@ -59,7 +59,7 @@ def ingest(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, 
     if not entry.is_in:
         return _fail(replace(one, entry=entry), leaving, heir, ledger, engine, options)
     try:
-        change = _reduce(one, leaving, ledger, engine, options)
+        change = _publish(one, leaving, ledger, engine, options)
         ledger.commit(replace(change, heir=heir))
     except TotalTooLarge as error:
         engine.lake.finalize(entry.key, ledger)
@@ -79,7 +79,7 @@ def ingest(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, 
 def _pass_over(
     one: Prepared, twin: Entry, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options
 ) -> Event:
-    """Notes that a file is a duplicate of a batch that is in, or that it was renamed; what it gave before goes."""
+    """Record that a file is a duplicate of an ingested batch, or its new name; remove what the file gave before."""
     file = one.entry.file
     lying = {name: file.has_beside(name) for name in (twin.file.name, *ledger.duplicates(twin)) if name != file.name}
     renamed = not lying[twin.file.name]
@@ -95,7 +95,7 @@ def _pass_over(
 
 
 def _fail(one: Prepared, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options) -> Failed:
-    """Notes that a file failed; what its former content gave goes, since that is no longer what the file says."""
+    """Record that a file failed; remove what its former content gave, which is no longer what the file says."""
     entry = one.entry
     failed = Prepared(replace(entry, key="", kpis=frozenset(), records=0, intervals={}), one.first_rejects)
     _commit_without(failed, leaving, ledger, engine, options, heir=heir)
@@ -105,7 +105,7 @@ def _fail(one: Prepared, leaving: Entry | None, heir: str, ledger: Ledger, engin
 def _commit_without(
     one: Prepared, leaving: Entry | None, ledger: Ledger, engine: Engine, options: Options, **changes: Any
 ) -> None:
-    """Commits a batch that counts nothing, without what its former entry ``leaving`` gave; see ``Change``."""
+    """Commit a batch that counts nothing, and remove what its former entry ``leaving`` gave; see ``Change``."""
     staging, replaced = None, _files_of(leaving, ledger)
     if leaving is not None:
         staging = engine.lake.stage(f"without-{leaving.key}")
@@ -115,8 +115,8 @@ def _commit_without(
         engine.lake.finalize(staging.name, ledger)
 
 
-def _reduce(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
-    """The batch's partials into the lake, and the results of every interval that it touches or touched."""
+def _publish(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
+    """Publish the batch's files in the lake, and return the change with the results of every interval it touches."""
     staging = engine.lake.stage(one.entry.key)
     one.stage(staging, options)
     replaced = _files_of(former, ledger)
@@ -136,7 +136,7 @@ def _change(
     files: Collection[LakeFile] = (),
     replaced: Collection[PurePosixPath] = (),
 ) -> Change:
-    """What a batch changes; ``files`` are its own in the lake, and ``replaced`` those of its former content."""
+    """Return what a batch changes; ``files`` are its own in the lake, ``replaced`` those of its former content."""
     entry = one.entry
     feed = entry.file.feed
     touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
@@ -153,7 +153,7 @@ def _change(
 
 
 def _keys_of_batch(entry: Entry, former: Entry | None, ledger: Ledger) -> KeysBetween:
-    """What tells the batches in a feed's intervals as they are when a batch is in."""
+    """Return a callable that gives the batches in a feed's intervals, as they are once this batch is committed."""
     feed, ordered = entry.file.feed, sorted(entry.intervals)
 
     def keys_between(start: datetime, end: datetime) -> Keys:
@@ -169,7 +169,7 @@ def _keys_of_batch(entry: Entry, former: Entry | None, ledger: Ledger) -> KeysBe
 
 
 def _ahead(results: Iterator[Results]) -> Iterable[Results]:
-    """The results, of which the first ROWS_AHEAD rows are computed now: mostly all, before a transaction begins."""
+    """Compute the first ROWS_AHEAD rows of the results now, so that mostly all are before a transaction begins."""
     ahead: list[Results] = []
     rows = 0
     for one in results:
@@ -181,12 +181,12 @@ def _ahead(results: Iterator[Results]) -> Iterable[Results]:
 
 
 def _files_of(entry: Entry | None, ledger: Ledger) -> list[PurePosixPath]:
-    """The lake's files of a batch that is in."""
+    """Return the lake's files of an ingested batch."""
     return [file.path for file in ledger.files_of(entry.key)] if entry is not None and entry.is_in else []
 
 
 def _pruned_start(entry: Entry, former: Entry | None, ledger: Ledger) -> datetime | None:
-    """The first of the intervals that a batch touches, or touched, where the lake was pruned; None for none."""
+    """Return the first interval that a batch touches, or touched, where the lake was pruned; None for none."""
     kept_from = ledger.kept_from(entry.file.feed)
     touched = set(entry.intervals) | (ledger.intervals(former) if former else set())
     return min((start for start in touched if kept_from and start < kept_from), default=None)

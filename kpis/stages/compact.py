@@ -1,4 +1,4 @@
-"""Closed hours, each put into one file a KPI."""
+"""Compact: put each closed hour's partials into one file a KPI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kpis.stages.room import OUT_OF_ROOM
 
 
 def compact_hours(due: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: Engine) -> Iterator[Event]:
-    """Compacts the due hours but for those that were compacted, or could not be, lately; yields which failed."""
+    """Compact the due hours, except those that were compacted or failed lately. Yield those that fail."""
     for feed, hour in engine.compacted.left_out(engine.failing.left_out(due)):
         try:
             compact(feed, hour, ledger, engine)
@@ -26,7 +26,7 @@ def compact_hours(due: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: 
 
 
 def compact(feed: Feed, hour: Interval, ledger: Ledger, engine: Engine) -> None:
-    """Puts a closed hour's partials into one file a KPI; raises DamagedFile when it has done so for the others."""
+    """Put a closed hour's partials into one file a KPI; raises DamagedFile once all other KPIs are done."""
     engine.use_cores(1)
     batches = {key: kpis for found in ledger.keys(feed, hour.start, hour.end).values() for key, kpis in found.items()}
     damaged = None

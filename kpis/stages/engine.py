@@ -34,16 +34,18 @@ PAUSE_SECONDS = 60
 
 
 class Cluster(Protocol):
-    """Machines that do a run's work in the place of this one: they read files, and merge what is large."""
+    """Machines that do parts of a run: they prepare files, and merge large partials."""
 
     def prepare(
         self, planned: Iterable[Planned], engine: Engine, options: Options
     ) -> Iterator[tuple[Planned, Prepared]]:
-        """The planned files in their order, each ready, its files in the lake's staging; the next ones are meanwhile
-        made ready. A file that changed is read as well, whether or not its content is known after all."""
+        """Yield the planned files in their order, each prepared, with its files in the lake's staging.
+
+        The next ones are prepared meanwhile. Changed files are read even if their content turns out to be known.
+        """
 
     def merges(self, kpi: KPI, size: int) -> bool:
-        """Whether it is the cluster that merges a KPI's partials of so many bytes."""
+        """True if the cluster merges a KPI's partials of so many bytes."""
 
     def results(
         self,
@@ -54,17 +56,17 @@ class Cluster(Protocol):
         starts: Collection[datetime],
         top_n: int,
     ) -> Results:
-        """What ``results_of_partials`` gives of the lake's files of partials."""
+        """Return what ``results_of_partials`` does for the lake's files of partials."""
 
 
 class Paused:
-    """Intervals that a process leaves alone for PAUSE_SECONDS. They stay due in the ledger."""
+    """Intervals that this process skips for PAUSE_SECONDS. They stay due in the ledger."""
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, Interval], float] = {}
 
     def add(self, intervals: Iterable[tuple[str, Interval]]) -> None:
-        """Pauses intervals, each with its feed's name, from now on."""
+        """Pause intervals, each with its feed's name, from now on."""
         now = time.monotonic()
         self._since |= dict.fromkeys(intervals, now)
 
@@ -95,11 +97,11 @@ class Engine:
     cores: int = CORES
 
     def use_cores(self, cores: int) -> None:
-        """How many cores DuckDB's queries may use from now on, if there are so many; each takes memory of its own."""
+        """Limit DuckDB's queries to so many cores, or to those that there are; each core takes memory of its own."""
         self.connection.execute(f"SET threads = {min(cores, self.cores)}")
 
     def make_room(self) -> None:
-        """Drops what is held of former batches, and what is left of one that did not go through."""
+        """Drop what is cached of former batches, and the tables of one that failed."""
         self.recent.clear()
         self.incremental.clear()
         for table in ("records", "judged"):
@@ -123,7 +125,7 @@ class Engine:
 def engine(
     lake_dir: Address, memory_limit_mb: int = 800, verify: Verify = Verify.ALWAYS, synced: bool = True
 ) -> Iterator[Engine]:
-    """The engine over a lake; what it cannot keep in the memory it may use, it spills to a temporary folder.
+    """Open an engine over a lake. What does not fit into its memory, it spills to a temporary folder.
 
     ``verify`` says when the lake's files are compared with their digests, and ``synced`` whether they are on the disk
     before the ledger counts on them.

@@ -1,4 +1,4 @@
-"""What happened in a run, for its report, its output and its log."""
+"""The events of a run, for its report, the command's output and the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_NAMES_TOLD = 20
 
 @dataclass(frozen=True)
 class Ingested:
-    """A file is in: its entry, and the starts (UTC) of its feed's intervals that were written."""
+    """A batch was ingested: its entry, and the starts (UTC) of its feed's intervals that were written."""
 
     entry: Entry
     touched: frozenset[datetime]
@@ -25,14 +25,14 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Unchanged:
-    """A file has a new time of change, but the content that the ledger knows."""
+    """A file has a new version, but the content that the ledger knows."""
 
     file: Batch
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A file has the content of a batch that is in under the name ``of``, and counts nothing more.
+    """A file has the content of the batch that was ingested as ``of``, and does not count again.
 
     With ``renamed`` there is no file of that name beside it any more: the batch goes by this file's name from now on.
     """
@@ -52,7 +52,7 @@ class LeftAlone:
 
 @dataclass(frozen=True)
 class Failed:
-    """A file, or a rollup, is not in; ``what`` names it and ``reason`` says why."""
+    """A batch, a rollup or a compaction failed; ``what`` names it and ``reason`` says why."""
 
     what: str
     reason: str
@@ -60,7 +60,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class RolledUp:
-    """A longer interval was figured from its partials."""
+    """A longer interval was computed from its partials."""
 
     feed: Feed
     interval: Interval
@@ -68,7 +68,7 @@ class RolledUp:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """An hour's short intervals, by their starts (UTC), were figured again from the lake."""
+    """An hour's short intervals, by their starts (UTC), were recomputed from the lake."""
 
     feed: Feed
     hour: Interval
@@ -93,10 +93,11 @@ class Report:
 
     @property
     def intervals(self) -> int:
-        """How many of the feeds' own intervals were written."""
+        """The number of the feeds' own intervals that were written."""
         return len(self._touched)
 
     def add(self, event: Event) -> None:
+        """Count an event."""
         match event:
             case Ingested(entry, touched):
                 self.files += 1
@@ -115,24 +116,24 @@ class Report:
 
 
 class UnfinishedFiles:
-    """Collects what a source tells of unfinished files, for one run."""
+    """Collects the unfinished files that a source finds in one run."""
 
     def __init__(self) -> None:
         self._names: dict[str, set[str]] = {}
 
     def add(self, feed: Feed, name: str) -> None:
-        """Adds an unfinished file of a feed."""
+        """Add an unfinished file of a feed."""
         self._names.setdefault(feed.name, set()).add(name)
 
     def events(self, former: UnfinishedFiles | None = None) -> list[LeftAlone]:
-        """One event for each feed that has unfinished files which ``former`` had not."""
+        """Return one event for each feed that has unfinished files which ``former`` does not have."""
         known = former._names if former else {}
         found = {feed: sorted(names - known.get(feed, set())) for feed, names in sorted(self._names.items())}
         return [LeftAlone(FEEDS[feed], tuple(names)) for feed, names in found.items() if names]
 
 
 def left_alone_line(event: LeftAlone) -> str:
-    """The unfinished files by name, as far as a line for people goes, and how their names should end."""
+    """Return a line that names the first unfinished files of a feed, and how finished files' names end."""
     names = ", ".join(event.names[:MOST_NAMES_TOLD])
     more = len(event.names) - MOST_NAMES_TOLD
     return (

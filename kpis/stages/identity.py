@@ -1,4 +1,4 @@
-"""What a batch is: how it is read, which key it has, and which other batch has its content."""
+"""The identity of a batch: how it is read, its key, and other batches of the same content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kpis.stages.options import Duplicates, IntervalFrom, Options
 
 
 def reading_of(file: Batch, options: Options) -> str:
-    """How a file is read: what decides on its records besides its content and its name."""
+    """Return how a file is read: what its records depend on besides its content and its name."""
     how = f"interval-from={options.interval_from}"
     if options.date and file.feed.needs_date and not file.feed.date_in(file.name):
         how += f" date={options.date}"
@@ -22,9 +22,9 @@ def reading_of(file: Batch, options: Options) -> str:
 
 
 def _effective_reading(file: Batch, reading: str, lacks_day: bool) -> str:
-    """How a content was read, whatever the file's name and from where that was told: what decides on its records.
+    """Return how a content was read, in the terms that its records depend on, whatever the file's name.
 
-    The day of the name or the command does where some row of the content lacks its own.
+    The day from the name or the command is part of it only where some row of the content has no date of its own.
     """
     told = dict(part.split("=", 1) for part in reading.split())
     if told.get("interval-from") == IntervalFrom.FILENAME:
@@ -38,16 +38,16 @@ def _effective_reading(file: Batch, reading: str, lacks_day: bool) -> str:
 
 
 def gives_the_same(entry: Entry, other: Entry) -> bool:
-    """True if a file that was read just now gives the records of one in the ledger: it has that content, read as that.
+    """True if a file that was just read gives the same records as one in the ledger: same content, read the same way.
 
-    Of one content all files lack the day, or none.
+    ``lacks_day`` depends on the content only, so the entry's own holds for both.
     """
     ways = {_effective_reading(one.file, one.reading, entry.lacks_day) for one in (entry, other)}
     return entry.digest == other.digest and len(ways) == 1
 
 
 def is_same(entry: Entry, former: Entry) -> bool:
-    """True if a file that was read gives what the ledger has of it already, in whatever form it is packed."""
+    """True if the ledger already has what a file that was read gives, however the file is compressed."""
     return (
         entry.is_in
         and bool(entry.digest)
@@ -59,7 +59,7 @@ def is_same(entry: Entry, former: Entry) -> bool:
 
 
 def key_of(file: Batch, reading: Reading, options: Options) -> str:
-    """Names a batch by its content and the way it is read; also by its name where others may have the same content."""
+    """Return a batch's key, a digest of its content and how it is read; also of its name where copies count again."""
     is_alone = options.duplicates is Duplicates.COUNT or not file.counts_by_content or not reading.records
     how = _effective_reading(file, reading_of(file, options), reading.lacks_day)
     identity = "\0".join((file.feed.name, file.name if is_alone else "", reading.digest, how))
@@ -70,7 +70,7 @@ def key_of(file: Batch, reading: Reading, options: Options) -> str:
 
 
 def twin_of(entry: Entry, ledger: Ledger, options: Options) -> Entry | None:
-    """The batch that is in with the same content under another name; None where there is none, or both count."""
+    """Return the ingested batch of the same content under another name; None where there is none, or both count."""
     is_alone = options.duplicates is Duplicates.COUNT or not entry.file.counts_by_content
     if is_alone or not entry.is_in or not entry.records:
         return None
@@ -81,29 +81,31 @@ def twin_of(entry: Entry, ledger: Ledger, options: Options) -> Entry | None:
 
 
 def heir_of(entry: Entry, former: Entry | None, ledger: Ledger) -> str:
-    """The name of the duplicate that is to hold a file's former content, which is no longer the file's; else empty."""
+    """Return the name of the duplicate that takes over a file's former content; empty where the file keeps it."""
     if former is None or not former.is_in or (entry.is_in and gives_the_same(entry, former)):
         return ""
     return next(iter(ledger.duplicates(former)), "")
 
 
 def is_changed(file: Batch, entry: Entry) -> bool:
+    """True if a file's version differs from the ledger's, so that its content may have changed."""
     return file.version != entry.file.version
 
 
 def is_reread(file: Batch, entry: Entry, options: Options) -> bool:
+    """True if a known file is to be read again, because the options read it in another way."""
     return options.reread and entry.is_known and entry.reading != reading_of(file, options)
 
 
 def _can_be_same(file: Batch, entry: Entry, options: Options) -> bool:
-    """Whether a file that changed may have the content that the ledger knows, and need not be read otherwise."""
+    """True if a changed file may still have the content that the ledger knows, and is to be read the same way."""
     return bool(
         not file.problem and file.size == entry.file.size and entry.digest and not is_reread(file, entry, options)
     )
 
 
 def known_digest(file: Batch, entry: Entry, options: Options) -> str:
-    """The digest of a file's content, where that is the content that the ledger knows; else empty."""
+    """Return the digest of a file's content if the ledger knows that content; else an empty text."""
     if not _can_be_same(file, entry, options):
         return ""
     try:

@@ -1,6 +1,6 @@
-"""The ledger as the pipeline sees it: which batches are in, and what a run writes; kept in memory here.
+"""The protocol between the stages and the ledger: which batches were ingested, and what a run writes.
 
-``store.DatabaseLedger`` keeps the same ledger in the database.
+``store.DatabaseLedger`` implements it in the database, ``MemoryLedger`` in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from kpis.catalog.closing import closing_time as closing_time
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.clock import Clocks
@@ -67,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Change:
-    """What one batch changes, to be written as one: its entry, its first rejects, and the intervals it touched.
+    """What one batch changes, written in one transaction: its entry, its first rejects and the intervals it touched.
 
     ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
     ``results`` is read once and has what each of the feed's KPIs gives there now: nothing, where no records are left;
@@ -95,9 +94,9 @@ class Change:
 
 @dataclass(frozen=True)
 class TakenBack:
-    """A feed's intervals were called closed up to ``former`` by a clock that was ahead; now they are up to ``until``.
+    """A clock that was ahead had closed a feed's intervals up to ``former``; now they are closed up to ``until``.
 
-    Both are UTC. Those that end later are provisional again.
+    Both are UTC. Intervals that end later are provisional again.
     """
 
     feed: Feed
@@ -106,61 +105,65 @@ class TakenBack:
 
 
 class Ledger(FileLedger, Protocol):
-    """What a run needs to know, and the only way in which it writes."""
+    """What a run asks of the ledger, and the only way in which it writes to it."""
 
     def bind(self, lake: Lake) -> None:
-        """Checks that the lake is this ledger's, and makes it so where both are new or of version 0.1.0.
+        """Check that the lake is this ledger's; bind it to this ledger where both are new or of version 0.1.0.
 
         Raises WrongLake where it is another's or is not there; then nothing was written to it.
         """
 
     def clocks(self) -> Clocks:
-        """What the clocks at hand say now."""
+        """Return what the clocks say now."""
 
     def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
-        """Takes back what is closed ahead of every clock, and closes what records close that were ahead when they came.
+        """Reopen what was closed ahead of every clock; close what is due of records that were ahead when they came.
 
         ``lateness`` is how late a stream's messages may come.
         """
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
-        """Which versions of a feed's files are in with the partials of just these KPIs, with no rows that were too far
-        ahead of the clock; maybe others than asked for."""
+        """Return the versions of a feed's files that were ingested with the partials of exactly these KPIs.
+
+        Without those that have rows too far ahead of the clock; maybe with others than asked for.
+        """
 
     def entries(self, files: Collection[Batch]) -> dict[tuple[str, str], Entry]:
-        """The entries of the files that are known, by feed name and batch name; without their intervals."""
+        """Return the known batches' entries by feed name and batch name; without their intervals."""
 
     def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
-        """The feed's files that are in, with records, and have this content; without their intervals."""
+        """Return the feed's ingested files that have records and this content; without their intervals."""
 
     def duplicates(self, entry: Entry) -> list[str]:
-        """The names of a batch's duplicates, the oldest first, without those that were renamed."""
+        """Return the names of a batch's duplicates, oldest first, without those that were renamed."""
 
     def intervals(self, entry: Entry) -> set[datetime]:
-        """The starts (UTC) of the intervals in which a batch has records."""
+        """Return the starts (UTC) of the intervals in which a batch has records."""
 
     def files_of(self, key: str) -> list[LakeFile]:
-        """The files of the lake that count and have the rows of just the batch with a key."""
+        """Return the lake's files that count and have rows of the batch with this key only."""
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
-        """The batches in each of the feed's intervals from start to end (excluded)."""
+        """Return the batches in each of the feed's intervals from start to end (excluded)."""
 
     def commit(self, change: Change) -> None:
-        """Writes a batch's change, all or nothing, and marks the longer intervals that it touches as due."""
+        """Write a batch's change in one transaction, and mark the longer intervals that it touches as due."""
 
     def touch(self, entry: Entry, file: Batch) -> None:
-        """Notes that a known file has a new time of change, but the same content, of which the entry has the digest."""
+        """Record a known file's new version; its content, whose digest the entry has, is the same."""
 
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
-        """The due rollups, oldest first: of intervals that have closed, and of open ones that changed since they were
-        last figured; those that never were only ``with_open``. With them the feeds' own intervals that could not be
-        computed with their batches."""
+        """Return the due rollups, oldest first.
+
+        Those are intervals that have closed, and open ones that changed since they were last computed; open ones that
+        never were only ``with_open``. Also the feeds' own intervals that could not be computed with their batches.
+        """
 
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
-        """By start (UTC): when a closed interval was first figured, or now where it never was."""
+        """Return by start (UTC) when a closed interval was first computed, or now where it never was."""
 
     def reference(self, table: str, moment: datetime) -> pd.DataFrame:
-        """A table that partials are joined with, as it was at a moment (UTC)."""
+        """Return a table that partials are joined with, as it was at a moment (UTC)."""
 
     def commit_rollup(
         self,
@@ -170,19 +173,19 @@ class Ledger(FileLedger, Protocol):
         results: list[Results],
         moments: Mapping[datetime, datetime],
     ) -> None:
-        """Replaces longer intervals' results, and marks those that have closed as no longer due.
+        """Replace longer intervals' results, and mark those that have closed as no longer due.
 
         ``moments`` (UTC), by start, are those of the references that the results were computed with.
         """
 
     def commit_rebuild(self, feed: Feed, starts: frozenset[datetime], results: list[Results]) -> None:
-        """Replaces the results of the feed's intervals that start at ``starts`` (UTC)."""
+        """Replace the results of the feed's intervals that start at ``starts`` (UTC)."""
 
     def due_compactions(self) -> list[tuple[Feed, Interval]]:
-        """The hours that were rolled up when closed, and not compacted since."""
+        """Return the hours that were rolled up when closed, and not compacted since."""
 
     def compacted(self, feed: Feed, hour: Interval) -> None:
-        """Notes that an hour was compacted."""
+        """Record that an hour was compacted."""
 
     def kept_from(self, feed: Feed) -> datetime | None:
-        """The moment (UTC) before which the lake was pruned of the feed; None where it never was."""
+        """Return the moment (UTC) before which the lake was pruned of the feed; None where it never was."""

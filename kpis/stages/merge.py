@@ -35,7 +35,7 @@ GROUP_BYTES = 4 * 2**20
 GROUP_FILES = 5_000
 # The ledger is asked for hours this close to each other at once.
 CLOSE_HOURS = 6 * ONE_HOUR.delta
-LACKS_KPI = "has records of a batch that was taken in before the KPI was there"
+LACKS_KPI = "has records of a batch that was ingested before the KPI was there"
 
 # Returns the batches in the intervals from a start to an end (UTC, excluded), as far as they count.
 KeysBetween = Callable[[datetime, datetime], Keys]
@@ -93,7 +93,7 @@ def merged(
 ) -> Iterator[Results]:
     """Yield what each of a feed's KPIs, all or some, gives in the intervals of a length that start at ``starts`` (UTC).
 
-    Each interval and KPI comes once. Where a lake file of it cannot be read, or a batch of it was taken in before the
+    Each interval and KPI comes once. Where a lake file of it cannot be read, or a batch of it was ingested before the
     KPI was there, it comes without rows and with the reason: what it has stays. ``counted`` gives the files that
     count in some of the lake's folders. Raises TotalTooLarge.
     """
@@ -302,7 +302,7 @@ def _spans(starts: list[datetime], delta: timedelta) -> list[tuple[datetime, dat
 
 
 def _lacking(kpi: KPI, length: Length, keys: Keys) -> set[datetime]:
-    """The intervals of a length that have batches which were taken in before a KPI was there."""
+    """Return the intervals of a length that have batches which were ingested before a KPI was there."""
     return {
         length.floor(start)
         for start, found in keys.items()

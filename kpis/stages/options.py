@@ -1,4 +1,4 @@
-"""How a run works: what its callers choose."""
+"""The options of a run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds
 
 
 class IntervalFrom(StrEnum):
-    """What says which interval a row belongs to: its own timestamps, or its file's name."""
+    """What decides which interval a row belongs to: its own timestamps, or its file's name."""
 
     RECORD = "record"
     FILENAME = "filename"
 
 
 class Duplicates(StrEnum):
-    """What becomes of a file whose content is in under another name: nothing, or it counts once more."""
+    """Whether a file whose content was ingested under another name counts once more."""
 
     IGNORE = "ignore"
     COUNT = "count"
@@ -29,17 +29,17 @@ class Duplicates(StrEnum):
 class Options:
     """How a run works.
 
-    ``top_n`` is the length of top lists; ``date`` the day of records whose file does not tell it. ``reread`` takes
-    known files in again when they were read with another ``interval_from`` or ``date``; ``retry_failed`` tries failed
-    files again though they did not change; ``roll_up_open`` also figures the longer intervals that have not closed
-    yet. A file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole, and one that goes
-    beyond ``bounds`` as soon as it does. ``recompute`` figures past
-    intervals with the references (quotas) of now. The records of ``archive_feeds`` are kept in the lake. A stream's
-    messages may come ``allowed_lateness`` after newer ones before the intervals that they belong to close. ``clocks``
-    say which times lie ahead, the same for all that work on a batch; None: the host's clock does. A row that lies more
-    than ``max_clock_ahead`` ahead of the latest of them is a reject; its file is read again once it no longer does.
-    ``duplicates`` says whether files of the same content count once or each. ``verify`` has the content of every known
-    file digested, as if it may have changed without a sign of it.
+    ``top_n`` is the length of top lists; ``date`` the day of records whose file does not have it. ``reread`` ingests
+    known files again if they were read with another ``interval_from`` or ``date``; ``retry_failed`` retries failed
+    files though they did not change; ``roll_up_open`` also computes the longer intervals that have not closed yet. A
+    file of which more than ``max_reject_ratio`` of the rows are rejects fails as a whole, and one that exceeds
+    ``bounds`` as soon as it does. ``recompute`` computes past intervals with today's references (quotas), not those of
+    their time. The records of ``archive_feeds`` are kept in the lake. A stream's messages may come ``allowed_lateness``
+    after newer ones before the intervals that they belong to close. ``clocks`` say which times lie ahead, the same for
+    all that work on a batch; None: the host's clock does. A row that lies more than ``max_clock_ahead`` ahead of the
+    latest of them is a reject; its file is read again once it no longer does. ``duplicates`` says whether files of the
+    same content count once or each. ``verify`` digests the content of every known file, in case it changed while its
+    size and times did not.
     """
 
     top_n: int = 10
@@ -60,5 +60,5 @@ class Options:
 
     @property
     def at_hand(self) -> Clocks:
-        """The clocks that the work goes by."""
+        """The clocks to use: ``clocks``, else the host's."""
         return self.clocks or clock.host_clock()

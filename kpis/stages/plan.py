@@ -1,4 +1,4 @@
-"""Which files a run takes in, and why."""
+"""Plan: which files a run ingests, and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kpis.stages.options import Options
 
 
 class IngestReason(StrEnum):
-    """IngestReason a file is taken in."""
+    """Why a file is ingested."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -28,20 +28,20 @@ class IngestReason(StrEnum):
 
 # Of files whose content decides whether they are ingested at all.
 BY_CONTENT = {IngestReason.CHANGED, IngestReason.VERIFIED}
-# A file that is to be taken in, with its entry in the ledger and the reason.
+# A file to ingest, with its entry in the ledger (None: it has none) and the reason.
 Planned = tuple[FoundFile, "Entry | None", IngestReason]
 
 
 def known_to(ledger: Ledger) -> Callable[[Feed, Collection[Version]], Iterable[Version]]:
-    """What a source needs to leave out the files that are in: of a feed's versions those that ``plan`` passes over.
+    """Return a callable that filters out versions already ingested: of a feed's versions, those that ``plan`` skips.
 
-    ``plan`` says the same of whatever else there is, and of files that are to be read in another way.
+    A source uses it so that ``plan`` need not look at every file again. ``plan`` decides on all others itself.
     """
     return lambda feed, versions: ledger.known(feed, partial_kpi_ids(feed), versions)
 
 
 def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[Planned]:
-    """The files that are to be taken in, with their entries in the ledger and the reason, in their order.
+    """Return the files to ingest, in their order, each with its entry in the ledger and the reason.
 
     A file whose time of change differs from the ledger's counts as changed here; ``run`` looks at its content.
     """

@@ -1,4 +1,4 @@
-"""A batch is read once and reduced to partials."""
+"""Prepare: read a batch once and reduce it to partials."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def prepare(
     scan_of_file: Callable[[], Scan | None] = lambda: None,
     earliest: datetime = EPOCH,
 ) -> Iterator[Prepared]:
-    """A file that is read and reduced, which changes nothing yet and needs nobody's leave: its records, rejects and
-    partials are in the connection's tables, as long as no other is made ready.
+    """Parse and aggregate a batch. Writes nothing to the ledger or the lake and needs no lock.
 
-    ``scan_of_file`` gives what the scanner found in it; None where it is the reader's, to whom rows of before
-    ``earliest`` (UTC) are rejects.
+    Its records, rejects and partials are in the connection's tables until the next batch is prepared. ``scan_of_file``
+    returns what the scanner found in it, or None where the reader has to read it; the reader rejects rows of before
+    ``earliest`` (UTC).
     """
     with ExitStack() as stack:
         yield _prepare(file, engine, options, scan_of_file, earliest, stack)
@@ -59,7 +59,7 @@ def _prepare(
     earliest: datetime,
     stack: ExitStack,
 ) -> Prepared:
-    """Prepares a file; one that finds no room tries once more, on one core and with nothing held of former batches."""
+    """Prepare a batch; where memory runs out, try once more on one core, without what is cached of former batches."""
     for tried in (engine, replace(engine, cores=1)):
         try:
             with ExitStack() as tables:
@@ -83,6 +83,7 @@ def _read_and_reduce(
     earliest: datetime,
     stack: ExitStack,
 ) -> Prepared:
+    """Read a batch into tables of the connection, reduce it, and return it; the tables last as long as ``stack``."""
     try:
         scanned = scan_of_file()
         # The scanner has the others at work on the next files.
@@ -144,14 +145,14 @@ def _read_and_reduce(
 
 
 def _first_rejects(engine: Engine) -> list[Reject]:
-    """The first rejects of the file that was read last."""
+    """Return the first rejects of the batch that was read last."""
     return engine.connection.execute(f"FROM rejects ORDER BY line LIMIT {FIRST_REJECTS}").fetchall()
 
 
 def _of_stream(
     file: Batch, reading: Reading, engine: Engine, clocks: Clocks
 ) -> tuple[datetime | None, LiveCounts | None]:
-    """The newest time of a stream's batch, whose records are in the connection's table, and its live counts."""
+    """Return the newest record's time (UTC) and the live counts of a stream's batch; for a file, None and None."""
     if not file.is_followed:
         return None, None
     now, feed = clocks.host, file.feed
@@ -163,7 +164,10 @@ def _of_stream(
 
 
 def write_aside(one: Prepared, engine: Engine, options: Options, folder: PurePosixPath) -> Prepared:
-    """A batch that is ready, with its files in a folder of the lake's tree instead of its partials here."""
+    """Write what the lake keeps of a batch aside, into a folder of the lake's tree, for another process to commit.
+
+    Returns the batch without partials, but with what was written.
+    """
     if not one.entry.is_in:
         return one
     staging = engine.lake.stage(one.entry.key, folder)

@@ -1,4 +1,4 @@
-"""A batch that is read and reduced, and not yet in."""
+"""What ``prepare`` makes of a batch, and ``ingest`` commits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from kpis.stages.options import Options
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch that is read and reduced: its entry, its first rejects, and where it can be in, its partials by KPI id.
+    """A parsed and aggregated batch: its entry, its first rejects and, unless it failed, its partials by KPI id.
 
-    ``written`` has what is in the lake's staging already, on behalf of a cluster, and what it is to be; then there
-    are no partials here. Of a stream's batch, ``newest`` is the newest of its records' own times (UTC) that are not
+    ``written`` maps files that a cluster's executor wrote to the lake's staging to what they become in the lake; then
+    there are no partials here. Of a stream's batch, ``newest`` is the newest of its records' times (UTC) that are not
     ahead of the clock, and ``live`` counts its messages for the live page.
     """
 
@@ -32,7 +32,7 @@ class Prepared:
     live: LiveCounts | None = None
 
     def stage(self, staging: Staging, options: Options) -> None:
-        """Writes to a staging what the lake keeps of the batch, or hands over what was written aside for it."""
+        """Add to a staging what the lake keeps of the batch, or adopt what an executor wrote for it."""
         entry = self.entry
         if self.written is not None:
             staging.adopt(self.written)

@@ -1,4 +1,4 @@
-"""Files become records and rejects: the scanner reads ahead what is plain, the reader the rest."""
+"""Read files into records and rejects: the compiled scanner what it can, ahead of its turn; the reader the rest."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from kpis.stages.times import start_in_name, times_of
 def scanned_ahead(
     planned: Iterable[Planned], scratch: Path, options: Options
 ) -> Iterator[tuple[Planned, Callable[[], Scan | None]]]:
-    """The planned files, fetched, each with what gives its scan; meanwhile the next ones are fetched and scanned.
+    """Yield the planned files, fetched, each with a callable that returns its scan; fetch and scan the next meanwhile.
 
-    A file that changed is only scanned when that is asked for, as its content may be known after all.
+    A changed file is scanned only when the callable is called, since its content may turn out to be known.
     """
     files = iter(planned)
     with ThreadPoolExecutor(CORES, thread_name_prefix="scanner") as threads:
@@ -58,7 +58,7 @@ def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
 
 
 def scan_of(file: Batch, options: Options) -> Scan | None:
-    """What the scanner finds in a file; None where it is the reader's, which tells what is wrong with it."""
+    """Return what the scanner finds in a file; None where the reader has to read it, which says what is wrong."""
     kpis = partial_kpis(file.feed)
     if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
         return None
@@ -70,7 +70,7 @@ def scan_of(file: Batch, options: Options) -> Scan | None:
 
 
 def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> Reading:
-    """Reads a file into the connection's tables; raises FileError."""
+    """Read a batch into the connection's tables ``records`` and ``rejects``; raises FileError."""
     if file.problem:
         raise FileError(file.problem, passing=True)
     start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None

@@ -1,4 +1,4 @@
-"""Longer intervals, merged from partials when they close or change."""
+"""Roll up: merge longer intervals from partials when they close or change."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ ROLLED_UP_TOGETHER = timedelta(days=1)
 def roll_up(
     ledger: Ledger, engine: Engine, options: Options, within: tuple[datetime, datetime] | None = None
 ) -> Iterator[Event]:
-    """Figures the longer intervals that are due from their partials, oldest first.
+    """Compute the longer intervals that are due from their partials, oldest first. Yield what happened.
 
-    ``within`` takes only those that touch the time from its start to its end (UTC, excluded).
+    ``within`` computes only those that touch the time from its start to its end (UTC, excluded).
     """
     due = [
         (feed, interval)
@@ -61,12 +61,12 @@ def _roll_up(
     engine: Engine,
     options: Options,
 ) -> Iterator[Event]:
-    """Computes longer intervals in one transaction, each with the references of its moment (UTC)."""
+    """Compute longer intervals in one transaction, each with the references of its moment (UTC)."""
     try:
         results = list(_rollups(starts, feed, length, moments, ledger, engine, options))
     except (TotalTooLarge, *OUT_OF_ROOM) as error:
         if len(starts) > 1:
-            # The others go in without the one that is to blame.
+            # Each on its own, so that only the one that fails is left out.
             for start in starts:
                 yield from _roll_up([start], feed, length, moments, ledger, engine, options)
             return
@@ -108,7 +108,7 @@ def _rollups(
 def _rolled_up(
     results: Collection[Results], starts: Collection[datetime], feed: Feed, length: Length, engine: Engine
 ) -> Iterator[Event]:
-    """Tells which of the intervals were computed, and which were not for what reason."""
+    """Yield which of the intervals were computed, and which failed with what reason."""
     failed: dict[str, set[datetime]] = {}
     for one in results:
         if one.reason and one.again:

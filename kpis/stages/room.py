@@ -1,4 +1,4 @@
-"""What a run says and does where memory, or room for temporary files, runs out."""
+"""The errors and messages of a run that is out of memory, or of room for temporary files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import duckdb
 from kpis.engine.scratch import ScratchError
 
 NO_ROOM = "memory, or room for temporary files, did not suffice to compute it"
-# What says that memory, or room for temporary files, ran out.
+# The exceptions that mean it.
 OUT_OF_ROOM = (duckdb.OutOfMemoryException, duckdb.IOException, ScratchError)
 
 
 def out_of_room(error: Exception) -> str:
-    """What ran out of memory, or of room for temporary files, and what to do."""
+    """Return what ran out, memory or room for temporary files, and what to do about it."""
     if isinstance(error, ScratchError):
         return str(error)
     return (

@@ -1,4 +1,4 @@
-"""Which times the rows of a batch may have, by its name and by the clocks."""
+"""The times that the rows of a batch may have, by the clocks and by its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kpis.stages.options import IntervalFrom, Options
 
 
 def times_of(file: Batch, options: Options) -> Times:
-    """Which own times the rows of a file may have."""
+    """Return the times that a batch's rows may have; others make rejects."""
     if options.interval_from is IntervalFrom.FILENAME and not file.is_followed:
         # The name says which interval they count in.
         return ANY_TIME
@@ -26,9 +26,9 @@ def times_of(file: Batch, options: Options) -> Times:
 
 
 def read_again_at_of(file: Batch, first_ahead: datetime | None, options: Options) -> datetime | None:
-    """From when on (UTC) one more of a file's rows counts, as it is no longer too far ahead of the clock.
+    """Return the moment (UTC) from which reading a file again gives one more record.
 
-    Messages are read once.
+    From then on its first row ahead is no longer too far ahead of the clock. None for messages, which are read once.
     """
     if first_ahead is None or file.is_followed:
         return None
@@ -36,7 +36,7 @@ def read_again_at_of(file: Batch, first_ahead: datetime | None, options: Options
 
 
 def start_in_name(file: Batch, options: Options) -> datetime:
-    """The interval start that a file's name tells; raises FileError where it tells none, or one too far ahead."""
+    """Return the interval start in a file's name; raises FileError where there is none, or it is too far ahead."""
     end = file.feed.interval_end_in(file.name)
     if end is None:
         raise FileError("tells no interval end in its name, as in ipflow_data.ts-1626566700000.1.csv")
