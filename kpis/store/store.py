@@ -23,6 +23,7 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.models import F, Q, QuerySet
 
 from kpis import clock
+from kpis.catalog.closing import ahead_until, closing_time
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.intervals import EPOCH, LAST_DAY, LENGTHS, ONE_HOUR, Interval, Length
@@ -50,9 +51,10 @@ from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.results import result_model
 from kpis.pipeline import Report
 from kpis.reference.subscribers import subscribers_at
-from kpis.sources.directory import FoundFile, Version
-from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords
-from kpis.stages.ledger import Change, Entry, Keys, TakenBack, closing_time
+from kpis.sources.batch import Step, Version
+from kpis.sources.directory import FoundFile
+from kpis.sources.messages import Origin, Position, Reached
+from kpis.stages.ledger import Change, Entry, Keys, TakenBack
 from kpis.store.binding import LAKE_FILE_COLUMNS, bind, lake_file_row, lake_files
 from kpis.store.bulk import insert_rows
 from kpis.store.dialects import dialect
@@ -350,8 +352,8 @@ class DatabaseLedger:
     @transaction.atomic
     def commit(self, change: Change) -> None:
         entry, feed = change.entry, change.entry.file.feed
-        if isinstance(entry.file, Messages):
-            self._advance(entry.file, entry)
+        if entry.file.step is not None:
+            self._advance(entry.file.step, entry)
         closed_until = self._raise_watermark(entry, change.closed_until, self.clocks().earliest)
         if change.heir:
             _hand_over(_batch(feed, entry.file.name), _batch(feed, change.heir))
@@ -371,7 +373,7 @@ class DatabaseLedger:
                 column=column,
                 reason=reason,
                 text=text,
-                sequence_number=entry.file.sequence_number(line) if isinstance(entry.file, ShardRecords) else "",
+                sequence_number=entry.file.sequence_number(line),
             )
             for line, column, reason, text in change.first_rejects
         )
@@ -517,31 +519,32 @@ class DatabaseLedger:
         Watermark.objects.filter(earlier, feed=feed.name).update(kept_from=moment)
         DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp__lt=moment).delete()
 
-    def _advance(self, messages: Messages, entry: Entry) -> None:
-        """Takes a partition on to the end of a batch, if it stands where the batch begins.
+    def _advance(self, step: Step, entry: Entry) -> None:
+        """Advance a partition's position to the end of a batch, if it is at the batch's beginning.
 
-        Raises Overtaken where it does not, SeveralFailed where the batch is not in and has several messages, and
-        ScratchError where only its file is to blame.
+        Raises Overtaken where it is not, SeveralFailed where the batch failed and can be divided, and ScratchError
+        where only its file failed.
         """
+        batch = entry.file
         if entry.retry:
-            raise ScratchError(f"{messages.path}, where the messages of {messages.name} are spooled, {entry.reason}.")
-        if messages.count > 1 and not entry.is_in:
+            raise ScratchError(f"{batch.path}, where the messages of {batch.name} are spooled, {entry.reason}.")
+        if batch.is_divisible and not entry.is_in:
             raise SeveralFailed
-        place: dict[str, Any] = {"feed": messages.feed.name}
-        if isinstance(messages, ShardRecords):
+        place: dict[str, Any] = {"feed": batch.feed.name}
+        if isinstance(step.after, Reached):
             ends: type[StreamOffset | StreamShard] = StreamShard
-            place |= {"stream": messages.topic, "shard": messages.partition}
+            place |= {"stream": step.topic, "shard": step.partition}
             values_of: Callable[[Any], dict[str, Any]] = _shard_values
         else:
             ends, values_of = StreamOffset, _offset_values
-            place |= {"topic": messages.topic, "partition": messages.partition}
-        values = values_of(messages.new_position)
-        if messages.position is None:
+            place |= {"topic": step.topic, "partition": step.partition}
+        values = values_of(step.after)
+        if step.before is None:
             _, is_ours = ends.objects.get_or_create(**place, defaults=values)
         else:
-            is_ours = ends.objects.filter(**place, **values_of(messages.position)).update(**values)
+            is_ours = ends.objects.filter(**place, **values_of(step.before)).update(**values)
         if not is_ours:
-            raise Overtaken(f"Another consumer has taken in {messages.topic}/{messages.partition} meanwhile.")
+            raise Overtaken(f"Another consumer has taken in {step.topic}/{step.partition} meanwhile.")
 
     def _save_batch(self, entry: Entry) -> tuple[Batch, bool]:
         """Writes a batch as it is now; gives it, and whether its name is new."""
@@ -607,7 +610,7 @@ class DatabaseLedger:
         feed = entry.file.feed
         mark = Watermark.objects.filter(feed=feed.name).first()
         newest = max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
-        ahead = _ahead_until(feed, now, ((start, isinstance(entry.file, Messages)) for start in entry.intervals))
+        ahead = ahead_until(feed, now, ((start, entry.file.is_followed) for start in entry.intervals))
         if closed_until is not None:
             closed_until = min(closed_until, now)
         if mark is None and entry.intervals:
@@ -897,18 +900,6 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(one, other) if one is not None and other is not None else one or other
 
 
-def _ahead_until(feed: Feed, now: datetime, intervals: Iterable[tuple[datetime, bool]]) -> datetime | None:
-    """The newest end of the intervals, each a start (UTC) and whether it is a stream's, that ``now`` is too early for.
-
-    A file closes its intervals, so those must have ended; of a stream newer messages close them.
-    """
-    delta = feed.interval.delta
-    return max(
-        (start + delta for start, is_message in intervals if (start if is_message else start + delta) > now),
-        default=None,
-    )
-
-
 def _of_batches(feed: Feed, start: datetime, end: datetime) -> list[tuple[datetime, bool]]:
     """The feed's intervals that have records from start to end (UTC), and of each whether it is a stream's."""
     # Only a stream's batch has a slash in its name.
@@ -922,7 +913,7 @@ def _catch_up(feed: Feed, mark: Watermark, now: datetime, lateness: timedelta) -
     there = _of_batches(feed, (mark.closed_until or EPOCH + delta) - delta, now + timedelta.resolution)
     newest = _later(mark.interval_end_timestamp, max((start + delta for start, _ in there), default=None))
     until = max((closing_time(*one, feed=feed, lateness=lateness, now=now) for one in there), default=None)
-    _close(feed, mark, newest, until, _ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY)))
+    _close(feed, mark, newest, until, ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY)))
 
 
 def _is_ahead(feed: Feed, mark: Watermark, now: datetime) -> bool:
@@ -939,12 +930,12 @@ def _take_back(feed: Feed, mark: Watermark, now: datetime) -> None:
         starts = BatchInterval.objects.filter(batch__feed=feed.name, interval_start_timestamp__lte=now)
         newest = starts.order_by("-interval_start_timestamp").values_list("interval_start_timestamp", flat=True).first()
         mark.interval_end_timestamp = newest and newest + delta
-        mark.ahead_until = _ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY))
+        mark.ahead_until = ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY))
         mark.save(update_fields=["interval_end_timestamp", "ahead_until"])
     if mark.closed_until is None or mark.closed_until <= now:
         return
     mark.closed_until = now
-    mark.ahead_until = _ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY))
+    mark.ahead_until = ahead_until(feed, now, _of_batches(feed, now - delta, LAST_DAY))
     mark.save(update_fields=["closed_until", "ahead_until"])
     for length in lengths_of(feed):
         # Of what was pruned nothing could be computed again.
