@@ -26,9 +26,9 @@ places = Group("Places")
 database_url = places.text(
     "DATABASE_URL",
     f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}",
-    accepts="`sqlite:////folder/file.sqlite3`, `mysql://user:password@host:3306/name` or "
-    "`postgres://user:password@host:5432/name`",
-    help="The database: results, ledger, accounts.",
+    accepts="an address",
+    help="The database: results, ledger, accounts. `sqlite:////folder/file.sqlite3`, "
+    "`mysql://user:password@host:3306/name` or `postgres://user:password@host:5432/name`.",
     shown="SQLite in `var/`",
 )
 DATA_DIR = places.place("DATA_DIR", BASE_DIR / "var" / "data", help="Where files are read from.", shown="`var/data`")

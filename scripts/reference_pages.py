@@ -243,8 +243,8 @@ def settings_page() -> str:
 
 
 def _settings(group: Group) -> str:
-    rows = ((f"`{one.name}`", _default(one), one.accepts or "text", one.help) for one in group.variables)
-    return f"## {group.title}\n\n{table(('name', 'default', 'values', 'meaning'), rows)}"
+    rows = ((f"`{one.name}`", one.help, _default(one), one.accepts or "text") for one in group.variables)
+    return f"## {group.title}\n\n{table(('name', 'meaning', 'default', 'values'), rows)}"
 
 
 def _default(variable: Variable) -> str:
