@@ -22,6 +22,8 @@ from scripts import reference_pages
 
 DOCS = settings.BASE_DIR / "docs"
 README = settings.BASE_DIR / "README.md"
+# Links inside the site are checked when it is built.
+OUTSIDE = sorted([*settings.BASE_DIR.glob("*.md"), settings.BASE_DIR / "benchmarks" / "README.md"])
 
 
 def test_the_readme_is_short_and_names_the_commands_and_the_licence():
@@ -37,9 +39,8 @@ def test_the_start_page_links_to_every_page():
     assert set(re.findall(r"^- \[.*?\]\((.*?)\.md\): ", text, re.MULTILINE)) == pages
 
 
-@pytest.mark.parametrize("page", [README, settings.BASE_DIR / "benchmarks" / "README.md"], ids=["README", "benchmarks"])
+@pytest.mark.parametrize("page", OUTSIDE, ids=lambda page: str(page.relative_to(settings.BASE_DIR)))
 def test_links_of_pages_outside_the_site_lead_to_files(page):
-    # Links inside the site are checked when it is built.
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
@@ -95,7 +96,7 @@ def commands(text: str) -> Iterator[list[str]]:
                 yield words[: min(ends, default=len(words))]
 
 
-PAGES = sorted([README, *DOCS.rglob("*.md")])
+PAGES = sorted([*OUTSIDE, *DOCS.rglob("*.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(settings.BASE_DIR)))
