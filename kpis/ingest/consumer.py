@@ -22,7 +22,10 @@ from kpis.live.presence import Presence
 from kpis.models import Run
 from kpis.sources.messages import Messages
 from kpis.sources.stream import Stream
-from kpis.store.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive, recorded_run
+from kpis.store.errors import AlreadyRunning, SeveralFailed
+from kpis.store.ledger import DatabaseLedger
+from kpis.store.locks import ledger_lock
+from kpis.store.runs import recorded_run
 from network_analysis.logs import RUN
 
 logger = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ class Consumer:
             while not is_stopped():
                 close_old_connections()
                 try:
-                    with exclusive():
+                    with ledger_lock():
                         if self._stream.follows_on(messages):
                             yield from self._run_with(one, messages)
                         return
@@ -127,7 +130,7 @@ class Consumer:
     def _close(self) -> Iterator[pipeline.Event]:
         close_old_connections()
         try:
-            with exclusive(), self._recorded() as self._run:
+            with ledger_lock(), self._recorded() as self._run:
                 ledger = DatabaseLedger(self._run)
                 taken_back = ledger.heed_clocks(ledger.clocks(), self._options.allowed_lateness)
                 self._close_by_clock(ledger)

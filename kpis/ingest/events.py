@@ -11,7 +11,9 @@ from kpis import pipeline
 from kpis.catalog.intervals import to_text
 from kpis.models import Run
 from kpis.sources.batch import Batch
-from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, exclusive, recorded_run
+from kpis.store.errors import AlreadyRunning
+from kpis.store.locks import PATIENCE_SECONDS, ledger_lock
+from kpis.store.runs import recorded_run
 from network_analysis.logs import RUN
 
 logger = logging.getLogger(__name__)
@@ -19,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
-    """An exclusive, recorded run that logs its start, its end and the lock when another run has it.
+    """Hold the lock and record a run; logs its start, its end and the lock when another run has it.
 
     Until it ends every log line of the process has its id as ``run``. Raises AlreadyRunning.
     """
     started = time.monotonic()
     try:
-        with exclusive(PATIENCE_SECONDS), recorded_run(command, report) as run:
+        with ledger_lock(PATIENCE_SECONDS), recorded_run(command, report) as run:
             RUN.set(run.pk)
             logger.info("run started", extra={"command": command, "host": run.host, "pid": run.process})
             yield run

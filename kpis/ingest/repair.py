@@ -34,8 +34,9 @@ from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, LostFile, Reject, Watermark
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.sources.directory import FoundFile
-from kpis.store.binding import lake_files, rebind
-from kpis.store.store import DatabaseLedger
+from kpis.store.binding import rebind
+from kpis.store.lake_files import lake_files
+from kpis.store.ledger import DatabaseLedger
 
 KINDS = ("rejects", "records")
 START = ("interval_start_timestamp",)

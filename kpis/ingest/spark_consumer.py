@@ -27,7 +27,9 @@ from kpis.sources.messages import Messages, Origin, Position
 from kpis.sources.stream import Recreated
 from kpis.spark.engine import MicroBatches, Source
 from kpis.spark.run import Part, SparkCluster
-from kpis.store.store import AlreadyRunning, DatabaseLedger, SeveralFailed, exclusive
+from kpis.store.errors import AlreadyRunning, SeveralFailed
+from kpis.store.ledger import DatabaseLedger
+from kpis.store.locks import ledger_lock
 from network_analysis.logs import RUN
 
 if TYPE_CHECKING:
@@ -150,7 +152,7 @@ class SparkConsumer(Consumer):
         while not is_stopped():
             close_old_connections()
             try:
-                with exclusive(), self._recorded() as self._run:
+                with ledger_lock(), self._recorded() as self._run:
                     RUN.set(self._run.pk)
                     ledger = DatabaseLedger(self._run)
                     yield from self._reported(self._events(ledger))

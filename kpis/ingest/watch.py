@@ -11,7 +11,8 @@ from django.db import Error as DatabaseError
 
 from kpis.sources.arrivals import Arrivals
 from kpis.sources.directory import SourceError
-from kpis.store.store import AlreadyRunning, exclusive
+from kpis.store.errors import AlreadyRunning
+from kpis.store.locks import ledger_lock
 
 STEP_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 1
@@ -94,7 +95,7 @@ class Watch:
         while not self._is_stopped():
             self._sleep(STEP_SECONDS)
             try:
-                with exclusive():
+                with ledger_lock():
                     return
             except AlreadyRunning:
                 continue

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 
 from kpis.catalog.feeds import FEEDS, Feed
-from kpis.lake import Identity, Lake, LakeFile, Verify, WrongLake, read_identity, translate_errors, write_identity
+from kpis.lake import Identity, Lake, Verify, WrongLake, read_identity, translate_errors, write_identity
 from kpis.lake.adoption import KeyLedger, adopted
 from kpis.lake.identity import IDENTITY, new_id
 from kpis.models import Batch, BatchInterval, LakeBinding, Watermark
-from kpis.models import LakeFile as StoredLakeFile
 from kpis.storage import Storage, storage_at
-from kpis.store.bulk import insert_rows
 from kpis.store.dialects import dialect
+from kpis.store.lake_files import add_lake_files
 
-LAKE_FILE_COLUMNS = ("folder", "name", "feed", "interval_start_timestamp", "key", "digest", "size", "etag")
 ROOT = PurePosixPath()
 MEND = (
     "Mount the lake's disk, or correct LAKE_DIR or DATABASE_URL. Where the lake itself is lost, put it back from a "
@@ -126,18 +122,6 @@ def lake_options() -> dict[str, Any]:
     return {"verify": Verify(settings.LAKE_VERIFY), "synced": settings.LAKE_SYNC}
 
 
-def lake_files(found: QuerySet[StoredLakeFile]) -> Iterator[LakeFile]:
-    """The lake's files of some rows."""
-    for folder, name, feed, hour, key, digest, size, etag in found.order_by().values_list(*LAKE_FILE_COLUMNS):
-        yield LakeFile(PurePosixPath(folder, name), feed, hour, key, digest, size, etag)
-
-
-def lake_file_row(file: LakeFile) -> tuple[Any, ...]:
-    """A file's row, in LAKE_FILE_COLUMNS."""
-    folder, name = str(file.path.parent), file.path.name
-    return folder, name, file.feed, file.hour, file.key, file.digest, file.size, file.etag
-
-
 def _check(storage: Storage, binding: LakeBinding | None, told: Identity | None) -> None:
     """Raises WrongLake where the ids of the database and the lake do not go together."""
     lake, database = storage.url(ROOT), f"the database {dialect().location}"
@@ -168,7 +152,7 @@ def _bind_new(
         told = Identity(new_id(), str(binding.database_id), kept_from)
         write_identity(lake.storage, told)
     with transaction.atomic():
-        insert_rows(StoredLakeFile, LAKE_FILE_COLUMNS, map(lake_file_row, files))
+        add_lake_files(files)
         binding.lake_id = uuid.UUID(told.lake)
         binding.save()
     return told

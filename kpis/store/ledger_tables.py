@@ -18,8 +18,8 @@ from kpis.lake.views import BATCH_COLUMNS
 from kpis.models import Batch, BatchInterval, LostFile
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.results import result_model
-from kpis.store.binding import lake_files
 from kpis.store.dialects import dialect
+from kpis.store.lake_files import lake_files
 
 ROWS_A_FRAME = 20_000
 

@@ -35,7 +35,10 @@ from kpis.models import (
 from kpis.models.results import result_model
 from kpis.pipeline import Engine, Report
 from kpis.store.binding import check, note_pruned
-from kpis.store.store import TRY_AGAIN_SECONDS, AlreadyRunning, DatabaseLedger, exclusive, recorded_run
+from kpis.store.errors import AlreadyRunning
+from kpis.store.ledger import DatabaseLedger
+from kpis.store.locks import RETRY_SECONDS, ledger_lock
+from kpis.store.runs import recorded_run
 
 ROWS_A_STEP = 20_000
 SUMMARIES_A_STEP = 5_000
@@ -85,15 +88,15 @@ class Turns:
         began = time.monotonic()
         while True:
             try:
-                with exclusive(), recorded_run(self._command, Report(), self._run) as self._run:
+                with ledger_lock(), recorded_run(self._command, Report(), self._run) as self._run:
                     yield
                 break
             except AlreadyRunning:
                 if time.monotonic() - began >= self._patience:
                     raise
-            time.sleep(TRY_AGAIN_SECONDS)
-        # Who waits for a turn looks every TRY_AGAIN_SECONDS.
-        time.sleep(2 * TRY_AGAIN_SECONDS)
+            time.sleep(RETRY_SECONDS)
+        # Who waits for a turn looks every RETRY_SECONDS.
+        time.sleep(2 * RETRY_SECONDS)
 
 
 def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:

@@ -41,7 +41,7 @@ def main() -> None:
     from kpis.catalog.feeds import ANTENNA
     from kpis.models import Run
     from kpis.sources.messages import Spool
-    from kpis.store.store import DatabaseLedger
+    from kpis.store.ledger import DatabaseLedger
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -26,8 +26,8 @@ from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject
 from kpis.sources.places import found_in
 from kpis.stages.ledger import TakenBack
 from kpis.stages.memory_ledger import MemoryLedger
-from kpis.store import store
-from kpis.store.store import DatabaseLedger
+from kpis.store import watermarks
+from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
 from tests.twin import Call, Flow, Log, Message, expected, file_text, moment, stored
 from tests.unit.sources.test_stream import START, antenna, check_tables, spooled, values, without_batches
@@ -53,7 +53,7 @@ class Hands:
 def hands(monkeypatch) -> Hands:
     hands = Hands()
     monkeypatch.setattr(clock, "now", lambda: moment(START + hands.host))
-    monkeypatch.setattr(store, "database_time", lambda: moment(START + hands.database))
+    monkeypatch.setattr(watermarks, "database_time", lambda: moment(START + hands.database))
     return hands
 
 
@@ -122,7 +122,7 @@ def test_what_a_clock_that_was_ahead_closed_is_taken_back_and_closes_in_its_time
     # A right clock.
     hands.set(640)
     assert not consumer.close()
-    back = ("provisional", 2, store.TAKEN_BACK)
+    back = ("provisional", 2, watermarks.REOPENED)
     assert states() == {(1, 0): ("final", 1, ""), (1, 300): ("final", 1, ""), (1, 600): back, (2, 0): back}
     assert closed_until() == 640
     summary = IntervalSummary.objects.get(kpi=4, interval=2)
@@ -183,8 +183,8 @@ def test_a_run_over_files_takes_back_what_a_clock_that_was_ahead_closed(hands, d
     ) in said
     assert states(1) == {
         (1, 0): ("final", 1, ""),
-        (1, 2 * HOUR): ("provisional", 2, store.TAKEN_BACK),
-        (2, 0): ("provisional", 2, store.TAKEN_BACK),
+        (1, 2 * HOUR): ("provisional", 2, watermarks.REOPENED),
+        (2, 0): ("provisional", 2, watermarks.REOPENED),
     }
     assert "taken back" not in run()
     # In its time the hour is final without a further file, as the one that closes it is there.
@@ -192,7 +192,7 @@ def test_a_run_over_files_takes_back_what_a_clock_that_was_ahead_closed(hands, d
     run()
     assert states(1) == {
         (1, 0): ("final", 1, ""),
-        (1, 2 * HOUR): ("provisional", 2, store.TAKEN_BACK),
+        (1, 2 * HOUR): ("provisional", 2, watermarks.REOPENED),
         (2, 0): ("final", 3, ""),
     }
     hands.set(2 * HOUR + 300)
@@ -495,11 +495,11 @@ def test_whatever_the_clocks_say_no_interval_is_final_early_and_the_figures_are_
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no clock of its own")
 def test_the_database_is_asked_for_its_clock():
     before = datetime.now(UTC) - timedelta(hours=1)
-    assert before < store.database_time() < before + timedelta(hours=2)
+    assert before < watermarks.database_time() < before + timedelta(hours=2)
     if connection.vendor == "mysql":
         with connection.cursor() as cursor:
             cursor.execute("SET timestamp = 1626566400.5")
-            assert store.database_time() == moment(START) + timedelta(seconds=0.5)
+            assert watermarks.database_time() == moment(START) + timedelta(seconds=0.5)
             cursor.execute("SET timestamp = DEFAULT")
 
 

@@ -47,8 +47,9 @@ from kpis.models import (
 )
 from kpis.models.results import KPIResult
 from kpis.reference.subscribers import put_subscribers
-from kpis.store import store
-from kpis.store.store import DatabaseLedger
+from kpis.store import ledger as store_ledger
+from kpis.store import watermarks
+from kpis.store.ledger import DatabaseLedger
 from tests.effort import times
 from tests.twin import SECONDS, Call, Flow, Log, Message, Record, expected, file_text, moment, stored, uuid
 
@@ -58,15 +59,15 @@ HISTORIES = times("HISTORIES", 50, 200) if connection.vendor == "sqlite" else ti
 START = 1626566400  # 2021-07-18T00:00:00Z
 HOUR, DAY = 3600, 86400
 
-# Where a run can die: the method, and whether before or after it did its work.
+# Where a run can die: the method or function, and whether before or after it did its work.
 DEATHS = {
     "before reading": (Reader, "read", "before"),
     "after reading": (Reader, "read", "after"),
     "between two lake files": (Staging, "add", "after"),
     "before the lake has the batch": (Staging, "publish", "before"),
     "between lake and database": (Staging, "publish", "after"),
-    "in the commit, before the results": (DatabaseLedger, "_replace", "before"),
-    "in the commit, after the results": (DatabaseLedger, "_replace", "after"),
+    "in the commit, before the results": (store_ledger, "replace_results", "before"),
+    "in the commit, after the results": (store_ledger, "replace_results", "after"),
     "after the commit": (DatabaseLedger, "commit", "after"),
     "before the lake is finalized": (Lake, "finalize", "before"),
     "before a compaction": (Lake, "compact", "before"),
@@ -292,7 +293,7 @@ class Histories(RuleBasedStateMachine):
         hands = [moment(self.now + ahead) for ahead in (host, database)]
         with (
             patch.object(clock, "now", lambda: hands[0]),
-            patch.object(store, "database_time", lambda: hands[1]),
+            patch.object(watermarks, "database_time", lambda: hands[1]),
             # A file that failed ends the command with 1; whether it should have shows in the tables.
             suppress(SystemExit),
         ):

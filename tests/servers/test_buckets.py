@@ -25,7 +25,7 @@ from kpis.sources.places import found_in
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.storage import BucketAddress, address
 from kpis.storage.bucket import PART_BYTES, SMALL_BYTES, client
-from kpis.store.store import DatabaseLedger
+from kpis.store.ledger import DatabaseLedger
 from tests.property.test_histories import Death, dying
 from tests.twin import Call, Flow, Message, expected, file_text, moment, stored
 

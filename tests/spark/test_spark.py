@@ -37,7 +37,7 @@ from kpis.sources.places import found_in
 from kpis.spark.engine import Spark
 from kpis.spark.run import SparkCluster
 from kpis.spark.session import write_zip
-from kpis.store.store import DatabaseLedger
+from kpis.store.ledger import DatabaseLedger
 from tests.clusters import JAVA, need_spark
 from tests.corpus import CASES
 from tests.effort import times

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from kpis.models import Batch, Run
-from kpis.store.store import exclusive
+from kpis.store.locks import ledger_lock
 from tests.broker import mock_broker
 from tests.processes import Place, end_of
 from tests.streams.test_stream_kafka import START, check_tables, consume, messages, put
@@ -31,7 +31,7 @@ def at_work(place: Place) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
     else:
-        with exclusive():
+        with ledger_lock():
             yield
 
 

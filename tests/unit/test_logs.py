@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from kpis.ingest import events
 from kpis.lake import LakeError
 from kpis.models import Run
-from kpis.store.store import AlreadyRunning
+from kpis.store.errors import AlreadyRunning
 from network_analysis.logs import configuration
 from tests.twin import Flow
 from tests.unit.management.test_update_network_stats import START, put
@@ -141,7 +141,7 @@ def test_a_busy_lock_is_an_event_of_no_run(data_dir, logged, monkeypatch):
     def busy(patience):
         raise AlreadyRunning
 
-    monkeypatch.setattr(events, "exclusive", busy)
+    monkeypatch.setattr(events, "ledger_lock", busy)
     lines = logged("json")
     call_command("update_network_stats")
     [line] = map(fields, lines())

@@ -32,7 +32,8 @@ from kpis.sources.stream import Limits
 from kpis.spark.engine import kafka_settings
 from kpis.spark.session import SparkError
 from kpis.store.binding import check_ids, lake_options
-from kpis.store.store import DatabaseLedger, Overtaken, StoreError, telling
+from kpis.store.errors import Overtaken, StoreError, translate_errors
+from kpis.store.ledger import DatabaseLedger
 
 WRONG_USE = 2
 GOES_ON = "What was taken in before stays; the next consumer goes on from there."
@@ -99,7 +100,7 @@ class Command(WorkCommand):
         try:
             with (
                 stopping() as is_stopped,
-                telling(),
+                translate_errors(),
                 consume(source, FEEDS[feed], options, chosen, report) as consumer,
             ):
                 for event in consumer.work(until_idle, is_stopped):

@@ -18,8 +18,9 @@ from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
 from kpis.store import retention
 from kpis.store.binding import lake_options
+from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
+from kpis.store.ledger import DatabaseLedger
 from kpis.store.retention import Kind
-from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, telling
 
 WRONG_USE = 2
 LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}
@@ -67,7 +68,7 @@ class Command(WorkCommand):
         chosen = set(kinds or ([Kind.RESULTS] if intervals else DEFAULT))
         lengths = [LENGTHS_BY_NAME[name] for name in intervals or LENGTHS_BY_NAME]
         # By the earlier clock: one that is ahead removes nothing too soon.
-        with telling():
+        with translate_errors():
             now = DatabaseLedger().clocks().earliest
         before = now - older_than
         turns = retention.Turns(" ".join(sys.argv[2:]), wait)
@@ -81,7 +82,7 @@ class Command(WorkCommand):
             Kind.RESULTS: lambda: retention.prune_results(lengths, before, dry_run, turns),
         }
         try:
-            with telling():
+            with translate_errors():
                 for kind, prune in steps.items():
                     if kind in chosen:
                         self._tell(prune(), dry_run, verbosity)

@@ -11,8 +11,10 @@ from kpis.lake import LakeError
 from kpis.management.ages import age
 from kpis.management.output import WorkCommand
 from kpis.store.binding import lake_options
+from kpis.store.errors import AlreadyRunning
+from kpis.store.ledger import DatabaseLedger
+from kpis.store.locks import PATIENCE_SECONDS
 from kpis.store.retention import Turns, prune_lake
-from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger
 
 
 class Command(WorkCommand):

@@ -18,7 +18,9 @@ from kpis.management.output import BestEffort, WorkCommand
 from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
 from kpis.store.binding import lake_options
-from kpis.store.store import PATIENCE_SECONDS, AlreadyRunning, DatabaseLedger, StoreError, exclusive, telling
+from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
+from kpis.store.ledger import DatabaseLedger
+from kpis.store.locks import PATIENCE_SECONDS, ledger_lock
 
 GOES_ON = "What was mended before stays; run it again to go on."
 
@@ -46,7 +48,7 @@ class Command(WorkCommand):
         try:
             with (
                 stoppable(),
-                telling(),
+                translate_errors(),
                 self._turn(dry_run, report) as run,
                 pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine,
             ):
@@ -83,7 +85,7 @@ class Command(WorkCommand):
     def _turn(self, dry_run, report):
         """The run that this is; a dry run is none."""
         if dry_run:
-            with exclusive(PATIENCE_SECONDS):
+            with ledger_lock(PATIENCE_SECONDS):
                 yield None
         else:
             with logged_run(" ".join(sys.argv[1:]), report) as run:

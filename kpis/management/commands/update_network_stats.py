@@ -32,7 +32,8 @@ from kpis.sources.places import found_in, named
 from kpis.spark.session import SparkError
 from kpis.storage import SCHEME, BucketAddress, address
 from kpis.store.binding import lake_options
-from kpis.store.store import AlreadyRunning, DatabaseLedger, StoreError, telling
+from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
+from kpis.store.ledger import DatabaseLedger
 
 WRONG_USE = 2
 # Of a batch that lies over more hours than a day has it is told over how many.
@@ -181,7 +182,7 @@ class Command(WorkCommand):
             return self._watch(folder, queue_url, FEEDS.get(feed), chosen, engine)
         report, unfinished = pipeline.Report(), pipeline.UnfinishedFiles()
         try:
-            with stoppable(), telling():
+            with stoppable(), translate_errors():
                 if rebuild:
                     found = []
                 elif files:
@@ -215,7 +216,7 @@ class Command(WorkCommand):
                 nonlocal told
                 close_old_connections()
                 unfinished = pipeline.UnfinishedFiles()
-                with telling():
+                with translate_errors():
                     found = new_in(folder, feed, names, unfinished.add)
                     if names is None:
                         # Each once, as long as it lies there; what lands as unfinished may still be under way.

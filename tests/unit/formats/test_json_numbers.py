@@ -21,7 +21,7 @@ from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import Batch, Reject
 from kpis.sources.messages import Spool
-from kpis.store.store import DatabaseLedger
+from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
 from tests.spark.test_spark import ingest
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from kpis import pipeline
 from kpis.catalog.feeds import ANTENNA, CDR, Feed
 from kpis.models import LiveCount, LiveFeed
-from kpis.store.store import DatabaseLedger, Overtaken
+from kpis.store.errors import Overtaken
+from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
 from tests.twin import Call, Message, Record, moment
 from tests.unit.sources.test_stream import spooled

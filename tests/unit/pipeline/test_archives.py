@@ -18,7 +18,7 @@ from kpis import pipeline
 from kpis.lake import Lake
 from kpis.models import Batch, DueRollup, IntervalSummary
 from kpis.sources.places import found_in
-from kpis.store.store import DatabaseLedger
+from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
 from tests.processes import end_of
 from tests.twin import Call, Flow, Log, Message, Record, expected, file_text, moment, stored

@@ -20,7 +20,7 @@ from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Run
 from kpis.models.results import result_model
 from kpis.sources.places import found_in
 from kpis.stages.memory_ledger import MemoryLedger
-from kpis.store.store import DatabaseLedger
+from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_user
 from tests.processes import Place
 from tests.property.test_histories import DEATHS, Death, dying

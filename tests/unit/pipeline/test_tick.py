@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from kpis.models import Batch
-from kpis.store import store
+from kpis.store import batches
 from tests.factories import make_run
 from tests.twin import Flow, file_text, moment
 from tests.unit.management.test_update_network_stats import START, put, update
@@ -38,7 +38,7 @@ def test_a_run_imports_only_what_it_works_with(place):
     ended = place.run(PYTHONPROFILEIMPORTTIME="1")
     assert ended.out.startswith("in ipflow_data.1.csv: 1 records")
     imported = set(re.findall(r"^import time: .*\| +(\S+)$", ended.err, re.MULTILINE))
-    assert imported >= {"django.db.models", "duckdb", "kpis.store.store"}
+    assert imported >= {"django.db.models", "duckdb", "kpis.store.ledger"}
     assert set(sys.modules) >= OF_THE_WEB
     others = {driver for vendor, driver in DRIVERS.items() if vendor != connection.vendor}
     assert imported & (OF_THE_WEB | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD | others) == set()
@@ -105,8 +105,8 @@ def test_a_tick_takes_the_same_statements_however_many_known_files_lie_there(dat
 
 @pytest.mark.parametrize("most_names", [0, 10_000], ids=["read all names", "ask for names"])
 def test_only_files_that_are_in_and_as_they_were_are_passed_over(data_dir, monkeypatch, most_names):
-    monkeypatch.setattr(store, "MOST_NAMES", most_names)
-    monkeypatch.setattr(store, "NAMES_A_QUERY", 2)
+    monkeypatch.setattr(batches, "MOST_NAMES", most_names)
+    monkeypatch.setattr(batches, "NAMES_A_QUERY", 2)
     paths = {name: data_dir / f"ipflow_data.{name}.csv" for name in ("same", "longer", "later", "lacking", "failed")}
     for number, path in enumerate(paths.values(), 1):
         path.write_text(file_text([Flow(START, number, 10, 20, 1, 7)]) if path != paths["failed"] else "no,header\n")

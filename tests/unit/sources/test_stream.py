@@ -21,7 +21,8 @@ from kpis.ingest.runs import mark_for_retry
 from kpis.lake import Lake
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamOffset, Watermark
 from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords, ShardSpool, Spool
-from kpis.store.store import DatabaseLedger, Overtaken, SeveralFailed
+from kpis.store.errors import Overtaken, SeveralFailed
+from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
 from tests.twin import Call, expected, moment, stored
 from tests.twin import Message as AntennaMessage

@@ -1,0 +1,221 @@
+"""The batches of the ledger: which versions of files are ingested, and what became of each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db.models import QuerySet
+
+from kpis import clock
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import ONE_HOUR
+from kpis.models import Batch, BatchInterval, LostFile, Reject, Run
+from kpis.sources.directory import FoundFile, Version
+from kpis.sources.messages import ShardRecords
+from kpis.stages.ledger import Change, Entry, Keys
+from kpis.store.bulk import chunks
+from kpis.store.intervals import intervals_between
+
+NAMES_A_QUERY = 500
+# For more names than these, reading all that the ledger has is faster than asking for them.
+MOST_NAMES = 10_000
+# The statuses of batches whose files' content counts.
+KNOWN = {Batch.Status.IN, Batch.Status.DUPLICATE}
+# The columns that go with a content to the batch by which it counts from now on.
+CONTENT = ("key", "digest", "kpis", "lines", "records", "rejects", "read_again_at", "taken_in_at", "run")
+# The columns of a batch whose content counts by another.
+NO_CONTENT: dict[str, Any] = {"key": "", "read_again_at": None, "lines": 0, "records": 0, "rejects": 0}
+
+
+class BatchLedger:
+    """The part of the ledger that has the batches."""
+
+    def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
+        batches = Batch.objects.filter(feed=feed.name).order_by()
+        columns = ("name", "size", "mark")
+        wanted = {"kpis": _kpi_text(kpis), "read_again_at": None}
+        if len(versions) > MOST_NAMES:
+            return batches.filter(status__in=KNOWN, **wanted).values_list(*columns)
+        # Asked for a status as well, SQLite would look among all that have it instead of for the names.
+        names = _named(batches, [name for name, _, _ in versions])
+        rows_of_names = (row for some in names for row in some.values_list(*columns, "status", *wanted))
+        return [row[:3] for row in rows_of_names if row[3] in KNOWN and row[4:] == tuple(wanted.values())]
+
+    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
+        by_name = {(file.feed.name, file.name): file for file in files}
+        batches = Batch.objects.filter(feed__in={feed for feed, _ in by_name}).order_by()
+        return {
+            name: _entry(batch, by_name[name])
+            for some in _named(batches.select_related("duplicate_of"), sorted({name for _, name in by_name}))
+            for batch in some
+            if (name := (batch.feed, batch.name)) in by_name
+        }
+
+    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
+        batches = Batch.objects.filter(digest=digest, feed=feed.name, status=Batch.Status.IN, records__gt=0)
+        # Only a stream's batch has a slash in its name.
+        found = batches.exclude(name__contains="/").order_by("pk")
+        return [_entry(batch, FoundFile(feed, batch.name, Path(), 0, 0)) for batch in found]
+
+    def duplicates(self, entry: Entry) -> list[str]:
+        batches = Batch.objects.filter(
+            duplicate_of__feed=entry.file.feed.name,
+            duplicate_of__name=entry.file.name,
+            status=Batch.Status.DUPLICATE,
+        )
+        return list(batches.order_by("pk").values_list("name", flat=True))
+
+    def intervals(self, entry: Entry) -> set[datetime]:
+        starts = BatchInterval.objects.filter(batch__feed=entry.file.feed.name, batch__name=entry.file.name)
+        return set(starts.values_list("interval_start_timestamp", flat=True))
+
+    def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
+        found: Keys = {}
+        for moment, key, kpis in intervals_between(feed, start, end, "batch__key", "batch__kpis"):
+            found.setdefault(moment, {})[key] = _kpi_ids(kpis)
+        lost = LostFile.objects.filter(
+            interval_start_timestamp__gte=ONE_HOUR.floor(start), interval_start_timestamp__lt=end, kpi__gt=0
+        )
+        # Those of other feeds too, as in intervals_between; they are few.
+        for key, hour, kpi in lost.order_by().values_list("batch__key", "interval_start_timestamp", "kpi"):
+            for moment in found:
+                if key in found[moment] and ONE_HOUR.floor(moment) == hour:
+                    found[moment][key] -= {kpi}
+        return found
+
+    def touch(self, entry: Entry, file: FoundFile) -> None:
+        batches = Batch.objects.filter(feed=file.feed.name, name=file.name)
+        values = {"modified_ns": file.modified_ns, "etag": file.etag, "mark": file.mark, "digest": entry.digest}
+        batches.update(size=file.size, reading=entry.reading, **values)
+
+
+def save_batch(change: Change, run: Run | None) -> None:
+    """Write a change's batch with its intervals and rejects, and what becomes of its duplicates."""
+    entry, feed = change.entry, change.entry.file.feed
+    if change.heir:
+        _hand_over(_batch(feed, entry.file.name), _batch(feed, change.heir))
+    batch, is_new = _save_entry(entry, run)
+    if not is_new:
+        BatchInterval.objects.filter(batch=batch).delete()
+        Reject.objects.filter(batch=batch).delete()
+        LostFile.objects.filter(batch=batch).delete()
+    BatchInterval.objects.bulk_create(
+        (BatchInterval(batch=batch, interval_start_timestamp=start, records=records))
+        for start, records in entry.intervals.items()
+    )
+    Reject.objects.bulk_create(
+        Reject(
+            batch=batch,
+            line=line,
+            column=column,
+            reason=reason,
+            text=text,
+            sequence_number=entry.file.sequence_number(line) if isinstance(entry.file, ShardRecords) else "",
+        )
+        for line, column, reason, text in change.first_rejects
+    )
+    _rename(batch, change.renamed, run)
+
+
+def _save_entry(entry: Entry, run: Run | None) -> tuple[Batch, bool]:
+    """Write an entry as a batch; returns it, and True if its name is new."""
+    status = Batch.Status.DUPLICATE if entry.duplicate_of else Batch.Status.FAILED
+    values = {
+        "status": Batch.Status.IN if entry.is_in else status,
+        "duplicate_of": _batch(entry.file.feed, entry.duplicate_of) if entry.duplicate_of else None,
+        "reason": entry.reason,
+        "retry": entry.retry,
+        "read_again_at": entry.read_again_at,
+        "key": entry.key,
+        "digest": entry.digest,
+        "reading": entry.reading,
+        "kpis": _kpi_text(entry.kpis),
+        "size": entry.file.size,
+        "modified_ns": entry.file.modified_ns,
+        "etag": entry.file.etag,
+        "mark": entry.file.mark,
+        "lines": entry.lines,
+        "records": entry.records,
+        "rejects": entry.rejects,
+        "taken_in_at": clock.now(),
+        "run": run,
+    }
+    batch = Batch.objects.filter(feed=entry.file.feed.name, name=entry.file.name).first()
+    if batch is None:
+        return Batch.objects.create(feed=entry.file.feed.name, name=entry.file.name, **values), True
+    if batch.digest != entry.digest:
+        batch.revision += 1
+    for name, value in values.items():
+        setattr(batch, name, value)
+    batch.save()
+    return batch, False
+
+
+def _rename(batch: Batch, names: Collection[str], run: Run | None) -> None:
+    """Record that the files of some duplicates of a batch's content are gone.
+
+    If the batch by which the content counted is among them, the content counts by this one from now on.
+    """
+    if not names:
+        return
+    first, now = batch.duplicate_of, clock.now()
+    if first is not None and first.name in names:
+        _hand_over(first, batch)
+        Batch.objects.filter(pk=first.pk).update(
+            status=Batch.Status.RENAMED, duplicate_of=batch, taken_in_at=now, run=run, **NO_CONTENT
+        )
+    others = Batch.objects.filter(feed=batch.feed, name__in=names, status=Batch.Status.DUPLICATE)
+    others.exclude(pk=batch.pk).update(status=Batch.Status.RENAMED, taken_in_at=now, run=run)
+
+
+def _hand_over(giver: Batch, taker: Batch) -> None:
+    """Make a batch's content count by one of its duplicates, with all rows that the ledger has of it."""
+    for name in CONTENT:
+        setattr(taker, name, getattr(giver, name))
+    taker.status, taker.duplicate_of = Batch.Status.IN, None
+    taker.save()
+    for model in (BatchInterval, Reject):
+        model.objects.filter(batch=giver).update(batch=taker)
+    Batch.objects.filter(duplicate_of=giver).exclude(pk=taker.pk).update(duplicate_of=taker)
+
+
+def _batch(feed: Feed, name: str) -> Batch:
+    return Batch.objects.get(feed=feed.name, name=name)
+
+
+def _entry(batch: Batch, file: FoundFile) -> Entry:
+    """Return a batch's entry; its file is the one found, with the size, time of change and etag of the ledger."""
+    return Entry(
+        file=replace(file, size=batch.size, modified_ns=batch.modified_ns, etag=batch.etag, mark=batch.mark),
+        is_in=batch.status == Batch.Status.IN,
+        reason=batch.reason,
+        retry=batch.retry,
+        read_again_at=batch.read_again_at,
+        key=batch.key,
+        digest=batch.digest,
+        reading=batch.reading,
+        kpis=_kpi_ids(batch.kpis),
+        lines=batch.lines,
+        records=batch.records,
+        rejects=batch.rejects,
+        duplicate_of=batch.duplicate_of.name if batch.duplicate_of else "",
+        is_renamed=batch.status == Batch.Status.RENAMED,
+    )
+
+
+def _named(batches: QuerySet[Batch], names: list[str]) -> Iterator[QuerySet[Batch]]:
+    """Yield the batches that have the names, some at a time."""
+    for some in chunks(names, NAMES_A_QUERY):
+        yield batches.filter(name__in=some)
+
+
+def _kpi_text(ids: frozenset[int]) -> str:
+    return ",".join(str(kpi) for kpi in sorted(ids))
+
+
+def _kpi_ids(text: str) -> frozenset[int]:
+    return frozenset(int(kpi) for kpi in text.split(",") if kpi)

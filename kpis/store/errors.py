@@ -1,0 +1,50 @@
+"""The errors of the store, and how those of the database become one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from django.db import Error as DatabaseError
+from django.db import OperationalError, ProgrammingError, connection
+
+from kpis.models import Run
+from kpis.store.dialects import dialect
+
+
+class AlreadyRunning(Exception):
+    """Another run works on this database."""
+
+
+class Overtaken(Exception):
+    """Another consumer has ingested messages of this batch: what was read of its partition no longer counts."""
+
+
+class SeveralFailed(Exception):
+    """A batch of several messages failed as a whole; without those that fail, the others can be ingested."""
+
+
+class StoreError(Exception):
+    """The database cannot be used; the message names it, says why, and what to do where that is known."""
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise StoreError in the place of whatever error the database raises within."""
+    try:
+        yield
+    except DatabaseError as error:
+        reason = " ".join(str(error.args[-1] if error.args else error).split()).rstrip(".")
+        raise StoreError(f"Cannot use the database {dialect().location}: {reason}.{_advice(error)}") from error
+
+
+def _advice(error: DatabaseError) -> str:
+    with suppress(DatabaseError):
+        if isinstance(error, OperationalError | ProgrammingError) and Run._meta.db_table not in _tables():
+            return " It lacks the tables: run manage.py migrate."
+    return ""
+
+
+def _tables() -> list[str]:
+    connection.close()
+    return connection.introspection.table_names()

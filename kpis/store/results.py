@@ -1,0 +1,211 @@
+"""The result rows of intervals and their summaries: replaced as a whole, or marked as incomplete."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from django.db.models import QuerySet
+
+from kpis import clock
+from kpis.catalog.feeds import Feed
+from kpis.catalog.folding import fold
+from kpis.catalog.intervals import ONE_HOUR, Interval, Length
+from kpis.catalog.kpis import KPI, kpis_of
+from kpis.engine.aggregate import TOTALS_COLUMNS, Results
+from kpis.engine.table import rows
+from kpis.models import IntervalSummary, LostFile
+from kpis.models.results import result_model
+from kpis.store.bulk import chunks, insert_rows, upsert
+from kpis.store.due import mark_due
+from kpis.store.intervals import count_records
+from kpis.store.locks import check_lock
+
+STARTS_A_QUERY = 500
+INTERVAL_COLUMNS = ["interval_start_timestamp", "interval_end_timestamp", "interval", "rank"]
+SUMMARY_KEY = ["interval_start_timestamp", "interval", "kpi"]
+SUMMARY_CHANGES = [
+    "total",
+    "mean",
+    "first_figured_at",
+    "groups",
+    "records",
+    "batches",
+    "revision",
+    "state",
+    "reason",
+    "updated_at",
+    "previous_total",
+    "previous_mean",
+    "previous_updated_at",
+]
+
+
+def replace_results(
+    feed: Feed,
+    length: Length,
+    results: Iterable[Results],
+    closed_until: datetime | None,
+    moments: Mapping[datetime, datetime] | None = None,
+) -> None:
+    """Replace the rows of the results' intervals, with a summary for each interval that has rows.
+
+    ``closed_until`` (UTC) tells which intervals are final. ``moments`` are by start those of the references that the
+    results were computed with. A result with a reason could not be computed: its intervals are marked as incomplete.
+    """
+    check_lock()
+    for starts, same_starts in groupby(results, lambda result: result.starts):
+        computed = []
+        for result in same_starts:
+            if result.reason:
+                _mark_incomplete(feed, result)
+            else:
+                _replace_rows(result)
+                computed.append(result)
+        _summarize(feed, length, starts, computed, closed_until, moments or {})
+
+
+def _replace_rows(result: Results) -> None:
+    model = result_model(result.kpi)
+    for some in chunks(sorted(result.starts), STARTS_A_QUERY):
+        model.objects.filter(interval=result.length.code, interval_start_timestamp__in=some).delete()
+    folded = [dimension.folded_column for dimension in result.kpi.folded]
+    insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns, *folded], _rows(result))
+
+
+def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
+    """Yield a KPI's rows: INTERVAL_COLUMNS, dimensions, values and folded dimensions."""
+    columns = {name: result.rows[name] for name in ("interval_start", "rank", *result.kpi.columns)}
+    for dimension in result.kpi.folded:
+        names = result.rows[dimension.name].tolist()
+        columns[dimension.folded_column] = np.array([fold(name) for name in names], dtype=object)
+
+    @cache
+    def bounds(start: datetime) -> tuple[datetime, datetime]:
+        interval = Interval(result.length, start.replace(tzinfo=UTC))
+        return interval.start, interval.end
+
+    for start, rank, *values in rows(columns):
+        yield *bounds(start), result.length.code, rank, *values
+
+
+def _summarize(
+    feed: Feed,
+    length: Length,
+    starts: Collection[datetime],
+    results: list[Results],
+    closed_until: datetime | None,
+    moments: Mapping[datetime, datetime],
+) -> None:
+    """Write the summaries of intervals, and delete those of intervals that have no rows any more."""
+    now = clock.now()
+    counts = count_records(feed, length, starts)
+    former = _former_summaries(length, starts, results)
+    summaries = []
+    for result in results:
+        for start, total, groups in rows({name: result.totals[name] for name in TOTALS_COLUMNS}):
+            interval = Interval(length, start.replace(tzinfo=UTC))
+            summary = former.pop((result.kpi.id, interval.start), None)
+            if summary is None:
+                summary = _new_summary(result.kpi, interval)
+            else:
+                _revise(summary)
+            summary.first_figured_at = moments.get(interval.start) or summary.first_figured_at or now
+            if result.kpi.measure.is_mean:
+                summary.mean = total
+            else:
+                summary.total = total
+            summary.groups = groups
+            summary.records, summary.batches = counts[interval.start]
+            closed = interval.is_closed(closed_until)
+            summary.state = IntervalSummary.State.FINAL if closed else IntervalSummary.State.PROVISIONAL
+            summary.reason = ""
+            summary.updated_at = now
+            summaries.append(summary)
+    upsert(summaries, unique=SUMMARY_KEY, changes=SUMMARY_CHANGES)
+    IntervalSummary.objects.filter(pk__in=[summary.pk for summary in former.values()]).delete()
+
+
+def _mark_incomplete(feed: Feed, result: Results) -> None:
+    """Mark intervals whose results could not be computed as incomplete; their rows stay.
+
+    Those that can be computed once the lake is repaired become due.
+    """
+    now = clock.now()
+    counts = count_records(feed, result.length, result.starts)
+    former = _former_summaries(result.length, result.starts, [result])
+    changed = []
+    for start in result.starts:
+        interval = Interval(result.length, start)
+        summary = former.get((result.kpi.id, start))
+        reason = result.reason
+        if summary is None:
+            if not result.again:
+                lost = _lost_file(result.kpi, interval)
+                if lost is None:
+                    continue
+                reason = f"Cannot be computed: {lost.reason}."
+            summary = _new_summary(result.kpi, interval)
+            summary.groups, summary.first_figured_at = 0, now
+            summary.records, summary.batches = counts[start]
+        elif summary.state == IntervalSummary.State.INCOMPLETE and (
+            summary.reason == result.reason or not result.again
+        ):
+            # The reason that is there tells how the files were lost for good.
+            continue
+        else:
+            _revise(summary)
+        summary.state, summary.reason, summary.updated_at = IntervalSummary.State.INCOMPLETE, reason, now
+        changed.append(summary)
+    upsert(changed, unique=SUMMARY_KEY, changes=SUMMARY_CHANGES)
+    if result.again:
+        mark_due(feed, result.length, result.starts)
+
+
+def _new_summary(kpi: KPI, interval: Interval) -> IntervalSummary:
+    return IntervalSummary(
+        kpi=kpi.id,
+        interval=interval.length.code,
+        interval_start_timestamp=interval.start,
+        interval_end_timestamp=interval.end,
+    )
+
+
+def _revise(summary: IntervalSummary) -> None:
+    """Make a stored summary the next revision of itself, to be saved by ``upsert``."""
+    summary.pk = None
+    summary.revision += 1
+    summary.previous_total, summary.previous_mean = summary.total, summary.mean
+    summary.previous_updated_at = summary.updated_at
+
+
+def _lost_file(kpi: KPI, interval: Interval) -> LostFile | None:
+    """Return a file of a KPI in an interval that the lake has lost for good; None for none."""
+    return LostFile.objects.filter(
+        kpi=kpi.source.id,
+        interval_start_timestamp__gte=ONE_HOUR.floor(interval.start),
+        interval_start_timestamp__lt=interval.end,
+    ).first()
+
+
+def _former_summaries(
+    length: Length, starts: Collection[datetime], results: list[Results]
+) -> dict[tuple[int, datetime], IntervalSummary]:
+    """Return the stored summaries of the results' intervals, by KPI and start (UTC)."""
+    kpis = [result.kpi.id for result in results]
+    return {
+        (summary.kpi, summary.interval_start_timestamp): summary
+        for some in chunks(sorted(starts), STARTS_A_QUERY)
+        for summary in IntervalSummary.objects.filter(
+            kpi__in=kpis, interval=length.code, interval_start_timestamp__in=some
+        )
+    }
+
+
+def summaries_of(feed: Feed, length: Length) -> QuerySet[IntervalSummary]:
+    """Return the summaries of a feed's intervals of a length."""
+    return IntervalSummary.objects.filter(kpi__in=[kpi.id for kpi in kpis_of(feed, length)], interval=length.code)

@@ -1,0 +1,97 @@
+"""Which rollups and compactions are due."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Q
+
+from kpis import clock
+from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
+from kpis.engine.aggregate import Results
+from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
+from kpis.reference.subscribers import subscribers_at
+from kpis.store.bulk import chunks
+from kpis.store.results import STARTS_A_QUERY, replace_results, summaries_of
+from kpis.store.watermarks import closed_until
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The tables that partials are joined with, each a function of the moment at which it is wanted.
+REFERENCES = {"subscribers": subscribers_at}
+
+
+class RollupLedger:
+    """The part of the ledger that says what is to be rolled up and compacted."""
+
+    def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
+        due = []
+        closed = dict(Watermark.objects.values_list("feed", "closed_until"))
+        for rollup in DueRollup.objects.all():
+            feed = FEEDS[rollup.feed]
+            interval = Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp)
+            # A feed's shortest interval is due only where it could not be computed with its batch.
+            if (
+                interval.length == feed.interval
+                or interval.is_closed(closed.get(feed.name))
+                or (rollup.changed and (with_open or _has_summaries(feed, interval)))
+            ):
+                due.append((feed, interval))
+        return due
+
+    def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
+        moments = dict.fromkeys(starts, clock.now())
+        for some in chunks(sorted(starts), STARTS_A_QUERY):
+            computed = summaries_of(feed, length).filter(
+                Q(total__isnull=False) | Q(mean__isnull=False),
+                state__in=[IntervalSummary.State.FINAL, IntervalSummary.State.INCOMPLETE],
+                interval_start_timestamp__in=some,
+            )
+            columns = "interval_start_timestamp", "first_figured_at"
+            moments |= dict(computed.order_by("-first_figured_at").values_list(*columns))
+        return moments
+
+    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
+        return REFERENCES[table](moment)
+
+    @transaction.atomic
+    def commit_rollup(
+        self,
+        feed: Feed,
+        length: Length,
+        starts: Collection[datetime],
+        results: list[Results],
+        moments: Mapping[datetime, datetime],
+    ) -> None:
+        until = closed_until(feed)
+        replace_results(feed, length, results, until, moments)
+        computed = set(starts) - {
+            start for result in results if result.reason and result.again for start in result.starts
+        }
+        for some in chunks(sorted(computed), STARTS_A_QUERY):
+            due = DueRollup.objects.filter(feed=feed.name, interval=length.code, interval_start_timestamp__in=some)
+            closed = [start for start in some if length == feed.interval or length.at(start).is_closed(until)]
+            if length == ONE_HOUR:
+                DueCompaction.objects.bulk_create(
+                    [DueCompaction(feed=feed.name, interval_start_timestamp=start) for start in closed],
+                    ignore_conflicts=True,
+                )
+            due.filter(interval_start_timestamp__in=closed).delete()
+            due.update(changed=False)
+
+    def due_compactions(self) -> list[tuple[Feed, Interval]]:
+        return [
+            (FEEDS[due.feed], Interval(ONE_HOUR, due.interval_start_timestamp)) for due in DueCompaction.objects.all()
+        ]
+
+    def compacted(self, feed: Feed, hour: Interval) -> None:
+        DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp=hour.start).delete()
+
+
+def _has_summaries(feed: Feed, interval: Interval) -> bool:
+    return summaries_of(feed, interval.length).filter(interval_start_timestamp=interval.start).exists()
