@@ -1,4 +1,4 @@
-"""Whether the lake in hand is this database's: each has the other's id, written when both were new."""
+"""Binds a database to its lake: each stores the other's id, so that neither works with the wrong one."""
 
 from __future__ import annotations
 
@@ -21,78 +21,78 @@ from kpis.store.dialects import dialect
 from kpis.store.lake_files import add_lake_files
 
 ROOT = PurePosixPath()
-MEND = (
+ADVICE = (
     "Mount the lake's disk, or correct LAKE_DIR or DATABASE_URL. Where the lake itself is lost, put it back from a "
     "backup or run manage.py repair_lake."
 )
 
 
 class BoundLedger(KeyLedger, Protocol):
-    """What there is to know of the ledger to bind it to a lake."""
+    """The methods of a ledger that binding it to a lake needs."""
 
     def kept_from(self, feed: Feed) -> datetime | None:
-        """The moment (UTC) before which the lake was pruned of the feed; None where it never was."""
+        """Return the moment (UTC) before which the lake was pruned of the feed; None where it never was."""
 
     def keep_from(self, feed: Feed, moment: datetime) -> None:
-        """Notes that the lake keeps nothing of a feed before a moment (UTC)."""
+        """Record that the lake keeps nothing of a feed before a moment (UTC)."""
 
 
-def bind(lake: Lake, ledger: BoundLedger, may_lack_files: bool = False) -> None:
-    """Checks that the lake is this database's, and makes it so where both are new or of version 0.1.0.
+def bind(lake: Lake, ledger: BoundLedger, files_required: bool = True) -> None:
+    """Check that the lake is this database's, and bind them where both are new or of version 0.1.0.
 
-    For whoever holds the lock. Where the lake was pruned of more than this database knows of, as after a restore, the
-    ledger is told. ``may_lack_files`` binds a lake of version 0.1.0 that has lost all. Raises WrongLake, and LakeError
-    where the lake cannot be used; then nothing was written to it.
+    The caller holds the lock. Where the lake was pruned of more than this database knows, as after a restore of the
+    database, the ledger records it. ``files_required=False`` also binds a lake of version 0.1.0 that has lost all of
+    its files. Raises WrongLake, and LakeError where the lake cannot be used; nothing was written to it then.
     """
-    told = read_identity(lake.storage)
+    identity = read_identity(lake.storage)
     binding = LakeBinding.objects.first()
-    _check(lake.storage, binding, told)
+    _check(lake.storage, binding, identity)
     if binding is None:
-        # Before the lake has it, as a lake whose database has forgotten its own id would be nobody's.
+        # Saved before the lake has it: a lake whose database does not know its own id would fit no database.
         binding = LakeBinding.objects.create(database_id=uuid.uuid4())
     if binding.lake_id is None:
-        told = _bind_new(lake, ledger, binding, told, may_lack_files)
-    assert told is not None  # noqa: S101  what _check says
-    for name, moment in told.kept_from.items():
+        identity = _bind_new(lake, ledger, binding, identity, files_required)
+    assert identity is not None  # noqa: S101  _check raises for the other cases
+    for name, moment in identity.kept_from.items():
         kept_from = ledger.kept_from(FEEDS[name]) if name in FEEDS else moment
         if kept_from is None or kept_from < moment:
             ledger.keep_from(FEEDS[name], moment)
 
 
 def check_ids(storage: Storage) -> None:
-    """Raises WrongLake where the lake or the database belongs to another one; writes nothing."""
+    """Raise WrongLake if the lake or the database is bound to another one; writes nothing."""
     _check(storage, LakeBinding.objects.first(), read_identity(storage))
 
 
 def rebind(lake: Lake, ledger: BoundLedger, dry_run: bool) -> str:
-    """Does what ``bind`` does, and writes what the lake says of itself again where that is missing or damaged.
+    """Do what ``bind`` does, and write the lake's identity again if it is missing or damaged.
 
-    Gives what was wrong with it, "" for nothing; with ``dry_run`` only that. Raises what ``bind`` raises.
+    Returns what was wrong with the identity, "" for nothing; with ``dry_run`` it does only that. Raises what ``bind``
+    raises.
     """
     binding, wrong = LakeBinding.objects.first(), ""
     if binding is not None and binding.lake_id is not None:
         try:
-            told = read_identity(lake.storage)
+            identity = read_identity(lake.storage)
         except WrongLake:
-            told, wrong = None, "is damaged"
-        if told is None:
+            identity, wrong = None, "is damaged"
+        if identity is None:
             wrong = f"{lake.storage.url(IDENTITY)} {wrong or 'is missing'}"
             if not dry_run:
                 kept_from = {name: moment for name in FEEDS if (moment := ledger.kept_from(FEEDS[name]))}
-                identity = Identity(str(binding.lake_id), str(binding.database_id), kept_from)
-                write_identity(lake.storage, identity)
+                write_identity(lake.storage, Identity(str(binding.lake_id), str(binding.database_id), kept_from))
             return wrong
     if dry_run:
         check(lake.storage)
     else:
-        bind(lake, ledger, may_lack_files=True)
+        bind(lake, ledger, files_required=False)
     return wrong
 
 
 def check(storage: Storage) -> None:
-    """Raises WrongLake where the lake is not this database's, also not yet, as one of version 0.1.0; writes nothing.
+    """Raise WrongLake if the lake is not bound to this database; writes nothing.
 
-    Where neither has anything yet, there is nothing to read, and all is well.
+    Also raised where both are of version 0.1.0, which no run has bound yet. If both are new, returns.
     """
     check_ids(storage)
     binding = LakeBinding.objects.first()
@@ -103,63 +103,65 @@ def check(storage: Storage) -> None:
         )
 
 
-def note_pruned(storage: Storage, ledger: BoundLedger) -> None:
-    """Writes into the lake up to when it is pruned of each feed, which another database may be told by."""
-    told = read_identity(storage)
-    if told is not None:
+def record_pruning(storage: Storage, ledger: BoundLedger) -> None:
+    """Write into the lake up to when it is pruned of each feed, for a database that is restored from before."""
+    identity = read_identity(storage)
+    if identity is not None:
         kept_from = {name: moment for name in FEEDS if (moment := ledger.kept_from(FEEDS[name]))}
-        write_identity(storage, Identity(told.lake, told.database, {**told.kept_from, **kept_from}))
+        write_identity(storage, Identity(identity.lake, identity.database, {**identity.kept_from, **kept_from}))
 
 
 def lake_storage() -> Storage:
-    """The lake's files, to be read; raises LakeError."""
+    """Return the storage of the lake's files; raises LakeError."""
     with translate_errors(str(settings.LAKE_DIR)):
         return storage_at(settings.LAKE_DIR, Path(tempfile.gettempdir()))
 
 
 def lake_options() -> dict[str, Any]:
-    """How the settings have an engine treat the lake, as ``pipeline.engine`` takes it."""
+    """Return the settings of the lake as arguments of ``pipeline.engine``."""
     return {"verify": Verify(settings.LAKE_VERIFY), "synced": settings.LAKE_SYNC}
 
 
-def _check(storage: Storage, binding: LakeBinding | None, told: Identity | None) -> None:
-    """Raises WrongLake where the ids of the database and the lake do not go together."""
+def _check(storage: Storage, binding: LakeBinding | None, identity: Identity | None) -> None:
+    """Raise WrongLake if the ids that the database and the lake store of each other differ."""
     lake, database = storage.url(ROOT), f"the database {dialect().location}"
-    if told is None:
+    if identity is None:
         if binding is not None and binding.lake_id is not None:
             raise WrongLake(
                 f"There is no lake at {lake} (it has no lake.json), but {database} has the lake {binding.lake_id}. "
-                f"{MEND}"
+                f"{ADVICE}"
             )
-    elif binding is None or told.database != str(binding.database_id):
-        raise WrongLake(f"The lake at {lake} ({told.lake}) belongs to another database than {database}. {MEND}")
-    elif binding.lake_id is not None and told.lake != str(binding.lake_id):
-        raise WrongLake(f"The lake at {lake} is {told.lake}, but {database} has the lake {binding.lake_id}. {MEND}")
+    elif binding is None or identity.database != str(binding.database_id):
+        raise WrongLake(f"The lake at {lake} ({identity.lake}) belongs to another database than {database}. {ADVICE}")
+    elif binding.lake_id is not None and identity.lake != str(binding.lake_id):
+        raise WrongLake(
+            f"The lake at {lake} is {identity.lake}, but {database} has the lake {binding.lake_id}. {ADVICE}"
+        )
 
 
 def _bind_new(
-    lake: Lake, ledger: BoundLedger, binding: LakeBinding, told: Identity | None, may_lack_files: bool
+    lake: Lake, ledger: BoundLedger, binding: LakeBinding, identity: Identity | None, files_required: bool
 ) -> Identity:
-    """Binds what is not bound yet, or was when that broke off."""
+    """Bind a lake and a database, or finish what was killed while it did so."""
     files = list(adopted(lake, ledger)) if Batch.objects.filter(status=Batch.Status.IN).exists() else []
-    if told is None:
-        if not files and not may_lack_files and _needs_files():
+    if identity is None:
+        if not files and files_required and _needs_files():
             raise WrongLake(
                 f"The lake at {lake.storage.url(ROOT)} has none of the files that the database {dialect().location} "
-                f"counts on. {MEND}"
+                f"counts on. {ADVICE}"
             )
         kept_from = dict(Watermark.objects.exclude(kept_from=None).values_list("feed", "kept_from"))
-        told = Identity(new_id(), str(binding.database_id), kept_from)
-        write_identity(lake.storage, told)
+        identity = Identity(new_id(), str(binding.database_id), kept_from)
+        write_identity(lake.storage, identity)
     with transaction.atomic():
         add_lake_files(files)
-        binding.lake_id = uuid.UUID(told.lake)
+        binding.lake_id = uuid.UUID(identity.lake)
         binding.save()
-    return told
+    return identity
 
 
 def _needs_files() -> bool:
-    """True if there are batches with records of hours that the lake is not pruned of."""
+    """Return True if there are batches with records in hours that the lake is not pruned of."""
     kept_from = dict(Watermark.objects.values_list("feed", "kept_from"))
     for name in FEEDS:
         found = BatchInterval.objects.filter(batch__feed=name, batch__status=Batch.Status.IN)

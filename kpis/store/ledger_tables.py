@@ -1,4 +1,4 @@
-"""The ledger's tables as SQL over the lake needs them, read from the database in frames of bounded length."""
+"""The ledger's tables for SQL over the lake, read from the database in data frames of bounded length."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class DatabaseLedgerTables:
         return _frames(Batch.objects.filter(feed__in=feeds).order_by("id"), list(BATCH_COLUMNS))
 
     def lacking(self, kpi: KPI) -> Collection[datetime]:
-        taken_in = Batch.objects.filter(feed=kpi.feed.name, status=Batch.Status.IN).order_by()
-        found = taken_in.values_list("kpis", flat=True).distinct()
+        ingested = Batch.objects.filter(feed=kpi.feed.name, status=Batch.Status.IN).order_by()
+        found = ingested.values_list("kpis", flat=True).distinct()
         older = [kpis for kpis in found if str(kpi.id) not in kpis.split(",")]
         starts = BatchInterval.objects.filter(batch__feed=kpi.feed.name, batch__kpis__in=older).order_by()
         lacking = {_plain(start) for start in starts.values_list("interval_start_timestamp", flat=True).distinct()}
@@ -60,5 +60,5 @@ def _frames(rows: QuerySet, columns: list[str]) -> Iterator[pd.DataFrame]:
 
 
 def _plain(value: Any) -> Any:
-    """A moment without its zone, which is UTC; any other value as it is."""
+    """Convert a datetime to UTC without a zone; return any other value as it is."""
     return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value

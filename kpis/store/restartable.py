@@ -1,9 +1,8 @@
-"""Migrations that may be killed at any moment, and then be run again, on each database.
+"""Migrations that can be run again after they were killed at any moment, on each database.
 
-SQLite and PostgreSQL undo what a migration that was killed had done. MySQL and MariaDB keep each statement that changes
-the schema, so that the migration finds columns and tables there that it is about to add. Here such a statement is
-passed over, in a migration that began before and did not end, and in no other: elsewhere a table that is there already
-is somebody else's.
+SQLite and PostgreSQL roll back a migration that is killed. MySQL and MariaDB commit each statement that changes the
+schema, so when the migration runs again, it finds tables and columns that it is about to add. Such a statement is then
+skipped, but only in a migration that is recorded as begun: in any other, a table that exists is an error.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from kpis.store.dialects import dialect
 
 logger = logging.getLogger(__name__)
 
-# Before the name of an app in ``django_migrations``: of a migration that began and has not ended yet.
+# Marks in ``django_migrations``, before the name of the app, a migration that began and has not ended.
 UNDER_WAY = "under way: "
 
 
 class RestartableExecutor(MigrationExecutor):
-    """Applies each migration so that it can be applied again after it was killed."""
+    """Applies migrations so that one that is killed can be applied again."""
 
     def apply_migration(self, state, migration: Migration, fake: bool = False, fake_initial: bool = False):
         if fake:
@@ -34,37 +33,37 @@ class RestartableExecutor(MigrationExecutor):
         with _recorded_at_once(migration):
             if self.connection.features.can_rollback_ddl:
                 return super().apply_migration(state, migration, fake, fake_initial)
-            with self._noted(migration) as is_begun, _passing_over(self.connection, is_begun):
+            with self._marked(migration) as is_begun, _skipping_applied(self.connection, is_begun):
                 return super().apply_migration(state, migration, fake, fake_initial)
 
     def migrate(self, *args, **kwargs):
         state = super().migrate(*args, **kwargs)
         if not self.connection.features.can_rollback_ddl and self.recorder.has_table():
-            # Of one that was killed after it was recorded.
+            # A migration that was killed after it was recorded leaves its mark.
             applied = self.recorder.applied_migrations()
-            for note in self.recorder.migration_qs.filter(app__startswith=UNDER_WAY):
-                if (note.app.removeprefix(UNDER_WAY), note.name) in applied:
-                    note.delete()
+            for mark in self.recorder.migration_qs.filter(app__startswith=UNDER_WAY):
+                if (mark.app.removeprefix(UNDER_WAY), mark.name) in applied:
+                    mark.delete()
         return state
 
     @contextmanager
-    def _noted(self, migration: Migration) -> Iterator[bool]:
-        """Notes that a migration begins, and at its end that it did; gives whether it began before."""
+    def _marked(self, migration: Migration) -> Iterator[bool]:
+        """Mark a migration as begun until it ends; gives True if it was marked before."""
         self.recorder.ensure_schema()
-        notes = self.recorder.migration_qs.filter(app=f"{UNDER_WAY}{migration.app_label}", name=migration.name)
-        is_begun = notes.exists()
+        marks = self.recorder.migration_qs.filter(app=f"{UNDER_WAY}{migration.app_label}", name=migration.name)
+        is_begun = marks.exists()
         if not is_begun:
-            notes.create(app=f"{UNDER_WAY}{migration.app_label}", name=migration.name)
+            marks.create(app=f"{UNDER_WAY}{migration.app_label}", name=migration.name)
         yield is_begun
-        notes.delete()
+        marks.delete()
 
 
 @contextmanager
 def _recorded_at_once(migration: Migration) -> Iterator[None]:
-    """Has a migration carry out itself what it deferred.
+    """Have a migration execute its deferred statements itself.
 
-    The executor then records it in the migration's own transaction; it else does so in one that follows, and a
-    migration that is killed in between has been applied, but is not known to be.
+    The executor then records it in the migration's own transaction. By default it does so in the next one, so that a
+    migration that is killed in between is applied, but not recorded.
     """
     apply = migration.apply
 
@@ -82,8 +81,8 @@ def _recorded_at_once(migration: Migration) -> Iterator[None]:
 
 
 @contextmanager
-def _passing_over(connection: Any, is_begun: bool) -> Iterator[None]:
-    """Where a migration began before: has the statements passed over that were carried out then."""
+def _skipping_applied(connection: Any, is_begun: bool) -> Iterator[None]:
+    """If a migration began before, skip the statements that were executed then."""
     if not is_begun:
         yield
         return
@@ -94,7 +93,7 @@ def _passing_over(connection: Any, is_begun: bool) -> Iterator[None]:
         except DatabaseError as error:
             if not dialect(connection).is_applied_already(sql, error):
                 raise
-            logger.info("Carried out before: %s", sql)
+            logger.info("Skipped, as it was executed before: %s", sql)
             return None
 
     with connection.execute_wrapper(execute):

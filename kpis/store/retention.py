@@ -1,7 +1,8 @@
-"""Removes what is older than it has to be kept: results, batches, runs, rejects, live counts, and files of the lake.
+"""Deletes what is past its retention: results, batches, runs, rejects, live counts, and files of the lake.
 
-Each step is one short transaction, or the removal of one day's files, in a turn of its own with the runs and consumers
-of the database. What is killed in between leaves every interval and batch whole; the next call goes on from there.
+Each step is one short transaction, or the removal of one day's files, and takes the ledger's lock anew, so that runs
+and consumers work in between. Killed at any moment, pruning leaves every interval and batch whole; the next call goes
+on from there.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from kpis.models import (
 )
 from kpis.models.results import result_model
 from kpis.pipeline import Engine, Report
-from kpis.store.binding import check, note_pruned
+from kpis.store.binding import check, record_pruning
 from kpis.store.errors import AlreadyRunning
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import RETRY_SECONDS, ledger_lock
@@ -48,7 +49,7 @@ DAY = timedelta(days=1)
 
 
 class Kind(StrEnum):
-    """What can be pruned."""
+    """The kinds of data that can be pruned."""
 
     RESULTS = "results"
     LAKE = "lake"
@@ -60,9 +61,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Pruned:
-    """What one step removed, or would remove: ``count`` rows or files of ``what``, of before a moment (UTC).
+    """The result of one step: it deleted, or would delete, ``count`` rows or files of ``what`` before a moment (UTC).
 
-    ``size`` has the bytes of files. ``note`` says what stays although it is older, and why.
+    ``size`` is that of files, in bytes. ``note`` says what stays although it is older, and why.
     """
 
     what: str
@@ -74,9 +75,9 @@ class Pruned:
 
 
 class Turns:
-    """Takes turns at the database with runs and consumers; what it does is recorded as one run, ``command``.
+    """Takes the ledger's lock in turn with runs and consumers; all turns are recorded as one run, ``command``.
 
-    A turn that others do not leave to it within ``patience`` seconds raises AlreadyRunning.
+    If the lock is not free within ``patience`` seconds, a turn raises AlreadyRunning.
     """
 
     def __init__(self, command: str, patience: float):
@@ -95,15 +96,16 @@ class Turns:
                 if time.monotonic() - began >= self._patience:
                     raise
             time.sleep(RETRY_SECONDS)
-        # Who waits for a turn looks every RETRY_SECONDS.
+        # Another process that waits for the lock tries every RETRY_SECONDS.
         time.sleep(2 * RETRY_SECONDS)
 
 
 def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Removes what the lake has of hours that ended by a moment (UTC): all but what a rollup still needs.
+    """Delete the lake's files of hours that ended by a moment (UTC), except those that a rollup still needs.
 
-    A day at a time, first the ledger notes that nothing is there any more, so that no run counts on a file that goes,
-    and then the lake itself, for a ledger that is restored from before. Gives one ``Pruned`` a feed. Raises LakeError.
+    Works a day at a time. First the ledger records that nothing is left there, so that no run counts on a file that is
+    deleted; then the lake records it too, for a ledger that is restored from before. Yields one ``Pruned`` a feed.
+    Raises LakeError.
     """
     ledger = DatabaseLedger()
     for feed in FEEDS.values():
@@ -120,11 +122,11 @@ def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) ->
             is_more = True
             while is_more:
                 with turns.turn():
-                    # Asked again: a run may have left rollups due meanwhile.
+                    # Queried again: a run may have left rollups due in between.
                     before = ledger.prunable_before(feed, moment)
                     step = min(oldest + DAY, before) if oldest else before
                     ledger.keep_from(feed, step)
-                    note_pruned(engine.lake.storage, ledger)
+                    record_pruning(engine.lake.storage, ledger)
                     some_files, some_bytes = engine.lake.prune(feed, kpis, step, dry_run=False)
                     oldest = engine.lake.oldest_hour(feed, kpis)
                     is_more = step < before
@@ -135,9 +137,9 @@ def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) ->
 
 
 def prune_results(lengths: Collection[Length], before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Removes the results, with their summaries, of the intervals of some lengths that ended by a moment (UTC).
+    """Delete the results and summaries of intervals of some lengths that ended by a moment (UTC).
 
-    An interval goes with all of its rows and summaries in one transaction. Gives a ``Pruned`` a step, and length.
+    An interval is deleted with all of its rows and summaries in one transaction. Yields a ``Pruned`` a step.
     """
     for length in lengths:
         models = [result_model(kpi) for kpi in KPIS.values() if length in kpi.lengths]
@@ -157,20 +159,20 @@ def prune_results(lengths: Collection[Length], before: datetime, dry_run: bool, 
                     rows = _ended(model.objects.all(), length, before)
                     count += _deleted(rows.filter(interval_start_timestamp__lte=last) if last else rows)
                 _deleted(_ended(IntervalSummary.objects.all(), length, last + length.delta if last else before))
-                _note_results(length, last + length.delta if last else before)
+                _record_pruned_results(length, last + length.delta if last else before)
             yield Pruned(what, "rows", count, before)
 
 
 def _ended(rows: QuerySet, length: Length, before: datetime) -> QuerySet:
-    """Those of the rows whose intervals are of a length and ended by a moment (UTC)."""
-    # Both, as only the starts are indexed.
+    """Filter rows by intervals of a length that ended by a moment (UTC)."""
+    # Filtered by both, as only the starts are indexed.
     return rows.filter(
         interval=length.code, interval_start_timestamp__lt=before, interval_end_timestamp__lte=before
     ).order_by()
 
 
 def _last_of_step(length: Length, before: datetime) -> datetime | None:
-    """The start (UTC) of the last of the oldest intervals that one step removes; None where there is none."""
+    """Return the start (UTC) of the last of the oldest intervals that one step deletes; None for none."""
     summaries = _ended(IntervalSummary.objects.all(), length, before).order_by("interval_start_timestamp")
     found = summaries.values_list("interval_start_timestamp", "kpi", "groups")[:SUMMARIES_A_STEP]
     last, rows = None, 0
@@ -183,7 +185,7 @@ def _last_of_step(length: Length, before: datetime) -> datetime | None:
     return last
 
 
-def _note_results(length: Length, before: datetime) -> None:
+def _record_pruned_results(length: Length, before: datetime) -> None:
     ResultPruning.objects.get_or_create(interval=length.code, defaults={"before": before})
     ResultPruning.objects.filter(interval=length.code, before__lt=before).update(before=before)
 
@@ -191,12 +193,11 @@ def _note_results(length: Length, before: datetime) -> None:
 def prune_batches(
     before: datetime, names_in_place: Callable[[], Collection[tuple[str, str]]], dry_run: bool, turns: Turns
 ) -> Iterator[Pruned]:
-    """Removes the ledger's batches that were ingested before a moment (UTC), with their intervals and rejects.
+    """Delete batches that were ingested before a moment (UTC), with their intervals and rejects.
 
-    Only those go of which the lake was pruned as a whole, and whose file, or that of a duplicate, is not among
-    ``names_in_place``, the feed and name of each file in the data folder: it would look new. Should such a file come
-    back, it fails, as its hours are no longer in the lake, so nothing counts twice. Up to where streams are ingested is
-    kept apart, and stays.
+    Deletes only batches of which the lake has nothing left, and whose file, or a duplicate's, is not among
+    ``names_in_place``, the feed and name of each file in the data folder: it would look new. If such a file comes
+    back, it fails, as its hours are no longer in the lake, so nothing counts twice. The positions of streams stay.
     """
     in_place = names_in_place()
     for feed in FEEDS.values():
@@ -219,7 +220,7 @@ def prune_batches(
                 removed.update(gone)
                 if gone and not dry_run:
                     with turns.turn(), transaction.atomic():
-                        # A run may have brought some of them anew since.
+                        # A run may have ingested some of them again since.
                         still = of_kind.filter(pk__in=gone, duplicates=None)
                         _remove_batches(list(still.values_list("pk", flat=True)))
         count = len(removed)
@@ -230,7 +231,7 @@ def prune_batches(
 
 
 def _free(batches: QuerySet[Batch], kept_from: datetime | None) -> QuerySet[Batch]:
-    """Those of the batches that no interval can be recomputed from: the lake keeps nothing of them."""
+    """Filter batches by those of which the lake keeps nothing, so that no interval is recomputed from them."""
     intervals = BatchInterval.objects.filter(batch=OuterRef("pk"))
     if kept_from is not None:
         intervals = intervals.filter(interval_start_timestamp__gte=kept_from)
@@ -245,9 +246,9 @@ def _remove_batches(keys: list[int]) -> None:
 
 
 def prune_rejects(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Removes the rejects, of which the database has a batch's first ones, of batches ingested before a moment (UTC).
+    """Delete the rejects of batches that were ingested before a moment (UTC).
 
-    The batches' counts of rejects stay, and the rejects in the lake.
+    The database has the first rejects of each batch; their counts stay, and so do all rejects in the lake.
     """
     if dry_run:
         yield Pruned("rejects", "rows", Reject.objects.filter(batch__taken_in_at__lt=before).count(), before)
@@ -264,7 +265,7 @@ def prune_rejects(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pru
 
 
 def prune_runs(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Removes the runs that ended before a moment (UTC); those that ingested a batch of the ledger stay."""
+    """Delete the runs that ended before a moment (UTC), except those that ingested a batch of the ledger."""
     old = Run.objects.filter(ended_at__lt=before).exclude(outcome=Run.Outcome.RUNNING)
     free = old.filter(~Exists(Batch.objects.filter(run=OuterRef("pk"))))
     if dry_run:
@@ -275,7 +276,7 @@ def prune_runs(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned
         while some := list(free.filter(pk__gt=reached).order_by("pk").values_list("pk", flat=True)[:RUNS_A_STEP]):
             reached = some[-1]
             with turns.turn(), transaction.atomic():
-                # Asked again: a consumer's run may have gone on.
+                # Queried again: a consumer's run may have gone on.
                 still = list(free.filter(pk__in=some).values_list("pk", flat=True))
                 count += _deleted(Run.objects.filter(pk__in=still))
     kept = old.count() - (count if dry_run else 0)
@@ -284,7 +285,7 @@ def prune_runs(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned
 
 
 def prune_live(before: datetime, now: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Removes live counts of before a moment (UTC) that no page shows any more, and consumers not heard of since."""
+    """Delete live counts before a moment (UTC) that no page shows any more, and consumers silent since then."""
     counts = [
         LiveCount.objects.filter(length=length, start_timestamp__lt=min(before, counted_from(length, now)))
         for length in LiveCount.Length

@@ -73,7 +73,7 @@ def advance(messages: Messages, entry: Entry) -> None:
     else:
         is_ours = ends.objects.filter(**place, **values_of(messages.position)).update(**values)
     if not is_ours:
-        raise Overtaken(f"Another consumer has taken in {messages.topic}/{messages.partition} meanwhile.")
+        raise Overtaken(f"Another consumer has ingested {messages.topic}/{messages.partition} meanwhile.")
 
 
 def _offset_values(position: Position) -> dict[str, Any]:

@@ -355,7 +355,7 @@ def test_a_batch_of_rejects_alone_is_in(ingest):
 def test_a_consumer_that_was_overtaken_is_refused_and_changes_nothing(ingest, position):
     records = [antenna(second) for second in range(5)]
     ingest(values(records), None)
-    with pytest.raises(Overtaken, match="Another consumer has taken in calls/3 meanwhile"):
+    with pytest.raises(Overtaken, match="Another consumer has ingested calls/3 meanwhile"):
         ingest(values([antenna(99, 1000)], position or 0), position)
     # What it had brought into the lake goes with the next batch, whosever it is.
     ingest(values([antenna(6)], 5), 5)
@@ -438,7 +438,7 @@ def test_a_shards_records_count_once_by_their_sequence_numbers(ingest, tmp_path)
     ingest.run(shard_records([lines[0], b"", lines[1]], 1, None, path))
     assert reached() == Reached(str(NUMBER + 3), False, str(NUMBER))
     for position in (None, 2, 4):
-        with pytest.raises(Overtaken, match=f"Another consumer has taken in s*/{SHARD} meanwhile"):
+        with pytest.raises(Overtaken, match=f"Another consumer has ingested s*/{SHARD} meanwhile"):
             ingest.run(shard_records([lines[2]], 4, position, path))
     ingest.run(shard_records(lines[2:], 4, 3, path))
     check_tables(records)
