@@ -1,4 +1,4 @@
-"""One view of the database for several queries, so that what they give belongs together while runs replace results."""
+"""One state of the database for several queries, so that their answers fit together while runs replace results."""
 
 from __future__ import annotations
 

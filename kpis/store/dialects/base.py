@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,12 +99,11 @@ class Dialect(ABC):
         yield
 
     def streaming(self) -> AbstractContextManager[None]:
-        """Have ``QuerySet.iterator`` read a result in parts, in memory that does not grow with its length."""
-        return self.cursor_scope()
+        """Have ``QuerySet.iterator`` read a result in parts, in memory that does not grow with its length.
 
-    def datetime_converter(self) -> Callable[[datetime | None], datetime | None] | None:
-        """Return what makes a datetime in UTC without a zone of the driver's; None where the driver's is one."""
-        return None
+        Until it is read to its end, the connection may be able to do nothing else.
+        """
+        return self.cursor_scope()
 
     def server_findings(self) -> Iterator[Finding]:
         """Check the server's settings for ``manage.py doctor``."""

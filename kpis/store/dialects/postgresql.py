@@ -7,7 +7,7 @@ cursor ends with its transaction. An open transaction keeps its connection, so l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -99,9 +99,6 @@ class PostgreSQL(Dialect):
         with transaction.atomic(using=self.connection.alias):
             yield
 
-    def datetime_converter(self) -> Callable[[datetime | None], datetime | None]:
-        return _without_zone
-
     def server_findings(self) -> Iterator[Finding]:
         if self.is_pooled():
             text = (
@@ -123,7 +120,3 @@ def _is_alive(connection: Any) -> bool:
     except DatabaseError:
         return False
     return True
-
-
-def _without_zone(moment: datetime | None) -> datetime | None:
-    return moment and moment.replace(tzinfo=None)
