@@ -15,7 +15,6 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.models import Batch, BatchInterval, LostFile, Reject, Run
 from kpis.sources.directory import FoundFile, Version
-from kpis.sources.messages import ShardRecords
 from kpis.stages.ledger import Change, Entry, Keys
 from kpis.store.bulk import chunks
 from kpis.store.intervals import intervals_between
@@ -114,7 +113,7 @@ def save_batch(change: Change, run: Run | None) -> None:
             column=column,
             reason=reason,
             text=text,
-            sequence_number=entry.file.sequence_number(line) if isinstance(entry.file, ShardRecords) else "",
+            sequence_number=entry.file.sequence_number(line),
         )
         for line, column, reason, text in change.first_rejects
     )

@@ -12,7 +12,6 @@ from kpis.engine.aggregate import Results
 from kpis.lake import Lake
 from kpis.live.counts import add_live_counts
 from kpis.models import Run
-from kpis.sources.messages import Messages
 from kpis.stages.ledger import Change
 from kpis.store.batches import BatchLedger, save_batch
 from kpis.store.binding import bind
@@ -39,8 +38,7 @@ class DatabaseLedger(BatchLedger, LakeFileLedger, WatermarkLedger, RollupLedger,
     @transaction.atomic
     def commit(self, change: Change) -> None:
         entry, feed = change.entry, change.entry.file.feed
-        if isinstance(entry.file, Messages):
-            advance(entry.file, entry)
+        advance(entry)
         until = raise_watermark(entry, change.closed_until, self.clocks().earliest)
         save_batch(change, self._run)
         self.exchange_files(change.files, change.replaced)

@@ -8,7 +8,7 @@ from typing import Any
 from kpis.catalog.feeds import Feed
 from kpis.engine.scratch import ScratchError
 from kpis.models import StreamOffset, StreamShard
-from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords
+from kpis.sources.messages import Origin, Position, Reached
 from kpis.stages.ledger import Entry
 from kpis.store.errors import Overtaken, SeveralFailed
 
@@ -49,31 +49,28 @@ class StreamLedger:
             there.filter(generation=reached.origin.generation).update(is_ended=True)
 
 
-def advance(messages: Messages, entry: Entry) -> None:
-    """Commit a batch's new position in its partition or shard, if the committed one is where the batch begins.
+def advance(entry: Entry) -> None:
+    """Commit the position to which a batch of a stream advances, if the committed one is where the batch begins.
 
     Raises Overtaken if it is not, SeveralFailed if the batch failed and has several messages, and ScratchError if only
     the file is to blame in which they are spooled.
     """
+    batch, step = entry.file, entry.file.step
+    if step is None:
+        return
     if entry.retry:
-        raise ScratchError(f"{messages.path}, where the messages of {messages.name} are spooled, {entry.reason}.")
-    if messages.count > 1 and not entry.is_in:
+        raise ScratchError(f"{batch.path}, where the messages of {batch.name} are spooled, {entry.reason}.")
+    if batch.is_divisible and not entry.is_in:
         raise SeveralFailed
-    place: dict[str, Any] = {"feed": messages.feed.name}
-    if isinstance(messages, ShardRecords):
-        ends: type[StreamOffset | StreamShard] = StreamShard
-        place |= {"stream": messages.topic, "shard": messages.partition}
-        values_of: Callable[[Any], dict[str, Any]] = _shard_values
+    model, topic, partition, values_of = _TABLES[type(step.after)]
+    place = {"feed": batch.feed.name, topic: step.topic, partition: step.partition}
+    values = values_of(step.after)
+    if step.before is None:
+        _, is_ours = model.objects.get_or_create(**place, defaults=values)
     else:
-        ends, values_of = StreamOffset, _offset_values
-        place |= {"topic": messages.topic, "partition": messages.partition}
-    values = values_of(messages.new_position)
-    if messages.position is None:
-        _, is_ours = ends.objects.get_or_create(**place, defaults=values)
-    else:
-        is_ours = ends.objects.filter(**place, **values_of(messages.position)).update(**values)
+        is_ours = model.objects.filter(**place, **values_of(step.before)).update(**values)
     if not is_ours:
-        raise Overtaken(f"Another consumer has ingested {messages.topic}/{messages.partition} meanwhile.")
+        raise Overtaken(f"Another consumer has ingested {step.topic}/{step.partition} meanwhile.")
 
 
 def _offset_values(position: Position) -> dict[str, Any]:
@@ -95,3 +92,10 @@ def _shard_values(reached: Reached) -> dict[str, Any]:
         "stream_created": reached.origin.id,
         "generation": reached.origin.generation,
     }
+
+
+# Where each kind of position is stored: the model, its columns for the topic and the partition, and the position's.
+_TABLES: dict[type, tuple[type[StreamOffset | StreamShard], str, str, Callable[[Any], dict[str, Any]]]] = {
+    Position: (StreamOffset, "topic", "partition", _offset_values),
+    Reached: (StreamShard, "stream", "shard", _shard_values),
+}

@@ -6,20 +6,19 @@ early is reopened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
 
 from kpis import clock
+from kpis.catalog.closing import ahead_until, closing_time
 from kpis.catalog.feeds import FEEDS, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, ONE_HOUR
 from kpis.catalog.kpis import lengths_of
 from kpis.clock import Clocks
 from kpis.models import BatchInterval, DueCompaction, DueRollup, IntervalSummary, Watermark
-from kpis.sources.messages import Messages
-from kpis.stages.ledger import Entry, TakenBack, closing_time
+from kpis.stages.ledger import Entry, TakenBack
 from kpis.store.dialects import dialect
 from kpis.store.intervals import intervals_between
 from kpis.store.results import summaries_of
@@ -81,7 +80,7 @@ def raise_watermark(entry: Entry, until: datetime | None, now: datetime) -> date
     feed = entry.file.feed
     mark = Watermark.objects.filter(feed=feed.name).first()
     newest = max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
-    ahead = _ahead_until(feed, now, ((start, isinstance(entry.file, Messages)) for start in entry.intervals))
+    ahead = ahead_until(feed, now, ((start, entry.file.is_followed) for start in entry.intervals))
     if until is not None:
         until = min(until, now)
     if mark is None and entry.intervals:
@@ -130,12 +129,12 @@ def _reopen(feed: Feed, mark: Watermark, now: datetime) -> None:
         starts = BatchInterval.objects.filter(batch__feed=feed.name, interval_start_timestamp__lte=now)
         newest = starts.order_by("-interval_start_timestamp").values_list("interval_start_timestamp", flat=True).first()
         mark.interval_end_timestamp = newest and newest + delta
-        mark.ahead_until = _ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY))
+        mark.ahead_until = ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY))
         mark.save(update_fields=["interval_end_timestamp", "ahead_until"])
     if mark.closed_until is None or mark.closed_until <= now:
         return
     mark.closed_until = now
-    mark.ahead_until = _ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY))
+    mark.ahead_until = ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY))
     mark.save(update_fields=["closed_until", "ahead_until"])
     for length in lengths_of(feed):
         # What was pruned cannot be recomputed.
@@ -169,21 +168,8 @@ def _catch_up(feed: Feed, mark: Watermark, now: datetime, lateness: timedelta) -
     delta = feed.interval.delta
     starts = _starts_between(feed, (mark.closed_until or EPOCH + delta) - delta, now + timedelta.resolution)
     newest = _later(mark.interval_end_timestamp, max((start + delta for start, _ in starts), default=None))
-    until = max((closing_time(*one, feed=feed, lateness=lateness, now=now) for one in starts), default=None)
-    _move(feed, mark, newest, until, _ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY)))
-
-
-def _ahead_until(feed: Feed, now: datetime, starts: Iterable[tuple[datetime, bool]]) -> datetime | None:
-    """Return the newest end of the intervals that the clocks (``now``) have not reached; None for none.
-
-    Each is a start (UTC), and True if its records are a stream's. A file closes its intervals, so these must have
-    ended; those of a stream are closed by newer messages, so they must have begun.
-    """
-    delta = feed.interval.delta
-    return max(
-        (start + delta for start, is_message in starts if (start if is_message else start + delta) > now),
-        default=None,
-    )
+    until = max((closing_time(*one, feed, lateness, now) for one in starts), default=None)
+    _move(feed, mark, newest, until, ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY)))
 
 
 def _starts_between(feed: Feed, start: datetime, end: datetime) -> list[tuple[datetime, bool]]:
