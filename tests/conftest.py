@@ -94,7 +94,7 @@ def plain_settings(settings, tmp_path):
 
 @pytest.fixture
 def data_dir(settings) -> Path:
-    """The folder that files are taken in from, empty."""
+    """The folder that files are ingested from, empty."""
     settings.DATA_DIR.mkdir()
     return settings.DATA_DIR
 

@@ -322,7 +322,7 @@ def expected(
     """What the tables must hold once these files are in, each name with its newest content.
 
     ``watermark`` is up to when intervals have closed, in Unix seconds, of all feeds or by record type (with files:
-    the newest interval end ever taken in): a longer interval has rows once it has closed. ``subscribers`` gives email
+    the newest interval end ever ingested): a longer interval has rows once it has closed. ``subscribers`` gives email
     and quota by device. Gives the rows as {(KPI, interval, start): [(rank, dimensions..., values...), ...]}, and the
     summaries as {(KPI, interval, start): (total, groups, records, batches, state)}.
     """

@@ -62,7 +62,7 @@ def ticks(bench: Bench) -> list[Path]:
 
 
 def first_ticked(bench: Bench) -> Place:
-    """A place that has taken in the first tick."""
+    """A place that has ingested the first tick."""
     place = Place(bench.scratch / "first")
     if not place.database.exists():
         shutil.copyfile(bench.migrated, place.database)

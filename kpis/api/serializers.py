@@ -196,7 +196,7 @@ class SummarySerializer(RowSerializer):
 
 
 class BatchSerializer(RowSerializer):
-    """What was taken in once, as one."""
+    """What is ingested once, as one."""
 
     class Meta:
         model = Batch

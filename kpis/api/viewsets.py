@@ -354,7 +354,7 @@ class CatalogViewSet(FileView, viewsets.ViewSet):
 
 @extend_schema_view(list=_answers(SummarySerializer(many=True), "Totals of KPIs' intervals", tags=["intervals"]))
 class SummaryViewSet(ListViewSet):
-    """Each KPI's intervals as a whole: the true total over all groups, and what it was figured from.
+    """Each KPI's intervals as a whole: the true total over all groups, and what it was computed from.
 
     Intervals of KPIs that the reader may not see are left out.
     """
@@ -443,7 +443,7 @@ class RejectViewSet(ListViewSet):
 
 
 class RootView(StrictView, APIRootView):
-    """The KPIs of a mobile network per interval, and the batches that they were figured from."""
+    """The KPIs of a mobile network per interval, and the batches that they were computed from."""
 
     name = "Network Analysis API"
 

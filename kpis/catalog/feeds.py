@@ -2,7 +2,7 @@
 
 A row of a feed is a *record* when every column can be read and every check holds, else a *reject* with the
 column and the reason. What a column or a check means is said twice, side by side: in Python, which judges a single
-row and is the truth, and in SQL, which the engine uses to take in rows by the million. The SQL may refuse a row that
+row and is the truth, and in SQL, which the engine uses to read rows by the million. The SQL may refuse a row that
 Python accepts (the row is then judged singly); it never accepts one that Python refuses.
 """
 

@@ -100,9 +100,9 @@ class Reference:
 class KPI:
     """One KPI.
 
-    ``by`` says what its groups are made of, ``lengths`` the interval lengths it is figured for. ``top`` keeps only
+    ``by`` says what its groups are made of, ``lengths`` the interval lengths it is computed for. ``top`` keeps only
     the first TOP_N groups of an interval, and ``personal`` marks figures about single subscribers. A KPI with
-    ``partials_of`` is figured from the partials of another, joined with the ``reference``; its dimensions are then
+    ``partials_of`` is computed from the partials of another, joined with the ``reference``; its dimensions are then
     columns of the reference.
     """
 
@@ -173,7 +173,7 @@ class KPI:
 
     @property
     def source(self) -> KPI:
-        """The KPI whose partials this one is figured from: mostly itself."""
+        """The KPI whose partials this one is computed from: mostly itself."""
         return self.partials_of or self
 
 

@@ -1,6 +1,6 @@
 """Measures: what a KPI counts, as SQL over three kinds of rows.
 
-A measure is figured in three steps, each an SQL expression, so that every engine that speaks SQL gives the
+A measure is computed in three steps, each an SQL expression, so that every engine that speaks SQL gives the
 same answer:
 
 1. *partial*: over the records of one batch, grouped by interval and dimensions: what the lake keeps;

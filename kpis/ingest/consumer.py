@@ -36,7 +36,7 @@ CLOSE_SECONDS = 60
 
 
 class Consumer:
-    """Takes a stream in; all that one process takes in is one run, which ends with its newest batch."""
+    """Ingest a stream. All that one process ingests is one run, which ends with its newest batch."""
 
     def __init__(
         self,

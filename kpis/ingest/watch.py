@@ -22,7 +22,7 @@ LONGEST_PAUSE_SECONDS = 60
 class Watch:
     """Starts runs until it is stopped, which it finds out between them.
 
-    ``run`` takes in the files with these names, or with None what a listing of the place finds new; where it is told
+    ``run`` ingests the files with these names, or with None what a listing of the place finds new; where it is told
     that it is due, it makes a run of it though nothing is new. The place is listed every ``listing_seconds``, and every
     ``poll_seconds`` while nothing tells of its files. ``tell`` is told what happens besides runs: how grave that is (a
     level of ``logging``), what it is, and more of it.

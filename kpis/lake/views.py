@@ -8,7 +8,7 @@ The views, by name:
 - ``rejects``, and ``batches``, the ledger.
 
 Each has ``year``, ``month``, ``day``, ``hour`` and ``hour_start``, which the folders' names tell: a condition on these
-reads only the folders that it needs. A KPI that is joined with a reference table cannot be figured from the lake
+reads only the folders that it needs. A KPI that is joined with a reference table cannot be computed from the lake
 alone: its view has the rows that the ledger keeps.
 """
 

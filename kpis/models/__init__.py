@@ -1,4 +1,4 @@
-"""The tables: the ledger of what was taken in, the results, and what people know besides."""
+"""The tables: the ledger of what was ingested, the results, and what people know besides."""
 
 from kpis.models.ledger import (
     Batch,

@@ -66,7 +66,7 @@ class Run(models.Model):
 
 
 class Batch(models.Model):
-    """What was taken in once, as one: the file of this name in its newest content, or messages of a stream.
+    """What is ingested once, as one: the file of this name in its newest content, or messages of a stream.
 
     The same content under several names counts once, by the batch of one of them. The others are its duplicates, which
     count nothing: ``duplicate`` while the file has the content, ``renamed`` once it was gone when the content turned up
@@ -202,7 +202,7 @@ class Reject(models.Model):
 
 
 class Watermark(models.Model):
-    """The newest interval end that a feed has ever taken in, and up to when its intervals closed.
+    """The newest interval end that a feed has ever ingested, and up to when its intervals closed.
 
     What lies ahead of the clocks counts for neither. So neither goes back, unless a clock was ahead that it was set by:
     what is then ahead of every clock is taken back.
@@ -280,10 +280,10 @@ class StreamShard(models.Model):
 
 
 class DueRollup(models.Model):
-    """A longer interval whose partials have changed since it was last figured, or any that could not be computed.
+    """A longer interval whose partials have changed since it was last computed, or any that could not be computed.
 
     Written with the batch that changed them, removed with the rollup that took them up; so a run that breaks
-    off in between leaves the rollup due. It waits until the interval has closed; one that is figured before, as
+    off in between leaves the rollup due. It waits until the interval has closed; one that is computed before, as
     provisional, stays due.
     """
 

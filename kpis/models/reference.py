@@ -26,7 +26,7 @@ class Subscriber(models.Model):
 
 
 class QuotaChange(models.Model):
-    """A subscriber's email and quota from a moment on: what was in force when an hour was first figured.
+    """A subscriber's email and quota from a moment on: what was in force when an hour was first computed.
 
     Outlives the subscriber; its last one then has no quota.
     """

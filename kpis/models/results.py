@@ -305,7 +305,7 @@ class CoverageGridSignal(KPIResult):
 
 
 class IntervalSummary(models.Model):
-    """One KPI's interval as a whole: its true total over all groups, and what it was figured from."""
+    """One KPI's interval as a whole: its true total over all groups, and what it was computed from."""
 
     class State(models.TextChoices):
         PROVISIONAL = "provisional", "the interval is still open"

@@ -76,7 +76,7 @@ def put_subscribers(subscribers: Iterable[Subscriber]) -> Loaded:
 
 @transaction.atomic
 def remove_subscribers(ids: Iterable[str]) -> None:
-    """Removes subscribers; hours that were figured before keep the quotas that were in force then."""
+    """Removes subscribers; hours that were computed before keep the quotas that were in force then."""
     gone = list(Subscriber.objects.filter(pk__in=list(ids)))
     now = timezone.now()
     QuotaChange.objects.bulk_create(

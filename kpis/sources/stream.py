@@ -175,7 +175,7 @@ class Stream(ABC, Generic[AnySpool]):
         return self._pending[partition].spool
 
     def _next(self) -> Partition:
-        """The partition to take in next: the oldest of those whose turn it is, else the largest."""
+        """The partition to ingest next: the oldest of those whose turn it is, else the largest."""
         if self._turn:
             return min(self._turn, key=lambda partition: self._pending[partition].since)
         return max(self._pending, key=lambda partition: self._pending[partition].spool.count)

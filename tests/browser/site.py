@@ -1,4 +1,4 @@
-"""A whole site for the browser: sample files of all feeds taken in by the real command, and a real server."""
+"""A whole site for the browser: sample files of all feeds ingested by the real command, and a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader takes in by the million what the row-by-row judge takes in one by one: the same rows, the same rejects."""
+"""The reader reads by the million what the row-by-row judge reads one by one: the same rows, the same rejects."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_what_an_object_holds_is_known_by_its_etag(bucket):
 
     files["ipflow_data.1.csv"] = [Flow(START, 1, 2, 1, 1, 1)]
     put(bucket, files)
-    assert "would take in ipflow_data.1.csv (ipflow, changed" in update(dry_run=True)
+    assert "would ingest ipflow_data.1.csv (ipflow, changed" in update(dry_run=True)
     update()
     assert Batch.objects.get().revision == 2
     assert stored() == expected(files, START + 300)

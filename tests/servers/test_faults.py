@@ -58,7 +58,7 @@ def flows(random_: random.Random, start: int, late: bool = False) -> list[Flow]:
 
 
 class Lane:
-    """One place through which hours of files pass, taken in by processes that get killed.
+    """One place through which hours of files pass, ingested by processes that get killed.
 
     ``contents`` has every content that each file has had, by its digest; ``files`` has the newest.
     """
@@ -258,7 +258,7 @@ def test_a_run_that_is_told_to_stop_ends_soon_and_the_next_one_goes_on(place, na
     assert ended.code == 128 + signal.Signals[name]
     assert (
         ended.err
-        == f"CommandError: Stopped by {name}. What was taken in before stays; the next run goes on from there.\n"
+        == f"CommandError: Stopped by {name}. What was ingested before stays; the next run goes on from there.\n"
     )
     (run,) = runs(place)
     assert run.outcome == "broken"

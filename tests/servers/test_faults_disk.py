@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 START = 1626566400  # 2021-07-18T00:00:00Z
-GOES_ON = "What was taken in before stays; the next run goes on from there."
+GOES_ON = "What was ingested before stays; the next run goes on from there."
 # Root may write everywhere; without these capabilities it is held to permissions like anybody.
 MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
 prefix = MORTAL if os.getuid() == 0 else ()

@@ -46,7 +46,7 @@ class Trouble:
     def check_told(self, ended: Ended) -> None:
         (line,) = ended.err.splitlines()
         assert line.startswith(f"CommandError: Cannot use the database place at 127.0.0.1, port {self.server.port}: ")
-        assert line.endswith("What was taken in before stays; the next run goes on from there.")
+        assert line.endswith("What was ingested before stays; the next run goes on from there.")
         assert ended.code == 1
 
     def check_next_run(self) -> None:
@@ -79,7 +79,7 @@ def trouble(started, django_db_blocker):
 
 
 def after_lines(process: subprocess.Popen[str], number: int) -> None:
-    """Waits until the process has taken in so many files."""
+    """Waits until the process has ingested so many files."""
     for _ in range(number):
         assert process.stdout.readline().startswith("in ")
 

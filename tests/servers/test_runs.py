@@ -115,7 +115,7 @@ def test_a_marked_file_is_tried_again_by_the_next_run(place):
     with place.alias() as alias:
         assert runs.mark_for_retry(Batch.objects.using(alias).all()) == 1
     assert place.run("update_network_stats", "--dry-run").out.startswith(
-        "would take in ipflow_data.a.csv (ipflow, tried"
+        "would ingest ipflow_data.a.csv (ipflow, tried"
     )
     assert place.run().code == 1
     with place.alias() as alias:

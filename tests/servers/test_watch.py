@@ -1,4 +1,4 @@
-"""``update_network_stats --watch``: what lands is taken in within seconds, what nobody told of by the next listing."""
+"""``update_network_stats --watch``: what lands is ingested within seconds, what nobody told of by the next listing."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ class Folder:
 
 
 def history(settings, base: Path, engines: list[Callable[[], list] | None]) -> tuple[dict, dict, list]:
-    """What the steps leave, each taken in by an engine: tables, lake and what was told."""
+    """What the steps leave, each ingested by an engine: tables, lake and what was told."""
     settings.DATA_DIR, settings.LAKE_DIR = base / "data", base / "lake"
     settings.DATA_DIR.mkdir(parents=True)
     empty_tables()

@@ -148,7 +148,7 @@ def check_lost(end: Ended) -> None:
     """Checks that a consumer ended as it lost what it cannot do without, and says so."""
     *_, line = end.err.splitlines()
     assert line.startswith(WITHOUT), line
-    assert line.endswith("What was taken in before stays; the next consumer goes on from there.")
+    assert line.endswith("What was ingested before stays; the next consumer goes on from there.")
     assert end.code == 1
 
 

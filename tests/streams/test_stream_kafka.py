@@ -1,6 +1,6 @@
 """Real consumers of a real protocol, killed, stopped, doubled and kept waiting: each message counts once.
 
-``KILLS`` sets how many consumers are killed (6 by default). ``LONG=1`` also takes in 200,000 messages of which some are
+``KILLS`` sets how many consumers are killed (6 by default). ``LONG=1`` also ingests 200,000 messages of which some are
 days late, with the default memory.
 """
 

@@ -36,7 +36,7 @@ from kpis.store.errors import Overtaken, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 
 WRONG_USE = 2
-GOES_ON = "What was taken in before stays; the next consumer goes on from there."
+GOES_ON = "What was ingested before stays; the next consumer goes on from there."
 STREAM_FEEDS = (ANTENNA.name, CDR.name)
 # What each source needs to be told, and what else it may be.
 SOURCES = {"kafka": ("bootstrap_servers", "topic", "group"), "kinesis": ("stream",)}

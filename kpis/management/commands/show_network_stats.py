@@ -46,7 +46,7 @@ def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
         IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by("-interval_start_timestamp").first()
     )
     if summary is None:
-        yield f"Nothing yet for {length}: no such interval has been taken in."
+        yield f"Nothing yet for {length}: no such interval has been ingested."
         return
     start, end = summary.interval_start_timestamp, summary.interval_end_timestamp
     yield (

@@ -39,7 +39,7 @@ WRONG_USE = 2
 # Of a batch that lies over more hours than a day has it is told over how many.
 MANY_HOURS = 24
 ENGINES = ("local", "spark")
-GOES_ON = "What was taken in before stays; the next run goes on from there."
+GOES_ON = "What was ingested before stays; the next run goes on from there."
 FILE_EVENTS = pipeline.Ingested | pipeline.Unchanged | pipeline.Duplicate | pipeline.Failed
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -292,8 +292,8 @@ class Command(WorkCommand):
         for event in unfinished.events():
             self._say(event_line(event))
         for file, _, why in planned:
-            self._say(f"would take in {file.name} ({file.feed.name}, {why}, {file.size:,} bytes)")
-        self._say(f"would take in {len(planned):,} files; nothing was changed")
+            self._say(f"would ingest {file.name} ({file.feed.name}, {why}, {file.size:,} bytes)")
+        self._say(f"would ingest {len(planned):,} files; nothing was changed")
 
     def _say(self, text):
         if self.verbosity:
@@ -311,7 +311,7 @@ def new_in(folder, feed, names=None, unfinished=lambda feed, name: None, every=F
 
 
 def is_news(found, names, chosen):
-    """Whether there is something to take in; what failed is tried again when it was told of, or a listing is due."""
+    """Whether there is something to ingest; what failed is tried again when it was told of, or a listing is due."""
     planned = pipeline.plan(found, DatabaseLedger(), chosen) if found else ()
     return any(names is not None or why is not pipeline.IngestReason.RETRIED for _, _, why in planned)
 

@@ -202,8 +202,8 @@ def test_dry_run_says_what_it_would_take_in_and_changes_nothing(data_dir, lake_d
     path = put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     assert path.stat().st_size == 142
     assert update(dry_run=True) == (
-        f"would take in ipflow_data.ts-{(START + 300) * 1000}.1.csv (ipflow, new, 142 bytes)\n"
-        "would take in 1 files; nothing was changed\n"
+        f"would ingest ipflow_data.ts-{(START + 300) * 1000}.1.csv (ipflow, new, 142 bytes)\n"
+        "would ingest 1 files; nothing was changed\n"
     )
     assert not Batch.objects.exists()
     assert not Run.objects.exists()

@@ -1,6 +1,6 @@
 """Files whose records lie over many hours: exact, in bounded memory, at a cost by their rows.
 
-``LONG=1`` takes in 30 files of 5,000 rows over 30 days of each feed, with the default memory.
+``LONG=1`` ingests 30 files of 5,000 rows over 30 days of each feed, with the default memory.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_a_watch_counts_a_byte_that_changes_with_size_and_time_kept(place: Place
 def test_the_same_bytes_written_again_are_looked_into_once(path, change):
     change(path, TEXT)
     assert update().splitlines()[0] == f"unchanged {NAME}"
-    assert "would take in 0 files" in update(dry_run=True)
+    assert "would ingest 0 files" in update(dry_run=True)
     assert Batch.objects.get().revision == 1
 
 
@@ -92,7 +92,7 @@ def test_verify_notices_a_change_that_leaves_no_sign(path):
     # As on a file system that has neither times of change of its own nor inodes.
     Batch.objects.update(mark=f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}")
     assert "0 files in" in update()
-    assert f"would take in {NAME} (ipflow, verified, " in update(verify=True, dry_run=True)
+    assert f"would ingest {NAME} (ipflow, verified, " in update(verify=True, dry_run=True)
     assert "1 files in, 0 failed" in update(verify=True)
     assert total() == 80
     assert update(verify=True).splitlines()[0] == f"unchanged {NAME}"
@@ -103,7 +103,7 @@ def test_verify_notices_a_change_that_leaves_no_sign(path):
 def test_a_row_of_before_is_checked_by_content_once(path):
     Batch.objects.update(mark="")
     assert update().splitlines()[0] == f"unchanged {NAME}"
-    assert "would take in 0 files" in update(dry_run=True)
+    assert "would ingest 0 files" in update(dry_run=True)
     assert total() == 30
 
 
@@ -117,4 +117,4 @@ def test_an_object_that_is_put_again_is_looked_into(bucket):
     # One whose etag does not tell its content apart, as that of an encrypted one may not.
     Batch.objects.update(mark=f"{bucket.Object(key).e_tag.strip(chr(34))} 1")
     assert update().splitlines()[0] == f"unchanged {NAME}"
-    assert "would take in 0 files" in update(dry_run=True)
+    assert "would ingest 0 files" in update(dry_run=True)

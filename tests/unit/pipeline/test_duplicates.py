@@ -100,7 +100,7 @@ def test_a_file_that_is_copied_counts_once_and_the_copy_is_named(data_dir):
     assert ledger() == {"a": "in", "b": "duplicate a"}
     assert_counts(FLOWS)
     assert list(Run.objects.values_list("batches", "duplicate_batches")) == [(0, 1), (1, 0)]
-    assert "would take in 0 files" in update(dry_run=True)
+    assert "would ingest 0 files" in update(dry_run=True)
 
 
 def test_copies_that_come_together_count_once(data_dir):
@@ -249,7 +249,7 @@ def test_a_day_that_no_row_needs_may_change(data_dir):
     update(date=date(2021, 7, 19))
     named = str(data_dir / "coverage_data.x.csv")
     assert update(named, date=date(2021, 7, 20)).splitlines()[0] == "unchanged coverage_data.x.csv"
-    assert "would take in 0 files" in update(named, date=date(2021, 7, 20), dry_run=True)
+    assert "would ingest 0 files" in update(named, date=date(2021, 7, 20), dry_run=True)
     assert Batch.objects.get().reading == "interval-from=record date=2021-07-20"
     assert stored() == expected({"1": logs}, START + 300)
 

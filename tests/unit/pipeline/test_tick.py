@@ -45,7 +45,7 @@ def test_a_run_imports_only_what_it_works_with(place):
 
 
 def statements_of_a_tick(data_dir, number: int) -> list[str]:
-    """The statements of a run that takes in one file, without their values; the file is gone afterwards."""
+    """The statements of a run that ingests one file, without their values; the file is gone afterwards."""
     path = put(data_dir, number, [Flow(START, number, 10, 20, 1, 7)])
     with CaptureQueriesContext(connection) as captured:
         assert f"in {path.name}: 1 records" in update()
@@ -113,14 +113,14 @@ def test_only_files_that_are_in_and_as_they_were_are_passed_over(data_dir, monke
         os.utime(path, ns=(number, number))
     with pytest.raises(SystemExit):
         update()
-    assert "would take in 0 files" in update(dry_run=True)
+    assert "would ingest 0 files" in update(dry_run=True)
 
     paths["longer"].write_text(file_text([Flow(START, 2, 10, 20, 1, 7)] * 2))
     os.utime(paths["longer"], ns=(2, 2))
     os.utime(paths["later"], ns=(4, 4))
     Batch.objects.filter(name="ipflow_data.lacking.csv").update(kpis="1")
     (data_dir / "ipflow_data.new.csv").write_text(file_text([Flow(START, 9, 10, 20, 1, 7)]))
-    told = re.findall(r"would take in (\S+) \(ipflow, (.*), ", update(dry_run=True))
+    told = re.findall(r"would ingest (\S+) \(ipflow, (.*), ", update(dry_run=True))
     assert sorted(told) == [
         ("ipflow_data.lacking.csv", "for a new KPI"),
         ("ipflow_data.later.csv", "changed"),

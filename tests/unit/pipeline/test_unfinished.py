@@ -98,9 +98,9 @@ def test_unfinished_files_are_named_by_feed_and_not_without_end(data_dir):
     assert update(dry_run=True).splitlines() == [
         of_cdr,
         LEFT_ALONE.format(f"{names} and 3 more"),
-        "would take in 0 files; nothing was changed",
+        "would ingest 0 files; nothing was changed",
     ]
-    assert update(feed="cdr", dry_run=True).splitlines() == [of_cdr, "would take in 0 files; nothing was changed"]
+    assert update(feed="cdr", dry_run=True).splitlines() == [of_cdr, "would ingest 0 files; nothing was changed"]
 
 
 def test_unfinished_files_are_one_event_of_the_log(data_dir, settings, capsys):

@@ -25,7 +25,7 @@ START = 1626566400  # 2021-07-18T00:00:00Z
 
 @pytest.fixture
 def sample(data_dir, tmp_path, settings):
-    """An hour of all four feeds, taken in; each device of the antennas has a small quota, and two have one owner."""
+    """An hour of all four feeds, ingested; each device of the antennas has a small quota, and two have one owner."""
     settings.TOP_N = 3
     for name, rows in ROWS.items():
         made = list(make_files(SAMPLES[name], tmp_path / "made", MIDNIGHT, 13, rows, 1, 2))
