@@ -39,7 +39,8 @@ class Batch(Protocol):
 
     ``name`` identifies it within its feed, ``path`` is where its rows can be read, ``size`` is in bytes,
     ``modified_ns`` in ns since 1970-01-01T00:00Z, and ``problem`` says why it cannot be read, where that is known
-    beforehand. ``arrived`` is when its newest message came, by the broker's clock (UTC), where that says so.
+    beforehand. ``etag`` and ``mark`` are those of ``FoundFile``. ``arrived`` is when its newest message came, by the
+    broker's clock (UTC), where that says so.
     """
 
     @property
@@ -54,6 +55,10 @@ class Batch(Protocol):
     def modified_ns(self) -> int: ...
     @property
     def problem(self) -> str: ...
+    @property
+    def etag(self) -> str: ...
+    @property
+    def mark(self) -> str: ...
     @property
     def arrived(self) -> datetime | None: ...
 

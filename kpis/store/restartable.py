@@ -27,7 +27,7 @@ UNDER_WAY = "under way: "
 class RestartableExecutor(MigrationExecutor):
     """Applies migrations so that one that is killed can be applied again."""
 
-    def apply_migration(self, state, migration: Migration, fake: bool = False, fake_initial: bool = False):
+    def apply_migration(self, state: Any, migration: Migration, fake: bool = False, fake_initial: bool = False) -> Any:
         if fake:
             return super().apply_migration(state, migration, fake, fake_initial)
         with _recorded_at_once(migration):

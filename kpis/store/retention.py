@@ -1,8 +1,8 @@
 """Deletes what is past its retention: results, batches, runs, rejects, live counts, and files of the lake.
 
-Each step is one short transaction, or the removal of one day's files, and takes the ledger's lock anew, so that runs
-and consumers work in between. Killed at any moment, pruning leaves every interval and batch whole; the next call goes
-on from there.
+Each step is one short transaction, or the removal of one day's files, and takes the ledger's lock for itself, so that
+runs and consumers work in between. Killed at any moment, pruning leaves every interval and batch whole; the next call
+goes on from there.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ def prune_live(before: datetime, now: datetime, dry_run: bool, turns: Turns) -> 
     """Delete live counts before a moment (UTC) that no page shows any more, and consumers silent since then."""
     counts = [
         LiveCount.objects.filter(length=length, start_timestamp__lt=min(before, counted_from(length, now)))
-        for length in LiveCount.Length
+        for length in LiveCount.Length.values
     ]
     found = [*counts, StreamConsumer.objects.filter(told_at__lt=before)]
     if dry_run:

@@ -24,7 +24,7 @@ def recorded_run(command: str, report: Report, former: Run | None = None) -> Ite
     is at work: runs without a recorded end are recorded as broken off.
     """
     Run.objects.filter(outcome=Run.Outcome.RUNNING).update(
-        outcome=Run.Outcome.BROKEN, traceback="The process ended without a word."
+        outcome=Run.Outcome.BROKEN, traceback="The process ended without recording how."
     )
     run = former or Run(started_at=clock.now(), command=command, host=socket.gethostname(), process=os.getpid())
     run.outcome, run.ended_at, run.traceback = Run.Outcome.RUNNING, None, ""

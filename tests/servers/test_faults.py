@@ -242,7 +242,7 @@ def test_a_killed_run_is_recorded_as_broken_off_by_the_next(place):
     assert [run.outcome for run in runs(place)] == ["running"]
     assert place.run().code == 0
     first, second = runs(place)
-    assert (first.outcome, first.traceback) == ("broken", "The process ended without a word.")
+    assert (first.outcome, first.traceback) == ("broken", "The process ended without recording how.")
     assert first.process == process.pid
     assert (second.outcome, second.traceback) == ("succeeded", "")
 

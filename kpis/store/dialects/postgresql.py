@@ -33,7 +33,7 @@ class PostgreSQL(Dialect):
     def is_pooled(self) -> bool:
         """Return True if a pooler stands between this process and the server.
 
-        The server's process is then another one than the connection was told of when it was opened.
+        The server's process is then not the one that the connection got when it was opened.
         """
         return self._value("SELECT pg_backend_pid()") != self.connection.connection.info.backend_pid
 
