@@ -73,8 +73,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "network_analysis.policy.ContentSecurityPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    # Below what gives every answer its headers, and above what only pages and accounts need.
-    "kpis.api.shortcut.ShortcutMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -222,7 +220,7 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": PROXIES,
     "DEFAULT_PERMISSION_CLASSES": ["kpis.api.permissions.MayReadAggregates"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kpis.api.renderers.ContentNegotiation",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["kpis.api.filter_backend.FilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "kpis.api.pagination.KeysetPagination",
     "DEFAULT_RENDERER_CLASSES": [
         "kpis.api.renderers.JSONRenderer",

@@ -14,7 +14,7 @@ from kpis.query import csv, parquet
 
 
 class JSONRenderer(renderers.JSONRenderer):
-    """JSON; moments, with or without a zone, are in UTC."""
+    """JSON by orjson; moments, with or without a zone, are in UTC, with a Z."""
 
     def render(self, data, accepted_media_type=None, renderer_context=None) -> bytes:
         if data is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -77,11 +77,23 @@ def column_type(field: serializers.Field) -> ColumnType:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a list: its name, the table's column that it comes from, and what is shown of its values."""
+    """A column of a list, and what shows a value of it; None shows what the database has."""
 
     name: str
-    source: str
     show: Callable | None
+
+
+def shown(columns: Sequence[Column], rows: Iterable[tuple]) -> Iterable[tuple]:
+    """Return a list's rows as its columns show them."""
+    if not any(column.show for column in columns):
+        return rows
+    return (
+        tuple(
+            column.show(value) if column.show and value is not None else value
+            for column, value in zip(columns, row, strict=True)
+        )
+        for row in rows
+    )
 
 
 class RowSerializer(serializers.ModelSerializer):
@@ -94,9 +106,9 @@ class RowSerializer(serializers.ModelSerializer):
     @classmethod
     @cache
     def columns(cls) -> tuple[Column, ...]:
-        """A list's columns."""
+        """Return a list's columns."""
         return tuple(
-            Column(name, field.source, None if type(field) in _AS_IT_IS else field.to_representation)
+            Column(name, None if type(field) in _AS_IT_IS else field.to_representation)
             for name, field in cls().fields.items()
         )
 

@@ -4,12 +4,11 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
+from kpis.api.views import MissingView, RootView
 from kpis.api.viewsets import (
     BatchViewSet,
     CatalogViewSet,
-    MissingView,
     RejectViewSet,
-    RootView,
     SummaryViewSet,
     anomaly_viewset,
     result_viewset,

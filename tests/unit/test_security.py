@@ -279,7 +279,7 @@ def failing_client(monkeypatch) -> Client:
     def fail(self):
         raise DatabaseError(SECRET)
 
-    monkeypatch.setattr(SummaryViewSet, "get_lookups", fail)
+    monkeypatch.setattr(SummaryViewSet, "get_queryset", fail)
     monkeypatch.setattr(IntervalSummaryAdmin, "get_queryset", lambda self, request: fail(self))
     return Client(raise_request_exception=False)
 

@@ -12,7 +12,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpis.api.pagination import BadCursor, decode_cursor, encode_cursor
+from kpis.api.cursors import BadCursor, decode_cursor, encode_cursor
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPIS
 from kpis.models import Batch, ServiceTrafficVolume
@@ -90,11 +90,21 @@ def test_every_list_comes_in_pages(client, db, size):
         assert [row for page in pages for row in page] == [row.pk for row in expected]
 
 
-def test_a_page_is_one_query(client, rows, django_assert_num_queries):
-    with django_assert_num_queries(1):
-        first = client.get("/api/KPIs/1/?page_size=2")
-    with django_assert_num_queries(1):
-        client.get(links(first)["next"])
+@pytest.mark.parametrize("query", ["page_size=2", "interval=1&service_id=1&page_size=1"])
+def test_every_page_is_one_query_and_the_rest_nothing(client, rows, django_assert_num_queries, query):
+    address = f"/api/KPIs/1/?{query}"
+    while address:
+        with django_assert_num_queries(1):
+            response = client.get(address)
+        assert response.status_code == 200
+        address = links(response).get("next")
+
+
+def test_a_bound_beyond_the_cursor_holds(client, rows):
+    bound = f"{HOUR + timedelta(minutes=60):%Y-%m-%dT%H:%M:%SZ}"
+    cursor = encode_cursor([HOUR, 1, 1])
+    response = client.get(f"/api/KPIs/1/?interval_start_timestamp__gte={bound}&cursor={cursor}")
+    assert [row["id"] for row in response.json()] == [rows[-1].pk]
 
 
 def plan_of(client, address: str) -> str:

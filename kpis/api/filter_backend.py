@@ -1,0 +1,15 @@
+"""How requests filter lists: django-filter's backend, with filter sets that look at what a request gives alone."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.request import Request
+
+
+class FilterBackend(DjangoFilterBackend):
+    """Filters by the view's ``filterset_class``, whose form is made for the browsable page alone."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet, view) -> QuerySet:
+        """Return the rows that satisfy the request's filters; raises ValidationError for wrong values."""
+        return view.filterset_class.narrow(queryset, request.query_params)

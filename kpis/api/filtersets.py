@@ -1,0 +1,240 @@
+"""The filters of each list, as filter sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError as InvalidValue
+from django.db import models
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import QueryDict
+from django_filters import Filter
+from django_filters.constants import EMPTY_VALUES
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import ValidationError
+
+from kpis.api.cursors import BadCursor, cursor_position
+from kpis.api.filters import (
+    MillisecondsFilter,
+    NumberFilter,
+    WholeNumberFilter,
+    choice_filter,
+    dimension_filters,
+    interval_filter,
+    text_filter,
+    timestamp_filters,
+    whole_number_filter,
+)
+from kpis.catalog.feeds import FEEDS
+from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, LENGTHS, Length
+from kpis.catalog.kpis import KPI, KPIS
+from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject
+from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW
+from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_between
+
+
+class ListFilters(FilterSet):
+    """The filters of a list. Only those that a request gives are cleaned: a form takes longer than the page's query.
+
+    ``one_row_by`` names the filters that together leave at most one row an interval; it is empty where none do.
+    """
+
+    one_row_by: frozenset[str] = frozenset()
+
+    @classmethod
+    def given(cls, parameters: QueryDict) -> dict[str, Any]:
+        """Return the values of the filters that a request gives.
+
+        Raises ValidationError with the reason for each wrong one.
+        """
+        values, errors = {}, {}
+        for name, text in parameters.items():
+            if name in cls.base_filters:
+                try:
+                    value = cls.base_filters[name].field.clean(text)
+                except InvalidValue as error:
+                    errors[name] = error.messages
+                else:
+                    values |= {} if value in EMPTY_VALUES else {name: value}
+        if errors:
+            raise ValidationError(errors)
+        return values
+
+    @classmethod
+    def lookups(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of ``QuerySet.filter`` for these values."""
+        pairs = ((cls.base_filters[name], value) for name, value in given.items())
+        return {f"{one.field_name}__{one.lookup_expr}": value for one, value in pairs}
+
+    @classmethod
+    def narrow(cls, queryset: QuerySet, parameters: QueryDict) -> QuerySet:
+        """Return the rows that satisfy the filters that a request gives."""
+        return queryset.filter(**cls.lookups(cls.given(parameters)))
+
+
+class IntervalFilters(ListFilters):
+    """The filters of rows that each belong to an interval, which has one of ``lengths``."""
+
+    lengths: tuple[Length, ...]
+
+    @classmethod
+    def narrow(cls, queryset: QuerySet, parameters: QueryDict) -> QuerySet:
+        """Return the rows that satisfy the filters, by conditions for which an index in the order of starts is used."""
+        lookups = cls.lookups(cls.given(parameters))
+        code = lookups.pop("interval__exact", None)
+        span = starts_between(lookups, [LENGTHS[code]] if code else cls.lengths)
+        if span is None:
+            return queryset.none()
+        first, last = span
+        lookups = {name: value for name, value in lookups.items() if not name.startswith("interval_start_timestamp")}
+        if first and not _page_starts_after(first, queryset.model, parameters.get("cursor", "")):
+            lookups["interval_start_timestamp__gte"] = first
+        if last:
+            lookups["interval_start_timestamp__lte"] = last
+        if code:
+            # Two bounds instead of one equality: databases would leave the order of starts for it, and sort.
+            lookups |= {"interval__gte": code, "interval__lte": code}
+        return queryset.filter(**lookups)
+
+
+def _page_starts_after(bound: datetime, model: type[models.Model], cursor: str) -> bool:
+    """Return True if a page's cursor implies the bound: of two a database may take the one that has it read more."""
+    try:
+        start, *_ = cursor_position(cursor, model, model._meta.ordering)
+    except BadCursor:
+        return False
+    return start >= bound
+
+
+def filterset(name: str, filters: dict[str, Filter], parent: type[ListFilters] = ListFilters, **attributes):
+    """Make a filter set of these filters."""
+    return type(name, (parent,), filters | attributes)
+
+
+def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
+    """What a KPI's rows can be filtered by."""
+    rank = whole_number_filter(model._meta.get_field("rank"), "The first so many of each interval", "lte")
+    return filterset(
+        f"{kpi.name}Filters",
+        timestamp_filters(INTERVAL_TIMESTAMPS)
+        | {"interval": interval_filter(kpi.lengths), "rank__lte": rank}
+        | dimension_filters(kpi, model),
+        IntervalFilters,
+        lengths=kpi.lengths,
+        one_row_by=one_row_by(kpi),
+    )
+
+
+def one_row_by(kpi: KPI) -> frozenset[str]:
+    """Return the filters that leave one group of a KPI; none where different names may fold to the same."""
+    return frozenset() if kpi.folded else frozenset(kpi.dimensions)
+
+
+def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
+    """What a KPI's anomalies can be filtered by, and how they are found.
+
+    Its lookups are those of the dimensions alone: which intervals count is for ``starts_between`` to say, since the
+    windows reach beyond them.
+    """
+    threshold = {"type": "number", "minimum": 0, "default": DEFAULT_THRESHOLD}
+    window = {"type": "integer", "minimum": 2, "maximum": LARGEST_WINDOW, "default": DEFAULT_WINDOW}
+    settings = {
+        "interval": interval_filter(kpi.lengths, default_length(kpi)),
+        "threshold": extend_schema_field(threshold | {"description": "How many standard deviations away, at least"})(
+            NumberFilter(min_value=0)
+        ),
+        "window": extend_schema_field(window | {"description": "How many intervals before are the window"})(
+            WholeNumberFilter(min_value=2, max_value=LARGEST_WINDOW)
+        ),
+    }
+    return filterset(
+        f"{kpi.name}AnomalyFilters", timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, model)
+    )
+
+
+def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
+    """What a KPI's rows can be filtered by where timestamps are Unix ms and intervals minutes."""
+    codes = {length.minutes: length.code for length in kpi.lengths}
+    filters = {
+        parameter: extend_schema_field(
+            {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": END_OF_TIME_MILLISECONDS - 1,
+                "description": f"The intervals that {verb} at this Unix time in milliseconds",
+            }
+        )(MillisecondsFilter(field_name=column))
+        for parameter, column, verb in (
+            ("start_timestamp", "interval_start_timestamp", "start"),
+            ("end_timestamp", "interval_end_timestamp", "end"),
+        )
+    }
+    filters["interval"] = choice_filter(
+        "interval",
+        {length.minutes: length.name for length in kpi.lengths},
+        "The interval's length in minutes",
+        coerce=lambda minutes: codes[int(minutes)],
+    )
+    return filterset(
+        f"{kpi.name}V1Filters",
+        filters | dimension_filters(kpi, model),
+        IntervalFilters,
+        lengths=kpi.lengths,
+        one_row_by=one_row_by(kpi),
+    )
+
+
+SummaryFilters = filterset(
+    "IntervalSummaryFilters",
+    {
+        "kpi": choice_filter("kpi", {kpi.id: kpi.name for kpi in KPIS.values()}, "The KPI's id", coerce=int),
+        "interval": interval_filter(LENGTHS.values()),
+        "state": choice_filter(
+            "state", dict(IntervalSummary.State.choices), "Whether the interval has closed, or is incomplete"
+        ),
+    }
+    | timestamp_filters(INTERVAL_TIMESTAMPS | {"updated_at": ("gte", "lt")}),
+    IntervalFilters,
+    lengths=tuple(LENGTHS.values()),
+    one_row_by=frozenset({"kpi"}),
+)
+
+
+_HELD = {"interval_start_timestamp": ("exact", "gte", "lt")}
+
+
+class BatchFilters(
+    filterset(
+        "LedgerFilters",
+        {
+            "feed": choice_filter("feed", {name: name for name in FEEDS}, "The batch's feed"),
+            "status": choice_filter("status", dict(Batch.Status.choices), "What became of the batch"),
+            "name": text_filter(Batch._meta.get_field("name"), "The batch's name is this"),
+            "run": whole_number_filter(Batch._meta.get_field("run"), "The id of the run that took it in"),
+        }
+        | timestamp_filters({"taken_in_at": ("gte", "lt")} | _HELD),
+    )
+):
+    """What batches can be filtered by; ``interval_start_timestamp`` is that of an interval of theirs."""
+
+    @classmethod
+    def narrow(cls, queryset: QuerySet, parameters: QueryDict) -> QuerySet:
+        """Return the batches that satisfy every filter, those by interval together in one interval."""
+        lookups = cls.lookups(cls.given(parameters))
+        by_interval = {name: lookups.pop(name) for name in [*lookups] if name.startswith("interval_start_timestamp")}
+        if by_interval:
+            queryset = queryset.filter(Exists(BatchInterval.objects.filter(batch=OuterRef("pk"), **by_interval)))
+        return queryset.filter(**lookups)
+
+
+RejectFilters = filterset(
+    "RejectFilters",
+    {
+        "line": whole_number_filter(Reject._meta.get_field("line"), "The line's number"),
+        "column": text_filter(Reject._meta.get_field("column"), "The column that was wrong"),
+        "reason": text_filter(Reject._meta.get_field("reason"), "The reason, in full"),
+    },
+)
