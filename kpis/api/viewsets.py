@@ -158,10 +158,9 @@ class AnomalyViewSet(ListViewSet):
 
     def list(self, request, *args, **kwargs):
         given = self.filterset_class.given(request.query_params)
-        lookups = self.filterset_class.lookups(given)
         length = LENGTHS[given.get("interval", default_length(self.kpi).code)]
-        span = starts_between(lookups, [length])
-        groups = {name: value for name, value in lookups.items() if name.split("__")[0] in self.kpi.dimensions}
+        span = starts_between(self.filterset_class.lookups(given), [length])
+        groups = self.filterset_class.lookups({name: given[name] for name in self.kpi.dimensions if name in given})
         series = Series(
             self.kpi,
             self.queryset.filter(interval=length.code, **groups),

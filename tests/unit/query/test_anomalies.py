@@ -326,6 +326,7 @@ def test_folded_groups_are_one_whatever_their_spelling(client):
         fill(KPIS[7], [one], spelled=str.upper if one[1] % 2 else str.lower)
     (found,) = client.get("/api/KPIs/7/anomalies/?window=4&operator=g1").json()
     assert (found["operator"], found["value"], found["mean"]) == ("g1", 50.0, 1.5)
+    assert client.get("/api/KPIs/7/anomalies/?window=4&operator=g2").json() == []
 
 
 @pytest.mark.django_db
