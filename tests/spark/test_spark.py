@@ -350,7 +350,7 @@ def test_the_zip_has_what_executors_need_and_the_same_bytes_each_time(tmp_path):
     )
     from kpis.engine.compiled import library
 
-    assert done.stdout.split() == [f"{first}/kpis/cluster.py", str(library() is not None)], done.stderr
+    assert done.stdout.split() == [f"{first}/kpis/spark/run.py", str(library() is not None)], done.stderr
 
 
 # Real commands, each with a Spark of its own.
