@@ -64,7 +64,7 @@ class Batch(Protocol):
 
     @property
     def version(self) -> Version:
-        """Tells its content from another, without reading it."""
+        """A value that changes with its content, known without reading it."""
 
     @property
     def age_key(self) -> tuple[datetime, str]:
@@ -72,11 +72,11 @@ class Batch(Protocol):
 
     @property
     def kind(self) -> str:
-        """What log lines call it: ``file`` or ``messages``."""
+        """Its name in log lines: ``file`` or ``messages``."""
 
     @property
     def place(self) -> Mapping[str, Any]:
-        """Where log lines say that it comes from, by field."""
+        """Its origin as fields of log lines."""
 
     @property
     def is_followed(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a run works with: a DuckDB connection, the lake, and a cluster where there is one."""
+"""The engine of a run: a DuckDB connection, the lake, and a cluster if there is one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Results of intervals, merged from the partials of their batches: a bounded number of hours at a time.
+"""Merge: compute intervals' results from the partials of their batches, a bounded number of hours at a time.
 
-What an interval needs is one lake file a KPI, batch and hour. A batch may touch a single interval or a thousand hours,
-so the hours are worked through in groups: each reads only its own hours' files, and holds no more than one group's
-partials in memory.
+An interval needs one lake file per KPI, batch and hour. A batch may touch a single interval or a thousand hours, so the
+hours are merged in groups: each reads only the files of its own hours and holds no more than one group's partials in
+memory.
 
 A lake file that is missing or damaged stops only the intervals that need it: they keep their rows, with the reason.
 """
@@ -27,10 +27,10 @@ from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.stages.ledger import Keys
 
 HOURS_A_GROUP = 48
-# Up to so many hours are merged right from the lake's files, as those of nearly every file are. Not so those of a
-# stream's batch, nor hours of which recent partials are held: each batch would read again what those before it read.
+# Up to so many hours are merged directly from the lake's files, as for nearly every file. Not for a stream's batch, nor
+# for hours whose recent partials are cached: each batch would read again what those before it read.
 FEW_HOURS = 2
-# What a group of hours may have in the lake; where it is more, the group is halved down to FEW_HOURS.
+# What a group of hours may have in the lake; a larger group is halved, down to FEW_HOURS.
 GROUP_BYTES = 4 * 2**20
 GROUP_FILES = 5_000
 # The ledger is asked for hours this close to each other at once.
@@ -42,13 +42,13 @@ KeysBetween = Callable[[datetime, datetime], Keys]
 
 
 class MergesLarge(Protocol):
-    """A cluster, as far as it merges partials; see ``stages.engine.Cluster``."""
+    """The part of ``stages.engine.Cluster`` that merges partials."""
 
     def merges(self, kpi: KPI, size: int) -> bool: ...
 
 
 class Merging(Protocol):
-    """What merging works with; see ``stages.engine.Engine``."""
+    """The parts of ``stages.engine.Engine`` that merging uses."""
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection: ...
@@ -66,12 +66,12 @@ class Merging(Protocol):
         starts: Collection[datetime],
         top_n: int,
     ) -> Results | None:
-        """Return a cluster's results, where it merges these files; else None."""
+        """Return a cluster's results if it merges these files; else None."""
 
 
 @dataclass(frozen=True)
 class Fresh:
-    """A batch's own partials, by KPI id, which need not be read from the lake, and the batch's key.
+    """The batch that is being ingested: its key and its partials by KPI id, which need not be read from the lake.
 
     A stream's batch ``is_followed`` by others of the same hours.
     """
@@ -91,7 +91,7 @@ def merged(
     top_n: int,
     fresh: Fresh | None = None,
 ) -> Iterator[Results]:
-    """Yield what each of a feed's KPIs, all or some, gives in the intervals of a length that start at ``starts`` (UTC).
+    """Yield the results of the given KPIs of a feed in the intervals of a length that start at ``starts`` (UTC).
 
     Each interval and KPI comes once. Where a lake file of it cannot be read, or a batch of it was ingested before the
     KPI was there, it comes without rows and with the reason: what it has stays. ``counted`` gives the files that
@@ -118,7 +118,7 @@ def merged_incrementally(
     merging: Merging,
     top_n: int,
 ) -> Iterator[Results]:
-    """Yield what ``merged`` does for the few intervals that a stream's batch touches, from what is merged so far."""
+    """Yield what ``merged`` does for the few intervals that a stream's batch touches, from incremental partials."""
     for kpi in kpis_of(feed, feed.interval):
         source, length = kpi.source, feed.interval
         lacking = _lacking(kpi, length, keys)
@@ -145,13 +145,13 @@ def merged_incrementally(
 
 
 def _partials_of(kpi: KPI, start: datetime, counted: Counted, merging: Merging) -> PartialsOf:
-    """What gives the lake's partials, of the hour of a moment (UTC), of the batches with some keys."""
+    """Return a callable that opens the lake's partials of some batches in the hour of a moment (UTC)."""
     return lambda keys: merging.lake.partials(kpi, {ONE_HOUR.floor(start): keys}, counted)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """One KPI's intervals that are to be merged, by the batches in the feed's intervals."""
+    """One KPI's intervals to merge, with the batches in the feed's intervals."""
 
     kpi: KPI
     length: Length
@@ -166,7 +166,7 @@ class _Work:
         return self.fresh.partials.get(self.kpi.source.id, {})
 
     def hours(self) -> dict[datetime, set[str]]:
-        """The batches whose partials are needed, by each hour that the intervals lie in: in some there may be none."""
+        """Return the batches whose partials are needed, by hour; for some hours there may be none."""
         hours: dict[datetime, set[str]] = {}
         for start in self.starts:
             for number in range(max(1, self.length.minutes // ONE_HOUR.minutes)):
@@ -178,7 +178,7 @@ class _Work:
         return hours
 
     def counted(self) -> dict[datetime, set[str]]:
-        """All batches by hour, as far as the hours are known."""
+        """Return all batches by hour, for the hours that ``keys`` has."""
         hours: dict[datetime, set[str]] = {}
         for start, found in self.keys.items():
             hours.setdefault(ONE_HOUR.floor(start), set()).update(found)
@@ -190,11 +190,11 @@ class _Work:
 
 
 def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
-    """Yield the results of the work, in halves where it is too much at once or a part of it cannot be read."""
+    """Yield the results of the work; in halves if it is too large or a part of it cannot be read."""
     try:
         found = _merge(work, merging)
     except duckdb.OutOfMemoryException:
-        # It may be what is held of others that leaves no room.
+        # What is cached of other intervals may leave no room.
         merging.recent.clear()
         merging.incremental.clear()
         if len(work.starts) == 1:
@@ -213,7 +213,7 @@ def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
 
 
 def _merge(work: _Work, merging: Merging) -> Results | None:
-    """Return the results of the work; None where it is too much at once."""
+    """Return the results of the work; None if it is too large to merge at once."""
     source, all_hours = work.kpi.source, work.hours()
     hours = {hour: keys for hour, keys in all_hours.items() if keys}
     own = work.fresh.key if work.at_hand else ""
@@ -243,7 +243,7 @@ def _merge_recent(
     files: Mapping[PurePosixPath, PartialFile],
     merging: Merging,
 ) -> Results:
-    """Return the results of many hours, by way of the recent partials, which lack some that are in the files."""
+    """Return the results of many hours from the recent partials, after adding those they lack from the files."""
     source, recent = work.kpi.source, merging.recent
     own = work.fresh.key if work.at_hand else ""
     with merging.lake.tables(files) as tables:
@@ -262,12 +262,12 @@ def _merge_recent(
 
 
 def _without(own: str, hours: Mapping[datetime, set[str]]) -> dict[datetime, set[str]]:
-    """The batches by hour but for one, which is at hand."""
+    """Return the batches by hour without the one whose partials are in memory."""
     return {hour: left for hour, keys in hours.items() if (left := keys - {own})}
 
 
 def _groups(length: Length, starts: list[datetime]) -> Iterator[list[datetime]]:
-    """The intervals' starts, in order, in groups that lie in HOURS_A_GROUP hours at most, or of one interval."""
+    """Yield the intervals' starts, in order, in groups of at most HOURS_A_GROUP hours, or of one interval."""
     some: list[datetime] = []
     hours: set[datetime] = set()
     for start in starts:
@@ -291,7 +291,7 @@ def keys_in(length: Length, starts: Collection[datetime], keys_between: KeysBetw
 
 
 def _spans(starts: list[datetime], delta: timedelta) -> list[tuple[datetime, datetime]]:
-    """Spans that hold all of the starts, in order, each to the end of ``delta`` after its last start."""
+    """Return spans that cover all of the starts, in order, each ending ``delta`` after its last start."""
     spans: list[tuple[datetime, datetime]] = []
     for start in starts:
         if spans and start <= spans[-1][1]:

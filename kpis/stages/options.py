@@ -19,7 +19,7 @@ class IntervalFrom(StrEnum):
 
 
 class Duplicates(StrEnum):
-    """Whether a file whose content was ingested under another name counts once more."""
+    """How a file counts whose content was ingested under another name: not again, or once more."""
 
     IGNORE = "ignore"
     COUNT = "count"

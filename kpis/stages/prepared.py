@@ -1,4 +1,4 @@
-"""What ``prepare`` makes of a batch, and ``ingest`` commits."""
+"""A prepared batch: the output of ``prepare`` and the input of ``ingest``."""
 
 from __future__ import annotations
 
