@@ -47,7 +47,7 @@ setup-spark: setup $(VENV)/requirements-spark.done  ## and with what --engine sp
 
 # Exact versions, each with its hashes, from one lock file.
 LISTS := requirements.lock requirements.txt
-INSTALL := scripts/install.sh
+INSTALL := TOOLS=$(VENV) scripts/install.sh
 
 $(VENV)/bin/pip $(BENCH_VENV)/bin/pip:
 	@scripts/make_venv.sh $(@D:/bin=)
@@ -57,7 +57,7 @@ $(VENV)/requirements.done: $(LISTS) | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/requirements-mysql.done: $(LISTS) | $(VENV)/requirements.done
-	@scripts/install_mysqlclient.sh $(VENV)
+	@TOOLS=$(VENV) scripts/install_mysqlclient.sh $(VENV)
 	@touch $@
 
 $(VENV)/scanner.done: kpis/engine/scanner.c kpis/engine/compiled.py | $(VENV)/requirements.done

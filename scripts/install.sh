@@ -1,12 +1,14 @@
 #!/bin/sh
 # Usage: install.sh VENV NAME...
 # Installs lists of requirements (base, an extra, dev, bench: see requirement_lists.py) into the virtual environment VENV,
-# in the versions of requirements.lock, each checked by its hash. uv does it, in a fraction of pip's time; pip installs uv.
+# in the versions of requirements.lock, each checked by its hash. uv does it, in a fraction of pip's time; pip installs uv
+# into the virtual environment TOOLS, .venv by default.
 set -eu
 venv=$1
 shift
-uv=.venv/bin/uv
-python=.venv/bin/python
+tools=${TOOLS:-.venv}
+uv=$tools/bin/uv
+python=$tools/bin/python
 locked=$(mktemp)
 trap 'rm -f "$locked"' EXIT
 
