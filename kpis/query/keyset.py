@@ -4,38 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import BooleanField, F, Func, Q, Value
+from django.db.models import BooleanField, Func, Q
+
+from kpis.store.dialects import dialect
 
 
 class TupleAfter(Func):
-    """True for rows whose columns, compared as a tuple, are greater than the values."""
+    """True for rows whose columns, compared as a tuple, are greater than the values, one for each column."""
 
     output_field = BooleanField()
 
-    def __init__(self, *expressions):
-        """``expressions`` are the columns, then a value for each."""
-        super().__init__(*expressions)
+    def __init__(self, columns: Sequence[str], values: Sequence):
+        super().__init__(*columns)
+        self.values = values
 
     def as_sql(self, compiler, connection, **context):
-        columns, values, parameters = self._compiled(compiler)
-        return f"({', '.join(columns)}) > ({', '.join(values)})", parameters
-
-    def as_mysql(self, compiler, connection, **context):
-        # MySQL and MariaDB take a comparison of tuples for no range, and read the whole index.
-        columns, values, parameters = self._compiled(compiler)
-        *pairs, (column, value) = zip(columns, values, strict=True)
-        sql = f"{column} > {value}"
-        for column, value in reversed(pairs):
-            sql = f"({column} > {value} OR ({column} = {value} AND {sql}))"
-        *twice, once = parameters
-        return sql, [*(one for one in twice for _ in range(2)), once]
-
-    def _compiled(self, compiler) -> tuple[list[str], list[str], list]:
-        """Return the SQL of the columns and of the values, and the values' parameters, one each."""
-        compiled = [compiler.compile(one) for one in self.source_expressions]
-        sqls = [sql for sql, _ in compiled]
-        half = len(sqls) // 2
-        return sqls[:half], sqls[half:], [one for _, parameters in compiled for one in parameters]
+        columns = self.source_expressions
+        names = ", ".join(compiler.compile(column)[0] for column in columns)
+        parameters = [
+            column.output_field.get_db_prep_value(value, connection)
+            for column, value in zip(columns, self.values, strict=True)
+        ]
+        return f"({names}) > ({', '.join(['%s'] * len(columns))})", parameters
 
 
 def rows_after(keyset: Sequence[str], key: Sequence) -> Q | TupleAfter:
@@ -43,7 +33,10 @@ def rows_after(keyset: Sequence[str], key: Sequence) -> Q | TupleAfter:
 
     ``keyset`` are the columns that order the rows; a single one may be descending, with a "-" before it.
     """
-    if len(keyset) > 1:
-        return TupleAfter(*(F(name) for name in keyset), *(Value(one) for one in key))
-    (name,) = keyset
-    return Q(**{f"{name[1:]}__lt": key[0]}) if name.startswith("-") else Q(**{f"{name}__gt": key[0]})
+    name, *others = keyset
+    if others and dialect().reads_tuples_as_range:
+        return TupleAfter(keyset, key)
+    if name.startswith("-"):
+        return Q(**{f"{name[1:]}__lt": key[0]})
+    after = Q(**{f"{name}__gt": key[0]})
+    return after | Q(**{name: key[0]}) & rows_after(others, key[1:]) if others else after

@@ -39,6 +39,9 @@ class Dialect(ABC):
     # The collation in which texts are equal only if all their characters are; None where that is the default.
     exact_collation: str | None = None
 
+    # False where a comparison of tuples, (a, b) > (1, 2), has an index read from its start.
+    reads_tuples_as_range = True
+
     def __init__(self, connection: Any):
         self.connection = connection
 

@@ -37,6 +37,8 @@ class MySQL(Dialect):
     # The default collations fold case and accents.
     exact_collation = "utf8mb4_bin"
 
+    reads_tuples_as_range = False
+
     @property
     def name(self) -> str:
         return "MariaDB" if self.connection.mysql_is_mariadb else super().name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPIS
@@ -35,3 +36,27 @@ def test_rows_after_a_key_in_descending_order_have_smaller_keys():
     ranks = [make_result(KPIS[1], MIDNIGHT, rank).rank for rank in (1, 2, 3)]
     after = ServiceTrafficVolume.objects.filter(rows_after(("-rank",), [3])).values_list("rank", flat=True)
     assert sorted(after) == ranks[:2]
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "mysql", reason="test_api_pages reads SQLite's plans; PostgreSQL takes tuples")
+def test_mysql_and_mariadb_read_the_index_from_the_key_on():
+    starts = [MIDNIGHT + step * FIVE_MINUTES.delta for step in range(2000)]
+    ServiceTrafficVolume.objects.bulk_create(
+        ServiceTrafficVolume(
+            interval_start_timestamp=start,
+            interval_end_timestamp=start + FIVE_MINUTES.delta,
+            interval=1,
+            rank=1,
+            service_id=7,
+            total_bytes=1,
+        )
+        for start in starts
+    )
+    rows = ServiceTrafficVolume.objects.filter(rows_after(KEYSET, [starts[-20], 1, 1])).order_by(*KEYSET)
+    with connection.cursor() as cursor:
+        sql, parameters = rows.query.sql_with_params()
+        cursor.execute(f"EXPLAIN {sql}", parameters)
+        plan = dict(zip([column[0] for column in cursor.description], cursor.fetchone(), strict=True))
+    assert (plan["type"], plan["key"]) == ("range", "servicetrafficvolume_rank_once")
+    assert int(plan["rows"]) < 100
