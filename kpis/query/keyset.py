@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import BooleanField, Func, Q
+from django.db.models import F, Lookup, Q
 
 from kpis.store.dialects import dialect
 
 
-class TupleAfter(Func):
-    """True for rows whose columns, compared as a tuple, are greater than the values, one for each column."""
+class TupleAfter(Lookup):
+    """True for rows whose columns, compared as a tuple, are greater than the values, one for each column.
 
-    output_field = BooleanField()
+    A lookup, as Django wraps other expressions in a comparison with true.
+    """
+
+    lookup_name = "tuple_after"
+    prepare_rhs = False
 
     def __init__(self, columns: Sequence[str], values: Sequence):
-        super().__init__(*columns)
-        self.values = values
+        super().__init__(F(columns[0]), values)
+        self.others = columns[1:]
 
-    def as_sql(self, compiler, connection, **context):
-        columns = self.source_expressions
+    def as_sql(self, compiler, connection):
+        fields = self.lhs.target.model._meta
+        columns = [self.lhs, *(fields.get_field(name).get_col(self.lhs.alias) for name in self.others)]
         names = ", ".join(compiler.compile(column)[0] for column in columns)
         parameters = [
-            column.output_field.get_db_prep_value(value, connection)
-            for column, value in zip(columns, self.values, strict=True)
+            column.target.get_db_prep_value(value, connection) for column, value in zip(columns, self.rhs, strict=True)
         ]
         return f"({names}) > ({', '.join(['%s'] * len(columns))})", parameters
 
