@@ -37,9 +37,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_test_environment
 from django.utils.http import urlencode
 
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME
+from kpis.catalog.builtin.coverage import COVERAGE_GRID_SIGNAL
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, Length
-from kpis.catalog.kpis import COUNTY_CALL_VOLUME, COVERAGE_GRID_SIGNAL, KPI, KPIS, kpis_of
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from kpis.models import Batch, BatchInterval, IntervalSummary, Region, Reject, Run, Watermark
 from kpis.models.results import result_model
 

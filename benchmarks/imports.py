@@ -14,7 +14,7 @@ SHOWN = 15
 
 
 def profile(place: Place, file: Path) -> str:
-    """The packages that take the longest to import when a file is taken in, as text.
+    """The packages that take the longest to import when a file is ingested, as text.
 
     Every import takes longer while it is watched.
     """

@@ -1,4 +1,4 @@
-"""A topic's messages into committed KPIs: how many a second one consumer takes in on one core, beside the producer.
+"""A topic's messages into committed KPIs: how many a second one consumer ingests on one core, beside the producer.
 
 ``stream.py [--intervals N] [--bootstrap-servers HOST:PORT]`` puts five minutes' messages, 300,000 of each feed, so many
 times into a topic, and then starts one consumer, which may use one core alone, for what lies there. Without an address

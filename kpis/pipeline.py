@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.formats.bounds import FileError
 from kpis.sources.places import found_in
 from kpis.sources.stream import Recreated

@@ -12,8 +12,8 @@ from pathlib import Path
 from django.core.management.utils import get_random_secret_key
 from dotenv import load_dotenv
 
-from kpis.catalog.feeds import FEED_FILES as CATALOG_FEED_FILES
-from kpis.catalog.feeds import FEEDS
+from kpis.catalog.registry import FEED_FILES as CATALOG_FEED_FILES
+from kpis.catalog.registry import FEEDS
 from network_analysis.environment import Group
 
 BASE_DIR = Path(__file__).resolve().parent.parent

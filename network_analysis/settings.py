@@ -86,7 +86,7 @@ ROOT_URLCONF = "network_analysis.urls"
 WSGI_APPLICATION = "network_analysis.wsgi.application"
 ASGI_APPLICATION = "network_analysis.asgi.application"
 
-# Where web processes hear of what consumers have taken in; without it they look for it.
+# Where web processes hear of what consumers have ingested; without it they look for it.
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

@@ -17,9 +17,12 @@ from django.apps import apps
 from django.core.management import get_commands, load_command_class
 
 from kpis.catalog import columns
-from kpis.catalog.feeds import FEEDS, PACKED_ENDINGS, Feed
-from kpis.catalog.kpis import KPI, KPIS, Dimension, GridCell, kpis_of
+from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.feeds import Feed
+from kpis.catalog.file_names import PACKED_ENDINGS
+from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Sum, SumOverQuota
+from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from network_analysis import options
 from network_analysis.environment import Group, Variable
 

@@ -19,7 +19,7 @@ SCHEMA = {
     "cell_id": pl.Int64,
 }
 BYTES = pl.col("bytes_uplink") + pl.col("bytes_downlink")
-# In a row with a value that is none of its column's the value is null, and so is what is figured from it.
+# In a row with a value that is none of its column's the value is null, and so is what is computed from it.
 REASON = (
     pl.when(pl.col("more").is_not_null() | pl.any_horizontal(pl.col(*SCHEMA).is_null()))
     .then(pl.lit("not seven numbers"))

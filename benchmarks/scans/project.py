@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kpis.catalog.feeds import IPFLOW
+from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import kpis_of
+from kpis.catalog.registry import kpis_of
 from kpis.engine.compiled import CORES
 from kpis.engine.scanner import scan
 

@@ -71,7 +71,7 @@ def first_ticked(bench: Bench) -> Place:
 
 
 def _ticking(name: str, place: Place, data: Path, paths: list[Path]) -> Contestant:
-    """The project at a place where each run takes in one more file, which comes into the data folder."""
+    """The project at a place where each run ingests one more file, which comes into the data folder."""
     data.mkdir(exist_ok=True)
 
     def prepared(folder: Path, run: int) -> Command:

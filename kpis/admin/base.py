@@ -13,11 +13,7 @@ from django.utils.html import format_html
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI
 from kpis.console.addresses import explain
-from kpis.models import (
-    Batch,
-    IntervalSummary,
-    KPIResult,
-)
+from kpis.models import Batch, IntervalSummary, KPIResult
 from kpis.query.access import may_view_personal
 
 

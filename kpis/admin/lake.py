@@ -5,12 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from kpis.admin.base import TableAdmin, batch_link
-from kpis.models import (
-    DueCompaction,
-    LakeBinding,
-    LakeFile,
-    LostFile,
-)
+from kpis.models import DueCompaction, LakeBinding, LakeFile, LostFile
 
 
 @admin.register(LakeFile)

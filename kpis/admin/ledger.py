@@ -11,13 +11,7 @@ from django.utils.html import format_html
 
 from kpis.admin.base import ReadOnly, TableAdmin, batch_link, run_link
 from kpis.ingest.runs import mark_for_retry, may_start_runs, start_run
-from kpis.models import (
-    Batch,
-    BatchInterval,
-    Reject,
-    Run,
-    Watermark,
-)
+from kpis.models import Batch, BatchInterval, Reject, Run, Watermark
 from kpis.query.access import may_view_personal
 
 
@@ -79,7 +73,7 @@ class BatchAdmin(TableAdmin):
 
 @admin.register(Run)
 class RunAdmin(TableAdmin):
-    """The runs, each with what it took in and, where it broke off, its traceback."""
+    """The runs, each with what it ingested and, where it broke off, its traceback."""
 
     list_display = (
         "started_at",

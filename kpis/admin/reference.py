@@ -8,11 +8,7 @@ from django.core.exceptions import ValidationError
 
 from kpis.admin.base import InUTC, Personal, ReadOnly, TableAdmin
 from kpis.catalog.columns import UUID, BadValue, ColumnType, Integer, Text
-from kpis.models import (
-    QuotaChange,
-    Region,
-    Subscriber,
-)
+from kpis.models import QuotaChange, Region, Subscriber
 from kpis.reference.subscribers import put_subscribers, remove_subscribers
 
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 from django.contrib import admin
 
 from kpis.admin.base import Personal, TableAdmin, explain_link
-from kpis.catalog.kpis import KPI, KPIS
-from kpis.models import (
-    DueRollup,
-    IntervalSummary,
-    KPIResult,
-    ResultPruning,
-)
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
+from kpis.models import DueRollup, IntervalSummary, KPIResult, ResultPruning
 from kpis.models.results import result_model
 from kpis.query.access import hidden_kpis
 from kpis.query.columns import value_columns

@@ -5,13 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from kpis.admin.base import TableAdmin
-from kpis.models import (
-    LiveCount,
-    LiveFeed,
-    StreamConsumer,
-    StreamOffset,
-    StreamShard,
-)
+from kpis.models import LiveCount, LiveFeed, StreamConsumer, StreamOffset, StreamShard
 
 
 @admin.register(StreamOffset)

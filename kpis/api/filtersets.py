@@ -28,9 +28,9 @@ from kpis.api.filters import (
     timestamp_filters,
     whole_number_filter,
 )
-from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, LENGTHS, Length
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW
 from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_between

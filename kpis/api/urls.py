@@ -14,7 +14,7 @@ from kpis.api.viewsets import (
     result_viewset,
     v1_viewset,
 )
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 
 # The names under which version 1 gave two of the KPIs.
 V1_NAMES = {"services-kpis": 1, "cell-kpis": 2}

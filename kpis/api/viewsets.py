@@ -38,7 +38,8 @@ from kpis.api.serializers import (
 )
 from kpis.api.views import FileView
 from kpis.catalog.intervals import LENGTHS
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.models import Batch, IntervalSummary, Reject
 from kpis.models.results import result_model
 from kpis.query.access import hidden_kpis, may_view_personal

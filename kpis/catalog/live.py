@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from kpis.catalog.feeds import ANTENNA, CDR
-from kpis.catalog.kpis import APP_TRAFFIC_VOLUME, COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME, Dimension
+from kpis.catalog.builtin.antenna import ANTENNA, APP_TRAFFIC_VOLUME
+from kpis.catalog.builtin.cdr import CDR, COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
+from kpis.catalog.dimensions import Dimension
 
 # By the feed's name: what its records are counted by. A group goes by what the records say, letter case included.
 LIVE_DIMENSIONS: dict[str, tuple[Dimension, ...]] = {

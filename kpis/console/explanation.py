@@ -10,7 +10,8 @@ from functools import cached_property
 from django.db.models import Sum
 
 from kpis.catalog.intervals import Interval, to_text
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.console.figures import Change
 from kpis.console.groups import BadGroup, Group, conditions, group_from, label
 from kpis.console.moments import BadMoment, parse

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
+from kpis.catalog.dimensions import GridCell
 from kpis.catalog.intervals import Length
-from kpis.catalog.kpis import KPI, GridCell
+from kpis.catalog.kpis import KPI
 from kpis.models import KPIResult, Region
 from kpis.models.results import result_model
 
@@ -128,5 +129,5 @@ def grid(kpi: KPI, length: Length, start: datetime, box: Box | None) -> Grid:
 def _dimension(kpi: KPI) -> GridCell:
     (dimension,) = kpi.by
     if not isinstance(dimension, GridCell):
-        raise TypeError(f"{kpi.name} is not figured on a grid")
+        raise TypeError(f"{kpi.name} is not computed on a grid")
     return dimension

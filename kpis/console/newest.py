@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
-from kpis.catalog.kpis import KPI, kpis_of
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, kpis_of
 from kpis.console import sparkline
 from kpis.console.figures import Change
 from kpis.console.interval_groups import newest

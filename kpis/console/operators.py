@@ -18,7 +18,8 @@ from django.db.models import F, FloatField, Sum
 
 from kpis.catalog.folding import fold
 from kpis.catalog.intervals import EPOCH, Length
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.console.groups import NO_TEXT
 from kpis.console.series import Step, all_groups_between
 from kpis.console.window import MOST_POINTS, Window, window

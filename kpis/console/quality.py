@@ -9,9 +9,9 @@ from datetime import datetime
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Window
 from django.db.models.functions import Lag
 
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import KPIS, kpis_of
+from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from kpis.console.series import Step
 from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Watermark
 
@@ -107,15 +107,15 @@ def _late(period: Period) -> dict[int, list[datetime]]:
     An hour whose figures a late batch changed was recomputed: of those only the newest are looked at.
     """
     hours = period.revised().filter(interval=ONE_HOUR.code, state=IntervalSummary.State.FINAL)
-    figured: dict[tuple[str, datetime], datetime] = {}
+    computed: dict[tuple[str, datetime], datetime] = {}
     for kpi, start, first in hours.order_by("-updated_at").values_list("kpi", _START, "first_figured_at"):
-        figured[KPIS[kpi].feed.name, start] = first
-        if len(figured) == MOST_HOURS:
+        computed[KPIS[kpi].feed.name, start] = first
+        if len(computed) == MOST_HOURS:
             break
-    if not figured:
+    if not computed:
         return {}
     wanted = Q()
-    for (feed, start), first in figured.items():
+    for (feed, start), first in computed.items():
         wanted |= Q(
             **{f"{_START}__gte": start, f"{_START}__lt": start + ONE_HOUR.delta},
             batch__feed=feed,

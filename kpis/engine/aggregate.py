@@ -10,8 +10,9 @@ from datetime import datetime
 import duckdb
 import numpy as np
 
+from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.intervals import Length, to_text
-from kpis.catalog.kpis import KPI, SPELLED
+from kpis.catalog.kpis import KPI
 from kpis.engine.merge import can_merge, merge, merge_one, merged_column
 from kpis.engine.scanner import Declined
 from kpis.engine.table import Columns, registered

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import to_text
-from kpis.catalog.kpis import Dimension
 
 
 @dataclass(frozen=True)

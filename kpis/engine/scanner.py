@@ -26,15 +26,7 @@ from kpis.catalog.columns import Integer
 from kpis.catalog.feeds import BadRow, Feed, Form, moment_of
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Sum
-from kpis.engine.compiled import (
-    DISTINCT,
-    DONE,
-    NEW_KEY,
-    ODD_LINES_FULL,
-    PADDING,
-    SUM,
-    library,
-)
+from kpis.engine.compiled import DISTINCT, DONE, NEW_KEY, ODD_LINES_FULL, PADDING, SUM, library
 from kpis.engine.reader import Ahead, Reading, Reject
 from kpis.engine.table import Columns
 from kpis.formats.bounds import FileError

@@ -17,8 +17,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 
 from kpis import extras
-from kpis.catalog.feeds import FEEDS, FileNames
+from kpis.catalog.file_names import FileNames
 from kpis.catalog.intervals import to_text
+from kpis.catalog.registry import FEEDS
 from kpis.engine import compiled
 from kpis.lake import STAGING, LakeError, WrongLake
 from kpis.models import Batch, Run, Watermark

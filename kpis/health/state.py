@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from kpis.catalog.feeds import FEEDS
+from kpis.catalog.registry import FEEDS
 from kpis.lake import LakeError
 from kpis.models import Watermark
 from kpis.storage import Address, BucketAddress, bucket_at

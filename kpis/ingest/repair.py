@@ -11,29 +11,30 @@ Each batch is mended in one transaction, so a repair that is killed is gone on w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from pathlib import PurePosixPath
 
 from django.db import transaction
 from django.db.models import F
 
 from kpis import clock, pipeline
-from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.intervals import ONE_HOUR, Interval, to_text
-from kpis.catalog.kpis import KPI, KPIS, lengths_of
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import ONE_HOUR, Interval
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.engine.aggregate import TotalTooLarge, partial_of_records
 from kpis.engine.reader import write_rejects
 from kpis.formats.bounds import UNBOUNDED
+from kpis.ingest.lost import Finding, Lost, Part, Sources, file_of, folder_of, incomplete, lost_file, name_of, within
+from kpis.ingest.remake import add_partial, add_records, is_same, options_of, other_names
 from kpis.lake import Expected, LakeError, LakeFile, PartialFile, Staging, archived_columns
-from kpis.lake.layout import partials_file, partials_folder, records_file, rejects_file
+from kpis.lake.layout import partials_file, partials_folder, records_file
 from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, LostFile, Reject, Watermark
 from kpis.models import LakeFile as StoredLakeFile
-from kpis.sources.directory import FoundFile
 from kpis.store.binding import rebind
 from kpis.store.lake_files import lake_files
 from kpis.store.ledger import DatabaseLedger
@@ -41,50 +42,6 @@ from kpis.store.ledger import DatabaseLedger
 KINDS = ("rejects", "records")
 START = ("interval_start_timestamp",)
 KEYS_A_QUERY = 500
-# A KPI's partials of one hour (start, UTC), by the KPI's id.
-Part = tuple[int, datetime]
-
-
-@dataclass
-class Lost:
-    """What the lake lacks of a batch: partials, and the files of its rejects and records."""
-
-    batch: Batch
-    parts: set[Part] = field(default_factory=set)
-    rejects: list[LakeFile] = field(default_factory=list)
-    records: list[LakeFile] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.parts or self.rejects or self.records)
-
-    @property
-    def feed(self) -> Feed:
-        return FEEDS[self.batch.feed]
-
-    def without(self, other: Lost) -> Lost:
-        """What is left of it where the other was made again."""
-        return Lost(
-            self.batch,
-            self.parts - other.parts,
-            [file for file in self.rejects if file not in other.rejects],
-            [file for file in self.records if file not in other.records],
-        )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that was wrong with the lake, and what came of it."""
-
-    what: str
-    outcome: str = ""
-    is_lost: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.outcome}" if self.outcome else self.what
-
-
-# Gives the files of the data folder with some names.
-Sources = Callable[[Feed, Collection[str]], list[FoundFile]]
 
 
 class Repair:
@@ -136,7 +93,7 @@ class Repair:
                 files[file.key].append(file)
         for gone in LostFile.objects.filter(kpi=0).select_related("batch"):
             # What was lost before may be found again.
-            file = _file_of(gone)
+            file = file_of(gone)
             if not any(one.key == file.key for one in found.healthy.get(file.path.parent, [])):
                 files[file.key].append(file)
         lost = []
@@ -190,16 +147,16 @@ class Repair:
             made = make(lost) if lost else None
             if made:
                 lost = lost.without(made)
-                yield Finding(_name(made), f"would be {place}" if self._dry_run else place)
+                yield Finding(name_of(made), f"would be {place}" if self._dry_run else place)
         # What is known to be lost is no news.
         news = Lost(
             lost.batch,
-            {part for part in lost.parts if (str(_folder(part)), part[1]) not in lost_before},
+            {part for part in lost.parts if (str(folder_of(part)), part[1]) not in lost_before},
             [file for file in lost.rejects if (str(file.path.parent), file.hour) not in lost_before],
             [file for file in lost.records if (str(file.path.parent), file.hour) not in lost_before],
         )
         if news:
-            yield Finding(_name(news), "would be noted as lost" if self._dry_run else "lost for good", is_lost=True)
+            yield Finding(name_of(news), "would be noted as lost" if self._dry_run else "lost for good", is_lost=True)
             if not self._dry_run:
                 self._give_up(news)
 
@@ -237,12 +194,12 @@ class Repair:
         """Reads the batch's file again, where there is one of its content."""
         batch, feed = lost.batch, lost.feed
         options = replace(
-            _options_of(batch, self._options),
+            options_of(batch, self._options),
             # So that its records are at hand.
             archive_feeds=frozenset({feed.name}) if lost.records else frozenset(),
         )
         # What is in as one batch may lie there under other names.
-        names = {batch.name, *_other_names(batch)}
+        names = {batch.name, *other_names(batch)}
         for file in self._sources(feed, names):
             if self._dry_run:
                 return lost
@@ -251,16 +208,16 @@ class Repair:
                 with pipeline.prepare(
                     fetched, self._engine, options, partial(pipeline.scan_of, fetched, options)
                 ) as one:
-                    if not _is_same(one.entry, batch):
+                    if not is_same(one.entry, batch):
                         continue
                     staging = self._lake.stage(batch.key)
                     for kpi, hour in sorted(lost.parts):
                         (table,) = one.partials[kpi]
-                        _add_partial(staging, KPIS[kpi], hour, table)
+                        add_partial(staging, KPIS[kpi], hour, table)
                     for rejects in lost.rejects:
                         staging.add_rejects(feed, rejects.hour)
                     for records in lost.records:
-                        _add_records(staging, feed, records.hour)
+                        add_records(staging, feed, records.hour)
                     self._publish(staging, lost)
                     return lost
             finally:
@@ -282,11 +239,11 @@ class Repair:
         staging = self._lake.stage(batch.key)
         for hour, file in hours.items():
             self._load_records(feed, file)
-            starts = list(BatchInterval.objects.filter(batch=batch, **_within(hour)).values_list(*START, flat=True))
+            starts = list(BatchInterval.objects.filter(batch=batch, **within(hour)).values_list(*START, flat=True))
             for kpi in sorted(kpi for kpi, of in made.parts if of == hour):
                 try:
                     with partial_of_records(self._engine.connection, KPIS[kpi], starts) as table:
-                        _add_partial(staging, KPIS[kpi], hour, table)
+                        add_partial(staging, KPIS[kpi], hour, table)
                 except TotalTooLarge:
                     # It was in, so this is none of its records.
                     made.parts.discard((kpi, hour))
@@ -340,7 +297,7 @@ class Repair:
     def _compute_again(self, feed: Feed, hour: datetime) -> None:
         """Marks the incomplete intervals that touch an hour as due."""
         for length in lengths_of(feed):
-            for start in _incomplete(feed, length, hour):
+            for start in incomplete(feed, length, hour):
                 DueRollup.objects.update_or_create(
                     feed=feed.name,
                     interval=length.code,
@@ -356,11 +313,11 @@ class Repair:
         batch, now = lost.batch, clock.now()
         reason = f"the lake has lost what it had of {batch.title}, and neither its source nor its records are there"
         for kpi, hour in lost.parts:
-            _lost_file(batch, partials_folder(KPIS[kpi], hour), kpi, hour, reason, now)
+            lost_file(batch, partials_folder(KPIS[kpi], hour), kpi, hour, reason, now)
         for file in [*lost.rejects, *lost.records]:
-            _lost_file(batch, file.path.parent, 0, file.hour, reason, now)
+            lost_file(batch, file.path.parent, 0, file.hour, reason, now)
         for kpi, hour in sorted(lost.parts):
-            starts = set(BatchInterval.objects.filter(batch=batch, **_within(hour)).values_list(*START, flat=True))
+            starts = set(BatchInterval.objects.filter(batch=batch, **within(hour)).values_list(*START, flat=True))
             for one in KPIS.values():
                 if one.source.id == kpi:
                     self._mark_incomplete(one, starts, f"Cannot be computed again: {reason}.", now)
@@ -431,103 +388,9 @@ def _closed_until(feed: Feed) -> datetime | None:
     return Watermark.objects.filter(feed=feed.name).values_list("closed_until", flat=True).first()
 
 
-def _folder(part: Part) -> PurePosixPath:
-    kpi, hour = part
-    return partials_folder(KPIS[kpi], hour)
-
-
 def _batched(values: list[str], size: int) -> Iterable[list[str]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
-def _within(hour: datetime) -> dict[str, datetime]:
-    return {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}
-
-
 def _would(done: str, dry_run: bool) -> str:
     return f"would be {done}" if dry_run else done
-
-
-def _name(lost: Lost) -> str:
-    """What was lost of a batch, in words."""
-    kinds = []
-    if lost.parts:
-        hours = sorted({hour for _, hour in lost.parts})
-        names = ", ".join(KPIS[kpi].name for kpi in sorted({kpi for kpi, _ in lost.parts}))
-        span = to_text(hours[0]) if len(hours) == 1 else f"{to_text(hours[0])} to {to_text(hours[-1])}"
-        kinds.append(f"partials of {names} of {span}")
-    kinds += ["rejects"] * bool(lost.rejects) + ["records"] * bool(lost.records)
-    return f"{lost.batch.title}, {' and '.join(kinds)}"
-
-
-def _file_of(gone: LostFile) -> LakeFile:
-    """A lost file of rejects or records, as the ledger had it."""
-    batch, hour = gone.batch, gone.interval_start_timestamp
-    make = rejects_file if gone.folder.startswith("rejects/") else records_file
-    return make(FEEDS[batch.feed], hour, batch.key)
-
-
-def _lost_file(batch: Batch, folder: PurePosixPath, kpi: int, hour: datetime, reason: str, now: datetime) -> None:
-    LostFile.objects.update_or_create(
-        batch=batch,
-        folder=folder,
-        defaults={"kpi": kpi, "interval_start_timestamp": hour, "reason": reason, "noted_at": now},
-    )
-
-
-def _incomplete(feed: Feed, length, hour: datetime) -> set[datetime]:
-    kpis = [kpi.id for kpi in KPIS.values() if kpi.feed == feed]
-    summaries = IntervalSummary.objects.filter(
-        kpi__in=kpis,
-        interval=length.code,
-        state=IntervalSummary.State.INCOMPLETE,
-        interval_start_timestamp__lt=hour + ONE_HOUR.delta,
-        interval_end_timestamp__gt=hour,
-    )
-    return set(summaries.values_list("interval_start_timestamp", flat=True))
-
-
-def _options_of(batch: Batch, options: pipeline.Options) -> pipeline.Options:
-    """The options that a batch was read with."""
-    told = dict(part.split("=", 1) for part in batch.reading.split() if "=" in part)
-    return replace(
-        options,
-        interval_from=pipeline.IntervalFrom(told.get("interval-from", pipeline.IntervalFrom.RECORD)),
-        date=date.fromisoformat(told["date"]) if "date" in told else options.date,
-    )
-
-
-def _other_names(batch: Batch) -> list[str]:
-    """The names of files that were found to have the same content."""
-    return list(batch.duplicates.values_list("name", flat=True))
-
-
-def _is_same(entry, batch: Batch) -> bool:
-    """True if what was read now is what the ledger has of a batch."""
-    if not entry.is_in or entry.digest != batch.digest:
-        return False
-    counts = (entry.lines, entry.records, entry.rejects)
-    stored = dict(batch.intervals.values_list("interval_start_timestamp", "records"))
-    return counts == (batch.lines, batch.records, batch.rejects) and entry.intervals == stored
-
-
-def _add_partial(staging: Staging, kpi: KPI, hour: datetime, table: str) -> None:
-    """Writes a batch's partial of one hour from a table, as it was written at first."""
-    file = partials_file(kpi, hour, staging.name, staging.name)
-    staging.add(file, f"SELECT *, '{staging.name}' AS batch FROM {table} WHERE {_of_hour(hour)}")
-
-
-def _add_records(staging: Staging, feed: Feed, hour: datetime) -> None:
-    """Writes a batch's records of one hour from the table ``records``, as they were written at first."""
-    columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
-    rows = f"SELECT interval_start, {columns}, '{staging.name}' AS batch FROM records WHERE {_of_hour(hour)}"
-    staging.add(records_file(feed, hour, staging.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
-
-
-def _of_hour(hour: datetime) -> str:
-    return f"date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"
-
-
-def sources_in(files: Mapping[tuple[str, str], FoundFile]) -> Sources:
-    """Gives the files of a listing, by feed and name."""
-    return lambda feed, names: [files[feed.name, name] for name in sorted(names) if (feed.name, name) in files]

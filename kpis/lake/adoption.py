@@ -14,9 +14,10 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.lake.errors import DamagedFile, translate_errors
 from kpis.lake.lake import Lake
 from kpis.lake.layout import COMPACTED, STAGING, LakeFile, hour_of

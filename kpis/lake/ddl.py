@@ -167,7 +167,7 @@ DIALECTS = {
     ),
     "duckdb": Dialect(
         "DuckDB",
-        ("A view of what has no file yet is empty: make it anew once there is one. In an object store it would fail.",),
+        ("A view without files is empty: create it again once there is one. In an object store it would fail.",),
         _duckdb,
     ),
 }

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import KPI, partial_kpis
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
 from kpis.lake.errors import translate_errors
 from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file

@@ -11,8 +11,10 @@ from pathlib import PurePosixPath
 
 import duckdb
 
-from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.kpis import KPI, KPIS, SPELLED
+from kpis.catalog.dimensions import SPELLED
+from kpis.catalog.feeds import Feed
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.engine.folding import add_fold
 from kpis.lake import HOUR_FOLDERS, archived_columns, translate_errors
 from kpis.storage import Storage

@@ -27,8 +27,9 @@ import duckdb
 import pandas as pd
 from duckdb.sqltypes import DuckDBPyType
 
-from kpis.catalog.feeds import FEEDS, Feed
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.feeds import Feed
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.folding import add_fold
 from kpis.engine.scratch import ScratchError, scratch

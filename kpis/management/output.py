@@ -16,6 +16,9 @@ from kpis.management.arguments import NegativeValues
 
 logger = logging.getLogger(__name__)
 
+# The exit status of a command that was called wrongly.
+WRONG_USE = 2
+
 
 class WorkCommand(NegativeValues, BaseCommand):
     """A command whose output only reports its work.

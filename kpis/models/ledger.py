@@ -7,8 +7,8 @@ import re
 from django.db import models
 from django.db.models import F, Q
 
-from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import LENGTHS
+from kpis.catalog.registry import FEEDS
 from kpis.models.fields import ExactCharField
 
 # Kinesis's own limit.

@@ -10,7 +10,8 @@ from django.db.models import F, Q
 from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.models.fields import ExactCharField, FoldedCharField
 from kpis.models.ledger import interval_choices
 

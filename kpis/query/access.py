@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 
 VIEW_PERSONAL = "kpis.view_personal"
 

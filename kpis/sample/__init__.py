@@ -5,7 +5,10 @@ Each feed has a module and one entry in ``SAMPLES``.
 
 from __future__ import annotations
 
-from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, IPFLOW
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.builtin.coverage import COVERAGE
+from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.sample import antenna, cdr, coverage, ipflow
 from kpis.sample.files import BAD_OF, Columns, Sample, make_files, write_file
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from kpis.catalog.feeds import ANTENNA
+from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.intervals import Interval, from_milliseconds, to_milliseconds
 from kpis.sample.california import LOCAL_TIME
 from kpis.sample.chance import below, bits, feed_words, log_normal, lookup, texts

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from kpis.catalog.builtin.cdr import CDR
 from kpis.catalog.columns import MONTHS
-from kpis.catalog.feeds import CDR
 from kpis.catalog.intervals import EPOCH, Interval, from_milliseconds, to_milliseconds
 from kpis.sample.california import COUNTIES, LOCAL_TIME, OPERATORS
 from kpis.sample.chance import below, bits, feed_words, log_normal, lookup, texts

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from kpis.catalog.feeds import COVERAGE
+from kpis.catalog.builtin.coverage import COVERAGE
 from kpis.catalog.intervals import Interval, to_milliseconds
 from kpis.sample.california import LOCAL_TIME, OPERATORS, POSTAL_CODES_A_TOWN, TOWNS
 from kpis.sample.chance import below, bits, feed_words, log_normal, lookup, texts

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kpis.catalog.feeds import ANTENNA, CDR, FEEDS, Form
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.feeds import Form
+from kpis.catalog.registry import FEEDS
 from kpis.sample.antenna import MessageStream
 from kpis.sample.cdr import CallStream
 from kpis.sample.files import Columns, lines_of

@@ -13,8 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kpis.catalog.feeds import FEED_FILES, Feed, FileNames
+from kpis.catalog.feeds import Feed
+from kpis.catalog.file_names import FileNames
 from kpis.catalog.intervals import EPOCH
+from kpis.catalog.registry import FEED_FILES
 from kpis.engine.scratch import ScratchError
 from kpis.engine.scratch import translate_errors as translate_scratch_errors
 from kpis.formats.content import UNPACKERS

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.closing import closed_by_file
-from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed, FileNames
+from kpis.catalog.feeds import Feed
+from kpis.catalog.file_names import FileNames
 from kpis.catalog.intervals import EPOCH
+from kpis.catalog.registry import FEED_FILES, FEEDS
 from kpis.sources.batch import Step, Version
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ partitions out among the processes that work on the topic.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections import defaultdict
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import from_milliseconds
 from kpis.sources.directory import SourceError
-from kpis.sources.kafka_client import ANSWER_SECONDS, QUIET, Start, TopicIdentity, client, mark_of, translate_errors
-from kpis.sources.messages import Origin, Partition, Position, Spool
+from kpis.sources.kafka_client import QUIET, Start, TopicIdentity, client, mark_of, translate_errors
+from kpis.sources.messages import Origin, Partition, Position
+from kpis.sources.spool import Spool
 from kpis.sources.stream import MESSAGES_AT_ONCE, Limits, Stream
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 # How often Kafka is asked for new partitions, and whether the topic is still the same.
 METADATA_SECONDS = 20
-TICKS = 20
 QUEUE_KILOBYTES = 32 * 1024
 # What Kafka's Java client calls as librdkafka does, and how it calls what is in a file, whose content it takes.
 JAVA_SAME = ("bootstrap.servers", "security.protocol", "sasl.mechanism", "ssl.key.password")
@@ -349,70 +348,3 @@ def java_options(connection: Mapping[str, str]) -> dict[str, str]:
 def _java_quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def produce(
-    connection: Mapping[str, str],
-    topic: str,
-    messages_of: Callable[[int], list[bytes]],
-    seconds: int | None,
-    is_stopped: Callable[[], bool],
-) -> tuple[int, float]:
-    """Puts each second's messages into a topic while it passes, from the next full second on.
-
-    ``messages_of`` gives those of a second in Unix time, and is asked just before it begins. Goes on for so many
-    seconds, or until it is stopped. Gives how many messages are in, and how long that took from the first to the last.
-    Raises SourceError.
-    """
-    servers, failed = connection["bootstrap.servers"], []
-
-    def note(error: confluent_kafka.KafkaError | None, _: object) -> None:
-        if error is not None:
-            failed.append(error)
-
-    count = 0
-    with translate_errors(servers):
-        producer = client().Producer(
-            {
-                **QUIET,
-                **connection,
-                "linger.ms": 20,
-                "message.timeout.ms": ANSWER_SECONDS * 1000,
-                "delivery.report.only.error": True,
-            }
-        )
-        producer.list_topics(timeout=ANSWER_SECONDS)
-        first = int(time.time()) + 1
-        # A clock that is set meanwhile changes nothing.
-        began = time.monotonic() + first - time.time()
-        for second in range(seconds) if seconds is not None else itertools.count():
-            messages = messages_of(first + second)
-            for tick in range(TICKS):
-                time.sleep(max(0, began + second + tick / TICKS - time.monotonic()))
-                if is_stopped():
-                    break
-                producer.poll(0)
-                part = messages[tick * len(messages) // TICKS : (tick + 1) * len(messages) // TICKS]
-                for message in part:
-                    _put(producer, topic, message, note)
-                count += len(part)
-            if is_stopped():
-                break
-        else:
-            # The last second passes too.
-            time.sleep(max(0, began + second + 1 - time.monotonic()))
-        unsent = producer.flush(ANSWER_SECONDS)
-        taken = time.monotonic() - began
-    if failed or unsent:
-        reason = failed[0].str() if failed else "they were not taken in time"
-        raise SourceError(f"Kafka at {servers} did not take {len(failed) + unsent:,} messages: {reason}.")
-    return count, taken
-
-
-def _put(producer: confluent_kafka.Producer, topic: str, message: bytes, note: Callable[..., None]) -> None:
-    while True:
-        try:
-            return producer.produce(topic, message, on_delivery=note)
-        except BufferError:
-            # As many are on their way as may be.
-            producer.poll(1)

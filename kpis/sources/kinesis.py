@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,9 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from kpis.catalog.feeds import Feed
 from kpis.sources.directory import SourceError, SourceLost
-from kpis.sources.kinesis_aggregated import HashKeys, unpacked
-from kpis.sources.messages import Origin, Partition, Reached, Refused, ShardSpool
+from kpis.sources.kinesis_shards import FIRST_PAUSE_SECONDS, Shard, Share, beginnings_of, hash_keys, parts_of
+from kpis.sources.messages import Origin, Partition, Reached
+from kpis.sources.spool import ShardSpool
 from kpis.sources.stream import Limits, Stream
 from kpis.storage.bucket import CLIENT
 
@@ -40,7 +39,6 @@ TIP_SECONDS = 0.5
 # How often it looks for new shards; and whether other processes have come to the end of those that some wait for.
 LISTING_SECONDS = 10
 WAITING_SECONDS = 1
-FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15
 THROTTLED = {
     "KMSThrottlingException",
@@ -52,37 +50,6 @@ THROTTLED = {
 
 # It is asked again here, where signals are heeded in between.
 PATIENCE = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of a stream's shards a process reads: the ``number``-th of ``of``, from 1."""
-
-    number: int = 1
-    of: int = 1
-
-    def has(self, shard: str) -> bool:
-        """Whether a shard is among them; Kinesis numbers a stream's shards as they come."""
-        return int(re.sub(r"[^0-9]", "", shard) or 0) % self.of == self.number - 1
-
-
-@dataclass
-class _Shard:
-    """A shard that is being read: up to which record, and when it may be asked for the next ones (monotonic)."""
-
-    name: str
-    beginning: str
-    keys: HashKeys
-    read_to: str | None
-    iterator: str | None = None
-    # What the next records must begin with, which was the last before.
-    known: str | None = None
-    due_at: float = 0.0
-    pause: float = FIRST_PAUSE_SECONDS
-    is_at_tip: bool = False
-    is_read_out: bool = False
-    # What was read last had come by then (Unix time), as far as Kinesis told.
-    moment: float | None = None
 
 
 class KinesisStream(Stream[ShardSpool]):
@@ -105,7 +72,7 @@ class KinesisStream(Stream[ShardSpool]):
         super().__init__(feed, name, limits, folder)
         self._share, self._reached, self._end = share, reached, end
         # Those that are being read, and whether some of this process's have to wait for others.
-        self._shards: dict[str, _Shard] = {}
+        self._shards: dict[str, Shard] = {}
         self._is_waiting = False
         self._listed_at = self._asked_at = 0.0
         self._is_listed = False
@@ -165,7 +132,7 @@ class KinesisStream(Stream[ShardSpool]):
             try:
                 self._listed, self._listed_at = list(self._list()), time.monotonic()
                 created = self._created
-                if not self._shards.keys() <= _beginnings(self._listed).keys():
+                if not self._shards.keys() <= beginnings_of(self._listed).keys():
                     # A shard goes with its last record, or with its stream.
                     self._describe()
             except (ClientError, HTTPClientError) as error:
@@ -177,7 +144,7 @@ class KinesisStream(Stream[ShardSpool]):
 
     def _are_others(self, listed: Iterable[Mapping[str, Any]]) -> bool:
         """Whether shards that are being read are listed as others of their names: it is another stream."""
-        beginnings = _beginnings(listed)
+        beginnings = beginnings_of(listed)
         return any(shard.beginning != beginnings.get(shard.name, shard.beginning) for shard in self._shards.values())
 
     def _new_spool(self, partition: Partition, path: Path) -> ShardSpool:
@@ -187,7 +154,7 @@ class KinesisStream(Stream[ShardSpool]):
         is_read = all(shard.is_at_tip and not shard.is_read_out for shard in self._shards.values())
         return is_read and not self._is_waiting and not self._pending and not self._in_hand
 
-    def _readable(self) -> list[_Shard]:
+    def _readable(self) -> list[Shard]:
         return [shard for shard in self._shards.values() if not shard.is_read_out]
 
     def _look_around(self) -> None:
@@ -227,7 +194,7 @@ class KinesisStream(Stream[ShardSpool]):
         for page in self._client.get_paginator("list_shards").paginate(StreamName=self.name):
             yield from page["Shards"]
 
-    def _ended(self, shard: _Shard) -> Reached:
+    def _ended(self, shard: Shard) -> Reached:
         """Up to where a shard is in that has ended, all of it being in."""
         position, origin = self._positions.get(shard.name), self._origins[shard.name]
         if position is None or position.origin.generation != origin.generation:
@@ -236,7 +203,7 @@ class KinesisStream(Stream[ShardSpool]):
 
     def _of_this_stream(self, known: Mapping[str, Reached]) -> Mapping[str, Reached]:
         """Of the shards that the ledger has, those of the stream that has the name now; any others are told of."""
-        beginnings = _beginnings(self._listed)
+        beginnings = beginnings_of(self._listed)
         others: dict[str, str] = {}
         for name, there in known.items():
             began, made = beginnings.get(name, there.beginning), there.origin.id
@@ -284,10 +251,10 @@ class KinesisStream(Stream[ShardSpool]):
                             f"{parent}, which ended before {name} began, is gone before it was in to its end"
                         )
                 number = there.sequence_number if there else None
-                self._shards[name] = _Shard(name, beginning, _hash_keys(listed), number)
+                self._shards[name] = Shard(name, beginning, hash_keys(listed), number)
                 self._positions = {**self._positions, name: known.get(name)}
 
-    def _read(self, shard: _Shard, room: int) -> None:
+    def _read(self, shard: Shard, room: int) -> None:
         if shard.iterator is None:
             shard.iterator = self._iterator(shard)
         if shard.moment is not None and time.time() - shard.moment > self._retention:
@@ -303,7 +270,7 @@ class KinesisStream(Stream[ShardSpool]):
         self._told.discard("failed")
         if shard.known is not None and (records or shard.is_at_tip or shard.is_read_out):
             records = self._without_known(shard, records)
-        found = [part for record in records for part in _parts(record, shard)]
+        found = [part for record in records for part in parts_of(record, shard)]
         if found:
             self._empty_at = time.monotonic()
             numbers, values = zip(*found, strict=True)
@@ -313,7 +280,7 @@ class KinesisStream(Stream[ShardSpool]):
             self._largest = max(self._largest, *(len(record["Data"]) for record in records))
             self._quiet_since = time.monotonic()
 
-    def _iterator(self, shard: _Shard) -> str:
+    def _iterator(self, shard: Shard) -> str:
         """Where to read on: at the last record that was read, for where Kinesis still has that, it has all after it."""
         place = {"StreamName": self.name, "ShardId": shard.name}
         if shard.read_to is not None:
@@ -330,7 +297,7 @@ class KinesisStream(Stream[ShardSpool]):
                 pass
         return str(self._client.get_shard_iterator(**place, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])
 
-    def _without_known(self, shard: _Shard, records: list[Any]) -> list[Any]:
+    def _without_known(self, shard: Shard, records: list[Any]) -> list[Any]:
         """The records without the one that was read before; tells where that is no longer there.
 
         Of an aggregated record there may be parts that were not.
@@ -349,7 +316,7 @@ class KinesisStream(Stream[ShardSpool]):
             logger.warning("%s/%s", self.name, what)
             self._told.add(what)
 
-    def _heed(self, error: ClientError | HTTPClientError, shard: _Shard | None = None) -> None:
+    def _heed(self, error: ClientError | HTTPClientError, shard: Shard | None = None) -> None:
         """Goes on after what passes by itself, a while later; any other error ends the work."""
         said: Mapping[str, Any] = getattr(error, "response", None) or {}
         code = said.get("Error", {}).get("Code", "")
@@ -376,27 +343,6 @@ class KinesisStream(Stream[ShardSpool]):
             shard.due_at = time.monotonic() + pause
             shard.pause = min(2 * shard.pause, LONGEST_PAUSE_SECONDS)
             shard.is_at_tip = False
-
-
-def _parts(record: Mapping[str, Any], shard: _Shard) -> list[tuple[str, bytes | Refused]]:
-    """A record's user records that were not read before, with their sequence numbers: itself, or those in it."""
-    number, data = record["SequenceNumber"], record["Data"]
-    found = unpacked(data, shard.keys)
-    if found is None:
-        return [(number, data)]
-    known, _, place = (shard.read_to or "").partition(":")
-    read = int(place) + 1 if known == number and place else 0
-    return [(f"{number}:{place}", part) for place, part in enumerate(found)][read:]
-
-
-def _hash_keys(listed: Mapping[str, Any]) -> HashKeys:
-    keys = listed["HashKeyRange"]
-    return HashKeys(int(keys["StartingHashKey"]), int(keys["EndingHashKey"]))
-
-
-def _beginnings(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The sequence number at which each listed shard began."""
-    return {shard["ShardId"]: shard["SequenceNumberRange"]["StartingSequenceNumber"] for shard in listed}
 
 
 @contextmanager

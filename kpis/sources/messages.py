@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -19,11 +18,9 @@ import numpy as np
 from blake3 import blake3
 
 from kpis.catalog.closing import closed_by_stream
-from kpis.catalog.feeds import Feed, Form
+from kpis.catalog.feeds import Feed
 from kpis.engine.reader import Reading, Reject, add_rejects
 from kpis.engine.table import registered
-from kpis.formats.judge import reject_text
-from kpis.formats.lines import Line
 from kpis.sources.batch import Step
 from kpis.sources.directory import FoundFile, moment_of_change
 
@@ -31,7 +28,7 @@ from kpis.sources.directory import FoundFile, moment_of_change
 Partition = int | str
 
 # White space alone, or nothing, in a line that follows another.
-_BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
+BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,9 @@ class Origin:
         """The topic's or stream's name as its batches have it: ``calls``, and ``calls@2`` after it was recreated."""
         # No topic's and no stream's name may have an @.
         return name if self.generation == 1 else f"{name}@{self.generation}"
+
+
+FIRST_ORIGIN = Origin()
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class Messages(FoundFile):
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
         """The batch of the first messages, or of those after an offset, which are in a file of their own."""
         position = self.position if after is None else Position(after + 1, self.origin)
-        half = _batch(
+        half = batch_of(
             self.feed, self.topic, self.partition, position, self.origin, path, self.first_line, offsets, rejects
         )
         # The mark of the message in the middle is not known.
@@ -297,97 +297,7 @@ def decode_messages(feed: Feed, told: dict[str, Any]) -> Messages:
     return Messages(feed, path=Path(), offsets=offsets, rejects=[], position=position, origin=origin, **known)
 
 
-class Spool:
-    """Messages of one partition on their way into a batch: they are in a file, and only their offsets in memory."""
-
-    def __init__(self, feed: Feed, path: Path):
-        self.count = self.size = 0
-        # The first message's offset with its mark, and the last one's mark, where whoever adds them tells.
-        self.first_message: tuple[int, str] | None = None
-        self.last_message = ""
-        self._feed, self._path = feed, path
-        self._offsets = array("q")
-        self._rejects: list[Reject] = []
-        self._arrived: datetime | None = None
-        # A message is a row whatever it says: none of them is the file's header.
-        self._header = b"" if feed.form is Form.JSON_LINES else ",".join(feed.column_names).encode() + b"\n"
-        self._file = path.open("wb")
-        self._file.write(self._header)
-
-    def add(
-        self, offsets: Sequence[int], values: Sequence[bytes | Refused | None], arrived: datetime | None = None
-    ) -> None:
-        """Adds messages in the order of their offsets; a tombstone has no value.
-
-        ``arrived`` is when the newest of them came, by the broker's clock (UTC), where that says so.
-        """
-        if arrived is not None:
-            self._arrived = max(arrived, self._arrived or arrived)
-        lines = _lines(values)
-        if lines is None:
-            lines = self._sorted_out(offsets, values)
-        else:
-            self._offsets.extend(offsets)
-        self._file.write(lines)
-        self.count += len(offsets)
-        self.size += len(lines)
-
-    def _sorted_out(self, offsets: Sequence[int], values: Sequence[bytes | Refused | None]) -> bytes:
-        """Those messages as text that are lines; the others are rejects from here on."""
-        lines = []
-        for offset, value in zip(offsets, values, strict=True):
-            if isinstance(value, Refused):
-                self._rejects.append((offset, "", value.reason, reject_text(Line(offset, value.value))))
-                continue
-            flaw = _flaw(value)
-            if flaw:
-                self._rejects.append((offset, "", flaw, reject_text(Line(offset, value or b""))))
-            elif value is not None:
-                lines.append(value.rstrip(b"\r\n") + b"\n")
-                self._offsets.append(offset)
-        return b"".join(lines)
-
-    def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = Origin()) -> Messages:
-        """Ends the file, and gives the batch; there must be messages."""
-        batch = _batch(self._feed, topic, partition, position, origin, *self._ended())
-        return replace(batch, last_message=self.last_message, arrived=self._arrived)
-
-    def _ended(self) -> tuple[Path, int, np.ndarray, list[Reject]]:
-        self._file.close()
-        offsets = np.array(self._offsets, dtype=np.int64)
-        return self._path, 1 + self._header.count(b"\n"), offsets, self._rejects
-
-    def discard(self) -> None:
-        """Removes the file."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
-
-class ShardSpool(Spool):
-    """Records of one shard on their way into a batch; their sequence numbers are in memory too."""
-
-    def __init__(self, feed: Feed, path: Path, beginning: str):
-        super().__init__(feed, path)
-        self._beginning = beginning
-        self._sequence_numbers: list[bytes] = []
-
-    def add_records(
-        self, sequence_numbers: Sequence[str], values: Sequence[bytes | Refused], arrived: datetime | None = None
-    ) -> None:
-        """Adds records in the order of their sequence numbers; those that came in one have its number, a colon and
-        their place in it, from 0.
-        """
-        self._sequence_numbers += [number.encode() for number in sequence_numbers]
-        self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived)
-
-    def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = Origin()) -> ShardRecords:
-        numbers = np.array(self._sequence_numbers)
-        ended = self._ended()
-        batch = ShardRecords.of_file(self._feed, topic, partition, position, origin, *ended, numbers, self._beginning)
-        return replace(batch, arrived=self._arrived)
-
-
-def _batch(
+def batch_of(
     feed: Feed,
     topic: str,
     partition: Partition,
@@ -428,41 +338,3 @@ def _with_a_line(path: Path) -> os.stat_result:
 def _all_offsets(offsets: np.ndarray, rejects: list[Reject]) -> np.ndarray:
     """The offsets of messages that are lines and of those that are rejects, in order."""
     return np.sort(np.concatenate([offsets, np.array([reject[0] for reject in rejects], dtype=np.int64)]))
-
-
-def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:
-    """The messages as lines, where each of them can be one as it is; else None."""
-    try:
-        text = b"\n".join(values) + b"\n"  # type: ignore[arg-type]
-    except TypeError:
-        # A tombstone, or what is refused.
-        return None
-    if text.count(b"\n") != len(values) or b"\r" in text or b"\0" in text:
-        return None
-    if not text[: text.index(b"\n")].strip() or _BLANK_LINE.search(text):
-        return None
-    if not text.isascii():
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            return None
-    return text
-
-
-def _flaw(value: bytes | None) -> str:
-    """Why a message cannot be a line of a file, or nothing; what ends its only line is no part of it."""
-    if value is None:
-        return "is null"
-    line = value.rstrip(b"\r\n")
-    if not line.strip():
-        return "is empty"
-    if b"\n" in line or b"\r" in line:
-        return "holds a line end"
-    if b"\0" in line:
-        return "holds a NUL byte"
-    if not line.isascii():
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            return "is not valid UTF-8"
-    return ""

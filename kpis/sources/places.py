@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kpis.catalog.feeds import FEED_FILES, FEEDS, Feed
+from kpis.catalog.feeds import Feed
+from kpis.catalog.registry import FEED_FILES, FEEDS
 from kpis.sources.batch import Version
 from kpis.sources.directory import FoundFile, SourceError, Unfinished, files_in, files_named
 from kpis.storage import Address, BucketAddress

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kpis.catalog.feeds import Feed
-from kpis.sources.messages import Messages, Origin, Partition, Spool
+from kpis.sources.messages import Messages, Origin, Partition
+from kpis.sources.spool import Spool
 
 MESSAGES_AT_ONCE = 10_000
 LARGEST_MESSAGE_BYTES = 2**20

@@ -17,30 +17,29 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from functools import cache, partial
 from itertools import groupby, islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kpis import pipeline
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import LENGTHS, Length, from_milliseconds
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct
-from kpis.clock import Clocks
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
-from kpis.engine.live import LiveCounts
 from kpis.engine.scratch import ScratchError
-from kpis.formats.bounds import Bounds
-from kpis.lake import STAGING, Expected, LakeError, LakeFile, PartialFile, Verify
+from kpis.lake import STAGING, Expected, LakeError, PartialFile, Verify
 from kpis.pipeline import Engine, Options, Planned, Prepared
-from kpis.sources.directory import FoundFile, SourceLost
-from kpis.sources.messages import Origin, Position, Spool, decode_messages, message_mark
+from kpis.sources.directory import SourceLost
+from kpis.sources.messages import Origin, Position, decode_messages, message_mark
 from kpis.sources.places import decode_file, encode_file
+from kpis.sources.spool import Spool
+from kpis.spark.encoding import decode_options, decode_prepared, encode_options, encode_partials, encode_prepared
 from kpis.spark.engine import START, MicroBatches, Source, Spark, spark
 from kpis.spark.session import Master, SparkError, check
-from kpis.stages.ledger import Entry
 from kpis.storage import Address, address
 
 if TYPE_CHECKING:
@@ -61,8 +60,6 @@ MERGE_BYTES = 256 * 2**20
 PART_BYTES = 8 * 2**20
 # What an executor meets that is no file's fault, and so ends the run.
 ERRORS = {kind.__name__: kind for kind in (LakeError, ScratchError, SourceLost)}
-# Of an entry, those that JSON has as they are.
-ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")
 SPARK_TYPES = {"VARCHAR": "STRING", "INTEGER": "INT", "BIGINT": "BIGINT", "TIMESTAMP": "TIMESTAMP_NTZ"}
 
 T = TypeVar("T")
@@ -130,7 +127,7 @@ class SparkCluster:
         self, planned: Iterable[Planned], engine: Engine, options: Options
     ) -> Iterator[tuple[Planned, Prepared]]:
         folder = STAGING / f"spark-{uuid.uuid4().hex}"
-        common = {**self._place, "folder": str(folder), "options": _encode_options(options)}
+        common = {**self._place, "folder": str(folder), "options": encode_options(options)}
         tasks = _packed(planned, lambda one: one[0].size)
         with ThreadPoolExecutor(JOBS, thread_name_prefix="spark") as threads:
             jobs: deque[tuple[list[list[Planned]], Future[list[str]]]] = deque()
@@ -146,7 +143,7 @@ class SparkCluster:
                     some, job = jobs.popleft()
                     for task, answer in zip(some, job.result(), strict=True):
                         for one, told in zip(task, _answered(answer), strict=True):
-                            yield one, _decode_prepared(told, one[0])
+                            yield one, decode_prepared(told, one[0])
             finally:
                 if jobs:
                     self.spark.cancel()
@@ -217,7 +214,7 @@ class SparkCluster:
         told = {
             **self._place,
             "folder": str(folder),
-            "options": _encode_options(options),
+            "options": encode_options(options),
             "feed": feed.name,
             "topic": topic,
             "earliest": part.earliest.isoformat(),
@@ -231,7 +228,7 @@ class SparkCluster:
             answers = self.spark.answers(frame, prepare_micro_batch, json.dumps(told))
             found = [one for answer in answers for one in _answered(answer)]
             for one in sorted(found, key=lambda told: told["messages"]["partition"]):
-                yield _decode_prepared(one, decode_messages(feed, one["messages"]))
+                yield decode_prepared(one, decode_messages(feed, one["messages"]))
         finally:
             engine.lake.discard(folder)
 
@@ -248,7 +245,7 @@ class SparkCluster:
             "starts": [start.isoformat() for start in starts],
         }
         tasks = [
-            json.dumps({**common, "files": [_encode_partials(path, file) for path, file in some]})
+            json.dumps({**common, "files": [encode_partials(path, file) for path, file in some]})
             for some in _packed(files.items(), lambda one: one[1].size)
         ]
         return self.spark.table(read_partials, tasks, types)
@@ -278,7 +275,7 @@ def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
 def prepare_task(task: str) -> str:
     """Prepare files on an executor: read and reduce them, and write them aside into the lake."""
     told = json.loads(task)
-    options = _decode_options(told["options"])
+    options = decode_options(told["options"])
     folder = PurePosixPath(told["folder"]) / uuid.uuid4().hex
     answers = []
     try:
@@ -286,7 +283,7 @@ def prepare_task(task: str) -> str:
             for number, told_file in enumerate(told["files"]):
                 file = decode_file(told_file, engine.scratch).fetched(engine.scratch)
                 with pipeline.prepare(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
-                    answers.append(_encode_prepared(pipeline.write_aside(one, engine, options, folder / str(number))))
+                    answers.append(encode_prepared(pipeline.write_aside(one, engine, options, folder / str(number))))
                 file.close()
     except tuple(ERRORS.values()) as error:
         return json.dumps({"error": type(error).__name__, "reason": str(error)})
@@ -299,7 +296,7 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
     Of those that the ledger has, or that are beyond what the batch is to hold, there is no more to do.
     """
     stream = json.loads(told)
-    feed, options = FEEDS[stream["feed"]], _decode_options(stream["options"])
+    feed, options = FEEDS[stream["feed"]], decode_options(stream["options"])
     folder = PurePosixPath(stream["folder"]) / uuid.uuid4().hex
     spools: dict[int, Spool] = {}
     try:
@@ -324,7 +321,7 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], told: str) -> Iterato
                     messages, engine, options, earliest=datetime.fromisoformat(stream["earliest"])
                 ) as one:
                     aside = pipeline.write_aside(one, engine, options, folder / str(partition))
-                yield json.dumps({"prepared": [{**_encode_prepared(aside), "messages": messages.encode()}]})
+                yield json.dumps({"prepared": [{**encode_prepared(aside), "messages": messages.encode()}]})
     except tuple(ERRORS.values()) as error:
         yield json.dumps({"error": type(error).__name__, "reason": str(error)})
 
@@ -401,85 +398,3 @@ def _answered(answer: str) -> list[dict[str, Any]]:
     if "error" in told:
         raise ERRORS[told["error"]](told["reason"])
     return told["prepared"]
-
-
-def _encode_options(options: Options) -> dict[str, Any]:
-    """Return the options that say how a file is read, as JSON has them."""
-    return {
-        "interval_from": str(options.interval_from),
-        "date": options.date and options.date.isoformat(),
-        "max_reject_ratio": options.max_reject_ratio,
-        "bounds": asdict(options.bounds),
-        "archive_feeds": sorted(options.archive_feeds),
-        "duplicates": str(options.duplicates),
-        # All executors go by the driver's clocks.
-        "clocks": [moment.isoformat() for moment in (options.at_hand.host, options.at_hand.database)],
-        "max_clock_ahead": options.max_clock_ahead.total_seconds(),
-    }
-
-
-def _decode_options(told: dict[str, Any]) -> Options:
-    return Options(
-        interval_from=pipeline.IntervalFrom(told["interval_from"]),
-        date=date.fromisoformat(told["date"]) if told["date"] else None,
-        max_reject_ratio=told["max_reject_ratio"],
-        bounds=Bounds(**told["bounds"]),
-        archive_feeds=frozenset(told["archive_feeds"]),
-        duplicates=pipeline.Duplicates(told["duplicates"]),
-        clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
-        max_clock_ahead=timedelta(seconds=told["max_clock_ahead"]),
-    )
-
-
-def _encode_prepared(one: Prepared) -> dict[str, Any]:
-    """Return a prepared batch as JSON has it."""
-    entry = one.entry
-    return {
-        **{name: getattr(entry, name) for name in ENTRY_FIELDS},
-        "kpis": sorted(entry.kpis),
-        "read_again_at": entry.read_again_at and entry.read_again_at.isoformat(),
-        "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
-        "first_rejects": one.first_rejects,
-        "written": {str(aside): _encode_file(file) for aside, file in (one.written or {}).items()},
-        "newest": one.newest and one.newest.isoformat(),
-        "live": one.live and {"groups": one.live.groups, "typical": one.live.typical.isoformat()},
-    }
-
-
-def _decode_prepared(told: dict[str, Any], file: FoundFile) -> Prepared:
-    """Return the prepared batch that ``_encode_prepared`` encoded."""
-    entry = Entry(
-        file,
-        **{name: told[name] for name in ENTRY_FIELDS},
-        kpis=frozenset(told["kpis"]),
-        read_again_at=datetime.fromisoformat(told["read_again_at"]) if told["read_again_at"] else None,
-        intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
-    )
-    written = {PurePosixPath(aside): _decode_file(one) for aside, one in told["written"].items()}
-    live = told["live"]
-    return Prepared(
-        entry,
-        [tuple(reject) for reject in told["first_rejects"]],
-        written=written,
-        newest=datetime.fromisoformat(told["newest"]) if told["newest"] else None,
-        live=LiveCounts(_decode_counts(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
-    )
-
-
-def _encode_file(file: LakeFile) -> dict[str, Any]:
-    """Return a file of the lake as JSON has it."""
-    return {**asdict(file), "path": str(file.path), "hour": file.hour.isoformat()}
-
-
-def _decode_file(told: dict[str, Any]) -> LakeFile:
-    """Return the file that ``_encode_file`` encoded."""
-    return LakeFile(**{**told, "path": PurePosixPath(told["path"]), "hour": datetime.fromisoformat(told["hour"])})
-
-
-def _encode_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:
-    """Return a file of partials to read as JSON has it."""
-    return {"path": str(path), "expected": asdict(file.expected), "keys": sorted(file.keys or ())}
-
-
-def _decode_counts(groups: dict[str, list[list[Any]]]) -> dict[str, list[tuple[int, str, int]]]:
-    return {name: [(second, group, count) for second, group, count in rows] for name, rows in groups.items()}

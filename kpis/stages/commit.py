@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kpis.catalog.intervals import to_text
-from kpis.catalog.kpis import kpis_of
+from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import Results, TotalTooLarge
 from kpis.engine.incremental import MOST_INTERVALS
 from kpis.lake import LakeFile, counted_with

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, to_text
-from kpis.catalog.kpis import partial_kpis
+from kpis.catalog.registry import partial_kpis
 from kpis.lake import DamagedFile
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event, Failed

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval
+from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch
 from kpis.sources.stream import Recreated
 from kpis.stages.ledger import Entry, TakenBack

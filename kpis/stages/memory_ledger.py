@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from kpis import clock
 from kpis.catalog.closing import closing_time
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
-from kpis.catalog.kpis import KPI, KPIS, lengths_of
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Results
 from kpis.engine.table import frame

@@ -19,7 +19,8 @@ import duckdb
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, Length
-from kpis.catalog.kpis import KPI, kpis_of
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import Partials, Results, kept_results, results_of_partials, timestamp
 from kpis.engine.incremental import IncrementalPartials, PartialsOf
 from kpis.engine.recent import RecentPartials

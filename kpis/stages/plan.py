@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH
-from kpis.catalog.kpis import partial_kpi_ids
+from kpis.catalog.registry import partial_kpi_ids
 from kpis.sources.batch import Version
 from kpis.sources.directory import FoundFile
 from kpis.stages.identity import is_changed, is_reread, reading_of

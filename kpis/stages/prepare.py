@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from kpis.catalog.intervals import EPOCH, ONE_HOUR
-from kpis.catalog.kpis import partial_kpi_ids, partial_kpis
 from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
+from kpis.catalog.registry import partial_kpi_ids, partial_kpis
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, TotalTooLarge, partial_of_records
 from kpis.engine.compiled import CORES

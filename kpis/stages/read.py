@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from kpis.catalog.kpis import partial_kpis
+from kpis.catalog.registry import partial_kpis
 from kpis.engine.compiled import CORES
 from kpis.engine.reader import Reader, Reading
 from kpis.engine.scanner import Scan, can_scan, scan

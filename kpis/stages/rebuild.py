@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
-from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import ONE_HOUR, to_text
-from kpis.catalog.kpis import kpis_of
+from kpis.catalog.registry import FEEDS, kpis_of
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event, Failed, Rebuilt
 from kpis.stages.ledger import Ledger

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import groupby
 
 from kpis import clock
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH, Interval, Length, to_text
-from kpis.catalog.kpis import kpis_of
+from kpis.catalog.registry import FEEDS, kpis_of
 from kpis.engine.aggregate import Results, TotalTooLarge, kept_results
 from kpis.engine.compiled import CORES
 from kpis.engine.merge import can_merge

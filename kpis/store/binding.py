@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.db import transaction
 
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
+from kpis.catalog.registry import FEEDS
 from kpis.lake import Identity, Lake, Verify, WrongLake, read_identity, translate_errors, write_identity
 from kpis.lake.adoption import KeyLedger, adopted
 from kpis.lake.identity import IDENTITY, new_id

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
-from kpis.catalog.kpis import lengths_of
+from kpis.catalog.registry import lengths_of
 from kpis.models import DueRollup
 from kpis.store.bulk import upsert
 

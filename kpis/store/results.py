@@ -15,7 +15,8 @@ from kpis import clock
 from kpis.catalog.feeds import Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length
-from kpis.catalog.kpis import KPI, kpis_of
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.table import rows
 from kpis.models import IntervalSummary, LostFile

@@ -18,10 +18,9 @@ from itertools import groupby
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from kpis.catalog.feeds import FEEDS
 from kpis.catalog.intervals import ONE_HOUR, Length
-from kpis.catalog.kpis import KPIS
 from kpis.catalog.live import counted_from
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.models import (
     Batch,
     BatchInterval,

@@ -10,8 +10,9 @@ from django.db import transaction
 from django.db.models import Q
 
 from kpis import clock
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
+from kpis.catalog.registry import FEEDS
 from kpis.engine.aggregate import Results
 from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
 from kpis.reference.subscribers import subscribers_at

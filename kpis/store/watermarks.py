@@ -13,9 +13,9 @@ from django.db.models import F
 
 from kpis import clock
 from kpis.catalog.closing import ahead_until, closing_time
-from kpis.catalog.feeds import FEEDS, Feed
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, ONE_HOUR
-from kpis.catalog.kpis import lengths_of
+from kpis.catalog.registry import FEEDS, lengths_of
 from kpis.clock import Clocks
 from kpis.models import BatchInterval, DueCompaction, DueRollup, IntervalSummary, Watermark
 from kpis.stages.ledger import Entry, TakenBack

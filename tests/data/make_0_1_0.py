@@ -38,9 +38,9 @@ def main() -> None:
     import release
 
     from kpis import pipeline
-    from kpis.catalog.feeds import ANTENNA
+    from kpis.catalog.builtin.antenna import ANTENNA
     from kpis.models import Run
-    from kpis.sources.messages import Spool
+    from kpis.sources.spool import Spool
     from kpis.store.ledger import DatabaseLedger
 
     with tempfile.TemporaryDirectory() as name:

@@ -15,17 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from network_analysis.wsgi import application
-from tests.factories import (
-    make_batch,
-    make_batch_interval,
-    make_reject,
-    make_result,
-    make_run,
-    make_summary,
-    utc,
-)
+from tests.factories import make_batch, make_batch_interval, make_reject, make_result, make_run, make_summary, utc
 
 pytestmark = pytest.mark.sqlite_alone
 

@@ -16,8 +16,10 @@ from django.core.management import call_command
 from django.db import connection
 
 from kpis import clock, pipeline
-from kpis.catalog.feeds import ANTENNA, CDR, FEEDS, IPFLOW
-from kpis.catalog.kpis import SERVICE_TRAFFIC_VOLUME
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.builtin.ipflow import IPFLOW, SERVICE_TRAFFIC_VOLUME
+from kpis.catalog.registry import FEEDS
 from kpis.clock import Clocks
 from kpis.engine.reader import Ahead, Reader
 from kpis.engine.scanner import can_scan, scan

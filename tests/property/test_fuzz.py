@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from tests.effort import times
 from tests.factories import (
     MIDNIGHT,

@@ -22,8 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 from sqlglot import expressions
 
-from kpis.catalog.feeds import FEEDS
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.lake.ddl import ATHENA_TYPES, DIALECTS, SPARK_TYPES, TRINO_TYPES, statements
 from kpis.lake.tables import lake_tables
 from kpis.lake.views import QueryError, answered, view_names

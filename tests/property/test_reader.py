@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kpis.catalog.feeds import IPFLOW, BadRow
+from kpis.catalog.builtin.ipflow import IPFLOW
+from kpis.catalog.feeds import BadRow
 from kpis.engine import reader as reader_module
 from kpis.engine.reader import Reader, Reading
 from kpis.formats import content as content_module

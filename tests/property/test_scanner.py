@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kpis.catalog.feeds import FEEDS, IPFLOW
-from kpis.catalog.kpis import CELL_UNIQUE_USERS, SERVICE_TRAFFIC_VOLUME, kpis_of
+from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS, IPFLOW, SERVICE_TRAFFIC_VOLUME
+from kpis.catalog.registry import FEEDS, kpis_of
 from kpis.engine import merge as merge_module
 from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import partial_of_records

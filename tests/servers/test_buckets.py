@@ -16,7 +16,7 @@ import zstandard
 from django.core.management import CommandError, call_command
 
 from kpis import pipeline
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.health import doctor, state
 from kpis.lake import Staging
 from kpis.models import Batch

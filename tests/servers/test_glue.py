@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 from django.core.management import CommandError, call_command
 
-from kpis.catalog.feeds import CDR
+from kpis.catalog.builtin.cdr import CDR
 from kpis.lake.ddl import ATHENA_TYPES
 from kpis.lake.tables import lake_tables, records_table, rejects_table
 from kpis.storage.bucket import client

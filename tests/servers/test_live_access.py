@@ -12,7 +12,7 @@ from rest_framework.authtoken.models import Token
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from tests.factories import MIDNIGHT, make_result, make_user
 from tests.processes import PATIENCE, new_place
 from tests.web import Web, running_web

@@ -26,7 +26,7 @@ NETWORK_SPEED = KPI(
     lengths=(FIVE_MINUTES, ONE_HOUR),
 )
 
-KPIS = {"""
+KPIS = ("""
 
 MODEL = '''class NetworkSpeed(KPIResult):
     """KPI 13: the average speed by kind of network."""
@@ -157,8 +157,8 @@ class Project:
 
     def add_kpi(self) -> None:
         """The three steps: the entry, the model, the migration."""
-        self.insert("kpis/catalog/kpis.py", "\nKPIS = {", ENTRY)
-        self.insert("kpis/catalog/kpis.py", "        COVERAGE_GRID_SIGNAL,\n    )", LISTED)
+        self.insert("kpis/catalog/builtin/coverage.py", "\nKPIS = (", ENTRY)
+        self.insert("kpis/catalog/builtin/coverage.py", "    COVERAGE_GRID_SIGNAL,\n)", LISTED)
         self.insert("kpis/models/results.py", "class IntervalSummary(", MODEL)
         before = self.migrations()
         self.manage("makemigrations", "kpis")
@@ -170,7 +170,7 @@ class Project:
         return set((self.tree / "kpis/migrations").glob("0*.py"))
 
 
-LISTED = "        COVERAGE_GRID_SIGNAL,\n        NETWORK_SPEED,\n    )"
+LISTED = "    COVERAGE_GRID_SIGNAL,\n    NETWORK_SPEED,\n)"
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ import pytest
 from django.db.models import Model
 
 from kpis import pipeline
+from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import CELL_UNIQUE_USERS, KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import (
     Batch,
     BatchInterval,

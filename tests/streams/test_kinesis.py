@@ -14,11 +14,12 @@ from itertools import count
 import pytest
 from django.core.management import CommandError, call_command
 
-from kpis.catalog.feeds import CDR
+from kpis.catalog.builtin.cdr import CDR
 from kpis.models import Batch, Reject, Run, StreamShard
 from kpis.sources.directory import SourceError
-from kpis.sources.kinesis import KinesisStream, Share
+from kpis.sources.kinesis import KinesisStream
 from kpis.sources.kinesis_aggregated import HashKeys, unpacked
+from kpis.sources.kinesis_shards import Share
 from kpis.sources.messages import Reached, Refused, ShardRecords
 from kpis.sources.stream import Limits
 from tests.kinesis import Records, mended

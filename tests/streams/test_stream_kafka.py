@@ -21,7 +21,8 @@ from django.core.management import call_command
 from django.db.models import Sum
 
 from kpis.catalog import feeds as catalog
-from kpis.catalog.feeds import ANTENNA, Form
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.feeds import Form
 from kpis.models import Batch, Reject, Run, StreamOffset, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic

@@ -14,7 +14,7 @@ from subprocess import TimeoutExpired
 
 import pytest
 
-from kpis.catalog.feeds import ANTENNA
+from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.models import Batch, Run, StreamOffset
 from kpis.sources import kafka as kafka_source
 from kpis.sources.directory import SourceError

@@ -15,7 +15,7 @@ from django.urls import get_resolver
 from rest_framework.authtoken.models import Token, TokenProxy
 
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import (
     Batch,
     DueCompaction,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import Watermark
 from tests.factories import (
     MIDNIGHT,

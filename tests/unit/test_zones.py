@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.core.management import call_command
 from django.urls import reverse
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.query.intervals import default_length
 from tests.factories import make_batch, make_result, make_run, make_subscriber, make_summary, utc
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from django.http import Http404
 
-from kpis.catalog.feeds import ANTENNA, CDR, Feed
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.feeds import Feed
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.live import GROUPS, MAP_SECONDS, live_areas, live_map
 from kpis.console.theme import Theme

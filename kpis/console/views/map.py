@@ -8,8 +8,10 @@ from django.http import Http404, QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME
+from kpis.catalog.builtin.coverage import COVERAGE_GRID_SIGNAL
 from kpis.catalog.intervals import to_text
-from kpis.catalog.kpis import COUNTY_CALL_VOLUME, COVERAGE_GRID_SIGNAL, KPI
+from kpis.catalog.kpis import KPI
 from kpis.console.addresses import explain
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.maps import grid_map, region_map, signal_class

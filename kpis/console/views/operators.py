@@ -6,7 +6,8 @@ from django.http import Http404, QueryDict
 from django.urls import reverse
 
 from kpis.catalog.folding import fold
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.operators import average_chart, share_chart, stacked_chart
 from kpis.console.navigation import title_of

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from kpis.catalog.intervals import LENGTHS, to_text
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.console.addresses import explain
 from kpis.console.figures import Change
 from kpis.console.moments import BadMoment, parse

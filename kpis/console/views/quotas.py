@@ -6,8 +6,8 @@ from django.http import Http404, QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from kpis.catalog.builtin.antenna import USER_QUOTA_EXCEEDED
 from kpis.catalog.intervals import ONE_HOUR, to_text
-from kpis.catalog.kpis import USER_QUOTA_EXCEEDED
 from kpis.console.addresses import explain
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.quotas import quota_chart

@@ -12,20 +12,17 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import extras, pipeline
-from kpis.catalog.feeds import ANTENNA, CDR, FEEDS
+from kpis.catalog.registry import FEEDS
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import UNBOUNDED
 from kpis.ingest.consumer import Consumer
 from kpis.ingest.events import log_event
 from kpis.lake import LakeError
-from kpis.management.commands.update_network_stats import (
-    add_engine_argument,
-    chosen_engine,
-    event_line,
-    one_line,
-    stopping,
-)
-from kpis.management.output import WorkCommand
+from kpis.management.arguments import STREAM_FEEDS
+from kpis.management.engines import add_engine_argument, chosen_engine
+from kpis.management.lines import event_line, one_line
+from kpis.management.output import WRONG_USE, WorkCommand
+from kpis.management.stopping import stopping
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
 from kpis.sources.stream import Limits
@@ -35,9 +32,7 @@ from kpis.store.binding import check_ids, lake_options
 from kpis.store.errors import Overtaken, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 
-WRONG_USE = 2
 GOES_ON = "What was ingested before stays; the next consumer goes on from there."
-STREAM_FEEDS = (ANTENNA.name, CDR.name)
 # What each source needs to be told, and what else it may be.
 SOURCES = {"kafka": ("bootstrap_servers", "topic", "group"), "kinesis": ("stream",)}
 WHAT_GOES_WITH = SOURCES | {"kinesis": ("stream", "shards")}
@@ -161,7 +156,8 @@ def _opened(source, feed, folder, options):
             folder,
         )
     try:
-        from kpis.sources.kinesis import KinesisStream, Share
+        from kpis.sources.kinesis import KinesisStream
+        from kpis.sources.kinesis_shards import Share
     except ImportError as error:
         raise SourceError(extras.missing("aws", "Streams from Kinesis need", error)) from error
     name = options["stream"]

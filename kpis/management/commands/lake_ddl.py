@@ -9,10 +9,8 @@ from django.core.management.base import CommandError
 
 from kpis.lake import LakeError
 from kpis.lake.ddl import DIALECTS, FILE, statements
-from kpis.management.output import AnswerCommand
+from kpis.management.output import WRONG_USE, AnswerCommand
 from kpis.store.binding import check, lake_storage
-
-WRONG_USE = 2
 
 
 class Command(AnswerCommand):

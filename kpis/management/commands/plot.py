@@ -8,16 +8,15 @@ from pathlib import Path
 from django.core.management.base import CommandError
 
 from kpis.catalog.intervals import BY_SHORT_NAME, Length
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.console import moments
 from kpis.console.charts.series import series_chart
 from kpis.console.pictures import PICTURES
 from kpis.console.selection import BadSelection, Selection, selection
 from kpis.console.series import series_with_normal
 from kpis.console.theme import LIGHT
-from kpis.management.output import WorkCommand
-
-WRONG_USE = 2
+from kpis.management.output import WRONG_USE, WorkCommand
 
 
 class Command(WorkCommand):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis.catalog.feeds import CDR
-from kpis.management.commands.consume_stream import STREAM_FEEDS, WRONG_USE, stopping
-from kpis.management.output import WorkCommand
+from kpis.catalog.builtin.cdr import CDR
+from kpis.management.arguments import STREAM_FEEDS
+from kpis.management.output import WRONG_USE, WorkCommand
+from kpis.management.stopping import stopping
 from kpis.sample.stream import SampleStream
 from kpis.sources.directory import SourceError
-from kpis.sources.kafka import produce
+from kpis.sources.kafka_producer import produce
 
 
 class Command(WorkCommand):

@@ -13,7 +13,7 @@ from kpis.catalog.intervals import LENGTHS, to_text
 from kpis.engine.scratch import ScratchError
 from kpis.lake import LakeError
 from kpis.management.ages import age
-from kpis.management.output import WorkCommand
+from kpis.management.output import WRONG_USE, WorkCommand
 from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
 from kpis.store import retention
@@ -22,7 +22,6 @@ from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.retention import Kind
 
-WRONG_USE = 2
 LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}
 # Results are what all the rest is for: they go only when they are named.
 DEFAULT = [Kind.LAKE, Kind.BATCHES, Kind.REJECTS, Kind.RUNS, Kind.LIVE]

@@ -19,11 +19,10 @@ from django.db import DatabaseError
 
 from kpis.lake import LakeError
 from kpis.lake.views import Answer, QueryError, answered, view_names, write_parquet
-from kpis.management.output import AnswerCommand
+from kpis.management.output import WRONG_USE, AnswerCommand
 from kpis.store.binding import check, lake_storage
 from kpis.store.ledger_tables import DatabaseLedgerTables
 
-WRONG_USE = 2
 ROWS_A_PAGE = 1000
 
 

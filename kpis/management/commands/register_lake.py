@@ -9,11 +9,9 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis.lake import LakeError
-from kpis.management.output import WorkCommand
+from kpis.management.output import WRONG_USE, WorkCommand
 from kpis.storage import BucketAddress
 from kpis.store.binding import check, lake_storage
-
-WRONG_USE = 2
 
 
 class Command(WorkCommand):

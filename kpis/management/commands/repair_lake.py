@@ -11,10 +11,12 @@ from django.core.management.base import CommandError
 from kpis import pipeline
 from kpis.engine.scratch import ScratchError
 from kpis.ingest.events import log_event, log_finding, logged_run
-from kpis.ingest.repair import Repair, sources_in
+from kpis.ingest.remake import sources_in
+from kpis.ingest.repair import Repair
 from kpis.lake import LakeError
-from kpis.management.commands.update_network_stats import Stopped, event_line, one_line, stoppable
+from kpis.management.lines import event_line, one_line
 from kpis.management.output import BestEffort, WorkCommand
+from kpis.management.stopping import Stopped, stoppable
 from kpis.sources.directory import SourceError
 from kpis.sources.places import found_in
 from kpis.store.binding import lake_options

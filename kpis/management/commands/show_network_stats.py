@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from django.core.management.base import CommandError
 
 from kpis.catalog.intervals import BY_SHORT_NAME, Length, to_text
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.management.output import AnswerCommand
 from kpis.models import IntervalSummary
 from kpis.models.results import result_model

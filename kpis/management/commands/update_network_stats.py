@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 import time
 from argparse import ArgumentTypeError
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import chain, takewhile
 from pathlib import Path
@@ -18,82 +15,26 @@ from django.core.management.base import CommandError
 from django.db import close_old_connections
 
 from kpis import pipeline
-from kpis.catalog.feeds import FEEDS
-from kpis.catalog.intervals import ONE_HOUR, to_text
+from kpis.catalog.registry import FEEDS
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import Bounds
 from kpis.ingest.events import log_event, log_watch, logged_run
 from kpis.ingest.watch import Watch
 from kpis.lake import LakeError
-from kpis.management.output import BestEffort, WorkCommand
+from kpis.management.engines import add_engine_argument, chosen_engine
+from kpis.management.lines import closing_line, event_line, one_line
+from kpis.management.output import WRONG_USE, BestEffort, WorkCommand
+from kpis.management.stopping import Stopped, stoppable, stopping
 from kpis.sources.arrivals import arrivals_in
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.places import found_in, named
 from kpis.spark.session import SparkError
 from kpis.storage import SCHEME, BucketAddress, address
-from kpis.store.binding import lake_options
 from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 
-WRONG_USE = 2
-# Of a batch that lies over more hours than a day has it is told over how many.
-MANY_HOURS = 24
-ENGINES = ("local", "spark")
 GOES_ON = "What was ingested before stays; the next run goes on from there."
 FILE_EVENTS = pipeline.Ingested | pipeline.Unchanged | pipeline.Duplicate | pipeline.Failed
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Stopped(BaseException):
-    """A signal ended the work."""
-
-    def __init__(self, number):
-        self.signal = signal.Signals(number)
-        super().__init__(f"Stopped by {self.signal.name}.")
-
-
-@contextmanager
-def stoppable():
-    """Ends the work with Stopped at the first signal to stop, so that temporary files go and the ledger tells."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received = []
-
-    def stop(number, _):
-        for one in former:
-            signal.signal(one, signal.SIG_IGN)
-        received.append(number)
-        raise Stopped(number)
-
-    # A signal that whoever started this has it ignore, as nohup does, stays ignored.
-    former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
-    for one in former:
-        signal.signal(one, stop)
-    try:
-        yield
-    except Exception as error:
-        # What was under way may fail with an error of its own when it is interrupted, as DuckDB's queries do.
-        if received:
-            raise Stopped(received[0]) from error
-        raise
-    finally:
-        for one, handler in former.items():
-            signal.signal(one, handler)
-
-
-@contextmanager
-def stopping():
-    """What tells whether a signal to stop has come, which interrupts nothing."""
-    received = []
-    former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
-    for one in former:
-        signal.signal(one, lambda number, _: received.append(number))
-    try:
-        yield lambda: bool(received)
-    finally:
-        for one, handler in former.items():
-            signal.signal(one, handler)
 
 
 class Command(WorkCommand):
@@ -203,7 +144,7 @@ class Command(WorkCommand):
             raise CommandError(f"{stopped} {GOES_ON}", returncode=128 + stopped.signal) from stopped
         except (LakeError, ScratchError, SparkError, StoreError) as error:
             raise CommandError(f"{one_line(error)} {GOES_ON}") from error
-        self._say(_closing_line(report, time.monotonic() - started))
+        self._say(closing_line(report, time.monotonic() - started))
         if report.failed:
             sys.exit(1)
         return None
@@ -228,7 +169,7 @@ class Command(WorkCommand):
                         started, report = time.monotonic(), pipeline.Report()
                         self._work(found, None, chosen, report, engine, is_stopped)
                         if report.files or report.failed or report.duplicates or report.rollups:
-                            self._say(_closing_line(report, time.monotonic() - started))
+                            self._say(closing_line(report, time.monotonic() - started))
 
             every = settings.WATCH_LISTING_SECONDS, settings.WATCH_POLL_SECONDS
             try:
@@ -316,64 +257,6 @@ def is_news(found, names, chosen):
     return any(names is not None or why is not pipeline.IngestReason.RETRIED for _, _, why in planned)
 
 
-def add_engine_argument(parser):
-    parser.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default=settings.ENGINE,
-        help="what reads files and merges large intervals: this machine, or Spark at SPARK_MASTER or SPARK_REMOTE "
-        f"(default: ENGINE, which is {settings.ENGINE})",
-    )
-
-
-def chosen_engine(name, spark_settings=None):
-    """The engine of that name, as a context; Spark's with further settings of its own."""
-    place = settings.LAKE_DIR, settings.MEMORY_LIMIT_MB
-    if name == "local":
-        return pipeline.engine(*place, **lake_options())
-    from kpis.spark import run as cluster
-
-    return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20, spark_settings, **lake_options())
-
-
-def event_line(event):
-    """What happened, in a line for people."""
-    match event:
-        case pipeline.Ingested(entry, touched):
-            hours = len({ONE_HOUR.floor(start) for start in touched})
-            return (
-                f"in {entry.file.name}: {entry.records:,} records, {entry.rejects:,} rejects, "
-                f"{len(touched):,} intervals{f' in {hours:,} hours' if hours > MANY_HOURS else ''}"
-            )
-        case pipeline.Unchanged(file):
-            return f"unchanged {file.name}"
-        case pipeline.Duplicate(file, of, renamed):
-            return f"renamed {of} to {file.name}" if renamed else f"duplicate {file.name} of {of}"
-        case pipeline.LeftAlone():
-            return pipeline.left_alone_line(event)
-        case pipeline.Failed(what, reason):
-            return f"failed {what}: {reason}"
-        case pipeline.TakenBack(feed, former, until):
-            return (
-                f"taken back {feed.name}: intervals were closed until {to_text(former)}, ahead of the clock; "
-                f"those that end after {to_text(until)} are provisional again"
-            )
-        case pipeline.Recreated(what, reason):
-            return f"recreated {what}: {reason}"
-        case pipeline.RolledUp(feed, interval):
-            return f"rolled up {feed.name}, {interval.length} from {to_text(interval.start)}"
-        case pipeline.Rebuilt(feed, hour, touched):
-            return f"rebuilt {feed.name}, {len(touched):,} intervals of the hour from {to_text(hour.start)}"
-
-
-def _closing_line(report, seconds):
-    duplicates = f"{report.duplicates:,} duplicates, " if report.duplicates else ""
-    return (
-        f"{report.files:,} files in, {report.failed:,} failed, {duplicates}{report.records:,} records, "
-        f"{report.rejects:,} rejects, {report.intervals:,} intervals, {report.rollups:,} rollups, {seconds:.1f} s"
-    )
-
-
 def _place(text):
     try:
         return address(text) if text.startswith(SCHEME) else Path(text)
@@ -395,8 +278,3 @@ def _day(text):
         return date.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no day such as 2017-03-01") from None
-
-
-def one_line(error):
-    """An error's text without its line ends."""
-    return " ".join(str(error).split())

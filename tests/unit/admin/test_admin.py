@@ -10,7 +10,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import (
     Batch,
     DueCompaction,

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from rest_framework.authtoken.models import Token
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import IntervalSummary
 from tests.factories import MIDNIGHT, make_batch, make_reject, make_result, make_run, make_summary, make_user
 from tests.twin import Flow, file_text, moment

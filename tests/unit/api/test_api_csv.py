@@ -7,7 +7,7 @@ import csv
 import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import ServiceTrafficVolume
 from kpis.query.csv import cell, csv_chunks
 from kpis.query.rows import stream

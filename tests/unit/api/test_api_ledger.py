@@ -7,17 +7,9 @@ from datetime import timedelta
 import pytest
 
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from tests.answers import csv_rows, json_rows, parquet_rows
-from tests.factories import (
-    make_batch,
-    make_batch_interval,
-    make_reject,
-    make_run,
-    make_summary,
-    make_user,
-    utc,
-)
+from tests.factories import make_batch, make_batch_interval, make_reject, make_run, make_summary, make_user, utc
 
 pytestmark = pytest.mark.django_db
 

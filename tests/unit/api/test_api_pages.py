@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kpis.api.cursors import BadCursor, decode_cursor, encode_cursor
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import Batch, ServiceTrafficVolume
 from tests.factories import group, make_batch, make_reject, make_result, make_run, make_summary, make_user, utc
 

@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.query import parquet
 from tests.answers import parquet_rows
 from tests.effort import times

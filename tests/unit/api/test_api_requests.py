@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.core.cache import cache
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from tests.factories import MIDNIGHT, make_result
 
 CALLS = KPIS[11]

@@ -8,7 +8,7 @@ from operator import attrgetter, eq, ge, gt, le, lt
 import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from tests.factories import group, make_result, make_user, utc
 
 pytestmark = pytest.mark.django_db

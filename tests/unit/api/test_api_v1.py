@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from tests.factories import make_result, utc
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from kpis.catalog.closing import ahead_until, closed_by_file, closed_by_stream, closing_time
-from kpis.catalog.feeds import FEEDS
+from kpis.catalog.registry import FEEDS
 
 IPFLOW = FEEDS["ipflow"]  # of 5 minutes
 

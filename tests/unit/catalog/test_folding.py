@@ -19,9 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpis.catalog import kpis as catalog
+from kpis.catalog.builtin.cdr import OPERATOR_CALL_VOLUME
+from kpis.catalog.builtin.coverage import OPERATOR_SIGNAL
 from kpis.catalog.folding import fold, folded_sql
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import KPIS, OPERATOR_CALL_VOLUME, OPERATOR_SIGNAL
+from kpis.catalog.registry import KPIS
 from kpis.console.picker import find_groups
 from kpis.console.selection import selection
 from kpis.engine.folding import add_fold

@@ -18,7 +18,12 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from kpis.catalog.feeds import ANTENNA, CDR, COVERAGE, FEEDS, IPFLOW, BadRow, Feed
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.builtin.coverage import COVERAGE
+from kpis.catalog.builtin.ipflow import IPFLOW
+from kpis.catalog.feeds import BadRow, Feed
+from kpis.catalog.registry import FEEDS
 from kpis.engine.reader import Reader
 from kpis.formats.forms import CSV, JSONLines
 from kpis.formats.judge import judge

@@ -9,14 +9,10 @@ import altair as alt
 import pandas as pd
 import pytest
 
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
+from kpis.catalog.builtin.coverage import OPERATOR_SIGNAL
+from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS, SERVICE_TRAFFIC_VOLUME
 from kpis.catalog.intervals import FIVE_MINUTES, to_milliseconds
-from kpis.catalog.kpis import (
-    CELL_UNIQUE_USERS,
-    COUNTY_CALL_VOLUME,
-    OPERATOR_CALL_VOLUME,
-    OPERATOR_SIGNAL,
-    SERVICE_TRAFFIC_VOLUME,
-)
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.operators import average_chart, share_chart, stacked_chart
 from kpis.console.charts.series import series_chart

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
+from kpis.catalog.builtin.coverage import OPERATOR_SIGNAL
+from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS, SERVICE_TRAFFIC_VOLUME
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
-from kpis.catalog.kpis import (
-    CELL_UNIQUE_USERS,
-    COUNTY_CALL_VOLUME,
-    OPERATOR_CALL_VOLUME,
-    OPERATOR_SIGNAL,
-    SERVICE_TRAFFIC_VOLUME,
-)
 from kpis.console.operators import by_operator, operator_names, operator_window, totals
 from kpis.console.series import adds_up, normal, series, series_with_normal
 from kpis.console.window import MOST_POINTS, Window, window

@@ -14,20 +14,12 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.console.addresses import explain
 from kpis.console.explanation import MOST_BATCHES
 from kpis.models import Subscriber
 from kpis.reference.subscribers import put_subscribers
-from tests.factories import (
-    MIDNIGHT,
-    make_batch,
-    make_batch_interval,
-    make_result,
-    make_run,
-    make_summary,
-    make_user,
-)
+from tests.factories import MIDNIGHT, make_batch, make_batch_interval, make_result, make_run, make_summary, make_user
 from tests.twin import Flow, Log, Message, file_text, uuid
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,9 @@ from html import unescape
 
 import pytest
 
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
+from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS, SERVICE_TRAFFIC_VOLUME
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import CELL_UNIQUE_USERS, COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME, SERVICE_TRAFFIC_VOLUME
 from kpis.console.selection import selection
 from kpis.models import IntervalSummary
 from tests.answers import csv_rows, json_rows, parquet_rows

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME
+from kpis.catalog.builtin.coverage import COVERAGE_GRID_SIGNAL
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import COUNTY_CALL_VOLUME, COVERAGE_GRID_SIGNAL
 from kpis.console.charts.maps import grid_map, region_map, signal_class
 from kpis.console.grid import Bin, Box, box_of, grid
 from kpis.console.regions import Place, largest, places

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from kpis.catalog.kpis import OPERATOR_CALL_VOLUME, OPERATOR_GPS_PRECISION, OPERATOR_SIGNAL
+from kpis.catalog.builtin.cdr import OPERATOR_CALL_VOLUME
+from kpis.catalog.builtin.coverage import OPERATOR_GPS_PRECISION, OPERATOR_SIGNAL
 from tests.factories import MIDNIGHT, make_result, make_summary
 from tests.unit.console.test_kpi_page import text_of
 

@@ -7,7 +7,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from kpis.catalog.kpis import COUNTY_CALL_VOLUME, KPIS, OPERATOR_SIGNAL, SERVICE_TRAFFIC_VOLUME
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME
+from kpis.catalog.builtin.coverage import OPERATOR_SIGNAL
+from kpis.catalog.builtin.ipflow import SERVICE_TRAFFIC_VOLUME
+from kpis.catalog.registry import KPIS
 from kpis.console.newest import feed_news, newest_total
 from kpis.console.standouts import standouts
 from kpis.console.today import today

@@ -7,7 +7,8 @@ import re
 import pytest
 from django.contrib.staticfiles import finders
 
-from kpis.catalog.kpis import KPIS, OPERATOR_GPS_PRECISION
+from kpis.catalog.builtin.coverage import OPERATOR_GPS_PRECISION
+from kpis.catalog.registry import KPIS
 from kpis.console.navigation import menu, title_of
 from kpis.console.theme import THEMES
 from kpis.console.vega import BUNDLE, COMPRESSED, bundle_folder

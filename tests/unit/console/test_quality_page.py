@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 
-from kpis.catalog.feeds import ANTENNA, CDR, IPFLOW
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.console.quality import MOST_GAPS, Gap, Period, coverages, newest_intake, reasons, unusual
 from kpis.models import Batch, IntervalSummary, Watermark

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from kpis.catalog.builtin.antenna import USER_QUOTA_EXCEEDED
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
-from kpis.catalog.kpis import USER_QUOTA_EXCEEDED
 from kpis.console.charts.quotas import quota_chart
 from kpis.console.quotas import by_hour, by_subscriber
 from kpis.console.theme import LIGHT

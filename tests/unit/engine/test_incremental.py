@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.engine import incremental
 from kpis.engine.aggregate import TotalTooLarge
 from kpis.engine.incremental import IncrementalPartials

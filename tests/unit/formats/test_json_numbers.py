@@ -14,13 +14,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from kpis import pipeline
-from kpis.catalog.feeds import ANTENNA, BadRow
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.feeds import BadRow
 from kpis.engine.reader import Reader
 from kpis.formats.forms import JSONLines
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import Batch, Reject
-from kpis.sources.messages import Spool
+from kpis.sources.spool import Spool
 from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
 from tests.spark.test_spark import ingest

@@ -14,7 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from kpis import pipeline
-from kpis.catalog.feeds import ANTENNA, CDR, Feed
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.feeds import Feed
 from kpis.models import LiveCount, LiveFeed
 from kpis.store.errors import Overtaken
 from kpis.store.ledger import DatabaseLedger

@@ -8,7 +8,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from kpis.catalog.kpis import COUNTY_CALL_VOLUME, KPIS, OPERATOR_CALL_VOLUME
+from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
+from kpis.catalog.registry import KPIS
 from tests.factories import MIDNIGHT, make_result, make_summary
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.management.commands import show_network_stats
 from kpis.models import CellUniqueUsers, IntervalSummary, ServiceTrafficVolume
 from tests.factories import make_result, make_summary

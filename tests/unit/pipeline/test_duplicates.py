@@ -14,8 +14,8 @@ from blake3 import blake3
 from django.urls import reverse
 
 from kpis import pipeline
-from kpis.catalog.feeds import IPFLOW
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.builtin.ipflow import IPFLOW
+from kpis.catalog.registry import KPIS
 from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Run
 from kpis.models.results import result_model
 from kpis.sources.places import found_in

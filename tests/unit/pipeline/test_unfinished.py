@@ -12,7 +12,9 @@ from django.conf import settings as project_settings
 from django.core.management import CommandError
 
 from kpis import pipeline
-from kpis.catalog.feeds import CDR, IPFLOW, FileNames
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.builtin.ipflow import IPFLOW
+from kpis.catalog.file_names import FileNames
 from kpis.models import Batch, ServiceTrafficVolume
 from network_analysis.logs import configuration
 from tests.processes import Place

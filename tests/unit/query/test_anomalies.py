@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, to_text
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models.results import result_model
 from kpis.query import series
 from kpis.query.anomalies import Verdict, anomalies

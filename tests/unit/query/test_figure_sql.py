@@ -10,7 +10,8 @@ import pytest
 from django.core.management import call_command
 
 from kpis.catalog.intervals import FIVE_MINUTES, LENGTHS, ONE_DAY, ONE_HOUR
-from kpis.catalog.kpis import KPI, KPIS
+from kpis.catalog.kpis import KPI
+from kpis.catalog.registry import KPIS
 from kpis.models import IntervalSummary, Subscriber
 from kpis.query.figure_sql import figure_sql
 from kpis.reference.subscribers import devices_at, put_subscribers, subscribers_at

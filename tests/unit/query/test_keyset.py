@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
-from kpis.catalog.kpis import KPIS
+from kpis.catalog.registry import KPIS
 from kpis.models import ServiceTrafficVolume
 from kpis.query.keyset import rows_after
 from tests.factories import MIDNIGHT, make_result

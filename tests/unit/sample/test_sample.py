@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from kpis.catalog.feeds import FEEDS, BadRow, feed_of, moment_of
+from kpis.catalog.feeds import BadRow, moment_of
+from kpis.catalog.file_names import feed_of
 from kpis.catalog.intervals import FIVE_MINUTES
+from kpis.catalog.registry import FEEDS
 from kpis.formats.forms import FORMS
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line

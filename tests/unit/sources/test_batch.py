@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kpis.catalog.feeds import FEEDS
+from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch, Step
 from kpis.sources.directory import files_named
-from kpis.sources.messages import Position, Reached, ShardSpool, Spool
+from kpis.sources.messages import Position, Reached
+from kpis.sources.spool import ShardSpool, Spool
 
 CDR = FEEDS["cdr"]
 LATE = timedelta(minutes=3)

@@ -14,13 +14,16 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kpis import pipeline
-from kpis.catalog.feeds import ANTENNA, CDR, Feed
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.feeds import Feed
 from kpis.engine.scratch import ScratchError
 from kpis.ingest.events import log_event
 from kpis.ingest.runs import mark_for_retry
 from kpis.lake import Lake
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamOffset, Watermark
-from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords, ShardSpool, Spool
+from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords
+from kpis.sources.spool import ShardSpool, Spool
 from kpis.store.errors import Overtaken, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run

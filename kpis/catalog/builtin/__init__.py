@@ -1,0 +1,1 @@
+"""The built-in feeds, each with its KPIs in one module."""

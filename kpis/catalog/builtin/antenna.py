@@ -1,0 +1,87 @@
+"""Antenna messages: bytes per device, antenna and app."""
+
+from __future__ import annotations
+
+from kpis.catalog.columns import UUID, Integer, Text
+from kpis.catalog.dimensions import Dimension
+from kpis.catalog.feeds import Column, Feed, Form, unix_moment
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
+from kpis.catalog.kpis import KPI, Reference
+from kpis.catalog.measures import Sum, SumOverQuota
+
+ANTENNA = Feed(
+    name="antenna",
+    description="Antenna messages: bytes per device, antenna and app",
+    form=Form.JSON_LINES,
+    file_names=("antenna_data.*",),
+    endings=(".jsonl", ".json"),
+    columns=(
+        Column("timestamp", Integer(), "s since 1970-01-01T00:00Z"),
+        Column("id", UUID()),
+        Column("antenna_id", UUID()),
+        Column("bytes", Integer(), "bytes"),
+        Column("app", Text()),
+    ),
+    checks=(),
+    moment=unix_moment("timestamp", a_second=1),
+    interval=FIVE_MINUTES,
+)
+
+
+ANTENNA_TRAFFIC_VOLUME = KPI(
+    id=3,
+    name="AntennaTrafficVolume",
+    description="Antennas by traffic",
+    feed=ANTENNA,
+    by=(Dimension("antenna_id", "antenna_id"),),
+    measure=Sum("total_bytes", columns=("bytes",)),
+    unit="bytes",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+
+
+APP_TRAFFIC_VOLUME = KPI(
+    id=4,
+    name="AppTrafficVolume",
+    description="Apps by traffic",
+    feed=ANTENNA,
+    by=(Dimension("app", "app"),),
+    measure=Sum("total_bytes", columns=("bytes",)),
+    unit="bytes",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+
+
+USER_TRAFFIC_VOLUME = KPI(
+    id=5,
+    name="UserTrafficVolume",
+    description="Users (devices) by traffic",
+    feed=ANTENNA,
+    by=(Dimension("user_id", "id"),),
+    measure=Sum("total_bytes", columns=("bytes",)),
+    unit="bytes",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+    personal=True,
+)
+
+
+USER_QUOTA_EXCEEDED = KPI(
+    id=6,
+    name="UserQuotaExceeded",
+    description="Subscribers over their hourly quota, by usage over all their devices",
+    feed=ANTENNA,
+    by=(Dimension("email", "email"),),
+    measure=SumOverQuota("usage", quota="quota"),
+    unit="bytes",
+    lengths=(ONE_HOUR,),
+    personal=True,
+    partials_of=USER_TRAFFIC_VOLUME,
+    reference=Reference("subscribers", on="user_id"),
+)
+
+KPIS = (
+    ANTENNA_TRAFFIC_VOLUME,
+    APP_TRAFFIC_VOLUME,
+    USER_TRAFFIC_VOLUME,
+    USER_QUOTA_EXCEEDED,
+)

@@ -1,0 +1,73 @@
+"""Call detail records: calls and texts by county and operator."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+
+from kpis.catalog.columns import Choice, MonthFirst, Text
+from kpis.catalog.dimensions import Dimension
+from kpis.catalog.feeds import Check, Column, Feed, Form, Moment
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Count
+
+# Networks end a call after hours; what lasts for weeks is a time that was not known when the record was written.
+_LONGEST_CALL = timedelta(days=30)
+
+
+CDR = Feed(
+    name="cdr",
+    description="Call detail records: calls and texts by county and operator",
+    form=Form.CSV_WITHOUT_HEADER,
+    file_names=("cdr_data.*", "cdr_[0-9]*.csv"),
+    endings=(".csv", ".txt"),
+    columns=(
+        Column("SourcePN", Text(longest=32)),
+        Column("DestPN", Text(longest=32)),
+        Column("Location", Text()),
+        Column("StartT", MonthFirst()),
+        Column("EndT", MonthFirst()),
+        Column("Type", Choice(words=("CALL", "TEXT"))),
+        Column("Company", Text()),
+    ),
+    checks=(
+        Check("EndT", "is before StartT", "EndT >= StartT", lambda row: row["EndT"] >= row["StartT"]),
+        Check(
+            "EndT",
+            f"is more than {_LONGEST_CALL.days} days after StartT",
+            f"EndT - StartT <= INTERVAL {_LONGEST_CALL.days} DAYS",
+            lambda row: row["EndT"] - row["StartT"] <= _LONGEST_CALL,
+        ),
+    ),
+    moment=Moment("StartT", "StartT", lambda row: row["StartT"].replace(tzinfo=UTC)),
+    interval=ONE_MINUTE,
+)
+
+
+COUNTY_CALL_VOLUME = KPI(
+    id=10,
+    name="CountyCallVolume",
+    description="Counties by calls and texts",
+    feed=CDR,
+    by=(Dimension("county", "Location"),),
+    measure=Count("number_of_calls"),
+    unit="calls",
+    lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
+)
+
+
+OPERATOR_CALL_VOLUME = KPI(
+    id=11,
+    name="OperatorCallVolume",
+    description="Operators by calls and by texts, with their share of the interval's calls and texts together",
+    feed=CDR,
+    by=(Dimension("operator", "Company", folded=True), Dimension("call_type", "Type")),
+    measure=Count("number_of_calls", share="market_share"),
+    unit="calls",
+    lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
+)
+
+KPIS = (
+    COUNTY_CALL_VOLUME,
+    OPERATOR_CALL_VOLUME,
+)

@@ -1,0 +1,138 @@
+"""Coverage logs of phones: signal, GPS precision and network status by place."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from kpis.catalog.columns import Date, Decimal, Integer, PostalCode, Text, TimeOfDay
+from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.feeds import BadRow, Column, Feed, Form, Moment, Place, Record
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Count, Mean
+
+# What a phone gives for a number that it does not know: CellInfo.UNAVAILABLE of Android, the largest of 32 bits.
+_UNAVAILABLE = 2**31 - 1
+
+
+_NO_FIX = (-1, _UNAVAILABLE)
+
+
+def _moment_of_log(record: Record) -> datetime:
+    if record["date"] is None:
+        raise BadRow("date", "is empty, and neither the file's name nor --date gives the day")
+    return datetime.combine(record["date"], record["hour"], UTC)
+
+
+COVERAGE = Feed(
+    name="coverage",
+    description="Coverage logs of phones: signal, GPS precision and network status by place",
+    form=Form.CSV,
+    file_names=("coverage_data.*",),
+    endings=(".csv", ".txt"),
+    columns=(
+        Column("date", Date(optional=True), may_lack=True),
+        Column("hour", TimeOfDay()),
+        Column("lat", Decimal(optional=True, minimum=-90, maximum=90, unknown=(_UNAVAILABLE,)), "degrees"),
+        Column("long", Decimal(optional=True, minimum=-180, maximum=180, unknown=(_UNAVAILABLE,)), "degrees"),
+        Column(
+            "signal",
+            # -1 is a value of UMTS as well, but nearly always a phone's word for none.
+            Decimal(optional=True, minimum=-5, maximum=97, unknown=(-1, 99, 255, _UNAVAILABLE), scale="ASU, not dBm"),
+            "ASU",
+            source="3GPP TS 27.007 8.5 and 8.69, TS 25.133 9.1.1.3, Android CellSignalStrength",
+        ),
+        Column("network", Text(optional=True)),
+        Column("operator", Text(optional=True)),
+        Column(
+            "status",
+            Integer(maximum=3),
+            "0 in service, 1 out of service, 2 emergency only, 3 radio off",
+            source="Android ServiceState",
+        ),
+        Column("description", Text(optional=True)),
+        Column("net", Text(optional=True), may_lack=True),
+        Column(
+            "speed",
+            Decimal(optional=True, minimum=0, maximum=2160, unknown=_NO_FIX),
+            "km/h",
+            source="600 m/s, beyond which civil receivers give no fix: MTCR 11.A.3; CoreLocation's -1",
+        ),
+        Column(
+            "satellites",
+            Decimal(optional=True, minimum=0, maximum=99, unknown=_NO_FIX),
+            "satellites",
+            source="two digits in NMEA 0183 GGA",
+        ),
+        Column(
+            "precission",
+            Decimal(optional=True, minimum=0, maximum=20_037_509, unknown=_NO_FIX),
+            "m",
+            source="half the equator of WGS 84; CoreLocation's -1",
+        ),
+        Column("provider", Text(optional=True)),
+        Column("activity", Text(optional=True)),
+        Column("postal_code", PostalCode(optional=True)),
+    ),
+    checks=(),
+    moment=Moment("date", "date + hour", _moment_of_log),
+    interval=FIVE_MINUTES,
+    name_date=re.compile(r"\.([0-9]{4}-[0-9]{2}-[0-9]{2})\."),
+    place=Place("lat", "long"),
+)
+
+
+OPERATOR_SIGNAL = KPI(
+    id=7,
+    name="OperatorSignal",
+    description="Operators by average signal strength",
+    feed=COVERAGE,
+    by=(Dimension("operator", "operator", folded=True),),
+    measure=Mean("average_signal", column="signal", samples="number_of_samples", empty="number_of_empty_values"),
+    unit="ASU",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+
+
+OPERATOR_GPS_PRECISION = KPI(
+    id=8,
+    name="OperatorGPSPrecision",
+    description="Operators by average GPS precision; the larger, the less precise",
+    feed=COVERAGE,
+    by=(Dimension("operator", "operator", folded=True),),
+    measure=Mean("average_precision", column="precission", samples="number_of_samples", empty="number_of_empty_values"),
+    unit="m",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+
+
+POSTAL_CODE_STATUS = KPI(
+    id=9,
+    name="PostalCodeStatus",
+    description="Reports per postal code and network status (0 in service, 1 out, 2 emergency only, 3 radio off)",
+    feed=COVERAGE,
+    by=(Dimension("postal_code", "postal_code"), Dimension("status", "status")),
+    measure=Count("number_of_reports"),
+    unit="reports",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+
+
+COVERAGE_GRID_SIGNAL = KPI(
+    id=12,
+    name="CoverageGridSignal",
+    description="Places by average signal strength: cells of a grid of 0.05 degrees",
+    feed=COVERAGE,
+    by=(GridCell("grid_cell", "lat", longitude="long"),),
+    measure=Mean("average_signal", column="signal", samples="number_of_samples", empty="number_of_empty_values"),
+    unit="ASU",
+    lengths=(FIVE_MINUTES, ONE_HOUR),
+)
+
+KPIS = (
+    OPERATOR_SIGNAL,
+    OPERATOR_GPS_PRECISION,
+    POSTAL_CODE_STATUS,
+    COVERAGE_GRID_SIGNAL,
+)

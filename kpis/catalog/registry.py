@@ -1,0 +1,39 @@
+"""All feeds and KPIs that there are, by name and by id."""
+
+from __future__ import annotations
+
+from kpis.catalog.builtin import antenna, cdr, coverage, ipflow
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import Length
+from kpis.catalog.kpis import KPI
+
+FEEDS = {feed.name: feed for feed in (ipflow.IPFLOW, antenna.ANTENNA, coverage.COVERAGE, cdr.CDR)}
+
+
+FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.file_names}
+
+
+_KPIS = (*ipflow.KPIS, *antenna.KPIS, *coverage.KPIS, *cdr.KPIS)
+
+KPIS = {kpi.id: kpi for kpi in sorted(_KPIS, key=lambda kpi: kpi.id)}
+
+
+def kpis_of(feed: Feed, length: Length | None = None) -> list[KPI]:
+    """The KPIs of a feed, of those that have the length where one is given."""
+    return [kpi for kpi in KPIS.values() if kpi.feed == feed and (length is None or length in kpi.lengths)]
+
+
+def lengths_of(feed: Feed) -> list[Length]:
+    """The interval lengths that any KPI of the feed has, shortest first: the feed's own, then its rollups'."""
+    lengths = {feed.interval} | {length for kpi in kpis_of(feed) for length in kpi.lengths}
+    return sorted(lengths, key=lambda length: length.minutes)
+
+
+def partial_kpis(feed: Feed) -> list[KPI]:
+    """The feed's KPIs whose partials the lake keeps: those that are not computed from another's."""
+    return [kpi for kpi in kpis_of(feed) if kpi.source is kpi]
+
+
+def partial_kpi_ids(feed: Feed) -> frozenset[int]:
+    """The ids of the feed's KPIs whose partials the lake keeps."""
+    return frozenset(kpi.id for kpi in partial_kpis(feed))

@@ -1,0 +1,113 @@
+"""What a repair of the lake looks for: parts of batches that are lost, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import ONE_HOUR, to_text
+from kpis.catalog.registry import FEEDS, KPIS
+from kpis.lake import LakeFile
+from kpis.lake.layout import partials_folder, records_file, rejects_file
+from kpis.models import Batch, IntervalSummary, LostFile
+from kpis.sources.directory import FoundFile
+
+# A KPI's partials of one hour (start, UTC), by the KPI's id.
+Part = tuple[int, datetime]
+
+
+@dataclass
+class Lost:
+    """What the lake lacks of a batch: partials, and the files of its rejects and records."""
+
+    batch: Batch
+    parts: set[Part] = field(default_factory=set)
+    rejects: list[LakeFile] = field(default_factory=list)
+    records: list[LakeFile] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.parts or self.rejects or self.records)
+
+    @property
+    def feed(self) -> Feed:
+        return FEEDS[self.batch.feed]
+
+    def without(self, other: Lost) -> Lost:
+        """What is left of it where the other was made again."""
+        return Lost(
+            self.batch,
+            self.parts - other.parts,
+            [file for file in self.rejects if file not in other.rejects],
+            [file for file in self.records if file not in other.records],
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was wrong with the lake, and what came of it."""
+
+    what: str
+    outcome: str = ""
+    is_lost: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.outcome}" if self.outcome else self.what
+
+
+# Gives the files of the data folder with some names.
+Sources = Callable[[Feed, Collection[str]], list[FoundFile]]
+
+
+def folder_of(part: Part) -> PurePosixPath:
+    kpi, hour = part
+    return partials_folder(KPIS[kpi], hour)
+
+
+def within(hour: datetime) -> dict[str, datetime]:
+    return {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}
+
+
+def name_of(lost: Lost) -> str:
+    """What was lost of a batch, in words."""
+    kinds = []
+    if lost.parts:
+        hours = sorted({hour for _, hour in lost.parts})
+        names = ", ".join(KPIS[kpi].name for kpi in sorted({kpi for kpi, _ in lost.parts}))
+        span = to_text(hours[0]) if len(hours) == 1 else f"{to_text(hours[0])} to {to_text(hours[-1])}"
+        kinds.append(f"partials of {names} of {span}")
+    kinds += ["rejects"] * bool(lost.rejects) + ["records"] * bool(lost.records)
+    return f"{lost.batch.title}, {' and '.join(kinds)}"
+
+
+def file_of(gone: LostFile) -> LakeFile:
+    """A lost file of rejects or records, as the ledger had it."""
+    batch, hour = gone.batch, gone.interval_start_timestamp
+    make = rejects_file if gone.folder.startswith("rejects/") else records_file
+    return make(FEEDS[batch.feed], hour, batch.key)
+
+
+def lost_file(batch: Batch, folder: PurePosixPath, kpi: int, hour: datetime, reason: str, now: datetime) -> None:
+    LostFile.objects.update_or_create(
+        batch=batch,
+        folder=folder,
+        defaults={"kpi": kpi, "interval_start_timestamp": hour, "reason": reason, "noted_at": now},
+    )
+
+
+def incomplete(feed: Feed, length, hour: datetime) -> set[datetime]:
+    kpis = [kpi.id for kpi in KPIS.values() if kpi.feed == feed]
+    summaries = IntervalSummary.objects.filter(
+        kpi__in=kpis,
+        interval=length.code,
+        state=IntervalSummary.State.INCOMPLETE,
+        interval_start_timestamp__lt=hour + ONE_HOUR.delta,
+        interval_end_timestamp__gt=hour,
+    )
+    return set(summaries.values_list("interval_start_timestamp", flat=True))
+
+
+def of_hour(hour: datetime) -> str:
+    return f"date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"

@@ -1,0 +1,52 @@
+"""The lines that commands print of what happened."""
+
+from __future__ import annotations
+
+from kpis import pipeline
+from kpis.catalog.intervals import ONE_HOUR, to_text
+
+# Of a batch that lies over more hours than a day has it is told over how many.
+MANY_HOURS = 24
+
+
+def event_line(event):
+    """What happened, in a line for people."""
+    match event:
+        case pipeline.Ingested(entry, touched):
+            hours = len({ONE_HOUR.floor(start) for start in touched})
+            return (
+                f"in {entry.file.name}: {entry.records:,} records, {entry.rejects:,} rejects, "
+                f"{len(touched):,} intervals{f' in {hours:,} hours' if hours > MANY_HOURS else ''}"
+            )
+        case pipeline.Unchanged(file):
+            return f"unchanged {file.name}"
+        case pipeline.Duplicate(file, of, renamed):
+            return f"renamed {of} to {file.name}" if renamed else f"duplicate {file.name} of {of}"
+        case pipeline.LeftAlone():
+            return pipeline.left_alone_line(event)
+        case pipeline.Failed(what, reason):
+            return f"failed {what}: {reason}"
+        case pipeline.TakenBack(feed, former, until):
+            return (
+                f"taken back {feed.name}: intervals were closed until {to_text(former)}, ahead of the clock; "
+                f"those that end after {to_text(until)} are provisional again"
+            )
+        case pipeline.Recreated(what, reason):
+            return f"recreated {what}: {reason}"
+        case pipeline.RolledUp(feed, interval):
+            return f"rolled up {feed.name}, {interval.length} from {to_text(interval.start)}"
+        case pipeline.Rebuilt(feed, hour, touched):
+            return f"rebuilt {feed.name}, {len(touched):,} intervals of the hour from {to_text(hour.start)}"
+
+
+def closing_line(report, seconds):
+    duplicates = f"{report.duplicates:,} duplicates, " if report.duplicates else ""
+    return (
+        f"{report.files:,} files in, {report.failed:,} failed, {duplicates}{report.records:,} records, "
+        f"{report.rejects:,} rejects, {report.intervals:,} intervals, {report.rollups:,} rollups, {seconds:.1f} s"
+    )
+
+
+def one_line(error):
+    """An error's text without its line ends."""
+    return " ".join(str(error).split())

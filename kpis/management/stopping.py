@@ -1,0 +1,61 @@
+"""Ends a command at the next point where nothing is half done, on SIGTERM and SIGINT."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """A signal ended the work."""
+
+    def __init__(self, number):
+        self.signal = signal.Signals(number)
+        super().__init__(f"Stopped by {self.signal.name}.")
+
+
+@contextmanager
+def stoppable():
+    """Ends the work with Stopped at the first signal to stop, so that temporary files go and the ledger tells."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = []
+
+    def stop(number, _):
+        for one in former:
+            signal.signal(one, signal.SIG_IGN)
+        received.append(number)
+        raise Stopped(number)
+
+    # A signal that whoever started this has it ignore, as nohup does, stays ignored.
+    former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
+    for one in former:
+        signal.signal(one, stop)
+    try:
+        yield
+    except Exception as error:
+        # What was under way may fail with an error of its own when it is interrupted, as DuckDB's queries do.
+        if received:
+            raise Stopped(received[0]) from error
+        raise
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def stopping():
+    """What tells whether a signal to stop has come, which interrupts nothing."""
+    received = []
+    former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
+    for one in former:
+        signal.signal(one, lambda number, _: received.append(number))
+    try:
+        yield lambda: bool(received)
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)

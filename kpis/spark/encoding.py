@@ -1,0 +1,105 @@
+"""What goes to executors and comes back, as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from kpis import pipeline
+from kpis.clock import Clocks
+from kpis.engine.live import LiveCounts
+from kpis.formats.bounds import Bounds
+from kpis.lake import LakeFile, PartialFile
+from kpis.pipeline import Options, Prepared
+from kpis.sources.directory import FoundFile
+from kpis.stages.ledger import Entry
+
+if TYPE_CHECKING:
+    pass
+
+# Of an entry, those that JSON has as they are.
+ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")
+
+
+def encode_options(options: Options) -> dict[str, Any]:
+    """Return the options that say how a file is read, as JSON has them."""
+    return {
+        "interval_from": str(options.interval_from),
+        "date": options.date and options.date.isoformat(),
+        "max_reject_ratio": options.max_reject_ratio,
+        "bounds": asdict(options.bounds),
+        "archive_feeds": sorted(options.archive_feeds),
+        "duplicates": str(options.duplicates),
+        # All executors go by the driver's clocks.
+        "clocks": [moment.isoformat() for moment in (options.at_hand.host, options.at_hand.database)],
+        "max_clock_ahead": options.max_clock_ahead.total_seconds(),
+    }
+
+
+def decode_options(told: dict[str, Any]) -> Options:
+    return Options(
+        interval_from=pipeline.IntervalFrom(told["interval_from"]),
+        date=date.fromisoformat(told["date"]) if told["date"] else None,
+        max_reject_ratio=told["max_reject_ratio"],
+        bounds=Bounds(**told["bounds"]),
+        archive_feeds=frozenset(told["archive_feeds"]),
+        duplicates=pipeline.Duplicates(told["duplicates"]),
+        clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
+        max_clock_ahead=timedelta(seconds=told["max_clock_ahead"]),
+    )
+
+
+def encode_prepared(one: Prepared) -> dict[str, Any]:
+    """Return a prepared batch as JSON has it."""
+    entry = one.entry
+    return {
+        **{name: getattr(entry, name) for name in ENTRY_FIELDS},
+        "kpis": sorted(entry.kpis),
+        "read_again_at": entry.read_again_at and entry.read_again_at.isoformat(),
+        "intervals": {start.isoformat(): records for start, records in entry.intervals.items()},
+        "first_rejects": one.first_rejects,
+        "written": {str(aside): _encode_file(file) for aside, file in (one.written or {}).items()},
+        "newest": one.newest and one.newest.isoformat(),
+        "live": one.live and {"groups": one.live.groups, "typical": one.live.typical.isoformat()},
+    }
+
+
+def decode_prepared(told: dict[str, Any], file: FoundFile) -> Prepared:
+    """Return the prepared batch that ``encode_prepared`` encoded."""
+    entry = Entry(
+        file,
+        **{name: told[name] for name in ENTRY_FIELDS},
+        kpis=frozenset(told["kpis"]),
+        read_again_at=datetime.fromisoformat(told["read_again_at"]) if told["read_again_at"] else None,
+        intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
+    )
+    written = {PurePosixPath(aside): _decode_file(one) for aside, one in told["written"].items()}
+    live = told["live"]
+    return Prepared(
+        entry,
+        [tuple(reject) for reject in told["first_rejects"]],
+        written=written,
+        newest=datetime.fromisoformat(told["newest"]) if told["newest"] else None,
+        live=LiveCounts(_decode_counts(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
+    )
+
+
+def _encode_file(file: LakeFile) -> dict[str, Any]:
+    """Return a file of the lake as JSON has it."""
+    return {**asdict(file), "path": str(file.path), "hour": file.hour.isoformat()}
+
+
+def _decode_file(told: dict[str, Any]) -> LakeFile:
+    """Return the file that ``_encode_file`` encoded."""
+    return LakeFile(**{**told, "path": PurePosixPath(told["path"]), "hour": datetime.fromisoformat(told["hour"])})
+
+
+def encode_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:
+    """Return a file of partials to read as JSON has it."""
+    return {"path": str(path), "expected": asdict(file.expected), "keys": sorted(file.keys or ())}
+
+
+def _decode_counts(groups: dict[str, list[list[Any]]]) -> dict[str, list[tuple[int, str, int]]]:
+    return {name: [(second, group, count) for second, group, count in rows] for name, rows in groups.items()}
