@@ -174,7 +174,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         "admin/autocomplete/": in_admin("autocomplete/", 403),
         "admin/jsi18n/": in_admin("jsi18n/", 200),
         "admin/r/<path:content_type_id>/<path:object_id>/": in_admin("r/1/1/", 404),
-        "admin/^(?P<app_label>auth|authtoken|kpis|axes)/$": in_admin("kpis/", 200),
+        "admin/^(?P<app_label>auth|authtoken|axes|kpis)/$": in_admin("kpis/", 200),
         "admin/(?P<url>.*)$": in_admin("nowhere/", 404),
         "admin/auth/user/<id>/password/": in_admin(f"auth/user/{keys['user']}/password/", 403),
     }
