@@ -154,7 +154,7 @@ def write_zip(path: Path) -> Path:
     package = Path(__file__).resolve().parents[1]
     files = [package / name for name in MODULES]
     for name in PACKAGES:
-        files += [file for file in sorted((package / name).iterdir()) if file.suffix in (".py", ".c")]
+        files += [file for file in sorted((package / name).rglob("*")) if file.suffix in (".py", ".c")]
     if library_path().exists():
         files.append(library_path())
     path.parent.mkdir(parents=True, exist_ok=True)
