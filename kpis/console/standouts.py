@@ -1,4 +1,4 @@
-"""Anomalies: anomalies of every KPI in the newest hour of its feed."""
+"""Anomalies of every KPI in the newest hour of its feed."""
 
 from __future__ import annotations
 
