@@ -64,8 +64,10 @@ $(VENV)/scanner.done: kpis/engine/scanner.c kpis/engine/compiled.py | $(VENV)/re
 	@scripts/build_scanner.sh $(PYTHON_IN)
 	@touch $@
 
+# Tests start hundreds of processes, each of which would compile every module where no bytecode may be written.
 $(VENV)/requirements-dev.done: requirements.lock requirements-dev.txt | $(VENV)/requirements.done
 	@$(INSTALL) $(VENV) dev
+	@$(PYTHON_IN) -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@
 
 $(VENV)/requirements-spark.done: requirements.lock requirements-spark.txt | $(VENV)/requirements.done
