@@ -8,11 +8,7 @@ from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 
 FEEDS = {feed.name: feed for feed in (ipflow.IPFLOW, antenna.ANTENNA, coverage.COVERAGE, cdr.CDR)}
-
-
 FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.file_names}
-
-
 _KPIS = (*ipflow.KPIS, *antenna.KPIS, *coverage.KPIS, *cdr.KPIS)
 
 KPIS = {kpi.id: kpi for kpi in sorted(_KPIS, key=lambda kpi: kpi.id)}

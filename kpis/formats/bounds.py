@@ -53,8 +53,6 @@ class Bounds:
 
 
 DEFAULT_BOUNDS = Bounds()
-
-
 UNBOUNDED = Bounds(unpacked_bytes=2**63, unpacked_ratio=2**63, rejects=None, hours=2**63)
 
 

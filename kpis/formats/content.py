@@ -18,21 +18,11 @@ from kpis.formats.grammar import LONGEST_LINE_BYTES
 
 # A block is no longer than the longest line, so that only its first line can be too long.
 BLOCK_BYTES = 2**20
-
-
 # Four bytes of zstd can unpack to 128 KiB: this many at a time give 32 MiB at most.
 PACKED_PIECE_BYTES = 2**10
-
-
 LARGEST_ZSTD_WINDOW_BYTES = 2**27
-
-
 GZIP_MARK = b"\x1f\x8b"
-
-
 ZSTD_MARK = b"\x28\xb5\x2f\xfd"
-
-
 SKIPPABLE_ZSTD_MARK_END = b"\x2a\x4d\x18"
 
 

@@ -6,8 +6,6 @@ import re
 from typing import Protocol
 
 LONGEST_LINE_BYTES = 2**20
-
-
 CONTROLS = bytes([*range(32), 127])
 
 

@@ -20,8 +20,6 @@ from kpis.lake import HOUR_FOLDERS, archived_columns, translate_errors
 from kpis.storage import Storage
 
 HOUR_START = "make_timestamp(year, month, day, hour, 0, 0)"
-
-
 FILES = "/".join(f"{folder}=*" for folder in HOUR_FOLDERS) + "/*.parquet"
 
 

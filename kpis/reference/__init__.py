@@ -1,0 +1,1 @@
+"""Reference tables: subscribers with their quotas, and regions."""

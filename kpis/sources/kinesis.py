@@ -47,7 +47,6 @@ THROTTLED = {
     "ThrottlingException",
 }
 
-
 # It is asked again here, where signals are heeded in between.
 PATIENCE = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
 

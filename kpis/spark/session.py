@@ -21,13 +21,8 @@ if TYPE_CHECKING:
 
 # What executors import of ours; none of it knows Django.
 PACKAGES = ("catalog", "engine", "formats", "lake", "sources", "spark", "stages", "storage")
-
-
 MODULES = ("__init__.py", "clock.py", "extras.py", "pipeline.py")
-
-
 EARLIEST_IN_A_ZIP = (1980, 1, 1, 0, 0, 0)
-
 
 LOG4J = """
 rootLogger.level = warn

@@ -27,7 +27,6 @@ ANTENNA = Feed(
     interval=FIVE_MINUTES,
 )
 
-
 ANTENNA_TRAFFIC_VOLUME = KPI(
     id=3,
     name="AntennaTrafficVolume",
@@ -38,7 +37,6 @@ ANTENNA_TRAFFIC_VOLUME = KPI(
     unit="bytes",
     lengths=(FIVE_MINUTES, ONE_HOUR),
 )
-
 
 APP_TRAFFIC_VOLUME = KPI(
     id=4,
@@ -51,7 +49,6 @@ APP_TRAFFIC_VOLUME = KPI(
     lengths=(FIVE_MINUTES, ONE_HOUR),
 )
 
-
 USER_TRAFFIC_VOLUME = KPI(
     id=5,
     name="UserTrafficVolume",
@@ -63,7 +60,6 @@ USER_TRAFFIC_VOLUME = KPI(
     lengths=(FIVE_MINUTES, ONE_HOUR),
     personal=True,
 )
-
 
 USER_QUOTA_EXCEEDED = KPI(
     id=6,

@@ -14,7 +14,6 @@ from kpis.catalog.measures import Count
 # Networks end a call after hours; what lasts for weeks is a time that was not known when the record was written.
 _LONGEST_CALL = timedelta(days=30)
 
-
 CDR = Feed(
     name="cdr",
     description="Call detail records: calls and texts by county and operator",
@@ -43,7 +42,6 @@ CDR = Feed(
     interval=ONE_MINUTE,
 )
 
-
 COUNTY_CALL_VOLUME = KPI(
     id=10,
     name="CountyCallVolume",
@@ -54,7 +52,6 @@ COUNTY_CALL_VOLUME = KPI(
     unit="calls",
     lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
 )
-
 
 OPERATOR_CALL_VOLUME = KPI(
     id=11,

@@ -14,8 +14,6 @@ from kpis.catalog.measures import Count, Mean
 
 # What a phone gives for a number that it does not know: CellInfo.UNAVAILABLE of Android, the largest of 32 bits.
 _UNAVAILABLE = 2**31 - 1
-
-
 _NO_FIX = (-1, _UNAVAILABLE)
 
 
@@ -82,7 +80,6 @@ COVERAGE = Feed(
     place=Place("lat", "long"),
 )
 
-
 OPERATOR_SIGNAL = KPI(
     id=7,
     name="OperatorSignal",
@@ -93,7 +90,6 @@ OPERATOR_SIGNAL = KPI(
     unit="ASU",
     lengths=(FIVE_MINUTES, ONE_HOUR),
 )
-
 
 OPERATOR_GPS_PRECISION = KPI(
     id=8,
@@ -106,7 +102,6 @@ OPERATOR_GPS_PRECISION = KPI(
     lengths=(FIVE_MINUTES, ONE_HOUR),
 )
 
-
 POSTAL_CODE_STATUS = KPI(
     id=9,
     name="PostalCodeStatus",
@@ -117,7 +112,6 @@ POSTAL_CODE_STATUS = KPI(
     unit="reports",
     lengths=(FIVE_MINUTES, ONE_HOUR),
 )
-
 
 COVERAGE_GRID_SIGNAL = KPI(
     id=12,

@@ -12,10 +12,7 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Sum
 
 _START, _END = "interval_start_timestamp", "interval_end_timestamp"
-
-
 _FIVE_MINUTES = FIVE_MINUTES.milliseconds
-
 
 IPFLOW = Feed(
     name="ipflow",
@@ -51,7 +48,6 @@ IPFLOW = Feed(
     name_end=re.compile(r"\.ts-([0-9]{1,15})\."),
 )
 
-
 SERVICE_TRAFFIC_VOLUME = KPI(
     id=1,
     name="ServiceTrafficVolume",
@@ -63,7 +59,6 @@ SERVICE_TRAFFIC_VOLUME = KPI(
     lengths=(FIVE_MINUTES, ONE_HOUR),
     top=True,
 )
-
 
 CELL_UNIQUE_USERS = KPI(
     id=2,
