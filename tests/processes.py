@@ -37,6 +37,11 @@ class Ended:
     out: str
     err: str
 
+    @property
+    def problems(self) -> list[str]:
+        """The lines of ``err``, without those of connections to Kafka that its client makes again by itself."""
+        return [line for line in self.err.splitlines() if " WARNING kpis.sources.kafka: Kafka at " not in line]
+
 
 class Place:
     """A database, a data folder, a lake and a folder for temporary files, and the processes that work on them."""

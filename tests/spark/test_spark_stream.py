@@ -91,8 +91,8 @@ def test_a_driver_that_is_killed_under_load_neither_loses_nor_doubles_a_message(
         assert list(rejects) == [(0, "is null"), (1, "is not valid UTF-8"), (2, "holds a line end")]
         assert set(Run.objects.using(alias).values_list("outcome", flat=True)) <= {"succeeded", "broken", "incomplete"}
     # It is told by the one that took it in.
-    assert [line.partition(": ")[0] for line in ended.err.splitlines()] in ([], ["failed killed/0/4-4"])
-    assert ended.code == len(ended.err.splitlines())
+    assert [line.partition(": ")[0] for line in ended.problems] in ([], ["failed killed/0/4-4"])
+    assert ended.code == len(ended.problems)
     assert taken_in(place) == len(records) + 5
     check_tables(place, [*records, largest])
     check_ranges(place)
@@ -110,7 +110,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning_and_a_partition_that_is_ad
     kafka.make("sparkled", 1)
     kafka.put("sparkled", lines[:40], partitions=1)
     ended = end_of(consume_by_spark(place, kafka, "--until-idle=1", topic="sparkled"))
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.problems) == (0, [])
     kafka.make("sparkled", 1)
     kafka.put("sparkled", lines[40:140], partitions=1)
     process, began = consume_by_spark(place, kafka, topic="sparkled"), time.monotonic()
@@ -131,7 +131,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning_and_a_partition_that_is_ad
     kafka.make("sparkled", 1)
     kafka.put("sparkled", [records[0].line()] * 400, partitions=1)
     ended = end_of(process)
-    told = ended.err.splitlines()
+    told = ended.problems
     assert ended.code == 1
     assert told[0].endswith("it is read from its beginning, in batches of sparkled@2")
     assert told[-1].startswith(

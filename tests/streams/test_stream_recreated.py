@@ -59,14 +59,14 @@ def test_a_topic_made_anew_with_more_messages_than_before_is_noticed_and_nothing
     kafka.make("anew")
     put(kafka, "anew", old)
     ended = end_of(consume(place, kafka, "cdr", "anew", topic="anew"))
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.problems) == (0, [])
     with place.alias() as alias:
         (first_id,) = set(StreamOffset.objects.using(alias).values_list("topic_id", flat=True))
     for generation, records in ((2, new), (3, newest)):
         kafka.make("anew")
         put(kafka, "anew", records)
         ended = end_of(consume(place, kafka, "cdr", "anew", topic="anew"))
-        (line,) = ended.err.splitlines()
+        (line,) = ended.problems
         assert ended.code == 0
         with place.alias() as alias:
             (id_,) = set(StreamOffset.objects.using(alias).values_list("topic_id", flat=True))
@@ -83,7 +83,7 @@ def test_a_topic_made_anew_with_more_messages_than_before_is_noticed_and_nothing
     check_names(place, "anew", [120, 200, 320])
     # Once more there is nothing to say, and nothing to read.
     ended = end_of(consume(place, kafka, "cdr", "anew", topic="anew"))
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.problems) == (0, [])
     check_names(place, "anew", [120, 200, 320])
 
 
