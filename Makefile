@@ -124,7 +124,7 @@ lint: setup-dev  ## checks format, style, imports, types, migrations and documen
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/mypy
+	$(ON_SQLITE) $(VENV)/bin/mypy
 	$(ON_SQLITE) $(MANAGE) makemigrations --check --dry-run
 	$(ON_SQLITE) $(MANAGE) check
 	$(MAKE) docs

@@ -44,6 +44,7 @@ from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from kpis.models import Batch, BatchInterval, IntervalSummary, Region, Reject, Run, Watermark
+from kpis.models.fields import column
 from kpis.models.results import result_model
 
 DAYS = 30
@@ -122,14 +123,14 @@ def _make_times(cursor: CursorWrapper, length: Length) -> None:
 
 def _make_groups(cursor: CursorWrapper, kpi: KPI) -> None:
     """The KPI's groups by rank, in a table for the moment."""
-    fields = {name: result_model(kpi)._meta.get_field(name) for name in kpi.dimensions}
+    fields = {name: column(result_model(kpi), name) for name in kpi.dimensions}
     columns = ", ".join(f"{name} {field.db_type(connection)}" for name, field in fields.items())
     cursor.execute("DROP TABLE IF EXISTS groups_")
     cursor.execute(f"CREATE TEMPORARY TABLE groups_ (place integer, {columns})")
     rows = []
     for rank in range(1, GROUPS[kpi.id] + 1):
         texts = _place(kpi, rank) or [
-            rank if isinstance(field, IntegerField) else f"G{rank:03d}" if field.max_length > 4 else "CALL"
+            rank if isinstance(field, IntegerField) else f"G{rank:03d}" if (field.max_length or 0) > 4 else "CALL"
             for field in fields.values()
         ]
         rows.append((rank, *texts))
@@ -222,8 +223,8 @@ def addresses() -> list[str]:
     return found
 
 
-def _a_group(kpi: KPI) -> dict[str, object]:
-    row = result_model(kpi).objects.order_by("interval_start_timestamp", "interval", "rank").first()
+def _a_group(kpi: KPI) -> dict[str, int | str]:
+    row = result_model(kpi).objects.order_by("interval_start_timestamp", "interval", "rank")[0]
     return {name: getattr(row, name) for name in kpi.dimensions}
 
 

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from io import BytesIO
 from statistics import median
 
@@ -64,15 +65,21 @@ def get(application: WSGIHandler, address: str) -> tuple[dict[str, str], str]:
         "wsgi.errors": sys.stderr,
         "wsgi.url_scheme": "http",
     }
-    started = []
-    response = application(environment, lambda status, headers: started.extend([status, dict(headers)]))
+    started: list[tuple[str, dict[str, str]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], error: object = None, /) -> Callable[[bytes], int]:
+        started.append((status, dict(headers)))
+        return BytesIO().write
+
+    response = application(environment, start_response)
     try:
         body = b"".join(response)
     finally:
         response.close()
-    if started[0] != "200 OK":
-        raise SystemExit(f"{address} was answered with {started[0]}: {body.decode()}")
-    return started[1], body.decode()
+    status, headers = started[0]
+    if status != "200 OK":
+        raise SystemExit(f"{address} was answered with {status}: {body.decode()}")
+    return headers, body.decode()
 
 
 if __name__ == "__main__":

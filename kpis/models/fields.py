@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models.lookups import Exact
 
 from kpis.catalog.folding import fold
 from kpis.store.dialects import dialect
+
+
+def column(model: type[models.Model], name: str) -> models.Field:
+    """The field of a model's column; raises FieldDoesNotExist where the model has none of this name."""
+    field = model._meta.get_field(name)
+    if not isinstance(field, models.Field):
+        raise FieldDoesNotExist(f"{model.__name__} has no column {name}")
+    return field
+
+
+def longest_text(model: type[models.Model], name: str) -> int:
+    """The most characters that a text column holds; raises TypeError for one that has no limit."""
+    longest = column(model, name).max_length
+    if longest is None:
+        raise TypeError(f"{model.__name__}.{name} has no greatest length")
+    return longest
 
 
 class ExactCharField(models.CharField):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar, Self
 
 from django.apps import apps
 from django.db import models
@@ -12,7 +13,7 @@ from django.dispatch import receiver
 
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
-from kpis.models.fields import ExactCharField, FoldedCharField
+from kpis.models.fields import ExactCharField, FoldedCharField, longest_text
 from kpis.models.ledger import interval_choices
 
 
@@ -24,6 +25,7 @@ class KPIResult(models.Model):
     """What the rows of every KPI share. A subclass sets ``kpi_id``, its dimensions and its values."""
 
     kpi_id: int
+    objects: ClassVar[models.Manager[Self]]
 
     interval_start_timestamp = models.DateTimeField(help_text="UTC, included")
     interval_end_timestamp = models.DateTimeField(help_text="UTC, not included")
@@ -65,7 +67,7 @@ def add_folded_columns(sender: type[models.Model], **kwargs: object) -> None:
     """Gives a KPI's table the column of each folded dimension's folded name."""
     if issubclass(sender, KPIResult):
         for dimension in sender.kpi().folded:
-            longest = sender._meta.get_field(dimension.name).max_length * LONGEST_FOLDED
+            longest = longest_text(sender, dimension.name) * LONGEST_FOLDED
             FoldedCharField(
                 of=dimension.name,
                 max_length=longest,

@@ -151,7 +151,8 @@ def _bind_new(
                 f"The lake at {lake.storage.url(ROOT)} has none of the files that the database {dialect().location} "
                 f"counts on. {ADVICE}"
             )
-        kept_from = dict(Watermark.objects.exclude(kept_from=None).values_list("feed", "kept_from"))
+        marks = Watermark.objects.values_list("feed", "kept_from")
+        kept_from = {feed: moment for feed, moment in marks if moment is not None}
         identity = Identity(new_id(), str(binding.database_id), kept_from)
         write_identity(lake.storage, identity)
     with transaction.atomic():

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import DateTimeField, Model
 
+from kpis.models.fields import column
 from kpis.store.dialects import dialect
 
 ROWS_A_STATEMENT = 1000
@@ -23,13 +24,13 @@ def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequenc
     values = list(map(list, rows))
     adapted = cache(connection.ops.adapt_datetimefield_value)
     for place, name in enumerate(names):
-        if isinstance(model._meta.get_field(name), DateTimeField):
+        if isinstance(column(model, name), DateTimeField):
             for row in values:
                 row[place] = adapted(row[place])
     if not values:
         return
     quoted = connection.ops.quote_name
-    columns = ", ".join(quoted(model._meta.get_field(name).column) for name in names)
+    columns = ", ".join(quoted(column(model, name).column or name) for name in names)
     dialect().insert(quoted(model._meta.db_table), columns, values)
 
 

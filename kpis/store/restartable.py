@@ -73,7 +73,7 @@ def _recorded_at_once(migration: Migration) -> Iterator[None]:
             schema_editor.execute(schema_editor.deferred_sql.pop(0), None)
         return state
 
-    migration.apply = apply_whole
+    migration.apply = apply_whole  # type: ignore[method-assign]  # of this one migration, until it is applied
     try:
         yield
     finally:

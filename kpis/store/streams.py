@@ -68,7 +68,7 @@ def advance(entry: Entry) -> None:
     if step.before is None:
         _, is_ours = model.objects.get_or_create(**place, defaults=values)
     else:
-        is_ours = model.objects.filter(**place, **values_of(step.before)).update(**values)
+        is_ours = model.objects.filter(**place, **values_of(step.before)).update(**values) > 0
     if not is_ours:
         raise Overtaken(f"Another consumer has ingested {step.topic}/{step.partition} meanwhile.")
 

@@ -90,7 +90,7 @@ def raise_watermark(entry: Entry, until: datetime | None, now: datetime) -> date
     elif mark is not None:
         newest, ahead = _later(newest, mark.interval_end_timestamp), _later(ahead, mark.ahead_until)
         _move(feed, mark, newest, until, ahead)
-    return mark and mark.closed_until
+    return mark.closed_until if mark else None
 
 
 def _move(feed: Feed, mark: Watermark, newest: datetime | None, until: datetime | None, ahead: datetime | None) -> None:
@@ -143,10 +143,10 @@ def _reopen(feed: Feed, mark: Watermark, now: datetime) -> None:
             state=IntervalSummary.State.FINAL, interval_end_timestamp__gt=now, interval_start_timestamp__gte=since
         )
         if length != feed.interval:
-            starts = set(early.values_list("interval_start_timestamp", flat=True))
+            early_starts = set(early.values_list("interval_start_timestamp", flat=True))
             due = [
                 DueRollup(feed=feed.name, interval=length.code, interval_start_timestamp=start, changed=False)
-                for start in sorted(starts)
+                for start in sorted(early_starts)
             ]
             DueRollup.objects.bulk_create(due, ignore_conflicts=True)
         # MySQL assigns from left to right.
