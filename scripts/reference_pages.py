@@ -143,7 +143,7 @@ def feeds_page() -> str:
 def _feed(feed: Feed) -> str:
     kpis = ", ".join(f"[{kpi.name}](kpis.md#{kpi.id}-{kpi.name.lower()})" for kpi in kpis_of(feed))
     facts = [
-        ("format", f"{feed.form}"),
+        ("format", f"{feed.format}"),
         ("file names", _code(feed.file_names)),
         ("endings", f"{_code(feed.endings)}; compressed also {_code(PACKED_ENDINGS)} after that"),
         ("time of a record", f"`{feed.moment.column}`, UTC; later than 1970-01-01T00:00Z"),
@@ -154,7 +154,7 @@ def _feed(feed: Feed) -> str:
         (
             f"`{column.name}`",
             TYPES[type(column.type)](column.type),
-            ("yes, missing too" if column.may_lack else "yes") if column.type.optional else "no",
+            ("yes" if column.required else "yes, missing too") if column.type.optional else "no",
             column.unit,
             column.type.accepted,
             column.source,

@@ -30,8 +30,8 @@ class BadRow(ValueError):
         self.reason = reason
 
 
-class Form(StrEnum):
-    """How a feed's rows are written down."""
+class FileFormat(StrEnum):
+    """The format of a feed's rows."""
 
     CSV = "CSV with a header"
     CSV_WITHOUT_HEADER = "CSV with or without a header"
@@ -42,14 +42,14 @@ class Form(StrEnum):
 class Column:
     """One column of a feed: its name, its type, its unit ("" for none).
 
-    ``may_lack`` lets a file do without it: its value is then the one that the file's name or the command gives, else
-    none. ``source`` says where the range of its values and the numbers that stand for an unknown one come from.
+    A file may lack a column that is not ``required``: its value is then the one that the file's name or the command
+    gives, else none. ``source`` cites what defines the range of its values and the numbers that mean "unknown".
     """
 
     name: str
     type: ColumnType
     unit: str = ""
-    may_lack: bool = False
+    required: bool = True
     source: str = ""
 
     @property
@@ -120,7 +120,7 @@ class Feed:
 
     name: str
     description: str
-    form: Form
+    format: FileFormat
     file_names: tuple[str, ...]
     endings: tuple[str, ...]
     columns: tuple[Column, ...]

@@ -16,7 +16,7 @@ from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.table import registered
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, TooManyRejects
-from kpis.formats.forms import FORMS
+from kpis.formats.file_formats import FORMATS
 from kpis.formats.grammar import Grammar
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
 from kpis.formats.lines import Line, SplitFile, held_still, lines_at, split
@@ -134,12 +134,12 @@ class _Reading:
             rejects=rejects,
             intervals={start.replace(tzinfo=UTC): count for start, count in intervals},
             ahead=self.ahead,
-            lacks_day=self.form.lacks_day,
+            lacks_day=self.row_format.lacks_day,
         )
 
     def _grammar_of(self, first_line: bytes) -> tuple[Grammar, bool]:
-        self.form = FORMS[self.feed.form](self.feed, first_line, self.defaults)
-        return self.form.grammar, self.form.has_header
+        self.row_format = FORMATS[self.feed.format](self.feed, first_line, self.defaults)
+        return self.row_format.grammar, self.row_format.has_header
 
     def _read_clean(self, found: SplitFile) -> None:
         """Adds the clean lines that lie in ``clean_path`` to the table ``records``; some may be left as doubtful."""
@@ -149,7 +149,7 @@ class _Reading:
         link.symlink_to(found.clean_path.absolute())
         with held_still(found.path, found.identity):
             for careful in (False, True):
-                self.form.careful = careful
+                self.row_format.careful = careful
                 try:
                     self._create_clean(self._clean_records(link, found.skip))
                     break
@@ -165,7 +165,7 @@ class _Reading:
         elif len(doubtful):
             self.connection.execute("DELETE FROM clean WHERE interval_start IS NULL")
         if self.feed.needs_date:
-            self.form.lacks_day |= bool(len(self._column("SELECT 1 FROM clean WHERE lacks_day LIMIT 1")))
+            self.row_format.lacks_day |= bool(len(self._column("SELECT 1 FROM clean WHERE lacks_day LIMIT 1")))
             self.connection.execute("ALTER TABLE clean DROP COLUMN lacks_day")
         if found.read:
             self.connection.execute("INSERT INTO records FROM clean")
@@ -189,17 +189,17 @@ class _Reading:
 
     def _clean_records(self, path: Path, skip: int) -> str:
         """SQL for the clean lines as records, whose ``interval_start`` is NULL where they may be none."""
-        values = ", ".join(f'{self.form.value(column)} AS "{column.name}"' for column in self.feed.columns)
-        plain = " AND ".join(self.form.plain(column) for column in self.feed.columns)
+        values = ", ".join(f'{self.row_format.value(column)} AS "{column.name}"' for column in self.feed.columns)
+        plain = " AND ".join(self.row_format.plain(column) for column in self.feed.columns)
         valid = ["plain", *(check.sql for check in self.feed.checks)]
         valid.append(f"{self.feed.moment.sql} > TIMESTAMP '{EPOCH:%Y-%m-%d}'")
         valid.append(self.times.sql(self.feed))
         valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
         columns = self.columns
         if self.feed.needs_date:
-            values += f", {self.form.lacks(self.feed.column(self.feed.moment.column))} AS lacks_day"
+            values += f", {self.row_format.lacks(self.feed.column(self.feed.moment.column))} AS lacks_day"
             columns += ", lacks_day"
-        rows = f"(SELECT {values}, {plain} AS plain FROM {self.form.table(path, skip)})"
+        rows = f"(SELECT {values}, {plain} AS plain FROM {self.row_format.table(path, skip)})"
         if self.feed.place:
             rows = self.feed.place.sql(rows)
         return f"""
@@ -237,7 +237,7 @@ class _Reading:
         add_rejects(self.connection, rejects)
 
     def _record(self, line: Line) -> dict[str, Any]:
-        record = judge(self.form, line)
+        record = judge(self.row_format, line)
         self.times.check(self.feed, record)
         return record
 

@@ -23,7 +23,7 @@ import numpy as np
 from blake3 import blake3
 
 from kpis.catalog.columns import Integer
-from kpis.catalog.feeds import BadRow, Feed, Form, moment_of
+from kpis.catalog.feeds import BadRow, Feed, FileFormat, moment_of
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Sum
 from kpis.engine.compiled import DISTINCT, DONE, NEW_KEY, ODD_LINES_FULL, PADDING, SUM, library
@@ -31,7 +31,7 @@ from kpis.engine.reader import Ahead, Reading, Reject
 from kpis.engine.table import Columns
 from kpis.formats.bounds import FileError
 from kpis.formats.content import identity_of, is_packed, open_file
-from kpis.formats.forms import CSV
+from kpis.formats.file_formats import CSV
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, check_record, judge, reject_text
 from kpis.formats.lines import Line, first_line_of, held_still
@@ -64,7 +64,7 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
     """Whether files of the feed can be scanned for these KPIs, whose partials are their own."""
     return (
         library() is not None
-        and feed.form is Form.CSV
+        and feed.format is FileFormat.CSV
         and not feed.needs_date
         and all(isinstance(column.type, Integer) for column in feed.columns)
         and len(_key_columns(feed)) <= 2
@@ -216,7 +216,7 @@ class _FileScan:
         line_end = text.find(b"\n", 0, filled)
         if line_end < 0:
             raise Declined
-        self.form = CSV(self.feed, first_line_of(bytes(view[:line_end])), {})
+        self.row_format = CSV(self.feed, first_line_of(bytes(view[:line_end])), {})
         with self._reductions() as self.reductions:
             start = line_end + 1
             while filled:
@@ -236,23 +236,23 @@ class _FileScan:
             return self._finished(digest.hexdigest())
 
     def _reductions(self) -> Reductions:
-        least, most = [0] * len(self.form.names), [2**64 - 1] * len(self.form.names)
+        least, most = [0] * len(self.row_format.names), [2**64 - 1] * len(self.row_format.names)
         for column in self.feed.columns:
-            position = self.form.positions[column.name]
+            position = self.row_format.positions[column.name]
             assert isinstance(column.type, Integer)  # noqa: S101  what can_scan says
             least[position] = max(0, column.type.minimum)
             most[position] = 2 ** (column.type.bits - 1) - 1
             if column.type.maximum is not None:
                 most[position] = min(most[position], column.type.maximum)
-        keys = [self.form.positions[name] for name in _key_columns(self.feed)]
+        keys = [self.row_format.positions[name] for name in _key_columns(self.feed)]
         reductions = Reductions(least, most, keys)
         for kpi in self.kpis:
-            dimension = self.form.positions[kpi.by[0].column]
+            dimension = self.row_format.positions[kpi.by[0].column]
             measure = kpi.measure
             if isinstance(measure, Sum):
-                reductions.reduce(SUM, dimension, [self.form.positions[column] for column in measure.columns])
+                reductions.reduce(SUM, dimension, [self.row_format.positions[column] for column in measure.columns])
             elif isinstance(measure, CountDistinct):
-                reductions.reduce(DISTINCT, dimension, [self.form.positions[measure.column]])
+                reductions.reduce(DISTINCT, dimension, [self.row_format.positions[measure.column]])
         return reductions
 
     def _scan_text(self, view: memoryview, address: int, start: int, end: int) -> None:
@@ -304,7 +304,7 @@ class _FileScan:
         if not line.content.strip():
             return
         try:
-            record = judge(self.form, line)
+            record = judge(self.row_format, line)
             self.times.check(self.feed, record)
         except BadRow as bad:
             if len(self.rejects) == self.most_rejects:
@@ -313,8 +313,8 @@ class _FileScan:
             if isinstance(bad, AheadOfClock):
                 self.ahead.add(bad.moment)
             return
-        values = np.zeros(len(self.form.names), dtype=np.int64)
-        for name, position in self.form.positions.items():
+        values = np.zeros(len(self.row_format.names), dtype=np.int64)
+        for name, position in self.row_format.positions.items():
             values[position] = record[name]
         number = self._interval_number(moment_of(self.feed, record))
         checked(self.reductions.library.scanner_add(self.reductions.state, values.ctypes.data, number))

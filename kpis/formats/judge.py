@@ -8,7 +8,7 @@ from typing import Any
 
 from kpis.catalog.feeds import BadRow, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
-from kpis.formats.forms import RowForm
+from kpis.formats.file_formats import RowFormat
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.lines import Line
 
@@ -56,7 +56,7 @@ def too_far_ahead(ahead: timedelta) -> str:
     return f"lies more than {round(ahead.total_seconds()):,} seconds ahead of the clock"
 
 
-def judge(form: RowForm, line: Line) -> dict[str, Any]:
+def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
     """The record that a row is, by column; raises BadRow with the column and the reason where it is none."""
     if len(line.content) > LONGEST_LINE_BYTES:
         raise BadRow("", f"is longer than {LONGEST_LINE_BYTES:,} bytes")
@@ -67,10 +67,10 @@ def judge(form: RowForm, line: Line) -> dict[str, Any]:
         text = line.content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise BadRow("", "is not valid UTF-8") from None
-    record = form.record(text)
-    if form.feed.place:
-        record = form.feed.place.cleared(record)
-    check_record(form.feed, record)
+    record = row_format.record(text)
+    if row_format.feed.place:
+        record = row_format.feed.place.cleared(record)
+    check_record(row_format.feed, record)
     return record
 
 

@@ -18,7 +18,7 @@ from kpis.health.metrics import REGISTRY
 
 
 class FirstRenderer(BaseContentNegotiation):
-    """Answers in one form, whatever the request accepts."""
+    """Answer in one format, whatever the request's Accept header says."""
 
     def select_renderer(self, request, renderers, format_suffix=None):
         return renderers[0], renderers[0].media_type
@@ -46,7 +46,7 @@ class HealthView(APIView):
 
 
 class MetricsView(APIView):
-    """The metrics in the form that the scraper prefers; open to those who may read the aggregates."""
+    """Return the metrics in the format that the scraper prefers. Open to those who may read the aggregates."""
 
     schema = None
     renderer_classes = [JSONRenderer]

@@ -1,4 +1,4 @@
-"""Sample data as files, in the form that each feed's records have."""
+"""Sample data as files, in the format that each feed's records have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kpis.catalog.feeds import Feed, Form
+from kpis.catalog.feeds import Feed, FileFormat
 from kpis.catalog.intervals import Interval, to_milliseconds
 from kpis.sample.chance import below, bits, words_of
 
@@ -60,20 +60,20 @@ def make_files(
         for number in range(files):
             path = folder / sample.file_name(interval, number + 1, files)
             part = {name: part[number] for name, part in parts.items()}
-            lines = lines_of(sample.feed.form, part)
+            lines = lines_of(sample.feed.format, part)
             if bad:
                 words = words_of(
                     seed, to_milliseconds(interval.start), number, int.from_bytes(sample.feed.name.encode())
                 )
                 word = words.random_raw(len(next(iter(part.values()))))
-                lines = _with_faults(lines, sample.feed.form, word, bad)
+                lines = _with_faults(lines, sample.feed.format, word, bad)
             _write(path, lines)
             yield path
 
 
-def write_file(path: Path, form: Form, columns: Columns) -> None:
+def write_file(path: Path, file_format: FileFormat, columns: Columns) -> None:
     """Writes columns as CSV with a header or as JSON lines, aside and then renamed."""
-    _write(path, lines_of(form, columns))
+    _write(path, lines_of(file_format, columns))
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
@@ -87,10 +87,10 @@ def _write(path: Path, lines: Iterable[str]) -> None:
             aside.unlink()
 
 
-def _with_faults(lines: Iterable[str], form: Form, word: np.ndarray, bad: int) -> Iterator[str]:
+def _with_faults(lines: Iterable[str], file_format: FileFormat, word: np.ndarray, bad: int) -> Iterator[str]:
     """The lines, of whose rows, with a random word each, so many of BAD_OF are wrong."""
     lines = iter(lines)
-    if form is not Form.JSON_LINES:
+    if file_format is not FileFormat.JSON_LINES:
         yield next(lines)
     is_bad = below(BAD_OF, bits(word, 0, 32), 32) < bad
     fault = below(len(_FAULTS), bits(word, 32, 16), 16)
@@ -98,9 +98,9 @@ def _with_faults(lines: Iterable[str], form: Form, word: np.ndarray, bad: int) -
         yield _FAULTS[which](line) if spoil else line
 
 
-def lines_of(form: Form, columns: Columns) -> Iterable[str]:
+def lines_of(file_format: FileFormat, columns: Columns) -> Iterable[str]:
     """The columns as lines; texts hold nothing that would have to be quoted or escaped."""
-    if form is Form.JSON_LINES:
+    if file_format is FileFormat.JSON_LINES:
         fields = (f'"{name}": ' + ('"%s"' if values.dtype == object else "%s") for name, values in columns.items())
         as_line = "{" + ", ".join(fields) + "}\n"
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.builtin.cdr import CDR
-from kpis.catalog.feeds import Form
+from kpis.catalog.feeds import FileFormat
 from kpis.catalog.registry import FEEDS
 from kpis.sample.antenna import MessageStream
 from kpis.sample.cdr import CallStream
@@ -24,11 +24,11 @@ class SampleStream:
     """
 
     def __init__(self, feed: str, rate: int, seed: int, disturbed: bool = False):
-        self._form = FEEDS[feed].form
+        self._format = FEEDS[feed].format
         self.columns = CallStream(rate, seed, disturbed=True) if disturbed else STREAMS[feed](rate, seed)
 
     def messages(self, second: int) -> list[bytes]:
         """The messages of a second in Unix time."""
-        messages = [line.rstrip("\n").encode() for line in lines_of(self._form, self.columns(second))]
+        messages = [line.rstrip("\n").encode() for line in lines_of(self._format, self.columns(second))]
         # Messages have no header.
-        return messages if self._form is Form.JSON_LINES else messages[1:]
+        return messages if self._format is FileFormat.JSON_LINES else messages[1:]

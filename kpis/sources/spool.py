@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kpis.catalog.feeds import Feed, Form
+from kpis.catalog.feeds import Feed, FileFormat
 from kpis.engine.reader import Reject
 from kpis.formats.judge import reject_text
 from kpis.formats.lines import Line
@@ -31,7 +31,7 @@ class Spool:
         self._rejects: list[Reject] = []
         self._arrived: datetime | None = None
         # A message is a row whatever it says: none of them is the file's header.
-        self._header = b"" if feed.form is Form.JSON_LINES else ",".join(feed.column_names).encode() + b"\n"
+        self._header = b"" if feed.format is FileFormat.JSON_LINES else ",".join(feed.column_names).encode() + b"\n"
         self._file = path.open("wb")
         self._file.write(self._header)
 

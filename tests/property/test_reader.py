@@ -18,12 +18,12 @@ from kpis.catalog.feeds import BadRow
 from kpis.engine import reader as reader_module
 from kpis.engine.reader import Reader, Reading
 from kpis.formats import content as content_module
-from kpis.formats import forms as forms_module
+from kpis.formats import file_formats
 from kpis.formats import grammar as grammar_module
 from kpis.formats import judge as rows_module
 from kpis.formats import lines as lines_module
 from kpis.formats.bounds import Bounds, FileError, TooManyRejects
-from kpis.formats.forms import CSV
+from kpis.formats.file_formats import CSV
 from kpis.formats.judge import judge, reject_text
 from kpis.formats.lines import Line
 
@@ -53,7 +53,7 @@ def block_size(request, monkeypatch):
         monkeypatch.setattr(content_module, "PACKED_PIECE_BYTES", 7)
         for module in (content_module, lines_module):
             monkeypatch.setattr(module, "BLOCK_BYTES", 64)
-        for module in (content_module, forms_module, grammar_module, lines_module, rows_module):
+        for module in (content_module, file_formats, grammar_module, lines_module, rows_module):
             monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 200)
         monkeypatch.setattr(reader_module, "JUDGED_BYTES", 100)
 
@@ -139,7 +139,7 @@ def judged_singly(content: bytes) -> tuple[Counter, list, int] | str:
     if not lines[-1]:
         lines.pop()
     try:
-        form = CSV(IPFLOW, lines[0].removeprefix(b"\xef\xbb\xbf").strip(), {})
+        row_format = CSV(IPFLOW, lines[0].removeprefix(b"\xef\xbb\xbf").strip(), {})
     except FileError as error:
         return str(error)
     records: Counter = Counter()
@@ -151,7 +151,7 @@ def judged_singly(content: bytes) -> tuple[Counter, list, int] | str:
             continue
         count += 1
         try:
-            record = judge(form, line)
+            record = judge(row_format, line)
         except BadRow as bad:
             rejects.append((number, bad.column, bad.reason, reject_text(line)[:200]))
         else:
@@ -246,7 +246,7 @@ def test_what_duckdb_cannot_read_after_all_is_judged_singly(folder, connection, 
     path = folder / "ipflow_data.long.csv"
     path.write_text(text_of([line(1), line(2, cell_id="0" * 3000 + "7"), line(3, msisdn=0)]))
     # It may refuse a line for its length long before the line is too long for us.
-    monkeypatch.setattr(forms_module, "LONGEST_LINE_BYTES", 110)
+    monkeypatch.setattr(file_formats, "LONGEST_LINE_BYTES", 110)
     reading = read_flows(connection, path)
     assert (reading.records, reading.rejects) == (2, 1)
     assert connection.execute("SELECT cell_id FROM records ORDER BY 1").fetchall() == [(1,), (7,)]
@@ -302,7 +302,7 @@ def test_a_file_that_changes_between_its_two_readings_fails_for_now(
 @pytest.mark.parametrize("bad", ["x", "1626566400000,1626566700000,0,1,1,1,1"], ids=["odd", "beyond a check"])
 def test_a_file_of_more_rejects_than_are_kept_fails_at_the_next_one(tmp_path, connection, monkeypatch, bad):
     judged = []
-    monkeypatch.setattr(reader_module, "judge", lambda form, line: judged.append(line.number) or judge(form, line))
+    monkeypatch.setattr(reader_module, "judge", lambda _, line: judged.append(line.number) or judge(_, line))
     path = tmp_path / "flows.csv"
     good = "1626566400000,1626566700000,1,1,1,1,1"
     path.write_text("\n".join([",".join(NAMES), good, *[bad] * 1000, good]))

@@ -22,7 +22,7 @@ from django.db.models import Sum
 
 from kpis.catalog import feeds as catalog
 from kpis.catalog.builtin.antenna import ANTENNA
-from kpis.catalog.feeds import Form
+from kpis.catalog.feeds import FileFormat
 from kpis.models import Batch, Reject, Run, StreamOffset, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
@@ -124,7 +124,7 @@ def await_all(place: Place, feed: str, number: int, processes: list[subprocess.P
 
 def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_broker, tmp_path):
     subscribers = tmp_path / "subscribers.csv"
-    write_file(subscribers, Form.CSV, SAMPLES["antenna"].subscribers(ROWS, 1))
+    write_file(subscribers, FileFormat.CSV, SAMPLES["antenna"].subscribers(ROWS, 1))
     call_command("load_subscribers", subscribers, verbosity=0)
     filed = new_place(tmp_path / "filed")
     lines = {feed: list(sample_lines(feed, filed)) for feed in FEEDS}

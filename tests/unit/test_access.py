@@ -61,7 +61,7 @@ IS_STAFF = (STAFF, CLEARED_STAFF)
 
 @dataclass(frozen=True)
 class Rule:
-    """The status that each role gets at an address, and the forms that the address comes in.
+    """The status that each role gets at an address, with each of its queries.
 
     ``private`` has those that differ where API_PUBLIC is off.
     """
@@ -69,8 +69,8 @@ class Rule:
     address: str
     statuses: dict[str, int]
     private: dict[str, int] = field(default_factory=dict)
-    forms: tuple[str, ...] = ("",)
-    tells: bool = False
+    queries: tuple[str, ...] = ("",)
+    shows_personal: bool = False
 
     def status(self, role: str, public: bool) -> int:
         return self.statuses[role] if public else {**self.statuses, **self.private}[role]
@@ -85,40 +85,40 @@ FORMATS = ("?format=json", "?format=csv", "?format=api")
 TO_LOGIN = same(302, (ANONYMOUS, PLAIN, ANALYST))
 
 
-def aggregates(address: str, forms: tuple[str, ...] = FORMATS, tells: bool = False) -> Rule:
-    return Rule(address, same(200), CLOSED, forms, tells)
+def aggregates(address: str, queries: tuple[str, ...] = FORMATS, shows_personal: bool = False) -> Rule:
+    return Rule(address, same(200), CLOSED, queries, shows_personal)
 
 
-def page(address: str, forms: tuple[str, ...] = ("",), tells: bool = False) -> Rule:
-    return Rule(address, same(200), {ANONYMOUS: 302}, forms, tells)
+def page(address: str, queries: tuple[str, ...] = ("",), shows_personal: bool = False) -> Rule:
+    return Rule(address, same(200), {ANONYMOUS: 302}, queries, shows_personal)
 
 
-def part(address: str, forms: tuple[str, ...] = ("",)) -> Rule:
-    """What a page loads: whoever is not known is told so."""
-    return Rule(address, same(200), CLOSED, forms)
+def part(address: str, queries: tuple[str, ...] = ("",)) -> Rule:
+    """What a page loads: whoever is not known is shown so."""
+    return Rule(address, same(200), CLOSED, queries)
 
 
 CLEARED_ALONE = {ANONYMOUS: 401, PLAIN: 403, ANALYST: 200, STAFF: 403, CLEARED_STAFF: 200}
 
 
 def personal(address: str) -> Rule:
-    return Rule(address, CLEARED_ALONE, forms=FORMATS)
+    return Rule(address, CLEARED_ALONE, queries=FORMATS)
 
 
 def kpi_rule(kpi_id: int, address: str) -> Rule:
     return personal(address) if KPIS[kpi_id].personal else aggregates(address)
 
 
-def in_admin(address: str, status: int, tells: bool = False) -> Rule:
-    return Rule(f"/admin/{address}", TO_LOGIN | same(status, IS_STAFF), tells=tells)
+def in_admin(address: str, status: int, shows_personal: bool = False) -> Rule:
+    return Rule(f"/admin/{address}", TO_LOGIN | same(status, IS_STAFF), shows_personal=shows_personal)
 
 
-def table(name: str, key: object, browsed: dict[str, int], tells: bool = False) -> dict[str, Rule]:
+def table(name: str, key: object, browsed: dict[str, int], shows_personal: bool = False) -> dict[str, Rule]:
     """The admin's pages of a table: ``browsed`` is what its list and its rows answer to the staff's roles."""
     pages = {"": browsed, "history/": browsed, "change/": browsed, "delete/": same(403, IS_STAFF)}
     rules = {
         f"admin/{name}/{f'<path:object_id>/{page}' if page else ''}": Rule(
-            f"/admin/{name}/{f'{key}/{page}' if page else ''}", TO_LOGIN | statuses, tells=tells
+            f"/admin/{name}/{f'{key}/{page}' if page else ''}", TO_LOGIN | statuses, shows_personal=shows_personal
         )
         for page, statuses in pages.items()
     }
@@ -140,17 +140,17 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         "live/": page("/live/"),
         "live/<str:name>.json": part("/live/map.json", ("", "?theme=dark")),
         "operators/": page("/operators/"),
-        "operators/<int:kpi_id>/<str:kind>.<str:form>": part("/operators/11/shares.json"),
+        "operators/<int:kpi_id>/<str:kind>.<str:extension>": part("/operators/11/shares.json"),
         "kpis/<int:kpi_id>/": page("/kpis/1/"),
-        "kpis/<int:kpi_id>/series.<str:form>": part("/kpis/1/series.json", ("", "?theme=dark")),
-        "kpis/<int:kpi_id>/top.<str:form>": part("/kpis/1/top.json"),
-        "kpis/<int:kpi_id>/rows.<str:form>": part("/kpis/1/rows.csv"),
+        "kpis/<int:kpi_id>/series.<str:extension>": part("/kpis/1/series.json", ("", "?theme=dark")),
+        "kpis/<int:kpi_id>/top.<str:extension>": part("/kpis/1/top.json"),
+        "kpis/<int:kpi_id>/rows.<str:extension>": part("/kpis/1/rows.csv"),
         "kpis/<int:kpi_id>/groups/": part("/kpis/1/groups/"),
         "map/": page("/map/", ("", "?layer=signal")),
-        "map/<str:layer>.<str:form>": part("/map/calls.json"),
-        "quality/": page("/quality/", tells=True),
+        "map/<str:layer>.<str:extension>": part("/map/calls.json"),
+        "quality/": page("/quality/", shows_personal=True),
         "quotas/": Rule("/quotas/", CLEARED_ALONE | {ANONYMOUS: 302}),
-        "quotas/hours.<str:form>": Rule("/quotas/hours.json", CLEARED_ALONE),
+        "quotas/hours.<str:extension>": Rule("/quotas/hours.json", CLEARED_ALONE),
         "explain/": page("/explain/", ("", "?kpi=1&interval=1&start=2021-07-18T00:00Z")),
         "healthz": Rule("/healthz", same(200)),
         "metrics": aggregates("/metrics", ("",)),
@@ -162,7 +162,9 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         "api/^intervals/$": aggregates("/api/intervals/"),
         "api/^batches/$": aggregates("/api/batches/"),
         "api/^batches/(?P<pk>[0-9]+)/$": aggregates(f"/api/batches/{batch}/"),
-        "api/^batches/(?P<batch_id>[0-9]+)/rejects/$": aggregates(f"/api/batches/{batch}/rejects/", tells=True),
+        "api/^batches/(?P<batch_id>[0-9]+)/rejects/$": aggregates(
+            f"/api/batches/{batch}/rejects/", shows_personal=True
+        ),
         "api/^v1/services-kpis/$": kpi_rule(1, "/api/v1/services-kpis/"),
         "api/^v1/cell-kpis/$": kpi_rule(2, "/api/v1/cell-kpis/"),
         "admin/": in_admin("", 200),
@@ -191,7 +193,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     for name in (*ledger, *lake, "streamshard", "region", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
-        found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), tells=True)
+        found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), shows_personal=True)
     for name in ("auth/user", "auth/group", "authtoken/tokenproxy"):
         found |= table(name, keys[name.partition("/")[2]], same(403, IS_STAFF))
     for name in ("accessattempt", "accesslog", "accessfailurelog"):
@@ -262,21 +264,21 @@ def test_each_role_gets_what_the_rules_say(client, settings, keys, user, role, p
     settings.API_PUBLIC = public
     if user:
         client.force_login(user)
-    got, wanted, told = {}, {}, set()
+    got, wanted, shown = {}, {}, set()
     for rule in rules(keys).values():
-        for form in rule.forms:
-            address = rule.address + form
+        for query in rule.queries:
+            address = rule.address + query
             response = client.get(address)
             got[address], wanted[address] = response.status_code, rule.status(role, public)
             body = response.getvalue() if response.streaming else response.content
             if PERSONAL.encode() in body:
-                told.add(address)
+                shown.add(address)
     assert got == wanted
-    translate_errors = {rule.address + form for rule in rules(keys).values() for form in rule.forms if rule.tells}
+    allowed = {rule.address + query for rule in rules(keys).values() for query in rule.queries if rule.shows_personal}
     if role in CLEARED:
-        assert told, "nobody saw the text: this test would not notice if it were shown to all"
-    assert told <= translate_errors
-    assert not told or role in CLEARED
+        assert shown, "nobody saw the text: this test would not notice if it were shown to all"
+    assert shown <= allowed
+    assert not shown or role in CLEARED
 
 
 PERSONAL_KPIS = [kpi.id for kpi in KPIS.values() if kpi.personal]
@@ -290,7 +292,7 @@ PERSONAL_PARTS = {
     "rows.csv": (401, 403),
     "rows.parquet": (401, 403),
     "groups/": (401, 403),
-    # Not even what there cannot be is told apart.
+    # Not even what there cannot be is shown apart.
     "rows.xml": (401, 403),
     "?interval=9": (302, 403),
 }

@@ -6,7 +6,7 @@ from datetime import UTC, timedelta
 
 from kpis.catalog.columns import Choice, MonthFirst, Text
 from kpis.catalog.dimensions import Dimension
-from kpis.catalog.feeds import Check, Column, Feed, Form, Moment
+from kpis.catalog.feeds import Check, Column, Feed, FileFormat, Moment
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count
@@ -17,7 +17,7 @@ _LONGEST_CALL = timedelta(days=30)
 CDR = Feed(
     name="cdr",
     description="Call detail records: calls and texts by county and operator",
-    form=Form.CSV_WITHOUT_HEADER,
+    format=FileFormat.CSV_WITHOUT_HEADER,
     file_names=("cdr_data.*", "cdr_[0-9]*.csv"),
     endings=(".csv", ".txt"),
     columns=(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from kpis.catalog.columns import Date, Decimal, Integer, PostalCode, Text, TimeOfDay
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import BadRow, Column, Feed, Form, Moment, Place, Record
+from kpis.catalog.feeds import BadRow, Column, Feed, FileFormat, Moment, Place, Record
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, Mean
@@ -26,11 +26,11 @@ def _moment_of_log(record: Record) -> datetime:
 COVERAGE = Feed(
     name="coverage",
     description="Coverage logs of phones: signal, GPS precision and network status by place",
-    form=Form.CSV,
+    format=FileFormat.CSV,
     file_names=("coverage_data.*",),
     endings=(".csv", ".txt"),
     columns=(
-        Column("date", Date(optional=True), may_lack=True),
+        Column("date", Date(optional=True), required=False),
         Column("hour", TimeOfDay()),
         Column("lat", Decimal(optional=True, minimum=-90, maximum=90, unknown=(_UNAVAILABLE,)), "degrees"),
         Column("long", Decimal(optional=True, minimum=-180, maximum=180, unknown=(_UNAVAILABLE,)), "degrees"),
@@ -50,7 +50,7 @@ COVERAGE = Feed(
             source="Android ServiceState",
         ),
         Column("description", Text(optional=True)),
-        Column("net", Text(optional=True), may_lack=True),
+        Column("net", Text(optional=True), required=False),
         Column(
             "speed",
             Decimal(optional=True, minimum=0, maximum=2160, unknown=_NO_FIX),

@@ -6,7 +6,7 @@ import re
 
 from kpis.catalog.columns import Integer
 from kpis.catalog.dimensions import Dimension
-from kpis.catalog.feeds import Check, Column, Feed, Form, unix_moment
+from kpis.catalog.feeds import Check, Column, Feed, FileFormat, unix_moment
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Sum
@@ -17,7 +17,7 @@ _FIVE_MINUTES = FIVE_MINUTES.milliseconds
 IPFLOW = Feed(
     name="ipflow",
     description="IP flows: bytes up and down per subscriber, service and cell in five minutes",
-    form=Form.CSV,
+    format=FileFormat.CSV,
     file_names=("ipflow_data.*",),
     endings=(".csv", ".txt"),
     columns=(

@@ -87,18 +87,18 @@ def navigation(context) -> dict:
 def chart(address: str, title: str, height: int = 280, downloads: bool = False, zooms: str = "") -> dict:
     """A chart in its place on a page.
 
-    ``address`` is a ChartView's with the form ``json``, and its query; ``title`` the heading that it is known by;
+    ``address`` is a ChartView's with the extension ``json``, and its query; ``title`` the heading that it is known by;
     ``height`` the place's, in CSS pixels, before it is drawn. With ``downloads`` PNG and SVG are offered below.
     ``zooms`` is the id of the form that gets the span which is brushed on the chart as ``from`` and ``to``, and the
     interval that is clicked on as ``at``.
     """
     path, _, query = address.partition("?")
-    forms = {form: f"{path.removesuffix('json')}{form}?{query}" for form in ("png", "svg")}
+    addresses = {extension: f"{path.removesuffix('json')}{extension}?{query}" for extension in ("png", "svg")}
     return {
         "address": address,
         "title": title,
         "height": height,
-        "forms": forms,
+        "addresses": addresses,
         "downloads": downloads,
         "zooms": zooms,
     }

@@ -250,7 +250,7 @@ class GroupList(OfKPI, Guarded, View):
 class RowsFile(OfKPI, Guarded, View):
     """The rows of the selection as a file, as the API gives them, with times in the zone."""
 
-    def get(self, request: HttpRequest, form: str, **kwargs) -> HttpResponse:
+    def get(self, request: HttpRequest, extension: str, **kwargs) -> HttpResponse:
         try:
             chosen = self.selection_or_404()
         except BadRequest as error:
@@ -266,9 +266,9 @@ class RowsFile(OfKPI, Guarded, View):
         found = stream(rows.values_list(*columns))
         parts = [kpi.name, *([label(kpi, chosen.group)] if chosen.group else [])]
         parts += [moments.for_file(chosen.start), moments.for_file(chosen.end), moments.zone_name()]
-        if form == "csv":
+        if extension == "csv":
             return csv_response(name_of(*parts), columns, map(_in_the_zone, found), kpi.computed)
-        if form == "parquet":
+        if extension == "parquet":
             types = {name: ColumnType.of(model._meta.get_field(name)) for name in columns}
             return parquet_response(name_of(*parts), types, found)
         raise Http404

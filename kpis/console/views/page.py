@@ -38,7 +38,7 @@ class Page(GuardedPage, TemplateView):
 
 
 class ChartView(Guarded, View, ABC):
-    """A chart at an address that ends in its form: ``json`` for pages, ``png`` and ``svg`` for download.
+    """A chart at an address with an extension: ``json`` for pages, ``png`` and ``svg`` for download.
 
     ``theme`` in the query is ``light`` or ``dark``. A subclass says what is drawn.
     """
@@ -47,11 +47,11 @@ class ChartView(Guarded, View, ABC):
     def chart(self, theme: Theme) -> Chart:
         """The chart that the request asks for; raises BadRequest, and Http404 where there is nothing to draw of."""
 
-    def get(self, request: HttpRequest, form: str, **kwargs) -> HttpResponse:
+    def get(self, request: HttpRequest, extension: str, **kwargs) -> HttpResponse:
         theme = THEMES.get(request.GET.get("theme", LIGHT.name))
         if theme is None:
             return HttpResponseBadRequest(f"theme must be one of {', '.join(THEMES)}.\n", content_type="text/plain")
-        if form not in ("json", "png", "svg"):
+        if extension not in ("json", "png", "svg"):
             raise Http404
         # Imported here, since it takes long and few processes draw.
         from altair.utils.schemapi import debug_mode
@@ -63,11 +63,11 @@ class ChartView(Guarded, View, ABC):
                     chart = self.chart(theme)
             except BadRequest as error:
                 return HttpResponseBadRequest(f"{error}\n", content_type="text/plain; charset=utf-8")
-            if form == "json":
+            if extension == "json":
                 return JsonResponse(chart.for_page())
-            picture = PICTURES[form]
+            picture = PICTURES[extension]
             return HttpResponse(
                 picture.draw(chart),
                 content_type=picture.media_type,
-                headers={"Content-Disposition": f'attachment; filename="{chart.name}.{form}"'},
+                headers={"Content-Disposition": f'attachment; filename="{chart.name}.{extension}"'},
             )

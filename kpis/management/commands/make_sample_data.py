@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from kpis.catalog.feeds import Form
+from kpis.catalog.feeds import FileFormat
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.management.output import WorkCommand
 from kpis.sample import BAD_OF, SAMPLES, make_files, write_file
@@ -92,7 +92,7 @@ class Command(WorkCommand):
             if subscribers and sample.subscribers:
                 target = subscribers
                 columns = sample.subscribers(rows, seed)
-                write_file(subscribers, Form.CSV, columns)
+                write_file(subscribers, FileFormat.CSV, columns)
         except OSError as error:
             raise CommandError(f"Cannot write to {target}: {error.strerror}.") from error
         if verbosity:

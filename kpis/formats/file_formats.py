@@ -1,7 +1,7 @@
-"""The forms that a feed's rows are written in: CSV and JSON lines.
+"""The file formats of feeds: CSV and JSON lines.
 
-A form knows its file's first line. It says which lines are clean enough for the bulk reader and how that reads them
-(in SQL), and gives a single row's fields (in Python), which is the truth.
+A format knows its file's first line. It has the SQL by which the bulk reader finds and reads lines that are plain, and
+parses a single row in Python, which is the truth.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.columns import BadValue, Integer
-from kpis.catalog.feeds import BadRow, Column, Feed, Form
+from kpis.catalog.feeds import BadRow, Column, Feed, FileFormat
 from kpis.formats.bounds import FileError
 from kpis.formats.grammar import LONGEST_LINE_BYTES, Digits, Grammar, PlainText
 
@@ -28,11 +28,11 @@ _NUMBER_LIKE = re.compile(r"[-+.]*[0-9][-+.0-9A-Za-z_]*")
 _FIELD = re.compile(r'[ \t]*+"((?:[^"]|"")*+)"[ \t]*+|[^",]*+')
 
 
-class RowForm(ABC):
-    """How one file's rows are written. ``defaults`` has values for columns that the rows leave empty or lack.
+class RowFormat(ABC):
+    """The format of one file's rows. ``defaults`` has values for columns that the rows leave empty or lack.
 
-    ``careful`` makes the SQL good for numbers that are too large for their columns, which costs time. ``lacks_day`` is
-    True once a row was seen, by ``record``, that does not tell its day, where the feed's rows need not.
+    ``careful`` makes the SQL accept numbers that are too large for their columns, which costs time. ``lacks_day`` is
+    True once ``record`` has parsed a row without a day, in a feed whose rows may lack it.
     """
 
     grammar: Grammar
@@ -45,42 +45,42 @@ class RowForm(ABC):
 
     @abstractmethod
     def record(self, text: str) -> dict[str, Any]:
-        """A row's values by column; raises BadRow."""
+        """Return a row's values by column; raises BadRow."""
 
     @abstractmethod
     def table(self, path: Path, skip: int) -> str:
-        """SQL for a table of the clean lines in a file, after some to skip."""
+        """Return SQL for a table of the clean lines of a file, without the first ``skip`` lines."""
 
     @abstractmethod
     def plain(self, column: Column) -> str:
-        """SQL over that table: whether a column's text is one whose value SQL can tell."""
+        """Return an SQL condition over that table: true where SQL can parse a column's text."""
 
     @abstractmethod
     def value(self, column: Column) -> str:
-        """SQL over that table: a column's value."""
+        """Return an SQL expression over that table for a column's value."""
 
     def lacks(self, column: Column) -> str:
-        """SQL over that table: whether a row does not tell a column's value, whatever the defaults."""
+        """Return an SQL condition over that table: true where a row has no value in a column, defaults aside."""
         return "false"
 
     def or_default(self, column: Column, value: str) -> str:
-        """SQL: the value, or the column's default where it is NULL."""
+        """Return an SQL expression for the value, or the column's default where it is NULL."""
         default = self.defaults.get(column.name)
         return value if default is None else f"coalesce({value}, {_literal(default)})"
 
 
-class CSV(RowForm):
-    """CSV whose first line is a header, or, for feeds that may do without, whose columns are the feed's in order.
+class CSV(RowFormat):
+    """CSV with a header, or, in feeds that allow it, without one and with the feed's columns in their order.
 
     Columns may come in any order and case, with spaces and quotes round their names; columns that the feed does
-    not know are passed over. Raises FileError when a column is missing or comes twice, or there are too many.
+    not know are ignored. Raises FileError when a column is missing or comes twice, or there are too many.
     """
 
     def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
         super().__init__(feed, defaults)
         self.names = [name.lower() for name in feed.column_names]
         self.has_header = True
-        if feed.form is not Form.CSV_WITHOUT_HEADER or self._is_header(first_line):
+        if feed.format is not FileFormat.CSV_WITHOUT_HEADER or self._is_header(first_line):
             self.names = self._header(first_line)
         else:
             self.has_header = False
@@ -100,7 +100,7 @@ class CSV(RowForm):
         self.grammar = Digits(len(self.names)) if self._are_digits else PlainText(len(self.names) - 1)
 
     def _is_header(self, line: bytes) -> bool:
-        """Whether a first line that may be a row is a header: whether it names any column."""
+        """Return True if a first line that may be a row is a header: it names a column."""
         known = {name.lower() for name in self.feed.column_names}
         return any(field.strip(' "').lower() in known for field in line.decode("utf-8", "replace").split(","))
 
@@ -139,7 +139,7 @@ class CSV(RowForm):
         return names
 
     def _needed(self) -> list[str]:
-        return [column.name for column in self.feed.columns if not column.may_lack]
+        return [column.name for column in self.feed.columns if column.required]
 
     def _check_delimiter(self, header: str) -> None:
         needed = {name.lower() for name in self._needed()}
@@ -199,8 +199,8 @@ class CSV(RowForm):
         return f"field_{position}" if self._are_digits else f"trim(field_{position})"
 
 
-class JSONLines(RowForm):
-    """One JSON object a line. Lines whose keys come in the first line's order are read in bulk."""
+class JSONLines(RowFormat):
+    """One JSON object per line. Lines whose keys come in the first line's order are read in bulk."""
 
     def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
         super().__init__(feed, defaults)
@@ -256,15 +256,15 @@ class JSONLines(RowForm):
         return f'trim("{column.name}")'
 
 
-FORMS: dict[Form, type[CSV] | type[JSONLines]] = {
-    Form.CSV: CSV,
-    Form.CSV_WITHOUT_HEADER: CSV,
-    Form.JSON_LINES: JSONLines,
+FORMATS: dict[FileFormat, type[CSV] | type[JSONLines]] = {
+    FileFormat.CSV: CSV,
+    FileFormat.CSV_WITHOUT_HEADER: CSV,
+    FileFormat.JSON_LINES: JSONLines,
 }
 
 
 def split_fields(text: str) -> list[str]:
-    """The fields of one CSV row, as they stand between the commas or within the quotes; raises BadRow."""
+    """Return the fields of one CSV row, without quotes but otherwise as they are written; raises BadRow."""
     if '"' not in text:
         return text.split(",")
     fields = []
@@ -279,7 +279,7 @@ def split_fields(text: str) -> list[str]:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """The JSON object in a text; raises BadRow."""
+    """Return the JSON object in a text; raises BadRow."""
     # Objects with a key that comes twice, and the first such key.
     twice: list[tuple[dict[str, Any], str]] = []
 
@@ -314,12 +314,12 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> None:
-    """Refuses what Python's reader takes for a number, but JSON does not know; raises BadRow."""
+    """Raise BadRow for a constant such as NaN, which Python's parser accepts and JSON does not have."""
     raise BadRow("", f"is not JSON: {name} is no number there")
 
 
 def _wrong_number(text: str, position: int) -> str:
-    """What is wrong with the number that stands where the reader gave up; "" where no number does."""
+    """Return what is wrong with the number at which the parser stopped; "" if it stopped at no number."""
     if text[position : position + 1].isdigit() and text[position - 1] not in _OF_NUMBERS:
         return ""
     start = position
