@@ -5,7 +5,7 @@ import os
 import sys
 
 
-def hold_standard_streams():
+def hold_standard_streams() -> None:
     """Opens the null device in the place of each standard stream that is closed, whose number a file would get else."""
     for number in range(3):
         try:
@@ -15,7 +15,7 @@ def hold_standard_streams():
             os.open(os.devnull, os.O_RDWR)
 
 
-def main():
+def main() -> None:
     hold_standard_streams()
     # A command imports some 100,000 objects, none of them garbage: to look through them every 700, as Python does by
     # default, takes a tenth of a short run.

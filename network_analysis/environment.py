@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +19,8 @@ from kpis.storage import Address, address
 if TYPE_CHECKING:
     from kpis.spark.session import Master
 
+Default = TypeVar("Default")
+Value = TypeVar("Value")
 
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -61,6 +63,16 @@ class Group:
         """1/0, true/false, yes/no or on/off."""
         self._note(name, default, "on or off", help, "", "on" if default else "off")
         return _read(name, default, lambda value: BOOLEANS[value.lower()], "one of " + ", ".join(BOOLEANS))
+
+    @overload
+    def integer(
+        self, name: str, default: int, minimum: int, maximum: int | None = None, *, help: str, unit: str = ""
+    ) -> int: ...
+
+    @overload
+    def integer(
+        self, name: str, default: None, minimum: int, maximum: int | None = None, *, help: str, unit: str = ""
+    ) -> int | None: ...
 
     def integer(
         self, name: str, default: int | None, minimum: int, maximum: int | None = None, *, help: str, unit: str = ""
@@ -187,7 +199,16 @@ class Group:
         wanted = "a zone's name such as UTC or Europe/Madrid"
         return self._read(name, default, lambda value: ZoneInfo(value).key, wanted, help)
 
-    def _read(self, name, default, convert: Callable, wanted: str, help: str, unit="", shown: str | None = None):
+    def _read(
+        self,
+        name: str,
+        default: Default,
+        convert: Callable[[str], Value],
+        wanted: str,
+        help: str,
+        unit: str = "",
+        shown: str | None = None,
+    ) -> Default | Value:
         self._note(name, default, wanted, help, unit, shown)
         return _read(name, default, convert, wanted)
 
@@ -200,7 +221,7 @@ def _value(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
-def _read(name: str, default, convert: Callable, wanted: str):
+def _read(name: str, default: Default, convert: Callable[[str], Value], wanted: str) -> Default | Value:
     value = _value(name)
     if not value:
         return default

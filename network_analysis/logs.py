@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor
 
 # What happens in a run, see kpis/ingest/events.py.
 EVENTS = "kpis.ingest.events"
@@ -18,7 +22,7 @@ QUIET = ("boto3", "botocore", "s3transfer", "urllib3", "watchfiles")
 PLAIN = {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
 
 
-def configuration(log_format: str, level: str) -> dict:
+def configuration(log_format: str, level: str) -> dict[str, Any]:
     """The LOGGING setting for a LOG_FORMAT (``json``, ``text``, or empty) and a LOG_LEVEL.
 
     Lines go to standard error. A run's events are among them only with a format: without one the lines that the
@@ -46,10 +50,11 @@ class StandardError(logging.StreamHandler):
             super().handleError(record)
 
 
-def _structured(log_format: str) -> dict:
+def _structured(log_format: str) -> dict[str, Any]:
     # Takes a while to import, and most runs log nothing.
     import structlog
 
+    renderer: Processor
     if log_format == "json":
         renderer = structlog.processors.JSONRenderer()
     else:
@@ -70,11 +75,11 @@ def _structured(log_format: str) -> dict:
     }
 
 
-def _with_run(logger, method: str, event: dict) -> dict:
+def _with_run(logger: object, method: str, event: EventDict) -> EventDict:
     run = RUN.get()
-    return event if run is None else event | {"run": run}
+    return event if run is None else {**event, "run": run}
 
 
-def _without_request(logger, method: str, event: dict) -> dict:
+def _without_request(logger: object, method: str, event: EventDict) -> EventDict:
     # Django hands its handlers the request or the socket itself.
     return {name: value for name, value in event.items() if name not in ("request", "server_time")}

@@ -127,7 +127,7 @@ def require_driver(engine: str) -> None:
             raise ImproperlyConfigured(extras.missing(extra, subject, error)) from None
 
 
-def database(url: str) -> dict:
+def database(url: str) -> dj_database_url.DBConfig:
     """Django's settings for a database address; raises ImproperlyConfigured for one it cannot read."""
     # SQLAlchemy's spellings name the driver too: mysql+mysqldb://, postgresql+psycopg2://.
     plain = re.sub(r"^(\w+)\+\w+://", r"\1://", url).replace("mariadb://", "mysql://", 1)

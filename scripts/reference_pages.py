@@ -11,10 +11,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import django
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
+from django.core.management.base import CommandParser
+from django.db.models import Field
 
 from kpis.catalog import columns
 from kpis.catalog.dimensions import Dimension, GridCell
@@ -90,14 +93,14 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-class Recorder(argparse.ArgumentParser):
+class Recorder(CommandParser):
     """A parser that remembers the arguments of a command, in order."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self) -> None:
         self.actions: list[argparse.Action] = []
-        super().__init__(*args, add_help=False, **kwargs)
+        super().__init__(add_help=False)
 
-    def add_argument(self, *args, **kwargs) -> argparse.Action:
+    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
         self.actions.append(super().add_argument(*args, **kwargs))
         return self.actions[-1]
 
@@ -200,7 +203,7 @@ def _kpi(kpi: KPI) -> str:
     said = [f"## {kpi.id} {kpi.name}", f"{kpi.description}. Unit: {kpi.unit}."]
     if kpi.personal:
         said.append("It is about single subscribers: only accounts with `kpis.view_personal` may read it.")
-    fields = {field.name: field for field in apps.get_model("kpis", kpi.name)._meta.get_fields()}
+    fields = {field.name: field for field in apps.get_model("kpis", kpi.name)._meta.concrete_fields}
     rows = ((f"`{name}`", *_result_column(kpi, name, fields[name])) for name in kpi.columns)
     said.append(table(("column", "type", "from", "meaning"), rows))
     if kpi.notes:
@@ -208,9 +211,9 @@ def _kpi(kpi: KPI) -> str:
     return "\n\n".join(said)
 
 
-def _result_column(kpi: KPI, name: str, field) -> tuple[str, str, str]:
+def _result_column(kpi: KPI, name: str, field: Field) -> tuple[str, str, str]:
     by = {dimension.name: dimension for dimension in kpi.by}
-    meaning = [field.help_text] if field.help_text else []
+    meaning = [str(field.help_text)] if field.help_text else []
     if name in by:
         source = f"`{kpi.reference.table}`" if kpi.reference else _code(_columns_grouped_by(by[name]))
         meaning += [by[name].unit(kpi.feed)] if by[name].is_computed and not meaning else []

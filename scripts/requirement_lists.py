@@ -32,8 +32,11 @@ def sections(text: str, first: str) -> dict[str, list[str]]:
 
 
 def package(requirement: str) -> str:
-    """The normalized name that a requirement begins with."""
-    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+    """The normalized name that a requirement begins with; raises ValueError where it begins with none."""
+    found = re.match(r"[\w.-]+", requirement)
+    if not found:
+        raise ValueError(f"{requirement!r} begins with no package's name")
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
 
 
 def locked(names: list[str]) -> str:
@@ -50,7 +53,8 @@ def locked(names: list[str]) -> str:
 
 def _with_extras(requirement: str, block: str) -> str:
     """Adds the extras that a requirement names to a package's lines in the lock file, which has none."""
-    extras = re.match(r"[\w.-]+(\[[\w,-]+\])?", requirement)[1] or ""
+    found = re.match(r"[\w.-]+(\[[\w,-]+\])", requirement)
+    extras = found[1] if found else ""
     return re.sub(r"^([\w.-]+)==", rf"\g<1>{extras}==", block, flags=re.MULTILINE)
 
 

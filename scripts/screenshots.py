@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, SERVER
-from tests.browser.pages import LOOKS, SIZES, THEMES, Look
+from tests.browser.pages import LOOKS, SIZES, THEMES, Look, Theme
 
 BASE = Path(__file__).resolve().parents[1]
 NAME = PASSWORD = "screenshots"  # noqa: S105 of a server that ends with this script
@@ -53,7 +54,7 @@ def server(folder: Path) -> Iterator[str]:
                 )
             )
             stack.callback(process.terminate)
-            said = process.stdout.readline()
+            said = cast(IO[str], process.stdout).readline()  # which is a pipe
         yield f"http://127.0.0.1:{int(said)}"
 
 
@@ -66,7 +67,7 @@ def log_in(page: Page) -> None:
 
 
 @contextmanager
-def opened(browser: Browser, address: str, size: str, theme: str) -> Iterator[Page]:
+def opened(browser: Browser, address: str, size: str, theme: Theme) -> Iterator[Page]:
     width, height = SIZES[size]
     context = browser.new_context(
         base_url=address, viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
@@ -104,10 +105,11 @@ def main() -> None:
                         show(page, look)
                         page.screenshot(path=options.folder / f"{look.name}-{size}-{theme}.png", full_page=True)
         if options.readme:
-            for look in (look for look in looks if look.in_readme):
-                with opened(browser, address, "wide", look.in_readme) as page:
-                    show(page, look)
-                    page.screenshot(path=options.readme / f"{look.name}.png")
+            for look in looks:
+                if look.in_readme:
+                    with opened(browser, address, "wide", look.in_readme) as page:
+                        show(page, look)
+                        page.screenshot(path=options.readme / f"{look.name}.png")
         browser.close()
 
 

@@ -255,7 +255,7 @@ def clocks(now: datetime) -> Finding:
         return Finding(Verdict.MEND, subject, text)
     waiting = Batch.objects.filter(read_again_at__isnull=False).order_by("read_again_at")
     first = waiting.first()
-    if first is not None:
+    if first is not None and first.read_again_at is not None:
         text = (
             f"{waiting.count():,} files have rows too far ahead of them, such as {first.name!r}, which is read again "
             f"from {to_text(first.read_again_at)} on"

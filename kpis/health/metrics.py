@@ -51,10 +51,11 @@ def _last_run() -> Iterator[Metric]:
     seconds = _gauge("last_run_seconds", "How long that run took")
     runs = Run.objects.exclude(outcome=Run.Outcome.RUNNING).exclude(command__startswith=Run.PRUNE)
     last = runs.first()
-    for name in (choice for choice in Run.Outcome.values if last and choice != Run.Outcome.RUNNING):
-        outcome.add_metric([name], last.outcome == name)
+    if last:
+        for name in (choice for choice in Run.Outcome.values if choice != Run.Outcome.RUNNING):
+            outcome.add_metric([name], last.outcome == name)
     whole = runs.filter(ended_at__isnull=False).first()
-    if whole:
+    if whole and whole.ended_at:
         ended.add_metric([], whole.ended_at.timestamp())
         seconds.add_metric([], (whole.ended_at - whole.started_at).total_seconds())
     yield from (outcome, ended, seconds)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpResponse
@@ -9,7 +12,8 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from prometheus_client import exposition
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -20,8 +24,11 @@ from kpis.health.metrics import REGISTRY
 class FirstRenderer(BaseContentNegotiation):
     """Answer in one format, whatever the request's Accept header says."""
 
-    def select_renderer(self, request, renderers, format_suffix=None):
-        return renderers[0], renderers[0].media_type
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type
 
 
 class HealthView(APIView):
@@ -33,13 +40,13 @@ class HealthView(APIView):
     permission_classes = []
     throttle_classes = []
 
-    def perform_authentication(self, request) -> None:
+    def perform_authentication(self, request: Request) -> None:
         """Only where an account is needed: a probe is answered without the database too."""
 
     @method_decorator(never_cache)
-    def get(self, request):
+    def get(self, request: Request) -> Response:
         now = state.current()
-        answer = {"status": "ok" if now.ok else "failing"}
+        answer: dict[str, Any] = {"status": "ok" if now.ok else "failing"}
         if settings.API_PUBLIC or (now.database and request.user.is_authenticated):
             answer |= {"database": now.database, "lake": now.lake, "fresh": now.fresh, "newest_interval_age": now.ages}
         return Response(answer, 200 if now.ok else 503)
@@ -53,7 +60,7 @@ class MetricsView(APIView):
     content_negotiation_class = FirstRenderer
 
     @method_decorator(never_cache)
-    def get(self, request):
+    def get(self, request: Request) -> HttpResponse:
         encode, content_type = exposition.choose_encoder(request.headers.get("Accept", ""))
         try:
             return HttpResponse(encode(REGISTRY), content_type=content_type)

@@ -9,9 +9,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from channels.layers import BaseChannelLayer
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +35,10 @@ class Announcer:
         if not settings.REDIS_URL or time.monotonic() < self._due:
             return
         from asgiref.sync import async_to_sync
-        from channels.layers import get_channel_layer
         from redis import RedisError
 
         try:
-            async_to_sync(get_channel_layer().group_send)(GROUP, {"type": "live.changed"})
+            async_to_sync(_layer().group_send)(GROUP, {"type": "live.changed"})
             self._is_told = False
         except (RedisError, OSError) as error:
             self._due = time.monotonic() + PAUSE_SECONDS
@@ -46,10 +49,9 @@ class Announcer:
 
 async def listen(heard: Callable[[], None]) -> NoReturn:
     """A web process's side: calls ``heard`` for each announcement, as long as it is not cancelled."""
-    from channels.layers import get_channel_layer
     from redis import RedisError
 
-    layer, is_told = get_channel_layer(), False
+    layer, is_told = _layer(), False
     while True:
         try:
             channel = await layer.new_channel()
@@ -63,6 +65,16 @@ async def listen(heard: Callable[[], None]) -> NoReturn:
                 logger.warning("Cannot use Redis: %s. Live counts are looked up instead.", _reason(error))
             is_told = True
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _layer() -> BaseChannelLayer:
+    """The channel layer of the settings, which always have one."""
+    from channels.layers import get_channel_layer
+
+    layer = get_channel_layer()
+    if layer is None:
+        raise ImproperlyConfigured("CHANNEL_LAYERS has no default layer.")
+    return layer
 
 
 def _reason(error: Exception) -> str:

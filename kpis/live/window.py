@@ -104,7 +104,7 @@ class Window:
         told, counts = (self._newest, self._facts()), self._changes()
         if told == self._told and not counts and self._scores == self._told_scores and not even_so:
             return None
-        frame = {"type": "frame", "newest": told[0], "feeds": told[1], "counts": counts}
+        frame: dict[str, Any] = {"type": "frame", "newest": told[0], "feeds": told[1], "counts": counts}
         if self._scores != self._told_scores:
             frame["scores"] = self._scores
         self._told, self._told_scores = told, self._scores

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.lookups import Exact
 
 from kpis.catalog.folding import fold
@@ -31,7 +33,7 @@ def longest_text(model: type[models.Model], name: str) -> int:
 class ExactCharField(models.CharField):
     """Text that is compared character by character, also where the database's default collation folds case."""
 
-    def db_parameters(self, connection):
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, str | None]:
         parameters = super().db_parameters(connection)
         parameters["collation"] = dialect(connection).exact_collation or parameters["collation"]
         return parameters
@@ -43,15 +45,15 @@ class FoldedCharField(ExactCharField):
     ``column__folded=text`` compares with the text folded.
     """
 
-    def __init__(self, *args: Any, of: str = "", **kwargs: Any):
+    def __init__(self, *args: Any, of: str = "", **kwargs: Any) -> None:
         self.of = of
         super().__init__(*args, **kwargs)
 
-    def deconstruct(self):
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         name, path, args, kwargs = super().deconstruct()
         return name, path, args, kwargs | {"of": self.of}
 
-    def pre_save(self, model_instance, add):
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
         value = fold(getattr(model_instance, self.of))
         setattr(model_instance, self.attname, value)
         return value
@@ -63,8 +65,8 @@ class Folded(Exact):
 
     lookup_name = "folded"
 
-    def get_prep_lookup(self):
+    def get_prep_lookup(self) -> str:
         return fold(str(self.rhs))
 
-    def get_rhs_op(self, connection, rhs):
+    def get_rhs_op(self, connection: BaseDatabaseWrapper, rhs: str) -> str:
         return f"= {rhs}"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kpis.catalog.registry import KPIS
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
 
 VIEW_PERSONAL = "kpis.view_personal"
 
 
-def may_view_personal(user) -> bool:
+def may_view_personal(user: User | AnonymousUser) -> bool:
     """True if a user may see what is about single subscribers."""
     return user.has_perm(VIEW_PERSONAL)
 
 
-def hidden_kpis(user) -> list[int]:
+def hidden_kpis(user: User | AnonymousUser) -> list[int]:
     """Return the ids of the KPIs that a user may not see."""
     if may_view_personal(user):
         return []

@@ -32,7 +32,7 @@ class Verdict:
 class _Window:
     """A group's values of the last so many intervals, with their exact sum and sum of squares."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.values: deque[tuple[datetime, int | Fraction]] = deque()
         self.sum: int | Fraction = 0
         self.squares: int | Fraction = 0

@@ -17,12 +17,12 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _ROWS_A_CHUNK = 1000
 
 
-def one_text(value):
+def one_text(value: object) -> object:
     """Join a list into one text, its parts apart by spaces; return any other value as it is."""
     return " ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
 
 
-def cell(value):
+def cell(value: object) -> object:
     """Return a value as a CSV cell; text that a spreadsheet would run gets an apostrophe in front.
 
     Moments are in UTC.
@@ -37,7 +37,7 @@ def cell(value):
     return value
 
 
-def _as_it_is(value):
+def _as_it_is(value: object) -> object:
     return value
 
 

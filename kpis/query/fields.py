@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from django import forms
 from django.db import models
@@ -14,12 +15,13 @@ from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, from_milliseconds
 
 # Years that every supported database can compare with.
 FIRST_YEAR, LAST_YEAR = 1000, 9999
+_OUT_OF_RANGE = f"Enter a moment in the years {FIRST_YEAR} to {LAST_YEAR}."
 
 
 def whole_number_range(field: models.Field) -> tuple[int, int]:
     """Return the least and the greatest number that an integer column, or a key to one, holds on every database."""
-    field = field.target_field if field.is_relation else field
-    return BaseDatabaseOperations.integer_field_ranges[field.get_internal_type()]
+    column = field.target_field if isinstance(field, models.ForeignKey) else field
+    return BaseDatabaseOperations.integer_field_ranges[column.get_internal_type()]
 
 
 class WholeNumberField(forms.IntegerField):
@@ -27,7 +29,7 @@ class WholeNumberField(forms.IntegerField):
 
     _digits = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
-    def to_python(self, value):
+    def to_python(self, value: Any) -> int | None:
         if value in self.empty_values:
             return None
         text = value.strip()
@@ -47,7 +49,7 @@ class TimestampField(forms.Field):
         r"(?P<zone>[Zz]|[-+ ][0-9]{2}:?[0-9]{2})?)?"
     )
 
-    def to_python(self, value) -> datetime | None:
+    def to_python(self, value: Any) -> datetime | None:
         if value in self.empty_values:
             return None
         found = self._iso.fullmatch(value.strip())
@@ -57,21 +59,21 @@ class TimestampField(forms.Field):
             zone = (found["zone"] or "Z").replace(" ", "+").upper()
             moment = datetime.fromisoformat(f"{found['date']}T{found['time'] or '00:00'}{zone}").astimezone(UTC)
         except OverflowError:
-            moment = None
+            raise forms.ValidationError(_OUT_OF_RANGE) from None
         except ValueError:
             raise forms.ValidationError("Enter a moment in ISO 8601, such as 2021-07-18T00:05:00Z.") from None
-        if moment is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
-            raise forms.ValidationError(f"Enter a moment in the years {FIRST_YEAR} to {LAST_YEAR}.")
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise forms.ValidationError(_OUT_OF_RANGE)
         return moment
 
 
 class MillisecondsField(WholeNumberField):
     """A moment as Unix time in milliseconds."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=0, max_value=END_OF_TIME_MILLISECONDS - 1, **kwargs)
 
-    def clean(self, value) -> datetime | None:
+    def clean(self, value: Any) -> datetime | None:
         milliseconds = super().clean(value)
         return None if milliseconds is None else from_milliseconds(milliseconds)
 
@@ -79,5 +81,5 @@ class MillisecondsField(WholeNumberField):
 class FoldedField(forms.CharField):
     """A text, folded."""
 
-    def to_python(self, value):
-        return fold(super().to_python(value))
+    def to_python(self, value: Any) -> str:
+        return fold(super().to_python(value) or "")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from django.db import models
 from django.http import FileResponse
@@ -70,7 +71,11 @@ def _write(folder: Path, types: Mapping[str, ColumnType], rows: Iterator[Sequenc
 
     # A column that is empty throughout would lose its type.
     columns = ", ".join(f'"{name}"::{_IN_DUCKDB[kind]} AS "{name}"' for name, kind in types.items())
-    config = {"memory_limit": _MEMORY_LIMIT, "temp_directory": str(folder), "threads": 1}
+    config: dict[str, Any] = {
+        "memory_limit": _MEMORY_LIMIT,
+        "temp_directory": str(folder),
+        "threads": 1,
+    }
     parts: list[str] = []
     with duckdb.connect(config=config) as connection:
         for chunk in _chunks(rows):

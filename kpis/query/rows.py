@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from typing import Any, TypeVar, cast
 
 from django.db import connections
 from django.db.models import DateTimeField, ExpressionWrapper, F, Field, QuerySet
@@ -11,6 +12,8 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Field, QuerySe
 from kpis.store.dialects import dialect
 
 _ROWS_A_FETCH = 2000
+
+Row = TypeVar("Row")
 
 
 def driver_values(queryset: QuerySet, columns: Sequence[str]) -> QuerySet:
@@ -25,13 +28,12 @@ def driver_values(queryset: QuerySet, columns: Sequence[str]) -> QuerySet:
     return queryset.annotate(**plain).values_list(*(moments.get(name, name) for name in columns))
 
 
-def stream(queryset: QuerySet) -> Iterator:
+def stream(queryset: QuerySet[Any, Row]) -> Iterator[Row]:
     """Yield a queryset's rows as they are read.
 
     On MySQL and MariaDB the connection can do nothing else until the last row is read or the stream is closed.
     """
-    with (
-        dialect(connections[queryset.db]).streaming(),
-        closing(queryset.iterator(chunk_size=_ROWS_A_FETCH)) as rows,
-    ):
+    # A generator, though Django promises no more than an iterator.
+    rows = cast("Generator[Row]", queryset.iterator(chunk_size=_ROWS_A_FETCH))
+    with dialect(connections[queryset.db]).streaming(), closing(rows):
         yield from rows

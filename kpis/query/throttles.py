@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
+
+if TYPE_CHECKING:
+    # The views import this module, by the settings.
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
 
 
 class AnonymousThrottle(AnonRateThrottle):
@@ -19,5 +26,5 @@ class AccountThrottle(UserRateThrottle):
     def get_rate(self) -> str | None:
         return settings.USER_RATE
 
-    def get_cache_key(self, request, view) -> str | None:
+    def get_cache_key(self, request: Request, view: APIView) -> str | None:
         return super().get_cache_key(request, view) if request.user.is_authenticated else None

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from kpis.catalog.folding import fold
 from kpis.models import Region
+from kpis.models.fields import longest_text
 
 CALIFORNIA = Path(__file__).parent / "data" / "california.geojson"
 
@@ -153,7 +154,7 @@ def _known(properties: dict[str, Any]) -> str:
 
 def _shape(where: str, code: str, spellings: list[str], geometry: Any) -> Shape:
     for text, longest in [(code, "code"), *((spelling, "name") for spelling in spellings)]:
-        if len(text) > Region._meta.get_field(longest).max_length or not text.isprintable():
+        if len(text) > longest_text(Region, longest) or not text.isprintable():
             raise RegionError(f"{where} has a {longest} that is too long, or holds a control character.")
     polygons = [[_ring(where, ring) for ring in polygon] for polygon in _polygons(where, geometry)]
     for outer, *holes in filter(None, polygons):

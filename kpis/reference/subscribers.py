@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -144,7 +144,7 @@ def _subscriber(line: int, row: dict[str, str]) -> Subscriber:
         email = Text(longest=254).parse(row["email"])
         validate_email(email)
         column = "quota"
-        quota = Integer().parse(row["quota"])
+        quota = cast(int, Integer().parse(row["quota"]))  # None is for columns that may be empty
     except BadValue as error:
         raise SubscriberError(f"Line {line}: {column} {error}.") from None
     except ValidationError:

@@ -8,13 +8,15 @@ skipped, but only in a migration that is recorded as begun: in any other, a tabl
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ProjectState
 
 from kpis.store.dialects import dialect
 
@@ -36,7 +38,7 @@ class RestartableExecutor(MigrationExecutor):
             with self._marked(migration) as is_begun, _skipping_applied(self.connection, is_begun):
                 return super().apply_migration(state, migration, fake, fake_initial)
 
-    def migrate(self, *args, **kwargs):
+    def migrate(self, *args: Any, **kwargs: Any) -> ProjectState:
         state = super().migrate(*args, **kwargs)
         if not self.connection.features.can_rollback_ddl and self.recorder.has_table():
             # A migration that was killed after it was recorded leaves its mark.
@@ -67,7 +69,9 @@ def _recorded_at_once(migration: Migration) -> Iterator[None]:
     """
     apply = migration.apply
 
-    def apply_whole(project_state, schema_editor, collect_sql=False):
+    def apply_whole(
+        project_state: ProjectState, schema_editor: BaseDatabaseSchemaEditor, collect_sql: bool = False
+    ) -> ProjectState:
         state = apply(project_state, schema_editor, collect_sql)
         while schema_editor.deferred_sql:
             schema_editor.execute(schema_editor.deferred_sql.pop(0), None)
@@ -87,7 +91,7 @@ def _skipping_applied(connection: Any, is_begun: bool) -> Iterator[None]:
         yield
         return
 
-    def execute(execute, sql, params, many, context):
+    def execute(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         try:
             return execute(sql, params, many, context)
         except DatabaseError as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Theme = Literal["light", "dark"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Look:
     name: str
     address: str
     personal: bool = False
-    in_readme: str = ""
+    in_readme: Theme | None = None
 
 
 LOOKS = (
@@ -32,4 +35,4 @@ LOOKS = (
     Look("login", "/login/"),
 )
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
-THEMES = ("light", "dark")
+THEMES: tuple[Theme, ...] = ("light", "dark")
