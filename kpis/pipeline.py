@@ -36,21 +36,21 @@ from kpis.stages.commit import ingest
 from kpis.stages.compact import compact_hours
 from kpis.stages.engine import Cluster, Engine, engine
 from kpis.stages.events import (
-    MOST_NAMES_TOLD,
+    MAX_NAMES_SHOWN,
     Duplicate,
     Event,
     Failed,
     Ingested,
-    LeftAlone,
     Rebuilt,
     Report,
     RolledUp,
+    Skipped,
     Unchanged,
     UnfinishedFiles,
-    left_alone_line,
+    skipped_line,
 )
 from kpis.stages.identity import known_digest
-from kpis.stages.ledger import Entry, Ledger, TakenBack
+from kpis.stages.ledger import Entry, Ledger, Reopened
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.stages.options import Duplicates, IntervalFrom, Options
 from kpis.stages.plan import BY_CONTENT, IngestReason, Planned, known_to, plan
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "MOST_NAMES_TOLD",
+    "MAX_NAMES_SHOWN",
     "Cluster",
     "Duplicate",
     "Duplicates",
@@ -77,23 +77,22 @@ __all__ = [
     "Ingested",
     "IntervalFrom",
     "Ledger",
-    "LeftAlone",
     "MemoryLedger",
     "Options",
     "Planned",
     "Prepared",
     "Rebuilt",
     "Recreated",
+    "Reopened",
     "Report",
     "RolledUp",
-    "TakenBack",
+    "Skipped",
     "Unchanged",
     "UnfinishedFiles",
     "compute",
     "engine",
     "ingest",
     "known_to",
-    "left_alone_line",
     "plan",
     "prepare",
     "rebuild",
@@ -101,6 +100,7 @@ __all__ = [
     "run",
     "run_prepared",
     "scan_of",
+    "skipped_line",
     "write_aside",
 ]
 
@@ -113,7 +113,7 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     """
     _begin(ledger, engine)
     options = replace(options, clocks=ledger.clocks())
-    yield from ledger.heed_clocks(options.at_hand, options.allowed_lateness)
+    yield from ledger.adjust_watermarks(options.at_hand, options.allowed_lateness)
     # Those of former runs: an hour that this one rolls up may well be touched again soon.
     compactions = ledger.due_compactions()
     yield from (_run_on_cluster if engine.cluster else _run_here)(planned, ledger, engine, options)
@@ -127,11 +127,11 @@ def run_prepared(batches: Iterable[Prepared], ledger: Ledger, engine: Engine, op
     What happened to the batches comes first.
     """
     _begin(ledger, engine)
-    taken_back = ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
+    reopened = ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
     compactions = ledger.due_compactions()
     for one in batches:
         yield ingest(one, None, ledger, engine, options)
-    yield from taken_back
+    yield from reopened
     yield from roll_up(ledger, engine, options)
     yield from compact_hours(compactions, ledger, engine)
 
@@ -142,7 +142,7 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
     Longer intervals are recomputed where they hold one of these.
     """
     _begin(ledger, engine)
-    yield from ledger.heed_clocks(ledger.clocks(), options.allowed_lateness)
+    yield from ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
     options = replace(options, recompute=True)
     yield from rebuild_hours(start, end, ledger, engine, options)
     yield from roll_up(ledger, engine, options, within=(start, end))
@@ -164,7 +164,7 @@ def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
     ):
         found = found_in(address(str(folder)), unfinished=unfinished.add)
         for left in unfinished.events():
-            warnings.warn(left_alone_line(left), stacklevel=2)
+            warnings.warn(skipped_line(left), stacklevel=2)
         for event in run(plan(found, ledger, chosen), ledger, made, chosen):
             if isinstance(event, Failed):
                 raise FileError(f"{event.what}: {event.reason}")

@@ -1,7 +1,7 @@
 """An AWS within the test process (moto, on loopback): S3, SQS, Kinesis and Glue, by their real protocols.
 
-Connections can be made to drop, on purpose and by chance: before a request is heeded, after half of an upload, after it
-was heeded but not answered, and after half of an answer.
+Connections can be made to drop, on purpose and by chance: before a request is handled, after half of an upload, after
+it was handled but not answered, and after half of an answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Faults:
         self.share = 0.0
         self.chance = random.Random(0)  # noqa: S311
         self._kinds = cycle(FAULTS)
-        # How many requests more are heeded; None for all.
+        # The number of further requests that are handled; None for all.
         self.left: int | None = None
         self.dropped = dict.fromkeys(FAULTS, 0)
 

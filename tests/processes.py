@@ -80,7 +80,7 @@ class Place:
             stderr=subprocess.PIPE,
             text=True,
             # A suite that runs in the background ignores these signals, and its processes would too.
-            preexec_fn=_heed_signals,
+            preexec_fn=_reset_signals,
         )
 
     def run(self, *arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> Ended:
@@ -137,7 +137,7 @@ class Place:
         return alone, compacted
 
 
-def _heed_signals() -> None:
+def _reset_signals() -> None:
     for one in (signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_DFL)
 

@@ -250,7 +250,7 @@ def clocks(now: datetime) -> Finding:
     if moment - now > CLOCKS_APART:
         text = (
             f"{what} is {_seconds(moment - now)} ahead of this host's: another host's clock was ahead, or this one is "
-            "behind; set them by NTP. What was closed ahead of the clock is taken back by the next run"
+            "behind; set them by NTP. What was closed ahead of the clock is reopened by the next run"
         )
         return Finding(Verdict.MEND, subject, text)
     waiting = Batch.objects.filter(read_again_at__isnull=False).order_by("read_again_at")

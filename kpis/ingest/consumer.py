@@ -132,10 +132,10 @@ class Consumer:
         try:
             with ledger_lock(), self._recorded() as self._run:
                 ledger = DatabaseLedger(self._run)
-                taken_back = ledger.heed_clocks(ledger.clocks(), self._options.allowed_lateness)
+                reopened = ledger.adjust_watermarks(ledger.clocks(), self._options.allowed_lateness)
                 self._close_by_clock(ledger)
                 events = pipeline.roll_up(ledger, self._engine, self._options)
-                yield from self._reported(chain(taken_back, events))
+                yield from self._reported(chain(reopened, events))
         except AlreadyRunning:
             logger.debug("lock busy", extra={"command": self._command})
 

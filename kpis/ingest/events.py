@@ -48,19 +48,19 @@ def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
 def log_event(event: pipeline.Event) -> None:
     """Logs what happened to a file, an interval or a rollup."""
     match event:
-        case pipeline.TakenBack(feed, former, until):
+        case pipeline.Reopened(feed, former, until):
             told = {"feed": feed.name, "closed_until": to_text(former), "now_closed_until": to_text(until)}
-            logger.warning("taken back what was closed ahead of the clock", extra=told)
+            logger.warning("reopened intervals closed ahead of the clock", extra=told)
         case pipeline.Ingested(entry, touched):
             counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
-            logger.info(f"{entry.file.kind} in", extra=_file(entry.file) | counts | {"intervals": len(touched)})
+            logger.info(f"{entry.file.kind} ingested", extra=_file(entry.file) | counts | {"intervals": len(touched)})
         case pipeline.Unchanged(file):
             logger.info("file unchanged", extra=_file(file))
         case pipeline.Duplicate(file, of, renamed):
             told = {"renamed_from": of} if renamed else {"duplicate_of": of}
             logger.info("file renamed" if renamed else "file duplicate", extra=_file(file) | told)
-        case pipeline.LeftAlone(feed, names):
-            told = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MOST_NAMES_TOLD])}
+        case pipeline.Skipped(feed, names):
+            told = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MAX_NAMES_SHOWN])}
             logger.warning("unfinished files", extra=told)
         case pipeline.Failed(what, reason):
             logger.warning("failed", extra={"what": what, "reason": reason})

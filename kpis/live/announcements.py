@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GROUP = "live"
-# So long Redis is left alone after it could not be used.
+# After Redis failed it is not asked again for this long.
 PAUSE_SECONDS = 5
 
 

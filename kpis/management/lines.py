@@ -15,20 +15,20 @@ def event_line(event):
         case pipeline.Ingested(entry, touched):
             hours = len({ONE_HOUR.floor(start) for start in touched})
             return (
-                f"in {entry.file.name}: {entry.records:,} records, {entry.rejects:,} rejects, "
+                f"ingested {entry.file.name}: {entry.records:,} records, {entry.rejects:,} rejects, "
                 f"{len(touched):,} intervals{f' in {hours:,} hours' if hours > MANY_HOURS else ''}"
             )
         case pipeline.Unchanged(file):
             return f"unchanged {file.name}"
         case pipeline.Duplicate(file, of, renamed):
             return f"renamed {of} to {file.name}" if renamed else f"duplicate {file.name} of {of}"
-        case pipeline.LeftAlone():
-            return pipeline.left_alone_line(event)
+        case pipeline.Skipped():
+            return pipeline.skipped_line(event)
         case pipeline.Failed(what, reason):
             return f"failed {what}: {reason}"
-        case pipeline.TakenBack(feed, former, until):
+        case pipeline.Reopened(feed, former, until):
             return (
-                f"taken back {feed.name}: intervals were closed until {to_text(former)}, ahead of the clock; "
+                f"reopened {feed.name}: intervals were closed until {to_text(former)}, ahead of the clock; "
                 f"those that end after {to_text(until)} are provisional again"
             )
         case pipeline.Recreated(what, reason):
@@ -42,7 +42,7 @@ def event_line(event):
 def closing_line(report, seconds):
     duplicates = f"{report.duplicates:,} duplicates, " if report.duplicates else ""
     return (
-        f"{report.files:,} files in, {report.failed:,} failed, {duplicates}{report.records:,} records, "
+        f"{report.files:,} files ingested, {report.failed:,} failed, {duplicates}{report.records:,} records, "
         f"{report.rejects:,} rejects, {report.intervals:,} intervals, {report.rollups:,} rollups, {seconds:.1f} s"
     )
 

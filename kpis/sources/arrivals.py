@@ -1,6 +1,6 @@
-"""What tells of files as they land in a place: the system of a folder's, a queue of a bucket's, or nothing.
+"""Notices of new files in a place: from inotify for a folder, from a queue for a bucket, or none.
 
-Whatever tells of them may miss some, also while nobody listens: a full listing of the place finds those.
+Notices can be missed, for example while no process listens. A full listing of the place finds those files.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from kpis.storage import Address, BucketAddress
 if TYPE_CHECKING:
     from watchfiles import Change
 
-# A file is whole when nothing was written to it for so long.
-SETTLED_SECONDS = 0.3
-# How long nobody asks whether to stop.
+# A file counts as complete once it has not been written to for this long.
+QUIET_SECONDS = 0.3
+# The longest wait before the caller can check for a stop signal.
 STEP_SECONDS = 0.2
 
 
 class Arrivals(Protocol):
-    """Names of files that have landed in a place; entered before it is used, which raises SourceError.
+    """The names of files that have arrived in a place. A context manager; entering it may raise SourceError.
 
-    ``means`` says what tells of them. ``blind`` says why nothing does for now, so that the place has to be listed
-    often instead; it is empty while something does.
+    ``means`` names the mechanism that reports them. ``blind`` is the reason why nothing reports them at present, so
+    that the place must be listed often instead; it is empty while notices arrive.
     """
 
     means: str
@@ -39,19 +39,19 @@ class Arrivals(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def listen(self) -> None:
-        """Hears of files that land from now on, also where it could not before; a full listing is to follow."""
+        """Start to receive notices, also after an earlier attempt failed. The caller then lists the place in full."""
 
     def wait(self, seconds: float) -> Collection[str]:
-        """Wait at most so long; return the names that are not acknowledged. It returns early to be asked again."""
+        """Wait up to ``seconds``, or less; return the names that are not acknowledged yet."""
 
     def acknowledge(self) -> None:
-        """Record that what ``wait`` returned last was ingested."""
+        """Mark the names that ``wait`` returned last as ingested."""
 
 
 def arrivals_in(place: Address, queue_url: str = "") -> Arrivals:
-    """What tells of files that land in a place: for a bucket the queue with this address, where there is one.
+    """Return the notices for a place: inotify's for a folder, for a bucket those of the queue at ``queue_url``, if any.
 
-    Raises SourceError where what a queue needs is not installed.
+    Raises SourceError if the client of a queue is not installed.
     """
     if not isinstance(place, BucketAddress):
         return FolderArrivals(place)
@@ -65,7 +65,7 @@ def arrivals_in(place: Address, queue_url: str = "") -> Arrivals:
 
 
 class NoArrivals:
-    """Where nothing tells of files."""
+    """No notices: nothing reports the place's files."""
 
     means = ""
 
@@ -90,7 +90,7 @@ class NoArrivals:
 
 
 class FolderArrivals:
-    """Files that land in a folder, as the system tells of them (inotify)."""
+    """Notices of files in a folder, from inotify."""
 
     means = "inotify"
 
@@ -98,7 +98,7 @@ class FolderArrivals:
         self.blind = ""
         self._folder = folder
         self._changes: Iterator[set[tuple[Change, str]]] | None = None
-        # When each name's last change was told of.
+        # When each name's last change was reported.
         self._landed: dict[str, float] = {}
         self._given: set[str] = set()
 
@@ -109,7 +109,7 @@ class FolderArrivals:
         self._changes = None
 
     def listen(self) -> None:
-        # Anew each time: the folder may be another by now, though its path is the same.
+        # A new watch each time: another folder may have the same path by now.
         self._changes = None
         try:
             from watchfiles import watch
@@ -123,14 +123,14 @@ class FolderArrivals:
                 recursive=False,
                 rust_timeout=int(STEP_SECONDS * 1000),
                 yield_on_timeout=True,
-                # Signals are their handlers' affair.
+                # The command has its own signal handlers.
                 raise_interrupt=False,
             )
-            # It begins with being asked.
+            # The generator starts watching on its first step.
             self._note(next(changes))
         except (OSError, RuntimeError) as error:
-            # The latter where the system has no inotify left to give.
-            self.blind = f"the system does not tell of its files: {error}"
+            # RuntimeError if the system has no inotify instance left.
+            self.blind = f"the system does not report its files: {error}"
             return
         self._changes, self.blind = changes, ""
 
@@ -140,8 +140,8 @@ class FolderArrivals:
             time.sleep(max(0, min(seconds, STEP_SECONDS)))
         else:
             self._note(changes)
-        settled = time.monotonic() - SETTLED_SECONDS
-        self._given = {name for name, moment in self._landed.items() if moment <= settled}
+        quiet_since = time.monotonic() - QUIET_SECONDS
+        self._given = {name for name, moment in self._landed.items() if moment <= quiet_since}
         return self._given
 
     def acknowledge(self) -> None:

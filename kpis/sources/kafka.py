@@ -206,7 +206,7 @@ class Topic(Stream[Spool]):
             if error is not None and error.code() == self._kafka.KafkaError._PARTITION_EOF:
                 ends.add(partition)
             elif error is not None:
-                self._heed(error)
+                self._handle_error(error)
             elif partition is not None and offset is not None:
                 offsets[partition].append(offset)
                 values[partition].append(message.value())
@@ -232,7 +232,7 @@ class Topic(Stream[Spool]):
         kind, milliseconds = message.timestamp()
         return from_milliseconds(milliseconds) if kind == self._kafka.TIMESTAMP_LOG_APPEND_TIME else None
 
-    def _heed(self, error: confluent_kafka.KafkaError) -> None:
+    def _handle_error(self, error: confluent_kafka.KafkaError) -> None:
         if error.code() == self._kafka.KafkaError._AUTO_OFFSET_RESET:
             self._is_stale = True
         else:

@@ -47,7 +47,7 @@ THROTTLED = {
     "ThrottlingException",
 }
 
-# It is asked again here, where signals are heeded in between.
+# Few attempts by the client: this module retries itself, and handles signals in between.
 PATIENCE = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
 
 
@@ -110,7 +110,7 @@ class KinesisStream(Stream[ShardSpool]):
             try:
                 self._read(shard, room)
             except (ClientError, HTTPClientError) as error:
-                self._heed(error, shard)
+                self._handle_error(error, shard)
 
     def lag(self) -> int | None:
         # Kinesis tells how old what comes next is, and not how much that is.
@@ -135,7 +135,7 @@ class KinesisStream(Stream[ShardSpool]):
                     # A shard goes with its last record, or with its stream.
                     self._describe()
             except (ClientError, HTTPClientError) as error:
-                self._heed(error)
+                self._handle_error(error)
                 return False
         if created != self._created or self._are_others(self._listed):
             self._is_stale = True
@@ -170,17 +170,17 @@ class KinesisStream(Stream[ShardSpool]):
                 has_ended = True
         now = time.monotonic()
         every = WAITING_SECONDS if self._is_waiting else LISTING_SECONDS
-        is_anew = self._is_stale or has_ended or not self._is_listed
-        if not is_anew and now < self._asked_at + every:
+        has_changed = self._is_stale or has_ended or not self._is_listed
+        if not has_changed and now < self._asked_at + every:
             return
-        if is_anew or now >= self._listed_at + LISTING_SECONDS:
+        if has_changed or now >= self._listed_at + LISTING_SECONDS:
             try:
                 self._listed = list(self._list())
                 if self._is_stale:
                     # After its shards: a stream recreated in between shows by these before anything goes in.
                     self._describe()
             except (ClientError, HTTPClientError) as error:
-                self._heed(error)
+                self._handle_error(error)
                 return
             self._listed_at, self._is_listed = now, True
             if self._are_others(self._listed):
@@ -315,7 +315,7 @@ class KinesisStream(Stream[ShardSpool]):
             logger.warning("%s/%s", self.name, what)
             self._told.add(what)
 
-    def _heed(self, error: ClientError | HTTPClientError, shard: Shard | None = None) -> None:
+    def _handle_error(self, error: ClientError | HTTPClientError, shard: Shard | None = None) -> None:
         """Goes on after what passes by itself, a while later; any other error ends the work."""
         said: Mapping[str, Any] = getattr(error, "response", None) or {}
         code = said.get("Error", {}).get("Code", "")

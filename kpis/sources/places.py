@@ -21,10 +21,10 @@ def found_in(
     names: Collection[str] | None = None,
     unfinished: Unfinished = lambda feed, name: None,
 ) -> list[FoundFile]:
-    """The place's files that belong to a feed, oldest interval first, without those that are known.
+    """Return the place's files that belong to a feed and are not known, oldest interval first.
 
-    ``names`` looks for files of these names alone, ``unfinished`` is told of files that are left alone as such. See
-    ``files_in`` and ``objects_in``, which raise SourceError where the place cannot be listed.
+    ``names`` limits it to files of these names; ``unfinished`` is called for each file that is skipped as unfinished.
+    See ``files_in`` and ``objects_in``, which raise SourceError where the place cannot be listed.
     """
     if isinstance(place, BucketAddress):
         from kpis.sources.bucket import objects_in
@@ -36,9 +36,10 @@ def found_in(
 def named(
     addresses: Collection[Address], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
 ) -> list[FoundFile]:
-    """The files and objects with these addresses, oldest interval first; ``feed`` says what they are, else their names.
+    """Return the files and objects with these addresses, oldest interval first.
 
-    Raises SourceError for what is not there or not finished, whose feed is not known, or whose name comes twice.
+    Their feed is ``feed``, or by default what their names say. Raises SourceError for one that is missing or
+    unfinished, whose feed is unknown, or whose name occurs twice.
     """
     found = files_named([one for one in addresses if isinstance(one, Path)], feed_files, feed)
     objects = [one for one in addresses if isinstance(one, BucketAddress)]

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 MESSAGES_A_REQUEST = 10
 # How many messages are in hand at most; those that are left wait in the queue.
 MOST_MESSAGES = 1000
-# An answer waits so long for the first message. A queue would wait longer, but signals are heeded only in between.
+# How long a request waits for the first message. SQS allows more, but signals are handled only between requests.
 LONGEST_WAIT_SECONDS = 2
 # A message whose objects are not in by then is given out again, to whoever asks.
 HIDDEN_SECONDS = 900

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 # A row a group, of an interval.
 START = "interval_start"
-# How many tasks at once a cluster gets that does not say how many cores it has.
-UNTOLD_CORES = 64
+# The number of parallel tasks for a cluster that does not report how many cores it has.
+DEFAULT_CORES = 64
 ARRIVED = "CASE WHEN timestampType = 1 THEN unix_millis(timestamp) END AS arrived"
 KAFKA_SOURCE = "org.apache.spark:spark-sql-kafka-0-10_2.13"
 
@@ -71,7 +71,7 @@ class Spark:
         """How many tasks run at once, as far as the cluster says."""
         if not self._is_remote:
             return max(1, self.session.sparkContext.defaultParallelism)
-        return int(self.session.conf.get("spark.default.parallelism", None) or UNTOLD_CORES)
+        return int(self.session.conf.get("spark.default.parallelism", None) or DEFAULT_CORES)
 
     def run(self, work: Work, tasks: Sequence[str]) -> list[str]:
         """The answers of ``work``, which must be importable, to the tasks, in their order. Raises SparkError."""

@@ -10,15 +10,15 @@ from kpis.catalog.intervals import Interval
 from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch
 from kpis.sources.stream import Recreated
-from kpis.stages.ledger import Entry, TakenBack
+from kpis.stages.ledger import Entry, Reopened
 
-# So many unfinished files are named.
-MOST_NAMES_TOLD = 20
+# At most this many unfinished files are named.
+MAX_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """A batch was ingested: its entry, and the starts (UTC) of its feed's intervals that were written."""
+    """A batch was ingested: its ledger entry, and the starts (UTC) of its feed's intervals that were written."""
 
     entry: Entry
     touched: frozenset[datetime]
@@ -26,16 +26,16 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Unchanged:
-    """A file has a new version, but the content that the ledger knows."""
+    """A file was written again with the content that the ledger has."""
 
     file: Batch
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A file has the content of the batch that was ingested as ``of``, and does not count again.
+    """A file has the content of the batch that was ingested as ``of``, and is not counted again.
 
-    With ``renamed`` there is no file of that name beside it any more: the batch goes by this file's name from now on.
+    ``renamed`` is True if no file named ``of`` is left beside it: the batch then takes this file's name.
     """
 
     file: Batch
@@ -44,8 +44,8 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class LeftAlone:
-    """Files of a feed whose names say that they are unfinished, so that they were not read; see ``FileNames``."""
+class Skipped:
+    """Files of a feed that were not read, as their names mark them as unfinished; see ``FileNames``."""
 
     feed: Feed
     names: tuple[str, ...]
@@ -76,7 +76,7 @@ class Rebuilt:
     touched: frozenset[datetime]
 
 
-Event = Ingested | Unchanged | Duplicate | LeftAlone | Failed | RolledUp | Rebuilt | TakenBack | Recreated
+Event = Ingested | Unchanged | Duplicate | Skipped | Failed | RolledUp | Rebuilt | Reopened | Recreated
 
 
 @dataclass
@@ -126,18 +126,18 @@ class UnfinishedFiles:
         """Add an unfinished file of a feed."""
         self._names.setdefault(feed.name, set()).add(name)
 
-    def events(self, former: UnfinishedFiles | None = None) -> list[LeftAlone]:
+    def events(self, former: UnfinishedFiles | None = None) -> list[Skipped]:
         """Return one event for each feed that has unfinished files which ``former`` does not have."""
         known = former._names if former else {}
         found = {feed: sorted(names - known.get(feed, set())) for feed, names in sorted(self._names.items())}
-        return [LeftAlone(FEEDS[feed], tuple(names)) for feed, names in found.items() if names]
+        return [Skipped(FEEDS[feed], tuple(names)) for feed, names in found.items() if names]
 
 
-def left_alone_line(event: LeftAlone) -> str:
+def skipped_line(event: Skipped) -> str:
     """Return a line that names the first unfinished files of a feed, and how finished files' names end."""
-    names = ", ".join(event.names[:MOST_NAMES_TOLD])
-    more = len(event.names) - MOST_NAMES_TOLD
+    names = ", ".join(event.names[:MAX_NAMES_SHOWN])
+    more = len(event.names) - MAX_NAMES_SHOWN
     return (
-        f"left alone, as unfinished: {names}{f' and {more:,} more' if more > 0 else ''} "
+        f"skipped as unfinished: {names}{f' and {more:,} more' if more > 0 else ''} "
         f"(names of {event.feed.name} files end in {' or '.join(event.feed.endings)}, or as FEED_FILES says)"
     )

@@ -93,10 +93,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class TakenBack:
-    """A clock that was ahead had closed a feed's intervals up to ``former``; now they are closed up to ``until``.
+class Reopened:
+    """Intervals of a feed were reopened that a clock that was ahead had closed.
 
-    Both are UTC. Intervals that end later are provisional again.
+    They were closed up to ``former`` (UTC). Those that end after ``until`` (UTC) are provisional again.
     """
 
     feed: Feed
@@ -116,10 +116,11 @@ class Ledger(FileLedger, Protocol):
     def clocks(self) -> Clocks:
         """Return what the clocks say now."""
 
-    def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
-        """Reopen what was closed ahead of every clock; close what is due of records that were ahead when they came.
+    def adjust_watermarks(self, clocks: Clocks, lateness: timedelta) -> list[Reopened]:
+        """Reopen intervals that were closed ahead of every clock, and close those that the clocks have reached since.
 
-        ``lateness`` is how late a stream's messages may come.
+        The latter have records that were ahead of the clocks when they were ingested. ``lateness`` is how late a
+        stream's messages may come. Returns what was reopened.
         """
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:

@@ -19,7 +19,7 @@ from kpis.engine.aggregate import Results
 from kpis.engine.table import frame
 from kpis.lake import Lake, LakeFile
 from kpis.sources.batch import Batch, Version
-from kpis.stages.ledger import Change, Entry, Keys, TakenBack
+from kpis.stages.ledger import Change, Entry, Keys, Reopened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,13 +55,13 @@ class MemoryLedger:
     def clocks(self) -> Clocks:
         return clock.host_clock()
 
-    def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
+    def adjust_watermarks(self, clocks: Clocks, lateness: timedelta) -> list[Reopened]:
         now = clocks.latest
-        taken_back = []
+        reopened = []
         for name, closed in list(self._closed.items()):
             if closed > now:
                 self._closed[name] = now
-                taken_back.append(TakenBack(FEEDS[name], closed, now))
+                reopened.append(Reopened(FEEDS[name], closed, now))
                 for kpi, interval in self._rows:
                     feed = KPIS[kpi].feed
                     if feed.name == name and interval.length != feed.interval and interval.end > now:
@@ -77,7 +77,7 @@ class MemoryLedger:
                         if start <= now
                     ],
                 )
-        return taken_back
+        return reopened
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         return {

@@ -18,7 +18,7 @@ from kpis.catalog.intervals import EPOCH, LAST_DAY, ONE_HOUR
 from kpis.catalog.registry import FEEDS, lengths_of
 from kpis.clock import Clocks
 from kpis.models import BatchInterval, DueCompaction, DueRollup, IntervalSummary, Watermark
-from kpis.stages.ledger import Entry, TakenBack
+from kpis.stages.ledger import Entry, Reopened
 from kpis.store.dialects import dialect
 from kpis.store.intervals import intervals_between
 from kpis.store.results import summaries_of
@@ -43,18 +43,18 @@ class WatermarkLedger:
     def clocks(self) -> Clocks:
         return Clocks(clock.now(), database_time())
 
-    def heed_clocks(self, clocks: Clocks, lateness: timedelta) -> list[TakenBack]:
-        taken_back = []
+    def adjust_watermarks(self, clocks: Clocks, lateness: timedelta) -> list[Reopened]:
+        reopened = []
         for mark in Watermark.objects.order_by("feed"):
             feed = FEEDS[mark.feed]
             former = mark.closed_until
             if _is_ahead(feed, mark, clocks.latest):
                 _reopen(feed, mark, clocks.latest)
                 if former is not None and former > clocks.latest:
-                    taken_back.append(TakenBack(feed, former, clocks.latest))
+                    reopened.append(Reopened(feed, former, clocks.latest))
             if mark.ahead_until is not None:
                 _catch_up(feed, mark, clocks.earliest, lateness)
-        return taken_back
+        return reopened
 
     @transaction.atomic
     def close_by_clock(self, feed: Feed, lateness: timedelta) -> bool:

@@ -65,7 +65,7 @@ def test_a_brushed_span_becomes_the_span_of_everything(page):
     expect(note).to_have_text("18 Jul 2021, 00:00 to 02:05 (UTC), per 5 minutes")
 
 
-def test_a_chart_that_comes_after_another_was_asked_for_is_left_alone(page):
+def test_a_chart_that_comes_after_another_was_asked_for_is_not_drawn(page):
     """Drawn into a place that is gone it would have no size, of which the charts' library complains."""
     held = []
     page.route("**/top.json?*", lambda route: held.append(route), times=1)

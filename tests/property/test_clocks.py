@@ -26,7 +26,7 @@ from kpis.engine.scanner import can_scan, scan
 from kpis.formats.judge import Times
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, Watermark
 from kpis.sources.places import found_in
-from kpis.stages.ledger import TakenBack
+from kpis.stages.ledger import Reopened
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.store import watermarks
 from kpis.store.ledger import DatabaseLedger
@@ -80,7 +80,7 @@ def consumer(tmp_path, lake_dir):
                     return list(pipeline.run_prepared([one], ledger, engine, by_these))
 
             def close(self) -> bool:
-                ledger.heed_clocks(ledger.clocks(), LATENESS)
+                ledger.adjust_watermarks(ledger.clocks(), LATENESS)
                 are_all_closed = ledger.close_by_clock(ANTENNA, LATENESS)
                 list(pipeline.roll_up(ledger, engine, options))
                 return are_all_closed
@@ -107,7 +107,7 @@ def closed_until() -> int:
     return round(Watermark.objects.get().closed_until.timestamp()) - START
 
 
-def test_what_a_clock_that_was_ahead_closed_is_taken_back_and_closes_in_its_time(hands, consumer):
+def test_what_a_clock_that_was_ahead_closed_is_reopened_and_closes_in_its_time(hands, consumer):
     hands.set(630)
     records = [antenna(0), antenna(310, 2), antenna(620, 3)]
     consumer.ingest(*records)
@@ -156,7 +156,7 @@ def test_a_batch_takes_back_what_a_clock_that_was_ahead_closed(hands, consumer):
     assert closed_until() == 2 * HOUR - 60
     hands.set(HOUR + 30)
     *_, last = consumer.ingest(antenna(HOUR + 20))
-    assert last == TakenBack(ANTENNA, moment(START + 2 * HOUR - 60), moment(START + HOUR + 30))
+    assert last == Reopened(ANTENNA, moment(START + 2 * HOUR - 60), moment(START + HOUR + 30))
     assert {key: state for key, (state, _, _) in states().items()} == {
         (1, 0): "final",
         (1, HOUR): "provisional",
@@ -180,7 +180,7 @@ def test_a_run_over_files_takes_back_what_a_clock_that_was_ahead_closed(hands, d
     hands.set(1800)
     said = run()
     assert (
-        "taken back ipflow: intervals were closed until 2021-07-18T02:05:00Z, ahead of the clock; those that end after "
+        "reopened ipflow: intervals were closed until 2021-07-18T02:05:00Z, ahead of the clock; those that end after "
         "2021-07-18T00:30:00Z are provisional again\n"
     ) in said
     assert states(1) == {
@@ -188,7 +188,7 @@ def test_a_run_over_files_takes_back_what_a_clock_that_was_ahead_closed(hands, d
         (1, 2 * HOUR): ("provisional", 2, watermarks.REOPENED),
         (2, 0): ("provisional", 2, watermarks.REOPENED),
     }
-    assert "taken back" not in run()
+    assert "reopened" not in run()
     # In its time the hour is final without a further file, as the one that closes it is there.
     hands.set(2 * HOUR + 299)
     run()
@@ -272,7 +272,7 @@ def test_a_ledger_in_memory_takes_back_and_catches_up_too(hands, data_dir, tmp_p
     with pipeline.engine(tmp_path / "lake") as engine:
         assert events(-HOUR) == [pipeline.Ingested]
         assert events(DAY) == [pipeline.RolledUp]
-        assert events(1800) == [TakenBack]
+        assert events(1800) == [Reopened]
         assert events(HOUR - 1) == []
         assert events(HOUR) == [pipeline.RolledUp]
         # The second hour has no file yet that closes it.
@@ -316,10 +316,10 @@ def test_rows_too_far_ahead_are_rejects_until_the_clock_is_there(hands, data_dir
     hands.set(first - DAY - 1)
     assert "0 files in" in run()
     hands.set(first - DAY)
-    assert f"in {name}: 4 records, 1 rejects" in run()
+    assert f"ingested {name}: 4 records, 1 rejects" in run()
     assert outcomes() == [("in", 4, 1, last - DAY)]
     hands.set(2 * DAY)
-    assert f"in {name}: 5 records, 0 rejects" in run()
+    assert f"ingested {name}: 5 records, 0 rejects" in run()
     assert outcomes() == [("in", 5, 0, None)]
     end = feed.interval.minutes * 60
     assert stored() == expected({"1": records}, START + last - last % end + end)
@@ -334,7 +334,7 @@ def test_a_file_whose_rows_are_all_too_far_ahead_fails_until_the_clock_is_there(
         run()
     assert outcomes() == [("failed", 0, 2, -DAY)]
     hands.set(-DAY - 1)
-    assert "0 files in, 0 failed" in run()
+    assert "0 files ingested, 0 failed" in run()
     hands.set(600)
     run()
     assert stored() == expected({"1": flows}, START + 600)

@@ -138,7 +138,7 @@ def test_any_name_is_taken_in_once(data_dir):
     assert len(names) == len(NAMES)
     assert all(name.isprintable() for name in names)
     assert snapshot(data_dir) == before
-    assert "0 files in, 0 failed" in update()
+    assert "0 files ingested, 0 failed" in update()
 
 
 def test_a_file_can_be_named_with_a_dash_first(tmp_path, monkeypatch):
@@ -176,7 +176,7 @@ def test_what_is_no_file_fails_with_its_reason_and_keeps_no_one_waiting(data_dir
     assert snapshot(data_dir) == before
 
 
-def test_a_file_still_being_written_is_left_alone(data_dir):
+def test_a_file_still_being_written_is_skipped(data_dir):
     for name in (".ipflow_data.1.csv", "ipflow_data.1.csv.tmp", "ipflow_data.1.csv.part"):
         (data_dir / name).write_bytes(PLAIN)
     assert exit_code() == 0
@@ -292,10 +292,10 @@ def test_a_file_without_permission_fails_for_now_and_others_go_in(data_dir, tmp_
     code, out, _ = command(tmp_path, *(WITHOUT_OVERRIDE if os.geteuid() == 0 else []))
     assert code == 1
     assert "failed ipflow_data.secret.csv: cannot be opened: Permission denied" in out
-    assert "1 files in, 1 failed, 2 records, 0 rejects" in out
+    assert "1 files ingested, 1 failed, 2 records, 0 rejects" in out
     path.chmod(0o644)
     code, out, _ = command(tmp_path)
-    assert (code, "1 files in, 0 failed, 3 records, 0 rejects" in out) == (0, True)
+    assert (code, "1 files ingested, 0 failed, 3 records, 0 rejects" in out) == (0, True)
 
 
 MIB = 2**20
@@ -374,9 +374,9 @@ def test_giants_and_bombs_stay_within_a_gigabyte(data_dir, tmp_path):
             file.writelines(parts)
     code, out, peak_kib = command(tmp_path)
     assert code == 1
-    told = dict(line.split(": ", 1) for line in out.splitlines() if line.startswith(("in ", "failed ")))
+    told = dict(line.split(": ", 1) for line in out.splitlines() if line.startswith(("ingested ", "failed ")))
     expected_lines = {
-        f"{'failed' if isinstance(result, str) else 'in'} ipflow_data.{name}": (
+        f"{'failed' if isinstance(result, str) else 'ingested'} ipflow_data.{name}": (
             result if isinstance(result, str) else f"{result[1]:,} records, {result[2]:,} rejects, 1 intervals"
         )
         for name, (_, result) in GIANTS.items()

@@ -94,7 +94,7 @@ def test_a_bucket_gives_what_a_folder_gives(bucket, settings, tmp_path):
     bucket.put_object(Key="in/cdr_data.2.csv", Body=(file_text([call(START)]) + "rubbish\n").encode())
     bucket.put_object(Key="in/cdr_data.3.csv.part", Body=b"still being written")
     bucket.put_object(Key="in/further/cdr_data.4.csv", Body=file_text([call(START)]).encode())
-    assert "16 files in, 0 failed" in update()
+    assert "16 files ingested, 0 failed" in update()
     watermarks = {Flow: START + 4200, Message: START + 3900, Call: START + 3 * 3600 + 60}
     now = expected(files | {"cdr_data.2.csv": [call(START)]}, watermarks)
     assert stored() == now
@@ -126,7 +126,7 @@ def test_what_an_object_holds_is_known_by_its_etag(bucket):
     update()
     (first,) = Batch.objects.all()
     put(bucket, files)
-    assert "0 files in, 0 failed" in update()
+    assert "0 files ingested, 0 failed" in update()
     assert first.etag == bucket.Object("in/ipflow_data.1.csv").e_tag.strip('"')
 
     files["ipflow_data.1.csv"] = [Flow(START, 1, 2, 1, 1, 1)]
@@ -201,7 +201,7 @@ def test_an_object_that_changes_while_it_is_read_is_taken_in_by_the_next_run(buc
     reason = {"changed": "changed while it was read", "vanished": "vanished before it was read"}[change]
     assert f"failed ipflow_data.1.csv: {reason}" in said
     put(bucket, other)
-    assert "1 files in, 0 failed" in update()
+    assert "1 files ingested, 0 failed" in update()
     assert stored() == expected(other, START + 300)
 
 

@@ -128,7 +128,7 @@ class Lane:
         return False
 
     def await_commit(self, process: subprocess.Popen[str], number: int) -> None:
-        """Waits until a batch lies in the lake but has yet to be settled, for the ``number``-th batch or so."""
+        """Waits until a batch is staged in the lake but not committed, for the ``number``-th batch or so."""
         seen: set[str] = set()
         began = time.monotonic()
         while len(seen) <= number and time.monotonic() - began < PATIENCE:
@@ -213,7 +213,7 @@ def test_of_ten_runs_started_at_once_one_works_and_nine_say_so_and_end_well(plac
     message = "Another run is under way on this database; nothing was done.\n"
     assert [(ended.code, ended.out, ended.err) for ended in refused] == [(0, message, "")] * 9
     assert (worked.code, worked.err) == (0, "")
-    assert "24 files in, 0 failed" in worked.out
+    assert "24 files ingested, 0 failed" in worked.out
     assert place.stored() == expected(files, START + 3600)
     assert len(runs(place)) == 1
 

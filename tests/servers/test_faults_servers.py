@@ -81,7 +81,7 @@ def trouble(started, django_db_blocker):
 def after_lines(process: subprocess.Popen[str], number: int) -> None:
     """Waits until the process has ingested so many files."""
     for _ in range(number):
-        assert process.stdout.readline().startswith("in ")
+        assert process.stdout.readline().startswith("ingested ")
 
 
 def test_a_server_that_is_gone_before_the_run(trouble):

@@ -253,4 +253,4 @@ def test_files_that_are_in_already_are_read_again_for_a_new_kpi(project):
     assert_thirteenth_kpi_is_there(project)
     (after,) = project.get("/api/KPIs/7/")
     assert without_ids(after[1]) == without_ids(before[1])
-    assert project.manage("update_network_stats").startswith("0 files in, 0 failed")
+    assert project.manage("update_network_stats").startswith("0 files ingested, 0 failed")

@@ -148,7 +148,7 @@ def test_the_installed_package_does_the_main_job_in_an_empty_folder(installation
     network_analysis("migrate", "-v", "0")
     ran = network_analysis("update_network_stats")
     assert re.sub(r"[\d.]+ s$", "S s", ran.splitlines()[-1]) == (
-        "12 files in, 0 failed, 1,032 records, 0 rejects, 12 intervals, 1 rollups, S s"
+        "12 files ingested, 0 failed, 1,032 records, 0 rejects, 12 intervals, 1 rollups, S s"
     )
     traffic, users, phones = Counter(), {}, set()
     for path in (tmp_path / "var" / "data").iterdir():

@@ -63,7 +63,7 @@ def test_a_run_behind_the_pooler_and_one_past_it_exclude_each_other(pooled, serv
         cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         ended = pooled.run()
         assert (ended.code, "Another run is under way" in ended.out) == (0, True)
-    assert "13 files in, 0 failed" in pooled.run().out
+    assert "13 files ingested, 0 failed" in pooled.run().out
 
 
 def test_exports_and_sql_over_the_ledger_work_behind_a_pooler(pooled):

@@ -328,7 +328,7 @@ def test_a_batch_stays_as_long_as_the_file_of_a_duplicate_is_there(files, data_d
     prune("--older-than=25h", "--kind=lake", "--kind=batches")
     assert Batch.objects.get(name="ipflow_data.copy.csv").duplicate_of.name == "ipflow_data.03.csv"
     tables = stored()
-    assert "0 files in, 0 failed" in update()
+    assert "0 files ingested, 0 failed" in update()
     (data_dir / "ipflow_data.copy.csv").unlink()
     for arguments in (["--dry-run"], []):
         (said,) = [line for line in prune("--older-than=25h", "--kind=batches", *arguments) if "of ipflow" in line]

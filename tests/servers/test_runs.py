@@ -111,7 +111,7 @@ def test_a_marked_file_is_tried_again_by_the_next_run(place):
     (place.data / "ipflow_data.a.csv").write_text("rubbish")
     assert place.run().code == 1
     # Unchanged, it is let alone.
-    assert place.run().out.startswith("0 files in, 0 failed")
+    assert place.run().out.startswith("0 files ingested, 0 failed")
     with place.alias() as alias:
         assert runs.mark_for_retry(Batch.objects.using(alias).all()) == 1
     assert place.run("update_network_stats", "--dry-run").out.startswith(

@@ -162,7 +162,7 @@ def test_the_commands_of_readme_and_tutorials_run_and_print_what_the_pages_show(
 
 
 def test_a_page_that_shows_something_else_is_noticed():
-    assert shows("1 file in, 0 failed, 0.3 s\n", "1 file in, 0 failed, 17.2 s\n")
-    assert not shows("1 file in, 0 failed, 0.3 s\n", "1 file in, 1 failed, 0.3 s\n")
+    assert shows("1 file ingested, 0 failed, 0.3 s\n", "1 file ingested, 0 failed, 17.2 s\n")
+    assert not shows("1 file ingested, 0 failed, 0.3 s\n", "1 file ingested, 1 failed, 0.3 s\n")
     assert shows("first\n...\nlast\n", "first\nsecond\nlast\n")
     assert not shows("first\n...\nlast\n", "second\nlast\n")

@@ -77,7 +77,7 @@ def runs_of(place: Place) -> int:
         return Run.objects.using(alias).exclude(outcome=Run.Outcome.RUNNING).count()
 
 
-def await_in(place: Place, number: int, process: subprocess.Popen[str]) -> None:
+def await_ingested(place: Place, number: int, process: subprocess.Popen[str]) -> None:
     await_true(lambda: len(place.known()) == number, process)
 
 
@@ -97,13 +97,13 @@ def test_what_lands_in_a_folder_is_taken_in_until_a_signal_comes(place, by):
         assert place.known().keys() == files.keys()
         files |= flows(1)
         place.put(flows(1))
-        await_in(place, 2, process)
+        await_ingested(place, 2, process)
         # One that gets its name when it is whole.
         files |= flows(2)
         written = place.data / "ipflow_data.2.csv.part"
         written.write_text(file_text(files["ipflow_data.2.csv"]))
         written.rename(place.data / "ipflow_data.2.csv")
-        await_in(place, 3, process)
+        await_ingested(place, 3, process)
         files["ipflow_data.0.csv"] = [Flow(START, 5, 5, 5, 5, 5)]
         place.put(files)
         await_true(lambda: place.stored() == expected(files, START + 900), process)
@@ -122,9 +122,9 @@ def test_a_file_is_taken_in_when_nothing_more_is_written_to_it(place):
                 file.write(line)
                 # A slow writer, of which each line is told.
                 time.sleep(0.1)
-        await_in(place, 1, process)
+        await_ingested(place, 1, process)
         out, _ = stopped(process)
-    assert out.count("files in, ") == 1
+    assert out.count("files ingested, ") == 1
     assert place.stored() == expected(files, START + 300)
 
 
@@ -136,14 +136,14 @@ def test_what_nobody_told_of_is_found_by_the_next_listing_and_no_failure_ends_th
         place.data.mkdir()
         place.put(flows(0))
         await_line(process.stdout, "watch goes on")
-        await_in(place, 1, process)
+        await_ingested(place, 1, process)
         place.lake.rename(place.folder / "lake-elsewhere")
         place.lake.write_text("no folder")
         place.put(flows(1))
         await_line(process.stderr, "watch failed: Cannot use the lake")
         place.lake.unlink()
         (place.folder / "lake-elsewhere").rename(place.lake)
-        await_in(place, 2, process)
+        await_ingested(place, 2, process)
         stopped(process)
     assert place.stored() == expected(flows(0) | flows(1), START + 600)
 
@@ -154,7 +154,7 @@ def test_where_nothing_tells_of_files_the_folder_is_listed_more_often(place, tmp
     with watching(place, WATCH_POLL_SECONDS="1", PYTHONPATH=str(tmp_path / "modules")) as process:
         for number in (1, 2):
             place.put(flows(number))
-            await_in(place, number, process)
+            await_ingested(place, number, process)
         _, err = stopped(process)
     assert "watch: listed every 1 s: watchfiles is not installed (nowhere here)" in err
     assert runs_of(place) == 3
@@ -177,7 +177,7 @@ def test_a_folder_that_is_another_by_now_is_heard_anew(tmp_path):
         arrivals.listen()
         folder.rename(tmp_path / "former")
         arrivals.listen()
-        assert arrivals.blind.startswith("the system does not tell of its files: ")
+        assert arrivals.blind.startswith("the system does not report its files: ")
         folder.mkdir()
         arrivals.listen()
         assert arrivals.blind == ""
@@ -211,7 +211,7 @@ def test_a_watch_waits_for_the_run_that_is_under_way(place):
             place.put(flows(0))
             await_line(process.stdout, "watch waits: another run is under way")
             assert place.known() == {}
-        await_in(place, 1, process)
+        await_ingested(place, 1, process)
         stopped(process)
 
 
@@ -294,11 +294,11 @@ def test_what_a_queue_did_not_tell_of_is_found_by_a_listing(place, cloud, bucket
     with watching(place, f"--queue-url={queue}", **in_bucket(bucket), **often) as process:
         bucket.Notification().put(NotificationConfiguration={})
         put(bucket, flows(0))
-        await_in(place, 1, process)
+        await_ingested(place, 1, process)
         cloud.client("sqs").delete_queue(QueueUrl=queue)
         await_line(process.stderr, f"watch: listed every 1 s: Cannot read the queue {queue}")
         put(bucket, flows(1))
-        await_in(place, 2, process)
+        await_ingested(place, 2, process)
         stopped(process)
 
 

@@ -57,15 +57,15 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
     of_run = {"logger": "kpis.ingest.events", "run": run.pk}
     assert [line["event"] for line in told] == [
         "run started",
-        "file in",
-        "file in",
+        "file ingested",
+        "file ingested",
         "failed",
         "rolled up",
         "run ended",
     ]
     assert all(of_run.items() <= line.items() for line in told)
     assert told[1] == of_run | {
-        "event": "file in",
+        "event": "file ingested",
         "level": "info",
         "feed": "ipflow",
         "file": path.name,
@@ -105,7 +105,7 @@ def test_as_text_each_event_is_one_line_too(data_dir, logged):
     call_command("update_network_stats")
     told = lines()
     run = f" run={Run.objects.get().pk} "
-    assert ["event='run started'" in told[0], "event='file in'" in told[1], "event='run ended'" in told[2]] == [
+    assert ["event='run started'" in told[0], "event='file ingested'" in told[1], "event='run ended'" in told[2]] == [
         True
     ] * 3
     assert all(line.startswith("timestamp='20") and run in line for line in told)
@@ -197,5 +197,5 @@ def test_the_settings_come_from_the_environment(tmp_path):
 
     manage("migrate", "-v", "0")
     result = manage("update_network_stats")
-    assert result.stdout.startswith("0 files in, 0 failed")
+    assert result.stdout.startswith("0 files ingested, 0 failed")
     assert [json.loads(line)["event"] for line in result.stderr.splitlines()] == ["run started", "run ended"]

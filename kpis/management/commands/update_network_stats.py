@@ -200,8 +200,8 @@ class Command(WorkCommand):
                 planned = pipeline.plan(found, ledger, chosen)
                 until_stopped = takewhile(lambda _: not is_stopped(), planned)
                 files, events = len(planned), pipeline.run(until_stopped, ledger, engine, chosen)
-            left_alone = unfinished.events() if unfinished else []
-            for event in self._shown(chain(left_alone, events), files):
+            skipped = unfinished.events() if unfinished else []
+            for event in self._shown(chain(skipped, events), files):
                 report.add(event)
                 log_event(event)
 
@@ -242,17 +242,17 @@ class Command(WorkCommand):
 
 
 def new_in(folder, feed, names=None, unfinished=lambda feed, name: None, every=False):
-    """The files of a place, or those of them with the names, that the ledger may not have as they are.
+    """Return the files of a place that are new or changed; ``names`` limits them to files of these names.
 
-    ``unfinished`` is told the feed and the name of each file that is left alone as unfinished; ``every`` gives those
-    that the ledger has as well.
+    ``unfinished`` is called with the feed and the name of each file that is skipped as unfinished. ``every`` returns
+    the files that the ledger has as well.
     """
     known = (lambda feed, versions: ()) if every else pipeline.known_to(DatabaseLedger())
     return found_in(folder, settings.FEED_FILES, feed, known, names, unfinished)
 
 
 def is_news(found, names, chosen):
-    """Whether there is something to ingest; what failed is tried again when it was told of, or a listing is due."""
+    """Return True if there is something to ingest. Failed files count if they were reported or a listing is due."""
     planned = pipeline.plan(found, DatabaseLedger(), chosen) if found else ()
     return any(names is not None or why is not pipeline.IngestReason.RETRIED for _, _, why in planned)
 
@@ -265,11 +265,11 @@ def _place(text):
 
 
 def _moment(text):
-    """ISO 8601 as an aware moment in UTC; one without a zone is UTC."""
+    """Parse ISO 8601 into an aware moment in UTC; text without a zone is UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no ISO 8601 time such as 2021-07-18T00:00:00Z") from None
+        raise ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2021-07-18T00:00:00Z") from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -277,4 +277,4 @@ def _day(text):
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day such as 2017-03-01") from None
+        raise ArgumentTypeError(f"{text!r} is not a date such as 2017-03-01") from None

@@ -324,7 +324,7 @@ def test_clocks_that_disagree(sound, monkeypatch, minutes, than):
 
 AHEAD = (
     "ahead of this host's: another host's clock was ahead, or this one is behind; set them by NTP. What was closed "
-    "ahead of the clock is taken back by the next run"
+    "ahead of the clock is reopened by the next run"
 )
 
 

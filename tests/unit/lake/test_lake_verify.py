@@ -131,7 +131,7 @@ def test_a_lake_of_0_1_0_is_taken_over_by_the_first_run(figures, lake_dir, data_
     name = "ipflow_data.03.csv"
     files[name] = [Flow(START + 900, 4, 100, 0, 3, 8)]
     (data_dir / name).write_text(file_text(files[name]))
-    assert "1 files in, 0 failed" in update()
+    assert "1 files ingested, 0 failed" in update()
     update()
     update(rebuild=HOUR)
     assert stored()[0] == expected(files, {Flow: START + 13 * 300, Message: START + 3900})[0]

@@ -158,7 +158,7 @@ def test_a_repair_makes_the_lake_again_from_the_source_files(lake, damage):
         query("SELECT count(*), sum(line) FROM rejects"),
         query("SELECT count(*), sum(bytes) FROM antenna"),
     ] == views
-    assert update().startswith("0 files in, 0 failed")
+    assert update().startswith("0 files ingested, 0 failed")
 
 
 def query(sql: str) -> list:
@@ -235,7 +235,7 @@ def test_what_is_lost_for_good_is_incomplete_with_the_reason_and_stops_no_run(la
     assert "0 findings, 0 lost" in repair()
     update(rebuild=(moment(START), moment(START + 3 * HOUR)))
     (data_dir / "ipflow_data.late.csv").write_text(file_text([Flow(START, 9, 1000, 0, service=9, cell=9)]))
-    assert update().splitlines()[-1].startswith("1 files in, 0 failed")
+    assert update().splitlines()[-1].startswith("1 files ingested, 0 failed")
     tables, summaries = stored()
     assert {key: rows for key, rows in tables.items() if key[0] in lost_kpis and key[2] < hour[1]} == {
         key: rows for key, rows in EXACT[0].items() if key[0] in lost_kpis and key[2] < hour[1]
@@ -261,7 +261,7 @@ def test_a_source_file_that_says_something_else_now_is_not_taken_for_what_was_lo
     assert stored()[0] == EXACT[0]
     assert not IntervalSummary.objects.filter(interval=2, interval_start_timestamp=moment(START + 2 * HOUR)).exists()
     # The next run takes it for what it is: another content of the batch.
-    assert update().startswith(f"in {name}")
+    assert update().startswith(f"ingested {name}")
     wanted = expected(FILES | LAST | {name: [Flow(START + 2 * HOUR, 1, 500, 1, service=1, cell=7)]}, WATERMARK)
     assert stored() == wanted
     assert not LostFile.objects.exists()
@@ -282,7 +282,7 @@ def test_a_run_says_which_step_mends_and_that_step_does(lake):
         call_command("update_network_stats", rebuild=(moment(START), moment(START + 3 * HOUR)), stdout=out, stderr=out)
     assert "Run manage.py repair_lake" in out.getvalue()
     repair()
-    assert update().startswith("0 files in, 0 failed")
+    assert update().startswith("0 files ingested, 0 failed")
     assert stored() == EXACT
 
 
@@ -293,7 +293,7 @@ def test_an_hour_that_closes_after_a_part_of_it_was_lost_is_incomplete_and_not_l
     (data_dir / "ipflow_data.y.csv").write_text(
         file_text([Flow(START + 3 * HOUR - 300, 1, 7, 0, service=1, cell=7), Flow(START + 3 * HOUR, 1, 1, 1, 1, 7)])
     )
-    assert update().splitlines()[-1].startswith("1 files in, 0 failed")
+    assert update().splitlines()[-1].startswith("1 files ingested, 0 failed")
     hour = IntervalSummary.objects.get(kpi=1, interval=2, interval_start_timestamp=moment(START + 2 * HOUR))
     assert (hour.state, hour.total, hour.groups, hour.records) == ("incomplete", None, 0, 2)
     assert hour.reason.startswith("Cannot be computed: the lake has lost what it had of ipflow_data.z.csv")

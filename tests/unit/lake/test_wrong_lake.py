@@ -43,7 +43,7 @@ def put(data_dir: Path, number: int) -> None:
 def bound(data_dir, lake_dir):
     """A database and its lake with one file in, and another file to ingest."""
     put(data_dir, 1)
-    assert "1 files in" in call("update_network_stats")
+    assert "1 files ingested" in call("update_network_stats")
     put(data_dir, 2)
     return lake_dir
 
@@ -106,7 +106,7 @@ def test_a_disk_that_is_mounted_again_is_gone_on_with(bound, data_dir, tmp_path)
         call("update_network_stats")
     shutil.rmtree(bound)
     shutil.copytree(tmp_path / "disk", bound)
-    assert "1 files in, 0 failed" in call("update_network_stats")
+    assert "1 files ingested, 0 failed" in call("update_network_stats")
     assert state.current().lake
     assert doctor.lake().verdict is not doctor.Verdict.MEND
     assert "3" in call("query_lake", "SELECT sum(total_bytes) // 2 FROM ServiceTrafficVolume", format="csv")
@@ -138,7 +138,7 @@ def test_a_binding_that_broke_off_is_ended_by_the_next_run(bound, data_dir):
     LakeFile.objects.all().delete()
     for path in bound.rglob("*.parquet"):
         path.rename(path.with_name(f"{path.name.partition('.')[0]}.parquet"))
-    assert "1 files in" in call("update_network_stats")
+    assert "1 files ingested" in call("update_network_stats")
     call("update_network_stats", rebuild=HOUR)
     assert stored() == expected(files, START + 900)
 

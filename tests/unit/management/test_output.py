@@ -94,7 +94,7 @@ def test_twelve_files_are_all_in_whatever_becomes_of_the_output(place, output):
     if process.stdout is not None:
         assert (
             process.stdout.splitlines()[0]
-            == r"in ipflow_data.ts-1626566700000.0\xe9.csv: 1 records, 0 rejects, 1 intervals"
+            == r"ingested ipflow_data.ts-1626566700000.0\xe9.csv: 1 records, 0 rejects, 1 intervals"
         )
 
 

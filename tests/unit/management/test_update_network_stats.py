@@ -102,7 +102,7 @@ def test_a_second_run_changes_nothing(data_dir):
     put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     update()
     before = [list(model.objects.values()) for model in (Batch, ServiceTrafficVolume, IntervalSummary)]
-    assert "0 files in, 0 failed" in update()
+    assert "0 files ingested, 0 failed" in update()
     assert [list(model.objects.values()) for model in (Batch, ServiceTrafficVolume, IntervalSummary)] == before
     assert list(Run.objects.values_list("outcome", "batches")) == [("succeeded", 0), ("succeeded", 1)]
 
@@ -245,7 +245,7 @@ def test_named_files_are_taken_wherever_they_lie(data_dir, tmp_path):
         (["--rebuild", "2021-07-18T01:00", "2021-07-18T00:00"], "needs a START before its END"),
         (["--rebuild", "2021-07-18T00:00", "2021-07-18T01:00", "--dry-run"], "takes no files"),
         (["--feed", "weather"], "invalid choice: 'weather'"),
-        (["--rebuild", "yesterday", "today"], "is no ISO 8601 time"),
+        (["--rebuild", "yesterday", "today"], "is not an ISO 8601 time"),
     ],
 )
 def test_wrong_use_is_told_and_changes_nothing(data_dir, arguments, said):

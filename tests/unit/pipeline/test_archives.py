@@ -87,7 +87,7 @@ def test_files_over_a_week_give_what_their_records_give_in_one_run_and_in_severa
     files = archive(feed, files=4, rows=60, days=7)
     *most, last = files
     put(data_dir, {name: files[name] for name in most})
-    assert "3 files in, 0 failed" in update()
+    assert "3 files ingested, 0 failed" in update()
     put(data_dir, {last: files[last]})
     update()
     assert stored() == expected(files, newest(files))
@@ -101,7 +101,7 @@ def test_a_replaced_file_over_a_week_takes_back_what_it_gave(data_dir):
     update()
     files["cdr_data.1.csv"] = archive("cdr", files=1, rows=40, days=6, seed=2)["cdr_data.0.csv"]
     put(data_dir, files)
-    assert "1 files in, 0 failed" in update()
+    assert "1 files ingested, 0 failed" in update()
     # Up to where the old content reached.
     assert stored() == expected(files, closed)
 
@@ -116,7 +116,7 @@ def test_files_replaced_in_one_run_leave_nothing_in_hours_that_no_batch_has_reco
     update()
     files = {"ipflow_data.1.csv": flows(3, 5, 6), "ipflow_data.2.csv": flows(4, 7, 8)}
     put(data_dir, files)
-    assert "2 files in, 0 failed" in update()
+    assert "2 files ingested, 0 failed" in update()
     assert stored() == expected(files, START + 8 * 3600 + 300)
 
 
@@ -131,7 +131,7 @@ def test_a_run_reads_no_partial_of_an_archive_back_that_it_wrote(data_dir, monke
 
     monkeypatch.setattr(Lake, "files", files)
     put(data_dir, archive("coverage", files=3, rows=60, days=7))
-    assert "3 files in, 0 failed" in update()
+    assert "3 files ingested, 0 failed" in update()
     assert read
     assert sum(read) == 0
 
@@ -168,7 +168,7 @@ def test_a_file_over_more_hours_than_may_be_fails_alone_and_says_what_to_do(data
     )
     assert stored() == expected(day, newest(day))
     settings.MAX_HOURS_PER_FILE = 168
-    assert "in cdr_data.wide.csv: 400 records, 0 rejects, " in (told := update("--retry-failed"))
+    assert "ingested cdr_data.wide.csv: 400 records, 0 rejects, " in (told := update("--retry-failed"))
     assert re.search(r"cdr_data.wide.csv: .* intervals in 1\d\d hours\n", told)
     assert hours > 24
 
@@ -195,5 +195,5 @@ def test_a_file_for_which_memory_does_not_suffice_fails_alone_and_is_tried_again
     assert (Batch.objects.get(status="failed").name, Batch.objects.get(status="failed").retry) == (names[1], True)
     others = {name: records for name, records in files.items() if name != names[1]}
     assert stored() == expected(others, newest(others))
-    assert "1 files in, 0 failed" in update()
+    assert "1 files ingested, 0 failed" in update()
     assert stored() == expected(files, newest(files))

@@ -55,9 +55,9 @@ def test_a_byte_that_changes_with_size_and_time_kept_counts(path, change):
     before = path.stat()
     change(path, CHANGED)
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    assert "1 files in, 0 failed" in update()
+    assert "1 files ingested, 0 failed" in update()
     assert total() == 80
-    assert "0 files in, 0 failed" in update()
+    assert "0 files ingested, 0 failed" in update()
 
 
 @pytest.mark.parametrize("change", [in_place, by_a_move])
@@ -93,7 +93,7 @@ def test_verify_notices_a_change_that_leaves_no_sign(path):
     Batch.objects.update(mark=f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}")
     assert "0 files in" in update()
     assert f"would ingest {NAME} (ipflow, verified, " in update(verify=True, dry_run=True)
-    assert "1 files in, 0 failed" in update(verify=True)
+    assert "1 files ingested, 0 failed" in update(verify=True)
     assert total() == 80
     assert update(verify=True).splitlines()[0] == f"unchanged {NAME}"
     with pytest.raises(CommandError, match="--watch takes no"):
@@ -112,7 +112,7 @@ def test_an_object_that_is_put_again_is_looked_into(bucket):
     bucket.put_object(Key=key, Body=TEXT.encode())
     update()
     bucket.put_object(Key=key, Body=CHANGED.encode())
-    assert "1 files in, 0 failed" in update()
+    assert "1 files ingested, 0 failed" in update()
     assert total() == 80
     # One whose etag does not tell its content apart, as that of an encrypted one may not.
     Batch.objects.update(mark=f"{bucket.Object(key).e_tag.strip(chr(34))} 1")

@@ -83,13 +83,13 @@ def test_a_file_that_is_compressed_in_place_counts_once(data_dir, suffix):
     (data_dir / f"{NAME}{suffix}").write_bytes(packed(TEXT, suffix))
     out = update()
     assert out.splitlines()[0] == f"renamed {NAME} to {NAME}{suffix}"
-    assert "0 files in, 0 failed, 1 duplicates, 0 records" in out
+    assert "0 files ingested, 0 failed, 1 duplicates, 0 records" in out
     assert_counts(FLOWS)
     statuses = {
         batch.name: (batch.status, batch.duplicate_of and batch.duplicate_of.name) for batch in Batch.objects.all()
     }
     assert statuses == {f"{NAME}{suffix}": ("in", None), NAME: ("renamed", f"{NAME}{suffix}")}
-    assert "0 files in, 0 failed, 0 records" in update()
+    assert "0 files ingested, 0 failed, 0 records" in update()
 
 
 def test_a_file_that_is_copied_counts_once_and_the_copy_is_named(data_dir):
@@ -106,7 +106,7 @@ def test_a_file_that_is_copied_counts_once_and_the_copy_is_named(data_dir):
 def test_copies_that_come_together_count_once(data_dir):
     put(data_dir, a=FLOWS, b=FLOWS, c=FLOWS)
     (data_dir / "ipflow_data.d.csv.gz").write_bytes(packed(TEXT + "rubbish\n", ".gz"))
-    assert "1 files in, 0 failed, 3 duplicates" in update()
+    assert "1 files ingested, 0 failed, 3 duplicates" in update()
     assert_counts(FLOWS)
 
 
@@ -214,7 +214,7 @@ def test_a_name_that_tells_the_interval_is_part_of_what_a_file_says(data_dir):
     for end in (START + 300, START + 600):
         (data_dir / f"ipflow_data.ts-{end * 1000}.1.csv").write_text(TEXT)
     (data_dir / f"ipflow_data.ts-{(START + 300) * 1000}.again.csv").write_text(TEXT)
-    assert "2 files in, 0 failed, 1 duplicates" in update(interval_from="filename")
+    assert "2 files ingested, 0 failed, 1 duplicates" in update(interval_from="filename")
     again = [Flow(START + 300, flow.msisdn, flow.uplink, flow.downlink, flow.service, flow.cell) for flow in FLOWS]
     assert_counts(FLOWS, again)
 
@@ -224,7 +224,7 @@ def test_a_day_in_the_name_is_part_of_what_a_file_says(data_dir):
     text = header.removeprefix("date,") + "\n" + line.partition(",")[2] + "\n"
     for name in ("2021-07-18.1", "2021-07-18.2", "2021-07-19.1", "x"):
         (data_dir / f"coverage_data.{name}.csv").write_text(text)
-    assert "2 files in, 0 failed, 2 duplicates" in update(date=date(2021, 7, 19))
+    assert "2 files ingested, 0 failed, 2 duplicates" in update(date=date(2021, 7, 19))
     logs = [Log(start, "O2", "5", 0, "", "") for start in (START, START + 86400)]
     assert stored() == expected({"1": logs[:1], "2": logs[1:]}, {Log: START + 86700})
 
@@ -237,7 +237,7 @@ def put_logs(folder: Path, text: str, *names: str) -> None:
 def test_a_day_in_the_name_is_no_part_of_what_a_file_says_whose_rows_tell_their_own(data_dir):
     logs = [Log(START, "O2", "5", 0, "", ""), Log(START + 86400, "O2", "6", 0, "", "")]
     put_logs(data_dir, file_text(logs), "2021-07-18.1", "2021-07-19.1", "2021-07-19.2", "x")
-    assert "1 files in, 0 failed, 3 duplicates, 2 records" in update(date=date(2021, 7, 20))
+    assert "1 files ingested, 0 failed, 3 duplicates, 2 records" in update(date=date(2021, 7, 20))
     (data_dir / "coverage_data.2021-07-18.1.csv").rename(data_dir / "coverage_data.2021-07-21.1.csv")
     assert update().splitlines()[0] == "renamed coverage_data.2021-07-18.1.csv to coverage_data.2021-07-21.1.csv"
     assert stored() == expected({"1": logs}, START + 86700)
@@ -260,7 +260,7 @@ def test_a_day_in_the_name_is_part_of_what_a_file_says_of_which_one_row_tells_no
     # The second row has no date.
     first, _, last = file_text(logs).rpartition("2021-07-18")
     put_logs(data_dir, f"{first}{quote}{quote}{last}", "2021-07-18.1", "2021-07-18.2", "2021-07-19.1")
-    assert "2 files in, 0 failed, 1 duplicates, 4 records" in update()
+    assert "2 files ingested, 0 failed, 1 duplicates, 4 records" in update()
     again = [logs[0], Log(START + 86700, "O2", "6", 0, "", "")]
     assert stored() == expected({"1": logs, "2": again}, START + 87000)
 
@@ -277,7 +277,7 @@ def test_spark_finds_duplicates_whose_names_tell_days_that_no_row_needs(data_dir
 def test_with_duplicates_to_be_counted_each_file_counts(data_dir, settings):
     settings.DUPLICATES = "count"
     put(data_dir, a=FLOWS, b=FLOWS)
-    assert "2 files in, 0 failed, 4 records" in update()
+    assert "2 files ingested, 0 failed, 4 records" in update()
     assert_counts(FLOWS, FLOWS)
     put(data_dir, b=OTHERS)
     update()
@@ -300,7 +300,7 @@ def test_a_new_kpi_is_filled_from_the_copy_whose_original_is_gone(data_dir):
     (data_dir / "ipflow_data.a.csv").unlink()
     # As if the second KPI had not been there then.
     Batch.objects.update(kpis="1")
-    assert "in ipflow_data.b.csv: 2 records" in update()
+    assert "ingested ipflow_data.b.csv: 2 records" in update()
     assert ledger() == {"a": "renamed b", "b": "in"}
     assert Batch.objects.get(name="ipflow_data.b.csv").kpis == "1,2"
     assert_counts(FLOWS)

@@ -36,7 +36,7 @@ DRIVERS = {"mysql": "MySQLdb", "postgresql": "psycopg"}
 def test_a_run_imports_only_what_it_works_with(place):
     place.put({"ipflow_data.1.csv": [Flow(START, 1, 10, 20, 1, 7)]})
     ended = place.run(PYTHONPROFILEIMPORTTIME="1")
-    assert ended.out.startswith("in ipflow_data.1.csv: 1 records")
+    assert ended.out.startswith("ingested ipflow_data.1.csv: 1 records")
     imported = set(re.findall(r"^import time: .*\| +(\S+)$", ended.err, re.MULTILINE))
     assert imported >= {"django.db.models", "duckdb", "kpis.store.ledger"}
     assert set(sys.modules) >= OF_THE_WEB
@@ -48,7 +48,7 @@ def statements_of_a_tick(data_dir, number: int) -> list[str]:
     """The statements of a run that ingests one file, without their values; the file is gone afterwards."""
     path = put(data_dir, number, [Flow(START, number, 10, 20, 1, 7)])
     with CaptureQueriesContext(connection) as captured:
-        assert f"in {path.name}: 1 records" in update()
+        assert f"ingested {path.name}: 1 records" in update()
     path.unlink()
     return [re.sub(r"'[^']*'|[0-9]+", "?", query["sql"]) for query in captured]
 

@@ -1,4 +1,4 @@
-"""Files that are still being written, by their names: left alone, named once a run, and read when they are renamed."""
+"""Files that are still being written, by their names: skipped, named once per run, and read when they are renamed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kpis.catalog.file_names import FileNames
 from kpis.models import Batch, ServiceTrafficVolume
 from network_analysis.logs import configuration
 from tests.processes import Place
-from tests.servers.test_watch import await_in, flows, stopped, watching
+from tests.servers.test_watch import await_ingested, flows, stopped, watching
 from tests.spark.test_spark import ingest
 from tests.twin import Flow, expected, file_text
 from tests.unit.management.test_update_network_stats import START, update
@@ -39,7 +39,7 @@ UNFINISHED = [
     "part",
     "gz.inprogress",
 ]
-LEFT_ALONE = "left alone, as unfinished: {} (names of ipflow files end in .csv or .txt, or as FEED_FILES says)"
+SKIPPED = "skipped as unfinished: {} (names of ipflow files end in .csv or .txt, or as FEED_FILES says)"
 
 
 @pytest.mark.parametrize("ending", UNFINISHED)
@@ -47,22 +47,22 @@ def test_an_upload_under_another_end_is_read_once_and_when_it_has_its_name(data_
     begun = data_dir / f"{NAME}.{ending}"
     begun.write_text(TEXT)
     out = update().splitlines()
-    assert out[0] == LEFT_ALONE.format(begun.name)
-    assert out[1].startswith("0 files in, 0 failed")
+    assert out[0] == SKIPPED.format(begun.name)
+    assert out[1].startswith("0 files ingested, 0 failed")
     assert not Batch.objects.exists()
     begun.rename(data_dir / NAME)
-    assert "left alone" not in update()
+    assert "skipped" not in update()
     assert ServiceTrafficVolume.objects.get(interval=1).total_bytes == 30
 
 
 def test_an_upload_into_a_bucket_is_read_once_and_when_it_has_its_name(bucket):
     begun = bucket.Object(f"in/{NAME}.inprogress")
     begun.put(Body=TEXT.encode())
-    assert update().splitlines()[0] == LEFT_ALONE.format(f"{NAME}.inprogress")
+    assert update().splitlines()[0] == SKIPPED.format(f"{NAME}.inprogress")
     assert not Batch.objects.exists()
     bucket.Object(f"in/{NAME}").copy({"Bucket": bucket.name, "Key": begun.key})
     begun.delete()
-    assert "left alone" not in update()
+    assert "skipped" not in update()
     assert ServiceTrafficVolume.objects.get(interval=1).total_bytes == 30
 
 
@@ -73,11 +73,11 @@ def test_a_watch_names_an_unfinished_file_once_and_reads_it_when_it_has_its_name
     begun.write_text(file_text(flows(1)["ipflow_data.1.csv"]))
     # It lists again and again, and names the file the first time alone.
     with watching(place, WATCH_LISTING_SECONDS="1") as process:
-        await_in(place, 1, process)
+        await_ingested(place, 1, process)
         begun.rename(place.data / "ipflow_data.1.csv")
-        await_in(place, 2, process)
+        await_ingested(place, 2, process)
         out, err = stopped(process)
-    assert [line for line in (out + err).splitlines() if "left alone" in line] == [LEFT_ALONE.format(begun.name)]
+    assert [line for line in (out + err).splitlines() if "skipped" in line] == [SKIPPED.format(begun.name)]
     assert place.stored() == expected(files | flows(1), START + 600)
 
 
@@ -96,10 +96,10 @@ def test_unfinished_files_are_named_by_feed_and_not_without_end(data_dir):
     (data_dir / "cdr_1.csv.done").write_text("")
     (data_dir / ".ipflow_data.csv.Xy12ab").write_text("")
     names = ", ".join(f"ipflow_data.{number:02}.csv.inprogress" for number in range(20))
-    of_cdr = "left alone, as unfinished: cdr_1.csv.done (names of cdr files end in .csv or .txt, or as FEED_FILES says)"
+    of_cdr = "skipped as unfinished: cdr_1.csv.done (names of cdr files end in .csv or .txt, or as FEED_FILES says)"
     assert update(dry_run=True).splitlines() == [
         of_cdr,
-        LEFT_ALONE.format(f"{names} and 3 more"),
+        SKIPPED.format(f"{names} and 3 more"),
         "would ingest 0 files; nothing was changed",
     ]
     assert update(feed="cdr", dry_run=True).splitlines() == [of_cdr, "would ingest 0 files; nothing was changed"]
@@ -132,7 +132,7 @@ def test_a_file_that_is_named_counts_as_finished_where_its_feed_is_named_too(dat
 
 def test_a_notebook_is_warned_of_unfinished_files(data_dir: Path):
     (data_dir / f"{NAME}.inprogress").write_text(TEXT)
-    with pytest.warns(UserWarning, match=r"left alone, as unfinished: ipflow_data.*inprogress"):
+    with pytest.warns(UserWarning, match=r"skipped as unfinished: ipflow_data.*inprogress"):
         assert pipeline.compute(data_dir)["ServiceTrafficVolume"].empty
     (data_dir / f"{NAME}.inprogress").rename(data_dir / NAME)
     with warnings.catch_warnings():

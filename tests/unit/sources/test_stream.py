@@ -281,7 +281,7 @@ def test_a_batch_of_messages_is_logged_as_what_it_is(ingest, caplog):
     with caplog.at_level("INFO", "kpis.ingest.events"):
         log_event(event)
     (logged,) = caplog.records
-    assert (logged.message, logged.topic, logged.partition, logged.offsets) == ("messages in", "calls", 3, "0-0")
+    assert (logged.message, logged.topic, logged.partition, logged.offsets) == ("messages ingested", "calls", 3, "0-0")
 
 
 def test_what_came_as_messages_is_compacted_and_rebuilt_as_what_came_as_files(ingest, lake_dir):
