@@ -24,7 +24,7 @@ from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Feed
 from kpis.catalog.file_names import PACKED_ENDINGS
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Sum, SumOverQuota
+from kpis.catalog.measures import SumOverQuota
 from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from network_analysis import options
 from network_analysis.environment import Group, Variable
@@ -237,9 +237,7 @@ def _columns_grouped_by(dimension: Dimension) -> tuple[str, ...]:
 
 def _columns_measured(kpi: KPI) -> tuple[str, ...]:
     """The feed's columns that a KPI's values are computed from."""
-    measure = (kpi.partials_of or kpi).measure
-    summed = measure.columns if isinstance(measure, Sum) else ()
-    return (*measure.measured, *summed, *measure.partial_keys)
+    return (*kpi.source.measure.measured, *kpi.source.measure.partial_keys)
 
 
 def settings_page() -> str:

@@ -10,7 +10,7 @@ from django.db.models import FloatField, IntegerField
 from kpis.catalog.intervals import FIVE_MINUTES, Length
 from kpis.catalog.kpis import KPI
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Region, Reject, Run, Subscriber
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.reference.subscribers import put_subscribers
 
 

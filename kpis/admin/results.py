@@ -8,7 +8,7 @@ from kpis.admin.base import Personal, TableAdmin, explain_link
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.models import DueRollup, IntervalSummary, KPIResult, ResultPruning
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query.access import hidden_kpis
 from kpis.query.columns import value_columns
 
@@ -71,8 +71,7 @@ class ResultAdmin(TableAdmin):
 
     @admin.display(description="where from")
     def explained(self, row: KPIResult) -> str:
-        kpi = row.kpi()
-        return explain_link(kpi, row, {name: getattr(row, name) for name in kpi.dimensions})
+        return explain_link(row.kpi, row, row.group)
 
     list_filter = ("interval",)
     date_hierarchy = "interval_start_timestamp"

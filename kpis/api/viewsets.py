@@ -41,7 +41,7 @@ from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.models import Batch, IntervalSummary, Reject
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query.access import hidden_kpis, may_view_personal
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 from kpis.query.csv import one_text

@@ -17,6 +17,8 @@ from decimal import Decimal as Number
 from functools import cached_property
 from typing import Any
 
+from kpis.catalog.result_columns import Label, ResultType, WholeNumber
+
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 
@@ -34,6 +36,16 @@ class ColumnType(ABC):
     @property
     def accepted(self) -> str:
         """In words, which values it takes and which stand for an unknown one; "" where the type says it all."""
+        return ""
+
+    @property
+    def result_type(self) -> ResultType | None:
+        """The type of a result's column whose groups are named by its values; None where they name no groups."""
+        return None
+
+    @property
+    def help_text(self) -> str:
+        """What its values are, for readers of a result's column; "" where the type says nothing of it."""
         return ""
 
     @property
@@ -92,6 +104,11 @@ class Integer(ColumnType):
         if most == (1 << (self.bits - 1)) - 1:
             return "" if least == -most - 1 else f"{least} or more"
         return f"{least} to {most}"
+
+    @property
+    def result_type(self) -> ResultType:
+        least, most = self._bounds
+        return WholeNumber(32 if least >= -(1 << 31) and most < 1 << 31 else 64)
 
     pattern = "[0-9]{1,18}"
     _whole = re.compile(r"-?[0-9]+", re.ASCII)
@@ -199,6 +216,10 @@ class Text(ColumnType):
     sql_type = "VARCHAR"
 
     @property
+    def result_type(self) -> ResultType:
+        return Label(self.longest)
+
+    @property
     def pattern(self) -> str:
         return rf"[ -~]{{1,{self.longest}}}"
 
@@ -220,6 +241,14 @@ class Choice(ColumnType):
     words: tuple[str, ...] = ()
 
     sql_type = "VARCHAR"
+
+    @property
+    def result_type(self) -> ResultType:
+        return Label(max(map(len, self.words)))
+
+    @property
+    def help_text(self) -> str:
+        return " or ".join(self.words)
 
     @property
     def pattern(self) -> str:
@@ -255,6 +284,8 @@ class UUID(ColumnType):
     """A UUID, kept in its canonical form: lower case with hyphens."""
 
     sql_type = "VARCHAR"
+    result_type = Label(36)
+    help_text = "UUID"
     pattern = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     _any_case = re.compile(pattern, re.IGNORECASE | re.ASCII)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from kpis.catalog.feeds import Feed
+from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
+from kpis.catalog.result_columns import BadEntry, Label, ResultColumn
 
 # The partial's column that counts the records which spell a folded dimension one way.
 SPELLED = "spelled"
@@ -51,6 +52,24 @@ class Dimension:
         """The dimension's unit, "" for none."""
         return feed.column(self.column).unit
 
+    def result_column(self, column: Column) -> ResultColumn:
+        """The results' column, where groups are made of the feed's, or the reference's, ``column``.
+
+        Raises BadEntry where they cannot be.
+        """
+        kind = type(column.type).__name__
+        if column.type.result_type is None:
+            raise BadEntry(f"dimension {self.name}: the column {column.name} is a {kind}, which names no groups")
+        is_text = isinstance(column.type.result_type, Label)
+        if self.folded and not is_text:
+            raise BadEntry(f"dimension {self.name} is folded, but the column {column.name} ({kind}) has no texts")
+        if column.type.optional and not is_text:
+            raise BadEntry(
+                f"dimension {self.name}: the column {column.name} ({kind}) is optional, and only a text can be empty"
+            )
+        help_text = column.unit or column.type.help_text
+        return ResultColumn(self.name, column.type.result_type, help_text, optional=column.type.optional)
+
 
 @dataclass(frozen=True)
 class GridCell(Dimension):
@@ -79,6 +98,10 @@ class GridCell(Dimension):
 
     def unit(self, feed: Feed) -> str:
         return f"south-west corner of {self.size} degrees: latitude,longitude"
+
+    def result_column(self, column: Column) -> ResultColumn:
+        help_text = f"south-west corner of {self.size} degrees, latitude,longitude; empty for no place"
+        return ResultColumn(self.name, Label(20), help_text, optional=True)
 
     def corner(self, name: str) -> tuple[float, float] | None:
         """The latitude and longitude of a cell's south-west corner, by the cell's name; None for no place."""

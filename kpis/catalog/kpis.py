@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from kpis.catalog.dimensions import SPELLED, Dimension
-from kpis.catalog.feeds import Feed
+from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import folded_sql
 from kpis.catalog.intervals import Length
 from kpis.catalog.measures import Measure
+from kpis.catalog.result_columns import BadEntry, ResultColumn
+
+# What each row of results has besides its dimensions and values.
+_EVERY_ROW = ("id", "interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
+_CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
+# A name that is a column in SQL, an attribute in Python, and a field with lookups in Django.
+_COLUMN_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A table that partials are joined with when they are merged: its name, and the columns that must be equal."""
+    """A table that partials are joined with when they are merged.
+
+    ``on`` is the column that must be equal in both, ``columns`` are those of the table that results take over.
+    """
 
     table: str
     on: str
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,10 @@ class KPI:
     the first TOP_N groups of an interval, and ``personal`` marks figures about single subscribers. A KPI with
     ``partials_of`` is computed from the partials of another, joined with the ``reference``; its dimensions are then
     columns of the reference.
+
+    The table of its results follows from the entry. ``help_texts`` says what columns of it mean, by their names, where
+    the types and units of the feed's columns do not; ``plural`` is what its rows are called, where an "s" after the
+    name in words does not make it.
     """
 
     id: int
@@ -41,6 +59,23 @@ class KPI:
     personal: bool = False
     partials_of: KPI | None = None
     reference: Reference | None = None
+    help_texts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    plural: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises BadEntry where the entry contradicts itself."""
+        try:
+            contradiction = next(self._contradictions(), "")
+        except BadEntry as error:
+            contradiction = str(error)
+        if contradiction:
+            raise BadEntry(f"KPI {self.id} ({self.name}): {contradiction}.")
+
+    @property
+    def words(self) -> str:
+        """Its name in words, as within a sentence: ``OperatorGPSPrecision`` is "operator GPS precision"."""
+        words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[0-9]+", self.name)
+        return " ".join(word if len(word) > 1 and word.isupper() else word.lower() for word in words)
 
     @property
     def notes(self) -> str:
@@ -62,6 +97,15 @@ class KPI:
     def columns(self) -> tuple[str, ...]:
         """What a result says of a group: its dimensions and its values."""
         return (*self.dimensions, *self.measure.values)
+
+    @property
+    def result_columns(self) -> tuple[ResultColumn, ...]:
+        """The same columns with their types, bounds and help texts."""
+        columns = (
+            *(one.result_column(self._column_of(one)) for one in self.by),
+            *self.measure.result_columns(self.feed, self.unit),
+        )
+        return tuple(replace(one, help_text=self.help_texts.get(one.name, one.help_text)) for one in columns)
 
     @property
     def computed(self) -> frozenset[str]:
@@ -98,3 +142,32 @@ class KPI:
     def source(self) -> KPI:
         """The KPI whose partials this one is computed from: mostly itself."""
         return self.partials_of or self
+
+    def _column_of(self, dimension: Dimension) -> Column:
+        """The column that a dimension's groups are made of: the reference's, where there is one, else the feed's."""
+        columns = {column.name: column for column in (self.reference or self.feed).columns}
+        if dimension.column not in columns:
+            place = self.reference.table if self.reference else f"the feed {self.feed.name}"
+            raise BadEntry(f"dimension {dimension.name}: {place} has no column {dimension.column}")
+        return columns[dimension.column]
+
+    def _contradictions(self) -> Iterator[str]:
+        """Why no table can be made from the entry, in words. Raises BadEntry for what its parts find themselves."""
+        if not _CLASS_NAME.fullmatch(self.name):
+            yield "its name must be a capital letter, then letters and digits"
+        if not self.by:
+            yield "it has no dimension"
+        for name in (*self.measure.measured, *self.measure.partial_keys):
+            if name not in self.feed.column_names:
+                yield f"its measure needs the column {name}, which the feed {self.feed.name} does not have"
+        columns = [column.name for column in self.result_columns]
+        if columns != [*self.columns]:
+            yield f"its measure computes {', '.join(self.measure.values)}, but describes other columns"
+        for name, times in Counter([*_EVERY_ROW, *columns, *(one.folded_column for one in self.folded)]).items():
+            if not _COLUMN_NAME.fullmatch(name):
+                yield f"the column {name!r} must be named by lower-case letters and digits, with single _ between them"
+            if times > 1:
+                yield f"it has two columns {name}; each row also has {', '.join(_EVERY_ROW)}"
+        for name in self.help_texts:
+            if name not in columns:
+                yield f"its help texts name the column {name}; it has {', '.join(columns)}"

@@ -17,6 +17,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from kpis.catalog.columns import Decimal, Integer
+from kpis.catalog.feeds import Feed
+from kpis.catalog.result_columns import BadEntry, Fraction, ResultColumn, WholeNumber
+
 MICRO = 1_000_000
 
 
@@ -75,6 +79,10 @@ class Measure(ABC):
         """All value columns of a result."""
         return (*self.merge, *self.finish)
 
+    @abstractmethod
+    def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
+        """The value columns of a result, over a feed's records and in the KPI's unit, as ``values`` names them."""
+
     @property
     @abstractmethod
     def total(self) -> str:
@@ -91,6 +99,10 @@ class Sum(Measure):
     columns: tuple[str, ...]
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        return self.columns
+
+    @property
     def partial(self) -> dict[str, str]:
         return {"sum": f"CAST({' + '.join(f'sum({column})' for column in self.columns)} AS BIGINT)"}
 
@@ -100,6 +112,13 @@ class Sum(Measure):
     @property
     def merge(self) -> dict[str, str]:
         return {self.value: "CAST(sum(sum) AS BIGINT)"}
+
+    def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
+        numbers = [of for of in (feed.column(name).type for name in self.columns) if isinstance(of, Integer)]
+        if len(numbers) < len(self.columns):
+            raise BadEntry(f"{self.value} is a sum of {', '.join(self.columns)}: not all of them are whole numbers")
+        least = 0 if all(number.minimum >= 0 for number in numbers) else None
+        return (ResultColumn(self.value, WholeNumber(), unit, at_least=least),)
 
     @property
     def total(self) -> str:
@@ -128,6 +147,13 @@ class Count(Measure):
         if not self.share:
             return {}
         return {self.share: f"CAST({self.value} AS DOUBLE) / sum({self.value}) OVER same_interval"}
+
+    def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
+        number = ResultColumn(self.value, WholeNumber(), at_least=1)
+        if not self.share:
+            return (number,)
+        help_text = "of the interval's total, 0 to 1"
+        return (number, ResultColumn(self.share, Fraction(), help_text, above=0, at_most=1, check="share_gt_0_lte_1"))
 
     @property
     def total(self) -> str:
@@ -160,6 +186,9 @@ class CountDistinct(Measure):
     def merge_one(self) -> dict[str, str]:
         # A partial holds each value once a group: nothing to tell apart.
         return {self.value: "count(*)"}
+
+    def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
+        return (ResultColumn(self.value, WholeNumber(), f"distinct {self.column}", at_least=1),)
 
     @property
     def total(self) -> str:
@@ -203,6 +232,16 @@ class Mean(Measure):
             self.empty: "CAST(sum(empty) AS BIGINT)",
         }
 
+    def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
+        if not isinstance(feed.column(self.column).type, Integer | Decimal):
+            raise BadEntry(f"{self.value} is a mean of {self.column}, which has no numbers")
+        mean = f"{unit}, over the samples; empty where there are none"
+        return (
+            ResultColumn(self.value, Fraction(), mean, optional=True),
+            ResultColumn(self.samples, WholeNumber(), "records with a value", at_least=0),
+            ResultColumn(self.empty, WholeNumber(), "records without one, left out of the average", at_least=0),
+        )
+
     @property
     def total(self) -> str:
         return f"CAST(sum(micro_sum) AS DOUBLE) / {MICRO} / nullif(sum(samples), 0)"
@@ -231,6 +270,12 @@ class SumOverQuota(Measure):
     @property
     def having(self) -> str:
         return f"{self.value} > {self.quota}"
+
+    def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
+        return (
+            ResultColumn(self.value, WholeNumber(), unit, above=self.quota),
+            ResultColumn(self.quota, WholeNumber(), unit),
+        )
 
     @property
     def total(self) -> str:

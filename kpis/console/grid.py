@@ -11,7 +11,7 @@ from kpis.catalog.dimensions import GridCell
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.models import KPIResult, Region
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 
 # A map shows so many bins across at most: more would be too small to see.
 MOST_BINS = 45

@@ -9,7 +9,7 @@ from django.db.models import IntegerField
 
 from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query.fields import WholeNumberField, whole_number_range
 
 Group = dict[str, int | str]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
@@ -56,6 +56,5 @@ def menu(user, path: str) -> dict[str, list[Link]]:
 
 
 def title_of(kpi: KPI) -> str:
-    """A KPI's name in words: ``OperatorGPSPrecision`` is "Operator GPS precision"."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*", kpi.name)
-    return " ".join(word if number == 0 or word.isupper() else word.lower() for number, word in enumerate(words))
+    """A KPI's name in words, as a title: ``OperatorGPSPrecision`` is "Operator GPS precision"."""
+    return capfirst(kpi.words)

@@ -23,7 +23,7 @@ from kpis.catalog.registry import KPIS
 from kpis.console.groups import NO_TEXT
 from kpis.console.series import Step, all_groups_between
 from kpis.console.window import MOST_POINTS, Window, window
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query.intervals import default_length
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from kpis.catalog.kpis import KPI
 from kpis.console.groups import BadGroup, Group, conditions, group_from, label
 from kpis.console.selection import Selection
 from kpis.models import IntervalSummary
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 
 # Groups are looked for in so many of the span's newest intervals of the KPI's longest length...
 INTERVALS = 48
@@ -79,4 +79,4 @@ def _exact(kpi: KPI, text: str) -> Group | None:
     except BadGroup:
         return None
     row = result_model(kpi).objects.filter(**conditions(kpi, group)).first()
-    return {name: getattr(row, name) for name in kpi.dimensions} if row else None
+    return row.group if row else None

@@ -7,12 +7,12 @@ from datetime import datetime
 from django.db.models import Count, F, Max, QuerySet, Sum
 
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.models import UserQuotaExceeded
+from kpis.models import KPIResult, UserQuotaExceeded
 
 _START = "interval_start_timestamp"
 
 
-def exceedings(start: datetime, end: datetime) -> QuerySet[UserQuotaExceeded]:
+def exceedings(start: datetime, end: datetime) -> QuerySet[KPIResult]:
     """Every hour of the span in which somebody was over the quota: the KPI's rows, each with its ``excess`` (bytes)."""
     rows = UserQuotaExceeded.objects.filter(
         **{"interval": ONE_HOUR.code, f"{_START}__gte": start, f"{_START}__lt": end}

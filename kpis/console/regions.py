@@ -13,7 +13,7 @@ from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.console.window import Window
 from kpis.models import Region
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 
 
 @dataclass

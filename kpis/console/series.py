@@ -20,7 +20,7 @@ from kpis.catalog.kpis import KPI
 from kpis.console.groups import Group, conditions
 from kpis.console.window import Window
 from kpis.models import IntervalSummary
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, anomalies
 
 if TYPE_CHECKING:

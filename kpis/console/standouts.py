@@ -11,7 +11,7 @@ from kpis.catalog.registry import KPIS
 from kpis.console.groups import Group, label
 from kpis.console.interval_groups import newest
 from kpis.console.selection import Selection
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, Verdict
 from kpis.query.intervals import default_length
 from kpis.query.series import Series

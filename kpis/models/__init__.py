@@ -16,6 +16,7 @@ from kpis.models.ledger import (
 )
 from kpis.models.live import LiveCount, LiveFeed, StreamConsumer
 from kpis.models.reference import QuotaChange, Region, Subscriber
+from kpis.models.result_models import KPIResult
 from kpis.models.results import (
     AntennaTrafficVolume,
     AppTrafficVolume,
@@ -23,7 +24,6 @@ from kpis.models.results import (
     CountyCallVolume,
     CoverageGridSignal,
     IntervalSummary,
-    KPIResult,
     OperatorCallVolume,
     OperatorGPSPrecision,
     OperatorSignal,

@@ -17,7 +17,7 @@ from kpis.lake import LakeFile
 from kpis.lake.views import BATCH_COLUMNS
 from kpis.models import Batch, BatchInterval, LostFile
 from kpis.models import LakeFile as StoredLakeFile
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.store.dialects import dialect
 from kpis.store.lake_files import lake_files
 

@@ -20,7 +20,7 @@ from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import TOTALS_COLUMNS, Results
 from kpis.engine.table import rows
 from kpis.models import IntervalSummary, LostFile
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.store.bulk import chunks, insert_rows, upsert
 from kpis.store.due import mark_due
 from kpis.store.intervals import count_records

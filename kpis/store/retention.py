@@ -32,7 +32,7 @@ from kpis.models import (
     Run,
     StreamConsumer,
 )
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.pipeline import Engine, Report
 from kpis.store.binding import check, record_pruning
 from kpis.store.errors import AlreadyRunning

@@ -45,7 +45,7 @@ from kpis.models import (
     Subscriber,
     Watermark,
 )
-from kpis.models.results import KPIResult
+from kpis.models.result_models import RESULT_MODELS
 from kpis.reference.subscribers import put_subscribers
 from kpis.store import ledger as store_ledger
 from kpis.store import watermarks
@@ -170,7 +170,7 @@ class Histories(RuleBasedStateMachine):
     @initialize(changes=changes())
     def begin(self, changes):
         models = [
-            *KPIResult.__subclasses__(),
+            *RESULT_MODELS.values(),
             Subscriber,
             QuotaChange,
             IntervalSummary,

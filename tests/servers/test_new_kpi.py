@@ -1,4 +1,4 @@
-"""A new KPI is one entry in the catalog, one model and one migration: in a copy of the project, a thirteenth."""
+"""A new KPI is an entry in the catalog, a line that makes its model and a migration: in a copy, a thirteenth."""
 
 from __future__ import annotations
 
@@ -28,22 +28,9 @@ NETWORK_SPEED = KPI(
 
 KPIS = ("""
 
-MODEL = '''class NetworkSpeed(KPIResult):
-    """KPI 13: the average speed by kind of network."""
-
-    kpi_id = 13
-
-    network = ExactCharField(max_length=100, blank=True)
-    status = models.IntegerField()
-    average_speed = models.FloatField(null=True)
-    number_of_samples = models.BigIntegerField()
-    number_of_empty_values = models.BigIntegerField()
-
-    class Meta(KPIResult.Meta):
-        constraints = [*KPIResult.Meta.constraints, group_once("network", "status")]
-
-
-class IntervalSummary('''
+MODEL = """CoverageGridSignal = make_result_model(coverage.COVERAGE_GRID_SIGNAL, __name__)
+NetworkSpeed = make_result_model(coverage.NETWORK_SPEED, __name__)
+"""
 
 HEADER = (
     "hour,lat,long,signal,network,operator,status,description,net,speed,satellites,precission,provider,activity,"
@@ -159,7 +146,7 @@ class Project:
         """The three steps: the entry, the model, the migration."""
         self.insert("kpis/catalog/builtin/coverage.py", "\nKPIS = (", ENTRY)
         self.insert("kpis/catalog/builtin/coverage.py", "    COVERAGE_GRID_SIGNAL,\n)", LISTED)
-        self.insert("kpis/models/results.py", "class IntervalSummary(", MODEL)
+        self.insert("kpis/models/results.py", MODEL.splitlines(keepends=True)[0], MODEL)
         before = self.migrations()
         self.manage("makemigrations", "kpis")
         assert len(self.migrations() - before) == 1

@@ -32,7 +32,7 @@ from kpis.models import (
     Subscriber,
     Watermark,
 )
-from kpis.models.results import KPIResult, result_model
+from kpis.models.result_models import RESULT_MODELS, result_model
 from kpis.reference.subscribers import put_subscribers
 from kpis.sources.places import found_in
 from kpis.spark.engine import Spark
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 START = 1626566400  # 2021-07-18T00:00:00Z
 TABLES = [
-    *KPIResult.__subclasses__(),
+    *RESULT_MODELS.values(),
     IntervalSummary,
     Batch,
     BatchInterval,

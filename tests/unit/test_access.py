@@ -34,7 +34,7 @@ from kpis.models import (
     StreamShard,
     Watermark,
 )
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from tests.factories import (
     MIDNIGHT,
     make_batch,

@@ -27,9 +27,16 @@ ANTENNA = Feed(
     interval=FIVE_MINUTES,
 )
 
+SUBSCRIBERS = Reference(
+    "subscribers",
+    on="user_id",
+    columns=(Column("email", Text(longest=254)), Column("quota", Integer(), "bytes an hour")),
+)
+
 ANTENNA_TRAFFIC_VOLUME = KPI(
     id=3,
     name="AntennaTrafficVolume",
+    plural="antenna traffic volumes",
     description="Antennas by traffic",
     feed=ANTENNA,
     by=(Dimension("antenna_id", "antenna_id"),),
@@ -41,6 +48,7 @@ ANTENNA_TRAFFIC_VOLUME = KPI(
 APP_TRAFFIC_VOLUME = KPI(
     id=4,
     name="AppTrafficVolume",
+    plural="app traffic volumes",
     description="Apps by traffic",
     feed=ANTENNA,
     by=(Dimension("app", "app"),),
@@ -52,6 +60,7 @@ APP_TRAFFIC_VOLUME = KPI(
 USER_TRAFFIC_VOLUME = KPI(
     id=5,
     name="UserTrafficVolume",
+    plural="user traffic volumes",
     description="Users (devices) by traffic",
     feed=ANTENNA,
     by=(Dimension("user_id", "id"),),
@@ -59,11 +68,13 @@ USER_TRAFFIC_VOLUME = KPI(
     unit="bytes",
     lengths=(FIVE_MINUTES, ONE_HOUR),
     personal=True,
+    help_texts={"user_id": "UUID of the device"},
 )
 
 USER_QUOTA_EXCEEDED = KPI(
     id=6,
     name="UserQuotaExceeded",
+    plural="users over their quota",
     description="Subscribers over their hourly quota, by usage over all their devices",
     feed=ANTENNA,
     by=(Dimension("email", "email"),),
@@ -72,7 +83,11 @@ USER_QUOTA_EXCEEDED = KPI(
     lengths=(ONE_HOUR,),
     personal=True,
     partials_of=USER_TRAFFIC_VOLUME,
-    reference=Reference("subscribers", on="user_id"),
+    reference=SUBSCRIBERS,
+    help_texts={
+        "usage": "bytes in the hour, over all devices of the email",
+        "quota": "bytes an hour: the largest of the devices'",
+    },
 )
 
 KPIS = (

@@ -51,6 +51,7 @@ COUNTY_CALL_VOLUME = KPI(
     measure=Count("number_of_calls"),
     unit="calls",
     lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
+    help_texts={"number_of_calls": "calls and texts"},
 )
 
 OPERATOR_CALL_VOLUME = KPI(
@@ -62,6 +63,7 @@ OPERATOR_CALL_VOLUME = KPI(
     measure=Count("number_of_calls", share="market_share"),
     unit="calls",
     lengths=(ONE_MINUTE, FIVE_MINUTES, ONE_HOUR),
+    help_texts={"market_share": "of all calls and texts of the interval, 0 to 1"},
 )
 
 KPIS = (

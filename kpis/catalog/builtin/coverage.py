@@ -80,6 +80,11 @@ COVERAGE = Feed(
     place=Place("lat", "long"),
 )
 
+_SAMPLES_OF_SIGNAL = {
+    "number_of_samples": "reports with a signal",
+    "number_of_empty_values": "reports without one, left out of the average",
+}
+
 OPERATOR_SIGNAL = KPI(
     id=7,
     name="OperatorSignal",
@@ -89,6 +94,7 @@ OPERATOR_SIGNAL = KPI(
     measure=Mean("average_signal", column="signal", samples="number_of_samples", empty="number_of_empty_values"),
     unit="ASU",
     lengths=(FIVE_MINUTES, ONE_HOUR),
+    help_texts=_SAMPLES_OF_SIGNAL,
 )
 
 OPERATOR_GPS_PRECISION = KPI(
@@ -100,11 +106,17 @@ OPERATOR_GPS_PRECISION = KPI(
     measure=Mean("average_precision", column="precission", samples="number_of_samples", empty="number_of_empty_values"),
     unit="m",
     lengths=(FIVE_MINUTES, ONE_HOUR),
+    help_texts={
+        "average_precision": "metres, over the samples; empty where there are none",
+        "number_of_samples": "reports with a precision",
+        "number_of_empty_values": "reports without one, left out of the average",
+    },
 )
 
 POSTAL_CODE_STATUS = KPI(
     id=9,
     name="PostalCodeStatus",
+    plural="postal code status",
     description="Reports per postal code and network status (0 in service, 1 out, 2 emergency only, 3 radio off)",
     feed=COVERAGE,
     by=(Dimension("postal_code", "postal_code"), Dimension("status", "status")),
@@ -122,6 +134,7 @@ COVERAGE_GRID_SIGNAL = KPI(
     measure=Mean("average_signal", column="signal", samples="number_of_samples", empty="number_of_empty_values"),
     unit="ASU",
     lengths=(FIVE_MINUTES, ONE_HOUR),
+    help_texts=_SAMPLES_OF_SIGNAL,
 )
 
 KPIS = (

@@ -51,6 +51,7 @@ IPFLOW = Feed(
 SERVICE_TRAFFIC_VOLUME = KPI(
     id=1,
     name="ServiceTrafficVolume",
+    plural="service traffic volumes",
     description="Services by traffic: bytes up and down",
     feed=IPFLOW,
     by=(Dimension("service_id", "service_id"),),
@@ -58,11 +59,13 @@ SERVICE_TRAFFIC_VOLUME = KPI(
     unit="bytes",
     lengths=(FIVE_MINUTES, ONE_HOUR),
     top=True,
+    help_texts={"total_bytes": "bytes, uplink + downlink"},
 )
 
 CELL_UNIQUE_USERS = KPI(
     id=2,
     name="CellUniqueUsers",
+    plural="cell unique users",
     description="Cells by unique users: distinct subscriber numbers (msisdn)",
     feed=IPFLOW,
     by=(Dimension("cell_id", "cell_id"),),

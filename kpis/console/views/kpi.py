@@ -28,7 +28,7 @@ from kpis.console.table import BadTable, Column, Table
 from kpis.console.theme import Theme
 from kpis.console.views.page import BadRequest, ChartView, Page
 from kpis.models import IntervalSummary, KPIResult
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query.columns import result_columns, value_columns
 from kpis.query.csv import csv_response
 from kpis.query.parquet import ColumnType, parquet_response
@@ -108,7 +108,7 @@ class KPIPage(OfKPI, Page):
 
     def _group_row(self, chosen: Selection, row: KPIResult) -> dict:
         """A row of the table of groups: its figures, and where it is shown over time and explained."""
-        group = {name: getattr(row, name) for name in self.kpi.dimensions}
+        group = row.group
         return {
             "row": row,
             "words": label(self.kpi, group),

@@ -171,10 +171,10 @@ def _place_row(one: Selection, place: Place) -> dict:
 
 def _cell_row(one: Selection, cell: Cell) -> dict:
     (dimension,) = one.kpi.dimensions
-    group = {dimension: getattr(cell.row, dimension)}
+    group = cell.row.group
     value = getattr(cell.row, one.kpi.value)
     return {
-        "name": group[dimension].replace(",", ", "),
+        "name": str(group[dimension]).replace(",", ", "),
         "row": cell.row,
         "value": value,
         "class": "" if value is None else signal_class(value),

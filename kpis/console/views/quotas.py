@@ -16,7 +16,7 @@ from kpis.console.selection import SPANS, BadSelection, Selection, selection
 from kpis.console.table import BadTable, Column, Table
 from kpis.console.theme import Theme
 from kpis.console.views.page import BadRequest, ChartView, Page
-from kpis.models import UserQuotaExceeded
+from kpis.models import KPIResult
 
 _SUBSCRIBER_COLUMNS = (
     Column("email", "Subscriber"),
@@ -116,5 +116,5 @@ def _address(parameters: dict[str, object]) -> str:
     return f"{reverse('quotas')}?{urlencode(given)}"
 
 
-def _explained(row: UserQuotaExceeded) -> str:
-    return explain(USER_QUOTA_EXCEEDED, ONE_HOUR, row.interval_start_timestamp, {"email": row.email})
+def _explained(row: KPIResult) -> str:
+    return explain(USER_QUOTA_EXCEEDED, ONE_HOUR, row.interval_start_timestamp, row.group)

@@ -11,7 +11,7 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.management.output import AnswerCommand
 from kpis.models import IntervalSummary
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 
 
 class Command(AnswerCommand):

@@ -35,7 +35,7 @@ from kpis.models import (
     UserTrafficVolume,
     Watermark,
 )
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from tests.factories import (
     group,
     make_batch,

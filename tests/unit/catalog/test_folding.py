@@ -28,6 +28,7 @@ from kpis.console.picker import find_groups
 from kpis.console.selection import selection
 from kpis.engine.folding import add_fold
 from kpis.models import OperatorCallVolume, OperatorSignal
+from kpis.models.result_models import result_model
 from tests.factories import MIDNIGHT, make_result, make_summary
 from tests.spark.test_spark import ingest
 from tests.twin import Call, file_text
@@ -193,7 +194,7 @@ def test_every_page_finds_a_group_by_any_of_its_spellings(client, admin_client, 
 def test_each_folded_dimension_has_its_column_and_index():
     for kpi in KPIS.values():
         for dimension in kpi.folded:
-            model = next(model for model in apps.get_models() if getattr(model, "kpi_id", None) == kpi.id)
+            model = result_model(kpi)
             longest = model._meta.get_field(dimension.name).max_length
             assert model._meta.get_field(dimension.folded_column).max_length == 3 * longest
             assert model._meta.indexes[0].fields[0] == dimension.folded_column

@@ -17,7 +17,7 @@ from kpis import pipeline
 from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.registry import KPIS
 from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Run
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.sources.places import found_in
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.store.ledger import DatabaseLedger

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, to_text
 from kpis.catalog.registry import KPIS
-from kpis.models.results import result_model
+from kpis.models.result_models import result_model
 from kpis.query import series
 from kpis.query.anomalies import Verdict, anomalies
 from tests.answers import csv_rows, json_rows, parquet_rows
