@@ -18,8 +18,9 @@ SAMPLE_ALSO_antenna := --subscribers $(SAMPLE)/subscribers.csv
 SAMPLES_DONE := $(patsubst %,$(SAMPLE)/%.done,ipflow antenna coverage cdr)
 EMBEDDED := DATABASE_URL=sqlite:///$(CURDIR)/var/db.sqlite3 LAKE_DIR=$(CURDIR)/var/lake
 
-# Tests and linters see no .env and touch no one's database.
-HERMETIC := PYTHON_DOTENV_DISABLED=1 SECRET_KEY=for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz
+# Tests and linters see no .env and touch no one's database. They start hundreds of processes, which read the bytecode that
+# the first one wrote.
+HERMETIC := PYTHON_DOTENV_DISABLED=1 PYTHONDONTWRITEBYTECODE= SECRET_KEY=for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz
 TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
