@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import django
-from django.apps import apps
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandParser
-from django.db.models import Field
 
 from kpis.catalog import columns
-from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Feed
 from kpis.catalog.file_names import PACKED_ENDINGS
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import SumOverQuota
 from kpis.catalog.registry import FEEDS, KPIS, kpis_of
+from kpis.catalog.result_columns import Fraction, Label, ResultColumn, WholeNumber
 from network_analysis import options
 from network_analysis.environment import Group, Variable
 
@@ -75,14 +72,11 @@ TYPES: dict[type[columns.ColumnType], Callable] = {
     columns.TimeOfDay: lambda one: "time of day, `23:59:59`",
     columns.MonthFirst: lambda one: "date and time, `Apr 30 2018 00:00:00`",
 }
-# A result's columns, by Django's names.
-FIELD_TYPES = {
-    "BigIntegerField": "64-bit integer",
-    "IntegerField": "32-bit integer",
-    "FloatField": "decimal",
-    "CharField": "text",
-    "UUIDField": "UUID",
-    "EmailField": "text",
+# A result's columns, in words.
+RESULT_TYPES: dict[type, Callable] = {
+    WholeNumber: lambda one: f"{one.bits}-bit integer",
+    Fraction: lambda one: "decimal",
+    Label: lambda one: "text",
 }
 
 
@@ -203,36 +197,30 @@ def _kpi(kpi: KPI) -> str:
     said = [f"## {kpi.id} {kpi.name}", f"{kpi.description}. Unit: {kpi.unit}."]
     if kpi.personal:
         said.append("It is about single subscribers: only accounts with `kpis.view_personal` may read it.")
-    fields = {field.name: field for field in apps.get_model("kpis", kpi.name)._meta.concrete_fields}
-    rows = ((f"`{name}`", *_result_column(kpi, name, fields[name])) for name in kpi.columns)
+    rows = ((f"`{one.name}`", *_result_column(kpi, one)) for one in kpi.result_columns)
     said.append(table(("column", "type", "from", "meaning"), rows))
     if kpi.notes:
         said.append(kpi.notes)
     return "\n\n".join(said)
 
 
-def _result_column(kpi: KPI, name: str, field: Field) -> tuple[str, str, str]:
-    by = {dimension.name: dimension for dimension in kpi.by}
-    meaning = [str(field.help_text)] if field.help_text else []
-    if name in by:
-        source = f"`{kpi.reference.table}`" if kpi.reference else _code(_columns_grouped_by(by[name]))
-        meaning += [by[name].unit(kpi.feed)] if by[name].is_computed and not meaning else []
-        meaning += ["letter case and encoding make no difference"] if by[name].folded else []
-    else:
-        is_quota = isinstance(kpi.measure, SumOverQuota) and name == kpi.measure.quota
-        source = _code([kpi.reference.table] if is_quota and kpi.reference else _columns_measured(kpi))
-        meaning += ["groups rank by it, largest first"] if name == kpi.value else []
-        meaning += ["null if there is no value"] if field.null else []
-    return FIELD_TYPES[field.get_internal_type()], source, "; ".join(meaning)
+def _result_column(kpi: KPI, column: ResultColumn) -> tuple[str, str, str]:
+    dimension = {one.name: one for one in kpi.by}.get(column.name)
+    sources = dimension.columns if dimension else _columns_measured(kpi)
+    meaning = [column.help_text] if column.help_text else []
+    if kpi.reference and (dimension or column.name in {one.name for one in kpi.reference.columns}):
+        sources = (kpi.reference.table,)
+    if dimension and dimension.folded:
+        meaning.append("letter case and encoding make no difference")
+    if column.name == kpi.value:
+        meaning.append("groups rank by it, largest first")
+    if column.optional and not isinstance(column.type, Label):
+        meaning.append("null if there is no value")
+    return RESULT_TYPES[type(column.type)](column.type), _code(sources), "; ".join(meaning)
 
 
 def _code(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _columns_grouped_by(dimension: Dimension) -> tuple[str, ...]:
-    """The feed's columns that a dimension is made of."""
-    return (dimension.column, dimension.longitude) if isinstance(dimension, GridCell) else (dimension.column,)
 
 
 def _columns_measured(kpi: KPI) -> tuple[str, ...]:

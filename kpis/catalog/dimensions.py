@@ -30,6 +30,11 @@ class Dimension:
     is_computed = False
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it is made of."""
+        return (self.column,)
+
+    @property
     def spelling(self) -> str:
         """The partial's column that has a folded dimension as the records spell it."""
         return f"{self.name}_spelling"
@@ -84,6 +89,10 @@ class GridCell(Dimension):
     is_computed = True
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column, self.longitude)
+
+    @property
     def size(self) -> Decimal:
         """How many degrees a cell is wide and high."""
         return 1 / Decimal(self.a_degree)
@@ -92,7 +101,7 @@ class GridCell(Dimension):
         # In decimals throughout, so that a place on an edge is in the cell that begins there.
         south, west = (
             f"CAST(CAST(floor({column} * {self.a_degree}) AS INTEGER) * {self.size} AS VARCHAR)"
-            for column in (self.column, self.longitude)
+            for column in self.columns
         )
         return f"coalesce({south} || ',' || {west}, '')"
 

@@ -146,9 +146,10 @@ class KPI:
     def _column_of(self, dimension: Dimension) -> Column:
         """The column that a dimension's groups are made of: the reference's, where there is one, else the feed's."""
         columns = {column.name: column for column in (self.reference or self.feed).columns}
-        if dimension.column not in columns:
-            place = self.reference.table if self.reference else f"the feed {self.feed.name}"
-            raise BadEntry(f"dimension {dimension.name}: {place} has no column {dimension.column}")
+        for name in dimension.columns:
+            if name not in columns:
+                place = self.reference.table if self.reference else f"the feed {self.feed.name}"
+                raise BadEntry(f"dimension {dimension.name}: {place} has no column {name}")
         return columns[dimension.column]
 
     def _contradictions(self) -> Iterator[str]:

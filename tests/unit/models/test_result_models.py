@@ -258,6 +258,7 @@ CONTRADICTIONS = {
     "it has no dimension": {"by": ()},
     "dimension site: the feed probes has no column place": {"by": (Dimension("site", "place"),)},
     "dimension site: subscribers has no column site": {"reference": SUBSCRIBERS},
+    "dimension cell: the feed probes has no column lon": {"by": (GridCell("cell", "lat", longitude="lon"),)},
     "dimension at: the column time is a MonthFirst, which names no groups": {"by": (Dimension("at", "time"),)},
     "dimension port is folded, but the column port (Integer) has no texts": {
         "by": (Dimension("port", "port", folded=True),)
