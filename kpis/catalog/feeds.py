@@ -161,6 +161,11 @@ class Feed:
             return None
 
     @property
+    def is_streamable(self) -> bool:
+        """Whether a row by itself can be read, as a message: its columns need no header."""
+        return self.format is not FileFormat.CSV
+
+    @property
     def needs_date(self) -> bool:
         """Whether the records' day may come from elsewhere than the rows."""
         return self.name_date is not None

@@ -8,6 +8,7 @@ from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 
 FEEDS = {feed.name: feed for feed in (ipflow.IPFLOW, antenna.ANTENNA, coverage.COVERAGE, cdr.CDR)}
+STREAM_FEEDS = tuple(feed.name for feed in FEEDS.values() if feed.is_streamable)
 FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.file_names}
 _KPIS = (*ipflow.KPIS, *antenna.KPIS, *coverage.KPIS, *cdr.KPIS)
 

@@ -8,12 +8,6 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from kpis.catalog.builtin.antenna import ANTENNA
-from kpis.catalog.builtin.cdr import CDR
-
-# The feeds that come as streams.
-STREAM_FEEDS = (ANTENNA.name, CDR.name)
-
 # No option of ours begins so: it is a value, such as a grid cell, a service's id or a number.
 _NEGATIVE = re.compile(r"-[.0-9]")
 

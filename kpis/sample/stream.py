@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.builtin.cdr import CDR
@@ -12,20 +13,24 @@ from kpis.sample.antenna import MessageStream
 from kpis.sample.cdr import CallStream
 from kpis.sample.files import Columns, lines_of
 
-# How each feed's stream is made of a rate and a seed: a second (in Unix time) has these messages.
-STREAMS: dict[str, Callable[[int, int], Callable[[int], Columns]]] = {ANTENNA.name: MessageStream, CDR.name: CallStream}
+# How a stream is made of a rate and a seed: a second (in Unix time) has these messages.
+Making = Callable[[int, int], Callable[[int], Columns]]
+
+STREAMS: dict[str, Making] = {ANTENNA.name: MessageStream, CDR.name: CallStream}
+# The feeds whose streams can have something to find.
+DISTURBED: dict[str, Making] = {CDR.name: partial(CallStream, disturbed=True)}
 
 
 class SampleStream:
     """A feed's messages, ``rate`` a second; the same seed gives the same messages for the same second.
 
-    ``columns`` gives those of a second (Unix time). A ``disturbed`` stream of calls has something to find: see
-    ``CallStream``.
+    ``columns`` gives those of a second (Unix time). A ``disturbed`` stream, of a feed in ``DISTURBED``, has something
+    to find.
     """
 
     def __init__(self, feed: str, rate: int, seed: int, disturbed: bool = False):
         self._format = FEEDS[feed].format
-        self.columns = CallStream(rate, seed, disturbed=True) if disturbed else STREAMS[feed](rate, seed)
+        self.columns = (DISTURBED if disturbed else STREAMS)[feed](rate, seed)
 
     def messages(self, second: int) -> list[bytes]:
         """The messages of a second in Unix time."""

@@ -12,13 +12,12 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from kpis import extras, pipeline
-from kpis.catalog.registry import FEEDS
+from kpis.catalog.registry import FEEDS, STREAM_FEEDS
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import UNBOUNDED
 from kpis.ingest.consumer import Consumer
 from kpis.ingest.events import log_event
 from kpis.lake import LakeError
-from kpis.management.arguments import STREAM_FEEDS
 from kpis.management.engines import add_engine_argument, chosen_engine
 from kpis.management.lines import event_line, one_line
 from kpis.management.output import WRONG_USE, WorkCommand

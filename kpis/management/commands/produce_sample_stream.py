@@ -5,11 +5,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from kpis.catalog.builtin.cdr import CDR
-from kpis.management.arguments import STREAM_FEEDS
 from kpis.management.output import WRONG_USE, WorkCommand
 from kpis.management.stopping import stopping
-from kpis.sample.stream import SampleStream
+from kpis.sample.stream import DISTURBED, STREAMS, SampleStream
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka_producer import produce
 
@@ -22,7 +20,7 @@ class Command(WorkCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser):
-        parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="the feed")
+        parser.add_argument("--feed", required=True, choices=STREAMS, help="the feed")
         parser.add_argument("--bootstrap-servers", required=True, metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", required=True, help="the topic's name")
         parser.add_argument("--rate", required=True, type=int, metavar="N", help="messages a second")
@@ -40,8 +38,8 @@ class Command(WorkCommand):
         for option, value, minimum in (("--rate", rate, 1), ("--seconds", seconds, 1), ("--seed", seed, 0)):
             if value is not None and value < minimum:
                 raise CommandError(f"{option} must be at least {minimum}, not {value}.", returncode=WRONG_USE)
-        if disturb and feed != CDR.name:
-            raise CommandError(f"--disturb goes with the feed {CDR.name}.", returncode=WRONG_USE)
+        if disturb and feed not in DISTURBED:
+            raise CommandError(f"--disturb goes with the feed {', '.join(DISTURBED)}.", returncode=WRONG_USE)
         connection = {**settings.KAFKA_OPTIONS, "bootstrap.servers": bootstrap_servers}
         stream = SampleStream(feed, rate, seed, disturb)
         try:
