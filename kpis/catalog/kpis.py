@@ -25,12 +25,12 @@ _COLUMN_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 class Reference:
     """A table that partials are joined with when they are merged.
 
-    ``on`` is the column that must be equal in both, ``columns`` are those of the table that results take over.
+    ``on`` is the one of its ``columns`` that must be equal in both.
     """
 
     table: str
     on: str
-    columns: tuple[Column, ...] = ()
+    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,8 @@ class KPI:
             yield "its name must be a capital letter, then letters and digits"
         if not self.by:
             yield "it has no dimension"
+        if self.reference:
+            yield from self._unjoinable(self.reference)
         for name in (*self.measure.measured, *self.measure.partial_keys):
             if name not in self.feed.column_names:
                 yield f"its measure needs the column {name}, which the feed {self.feed.name} does not have"
@@ -172,3 +174,12 @@ class KPI:
         for name in self.help_texts:
             if name not in columns:
                 yield f"its help texts name the column {name}; it has {', '.join(columns)}"
+
+    def _unjoinable(self, reference: Reference) -> Iterator[str]:
+        """Why the partials cannot be joined with the reference, in words."""
+        if reference.on not in {column.name for column in reference.columns}:
+            yield f"{reference.table} has no column {reference.on} to be joined on"
+        if self.partials_of is None:
+            yield f"it joins {reference.table} with the partials of another KPI, but partials_of names none"
+        elif reference.on not in self.partials_of.partial_keys:
+            yield f"{reference.table} is joined on {reference.on}, which the partials of {self.partials_of.name} lack"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
+from kpis.catalog.kpis import Reference
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Results
 from kpis.engine.live import LiveCounts
@@ -163,8 +164,8 @@ class Ledger(FileLedger, Protocol):
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
         """Return by start (UTC) when a closed interval was first computed, or now where it never was."""
 
-    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
-        """Return a table that partials are joined with, as it was at a moment (UTC)."""
+    def reference(self, reference: Reference, moment: datetime) -> pd.DataFrame:
+        """Return the table that partials are joined with, with its columns, as it was at a moment (UTC)."""
 
     def commit_rollup(
         self,

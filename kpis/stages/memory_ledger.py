@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from kpis import clock
 from kpis.catalog.closing import closing_time
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
-from kpis.catalog.kpis import KPI
+from kpis.catalog.kpis import KPI, Reference
 from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Results
@@ -191,10 +193,10 @@ class MemoryLedger:
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
         return dict.fromkeys(starts, clock.now())
 
-    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame({"user_id": pd.Series(dtype="str"), "email": pd.Series(dtype="str"), "quota": []})
+    def reference(self, reference: Reference, moment: datetime) -> pd.DataFrame:
+        nothing = ", ".join(f'CAST(NULL AS {column.type.sql_type}) AS "{column.name}"' for column in reference.columns)
+        with duckdb.connect() as connection:
+            return connection.execute(f"SELECT {nothing} WHERE false").df()
 
     def commit_rollup(
         self,

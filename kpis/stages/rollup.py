@@ -101,7 +101,7 @@ def _rollups(
     for kpi in kpis_of(feed, length):
         if kpi.reference:
             for moment in sorted({moments[start] for start in starts}):
-                engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference.table, moment))
+                engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference, moment))
                 yield from merge([kpi], starts=[start for start in starts if moments[start] == moment])
 
 

@@ -12,6 +12,7 @@ from django.db.models import Q
 from kpis import clock
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
+from kpis.catalog.kpis import Reference
 from kpis.catalog.registry import FEEDS
 from kpis.engine.aggregate import Results
 from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
@@ -57,8 +58,8 @@ class RollupLedger:
             moments |= dict(computed.order_by("-first_figured_at").values_list(*columns))
         return moments
 
-    def reference(self, table: str, moment: datetime) -> pd.DataFrame:
-        return REFERENCES[table](moment)
+    def reference(self, reference: Reference, moment: datetime) -> pd.DataFrame:
+        return REFERENCES[reference.table](moment)
 
     @transaction.atomic
     def commit_rollup(

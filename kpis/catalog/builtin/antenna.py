@@ -30,7 +30,11 @@ ANTENNA = Feed(
 SUBSCRIBERS = Reference(
     "subscribers",
     on="user_id",
-    columns=(Column("email", Text(longest=254)), Column("quota", Integer(), "bytes an hour")),
+    columns=(
+        Column("user_id", UUID()),
+        Column("email", Text(longest=254)),
+        Column("quota", Integer(), "bytes an hour"),
+    ),
 )
 
 ANTENNA_TRAFFIC_VOLUME = KPI(

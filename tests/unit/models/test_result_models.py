@@ -183,7 +183,11 @@ def test_a_dimension_has_its_feed_columns_type(dimension, kind, said):
     assert first == (dimension.name, kind, said)
 
 
-SUBSCRIBERS = Reference("subscribers", on="probe", columns=(Column("email", columns.Text(longest=254)),))
+SUBSCRIBERS = Reference(
+    "subscribers",
+    on="probe",
+    columns=(Column("probe", columns.UUID()), Column("email", columns.Text(longest=254))),
+)
 SITES = KPI(
     id=97,
     name="Sites",
@@ -257,7 +261,13 @@ CONTRADICTIONS = {
     "its name must be a capital letter, then letters and digits": {"name": "site_delay"},
     "it has no dimension": {"by": ()},
     "dimension site: the feed probes has no column place": {"by": (Dimension("site", "place"),)},
-    "dimension site: subscribers has no column site": {"reference": SUBSCRIBERS},
+    "dimension site: subscribers has no column site": {"partials_of": SITES, "reference": SUBSCRIBERS},
+    "subscribers has no column target to be joined on": {"reference": replace(SUBSCRIBERS, on="target")},
+    "it joins subscribers with the partials of another KPI, but partials_of names none": {"reference": SUBSCRIBERS},
+    "subscribers is joined on probe, which the partials of SiteTCPDelay lack": {
+        "partials_of": DELAY,
+        "reference": SUBSCRIBERS,
+    },
     "dimension cell: the feed probes has no column lon": {"by": (GridCell("cell", "lat", longitude="lon"),)},
     "dimension at: the column time is a MonthFirst, which names no groups": {"by": (Dimension("at", "time"),)},
     "dimension port is folded, but the column port (Integer) has no texts": {
