@@ -46,11 +46,11 @@ class Shard(models.Shard):
         self.records, self.is_open, self.end = records, False, next(_numbers)
 
     def to_json(self):
-        told = super().to_json()
-        told["SequenceNumberRange"] = {"StartingSequenceNumber": str(self.beginning)}
+        fields = super().to_json()
+        fields["SequenceNumberRange"] = {"StartingSequenceNumber": str(self.beginning)}
         if not self.is_open:
-            told["SequenceNumberRange"]["EndingSequenceNumber"] = str(self.end)
-        return told
+            fields["SequenceNumberRange"]["EndingSequenceNumber"] = str(self.end)
+        return fields
 
 
 class Stream(models.Stream):

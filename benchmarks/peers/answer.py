@@ -24,7 +24,7 @@ TOP = 10
 LISTS = (("five_minutes", "services"), ("five_minutes", "cells"), ("hours", "services"), ("hours", "cells"))
 
 
-def told() -> tuple[list[str], str | None]:
+def arguments() -> tuple[list[str], str | None]:
     """The files, and where the rejects go."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rejects")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chdb.session import Session
 
-from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, told, write
+from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, arguments, write
 
 COLUMNS = {
     "interval_start_timestamp": "Int64",
@@ -37,7 +37,7 @@ FLOWS = """
 
 
 def main() -> None:
-    paths, rejects = told()
+    paths, rejects = arguments()
     files = f"{Path(paths[0]).parent}/{{{','.join(Path(path).name for path in paths)}}}"
     session = Session()
     session.query("CREATE DATABASE bench")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, told, write
+from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, arguments, write
 
 COLUMNS = {
     "interval_start_timestamp": "BIGINT",
@@ -34,7 +34,7 @@ TOPS = (
 
 
 def main() -> None:
-    paths, rejects = told()
+    paths, rejects = arguments()
     connection = duckdb.connect()
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("CREATE TABLE services (start BIGINT, id INTEGER, bytes HUGEINT)")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, told, write
+from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, arguments, write
 
 START, END = "interval_start_timestamp", "interval_end_timestamp"
 TYPES = {
@@ -25,7 +25,7 @@ NEEDED = [name for name in TYPES if name != END]
 
 
 def main() -> None:
-    paths, rejects = told()
+    paths, rejects = arguments()
     with ThreadPoolExecutor(2) as threads:
         if rejects is None:
             parts = list(threads.map(read, paths))

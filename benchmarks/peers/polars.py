@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, told, write
+from benchmarks.peers.answer import FIVE_MINUTES, HOUR, TOP, arguments, write
 
 START, END = "interval_start_timestamp", "interval_end_timestamp"
 SCHEMA = {
@@ -33,7 +33,7 @@ REASON = (
 
 
 def main() -> None:
-    paths, rejects = told()
+    paths, rejects = arguments()
     if rejects is None:
         plans = [plan for path in paths for plan in reduced(pl.scan_csv(path, schema=SCHEMA))]
         frames = pl.collect_all(plans, engine="streaming")

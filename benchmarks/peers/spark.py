@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
-from benchmarks.peers.answer import HOUR, TOP, told, write
+from benchmarks.peers.answer import HOUR, TOP, arguments, write
 
 START = "interval_start_timestamp"
 SCHEMA = (
@@ -15,7 +15,7 @@ SCHEMA = (
 
 
 def main() -> None:
-    paths, _ = told()
+    paths, _ = arguments()
     spark = SparkSession.builder.appName("plain").config("spark.ui.enabled", "false").getOrCreate()
     flows = spark.read.csv(paths, schema=SCHEMA, header=True)
     hour = F.col(START) - F.col(START) % HOUR

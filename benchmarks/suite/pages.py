@@ -43,7 +43,7 @@ def pages(bench: Bench) -> Outcome:
     first = f"/api/KPIs/1/?interval=1&service_id={service}&page_size={ROWS}"
     contestants = []
     for which, address in (("first", first), ("last", _last(place, first, start))):
-        query = _told(place, address)["sql"]
+        query = _json_of(place, address)["sql"]
         contestants += [_api(place, which, address, sizes.requests), _sql(place, which, query, sizes.requests)]
     often = replace(bench, runs=bench.runs * MORE_RUNS)
     outcome = often.contest(f"A filtered page of {ROWS} rows, of {rows:,}", contestants)
@@ -58,12 +58,12 @@ def pages(bench: Bench) -> Outcome:
 def _last(place: Place, first: str, start: str) -> str:
     """The address of the last page: the second one from a moment on, without that condition."""
     limit = urlencode({"interval_start_timestamp__gte": start.replace(" ", "T") + "Z"})
-    following = _told(place, f"{first}&{limit}")["next"]
+    following = _json_of(place, f"{first}&{limit}")["next"]
     (cursor,) = parse_qs(urlsplit(following).query)["cursor"]
     return f"{first}&{urlencode({'cursor': cursor})}"
 
 
-def _told(place: Place, address: str) -> Any:
+def _json_of(place: Place, address: str) -> Any:
     return json.loads(output(place.python("-m", "benchmarks.pages.api", address)))
 
 

@@ -60,8 +60,8 @@ class BatchAdmin(TableAdmin):
     def retry(self, request, queryset) -> None:
         """Marks the chosen batches that failed."""
         marked = mark_for_retry(queryset)
-        told = f"{marked:,} failed file{'' if marked == 1 else 's'} will be tried again by the next run."
-        self.message_user(request, told, messages.SUCCESS if marked else messages.WARNING)
+        text = f"{marked:,} failed file{'' if marked == 1 else 's'} will be tried again by the next run."
+        self.message_user(request, text, messages.SUCCESS if marked else messages.WARNING)
 
     def has_start_permission(self, request) -> bool:
         return may_start_runs(request.user)
@@ -121,8 +121,8 @@ class RunAdmin(TableAdmin):
         if process is None:
             self.message_user(request, "The run that was started here before has not ended yet.", messages.WARNING)
         elif working:
-            told = f"Run {working.pk} is under way. If it still works, the one that was started now leaves all to it."
-            self.message_user(request, told, messages.WARNING)
+            text = f"Run {working.pk} is under way. If it still works, the one that was started now leaves all to it."
+            self.message_user(request, text, messages.WARNING)
         else:
             self.message_user(request, "A run was started; it is listed here once it has begun.", messages.SUCCESS)
         return redirect("admin:kpis_run_changelist")

@@ -70,8 +70,8 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
     selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     groups = f"SELECT {selected} FROM records GROUP BY {', '.join(keys)}"
     if kpi.folded:
-        told = ["interval_start", *kpi.partial_keys, *kpi.partial_values]
-        columns = {name: kpi.folded_spellings.get(name, name) for name in told}
+        names = ["interval_start", *kpi.partial_keys, *kpi.partial_values]
+        columns = {name: kpi.folded_spellings.get(name, name) for name in names}
         selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
         query = f"SELECT {selected} FROM ({groups}) ORDER BY interval_start, {', '.join(kpi.partial_keys)}"
     else:
@@ -160,9 +160,11 @@ def results_of_groups(
         """,
     )
     counts = dict(zip(ranked["interval_start"].tolist(), ranked.pop("groups").tolist(), strict=True))
-    told = _fetch(connection, kpi, totals)
-    told["groups"] = np.array([counts.get(moment, 0) for moment in told["interval_start"].tolist()], dtype=np.int64)
-    return Results(kpi, length, ranked, told)
+    total_columns = _fetch(connection, kpi, totals)
+    total_columns["groups"] = np.array(
+        [counts.get(moment, 0) for moment in total_columns["interval_start"].tolist()], dtype=np.int64
+    )
+    return Results(kpi, length, ranked, total_columns)
 
 
 def _merged_results(
@@ -259,7 +261,7 @@ def groups_of_partials(
     ``source`` is SQL for its partials and ``merge`` the measure's; ``interval`` are the columns that tell the
     interval, each with its SQL over the partials, and ``keys`` what to group by for them.
     """
-    told = ", ".join(f"{sql} AS {name}" for name, sql in interval.items())
+    interval_columns = ", ".join(f"{sql} AS {name}" for name, sql in interval.items())
     values = ", ".join(f"{sql} AS {name}" for name, sql in merge.items())
     if kpi.folded:
         # Partials of before version 0.2 were folded otherwise.
@@ -268,7 +270,7 @@ def groups_of_partials(
     if kpi.reference:
         source = f"(SELECT * FROM {source}) JOIN {kpi.reference.table} USING ({kpi.reference.on})"
     merged = f"""
-        SELECT {told}, {", ".join(kpi.dimensions)}, {values} FROM {source}
+        SELECT {interval_columns}, {", ".join(kpi.dimensions)}, {values} FROM {source}
         GROUP BY {", ".join([*keys, *kpi.dimensions])} HAVING {kpi.measure.having}"""
     for dimension in kpi.folded:
         # Each group goes by the name that most of the interval's records give it.
@@ -276,7 +278,7 @@ def groups_of_partials(
         named = f"""
             SELECT {group}, first({dimension.spelling} ORDER BY spelled DESC, {dimension.spelling}) AS shown
             FROM (
-                SELECT {told}, {dimension.name}, {dimension.spelling}, sum({SPELLED}) AS spelled
+                SELECT {interval_columns}, {dimension.name}, {dimension.spelling}, sum({SPELLED}) AS spelled
                 FROM {source} GROUP BY {", ".join([*keys, dimension.name, dimension.spelling])}
             )
             GROUP BY {group}"""

@@ -338,9 +338,9 @@ class _FileScan:
         if isinstance(measure, CountDistinct):
             intervals, dimensions, counts, values = self.reductions.distinct(index, places)
             intervals, dimensions = np.repeat(intervals, counts), np.repeat(dimensions, counts)
-            told = {measure.column: values}
+            columns = {measure.column: values}
         else:
             intervals, dimensions, sums = self.reductions.sums(index, places)
-            told = dict.fromkeys(measure.partial, sums)
-        told = {kpi.dimensions[0]: dimensions.astype(INTEGERS[dimension.sql_type], copy=False)} | told
-        return {"interval_start": starts[intervals]} | told
+            columns = dict.fromkeys(measure.partial, sums)
+        columns = {kpi.dimensions[0]: dimensions.astype(INTEGERS[dimension.sql_type], copy=False)} | columns
+        return {"interval_start": starts[intervals]} | columns

@@ -47,15 +47,15 @@ class PlainText:
 
     def __init__(self, commas: int | None):
         self._kept = b"" if commas is None else b"," * commas
-        telling = set(CONTROLS) | (set() if commas is None else set(b',"'))
-        self._passed_over = bytes(byte for byte in range(256) if byte not in telling)
+        needed = set(CONTROLS) | (set() if commas is None else set(b',"'))
+        self._skipped = bytes(byte for byte in range(256) if byte not in needed)
 
     def clean_lines(self, block: bytes) -> int | None:
-        count = _lines_like(block.translate(None, self._passed_over), self._kept)
+        count = _lines_like(block.translate(None, self._skipped), self._kept)
         return count if count is not None and _is_utf_8(block) and not self._has_blank_lines(block) else None
 
     def tidied(self, line: bytes) -> bytes | None:
-        clean = line.translate(None, self._passed_over) == self._kept and line.strip() and _is_utf_8(line)
+        clean = line.translate(None, self._skipped) == self._kept and line.strip() and _is_utf_8(line)
         return line if clean and len(line) <= LONGEST_LINE_BYTES else None
 
     def _has_blank_lines(self, block: bytes) -> bool:

@@ -246,7 +246,7 @@ def clocks(now: datetime) -> Finding:
             "the earlier of the two"
         )
         return Finding(Verdict.MEND, subject, text)
-    what, moment = max(_newest_moments(), key=lambda told: told[1], default=("", now))
+    what, moment = max(_newest_moments(), key=lambda found: found[1], default=("", now))
     if moment - now > CLOCKS_APART:
         text = (
             f"{what} is {_seconds(moment - now)} ahead of this host's: another host's clock was ahead, or this one is "

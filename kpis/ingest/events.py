@@ -49,19 +49,19 @@ def log_event(event: pipeline.Event) -> None:
     """Logs what happened to a file, an interval or a rollup."""
     match event:
         case pipeline.Reopened(feed, former, until):
-            told = {"feed": feed.name, "closed_until": to_text(former), "now_closed_until": to_text(until)}
-            logger.warning("reopened intervals closed ahead of the clock", extra=told)
+            fields = {"feed": feed.name, "closed_until": to_text(former), "now_closed_until": to_text(until)}
+            logger.warning("reopened intervals closed ahead of the clock", extra=fields)
         case pipeline.Ingested(entry, touched):
             counts = {"lines": entry.lines, "records": entry.records, "rejects": entry.rejects}
             logger.info(f"{entry.file.kind} ingested", extra=_file(entry.file) | counts | {"intervals": len(touched)})
         case pipeline.Unchanged(file):
             logger.info("file unchanged", extra=_file(file))
         case pipeline.Duplicate(file, of, renamed):
-            told = {"renamed_from": of} if renamed else {"duplicate_of": of}
-            logger.info("file renamed" if renamed else "file duplicate", extra=_file(file) | told)
+            fields = {"renamed_from": of} if renamed else {"duplicate_of": of}
+            logger.info("file renamed" if renamed else "file duplicate", extra=_file(file) | fields)
         case pipeline.Skipped(feed, names):
-            told = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MAX_NAMES_SHOWN])}
-            logger.warning("unfinished files", extra=told)
+            fields = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MAX_NAMES_SHOWN])}
+            logger.warning("unfinished files", extra=fields)
         case pipeline.Failed(what, reason):
             logger.warning("failed", extra={"what": what, "reason": reason})
         case pipeline.Recreated(what, reason):

@@ -18,11 +18,11 @@ from kpis.sources.directory import FoundFile
 
 def options_of(batch: Batch, options: pipeline.Options) -> pipeline.Options:
     """The options that a batch was read with."""
-    told = dict(part.split("=", 1) for part in batch.reading.split() if "=" in part)
+    parts = dict(part.split("=", 1) for part in batch.reading.split() if "=" in part)
     return replace(
         options,
-        interval_from=pipeline.IntervalFrom(told.get("interval-from", pipeline.IntervalFrom.RECORD)),
-        date=date.fromisoformat(told["date"]) if "date" in told else options.date,
+        interval_from=pipeline.IntervalFrom(parts.get("interval-from", pipeline.IntervalFrom.RECORD)),
+        date=date.fromisoformat(parts["date"]) if "date" in parts else options.date,
     )
 
 

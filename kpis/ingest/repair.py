@@ -65,9 +65,9 @@ class Repair:
 
         Raises WrongLake where the lake is another database's, and LakeError where it cannot be used.
         """
-        told = rebind(self._lake, self._ledger, self._dry_run)
-        if told:
-            yield Finding(told, "would be written" if self._dry_run else "written")
+        note = rebind(self._lake, self._ledger, self._dry_run)
+        if note:
+            yield Finding(note, "would be written" if self._dry_run else "written")
         if not self._dry_run:
             self._lake.recover(self._ledger)
         found = survey(self._lake, lake_files(StoredLakeFile.objects.all()), digested, self._progress)

@@ -24,7 +24,7 @@ class Watch:
 
     ``run`` ingests the files with these names, or with None what a listing of the place finds new; where it is told
     that it is due, it makes a run of it though nothing is new. The place is listed every ``listing_seconds``, and every
-    ``poll_seconds`` while nothing tells of its files. ``tell`` is told what happens besides runs: how grave that is (a
+    ``poll_seconds`` while nothing tells of its files. ``report`` is told what happens besides runs: how grave that is (a
     level of ``logging``), what it is, and more of it.
     """
 
@@ -33,11 +33,11 @@ class Watch:
         arrivals: Arrivals,
         run: Callable[[Collection[str] | None, bool], None],
         is_stopped: Callable[[], bool],
-        tell: Callable[[int, str, str], None],
+        report: Callable[[int, str, str], None],
         listing_seconds: float,
         poll_seconds: float,
     ):
-        self._arrivals, self._run, self._is_stopped, self._tell = arrivals, run, is_stopped, tell
+        self._arrivals, self._run, self._is_stopped, self._report = arrivals, run, is_stopped, tell
         self._listing_seconds, self._poll_seconds = listing_seconds, poll_seconds
         # When the place was last listed, and when the run of that was made whatever it found.
         self._listed = self._ran = -math.inf
@@ -52,7 +52,7 @@ class Watch:
                     self._list()
                 else:
                     names = self._arrivals.wait(left)
-                    self._tell_how()
+                    self._report_mode()
                     if names and not self._is_stopped() and self._did(names, False) and not self._is_stopped():
                         # All of them: a run that was stopped may have left some out.
                         self._arrivals.acknowledge()
@@ -63,7 +63,7 @@ class Watch:
     def _list(self) -> None:
         # Before it is listed, so that nothing lands in between.
         self._arrivals.listen()
-        self._tell_how()
+        self._report_mode()
         began = time.monotonic()
         is_due = began >= self._ran + self._listing_seconds
         if self._did(None, is_due):
@@ -81,17 +81,17 @@ class Watch:
         except Exception as error:
             if isinstance(error, SourceError) and self._listed == -math.inf:
                 raise
-            self._tell_failure(error)
+            self._report_failure(error)
             self._sleep(self._pause)
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             return False
         if self._failure:
-            self._tell(logging.INFO, "watch goes on", "runs come to their end again")
+            self._report(logging.INFO, "watch goes on", "runs come to their end again")
         self._pause, self._failure = FIRST_PAUSE_SECONDS, ""
         return True
 
     def _await_turn(self) -> None:
-        self._tell(logging.INFO, "watch waits", "another run is under way on this database")
+        self._report(logging.INFO, "watch waits", "another run is under way on this database")
         while not self._is_stopped():
             self._sleep(STEP_SECONDS)
             try:
@@ -108,7 +108,7 @@ class Watch:
         while not self._is_stopped() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, STEP_SECONDS))
 
-    def _tell_how(self) -> None:
+    def _report_mode(self) -> None:
         heard = self._arrivals.blind or self._arrivals.means
         if heard == self._heard:
             return
@@ -116,13 +116,13 @@ class Watch:
         if self._arrivals.blind:
             every = f"listed every {self._listing_every():g} s: {heard}"
             # Where nothing was to tell of files, that is as it should be.
-            self._tell(logging.WARNING if self._arrivals.means else logging.INFO, "watch", every)
+            self._report(logging.WARNING if self._arrivals.means else logging.INFO, "watch", every)
         else:
-            self._tell(logging.INFO, "watch", f"by {heard}")
+            self._report(logging.INFO, "watch", f"by {heard}")
 
-    def _tell_failure(self, error: Exception) -> None:
+    def _report_failure(self, error: Exception) -> None:
         """Tells of what kept a run from its end, once for each reason until one comes to its end."""
         reason = " ".join(f"{error}".split()) or type(error).__name__
         if reason != self._failure:
             self._failure = reason
-            self._tell(logging.ERROR, "watch failed", f"{reason} It is tried again.")
+            self._report(logging.ERROR, "watch failed", f"{reason} It is tried again.")

@@ -85,14 +85,14 @@ def _athena(table: LakeTable, location: str) -> Iterator[str]:
         }
     path = "/".join(f"{folder}=${{{folder}}}" for folder in HOUR_FOLDERS)
     properties["storage.location.template"] = f"{location}/{table.folder}/{path}/"
-    told = ",\n".join(f"  '{name}' = {_hive_text(value)}" for name, value in properties.items())
+    listed = ",\n".join(f"  '{name}' = {_hive_text(value)}" for name, value in properties.items())
     yield (
         f"CREATE EXTERNAL TABLE IF NOT EXISTS {SCHEMA}.`{table.name.lower()}` (\n{columns}\n)\n"
         f"COMMENT {_hive_text(table.description)}\n"
         f"PARTITIONED BY ({folders})\n"
         f"STORED AS PARQUET\n"
         f"LOCATION {_hive_text(f'{location}/{table.folder}/')}\n"
-        f"TBLPROPERTIES (\n{told}\n);\n"
+        f"TBLPROPERTIES (\n{listed}\n);\n"
     )
 
 
@@ -179,8 +179,8 @@ def _columns(
     comment = _text if types is TRINO_TYPES else _hive_text
 
     def line(column: LakeColumn) -> str:
-        told = f" COMMENT {comment(column.unit)}" if column.unit else ""
-        return f"  {quoted(spelled(column.name))} {types[column.type]}{told}"
+        unit = f" COMMENT {comment(column.unit)}" if column.unit else ""
+        return f"  {quoted(spelled(column.name))} {types[column.type]}{unit}"
 
     return ",\n".join(map(line, table.columns))
 

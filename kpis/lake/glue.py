@@ -85,8 +85,8 @@ class _Catalog:
             try:
                 self._client.get_database(Name=self._database)
             except self._client.exceptions.EntityNotFoundException:
-                told = {"Name": self._database, "Description": f"The lake of Network Analysis at {self._lake}"}
-                self._client.create_database(DatabaseInput=told)
+                definition = {"Name": self._database, "Description": f"The lake of Network Analysis at {self._lake}"}
+                self._client.create_database(DatabaseInput=definition)
 
     def bring(self, table: LakeTable, hours: Iterable[Values]) -> None:
         """Brings a table and its partitions, which the hours are, to what they are to be."""
@@ -94,8 +94,10 @@ class _Catalog:
             self._bring_table(table)
             found = {tuple(one["Values"]): one for one in self._partitions(table)}
         wanted = {values: self._partition(table, values) for values in hours}
-        added = [told for values, told in wanted.items() if values not in found]
-        changed = [told for values, told in wanted.items() if values in found and not _says(found[values], told)]
+        added = [partition for values, partition in wanted.items() if values not in found]
+        changed = [
+            partition for values, partition in wanted.items() if values in found and not _says(found[values], partition)
+        ]
         removed = [{"Values": list(values)} for values in found if values not in wanted]
         place = {"DatabaseName": self._database, "TableName": table.name.lower()}
         with self._translate_errors():
@@ -103,7 +105,9 @@ class _Catalog:
                 answer = self._client.batch_create_partition(**place, PartitionInputList=some)
                 self._check(answer, "AlreadyExistsException")
             for some in _chunks(changed, PARTITIONS_A_CHANGE):
-                entries = [{"PartitionValueList": told["Values"], "PartitionInput": told} for told in some]
+                entries = [
+                    {"PartitionValueList": partition["Values"], "PartitionInput": partition} for partition in some
+                ]
                 self._check(self._client.batch_update_partition(**place, Entries=entries), "EntityNotFoundException")
             for some in _chunks(removed, PARTITIONS_A_REMOVAL):
                 answer = self._client.batch_delete_partition(**place, PartitionsToDelete=some)
@@ -114,24 +118,24 @@ class _Catalog:
         self.done.partitions_unchanged += len(wanted) - len(added) - len(changed)
 
     def _bring_table(self, table: LakeTable) -> None:
-        told = self._table(table)
+        definition = self._table(table)
         try:
-            found = self._client.get_table(DatabaseName=self._database, Name=told["Name"])["Table"]
+            found = self._client.get_table(DatabaseName=self._database, Name=definition["Name"])["Table"]
         except self._client.exceptions.EntityNotFoundException:
-            self._client.create_table(DatabaseName=self._database, TableInput=told)
+            self._client.create_table(DatabaseName=self._database, TableInput=definition)
             self.done.tables_created += 1
             return
         owner = found.get("Parameters", {}).get(OWNER)
         if owner != self._lake:
             whose = f"of the lake at {owner}" if owner else "of somebody else"
             raise CatalogError(
-                f"The Glue database {self._database} has a table {told['Name']} {whose}. Remove it, or name another "
-                "--database."
+                f"The Glue database {self._database} has a table {definition['Name']} {whose}. Remove it, or "
+                "name another --database."
             )
-        if _says(found, told):
+        if _says(found, definition):
             self.done.tables_unchanged += 1
         else:
-            self._client.update_table(DatabaseName=self._database, TableInput=told, SkipArchive=True)
+            self._client.update_table(DatabaseName=self._database, TableInput=definition, SkipArchive=True)
             self.done.tables_updated += 1
 
     def _table(self, table: LakeTable) -> dict[str, Any]:

@@ -40,9 +40,9 @@ def read_identity(storage: Storage) -> Identity | None:
             text = storage.read(IDENTITY)
         if text is None:
             return None
-        told = json.loads(text)
-        kept_from = {feed: datetime.fromisoformat(moment) for feed, moment in told["kept_from"].items()}
-        return Identity(str(uuid.UUID(told["lake"])), str(uuid.UUID(told["database"])), kept_from)
+        fields = json.loads(text)
+        kept_from = {feed: datetime.fromisoformat(moment) for feed, moment in fields["kept_from"].items()}
+        return Identity(str(uuid.UUID(fields["lake"])), str(uuid.UUID(fields["database"])), kept_from)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WrongLake(
             f"{storage.url(IDENTITY)} is damaged, so that nobody can tell whose lake this is. "
@@ -52,11 +52,11 @@ def read_identity(storage: Storage) -> Identity | None:
 
 def write_identity(storage: Storage, identity: Identity) -> None:
     """Writes what a lake says of itself; raises LakeError."""
-    told = {
+    fields = {
         "lake": identity.lake,
         "database": identity.database,
         "kept_from": {feed: to_text(moment) for feed, moment in sorted(identity.kept_from.items())},
     }
     with translate_errors(storage.url(IDENTITY)):
-        storage.write(IDENTITY, json.dumps(told, indent=1) + "\n")
+        storage.write(IDENTITY, json.dumps(fields, indent=1) + "\n")
         storage.sync()

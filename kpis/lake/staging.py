@@ -51,21 +51,21 @@ class Staging:
         feed: Feed,
         intervals: Collection[datetime],
         partials: Mapping[int, Partials],
-        told: datetime,
+        moment: datetime,
         with_rejects: bool,
         with_records: bool,
     ) -> None:
         """Write what the lake keeps of a batch: its partials by KPI id, its rejects and, where wanted, its records.
 
         ``intervals`` are the starts (UTC) of those that it has records in. The rejects go to the hour of the first of
-        them, or of the moment ``told`` (UTC) where there is none.
+        them, or of ``moment`` (UTC) if there is none.
         """
         hours = sorted({ONE_HOUR.floor(start) for start in intervals})
         for kpi in partial_kpis(feed) if hours else []:
             (table,) = partials[kpi.id]
             self.add_partial(kpi, table, hours)
         if with_rejects:
-            self.add_rejects(feed, min(intervals, default=told))
+            self.add_rejects(feed, min(intervals, default=moment))
         if with_records:
             self.add_records(feed, hours)
 

@@ -74,10 +74,10 @@ def adoptable(lake: Lake, folder: PurePosixPath, orphans: dict[str, Stored], key
     compacted = [name for name in orphans if name.startswith(COMPACTED)]
     for name in [*own, *compacted]:
         path = folder / name
-        told = PurePosixPath(path.stem).suffix.removeprefix(".")
-        if len(told) != DIGEST_DIGITS:
+        digits = PurePosixPath(path.stem).suffix.removeprefix(".")
+        if len(digits) != DIGEST_DIGITS:
             continue
         digest = dict(lake.verifier.digests([path])).get(path, "")
-        if digest.startswith(told) and (name in own or key in lake.keys_in(path)):
+        if digest.startswith(digits) and (name in own or key in lake.keys_in(path)):
             return name, digest
     return None

@@ -58,8 +58,8 @@ def partials_table(kpi: KPI) -> LakeTable:
     units = {dimension.name: dimension.unit(kpi.feed) for dimension in kpi.by}
     units |= kpi.measure.partial_units(kpi.unit) | {SPELLED: "records"}
     with _typed_records(kpi.feed) as connection:
-        told = {"interval_start": "interval_start"} | kpi.partial_keys | kpi.partial_values
-        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in told.items())
+        expressions = {"interval_start": "interval_start"} | kpi.partial_keys | kpi.partial_values
+        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in expressions.items())
         query = f"SELECT {selected}, '' AS batch FROM records GROUP BY ALL"
         columns = _described(connection, query, units)
     personal = " (about single subscribers)" if kpi.personal else ""

@@ -257,8 +257,8 @@ class _Views:
 
     def _load(self, table: str, columns: dict[str, str], frames: Iterable[pd.DataFrame]) -> None:
         """Makes a table of the frames' rows."""
-        told = ", ".join(f'"{name}" {type_}' for name, type_ in columns.items())
-        self._connection.execute(f"CREATE TABLE {table} ({told})")
+        columns_sql = ", ".join(f'"{name}" {type_}' for name, type_ in columns.items())
+        self._connection.execute(f"CREATE TABLE {table} ({columns_sql})")
         for frame in frames:
             self._connection.register("frame_to_load", frame)
             self._connection.execute(f"INSERT INTO {table} FROM frame_to_load")
@@ -286,15 +286,15 @@ def cast_to(type_: DuckDBPyType, as_text: bool) -> str | None:
     casts = {name: cast_to(child, as_text) for name, child in children.items() if isinstance(child, DuckDBPyType)}
     if not any(casts.values()):
         return None
-    told = {name: cast or str(children[name]) for name, cast in casts.items()}
+    types = {name: cast or str(children[name]) for name, cast in casts.items()}
     match kind:
         case "struct":
-            return f"STRUCT({', '.join(f'{_name(name)} {cast}' for name, cast in told.items())})"
+            return f"STRUCT({', '.join(f'{_name(name)} {cast}' for name, cast in types.items())})"
         case "map":
-            return f"MAP({told['key']}, {told['value']})"
+            return f"MAP({types['key']}, {types['value']})"
         case "array":
-            return f"{told['child']}[{children['size']}]"
-    return f"{told['child']}[]"
+            return f"{types['child']}[{children['size']}]"
+    return f"{types['child']}[]"
 
 
 def _with_casts(connection: duckdb.DuckDBPyConnection, query: str, casts: list[str | None]) -> str:
@@ -302,8 +302,8 @@ def _with_casts(connection: duckdb.DuckDBPyConnection, query: str, casts: list[s
     columns = [f"c{number}" for number in range(len(casts))]
     # A view takes the query as it stands, whatever ends it, and its columns whatever their names.
     connection.execute(f"CREATE TEMP VIEW query_to_cast({', '.join(columns)}) AS {query}")
-    told = [f"CAST({column} AS {cast})" if cast else column for column, cast in zip(columns, casts, strict=True)]
-    return f"SELECT {', '.join(told)} FROM query_to_cast"
+    expressions = [f"CAST({column} AS {cast})" if cast else column for column, cast in zip(columns, casts, strict=True)]
+    return f"SELECT {', '.join(expressions)} FROM query_to_cast"
 
 
 def _with_moments(value: Any, type_: Any) -> Any:

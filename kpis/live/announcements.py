@@ -28,7 +28,7 @@ class Announcer:
     """A consumer's side: announces each batch, and never fails for it."""
 
     def __init__(self) -> None:
-        self._due, self._is_told = 0.0, False
+        self._due, self._is_logged = 0.0, False
 
     def announce(self) -> None:
         """Tells that live counts have changed."""
@@ -39,31 +39,31 @@ class Announcer:
 
         try:
             async_to_sync(_layer().group_send)(GROUP, {"type": "live.changed"})
-            self._is_told = False
+            self._is_logged = False
         except (RedisError, OSError) as error:
             self._due = time.monotonic() + PAUSE_SECONDS
-            if not self._is_told:
+            if not self._is_logged:
                 logger.warning("Cannot use Redis: %s. Open pages are told a little later.", _reason(error))
-            self._is_told = True
+            self._is_logged = True
 
 
 async def listen(heard: Callable[[], None]) -> NoReturn:
     """A web process's side: calls ``heard`` for each announcement, as long as it is not cancelled."""
     from redis import RedisError
 
-    layer, is_told = _layer(), False
+    layer, is_logged = _layer(), False
     while True:
         try:
             channel = await layer.new_channel()
             await layer.group_add(GROUP, channel)
-            is_told = False
+            is_logged = False
             while True:
                 await layer.receive(channel)
                 heard()
         except (RedisError, OSError) as error:
-            if not is_told:
+            if not is_logged:
                 logger.warning("Cannot use Redis: %s. Live counts are looked up instead.", _reason(error))
-            is_told = True
+            is_logged = True
             await asyncio.sleep(PAUSE_SECONDS)
 
 

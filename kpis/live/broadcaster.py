@@ -108,7 +108,7 @@ class Broadcaster:
 
     async def _work(self) -> None:
         """Reads and shows until nobody looks any more."""
-        view, is_told, shown_at = _View(), False, time.monotonic() - FRAME_SECONDS
+        view, is_logged, shown_at = _View(), False, time.monotonic() - FRAME_SECONDS
         listening = asyncio.create_task(announcements.listen(self._hear)) if settings.REDIS_URL else None
         try:
             while True:
@@ -118,12 +118,12 @@ class Broadcaster:
                     is_silent = time.monotonic() - shown_at >= SILENT_SECONDS
                     frame = await self._in_thread(partial(view.frame, is_silent))
                 except DatabaseError as error:
-                    if not is_told:
+                    if not is_logged:
                         logger.warning("Cannot read the live counts: %s. Trying again.", " ".join(str(error).split()))
-                    is_told = True
+                    is_logged = True
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
-                is_told, self._view = False, view
+                is_logged, self._view = False, view
                 if frame is None:
                     await self._await_news()
                 else:

@@ -36,18 +36,18 @@ class Presence:
             return
         self._due = time.monotonic() + TELL_SECONDS
         now = timezone.now()
-        told = {**self._values, "lag": lag, "told_at": now}
+        values = {**self._values, "lag": lag, "told_at": now}
         with _indifferent():
-            self._put(told, now)
+            self._put(values, now)
 
     def end(self) -> None:
         """Tells that it is there no more."""
         with _indifferent():
             StreamConsumer.objects.filter(**self._key).delete()
 
-    def _put(self, told: dict[str, Any], now: datetime) -> None:
-        if not StreamConsumer.objects.filter(**self._key).update(**told):
-            StreamConsumer.objects.create(**self._key, **told)
+    def _put(self, values: dict[str, Any], now: datetime) -> None:
+        if not StreamConsumer.objects.filter(**self._key).update(**values):
+            StreamConsumer.objects.create(**self._key, **values)
             StreamConsumer.objects.filter(told_at__lt=now - FORGOTTEN).delete()
 
 

@@ -65,8 +65,8 @@ class Window:
         self._scores: list[dict[str, Any]] = []
         # Dimension, group and second of each count that is new.
         self._changed: set[tuple[str, str, int]] = set()
-        self._told: tuple[Any, ...] = ()
-        self._told_scores: list[dict[str, Any]] = []
+        self._sent: tuple[Any, ...] = ()
+        self._sent_scores: list[dict[str, Any]] = []
 
     def read(self) -> bool:
         """Reads what the database has that is new since it was last read; whether any batch came."""
@@ -101,13 +101,13 @@ class Window:
 
     def frame(self, even_so: bool = False) -> dict[str, Any] | None:
         """What changed since the last frame; None where nothing did, or ``even_so`` a frame without changes."""
-        told, counts = (self._newest, self._facts()), self._changes()
-        if told == self._told and not counts and self._scores == self._told_scores and not even_so:
+        state, counts = (self._newest, self._facts()), self._changes()
+        if state == self._sent and not counts and self._scores == self._sent_scores and not even_so:
             return None
-        frame: dict[str, Any] = {"type": "frame", "newest": told[0], "feeds": told[1], "counts": counts}
-        if self._scores != self._told_scores:
+        frame: dict[str, Any] = {"type": "frame", "newest": state[0], "feeds": state[1], "counts": counts}
+        if self._scores != self._sent_scores:
             frame["scores"] = self._scores
-        self._told, self._told_scores = told, self._scores
+        self._sent, self._sent_scores = state, self._scores
         return frame
 
     def _read_feed(self, live: LiveFeed, feed: _Feed) -> None:

@@ -38,21 +38,21 @@ def figure_sql(
     if kpi.measure.finish:
         finished = f"({_indented(_finished(kpi, _groups(kpi, interval)))})"
         return _select(kpi.measure.values, finished, _is(kpi, group))
-    merged = _select(_told(kpi.measure.merge), _partials(kpi), [*_during(interval), *_is(kpi, group, spelled=True)])
+    merged = _select(_aliased(kpi.measure.merge), _partials(kpi), [*_during(interval), *_is(kpi, group, spelled=True)])
     return f"{merged}\nHAVING count(*) > 0"
 
 
 def _total(kpi: KPI, interval: Interval) -> str:
     """The interval's value over all groups, as its summary has it."""
-    told = _told({"mean" if kpi.measure.is_mean else "total": kpi.measure.total})
+    total = _aliased({"mean" if kpi.measure.is_mean else "total": kpi.measure.total})
     if not kpi.measure.adds_up:
-        return _select(told, _partials(kpi), _during(interval))
+        return _select(total, _partials(kpi), _during(interval))
     if kpi.reference:
         # Nobody over the quota is a total of 0.
-        return _select(_told({"total": f"coalesce({kpi.measure.total}, 0)"}), kpi.name, _during(interval))
+        return _select(_aliased({"total": f"coalesce({kpi.measure.total}, 0)"}), kpi.name, _during(interval))
     if interval.length == kpi.feed.interval:
-        return _select(told, kpi.name, _during(interval))
-    return _select(told, f"({_indented(_groups(kpi, interval))})", [])
+        return _select(total, kpi.name, _during(interval))
+    return _select(total, f"({_indented(_groups(kpi, interval))})", [])
 
 
 def _joined(
@@ -68,7 +68,7 @@ def _joined(
     listed = f",\n{_INDENT}".join(values)
     table = f"(VALUES\n{_INDENT}{listed}\n) AS {reference.table}({', '.join(columns)})"
     source = f"{_partials(kpi.source)}\nJOIN {table} USING ({reference.on})"
-    merged = _select(_told(kpi.measure.merge), source, [*_during(interval), *_is(kpi, group)])
+    merged = _select(_aliased(kpi.measure.merge), source, [*_during(interval), *_is(kpi, group)])
     return f"{merged}\nHAVING {kpi.measure.having}"
 
 
@@ -76,13 +76,13 @@ def _groups(kpi: KPI, interval: Interval) -> str:
     """All groups of an interval with their values, from the partials."""
     keys = {one.name: f"{SQL_NAME}({one.spelling})" if one.folded else one.name for one in kpi.by}
     columns = [sql if sql == name else f"{sql} AS {name}" for name, sql in keys.items()]
-    groups = _select([*columns, *_told(kpi.measure.merge)], _partials(kpi), _during(interval))
+    groups = _select([*columns, *_aliased(kpi.measure.merge)], _partials(kpi), _during(interval))
     return f"{groups}\nGROUP BY {', '.join(keys.values())}"
 
 
 def _finished(kpi: KPI, groups: str) -> str:
     """The same with the measure's further columns, which look at the interval's other groups."""
-    return f"{_select(['*', *_told(kpi.measure.finish)], f'({_indented(groups)})', [])}\nWINDOW same_interval AS ()"
+    return f"{_select(['*', *_aliased(kpi.measure.finish)], f'({_indented(groups)})', [])}\nWINDOW same_interval AS ()"
 
 
 def _select(columns: Sequence[str], source: str, conditions: Sequence[str]) -> str:
@@ -90,7 +90,7 @@ def _select(columns: Sequence[str], source: str, conditions: Sequence[str]) -> s
     return f"SELECT {wanted}\nFROM {source}" + (f"\nWHERE {held}" if held else "")
 
 
-def _told(columns: Mapping[str, str]) -> list[str]:
+def _aliased(columns: Mapping[str, str]) -> list[str]:
     return [f"{sql} AS {name}" for name, sql in columns.items()]
 
 

@@ -172,8 +172,8 @@ def object_of(file: FoundFile, place: str, scratch: Path) -> FoundObject:
     from kpis.storage.bucket import StoredObject
 
     stored = StoredObject(key, file.size, EPOCH + file.modified_ns // 1000 * MICROSECOND, file.etag)
-    told = (file.feed, file.name, file.path, file.size, file.modified_ns, file.problem, file.etag, file.mark)
-    return FoundObject(*told, bucket=bucket, stored=stored)
+    fields = (file.feed, file.name, file.path, file.size, file.modified_ns, file.problem, file.etag, file.mark)
+    return FoundObject(*fields, bucket=bucket, stored=stored)
 
 
 def _found(bucket: Bucket, stored: StoredObject, feed: Feed) -> FoundObject:

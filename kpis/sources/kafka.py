@@ -69,7 +69,7 @@ class Topic(Stream[Spool]):
         self._partitions: list[int] = []
         self._at_end: set[int | None] = set()
         self._is_assigned = self._is_paused = False
-        self._told: set[int] = set()
+        self._logged: set[int] = set()
         self._problem = ""
         with translate_errors(self._servers):
             self._consumer = self._kafka.Consumer(
@@ -224,7 +224,7 @@ class Topic(Stream[Spool]):
             spool.add(offsets[partition], values[partition], self._arrival(last[partition]))
             self._largest = max(self._largest, max(map(len, filter(None, values[partition])), default=0))
         if offsets:
-            self._told.clear()
+            self._logged.clear()
             self._quiet_since = time.monotonic()
 
     def _arrival(self, message: confluent_kafka.Message) -> datetime | None:
@@ -242,9 +242,9 @@ class Topic(Stream[Spool]):
         """An error that the client goes on after is told; any other ends the work."""
         if self._passes(error):
             # Once, until messages come again.
-            if error.code() not in self._told:
+            if error.code() not in self._logged:
                 logger.warning("Kafka at %s: %s", self._servers, error.str())
-            self._told.add(error.code())
+            self._logged.add(error.code())
         else:
             self._problem = f"Cannot read the topic {self.name} at {self._servers}: {error.str()}."
 
@@ -340,8 +340,8 @@ def java_options(connection: Mapping[str, str]) -> dict[str, str]:
     if "sasl.username" in connection:
         module = "scram.Scram" if connection.get("sasl.mechanism", "").startswith("SCRAM") else "plain.Plain"
         account = {"username": connection["sasl.username"], "password": connection.get("sasl.password", "")}
-        told = " ".join(f"{name}={_java_quoted(value)}" for name, value in account.items())
-        options["sasl.jaas.config"] = f"org.apache.kafka.common.security.{module}LoginModule required {told};"
+        credentials = " ".join(f"{name}={_java_quoted(value)}" for name, value in account.items())
+        options["sasl.jaas.config"] = f"org.apache.kafka.common.security.{module}LoginModule required {credentials};"
     return options
 
 

@@ -115,8 +115,8 @@ class TopicIdentity:
             return ""
         topics = self._kafka.TopicCollection([self._topic])
         answer = self._admin.describe_topics(topics, request_timeout=ANSWER_SECONDS)[self._topic].result()
-        told = str(answer.topic_id)
-        return "" if not told.strip("A=") else told
+        found_id = str(answer.topic_id)
+        return "" if not found_id.strip("A=") else found_id
 
     def mark_at(self, partition: int, offset: int) -> str | None:
         """The mark of the message at an offset; None where there is none, or no longer."""

@@ -79,7 +79,7 @@ class KinesisStream(Stream[ShardSpool]):
         self._retention = 0.0
         # When Kinesis made the stream (UTC).
         self._created = ""
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._is_stale = True
 
     def __enter__(self) -> KinesisStream:
@@ -246,7 +246,7 @@ class KinesisStream(Stream[ShardSpool]):
             elif name not in self._shards:
                 for parent in parents - names:
                     if parent in reached and not reached[parent].is_ended:
-                        self._tell_loss(
+                        self._log_loss(
                             f"{parent}, which ended before {name} began, is gone before it was in to its end"
                         )
                 number = there.sequence_number if there else None
@@ -257,7 +257,7 @@ class KinesisStream(Stream[ShardSpool]):
         if shard.iterator is None:
             shard.iterator = self._iterator(shard)
         if shard.moment is not None and time.time() - shard.moment > self._retention:
-            self._tell_loss(f"{shard.name} is read later than Kinesis keeps its records, so that some may be lost")
+            self._log_loss(f"{shard.name} is read later than Kinesis keeps its records, so that some may be lost")
         answer = self._client.get_records(ShardIterator=shard.iterator, Limit=room)
         shard.iterator = answer.get("NextShardIterator")
         records, behind = answer["Records"], answer.get("MillisBehindLatest") or 0
@@ -266,7 +266,7 @@ class KinesisStream(Stream[ShardSpool]):
         shard.is_at_tip = not behind and not records
         shard.due_at = time.monotonic() + (TIP_SECONDS if shard.is_at_tip else NEXT_SECONDS)
         shard.pause = FIRST_PAUSE_SECONDS
-        self._told.discard("failed")
+        self._logged.discard("failed")
         if shard.known is not None and (records or shard.is_at_tip or shard.is_read_out):
             records = self._without_known(shard, records)
         found = [part for record in records for part in parts_of(record, shard)]
@@ -305,15 +305,15 @@ class KinesisStream(Stream[ShardSpool]):
         if records and known and records[0]["SequenceNumber"] == known.partition(":")[0]:
             return records if ":" in known else records[1:]
         end = f"the record {records[0]['SequenceNumber']}" if records else "its end"
-        self._tell_loss(
+        self._log_loss(
             f"{shard.name}: Kinesis no longer has {known}, the last that was read, nor what lay before {end}"
         )
         return records
 
-    def _tell_loss(self, what: str) -> None:
-        if what not in self._told:
+    def _log_loss(self, what: str) -> None:
+        if what not in self._logged:
             logger.warning("%s/%s", self.name, what)
-            self._told.add(what)
+            self._logged.add(what)
 
     def _handle_error(self, error: ClientError | HTTPClientError, shard: Shard | None = None) -> None:
         """Goes on after what passes by itself, a while later; any other error ends the work."""
@@ -331,9 +331,9 @@ class KinesisStream(Stream[ShardSpool]):
         if code not in THROTTLED and status < 500:
             raise error
         # Once, until there is an answer again.
-        if "failed" not in self._told:
+        if "failed" not in self._logged:
             logger.warning("Kinesis stream %s: %s", self.name, error)
-        self._told.add("failed")
+        self._logged.add("failed")
         # Not all at the same time.
         pause = random.uniform(0.5, 1) * (shard.pause if shard else FIRST_PAUSE_SECONDS)  # noqa: S311
         if shard is None:

@@ -67,9 +67,9 @@ class Position:
         return self.next_offset if self.origin.generation == origin.generation else 0
 
     @staticmethod
-    def decode(told: Mapping[str, Any]) -> Position:
+    def decode(encoded: Mapping[str, Any]) -> Position:
         """The position whose fields, as ``dataclasses.asdict`` gives them, are in a JSON object."""
-        return Position(told["next_offset"], Origin(**told["origin"]), told["last_message"])
+        return Position(encoded["next_offset"], Origin(**encoded["origin"]), encoded["last_message"])
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ class Messages(FoundFile):
     def encode(self) -> dict[str, Any]:
         """Return the batch as JSON has it, without its content, for another process."""
         names = ("name", "size", "modified_ns", "topic", "partition", "next_offset", "first_line", "count")
-        told = {name: getattr(self, name) for name in (*names, "last_message")}
-        return {**told, "position": self.position and asdict(self.position), "origin": asdict(self.origin)}
+        fields = {name: getattr(self, name) for name in (*names, "last_message")}
+        return {**fields, "position": self.position and asdict(self.position), "origin": asdict(self.origin)}
 
     @property
     def new_position(self) -> Any:
@@ -289,11 +289,11 @@ class ShardRecords(Messages):
         )
 
 
-def decode_messages(feed: Feed, told: dict[str, Any]) -> Messages:
+def decode_messages(feed: Feed, encoded: dict[str, Any]) -> Messages:
     """Return the batch that ``Messages.encode`` encoded, without its content: of its offsets only the number is."""
-    known = {name: value for name, value in told.items() if name not in ("count", "position", "origin")}
-    offsets = np.broadcast_to(np.int64(-1), told["count"])
-    position, origin = told["position"] and Position.decode(told["position"]), Origin(**told["origin"])
+    known = {name: value for name, value in encoded.items() if name not in ("count", "position", "origin")}
+    offsets = np.broadcast_to(np.int64(-1), encoded["count"])
+    position, origin = encoded["position"] and Position.decode(encoded["position"]), Origin(**encoded["origin"])
     return Messages(feed, path=Path(), offsets=offsets, rejects=[], position=position, origin=origin, **known)
 
 

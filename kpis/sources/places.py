@@ -68,12 +68,12 @@ def encode_file(file: FoundFile) -> dict[str, Any]:
     }
 
 
-def decode_file(told: Mapping[str, Any], scratch: Path) -> FoundFile:
+def decode_file(encoded: Mapping[str, Any], scratch: Path) -> FoundFile:
     """Return the found file that ``encode_file`` encoded; raises SourceError where object storage cannot be used."""
     names = ("name", "size", "modified_ns", "problem", "etag", "mark")
-    file = FoundFile(FEEDS[told["feed"]], path=Path(told["address"]), **{name: told[name] for name in names})
+    file = FoundFile(FEEDS[encoded["feed"]], path=Path(encoded["address"]), **{name: encoded[name] for name in names})
     if not file.etag:
         return file
     from kpis.sources.bucket import object_of
 
-    return object_of(file, told["address"], scratch)
+    return object_of(file, encoded["address"], scratch)

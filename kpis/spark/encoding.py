@@ -38,16 +38,16 @@ def encode_options(options: Options) -> dict[str, Any]:
     }
 
 
-def decode_options(told: dict[str, Any]) -> Options:
+def decode_options(encoded: dict[str, Any]) -> Options:
     return Options(
-        interval_from=pipeline.IntervalFrom(told["interval_from"]),
-        date=date.fromisoformat(told["date"]) if told["date"] else None,
-        max_reject_ratio=told["max_reject_ratio"],
-        bounds=Bounds(**told["bounds"]),
-        archive_feeds=frozenset(told["archive_feeds"]),
-        duplicates=pipeline.Duplicates(told["duplicates"]),
-        clocks=Clocks(*map(datetime.fromisoformat, told["clocks"])),
-        max_clock_ahead=timedelta(seconds=told["max_clock_ahead"]),
+        interval_from=pipeline.IntervalFrom(encoded["interval_from"]),
+        date=date.fromisoformat(encoded["date"]) if encoded["date"] else None,
+        max_reject_ratio=encoded["max_reject_ratio"],
+        bounds=Bounds(**encoded["bounds"]),
+        archive_feeds=frozenset(encoded["archive_feeds"]),
+        duplicates=pipeline.Duplicates(encoded["duplicates"]),
+        clocks=Clocks(*map(datetime.fromisoformat, encoded["clocks"])),
+        max_clock_ahead=timedelta(seconds=encoded["max_clock_ahead"]),
     )
 
 
@@ -66,22 +66,22 @@ def encode_prepared(one: Prepared) -> dict[str, Any]:
     }
 
 
-def decode_prepared(told: dict[str, Any], file: FoundFile) -> Prepared:
+def decode_prepared(encoded: dict[str, Any], file: FoundFile) -> Prepared:
     """Return the prepared batch that ``encode_prepared`` encoded."""
     entry = Entry(
         file,
-        **{name: told[name] for name in ENTRY_FIELDS},
-        kpis=frozenset(told["kpis"]),
-        read_again_at=datetime.fromisoformat(told["read_again_at"]) if told["read_again_at"] else None,
-        intervals={datetime.fromisoformat(start): records for start, records in told["intervals"].items()},
+        **{name: encoded[name] for name in ENTRY_FIELDS},
+        kpis=frozenset(encoded["kpis"]),
+        read_again_at=datetime.fromisoformat(encoded["read_again_at"]) if encoded["read_again_at"] else None,
+        intervals={datetime.fromisoformat(start): records for start, records in encoded["intervals"].items()},
     )
-    written = {PurePosixPath(aside): _decode_file(one) for aside, one in told["written"].items()}
-    live = told["live"]
+    written = {PurePosixPath(aside): _decode_file(one) for aside, one in encoded["written"].items()}
+    live = encoded["live"]
     return Prepared(
         entry,
-        [tuple(reject) for reject in told["first_rejects"]],
+        [tuple(reject) for reject in encoded["first_rejects"]],
         written=written,
-        newest=datetime.fromisoformat(told["newest"]) if told["newest"] else None,
+        newest=datetime.fromisoformat(encoded["newest"]) if encoded["newest"] else None,
         live=LiveCounts(_decode_counts(live["groups"]), datetime.fromisoformat(live["typical"])) if live else None,
     )
 
@@ -91,9 +91,11 @@ def _encode_file(file: LakeFile) -> dict[str, Any]:
     return {**asdict(file), "path": str(file.path), "hour": file.hour.isoformat()}
 
 
-def _decode_file(told: dict[str, Any]) -> LakeFile:
+def _decode_file(encoded: dict[str, Any]) -> LakeFile:
     """Return the file that ``_encode_file`` encoded."""
-    return LakeFile(**{**told, "path": PurePosixPath(told["path"]), "hour": datetime.fromisoformat(told["hour"])})
+    return LakeFile(
+        **{**encoded, "path": PurePosixPath(encoded["path"]), "hour": datetime.fromisoformat(encoded["hour"])}
+    )
 
 
 def encode_partials(path: PurePosixPath, file: PartialFile) -> dict[str, Any]:

@@ -152,10 +152,10 @@ class Spark:
         columns = ("partition", "offset", "value", ARRIVED, "timestamp", "timestampType")
         return MicroBatches(self, frame.selectExpr(*columns), source, checkpoint)
 
-    def answers(self, frame: DataFrame, take: Take, told: str) -> list[str]:
+    def answers(self, frame: DataFrame, take: Take, task: str) -> list[str]:
         """What ``take``, which must be importable, makes of a micro-batch's messages, each task of its own."""
         with self.translate_errors():
-            return [row.answer for row in frame.mapInArrow(_taking(take, told), "answer string").collect()]
+            return [row.answer for row in frame.mapInArrow(_taking(take, task), "answer string").collect()]
 
 
 class MicroBatches:
@@ -228,8 +228,8 @@ class MicroBatches:
             self._query.stop()
 
 
-def _parsed(told: Any) -> dict[str, dict[str, int]]:
-    return json.loads(told) if isinstance(told, str) else told
+def _parsed(offsets: Any) -> dict[str, dict[str, int]]:
+    return json.loads(offsets) if isinstance(offsets, str) else offsets
 
 
 def _working(work: Work, tasks: Sequence[str]) -> Any:
@@ -252,11 +252,11 @@ def _reading(read: Read, tasks: Sequence[str]) -> Any:
     return found
 
 
-def _taking(take: Take, told: str) -> Any:
+def _taking(take: Take, task: str) -> Any:
     def taken(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        for answer in take(batches, told):
+        for answer in take(batches, task):
             yield pa.RecordBatch.from_pydict({"answer": [answer]})
 
     return taken

@@ -142,8 +142,8 @@ class SparkCluster:
                         return
                     some, job = jobs.popleft()
                     for task, answer in zip(some, job.result(), strict=True):
-                        for one, told in zip(task, _answered(answer), strict=True):
-                            yield one, decode_prepared(told, one[0])
+                        for one, encoded in zip(task, _answered(answer), strict=True):
+                            yield one, decode_prepared(encoded, one[0])
             finally:
                 if jobs:
                     self.spark.cancel()
@@ -195,8 +195,8 @@ class SparkCluster:
                 )
         merged = self.spark.sums(table, [START, *kpi.source.partial_keys], kpi.source.partial_values)
         with _registered(engine, merged=merged):
-            told = ", ".join(f"{name}::HUGEINT AS {name}" for name in kpi.source.partial_values)
-            partials: Partials = {f"(SELECT * REPLACE ({told}) FROM cluster_merged)": None}
+            casts = ", ".join(f"{name}::HUGEINT AS {name}" for name in kpi.source.partial_values)
+            partials: Partials = {f"(SELECT * REPLACE ({casts}) FROM cluster_merged)": None}
             return results_of_partials(engine.connection, kpi, length, partials, starts, top_n)
 
     def stream(self, engine: Engine, connection: Mapping[str, str], source: Source) -> MicroBatches:
@@ -211,7 +211,7 @@ class SparkCluster:
         A batch that fails as a whole may be asked for in halves, see ``Part``.
         """
         folder = STAGING / f"spark-{uuid.uuid4().hex}"
-        told = {
+        stream = {
             **self._place,
             "folder": str(folder),
             "options": encode_options(options),
@@ -225,9 +225,9 @@ class SparkCluster:
             "only": bool(part.ranges),
         }
         try:
-            answers = self.spark.answers(frame, prepare_micro_batch, json.dumps(told))
+            answers = self.spark.answers(frame, prepare_micro_batch, json.dumps(stream))
             found = [one for answer in answers for one in _answered(answer)]
-            for one in sorted(found, key=lambda told: told["messages"]["partition"]):
+            for one in sorted(found, key=lambda answer: answer["messages"]["partition"]):
                 yield decode_prepared(one, decode_messages(feed, one["messages"]))
         finally:
             engine.lake.discard(folder)
@@ -263,9 +263,9 @@ def _registered(engine: Engine, **tables: pa.Table) -> Iterator[None]:
 
 
 @contextmanager
-def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
+def _engine_of(fields: Mapping[str, Any]) -> Iterator[Engine]:
     """A task's engine, which has the one core that Spark gives a task."""
-    place = address(told["lake"]), told["memory_limit_mb"], Verify(told["verify"]), told["synced"]
+    place = address(fields["lake"]), fields["memory_limit_mb"], Verify(fields["verify"]), fields["synced"]
     with pipeline.engine(*place) as made:
         engine = replace(made, cores=1)
         engine.use_cores(1)
@@ -274,14 +274,14 @@ def _engine_of(told: Mapping[str, Any]) -> Iterator[Engine]:
 
 def prepare_task(task: str) -> str:
     """Prepare files on an executor: read and reduce them, and write them aside into the lake."""
-    told = json.loads(task)
-    options = decode_options(told["options"])
-    folder = PurePosixPath(told["folder"]) / uuid.uuid4().hex
+    fields = json.loads(task)
+    options = decode_options(fields["options"])
+    folder = PurePosixPath(fields["folder"]) / uuid.uuid4().hex
     answers = []
     try:
-        with _engine_of(told) as engine:
-            for number, told_file in enumerate(told["files"]):
-                file = decode_file(told_file, engine.scratch).fetched(engine.scratch)
+        with _engine_of(fields) as engine:
+            for number, encoded_file in enumerate(fields["files"]):
+                file = decode_file(encoded_file, engine.scratch).fetched(engine.scratch)
                 with pipeline.prepare(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
                     answers.append(encode_prepared(pipeline.write_aside(one, engine, options, folder / str(number))))
                 file.close()
@@ -290,12 +290,12 @@ def prepare_task(task: str) -> str:
     return json.dumps({"prepared": answers})
 
 
-def prepare_micro_batch(batches: Iterator[pa.RecordBatch], told: str) -> Iterator[str]:
+def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterator[str]:
     """Prepare a stream's messages on an executor: each partition's become a batch, as files do.
 
     Of those that the ledger has, or that are beyond what the batch is to hold, there is no more to do.
     """
-    stream = json.loads(told)
+    stream = json.loads(task)
     feed, options = FEEDS[stream["feed"]], decode_options(stream["options"])
     folder = PurePosixPath(stream["folder"]) / uuid.uuid4().hex
     spools: dict[int, Spool] = {}
@@ -353,21 +353,21 @@ def _moment(batch: pa.RecordBatch, start: int, place: int) -> int | None:
 
 def read_partials(task: str) -> Iterator[pa.RecordBatch]:
     """What an executor reads of the lake's partials: combined as far as its own files go, see combined_partials."""
-    told = json.loads(task)
-    kpi, length = KPIS[told["kpi"]], LENGTHS[told["length"]]
-    starts = [datetime.fromisoformat(start) for start in told["starts"]]
+    fields = json.loads(task)
+    kpi, length = KPIS[fields["kpi"]], LENGTHS[fields["length"]]
+    starts = [datetime.fromisoformat(start) for start in fields["starts"]]
     files = {
         PurePosixPath(one["path"]): PartialFile(Expected(**one["expected"]), frozenset(one["keys"]) or None)
-        for one in told["files"]
+        for one in fields["files"]
     }
-    with _engine_of(told) as engine, engine.lake.tables(files) as tables:
+    with _engine_of(fields) as engine, engine.lake.tables(files) as tables:
         table = f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
         sums = ", ".join(f"{name}::DECIMAL(38,0) AS {name}" for name in kpi.partial_values)
         decimal = f"REPLACE ({sums})" if sums else ""
         combined = combined_partials(kpi, length, table, starts)
         found = engine.connection.execute(f"SELECT * {decimal} FROM ({combined})").to_arrow_reader(ROWS_AT_ONCE)
         for batch in cast("pa.RecordBatchReader", found):
-            yield batch.select(told["columns"])
+            yield batch.select(fields["columns"])
 
 
 def _partial_types(kpi: KPI) -> dict[str, str]:
@@ -394,7 +394,7 @@ def _packed(found: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]
 
 def _answered(answer: str) -> list[dict[str, Any]]:
     """What an executor says of each file of a task; raises what it met."""
-    told = json.loads(answer)
-    if "error" in told:
-        raise ERRORS[told["error"]](told["reason"])
-    return told["prepared"]
+    decoded = json.loads(answer)
+    if "error" in decoded:
+        raise ERRORS[decoded["error"]](decoded["reason"])
+    return decoded["prepared"]

@@ -90,8 +90,8 @@ def new_session(master: Master, scratch: Path, settings: dict[str, str], log: Pa
     try:
         session = builder.getOrCreate()
     except (PySparkException, Py4JError, OSError, RuntimeError) as error:
-        told = _last_error(log) or reason(error)
-        raise SparkError(f"Cannot start Spark at {master.url}: {told}.") from error
+        cause = _last_error(log) or reason(error)
+        raise SparkError(f"Cannot start Spark at {master.url}: {cause}.") from error
     return session
 
 
@@ -129,8 +129,8 @@ def reason(error: BaseException) -> str:
     text = str(getattr(error, "java_exception", None) or error).strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     raised = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Lost")) and ":" in line]
-    told = (raised[-1] if "Traceback" in text and raised else lines[0] if lines else type(error).__name__)[:500]
-    return told.rstrip(".")
+    cause = (raised[-1] if "Traceback" in text and raised else lines[0] if lines else type(error).__name__)[:500]
+    return cause.rstrip(".")
 
 
 def _last_error(log: Path) -> str:
@@ -156,9 +156,9 @@ def write_zip(path: Path) -> Path:
     written = path.with_name(f"{path.name}.part")
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
-            told = zipfile.ZipInfo(str(file.relative_to(package.parent)), EARLIEST_IN_A_ZIP)
-            told.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(told, file.read_bytes())
+            entry = zipfile.ZipInfo(str(file.relative_to(package.parent)), EARLIEST_IN_A_ZIP)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, file.read_bytes())
     written.replace(path)
     return path
 

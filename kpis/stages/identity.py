@@ -26,14 +26,14 @@ def _effective_reading(file: Batch, reading: str, lacks_day: bool) -> str:
 
     The day from the name or the command is part of it only where some row of the content has no date of its own.
     """
-    told = dict(part.split("=", 1) for part in reading.split())
-    if told.get("interval-from") == IntervalFrom.FILENAME:
+    parts = dict(part.split("=", 1) for part in reading.split())
+    if parts.get("interval-from") == IntervalFrom.FILENAME:
         end = file.feed.interval_end_in(file.name)
         how = f"interval-end={to_text(end) if end else ''}"
     else:
         how = "interval-from=record"
     if lacks_day:
-        how += f" date={file.feed.date_in(file.name) or told.get('date', '')}"
+        how += f" date={file.feed.date_in(file.name) or parts.get('date', '')}"
     return how
 
 

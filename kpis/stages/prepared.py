@@ -39,5 +39,5 @@ class Prepared:
             return
         feed = entry.file.feed
         with_records = feed.name in options.archive_feeds
-        told = entry.file.age_key[0]
-        staging.add_batch(feed, entry.intervals, self.partials, told, bool(entry.rejects), with_records)
+        moment = entry.file.age_key[0]
+        staging.add_batch(feed, entry.intervals, self.partials, moment, bool(entry.rejects), with_records)

@@ -285,12 +285,12 @@ class _Window(AbstractFileSystem):
         with self._noting():
             found = {one.key: one for one in self._bucket.objects(_key_in(path))}
         self._expected = found
-        told = {f"{path.partition('/')[0]}/{key}": one for key, one in found.items()}
-        return {name: _told(name, one) for name, one in told.items()} if detail else list(told)
+        by_name = {f"{path.partition('/')[0]}/{key}": one for key, one in found.items()}
+        return {name: _details(name, one) for name, one in by_name.items()} if detail else list(by_name)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         path = self._strip_protocol(path)
-        return _told(path, self._object(path))
+        return _details(path, self._object(path))
 
     def modified(self, path: str) -> datetime:
         return self._object(self._strip_protocol(path)).modified
@@ -336,7 +336,7 @@ def _key_in(path: str) -> str:
     return path.removeprefix(SCHEME).partition("/")[2]
 
 
-def _told(path: str, found: StoredObject) -> dict[str, Any]:
+def _details(path: str, found: StoredObject) -> dict[str, Any]:
     return {"name": path, "size": found.size, "type": "file"}
 
 

@@ -46,8 +46,8 @@ def main() -> None:
             }
             add_live_counts(feed, LiveCounts(groups, datetime.fromtimestamp(seconds[-1], UTC)), timezone.now())
         for number, (feed, rate) in enumerate(RATES.items()):
-            told = {"feed": feed, "topic": feed, "lag": rate, "told_at": timezone.now()}
-            StreamConsumer.objects.update_or_create(told, host="localhost", process=number)
+            values = {"feed": feed, "topic": feed, "lag": rate, "told_at": timezone.now()}
+            StreamConsumer.objects.update_or_create(values, host="localhost", process=number)
 
     second = int(time.time())
     if "--go-on" not in sys.argv:

@@ -374,7 +374,7 @@ def test_giants_and_bombs_stay_within_a_gigabyte(data_dir, tmp_path):
             file.writelines(parts)
     code, out, peak_kib = command(tmp_path)
     assert code == 1
-    told = dict(line.split(": ", 1) for line in out.splitlines() if line.startswith(("ingested ", "failed ")))
+    outcomes = dict(line.split(": ", 1) for line in out.splitlines() if line.startswith(("ingested ", "failed ")))
     expected_lines = {
         f"{'failed' if isinstance(result, str) else 'ingested'} ipflow_data.{name}": (
             result if isinstance(result, str) else f"{result[1]:,} records, {result[2]:,} rejects, 1 intervals"
@@ -382,6 +382,8 @@ def test_giants_and_bombs_stay_within_a_gigabyte(data_dir, tmp_path):
         for name, (_, result) in GIANTS.items()
     }
     # How many bytes the tight ones take is the packer's business.
-    told = {name: PACKED_TOO_TIGHTLY if text.startswith(PACKED_TOO_TIGHTLY) else text for name, text in told.items()}
-    assert told == expected_lines
+    outcomes = {
+        name: PACKED_TOO_TIGHTLY if text.startswith(PACKED_TOO_TIGHTLY) else text for name, text in outcomes.items()
+    }
+    assert outcomes == expected_lines
     assert peak_kib < MIB

@@ -136,8 +136,8 @@ def test_no_damage_gives_a_wrong_figure_and_a_repair_ends_it(data_dir, lake_dir,
         elif how == "missing mount":
             shutil.rmtree(lake_dir)
         elif how == "wrong mount":
-            told = json.loads((lake_dir / "lake.json").read_text())
-            (lake_dir / "lake.json").write_text(json.dumps(told | {"lake": told["database"]}))
+            fields = json.loads((lake_dir / "lake.json").read_text())
+            (lake_dir / "lake.json").write_text(json.dumps(fields | {"lake": fields["database"]}))
         has_sources = random_.random() < 0.5
         if not has_sources:
             for name in random_.sample(sorted(FILES | LAST), 3):

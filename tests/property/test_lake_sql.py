@@ -113,7 +113,7 @@ def update(**options) -> None:
     call_command("update_network_stats", stdout=out, stderr=out, **options)
 
 
-def told(query: str, **options) -> str:
+def output_of(query: str, **options) -> str:
     """What the command says."""
     out = io.StringIO()
     call_command("query_lake", query, stdout=out, **options)
@@ -122,7 +122,7 @@ def told(query: str, **options) -> str:
 
 def rows(query: str) -> list[tuple]:
     """A query's rows, as the command's JSON has them."""
-    return [tuple(row.values()) for row in json.loads(told(query, format="json"))]
+    return [tuple(row.values()) for row in json.loads(output_of(query, format="json"))]
 
 
 def values(query: str) -> list[tuple]:
@@ -324,7 +324,7 @@ TRIED = settings(max_examples=6, stateful_step_count=5, suppress_health_check=li
 def test_a_condition_on_the_hour_reads_that_hours_files_alone(lake, condition):
     for view in ("CellUniqueUsers", "CellUniqueUsers_partials", "OperatorSignal", "OperatorCallVolume", "cdr"):
         query = f"SELECT * FROM {view} WHERE {condition} ORDER BY ALL"
-        plan = told(f"EXPLAIN ANALYZE {query}")
+        plan = output_of(f"EXPLAIN ANALYZE {query}")
         kind = "records" if view in FEEDS else "partials"
         files = list((lake / kind / view.removesuffix("_partials")).rglob("*.parquet"))
         wanted = (str(sum("hour=01" in path.parts for path in files)), str(len(files)))
@@ -344,7 +344,7 @@ def test_a_condition_on_the_hour_reads_that_hours_files_alone(lake, condition):
 )
 def test_no_other_file_can_be_read(query):
     with pytest.raises(CommandError, match="disabled by configuration"):
-        told(query)
+        output_of(query)
 
 
 def test_no_file_can_be_read_by_a_way_out_of_the_lake(lake_dir):
@@ -352,7 +352,7 @@ def test_no_file_can_be_read_by_a_way_out_of_the_lake(lake_dir):
     (lake_dir.parent / "secret.txt").write_text("secret")
     for path in (f"{lake_dir}/../secret.txt", f"{lake_dir}/partials/../../secret.txt"):
         with pytest.raises(CommandError, match="disabled by configuration"):
-            told(f"SELECT * FROM read_text('{path}')")
+            output_of(f"SELECT * FROM read_text('{path}')")
 
 
 @pytest.mark.parametrize(
@@ -377,14 +377,14 @@ def test_no_file_can_be_read_by_a_way_out_of_the_lake(lake_dir):
 def test_a_query_can_write_nothing(lake_dir, query):
     lake_dir.mkdir()
     with pytest.raises(CommandError, match="Give one SELECT"):
-        told(query.format(lake=lake_dir))
+        output_of(query.format(lake=lake_dir))
     assert list(lake_dir.iterdir()) == []
 
 
 def test_python_variables_are_not_tables():
     frame = pd.DataFrame({"a": [1]})  # noqa: F841  a name that a query could find
     with pytest.raises(CommandError, match="Table with name frame does not exist"):
-        told("SELECT * FROM frame")
+        output_of("SELECT * FROM frame")
 
 
 def test_a_folder_with_the_signs_of_a_pattern_is_read_as_it_is_called(lake, settings):
@@ -397,25 +397,25 @@ def test_a_folder_with_the_signs_of_a_pattern_is_read_as_it_is_called(lake, sett
 
 def test_a_wrong_query_is_told_in_one_message():
     with pytest.raises(CommandError, match=r'(?s)Parser Error: syntax error at or near "SELEC".*LINE 1') as raised:
-        told("SELEC 1")
+        output_of("SELEC 1")
     assert raised.value.returncode == 1
 
 
 def test_an_unknown_view_lists_those_there_are():
     with pytest.raises(CommandError, match=r"The views are ipflow, antenna, .*, rejects, batches"):
-        told("SELECT * FROM nosuch JOIN cdr USING (batch)")
+        output_of("SELECT * FROM nosuch JOIN cdr USING (batch)")
 
 
 def test_what_goes_wrong_while_rows_are_read_is_told_too():
     with pytest.raises(CommandError, match="Could not convert string 'x'"):
-        told("SELECT CAST(if(i = 99999, 'x', '1') AS INTEGER) FROM range(100000) t(i)", format="csv")
+        output_of("SELECT CAST(if(i = 99999, 'x', '1') AS INTEGER) FROM range(100000) t(i)", format="csv")
 
 
 def test_a_failed_answer_leaves_the_file_that_was_there(tmp_path):
     for name, format_ in (("a.csv", "csv"), ("a.parquet", "parquet")):
         (tmp_path / name).write_text("before")
         with pytest.raises(CommandError, match="Could not convert"):
-            told(
+            output_of(
                 "SELECT CAST(if(i = 99999, 'x', '1') AS INTEGER) FROM range(100000) t(i)",
                 format=format_,
                 out=tmp_path / name,
@@ -426,14 +426,14 @@ def test_a_failed_answer_leaves_the_file_that_was_there(tmp_path):
 
 def test_parquet_needs_a_file():
     with pytest.raises(CommandError, match="needs --out FILE") as raised:
-        told("SELECT 1", format="parquet")
+        output_of("SELECT 1", format="parquet")
     assert raised.value.returncode == 2
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     for format_ in ("csv", "parquet"):
         with pytest.raises(CommandError, match="nowhere"):
-            told("SELECT 1", format=format_, out=tmp_path / "nowhere" / "x")
+            output_of("SELECT 1", format=format_, out=tmp_path / "nowhere" / "x")
 
 
 ODD = """
@@ -443,15 +443,15 @@ ODD = """
 
 
 def test_a_table_is_aligned():
-    assert told("SELECT i AS number, 'x' || i AS name, NULL AS nothing FROM range(9, 11) t(i)") == (
+    assert output_of("SELECT i AS number, 'x' || i AS name, NULL AS nothing FROM range(9, 11) t(i)") == (
         "number  name  nothing\n     9  x9\n    10  x10\n(2 rows)\n"
     )
-    assert told("SELECT 1 AS a WHERE false") == "a\n(0 rows)\n"
-    assert told("SELECT E'\\x1b[2J' AS a") == "a\n\\x1b[2J\n(1 row)\n"
+    assert output_of("SELECT 1 AS a WHERE false") == "a\n(0 rows)\n"
+    assert output_of("SELECT E'\\x1b[2J' AS a") == "a\n\\x1b[2J\n(1 row)\n"
 
 
 def test_csv_is_plain():
-    text = told(ODD, format="csv")
+    text = output_of(ODD, format="csv")
     assert list(csv.reader(io.StringIO(text, newline=""))) == [
         ["n", "nothing", "d", "t", "at", "b", "day", "l", "nan", "n"],
         ["7", "", "1.50", 'a "b", c', "2021-07-18T00:05:00Z", "true", "2021-07-18", "[1, 2]", "nan", "x\ny"],
@@ -459,7 +459,7 @@ def test_csv_is_plain():
 
 
 def test_json_is_an_array_with_moments_in_utc():
-    assert json.loads(told(ODD, format="json")) == [
+    assert json.loads(output_of(ODD, format="json")) == [
         {
             "n": 7,
             "nothing": None,
@@ -473,12 +473,14 @@ def test_json_is_an_array_with_moments_in_utc():
             "n_1": "x\ny",
         }
     ]
-    assert json.loads(told("SELECT 1 WHERE false", format="json")) == []
-    assert json.loads(told("SELECT i FROM range(3) t(i)", format="json")) == [{"i": 0}, {"i": 1}, {"i": 2}]
+    assert json.loads(output_of("SELECT 1 WHERE false", format="json")) == []
+    assert json.loads(output_of("SELECT i FROM range(3) t(i)", format="json")) == [{"i": 0}, {"i": 1}, {"i": 2}]
 
 
 def test_parquet_keeps_the_types(lake, tmp_path):
-    told("SELECT app, hour_start, total_bytes FROM AppTrafficVolume ORDER BY ALL", format="parquet", out=tmp_path / "a")
+    output_of(
+        "SELECT app, hour_start, total_bytes FROM AppTrafficVolume ORDER BY ALL", format="parquet", out=tmp_path / "a"
+    )
     found = duckdb.read_parquet(str(tmp_path / "a"))
     assert [str(type_) for type_ in found.types] == ["VARCHAR", "TIMESTAMP", "BIGINT"]
     assert found.fetchall()[0] == ("SKYPE", datetime(2021, 7, 18), 20)  # noqa: DTZ001
@@ -492,7 +494,7 @@ def test_rows_come_before_the_last_is_figured():
 def test_a_ledger_that_cannot_be_read_is_told(monkeypatch):
     monkeypatch.setattr(Batch._meta, "db_table", "nosuch")
     with pytest.raises(CommandError, match=r"The ledger cannot be read: .*nosuch"):
-        told("SELECT * FROM batches")
+        output_of("SELECT * FROM batches")
 
 
 # The questions of the guide.
@@ -601,7 +603,7 @@ def test_every_column_has_its_type_unit_and_folders_there(dialect, types, folder
         assert create.this.this.db == "network_analysis"
         assert create.this.this.name.lower() == table.name.lower()
         columns = list(create.this.find_all(expressions.ColumnDef))
-        told_columns = [(column.name.lower(), column.kind.sql(spoken).lower(), unit_of(column)) for column in columns]
+        ddl_columns = [(column.name.lower(), column.kind.sql(spoken).lower(), unit_of(column)) for column in columns]
         wanted = [
             (column.name.lower(), types[column.type].lower().replace(",", ", "), column.unit)
             for column in table.columns
@@ -609,11 +611,11 @@ def test_every_column_has_its_type_unit_and_folders_there(dialect, types, folder
         folders = [(name, folder, "") for name in ("year", "month", "day", "hour")]
         if dialect == "athena":
             partitioned = create.find(expressions.PartitionedByProperty)
-            told_columns += [
+            ddl_columns += [
                 (column.name, column.kind.sql(spoken).lower(), "")
                 for column in partitioned.find_all(expressions.ColumnDef)
             ]
-        assert told_columns == wanted + folders
+        assert ddl_columns == wanted + folders
         assert f"s3://bucket/lake/{table.folder}/" in create.sql(dialect)
 
 
@@ -702,12 +704,12 @@ TYPED = {
 def test_every_type_is_answered_in_every_format(tmp_path):
     query = f"SELECT {', '.join(TYPED)} -- all of them"
     wanted = list(TYPED.values())
-    [_, row] = csv.reader(io.StringIO(told(query, format="csv"), newline=""))
+    [_, row] = csv.reader(io.StringIO(output_of(query, format="csv"), newline=""))
     assert row == wanted
-    table = told(query).splitlines()
+    table = output_of(query).splitlines()
     assert len(table) == 3
     assert all(text in table[1] for text in wanted)
-    [answer] = json.loads(told(query, format="json"))
+    [answer] = json.loads(output_of(query, format="json"))
     texts = {name: value for name, value in zip(TYPED, answer.values(), strict=True) if isinstance(value, str)}
     assert texts == {name: TYPED[name] for name in texts}
     assert texts.keys() >= {name for name in TYPED if "TIMESTAMP" in name or "INTERVAL 3" in name} - {
@@ -715,14 +717,14 @@ def test_every_type_is_answered_in_every_format(tmp_path):
     }
     without = [text for text in TYPED if not text.startswith(("'infinity'::DATE", "union", "'200000", "170141"))]
     path = tmp_path / "x.parquet"
-    told(f"SELECT {', '.join(without)} -- all that Parquet has", format="parquet", out=path)
+    output_of(f"SELECT {', '.join(without)} -- all that Parquet has", format="parquet", out=path)
     assert len(duckdb.sql(f"FROM '{path}'").columns) == len(without)
 
 
 def test_now_is_answered_in_every_format(tmp_path):
     for format_ in ("table", "csv", "json"):
-        assert re.search(r"20\d\d-\d\d-\d\dT[0-9:.]+Z", told("SELECT now()", format=format_)), format_
-    told("SELECT now() AS moment", format="parquet", out=tmp_path / "now.parquet")
+        assert re.search(r"20\d\d-\d\d-\d\dT[0-9:.]+Z", output_of("SELECT now()", format=format_)), format_
+    output_of("SELECT now() AS moment", format="parquet", out=tmp_path / "now.parquet")
     assert duckdb.sql(f"SELECT moment > TIMESTAMPTZ '2021-01-01' FROM '{tmp_path}/now.parquet'").fetchall() == [(True,)]
     assert values("SELECT to_timestamp(0)") == [(moment(0).replace(tzinfo=None),)]
 

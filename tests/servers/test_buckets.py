@@ -42,7 +42,7 @@ def update(*args, **options) -> str:
     return out.getvalue()
 
 
-def told(query: str) -> str:
+def output_of(query: str) -> str:
     out = io.StringIO()
     call_command("query_lake", query, "--format=csv", stdout=out)
     return out.getvalue()
@@ -98,7 +98,7 @@ def test_a_bucket_gives_what_a_folder_gives(bucket, settings, tmp_path):
     watermarks = {Flow: START + 4200, Message: START + 3900, Call: START + 3 * 3600 + 60}
     now = expected(files | {"cdr_data.2.csv": [call(START)]}, watermarks)
     assert stored() == now
-    answers = [told(query) for query in QUERIES]
+    answers = [output_of(query) for query in QUERIES]
     in_bucket = {str(PurePosixPath(key).relative_to("lake")) for key in keys(bucket, "lake/")} - {"lake.json"}
 
     data, lake = tmp_path / "data", tmp_path / "lake"
@@ -112,10 +112,10 @@ def test_a_bucket_gives_what_a_folder_gives(bucket, settings, tmp_path):
     assert {str(path.relative_to(lake)) for path in lake.rglob("*.parquet")} == in_bucket
     bucket.download_file("lake/lake.json", str(lake / "lake.json"))
     with patch.object(settings, "LAKE_DIR", lake):
-        assert [told(query) for query in QUERIES] == answers
+        assert [output_of(query) for query in QUERIES] == answers
 
     assert "0 files in" in update()
-    assert [told(query) for query in QUERIES] == answers
+    assert [output_of(query) for query in QUERIES] == answers
     update(rebuild=[moment(START), moment(START + 4 * 3600)])
     assert stored() == now
 
@@ -243,7 +243,7 @@ def test_nothing_counts_before_all_of_it_is_there(bucket, cloud):
         update()
     there = [PurePosixPath(key).parts[1] for key in keys(bucket, "lake/")]
     assert there == ["lake.json", "partials", "staging"]
-    assert told("FROM ServiceTrafficVolume SELECT count(*)").splitlines() == ["count_star()", "0"]
+    assert output_of("FROM ServiceTrafficVolume SELECT count(*)").splitlines() == ["count_star()", "0"]
     assert not Batch.objects.exists()
     assert "1 files in" in update()
     assert len(keys(bucket, "lake/staging")) == 0
@@ -285,14 +285,14 @@ def test_a_store_that_does_not_answer_is_told_of_by_its_name(bucket, cloud):
             update()
         assert raised.value.returncode == 1
         with pytest.raises(CommandError, match=f"Cannot use the lake at {place}"):
-            told("FROM ServiceTrafficVolume")
+            output_of("FROM ServiceTrafficVolume")
         with pytest.raises(CommandError, match=f"Cannot use the lake at {place}"):
             update(rebuild=[moment(START), moment(START + 3600)])
         assert not state.can_be_written(address(f"s3://{bucket.name}/lake"))
         assert doctor.lake().verdict is doctor.Verdict.MEND
         assert doctor.data_dir().verdict is doctor.Verdict.MEND
     with cloud.dropping(left=1), pytest.raises(CommandError, match=f"Cannot use the lake at {place}"):
-        told("FROM CellUniqueUsers_partials SELECT count(DISTINCT msisdn)")
+        output_of("FROM CellUniqueUsers_partials SELECT count(DISTINCT msisdn)")
 
 
 def test_the_doctor_looks_into_buckets(bucket, settings):
@@ -344,7 +344,7 @@ def test_a_query_reads_no_object_but_the_lakes(bucket):
     bucket.put_object(Key="in/secret.csv", Body=b"a\n1\n")
     for place in (f"s3://{bucket.name}/in/secret.csv", f"s3://{bucket.name}/lake/../in/secret.csv", "/etc/passwd"):
         with pytest.raises(CommandError, match="Cannot access file"):
-            told(f"FROM read_csv('{place}')")
+            output_of(f"FROM read_csv('{place}')")
 
 
 def test_credentials_are_never_logged(place, cloud, bucket):

@@ -69,7 +69,7 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
-def check_told(ended: Ended, *said: str) -> None:
+def check_error(ended: Ended, *said: str) -> None:
     assert ended.code == 1
     (line,) = ended.err.splitlines()
     assert line.startswith("CommandError: ")
@@ -97,10 +97,10 @@ def check_repaired(place: Place, files: dict[str, list[Flow]]) -> None:
 
 def test_a_full_lake_is_named_and_the_next_run_goes_on_when_there_is_room(place, files):
     with small_disk(place.lake, 40):
-        check_told(place.run(), f"Cannot use the lake at {place.lake}/staging/", ": No space left on device.")
+        check_error(place.run(), f"Cannot use the lake at {place.lake}/staging/", ": No space left on device.")
         assert 0 < len(place.known()) < len(files)
         check_what_is_in(place, files)
-        check_told(place.run(), f"Cannot use the lake at {place.lake}", "No space left on device")
+        check_error(place.run(), f"Cannot use the lake at {place.lake}", "No space left on device")
         with place.alias() as alias:
             run = Run.objects.using(alias).first()
             assert (run.outcome, "LakeError" in run.traceback) == ("broken", True)
@@ -111,7 +111,7 @@ def test_a_full_lake_is_named_and_the_next_run_goes_on_when_there_is_room(place,
 def test_a_lake_that_turns_read_only_is_named(place, files):
     with small_disk(place.lake, 10_000):
         remount(place.lake, "ro")
-        check_told(place.run(), f"Cannot use the lake at {place.lake}", "Read-only file system")
+        check_error(place.run(), f"Cannot use the lake at {place.lake}", "Read-only file system")
         assert place.stored() == ({}, {})
         remount(place.lake, "rw")
         check_repaired(place, files)
@@ -119,7 +119,7 @@ def test_a_lake_that_turns_read_only_is_named(place, files):
 
 def test_a_lake_without_permission_is_named(place, files):
     place.lake.mkdir(mode=0o500)
-    check_told(place.run(prefix=prefix), f"Cannot use the lake at {place.lake}", "Permission denied")
+    check_error(place.run(prefix=prefix), f"Cannot use the lake at {place.lake}", "Permission denied")
     assert place.stored() == ({}, {})
     place.lake.chmod(0o700)
     check_repaired(place, files)
@@ -127,7 +127,7 @@ def test_a_lake_without_permission_is_named(place, files):
 
 def test_a_lake_that_is_a_file_is_named(place, files):
     place.lake.write_text("not a folder")
-    check_told(place.run(), f"Cannot use the lake at {place.lake}", "Not a directory")
+    check_error(place.run(), f"Cannot use the lake at {place.lake}", "Not a directory")
     assert place.lake.read_text() == "not a folder"
     place.lake.unlink()
     check_repaired(place, files)
@@ -167,7 +167,7 @@ def test_a_full_disk_under_the_database_is_named(place, files):
     database = place.folder / "place.sqlite3"
     with small_disk(disk, database.stat().st_size // 1024 + 80):
         at = move_database(place, disk)
-        check_told(place.run(), f"Cannot use the database {at}: database or disk is full")
+        check_error(place.run(), f"Cannot use the database {at}: database or disk is full")
         remount(disk, "size=10M")
         check_what_is_in(place, files)
         check_repaired(place, files)
@@ -178,7 +178,7 @@ def test_a_read_only_database_is_named(place, files):
     with small_disk(disk, 10_000):
         at = move_database(place, disk)
         remount(disk, "ro")
-        check_told(place.run(), f"Cannot use the database {at}: attempt to write a readonly database")
+        check_error(place.run(), f"Cannot use the database {at}: attempt to write a readonly database")
         remount(disk, "rw")
         check_repaired(place, files)
 
@@ -186,7 +186,7 @@ def test_a_read_only_database_is_named(place, files):
 def test_a_database_without_tables_is_told_what_to_do(place, files):
     at = place.folder / "new.sqlite3"
     place.database_url = f"sqlite:///{at}"
-    check_told(place.run(), f"Cannot use the database {at}", "run manage.py migrate")
+    check_error(place.run(), f"Cannot use the database {at}", "run manage.py migrate")
 
 
 def move_database(place: Place, folder: Path) -> Path:

@@ -43,7 +43,7 @@ class Trouble:
         some = self.random.randrange
         return [Flow(start, some(1, 9), some(99), some(99), some(20), some(20)) for _ in range(50)]
 
-    def check_told(self, ended: Ended) -> None:
+    def check_error(self, ended: Ended) -> None:
         (line,) = ended.err.splitlines()
         assert line.startswith(f"CommandError: Cannot use the database place at 127.0.0.1, port {self.server.port}: ")
         assert line.endswith("What was ingested before stays; the next run goes on from there.")
@@ -87,7 +87,7 @@ def after_lines(process: subprocess.Popen[str], number: int) -> None:
 def test_a_server_that_is_gone_before_the_run(trouble):
     trouble.put_hour()
     trouble.server.kill()
-    trouble.check_told(trouble.place.run())
+    trouble.check_error(trouble.place.run())
     trouble.server.start()
     trouble.check_next_run()
 
@@ -100,7 +100,7 @@ def test_a_server_that_is_killed_while_a_run_works(trouble, files):
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=trouble.random.random() * 0.02)
     trouble.server.kill()
-    trouble.check_told(end_of(process))
+    trouble.check_error(end_of(process))
     trouble.server.start()
     trouble.check_next_run()
 
@@ -113,7 +113,7 @@ def test_a_server_that_is_killed_between_lake_and_commit(trouble):
     while not list(trouble.place.lake.glob("staging/*/plan.json")):
         assert time.monotonic() - began < PATIENCE
     trouble.server.kill()
-    trouble.check_told(end_of(process))
+    trouble.check_error(end_of(process))
     trouble.server.start()
     trouble.check_next_run()
 
@@ -126,7 +126,7 @@ def test_a_server_that_is_killed_and_is_back_before_the_run_asks_again(trouble):
     trouble.server.kill()
     trouble.server.start()
     process.send_signal(signal.SIGCONT)
-    trouble.check_told(end_of(process))
+    trouble.check_error(end_of(process))
     with trouble.place.alias() as alias:
         run = Run.objects.using(alias).first()
         assert run.outcome == "broken"

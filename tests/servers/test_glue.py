@@ -33,7 +33,7 @@ def register(database: str) -> str:
     return out.getvalue().strip()
 
 
-def told(tables: tuple[int, int, int], partitions: tuple[int, int, int, int]) -> str:
+def summary(tables: tuple[int, int, int], partitions: tuple[int, int, int, int]) -> str:
     """What a registration says that changed something."""
     created, updated, same = tables
     added, changed, removed, kept = partitions
@@ -75,7 +75,7 @@ def test_the_catalog_gets_what_the_lake_has_and_a_second_time_nothing(bucket, da
     two_hours(bucket)
     # Two KPIs of flows, three of messages and two of calls, of which the calls are in two hours; records and rejects.
     partitions = 2 + 3 + 2 * 2 + 1 + 1
-    assert register(database) == told((TABLES, 0, 0), (partitions, 0, 0, 0))
+    assert register(database) == summary((TABLES, 0, 0), (partitions, 0, 0, 0))
     assert locations(database) == folders(bucket)
     tables = tables_of(database)
     assert tables.keys() == {table.name.lower() for table in lake_tables()}
@@ -93,7 +93,7 @@ def test_the_catalog_gets_what_the_lake_has_and_a_second_time_nothing(bucket, da
     assert rejects["Values"] == ["2021", "07", "18", "00"]
     assert rejects["StorageDescriptor"]["Columns"] == tables["cdr_rejects"]["StorageDescriptor"]["Columns"]
     versions = {name: table["VersionId"] for name, table in tables.items()}
-    assert register(database) == told((0, 0, TABLES), (0, 0, 0, partitions)) + "; nothing was changed"
+    assert register(database) == summary((0, 0, TABLES), (0, 0, 0, partitions)) + "; nothing was changed"
     assert {name: table["VersionId"] for name, table in tables_of(database).items()} == versions
 
 
@@ -102,11 +102,11 @@ def test_new_hours_are_added_and_those_that_were_pruned_removed(bucket, database
     register(database)
     put(bucket, hour_of_flows(1, 2))
     update()
-    assert register(database) == told((0, 0, TABLES), (2, 0, 0, 11))
+    assert register(database) == summary((0, 0, TABLES), (2, 0, 0, 11))
     call_command("prune_lake", "--older-than=36h", verbosity=0)
     left = folders(bucket)
     assert 0 < len(left) < 13
-    assert register(database) == told((0, 0, TABLES), (0, 0, 13 - len(left), len(left)))
+    assert register(database) == summary((0, 0, TABLES), (0, 0, 13 - len(left), len(left)))
     assert locations(database) == left
 
 
@@ -117,7 +117,7 @@ def test_another_schema_changes_tables_and_partitions(bucket, database):
     with_time = [table.name.lower() for table in lake_tables() if "interval_start" in str(table.columns)]
     changed = sum(len(partitions_of(database, table)) for table in with_time)
     assert 0 < changed < 11
-    assert register(database) == told((0, len(with_time), TABLES - len(with_time)), (0, changed, 0, 11 - changed))
+    assert register(database) == summary((0, len(with_time), TABLES - len(with_time)), (0, changed, 0, 11 - changed))
     (records,) = partitions_of(database, "antenna")
     assert records["StorageDescriptor"]["Columns"][0] == {
         "Name": "interval_start",

@@ -130,8 +130,8 @@ async def live(web: Web, is_over: threading.Event) -> tuple[int, int]:
         ]
         for one in vanishing:
             vanish(one._socket)
-        told = [json.loads(await page.recv())["type"] for page in pages]
-        assert set(told) == {"window"}
+        types = [json.loads(await page.recv())["type"] for page in pages]
+        assert set(types) == {"window"}
         while not is_over.is_set():
             # Silent frames come every ten seconds; they are read all along.
             await asyncio.gather(*(_read(page) for page in pages))

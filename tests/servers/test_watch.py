@@ -221,8 +221,8 @@ def queue(cloud, bucket):
     sqs = cloud.client("sqs")
     url = sqs.create_queue(QueueName=bucket.name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    told = [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]
-    bucket.Notification().put(NotificationConfiguration={"QueueConfigurations": told})
+    queues = [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]
+    bucket.Notification().put(NotificationConfiguration={"QueueConfigurations": queues})
     return url
 
 
@@ -272,8 +272,8 @@ def rows_of(web) -> list[dict]:
 
 
 def event(bucket: str, number: int) -> str:
-    told = {"bucket": {"name": bucket}, "object": {"key": f"in/ipflow_data.{number}.csv"}}
-    return json.dumps({"Records": [{"eventName": "ObjectCreated:CompleteMultipartUpload", "s3": told}]})
+    record = {"bucket": {"name": bucket}, "object": {"key": f"in/ipflow_data.{number}.csv"}}
+    return json.dumps({"Records": [{"eventName": "ObjectCreated:CompleteMultipartUpload", "s3": record}]})
 
 
 def test_a_message_stays_until_the_run_with_its_objects_has_ended(place, cloud, bucket, queue):

@@ -185,17 +185,17 @@ def history(settings, base: Path, engines: list[Callable[[], list] | None]) -> t
     settings.DATA_DIR, settings.LAKE_DIR = base / "data", base / "lake"
     settings.DATA_DIR.mkdir(parents=True)
     empty_tables()
-    folder, told = Folder(settings.DATA_DIR), []
+    folder, reported = Folder(settings.DATA_DIR), []
     for step, engine in zip((folder.step_1, folder.step_2, folder.step_3), engines, strict=True):
         step()
         events = engine() if engine else ingest(settings)
         # Times and inodes are those of each history's own files.
-        told.append([re.sub(r"mark='[^']*'", "", str(event)) for event in events])
+        reported.append([re.sub(r"mark='[^']*'", "", str(event)) for event in events])
     watermarks = {Flow: START + 300 * 26, Message: START + 300 * 26, Log: START + 300 * 26}
     newest = max(one.start for found in folder.good.values() for one in found if isinstance(one, Call))
     watermarks[Call] = newest - newest % 60 + 60
     assert stored() == expected(folder.good, watermarks, subscribers=SUBSCRIBERS)
-    return tables(), lake(settings.LAKE_DIR), told
+    return tables(), lake(settings.LAKE_DIR), reported
 
 
 def test_spark_and_runs_that_mix_engines_leave_what_this_machine_leaves(tmp_path, settings, spark):
@@ -221,8 +221,8 @@ def test_every_bad_and_odd_file_gets_on_spark_what_it_deserves(data_dir, setting
     settings.DUPLICATES = "count"
     for case in CASES:
         (data_dir / case.file_name).write_bytes(case.content)
-    told = ingest(settings, spark)
-    assert len(told) >= len(CASES)
+    reported = ingest(settings, spark)
+    assert len(reported) >= len(CASES)
     found = {}
     for batch in Batch.objects.all():
         rejects = tuple(batch.first_rejects.values_list("line", "column", "reason"))
@@ -265,13 +265,13 @@ def test_a_damaged_partial_stops_only_the_intervals_that_need_it_on_spark_too(da
     content = damaged.read_bytes()
     damaged.write_bytes(content[:50] + bytes(8) + content[58:])
     (data_dir / "ipflow_data.late.csv").write_text(file_text([Flow(START, 2, 1, 0, 7, 5)]))
-    told = [event for event in ingest(settings, spark, merge_bytes=-1) if not isinstance(event, pipeline.RolledUp)]
-    assert [type(event) for event in told] == [pipeline.Ingested, pipeline.Failed, pipeline.Failed]
-    assert [event.what for event in told[1:]] == [
+    reported = [event for event in ingest(settings, spark, merge_bytes=-1) if not isinstance(event, pipeline.RolledUp)]
+    assert [type(event) for event in reported] == [pipeline.Ingested, pipeline.Failed, pipeline.Failed]
+    assert [event.what for event in reported[1:]] == [
         "ipflow, 5 minutes from 2021-07-18T00:00:00Z",
         "ipflow, 1 hour from 2021-07-18T00:00:00Z",
     ]
-    assert all(f"The lake's file {damaged} is damaged" in event.reason for event in told[1:])
+    assert all(f"The lake's file {damaged} is damaged" in event.reason for event in reported[1:])
     incomplete = IntervalSummary.objects.filter(state="incomplete")
     assert list(incomplete.values_list("kpi", "interval", "total")) == [(2, 1, 1), (2, 2, 1)]
     assert IntervalSummary.objects.get(kpi=1, interval=2, interval_start_timestamp=moment(START)).total == 3
@@ -283,8 +283,8 @@ def test_a_damaged_partial_stops_only_the_intervals_that_need_it_on_spark_too(da
 def test_a_total_beyond_64_bits_is_told_by_spark_too(data_dir, settings, spark):
     for user, name in enumerate("ab", 1):
         (data_dir / f"ipflow_data.{name}.csv").write_text(file_text([Flow(START, user, 2**62, 0, 7, 5)]))
-    told = [event.reason for event in ingest(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]
-    assert told == ["ServiceTrafficVolume: a total is beyond 2^63-1, the largest number that is kept"]
+    reported = [event.reason for event in ingest(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]
+    assert reported == ["ServiceTrafficVolume: a total is beyond 2^63-1, the largest number that is kept"]
     assert Batch.objects.get(status="in").name == "ipflow_data.a.csv"
 
 

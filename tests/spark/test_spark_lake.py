@@ -65,7 +65,7 @@ def query_lake(query: str) -> list[tuple[str, ...]]:
     return [tuple(header), *map(tuple, rows)]
 
 
-def told(names, rows) -> list[tuple[str, ...]]:
+def as_text(names, rows) -> list[tuple[str, ...]]:
     """An answer as query_lake writes it."""
 
     def text(value):
@@ -100,9 +100,9 @@ def test_spark_and_duckdb_run_the_statements_and_answer_what_query_lake_answers(
                 assert len(wanted) > 1
                 elsewhere = query.format(rejects=f"({rejects['spark']})")
                 found = session.sql(elsewhere)
-                assert told(found.columns, found.collect()) == wanted
+                assert as_text(found.columns, found.collect()) == wanted
                 answer = connection.execute(elsewhere)
-                assert told([column[0] for column in answer.description], answer.fetchall()) == wanted
+                assert as_text([column[0] for column in answer.description], answer.fetchall()) == wanted
             found = session.sql("SELECT hour, count(*) FROM ServiceTrafficVolume_partials GROUP BY hour ORDER BY hour")
             assert [row[0] for row in found.collect()] == ["00", "01"]
     finally:

@@ -131,10 +131,10 @@ def test_a_topic_made_anew_is_read_from_its_beginning_and_a_partition_that_is_ad
     kafka.make("sparkled", 1)
     kafka.put("sparkled", [records[0].line()] * 400, partitions=1)
     ended = end_of(process)
-    told = ended.problems
+    problems = ended.problems
     assert ended.code == 1
-    assert told[0].endswith("it is read from its beginning, in batches of sparkled@2")
-    assert told[-1].startswith(
+    assert problems[0].endswith("it is read from its beginning, in batches of sparkled@2")
+    assert problems[-1].startswith(
         ("CommandError: The topic sparkled was recreated while it was read.", "CommandError: Spark ")
     )
     check_tables(place, records)

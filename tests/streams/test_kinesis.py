@@ -392,8 +392,8 @@ def test_a_stream_that_refuses_for_a_while_is_told_of_once_and_read_on(records, 
     with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, "kpis.sources.kinesis"):
         records.fail("ProvisionedThroughputExceededException", 4)
         reader.read(10)
-        (told,) = caplog.records
-        assert "ProvisionedThroughputExceededException" in told.getMessage()
+        (warning,) = caplog.records
+        assert "ProvisionedThroughputExceededException" in warning.getMessage()
         records.fail("AccessDeniedException", 1)
         with pytest.raises(SourceError, match=f"Cannot read the Kinesis stream {records.name}: on purpose"):
             reader.poll_until(lambda: False)
@@ -408,7 +408,7 @@ def test_a_stream_that_does_not_answer_is_told_of_once_and_read_on(records, clou
                 for _ in range(polls):
                     reader.stream.poll(0.3)
             assert len(caplog.records) == 1
-            reader.poll_until(lambda: not reader.stream._told)
+            reader.poll_until(lambda: not reader.stream._logged)
             caplog.clear()
         reader.read(10)
 

@@ -53,9 +53,9 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
     with pytest.raises(SystemExit, match="1"):
         call_command("update_network_stats")
     run = Run.objects.get()
-    told = [fields(line) for line in lines()]
+    logged = [fields(line) for line in lines()]
     of_run = {"logger": "kpis.ingest.events", "run": run.pk}
-    assert [line["event"] for line in told] == [
+    assert [line["event"] for line in logged] == [
         "run started",
         "file ingested",
         "file ingested",
@@ -63,8 +63,8 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
         "rolled up",
         "run ended",
     ]
-    assert all(of_run.items() <= line.items() for line in told)
-    assert told[1] == of_run | {
+    assert all(of_run.items() <= line.items() for line in logged)
+    assert logged[1] == of_run | {
         "event": "file ingested",
         "level": "info",
         "feed": "ipflow",
@@ -75,17 +75,17 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
         "rejects": 0,
         "intervals": 1,
     }
-    assert told[3]["level"] == "warning"
-    assert told[3]["what"] == "ipflow_data.bad.csv"
-    assert "header" in told[3]["reason"]
-    assert told[4] == of_run | {
+    assert logged[3]["level"] == "warning"
+    assert logged[3]["what"] == "ipflow_data.bad.csv"
+    assert "header" in logged[3]["reason"]
+    assert logged[4] == of_run | {
         "event": "rolled up",
         "level": "info",
         "feed": "ipflow",
         "interval": "1 hour",
         "interval_start": "2021-07-18T00:00:00Z",
     }
-    assert told[5] == of_run | {
+    assert logged[5] == of_run | {
         "event": "run ended",
         "level": "warning",
         "outcome": "incomplete",
@@ -103,12 +103,14 @@ def test_as_text_each_event_is_one_line_too(data_dir, logged):
     lines = logged("text")
     put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     call_command("update_network_stats")
-    told = lines()
+    logged = lines()
     run = f" run={Run.objects.get().pk} "
-    assert ["event='run started'" in told[0], "event='file ingested'" in told[1], "event='run ended'" in told[2]] == [
-        True
-    ] * 3
-    assert all(line.startswith("timestamp='20") and run in line for line in told)
+    assert [
+        "event='run started'" in logged[0],
+        "event='file ingested'" in logged[1],
+        "event='run ended'" in logged[2],
+    ] == [True] * 3
+    assert all(line.startswith("timestamp='20") and run in line for line in logged)
 
 
 def test_after_the_run_no_line_has_its_id(data_dir, logged):

@@ -59,7 +59,7 @@ ADDRESSES = {
     f"/explain/?kpi=06&{FIGURE}&email={EMAIL}": 403,
 }
 # Where it is meant to show to those who may see it.
-TELLING = {
+SHOWING = {
     "/quality/",
     "/quality/?show=rejects",
     "/quotas/",
@@ -90,7 +90,7 @@ def secrets():
     assert FIVE_MINUTES in KPIS[5].lengths
 
 
-def told(client, address: str) -> tuple[int, set[str]]:
+def status_and_secrets(client, address: str) -> tuple[int, set[str]]:
     """The status of an address, and the secrets in its answer beyond those that its own address has."""
     response = client.get(address)
     body = response.getvalue().decode("utf-8", "replace") if response.streaming else response.content.decode()
@@ -98,29 +98,29 @@ def told(client, address: str) -> tuple[int, set[str]]:
 
 
 @pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
-def test_anonymous_readers_are_told_nothing_personal(client, settings, secrets, public):
+def test_anonymous_readers_are_shown_nothing_personal(client, settings, secrets, public):
     settings.API_PUBLIC = public
     for address, refused in ADDRESSES.items():
-        status, found = told(client, address)
+        status, found = status_and_secrets(client, address)
         assert status in ((302, 401) if refused == 403 or not public else (refused,)), address
-        # What is wrong is told in the words of the address.
+        # An error message repeats the address.
         assert status == 400 or found == set(), address
 
 
 @pytest.mark.parametrize("is_staff", [False, True], ids=["an account", "the staff"])
-def test_accounts_without_the_permission_are_told_nothing_personal(client, secrets, is_staff):
+def test_accounts_without_the_permission_are_shown_nothing_personal(client, secrets, is_staff):
     client.force_login(make_user("view_batch", "view_reject", "view_userquotaexceeded", is_staff=is_staff))
     for address, refused in ADDRESSES.items():
-        status, found = told(client, address)
-        # What is wrong is told in the words of the address.
+        status, found = status_and_secrets(client, address)
+        # An error message repeats the address.
         assert (status, found if status != 400 else set()) == (refused, set()), address
 
 
 def test_those_who_may_see_it_are_shown_it(client, secrets):
     client.force_login(make_user("view_personal"))
-    telling = {address for address in ADDRESSES if told(client, address)[1]}
-    assert telling >= TELLING
-    assert {address for address in ADDRESSES if told(client, address)[0] == 403} == set()
+    showing = {address for address in ADDRESSES if status_and_secrets(client, address)[1]}
+    assert showing >= SHOWING
+    assert {address for address in ADDRESSES if status_and_secrets(client, address)[0] == 403} == set()
 
 
 def test_the_menu_leads_to_personal_pages_only_those_who_may_see_them(client, secrets):

@@ -60,14 +60,14 @@ def region_map(
     ]
     known = [place for place in places if place.code and place.value is not None]
     lacking = sum(1 for value in values.values() if value is None)
-    told = "; ".join(f"{place.name} {figures.short(place.value, kpi.unit)}" for place in known[:5])
+    top_places = "; ".join(f"{place.name} {figures.short(place.value, kpi.unit)}" for place in known[:5])
     return Chart(
         drawing=alt.layer(*layers).add_params(pointed).project(type="mercator"),
         data={"regions": features},
         title=title_of(kpi),
         subtitle=[_when(length, start), *([f"Hatched: {lacking:,} regions without records."] if lacking else [])],
         description=f"{title_of(kpi)} by region, {_when(length, start)}. "
-        + (f"Most: {told}." if known else "No records.")
+        + (f"Most: {top_places}." if known else "No records.")
         + (f" {lacking:,} regions without records." if lacking else ""),
         name=_name(kpi, length, start),
         theme=theme,
@@ -105,14 +105,14 @@ def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Regi
         .encode(color=alt.Color("class:N", scale=scale, legend=legend, sort=None), tooltip=tooltip),
     ]
     counts = {name: sum(signal_class(one.value) == name for one in bins) for name in SIGNAL_CLASSES}
-    told = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+    counted = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
     size = f"squares of {grid.size:g} degrees"
     return Chart(
         drawing=alt.layer(*layers).project(type="mercator"),
         data={"regions": outlines, "bins": squares},
         title=title_of(kpi),
         subtitle=[f"{_when(length, start)}, {size}"],
-        description=f"{title_of(kpi)}, {_when(length, start)}, {size}: {told or 'no samples'}.",
+        description=f"{title_of(kpi)}, {_when(length, start)}, {size}: {counted or 'no samples'}.",
         name=_name(kpi, length, start),
         theme=theme,
         height=_HEIGHT,

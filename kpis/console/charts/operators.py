@@ -164,9 +164,9 @@ class _Drawing:
         """The chart of the layers, with a column for each step whose tooltip has a line for each operator."""
         steps = []
         for number, (start, _, end) in enumerate(self._steps):
-            told = {f"operator{column}": texts[name][number] for column, name in enumerate(texts)}
+            cells = {f"operator{column}": texts[name][number] for column, name in enumerate(texts)}
             first = self.window.start + number * self.window.step
-            steps.append({"start": start, "end": end, "when": moments.span(first, first + self.window.step), **told})
+            steps.append({"start": start, "end": end, "when": moments.span(first, first + self.window.step), **cells})
         hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout")
         tooltip = [alt.Tooltip("when:N", title="interval")]
         tooltip += [alt.Tooltip(f"operator{column}:N", title=name) for column, name in enumerate(texts)]

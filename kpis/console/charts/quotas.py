@@ -47,13 +47,13 @@ def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int,
     )
     when = f"{moments.span(start, end)} ({moments.zone_name()})"
     most = max(bars, key=lambda bar: bar["value"], default=None)
-    told = f"Most in one hour: {most['figure']}, {most['when']}." if most else "None."
+    most_text = f"Most in one hour: {most['figure']}, {most['when']}." if most else "None."
     return Chart(
         drawing=drawing,
         data={"bars": bars},
         title=_TITLE,
         subtitle=[f"{when}, per hour"],
-        description=f"{_TITLE}, {when}. {told}",
+        description=f"{_TITLE}, {when}. {most_text}",
         name=name_of("UserQuotaExceeded", moments.for_file(start), moments.for_file(end), moments.zone_name()),
         theme=theme,
         height=220,

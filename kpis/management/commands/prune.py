@@ -84,14 +84,14 @@ class Command(WorkCommand):
             with translate_errors():
                 for kind, prune in steps.items():
                     if kind in chosen:
-                        self._tell(prune(), dry_run, verbosity)
+                        self._print(prune(), dry_run, verbosity)
         except AlreadyRunning:
             reason = f"A run has been under way for {wait} s; the next call goes on with what is left."
             raise CommandError(reason) from None
         except (LakeError, ScratchError, SourceError, StoreError) as error:
             raise CommandError(f"{error} What was removed is gone; the next call goes on.") from error
 
-    def _tell(self, pruned, dry_run, verbosity):
+    def _print(self, pruned, dry_run, verbosity):
         """A line for each thing that steps remove; with -v 2 also one for each step."""
         done = "would remove" if dry_run else "removed"
         for what, steps in groupby(pruned, key=lambda one: one.what):

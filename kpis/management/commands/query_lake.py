@@ -107,7 +107,7 @@ def write_csv(answer: Answer, out: TextIO) -> None:
 
 def write_json(answer: Answer, out: TextIO) -> None:
     """An array of objects, one a line. Of columns with one name, the second is called ``name_1``, and so on."""
-    names = _told_apart(answer.names)
+    names = _unique(answer.names)
     # Before anything is written: what cannot be answered at all leaves no half of an array.
     first = list(islice(answer.rows, 1))
     out.write("[\n")
@@ -142,15 +142,15 @@ def _is_number(type_: str) -> bool:
     return type_.endswith("INT") or type_.startswith("DECIMAL") or type_ in ("INTEGER", "UINTEGER", "FLOAT", "DOUBLE")
 
 
-def _told_apart(names: list[str]) -> list[str]:
-    told: list[str] = []
+def _unique(names: list[str]) -> list[str]:
+    unique: list[str] = []
     for name in names:
         number, free = 0, name
-        while free in told:
+        while free in unique:
             number += 1
             free = f"{name}_{number}"
-        told.append(free)
-    return told
+        unique.append(free)
+    return unique
 
 
 def _plain(value: Any) -> Any:

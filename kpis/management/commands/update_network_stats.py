@@ -131,7 +131,7 @@ class Command(WorkCommand):
                 else:
                     found = new_in(folder, FEEDS.get(feed), unfinished=unfinished.add, every=options["verify"])
                 if dry_run:
-                    return self._tell_plan(pipeline.plan(found, DatabaseLedger(), chosen), unfinished)
+                    return self._print_plan(pipeline.plan(found, DatabaseLedger(), chosen), unfinished)
                 self._work(found, rebuild, chosen, report, engine, unfinished=unfinished)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
@@ -150,21 +150,21 @@ class Command(WorkCommand):
         return None
 
     def _watch(self, folder, queue_url, feed, chosen, engine):
-        told = pipeline.UnfinishedFiles()
+        reported = pipeline.UnfinishedFiles()
         with stopping() as is_stopped:
 
             def run(names, is_due):
-                nonlocal told
+                nonlocal reported
                 close_old_connections()
                 unfinished = pipeline.UnfinishedFiles()
                 with translate_errors():
                     found = new_in(folder, feed, names, unfinished.add)
                     if names is None:
                         # Each once, as long as it lies there; what lands as unfinished may still be under way.
-                        for event in unfinished.events(told):
+                        for event in unfinished.events(reported):
                             self._say(event_line(event))
                             log_event(event)
-                        told = unfinished
+                        reported = unfinished
                     if is_due or is_news(found, names, chosen):
                         started, report = time.monotonic(), pipeline.Report()
                         self._work(found, None, chosen, report, engine, is_stopped)
@@ -173,14 +173,14 @@ class Command(WorkCommand):
 
             every = settings.WATCH_LISTING_SECONDS, settings.WATCH_POLL_SECONDS
             try:
-                Watch(arrivals_in(folder, queue_url), run, is_stopped, self._tell, *every).work()
+                Watch(arrivals_in(folder, queue_url), run, is_stopped, self._report, *every).work()
             except SourceLost as error:
                 raise CommandError(f"{error} {GOES_ON}") from error
             except SourceError as error:
                 raise CommandError(str(error), returncode=WRONG_USE) from error
-            self._tell(logging.INFO, "watch ended", "a signal came")
+            self._report(logging.INFO, "watch ended", "a signal came")
 
-    def _tell(self, level, event, detail):
+    def _report(self, level, event, detail):
         log_watch(level, event, detail)
         if level == logging.INFO:
             self._say(f"{event}: {detail}")
@@ -229,7 +229,7 @@ class Command(WorkCommand):
                 self.stderr.write(event_line(event))
             yield event
 
-    def _tell_plan(self, planned, unfinished):
+    def _print_plan(self, planned, unfinished):
         for event in unfinished.events():
             self._say(event_line(event))
         for file, _, why in planned:

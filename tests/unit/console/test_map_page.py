@@ -185,10 +185,10 @@ def test_the_map_of_the_grid_has_every_bin_and_the_regions_outlines(signal):
     specification = chart.for_page()
     (outline,) = specification["datasets"]["regions"]
     assert outline["geometry"]["type"] == "MultiPolygon"
-    told = [
+    described = [
         [one[name] for name in ("where", "class", "figure", "samples")] for one in specification["datasets"]["bins"]
     ]
-    assert told == [
+    assert described == [
         ["35.00° N, 120.00° W", "great", "20.00 ASU", "1 in 1 cell"],
         ["35.00° N, 119.95° W", "moderate", "5.00 ASU", "2 in 1 cell"],
         ["35.05° N, 120.00° W", "good", "11.00 ASU", "3 in 1 cell"],

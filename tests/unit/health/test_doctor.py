@@ -48,7 +48,7 @@ def set_crontab(monkeypatch, text: str, status: int = 0) -> None:
     monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **kwargs: CompletedProcess(args, status, text, ""))
 
 
-def told() -> tuple[list[str], int]:
+def run_doctor() -> tuple[list[str], int]:
     """The doctor's lines and exit code."""
     out = io.StringIO()
     try:
@@ -109,14 +109,14 @@ def sound_lines(settings) -> list[str]:
     ]
 
 
-def assert_told(settings, subject: str, line: str | None, status: int) -> None:
+def assert_line(settings, subject: str, line: str | None, status: int) -> None:
     """The doctor's lines are those of a sound installation but for the subject's; None for no line at all."""
     wanted = [line if each[5:].startswith(f"{subject}: ") else each for each in sound_lines(settings)]
-    assert told() == ([each for each in wanted if each is not None], status)
+    assert run_doctor() == ([each for each in wanted if each is not None], status)
 
 
 def test_a_sound_installation(sound):
-    assert told() == (sound_lines(sound), 0)
+    assert run_doctor() == (sound_lines(sound), 0)
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_a_sound_installation(sound):
 )
 def test_settings(sound, setting, value, line, status):
     setattr(sound, setting, value)
-    assert_told(sound, setting, line, status)
+    assert_line(sound, setting, line, status)
 
 
 def test_debug_makes_a_key_by_itself(sound):
     sound.DEBUG = True
-    lines, status = told()
+    lines, status = run_doctor()
     assert lines[0] == "ok   SECRET_KEY: is set, or generated at each start while DEBUG is on"
     assert lines[1] == "mend DEBUG: is on, and errors show the program's inside; set DEBUG=off"
     assert status == 1
@@ -159,7 +159,7 @@ def test_debug_makes_a_key_by_itself(sound):
 
 def test_this_host_alone_needs_no_https(sound):
     sound.ALLOWED_HOSTS, sound.HTTPS = ["localhost"], False
-    lines, status = told()
+    lines, status = run_doctor()
     assert lines[3] == "ok   HTTPS: is off, which will do for this host alone"
     assert status == 0
 
@@ -167,14 +167,14 @@ def test_this_host_alone_needs_no_https(sound):
 def test_a_scanner_that_was_not_built(sound, monkeypatch):
     monkeypatch.setattr(compiled, "library", lambda: None)
     line = "note compiled scanner: is not built: IP flows take several times as long; `make -B setup` tries again"
-    assert_told(sound, "compiled scanner", line, 0)
+    assert_line(sound, "compiled scanner", line, 0)
 
 
 def test_extras_that_are_not_installed(sound, monkeypatch):
     monkeypatch.setattr(doctor.extras, "is_installed", lambda extra: extra in ("kafka", "aws"))
-    assert_told(sound, "extras", "ok   extras: kafka, aws installed, mysql, postgres, redis, spark not", 0)
+    assert_line(sound, "extras", "ok   extras: kafka, aws installed, mysql, postgres, redis, spark not", 0)
     monkeypatch.setattr(doctor.extras, "is_installed", lambda extra: False)
-    assert_told(sound, "extras", "ok   extras: none installed, mysql, postgres, kafka, aws, redis, spark not", 0)
+    assert_line(sound, "extras", "ok   extras: none installed, mysql, postgres, kafka, aws, redis, spark not", 0)
 
 
 def test_a_database_that_does_not_answer(sound):
@@ -183,7 +183,7 @@ def test_a_database_that_does_not_answer(sound):
 
     wanted = sound_lines(sound)
     with connection.execute_wrapper(refuse):
-        lines, status = told()
+        lines, status = run_doctor()
     text = "does not answer (connection refused: is the server running?); start it, or correct DATABASE_URL"
     assert lines == [*wanted[:6], f"mend database: {text}", *wanted[-6:-3], wanted[-1]]
     assert status == 1
@@ -194,7 +194,7 @@ def test_a_lenient_mysql(sound):
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION sql_mode = ''")
     try:
-        assert_told(sound, "sql_mode", "mend sql_mode: is not strict; leave init_command out of DATABASE_URL", 1)
+        assert_line(sound, "sql_mode", "mend sql_mode: is not strict; leave init_command out of DATABASE_URL", 1)
     finally:
         connection.close()
 
@@ -211,38 +211,38 @@ def test_a_database_without_its_tables(tmp_path):
 def test_a_lake_that_is_not_there_yet(sound):
     sound.LAKE_DIR.rmdir()
     line = f"ok   lake: {sound.LAKE_DIR} can be written; the first run will make it; 12.3 GB left"
-    assert_told(sound, "lake", line, 0)
+    assert_line(sound, "lake", line, 0)
 
 
 def test_a_lake_that_cannot_be_written(sound, tmp_path):
     (tmp_path / "file").write_text("")
     sound.LAKE_DIR = tmp_path / "file" / "lake"
     line = f"mend lake: cannot be written in {tmp_path}/file (Not a directory); mend it or LAKE_DIR"
-    assert_told(sound, "lake", line, 1)
+    assert_line(sound, "lake", line, 1)
 
 
 def test_a_lake_without_room(sound, monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0.9 * GIGABYTES}))
-    assert_told(sound, "lake", f"mend lake: {sound.LAKE_DIR} has 0.9 GB left; make room", 1)
+    assert_line(sound, "lake", f"mend lake: {sound.LAKE_DIR} has 0.9 GB left; make room", 1)
 
 
 def test_what_a_broken_run_left_in_staging(sound):
     (sound.LAKE_DIR / "staging" / "key").mkdir(parents=True)
     line = "note staging: 1 half-written; a run is under way, or the next one clears them"
-    assert_told(sound, "staging", line, 0)
+    assert_line(sound, "staging", line, 0)
 
 
 def test_a_data_folder_that_is_not_there(sound):
     sound.DATA_DIR = sound.DATA_DIR / "nowhere"
     line = f"mend data folder: {sound.DATA_DIR} cannot be listed (No such file or directory); mend it or DATA_DIR"
-    assert_told(sound, "data folder", line, 1)
+    assert_line(sound, "data folder", line, 1)
 
 
 def test_files_of_no_feed(sound):
     for name in ("notes.txt", "b\n.txt"):
         (sound.DATA_DIR / name).write_text("")
     line = r"note data folder: 2 files are of no feed, such as 'b\n.txt'; rename them, or see FEED_FILES"
-    assert_told(sound, "data folder", line, 0)
+    assert_line(sound, "data folder", line, 0)
 
 
 def test_files_that_are_unfinished(sound):
@@ -252,13 +252,13 @@ def test_files_that_are_unfinished(sound):
         "note data folder: 2 files are not read, as their names are those of unfinished files, such as "
         "'cdr_1.csv.done'; rename them when they are finished, or see FEED_FILES"
     )
-    assert_told(sound, "data folder", line, 0)
+    assert_line(sound, "data folder", line, 0)
 
 
 def test_files_that_cannot_be_read(sound, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     line = "mend data folder: 1 files cannot be read, such as 'ipflow_data.1.csv'; give this user the right to"
-    assert_told(sound, "data folder", line, 1)
+    assert_line(sound, "data folder", line, 1)
 
 
 @pytest.mark.parametrize(
@@ -292,13 +292,13 @@ def test_the_last_run(sound, run, line, status):
     Run.objects.all().delete()
     if run:
         make_run(**run)
-    assert_told(sound, "last run", line, status)
+    assert_line(sound, "last run", line, status)
 
 
 def test_a_crontab_without_the_command(sound, monkeypatch):
     set_crontab(monkeypatch, "# update_network_stats\n", status=1)
     line = "note schedule: this user's crontab does not run the command; see crontab.example"
-    assert_told(sound, "schedule", line, 0)
+    assert_line(sound, "schedule", line, 0)
 
 
 def test_a_host_without_crontab(sound, monkeypatch):
@@ -306,7 +306,7 @@ def test_a_host_without_crontab(sound, monkeypatch):
         raise FileNotFoundError
 
     monkeypatch.setattr(doctor.subprocess, "run", absent)
-    assert_told(sound, "schedule", "note schedule: there is no crontab to look at", 0)
+    assert_line(sound, "schedule", "note schedule: there is no crontab to look at", 0)
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no clock of its own")
@@ -319,7 +319,7 @@ def test_clocks_that_disagree(sound, monkeypatch, minutes, than):
         f"mend clocks: this host's is {than} the database's; set both by NTP. Until then intervals close by the "
         "earlier of the two"
     )
-    assert_told(sound, "clocks", line, 1)
+    assert_line(sound, "clocks", line, 1)
 
 
 AHEAD = (
@@ -329,26 +329,26 @@ AHEAD = (
 
 
 @pytest.mark.parametrize(
-    ("columns", "told_of"),
+    ("columns", "named"),
     [
         ({"interval_end_timestamp": MIDNIGHT + timedelta(hours=2)}, "the newest interval of ipflow is 1:40:00"),
         ({"closed_until": MIDNIGHT + timedelta(days=1)}, "the closing of ipflow is 23:45:00"),
     ],
 )
-def test_a_watermark_ahead_of_the_clock(sound, columns, told_of):
+def test_a_watermark_ahead_of_the_clock(sound, columns, named):
     Watermark.objects.create(feed="ipflow", **columns)
-    assert_told(sound, "clocks", f"mend clocks: {told_of} {AHEAD}", 1)
+    assert_line(sound, "clocks", f"mend clocks: {named} {AHEAD}", 1)
 
 
 def test_a_batch_of_a_clock_that_was_ahead(sound):
     make_batch(Run.objects.get(), "ipflow_data.1.csv", MIDNIGHT + timedelta(days=3))
-    assert_told(sound, "clocks", f"mend clocks: the intake of a batch is 2 days, 23:45:00 {AHEAD}", 1)
+    assert_line(sound, "clocks", f"mend clocks: the intake of a batch is 2 days, 23:45:00 {AHEAD}", 1)
 
 
 def test_a_run_of_a_clock_that_was_ahead(sound):
     Run.objects.update(started_at=MIDNIGHT + timedelta(hours=1))
     wanted = f"mend clocks: the start of a run is 0:45:00 {AHEAD}"
-    assert wanted in told()[0]
+    assert wanted in run_doctor()[0]
 
 
 def test_files_with_rows_too_far_ahead(sound):
@@ -358,7 +358,7 @@ def test_files_with_rows_too_far_ahead(sound):
         "note clocks: 1 files have rows too far ahead of them, such as 'ipflow_data.1.csv', which is read again from "
         "2021-07-21T00:00:00Z on"
     )
-    assert_told(sound, "clocks", line, 0)
+    assert_line(sound, "clocks", line, 0)
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="of MySQL and MariaDB alone")
@@ -368,7 +368,7 @@ def test_a_zone_that_the_database_does_not_know(sound):
         cursor.execute("SELECT CONVERT_TZ('2001-01-01', 'UTC', 'Europe/Madrid') IS NULL")
         if not cursor.fetchone()[0]:
             pytest.skip("the server has its time zone tables")
-    lines, status = told()
+    lines, status = run_doctor()
     (line,) = [line for line in lines if "time zone tables" in line]
     assert line.startswith("note time zone tables: are not loaded, so the database does not know Europe/Madrid.")
     assert "`mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql`" in line

@@ -95,8 +95,8 @@ def test_two_files_of_one_size_that_changed_places_are_told(figures, lake_dir):
     assert stored()[0] == figures[0]
 
 
-@pytest.mark.parametrize(("when", "is_told"), [("compaction", True), ("off", False)])
-def test_a_compaction_reads_digests_unless_verification_is_off(figures, lake_dir, settings, when, is_told):
+@pytest.mark.parametrize(("when", "is_noticed"), [("compaction", True), ("off", False)])
+def test_a_compaction_reads_digests_unless_verification_is_off(figures, lake_dir, settings, when, is_noticed):
     settings.LAKE_VERIFY = when
     path = next(lake_dir.glob("partials/ServiceTrafficVolume/**/hour=00/*.parquet"))
     whole = path.read_bytes()
@@ -104,7 +104,7 @@ def test_a_compaction_reads_digests_unless_verification_is_off(figures, lake_dir
     place = whole.rindex(b"DuckDB")
     path.write_bytes(whole[:place] + b"duckDB" + whole[place + 6 :])
     update(rebuild=HOUR)
-    if is_told:
+    if is_noticed:
         with pytest.raises((CommandError, SystemExit)):
             update()
     else:

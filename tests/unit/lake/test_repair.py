@@ -149,8 +149,8 @@ def test_a_repair_makes_the_lake_again_from_the_source_files(lake, damage):
     damage(lake)
     with pytest.raises(SystemExit, match="1"):
         repair(dry_run=True)
-    told = repair()
-    assert " 0 lost" in told, told
+    printed = repair()
+    assert " 0 lost" in printed, printed
     assert stored() == EXACT
     assert rebuilt() == EXACT
     assert "0 findings" in repair()
@@ -182,10 +182,12 @@ def test_a_dry_run_says_what_is_wrong_and_changes_nothing(lake):
     out = io.StringIO()
     with pytest.raises(SystemExit, match="1"):
         call_command("repair_lake", dry_run=True, stdout=out, stderr=out)
-    told = out.getvalue()
-    assert ".parquet is missing" in told
-    assert "partials of ServiceTrafficVolume of 2021-07-18T02:00:00Z: would be made again from its source file" in told
-    assert "1 files that nothing counts on: would be removed" in told
+    printed = out.getvalue()
+    assert ".parquet is missing" in printed
+    assert (
+        "partials of ServiceTrafficVolume of 2021-07-18T02:00:00Z: would be made again from its source file" in printed
+    )
+    assert "1 files that nothing counts on: would be removed" in printed
     assert {path: path.stat().st_mtime_ns for path in lake.rglob("*")} == before
     assert (list(LakeFile.objects.values_list()), Run.objects.count()) == (rows, runs)
 
@@ -211,8 +213,10 @@ def test_what_is_lost_for_good_is_incomplete_with_the_reason_and_stops_no_run(la
     sources = {path: path.read_bytes() for path in data_dir.iterdir()}
     for path in sources:
         path.unlink()
-    told = repair()
-    assert "ipflow_data.a.csv, partials of ServiceTrafficVolume, CellUniqueUsers of 2021-07-18T00:00:00Z: lost" in told
+    printed = repair()
+    assert (
+        "ipflow_data.a.csv, partials of ServiceTrafficVolume, CellUniqueUsers of 2021-07-18T00:00:00Z: lost" in printed
+    )
     # The figures are those of before, and say so.
     tables, summaries = stored()
     assert tables == EXACT[0]
@@ -268,9 +272,9 @@ def test_a_source_file_that_says_something_else_now_is_not_taken_for_what_was_lo
 
 
 def test_another_databases_lake_is_not_repaired(lake):
-    told = json.loads((lake / "lake.json").read_text())
-    told["database"] = told["lake"]
-    (lake / "lake.json").write_text(json.dumps(told))
+    fields = json.loads((lake / "lake.json").read_text())
+    fields["database"] = fields["lake"]
+    (lake / "lake.json").write_text(json.dumps(fields))
     with pytest.raises(CommandError, match="belongs to another database"):
         repair()
 

@@ -55,16 +55,16 @@ def unmounted(lake_dir: Path) -> str:
 
 
 def of_another_database(lake_dir: Path) -> str:
-    told = json.loads((lake_dir / "lake.json").read_text())
-    (lake_dir / "lake.json").write_text(json.dumps(told | {"database": str(uuid.uuid4())}))
-    return rf"The lake at {lake_dir} \({told['lake']}\) belongs to another database than"
+    fields = json.loads((lake_dir / "lake.json").read_text())
+    (lake_dir / "lake.json").write_text(json.dumps(fields | {"database": str(uuid.uuid4())}))
+    return rf"The lake at {lake_dir} \({fields['lake']}\) belongs to another database than"
 
 
 def another_of_this_database(lake_dir: Path) -> str:
-    told = json.loads((lake_dir / "lake.json").read_text())
+    fields = json.loads((lake_dir / "lake.json").read_text())
     other = str(uuid.uuid4())
-    (lake_dir / "lake.json").write_text(json.dumps(told | {"lake": other}))
-    return f"The lake at {lake_dir} is {other}, but the database .* has the lake {told['lake']}"
+    (lake_dir / "lake.json").write_text(json.dumps(fields | {"lake": other}))
+    return f"The lake at {lake_dir} is {other}, but the database .* has the lake {fields['lake']}"
 
 
 def without_its_name(lake_dir: Path) -> str:
@@ -117,8 +117,8 @@ def test_a_new_database_and_a_new_lake_are_bound_by_the_first_run(lake_dir, data
     assert "0" in call("query_lake", "SELECT count(*) FROM ServiceTrafficVolume", format="csv")
     assert not lake_dir.exists()
     call("update_network_stats")
-    told, binding = read_identity(Folder(lake_dir)), LakeBinding.objects.get()
-    assert (told.lake, told.database) == (str(binding.lake_id), str(binding.database_id))
+    identity, binding = read_identity(Folder(lake_dir)), LakeBinding.objects.get()
+    assert (identity.lake, identity.database) == (str(binding.lake_id), str(binding.database_id))
     check_ids(Folder(lake_dir))
 
 

@@ -76,7 +76,7 @@ def test_the_files_ending_says_what_is_drawn(tmp_path, counties):
 def test_a_group_and_a_span_are_drawn(tmp_path, settings, counties):
     settings.TIME_ZONE = "Europe/Madrid"
     file = tmp_path / "chart.svg"
-    told = plot(
+    printed = plot(
         10,
         "--group",
         "Kern",
@@ -89,7 +89,7 @@ def test_a_group_and_a_span_are_drawn(tmp_path, settings, counties):
         "--out",
         file,
     )
-    assert told == f"{file}: CountyCallVolume, 18 Jul 2021, 02:05 to 02:15 (Europe/Madrid)\n"
+    assert printed == f"{file}: CountyCallVolume, 18 Jul 2021, 02:05 to 02:15 (Europe/Madrid)\n"
     assert "County call volume: Kern" in file.read_text()
 
 

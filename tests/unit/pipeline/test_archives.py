@@ -168,8 +168,8 @@ def test_a_file_over_more_hours_than_may_be_fails_alone_and_says_what_to_do(data
     )
     assert stored() == expected(day, newest(day))
     settings.MAX_HOURS_PER_FILE = 168
-    assert "ingested cdr_data.wide.csv: 400 records, 0 rejects, " in (told := update("--retry-failed"))
-    assert re.search(r"cdr_data.wide.csv: .* intervals in 1\d\d hours\n", told)
+    assert "ingested cdr_data.wide.csv: 400 records, 0 rejects, " in (printed := update("--retry-failed"))
+    assert re.search(r"cdr_data.wide.csv: .* intervals in 1\d\d hours\n", printed)
     assert hours > 24
 
 

@@ -103,16 +103,16 @@ def test_one_bad_thing_of_each_kind_stops_nothing_else(data_dir, lake_dir, monke
     (data_dir / "cdr_data.broken.csv.gz").write_bytes(b"\x1f\x8b no gzip")
     with monkeypatch.context() as patch:
         patch.setattr(update_network_stats, "chosen_engine", little_room)
-        status, told = update()
+        status, printed = update()
     assert status == 1
-    assert "4 files in" in told
+    assert "4 files in" in printed
     failed = {batch.name: batch.reason for batch in Batch.objects.filter(status="failed")}
     assert failed.keys() == {*large, "antenna_data.beyond.jsonl", "cdr_data.broken.csv.gz"}
     assert failed["antenna_data.large.jsonl"].startswith("Cannot go on with MEMORY_LIMIT_MB")
     assert "beyond 2^63-1" in failed["antenna_data.beyond.jsonl"]
     for feed in FEEDS:
         path = partials_of_damaged(damaged, FEEDS[feed][2])
-        lines = [line for line in told.splitlines() if line.startswith(f"failed {feed}, ") and path.name in line]
+        lines = [line for line in printed.splitlines() if line.startswith(f"failed {feed}, ") and path.name in line]
         assert any(" from 2021-07-18T00:00:00Z: The lake" in line for line in lines)
 
     # All but what needs a damaged file is as if there were none; that keeps what it had, with the reason.
@@ -141,8 +141,8 @@ def test_one_bad_thing_of_each_kind_stops_nothing_else(data_dir, lake_dir, monke
 
     for path, content in whole.items():
         path.write_bytes(content)
-    status, told = update()
-    assert status == 0, told
+    status, printed = update()
+    assert status == 0, printed
     good |= large
     assert stored() == expected(good, closed(good))
     assert not IntervalSummary.objects.filter(state="incomplete").exists()
@@ -221,9 +221,9 @@ def test_a_damaged_hour_is_not_compacted_and_its_figures_stay_final(data_dir, la
     path = partials_of(lake_dir, "coverage", "a")
     whole = path.read_bytes()
     DAMAGES["zeros inside"](path)
-    status, told = update()
+    status, printed = update()
     assert status == 1
-    (line,) = [line for line in told.splitlines() if line.startswith("failed ")]
+    (line,) = [line for line in printed.splitlines() if line.startswith("failed ")]
     assert line.startswith(f"failed coverage, compaction of the hour from 2021-07-18T00:00:00Z: The lake's file {path}")
     assert stored() == expected(good, closed(good))
     # The hour's other files are one by now.

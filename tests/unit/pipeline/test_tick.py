@@ -120,8 +120,8 @@ def test_only_files_that_are_in_and_as_they_were_are_passed_over(data_dir, monke
     os.utime(paths["later"], ns=(4, 4))
     Batch.objects.filter(name="ipflow_data.lacking.csv").update(kpis="1")
     (data_dir / "ipflow_data.new.csv").write_text(file_text([Flow(START, 9, 10, 20, 1, 7)]))
-    told = re.findall(r"would ingest (\S+) \(ipflow, (.*), ", update(dry_run=True))
-    assert sorted(told) == [
+    planned = re.findall(r"would ingest (\S+) \(ipflow, (.*), ", update(dry_run=True))
+    assert sorted(planned) == [
         ("ipflow_data.lacking.csv", "for a new KPI"),
         ("ipflow_data.later.csv", "changed"),
         ("ipflow_data.longer.csv", "changed"),

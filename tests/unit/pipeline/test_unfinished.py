@@ -112,11 +112,11 @@ def test_unfinished_files_are_one_event_of_the_log(data_dir, settings, capsys):
     logging.config.dictConfig(configuration("json", "INFO"))
     try:
         update()
-        told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     finally:
         logging.config.dictConfig(project_settings.LOGGING)
         logging.root.handlers, logging.root.level = roots
-    (event,) = [line for line in told if line["event"] == "unfinished files"]
+    (event,) = [line for line in logged if line["event"] == "unfinished files"]
     assert (event["feed"], event["files"], event["names"]) == ("ipflow", 1, [f"{NAME}.inprogress"])
     assert event["level"] == "warning"
 

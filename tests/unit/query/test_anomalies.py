@@ -57,10 +57,10 @@ def twin(rows: list[tuple], window: int, threshold: float) -> list[tuple]:
 
 
 def figured(rows: list[tuple], window: int, threshold: float) -> list[tuple]:
-    told = ((name, HOUR + number * LENGTH, value, (name, number, value)) for name, number, value in rows)
+    named_rows = ((name, HOUR + number * LENGTH, value, (name, number, value)) for name, number, value in rows)
     return [
         (*row, verdict.mean, verdict.deviation, verdict.z, verdict.intervals)
-        for row, verdict in anomalies(told, LENGTH, window, threshold)
+        for row, verdict in anomalies(named_rows, LENGTH, window, threshold)
     ]
 
 

@@ -29,8 +29,8 @@
     try {
       const response = await fetch(address, { headers: { Accept: "application/json" }, credentials: "same-origin" });
       if (!response.ok) {
-        const told = response.headers.get("Content-Type") || "";
-        throw new Error(told.startsWith("text/plain") ? await response.text() : `The server answered ${response.status}.`);
+        const mediaType = response.headers.get("Content-Type") || "";
+        throw new Error(mediaType.startsWith("text/plain") ? await response.text() : `The server answered ${response.status}.`);
       }
       const specification = await response.json();
       if (!wanted(element, address)) {
@@ -190,9 +190,9 @@
   document.addEventListener("htmx:afterSettle", function (event) {
     event.target.removeAttribute("aria-busy");
     drawAll(document);
-    const told = event.target.closest("[data-announce]") || event.target.querySelector("[data-announce]");
-    if (told) {
-      announce(told.dataset.announce);
+    const element = event.target.closest("[data-announce]") || event.target.querySelector("[data-announce]");
+    if (element) {
+      announce(element.dataset.announce);
     }
   });
   document.addEventListener("htmx:responseError", function (event) {

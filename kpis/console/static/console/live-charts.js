@@ -13,14 +13,14 @@ export function keep(name, view) {
 export async function drawMap(places) {
   const most = Math.max(10, ...places.map((place) => place.value));
   const values = places.map(({ code, value, score }) => {
-    const told = score && verdict(score);
+    const judged = score && verdict(score);
     return {
       code,
       // On a logarithmic scale nothing is none.
       value: value && Math.max(1, value),
       figure: value === null ? "no records" : `${whole(value)} calls`,
-      normal: told ? `${told.count} calls, normally ${told.normal}` : "normal not known yet",
-      sign: told ? told.sign : "",
+      normal: judged ? `${judged.count} calls, normally ${judged.normal}` : "normal not known yet",
+      sign: judged ? judged.sign : "",
     };
   });
   await views.get("map")?.signal("most", ceiling(most)).data("values", values).runAsync();

@@ -38,11 +38,11 @@ export function places(live, last) {
 // Lists the regions that stand out; gives their names with their signs.
 export function fillOutliers(places, live) {
   const scored = places.filter((place) => place.score).sort((one, other) => live.scores.indexOf(one.score) - live.scores.indexOf(other.score));
-  const outliers = scored.map((place) => ({ place, told: verdict(place.score) })).filter(({ told }) => told.isFar);
+  const outliers = scored.map((place) => ({ place, judged: verdict(place.score) })).filter(({ judged }) => judged.isFar);
   const shown = outliers.slice(0, MOST_OUTLIERS);
   fill(
     document.getElementById("live-outlier-rows"),
-    shown.map(({ place, told }) => [`${told.sign} ${place.name}`, told.count, told.normal, told.z]),
+    shown.map(({ place, judged }) => [`${judged.sign} ${place.name}`, judged.count, judged.normal, judged.z]),
     (row) => row.lastElementChild.append(Object.assign(document.createElement("span"), { className: "text tag bad" })),
   );
   shown.forEach(({ place }, number) => {
@@ -51,7 +51,7 @@ export function fillOutliers(places, live) {
   put(document.getElementById("live-verdict"), outcome(scored.length, outliers.length));
   const start = live.newest - (live.newest % 60) - 60;
   put(document.getElementById("live-minute"), `${minute(start)} to ${minute(start + 60)} against the hour before`);
-  return outliers.map(({ place, told }) => `${told.sign} ${place.name}`);
+  return outliers.map(({ place, judged }) => `${judged.sign} ${place.name}`);
 }
 
 function outcome(scored, outliers) {
@@ -84,6 +84,6 @@ export function sortRegions(places) {
 }
 
 function cells({ name, value, score }) {
-  const told = score && verdict(score);
-  return [name, value === null ? "no data" : whole(value), ...(told ? [told.count, told.normal, `${told.sign} ${told.z}`.trim()] : [NONE, NONE, NONE])];
+  const judged = score && verdict(score);
+  return [name, value === null ? "no data" : whole(value), ...(judged ? [judged.count, judged.normal, `${judged.sign} ${judged.z}`.trim()] : [NONE, NONE, NONE])];
 }

@@ -36,15 +36,15 @@ export function signed(value) {
 
 // A moment in Unix seconds on the clocks of the site's zone.
 export function minute(moment) {
-  return told(toMinute, moment * 1000);
+  return textOf(toMinute, moment * 1000);
 }
 
 export function second(moment) {
-  return told(toSecond, moment * 1000);
+  return textOf(toSecond, moment * 1000);
 }
 
 // With its offset where the zone's clocks show the time twice.
-function told(format, moment) {
+function textOf(format, moment) {
   const text = format.format(moment);
   const [before, now, after] = [moment - CHANGE, moment, moment + CHANGE].map(offset);
   const back = before - after;

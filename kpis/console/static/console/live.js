@@ -105,10 +105,10 @@ function at() {
 
 async function drawRegions() {
   const found = places(live, at());
-  const told = fillOutliers(found, live).join(", ");
-  if (told !== outliers) {
-    announce(told ? `Anomalies: ${told}` : "No region is anomalous any more.");
-    outliers = told;
+  const text = fillOutliers(found, live).join(", ");
+  if (text !== outliers) {
+    announce(text ? `Anomalies: ${text}` : "No region is anomalous any more.");
+    outliers = text;
   }
   if (regions.open) {
     fillRegions(found);
