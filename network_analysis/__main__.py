@@ -1,4 +1,4 @@
-"""The command line: ``manage.py`` in a checkout, ``network-analysis`` where the package is installed."""
+"""The command line: ``manage.py`` in a checkout, ``network-analysis`` if the package is installed."""
 
 import gc
 import os
@@ -6,18 +6,18 @@ import sys
 
 
 def hold_standard_streams() -> None:
-    """Opens the null device in the place of each standard stream that is closed, whose number a file would get else."""
+    """Open the null device for each closed standard stream, so that no other file gets its number."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free.
+            # open() returns the lowest free number.
             os.open(os.devnull, os.O_RDWR)
 
 
 def main() -> None:
     hold_standard_streams()
-    # A command imports some 100,000 objects, none of them garbage: to look through them every 700, as Python does by
+    # A command imports some 100,000 objects, none of them garbage. To scan them every 700 allocations, Python's
     # default, takes a tenth of a short run.
     gc.set_threshold(200_000)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
@@ -28,7 +28,7 @@ def main() -> None:
     from network_analysis.secret_key import require_secret_key
 
     try:
-        settings.DEBUG  # noqa: B018  reads the settings, so that a wrong one is told in one line
+        settings.DEBUG  # noqa: B018  reads the settings, so that a wrong one is reported in one line
     except ImproperlyConfigured as error:
         sys.exit(f"{error}")
     if sys.argv[1:2] == ["runserver"]:

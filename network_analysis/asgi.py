@@ -1,4 +1,4 @@
-"""The ASGI application, for a web server: the pages as WSGI servers have them, and WebSockets beside them."""
+"""The ASGI application: the pages as under WSGI, and WebSockets beside them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from a2wsgi import WSGIMiddleware
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path, re_path
 
-# Sets Django up, which whatever is imported after it needs.
+# Sets Django up, which the imports below need.
 from network_analysis.wsgi import application as pages
 
 from kpis.live.socket import live, nowhere  # isort: skip
@@ -16,23 +16,23 @@ from kpis.live.socket import live, nowhere  # isort: skip
 if TYPE_CHECKING:
     from a2wsgi.asgi_typing import HTTPScope, Receive, Send
 
-# So many pages are made at once; each thread keeps its connection to the database.
+# The number of requests that are handled at once; each thread keeps its database connection.
 THREADS = 10
 
 
 class _Pages:
-    """The pages over HTTP."""
+    """The Django application over HTTP."""
 
     def __init__(self) -> None:
         self._pages = WSGIMiddleware(cast(Any, pages), workers=THREADS)
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        # Under WSGI it would be the same as one with hyphens, which a proxy vouches for.
+        # Under WSGI such a header would be the same as one with hyphens, which a proxy sets.
         headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
         await self._pages({**scope, "headers": headers}, receive, send)
 
 
-# Where Django's paths have views, channels' have ASGI applications.
+# channels' router expects ASGI applications where Django's paths have views.
 _routes: Any = [path("ws/live/", cast(Any, live)), re_path("", cast(Any, nowhere))]
 
 application = ProtocolTypeRouter({"http": _Pages(), "websocket": URLRouter(_routes)})

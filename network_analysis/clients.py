@@ -1,4 +1,4 @@
-"""Who asks: a client's address, the same for throttling and for logins."""
+"""The address of a client, the same for throttling and for logins."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 def address(request: HttpRequest) -> str:
-    """The client's address; behind PROXIES proxies the one that the outermost of them saw."""
-    # It reads nothing but META, which Django's requests have as well as the framework's.
+    """Return the client's address; behind PROXIES proxies, the one that the outermost of them saw."""
+    # Only META is read, which Django's requests have as well as REST framework's.
     return BaseThrottle().get_ident(cast("Request", request))

@@ -27,9 +27,9 @@ BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of the environment, as the reference describes it.
+    """A variable of the environment, as the settings' reference lists it.
 
-    ``accepts`` says which values it takes, ``unit`` what a number counts ("" for none).
+    ``accepts`` describes the values that it takes, ``unit`` what a number counts ("" for none).
     """
 
     name: str
@@ -41,9 +41,9 @@ class Variable:
 
 @dataclass
 class Group:
-    """Variables that belong together. Each method reads one, and notes what it means in ``variables``.
+    """Variables that belong together. Each method reads one, and adds its description to ``variables``.
 
-    ``help`` says in Markdown what the variable sets; ``shown`` is the default as people read it, where it is not the
+    ``help`` describes in Markdown what the variable sets; ``shown`` is the default for the reference, if it is not the
     value itself. An unset or empty variable gives the default.
     """
 
@@ -51,16 +51,16 @@ class Group:
     variables: list[Variable] = field(default_factory=list)
 
     def text(self, name: str, default: str = "", *, help: str, accepts: str = "", shown: str | None = None) -> str:
-        """The variable's text, without surrounding spaces."""
+        """Return the variable's text, without surrounding spaces."""
         self._note(name, default, accepts, help, "", shown)
         return _value(name) or default
 
     def mention(self, name: str, *, help: str) -> None:
-        """Notes a variable that a library reads."""
+        """Describe a variable that a library reads."""
         self._note(name, "", "", help, "", None)
 
     def boolean(self, name: str, default: bool, *, help: str) -> bool:
-        """1/0, true/false, yes/no or on/off."""
+        """Parse 1/0, true/false, yes/no or on/off."""
         self._note(name, default, "on or off", help, "", "on" if default else "off")
         return _read(name, default, lambda value: BOOLEANS[value.lower()], "one of " + ", ".join(BOOLEANS))
 
@@ -77,7 +77,7 @@ class Group:
     def integer(
         self, name: str, default: int | None, minimum: int, maximum: int | None = None, *, help: str, unit: str = ""
     ) -> int | None:
-        """A whole number of at least ``minimum``, and at most ``maximum`` where there is one."""
+        """Parse a whole number of at least ``minimum``, and at most ``maximum`` if given."""
 
         def convert(value: str) -> int:
             if int(value) < minimum or (maximum is not None and int(value) > maximum):
@@ -88,7 +88,7 @@ class Group:
         return self._read(name, default, convert, wanted, help, unit)
 
     def seconds(self, name: str, default: float, minimum: float, *, help: str) -> float:
-        """A number of seconds, decimals allowed, of at least ``minimum``."""
+        """Parse a number of seconds, decimals allowed, of at least ``minimum``."""
 
         def convert(value: str) -> float:
             if not minimum <= float(value) < math.inf:
@@ -98,7 +98,7 @@ class Group:
         return self._read(name, default, convert, f"a number of seconds of at least {minimum}", help, "s")
 
     def rate(self, name: str, default: str, *, help: str) -> str | None:
-        """Requests in a time, such as ``600/min``; None for ``off``."""
+        """Parse requests per time, such as ``600/min``; ``off`` gives None."""
 
         def convert(value: str) -> str | None:
             if value.lower() == "off":
@@ -110,7 +110,7 @@ class Group:
         return self._read(name, default, convert, "off, or like 600/min with one of sec, min, hour, day", help)
 
     def ratio(self, name: str, default: float, *, help: str) -> float:
-        """A number from 0 to 1."""
+        """Parse a number from 0 to 1."""
 
         def convert(value: str) -> float:
             if not 0 <= float(value) <= 1:
@@ -120,13 +120,13 @@ class Group:
         return self._read(name, default, convert, "a number from 0 to 1", help)
 
     def choice(self, name: str, default: str, choices: tuple[str, ...], *, help: str, shown: str | None = None) -> str:
-        """One of the choices, in any case."""
+        """Parse one of the choices, in any case."""
         by_lower = {one.lower(): one for one in choices}
         wanted = "one of " + ", ".join(choices)
         return self._read(name, default, lambda value: by_lower[value.lower()], wanted, help, shown=shown)
 
     def redis(self, name: str, *, help: str) -> str:
-        """A Redis server's address; "" for none."""
+        """Parse a Redis server's address; "" for none."""
 
         def convert(value: str) -> str:
             if not re.fullmatch(r"(rediss?|unix)://\S+", value):
@@ -140,11 +140,11 @@ class Group:
         return found
 
     def spark(self, master: str, remote: str, *, help: str, remote_help: str) -> Master | None:
-        """Where Spark is: a master's URL in one variable or a Spark Connect server's in the other; None for neither."""
+        """Parse a Spark master's URL from one variable, or a Spark Connect server's from the other, or neither."""
         self._note(master, "", "like local[*] or spark://host:7077", help, "", None)
         self._note(remote, "", "like sc://host:15002", remote_help, "", None)
         if _value(master) and _value(remote):
-            raise ImproperlyConfigured(f"{master} and {remote} are both set: which one is Spark's?")
+            raise ImproperlyConfigured(f"{master} and {remote} are both set; set only one of them.")
         if not _value(master) and not _value(remote):
             return None
         from kpis.spark.session import Master
@@ -157,14 +157,14 @@ class Group:
         return _read(remote, None, connect, "like sc://host:15002") or Master(_value(master))
 
     def words(self, name: str, default: list[str], *, help: str) -> list[str]:
-        """The comma-separated words."""
+        """Parse comma-separated words."""
         self._note(name, ",".join(default), "comma-separated names", help, "", None)
         return [word.strip() for word in _value(name).split(",") if word.strip()] or default
 
     def pairs(
         self, name: str, default: dict[str, str], values: tuple[str, ...], *, help: str, shown: str
     ) -> dict[str, str]:
-        """Comma-separated ``key=value`` pairs, each value one of ``values``."""
+        """Parse comma-separated ``key=value`` pairs, each value one of ``values``."""
 
         def convert(value: str) -> dict[str, str]:
             found = {}
@@ -179,7 +179,7 @@ class Group:
         return self._read(name, default, convert, wanted, help, shown=shown)
 
     def feeds(self, name: str, default: tuple[str, ...], known: tuple[str, ...], *, help: str) -> frozenset[str]:
-        """Comma-separated names of feeds; ``none`` for none."""
+        """Parse comma-separated names of feeds; ``none`` for none."""
 
         def convert(value: str) -> frozenset[str]:
             found = {word.strip() for word in value.split(",")} - {"none", ""}
@@ -191,11 +191,11 @@ class Group:
         return self._read(name, frozenset(default), convert, wanted, help, shown=",".join(default))
 
     def place(self, name: str, default: Path, *, help: str, shown: str) -> Address:
-        """A folder's path, a relative one starting from the working directory, or ``s3://bucket/prefix``."""
+        """Parse a folder's path, relative to the working directory, or ``s3://bucket/prefix``."""
         return self._read(name, default, address, "a folder or like s3://bucket/prefix", help, shown=shown)
 
     def zone(self, name: str, default: str, *, help: str) -> str:
-        """A time zone's name."""
+        """Parse a time zone's name."""
         wanted = "a zone's name such as UTC or Europe/Madrid"
         return self._read(name, default, lambda value: ZoneInfo(value).key, wanted, help)
 

@@ -1,4 +1,4 @@
-"""What a client is told when a request fails as a whole: nothing of the inside, and JSON where it asked the API."""
+"""Responses to requests that fail as a whole: without internals, and as JSON in the API."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _API = "/api/"
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The answer to a request that cannot be understood."""
+    """Return the response to a malformed request."""
     answer = exceptions.bad_request if request.path.startswith(_API) else defaults.bad_request
     return answer(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The answer where the program failed; the log has the traceback."""
+    """Return the response to an internal error; the traceback is in the log."""
     answer = exceptions.server_error if request.path.startswith(_API) else defaults.server_error
     return answer(request)

@@ -1,4 +1,4 @@
-"""How log lines look: as plain text, or with LOG_FORMAT as structured events, one line each."""
+"""The format of log lines: plain text, or with LOG_FORMAT structured events, one per line."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
-# What happens in a run, see kpis/ingest/events.py.
+# The logger of a run's events, see kpis/ingest/events.py.
 EVENTS = "kpis.ingest.events"
 
-# The id of the run that is under way, for the lines that are logged meanwhile.
+# The id of the current run, which is added to log lines.
 RUN: ContextVar[int | None] = ContextVar("run", default=None)
 
-# What they log of each request has signatures and tokens in it; and of each file that lands a line that says nothing.
+# Loggers that are silenced: their lines about requests hold signatures and tokens, or report each file notice.
 QUIET = ("boto3", "botocore", "s3transfer", "urllib3", "watchfiles")
 
 PLAIN = {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
 
 
 def configuration(log_format: str, level: str) -> dict[str, Any]:
-    """The LOGGING setting for a LOG_FORMAT (``json``, ``text``, or empty) and a LOG_LEVEL.
+    """Return the LOGGING setting for a LOG_FORMAT (``json``, ``text``, or empty) and a LOG_LEVEL.
 
-    Lines go to standard error. A run's events are among them only with a format: without one the lines that the
-    command itself prints say the same.
+    Lines go to standard error. A run's events are logged only with a format: without one, the command prints the same.
     """
     events = {"handlers": [] if log_format else ["nowhere"], "propagate": bool(log_format)}
     return {
@@ -43,7 +42,7 @@ def configuration(log_format: str, level: str) -> dict[str, Any]:
 
 
 class StandardError(logging.StreamHandler):
-    """Writes lines to standard error, and drops those that cannot be written: there is nowhere else to report them."""
+    """Write lines to standard error, and drop those that cannot be written: there is nowhere to report them."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         if not isinstance(sys.exc_info()[1], OSError):
@@ -51,14 +50,14 @@ class StandardError(logging.StreamHandler):
 
 
 def _structured(log_format: str) -> dict[str, Any]:
-    # Takes a while to import, and most runs log nothing.
+    # The import is slow, and most runs log nothing.
     import structlog
 
     renderer: Processor
     if log_format == "json":
         renderer = structlog.processors.JSONRenderer()
     else:
-        # Values as Python writes them: whatever is in one, it stays on its line.
+        # As Python literals, so that each value stays on its line.
         renderer = structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "logger", "event"])
     return {
         "()": structlog.stdlib.ProcessorFormatter,
@@ -81,5 +80,5 @@ def _with_run(logger: object, method: str, event: EventDict) -> EventDict:
 
 
 def _without_request(logger: object, method: str, event: EventDict) -> EventDict:
-    # Django hands its handlers the request or the socket itself.
+    # Django passes its handlers the request or the socket itself.
     return {name: value for name, value in event.items() if name not in ("request", "server_time")}

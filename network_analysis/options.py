@@ -1,7 +1,8 @@
-"""The settings that the environment, or ``.env``, gives: each with its default, its unit and what it means.
+"""The settings that come from the environment or ``.env``: each with its default, unit and meaning.
 
-``docs/reference/settings.md`` is generated from here. ``settings.py`` takes them all, and derives Django's from them.
-``.env`` and ``var/`` are beside ``manage.py`` in a checkout, and in the working folder where the package is installed.
+``docs/reference/settings.md`` is generated from this module. ``settings.py`` takes them all, and derives Django's from
+them. ``.env`` and ``var/`` are beside ``manage.py`` in a checkout, and in the working folder if the package is
+installed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if not (BASE_DIR / "manage.py").is_file():
 load_dotenv(BASE_DIR / ".env")
 
 places = Group("Places")
-# Not a setting of Django's: debug pages would show the password in it.
+# Not a setting of Django's, as debug pages would show the password in it.
 database_url = places.text(
     "DATABASE_URL",
     f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}",
@@ -152,7 +153,7 @@ STREAM_BATCH_RECORDS = streams.integer(
 STREAM_BATCH_MB = streams.integer(
     "STREAM_BATCH_MB", 128, minimum=1, help="A batch is full when its messages have so many MB.", unit="MB"
 )
-# A little more than the second between what pages are sent, so that this comes to follow the batches.
+# Slightly more than the second between the live page's frames, so that frames follow batches.
 STREAM_BATCH_SECONDS = streams.seconds(
     "STREAM_BATCH_SECONDS", 1.1, minimum=0.1, help="A batch is ingested after so many seconds, full or not."
 )
@@ -165,7 +166,7 @@ ALLOWED_LATENESS = timedelta(
         unit="s",
     )
 )
-# By librdkafka's names.
+# Under librdkafka's names.
 KAFKA_OPTIONS = {
     option: value
     for option, value in {

@@ -1,4 +1,4 @@
-"""What browsers may do with the site's pages."""
+"""The Content-Security-Policy header of the site's pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Says CONTENT_SECURITY_POLICY with every response; it is the same for all of them."""
+    """Add the CONTENT_SECURITY_POLICY header to every response."""
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY

@@ -1,4 +1,4 @@
-"""A web process without a SECRET_KEY does not start."""
+"""The check that a web process has a SECRET_KEY."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MISSING = (
     "beside manage.py, or in the working folder of an installed package; in a checkout, `make .env` makes one."
 )
 
-# The code with which a worker tells gunicorn not to start another one in its place.
+# The exit code at which gunicorn does not start another worker.
 _CANNOT_BOOT = 3
 
 
 def require_secret_key() -> None:
-    """Ends the process with one line on standard error where a setting is wrong or SECRET_KEY is missing."""
+    """End the process with one line on standard error if a setting is wrong or SECRET_KEY is missing."""
     try:
         settings.DEBUG  # noqa: B018  reads the settings
     except ImproperlyConfigured as error:

@@ -1,4 +1,4 @@
-"""Django's settings: those of ``options``, which the environment gives, and what follows from them."""
+"""Django's settings: those of ``options``, which come from the environment, and what is derived from them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from kpis import extras
 from network_analysis import logs, options
 from network_analysis.options import *
 
-# How the web is reached. Where a proxy adds headers, each request has an entry of its own in X-Forwarded-For from
-# every proxy; those before them come from the client and are not believed.
+# HTTP. Each proxy adds its entry to X-Forwarded-For; entries before those of the trusted proxies come from the client
+# and are ignored.
 if PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if HTTPS:
     SECURE_SSL_REDIRECT = True
-    # Probes ask the process itself, without the proxy that speaks HTTPS.
+    # Probes ask the process directly, without the proxy that terminates HTTPS.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
     SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    # A place on the browsers' preload list is the domain's owner's to ask for.
+    # Only the domain's owner can put it on the browsers' preload list.
     SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
-# Scripts come from files of this site alone. Swagger UI and the browsable API bring styles in their markup.
+# Scripts only from this site's files. Swagger UI and the browsable API have inline styles.
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -43,15 +43,15 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 
-# Intervals are UTC throughout; the zone is for people's eyes.
+# Intervals are UTC throughout; the zone is for display.
 USE_TZ = True
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
 INSTALLED_APPS = [
-    # Before the admin, whose pages it dresses.
+    # Before the admin, whose templates it overrides.
     "kpis.console",
-    # The admin of each app is looked for by urls.py: commands have no use for it, nor for all that it imports.
+    # urls.py discovers the admin of each app: commands do not need it, nor its imports.
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -86,7 +86,7 @@ ROOT_URLCONF = "network_analysis.urls"
 WSGI_APPLICATION = "network_analysis.wsgi.application"
 ASGI_APPLICATION = "network_analysis.asgi.application"
 
-# Where web processes hear of what consumers have ingested; without it they look for it.
+# The channel by which consumers notify web processes; without Redis these poll.
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -115,7 +115,7 @@ TEMPLATES = [
 
 
 def require_driver(engine: str) -> None:
-    """Imports the driver of a Django database engine, as Django is about to; raises ImproperlyConfigured without it."""
+    """Import the driver of a Django database engine; raises ImproperlyConfigured if it is not installed."""
     extra, module, subject = {
         "mysql": ("mysql", "MySQLdb", "MySQL and MariaDB need"),
         "postgresql": ("postgres", "psycopg", "PostgreSQL needs"),
@@ -128,11 +128,11 @@ def require_driver(engine: str) -> None:
 
 
 def database(url: str) -> dj_database_url.DBConfig:
-    """Django's settings for a database address; raises ImproperlyConfigured for one it cannot read."""
-    # SQLAlchemy's spellings name the driver too: mysql+mysqldb://, postgresql+psycopg2://.
+    """Return Django's settings for a database address; raises ImproperlyConfigured for an invalid one."""
+    # SQLAlchemy's spellings include the driver: mysql+mysqldb://, postgresql+psycopg2://.
     plain = re.sub(r"^(\w+)\+\w+://", r"\1://", url).replace("mariadb://", "mysql://", 1)
     try:
-        # Opening a connection takes several times as long as a page of results: requests share it for a minute.
+        # Opening a connection takes several times as long as a page of results, so requests share it for a minute.
         found = dj_database_url.parse(plain, conn_max_age=60, conn_health_checks=True)
         if found["ENGINE"].rpartition(".")[2] not in ("sqlite3", "mysql", "postgresql"):
             raise ValueError
@@ -144,14 +144,14 @@ def database(url: str) -> dj_database_url.DBConfig:
     require_driver(found["ENGINE"].rpartition(".")[2])
     options = found.setdefault("OPTIONS", {})
     if found["ENGINE"].endswith("sqlite3"):
-        # A writer waits for its turn instead of failing half-way, and readers never wait for it.
+        # A writer waits for its turn instead of failing, and readers never wait for it.
         options |= {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     else:
-        # A server that is out of reach is told of soon, also to probes.
+        # An unreachable server is reported soon, also to probes.
         options.setdefault("connect_timeout", 10)
     if found["ENGINE"].endswith("mysql"):
         options |= {"charset": "utf8mb4", "isolation_level": "read committed"}
@@ -179,7 +179,7 @@ LOGOUT_REDIRECT_URL = "overview"
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 
-# Five wrong passwords for one name from one address close the login to that pair for a while.
+# Five wrong passwords for one name from one address lock that pair for 15 minutes.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
@@ -189,7 +189,7 @@ AXES_COOLOFF_MESSAGE = "Too many failed logins. Try again in 15 minutes."
 AXES_CLIENT_IP_CALLABLE = "network_analysis.clients.address"
 AXES_VERBOSE = False
 
-# Counts the requests of each client. Each process has its own, so a client has its rate once for every process.
+# Counts the requests of each client. Each process has its own cache, so that a client's rate applies per process.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -200,14 +200,14 @@ CACHES = {
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
-# Static files are served from the packages themselves: nothing to collect before `make serve`.
+# Static files are served from the packages: nothing to collect before `make serve`.
 WHITENOISE_USE_FINDERS = True
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
     "kpis.console.vega.BundleFinder",
 ]
-# What is made from packages on first use. Its names have the packages' versions, so browsers may keep it.
+# Files made from packages on first use. Their names have the packages' versions, so browsers may keep them.
 BUILT_DIR = BASE_DIR / "var" / "built"
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^.*/console/vega-[^/]+\.js$"
 

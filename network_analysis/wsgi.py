@@ -1,4 +1,4 @@
-"""The WSGI application, for a web server."""
+"""The WSGI application."""
 
 import os
 

@@ -111,7 +111,7 @@ class Place:
             return dict(batches.values_list("name", "digest"))
 
     def keys(self) -> set[str]:
-        """The names in the lake of the batches that are in."""
+        """The names in the lake of the ingested batches."""
         with self.alias() as alias:
             return set(Batch.objects.using(alias).filter(status=Batch.Status.IN).values_list("key", flat=True))
 

@@ -1,1 +1,1 @@
-"""The peers: what their own users would write for the same figures; ``answer`` says what they are told."""
+"""The peers: what their own users would write for the same figures; ``answer`` has their arguments."""

@@ -1,4 +1,4 @@
-"""Failed logins."""
+"""The admin's page of failed logins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import admin
 
 from kpis.admin.base import InUTC
 
-# The days of failed logins too are chosen in UTC.
+# The filter's days are UTC, as elsewhere in the admin.
 for _model, _admin in (
     (AccessAttempt, AccessAttemptAdmin),
     (AccessLog, AccessLogAdmin),

@@ -1,4 +1,4 @@
-"""What the admin's pages share: read-only tables, moments in UTC, personal data, links between tables."""
+"""Base classes of the admin's pages: read-only tables, times in UTC, personal data, links between tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kpis.query.access import may_view_personal
 
 
 class ReadOnly:
-    """No adding, changing or deleting, whatever a user's permissions."""
+    """A table that no user may add to, change or delete from, whatever their permissions."""
 
     def has_add_permission(self, request, obj=None) -> bool:
         return False
@@ -31,33 +31,33 @@ class ReadOnly:
 
 
 class InUTC:
-    """Shows a table's moments, and the days to choose from, in UTC as in the API."""
+    """Show a table's times, and the dates of its date filter, in UTC as in the API."""
 
     show_full_result_count = False
 
     def changelist_view(self, request, extra_context=None):
-        """The list of rows."""
+        """Return the list of rows, in UTC."""
         return self._in_utc(super().changelist_view, request, extra_context)
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
-        """The page of one row."""
+        """Return the page of one row, in UTC."""
         return self._in_utc(super().changeform_view, request, object_id, form_url, extra_context)
 
     def _in_utc(self, view, *args):
-        # Days in another zone would need the zones' tables, which MySQL and MariaDB come without.
+        # Another zone needs the database's time zone tables, which MySQL and MariaDB do not have by default.
         with timezone.override(UTC):
             response = view(*args)
             return response.render() if isinstance(response, TemplateResponse) else response
 
 
 class TableAdmin(InUTC, ReadOnly, admin.ModelAdmin):
-    """A table that the pipeline writes."""
+    """The admin of a table that the pipeline writes."""
 
     actions = None
 
 
 class Personal:
-    """Lets only those in who may see what is about single subscribers, and have the table's own permissions."""
+    """Restrict a table of personal data to users with ``kpis.view_personal`` and the table's own permissions."""
 
     def has_view_permission(self, request, obj=None) -> bool:
         return may_view_personal(request.user) and super().has_view_permission(request, obj)

@@ -1,4 +1,4 @@
-"""The lake's files, those that it lost, and what waits to be compacted."""
+"""The admin of the lake's files, of lost files, and of hours that are due for compaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kpis.models import DueCompaction, LakeBinding, LakeFile, LostFile
 
 @admin.register(LakeFile)
 class LakeFileAdmin(TableAdmin):
-    """The files of the lake that count, with what each is verified by."""
+    """The files of the lake that count, with the size and digest that verify them."""
 
     list_display = ("folder", "name", "feed", "interval_start_timestamp", "size")
     list_filter = ("feed",)
@@ -20,7 +20,7 @@ class LakeFileAdmin(TableAdmin):
 
 @admin.register(LostFile)
 class LostFileAdmin(TableAdmin):
-    """What the lake has lost for good, so that intervals are incomplete."""
+    """Files of the lake that are lost for good, so that intervals are incomplete."""
 
     list_display = ("folder", "_batch", "interval_start_timestamp", "reason", "noted_at")
     list_select_related = ("batch",)
@@ -34,7 +34,7 @@ class LostFileAdmin(TableAdmin):
 
 @admin.register(LakeBinding)
 class LakeBindingAdmin(TableAdmin):
-    """Which lake this database belongs to."""
+    """The lake that belongs to this database."""
 
     list_display = ("database_id", "lake_id")
     search_fields = ("database_id", "lake_id")
@@ -42,7 +42,7 @@ class LakeBindingAdmin(TableAdmin):
 
 @admin.register(DueCompaction)
 class DueCompactionAdmin(TableAdmin):
-    """The closed hours whose partials wait to be put together."""
+    """The closed hours whose partials are due for compaction."""
 
     list_display = ("interval_start_timestamp", "feed")
     list_filter = ("feed",)

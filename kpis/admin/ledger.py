@@ -1,4 +1,4 @@
-"""Runs, batches and their rejects."""
+"""The admin of runs, batches and their rejects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kpis.query.access import may_view_personal
 
 
 class RejectText:
-    """Shows a reject's text only to those who may see what is about single subscribers."""
+    """Show a reject's text only to users with ``kpis.view_personal``."""
 
     def get_fields(self, request, obj=None) -> list[str]:
         fields = super().get_fields(request, obj)
@@ -24,7 +24,7 @@ class RejectText:
 
 
 class RejectInline(RejectText, ReadOnly, admin.TabularInline):
-    """A batch's first rejects on the batch's page."""
+    """A batch's first rejects, on the batch's page."""
 
     model = Reject
     fields = ("line", "sequence_number", "column", "reason", "text")
@@ -58,7 +58,7 @@ class BatchAdmin(TableAdmin):
 
     @admin.action(description="Try failed files again with the next run", permissions=["start"])
     def retry(self, request, queryset) -> None:
-        """Marks the chosen batches that failed."""
+        """Mark the selected failed batches to be tried again."""
         marked = mark_for_retry(queryset)
         text = f"{marked:,} failed file{'' if marked == 1 else 's'} will be tried again by the next run."
         self.message_user(request, text, messages.SUCCESS if marked else messages.WARNING)
@@ -73,7 +73,7 @@ class BatchAdmin(TableAdmin):
 
 @admin.register(Run)
 class RunAdmin(TableAdmin):
-    """The runs, each with what it ingested and, where it broke off, its traceback."""
+    """The runs, each with what it ingested and, if it failed, its traceback."""
 
     list_display = (
         "started_at",
@@ -106,12 +106,12 @@ class RunAdmin(TableAdmin):
         return [start, *super().get_urls()]
 
     def changelist_view(self, request, extra_context=None):
-        """The list of runs, with a button that starts one for those who may."""
+        """Return the list of runs, with a button that starts one for users who may."""
         may_start = {"may_start": may_start_runs(request.user)}
         return super().changelist_view(request, (extra_context or {}) | may_start)
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
-        """Starts a run and goes back to the list, where it shows once it has begun."""
+        """Start a run and redirect to the list, which shows it once it has begun."""
         if not may_start_runs(request.user):
             raise PermissionDenied
         if request.method != "POST":
@@ -121,7 +121,7 @@ class RunAdmin(TableAdmin):
         if process is None:
             self.message_user(request, "The run that was started here before has not ended yet.", messages.WARNING)
         elif working:
-            text = f"Run {working.pk} is under way. If it still works, the one that was started now leaves all to it."
+            text = f"Run {working.pk} is under way. If it is still at work, the new run does nothing."
             self.message_user(request, text, messages.WARNING)
         else:
             self.message_user(request, "A run was started; it is listed here once it has begun.", messages.SUCCESS)
@@ -161,7 +161,7 @@ class RejectAdmin(RejectText, ByBatchAdmin):
         return (*fields, "text") if may_view_personal(request.user) else fields
 
     def lookup_allowed(self, lookup, value, request) -> bool:
-        # A filter on the text in an address would tell what is in it.
+        # A filter on the text in an address would reveal whether a text exists.
         if lookup.split("__")[0] == "text" and not may_view_personal(request.user):
             return False
         return super().lookup_allowed(lookup, value, request)
@@ -169,7 +169,7 @@ class RejectAdmin(RejectText, ByBatchAdmin):
 
 @admin.register(BatchInterval)
 class BatchIntervalAdmin(ByBatchAdmin):
-    """Which batches have records in which interval."""
+    """The number of records that each batch has in each interval."""
 
     list_display = ("interval_start_timestamp", "of_batch", "records")
     list_filter = ("batch__feed", "batch__status")
@@ -180,7 +180,7 @@ class BatchIntervalAdmin(ByBatchAdmin):
 
 @admin.register(Watermark)
 class WatermarkAdmin(TableAdmin):
-    """The newest interval end of each feed, and up to when its intervals have closed."""
+    """The newest interval end of each feed, and its watermark."""
 
     list_display = ("feed", "interval_end_timestamp", "closed_until", "ahead_until")
     list_filter = ("feed",)

@@ -1,4 +1,4 @@
-"""Reference tables: subscribers with their quotas, and regions."""
+"""The admin of the reference tables: subscribers with their quotas, and regions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kpis.reference.subscribers import put_subscribers, remove_subscribers
 
 
 class CatalogField(forms.CharField):
-    """A field of a subscriber, judged as in the files that ``load_subscribers`` takes."""
+    """A field of a subscriber, validated as in the files of ``load_subscribers``."""
 
     def __init__(self, *, kind: ColumnType, **kwargs):
         super().__init__(**kwargs)
@@ -28,7 +28,7 @@ class CatalogField(forms.CharField):
 
 
 class SubscriberForm(forms.ModelForm):
-    """A subscriber as people edit it."""
+    """The form for a subscriber."""
 
     id = CatalogField(kind=UUID(), label="Device", help_text="UUID, as in the antenna's messages")
     name = CatalogField(kind=Text(longest=200))
@@ -41,7 +41,7 @@ class SubscriberForm(forms.ModelForm):
 
 
 class QuotaChangeInline(Personal, ReadOnly, admin.TabularInline):
-    """A subscriber's quotas on the subscriber's page."""
+    """A subscriber's quotas, on the subscriber's page."""
 
     model = QuotaChange
     fields = ("since", "email", "quota")
@@ -50,7 +50,7 @@ class QuotaChangeInline(Personal, ReadOnly, admin.TabularInline):
 
 @admin.register(Subscriber)
 class SubscriberAdmin(InUTC, Personal, admin.ModelAdmin):
-    """The subscribers, each with the quotas that were in force."""
+    """The subscribers, each with its past and present quotas."""
 
     form = SubscriberForm
     list_display = ("id", "name", "email", "quota")
@@ -59,7 +59,7 @@ class SubscriberAdmin(InUTC, Personal, admin.ModelAdmin):
     inlines = (QuotaChangeInline,)
 
     def get_readonly_fields(self, request, obj=None) -> tuple[str, ...]:
-        # Another device is another subscriber.
+        # A subscriber's device cannot change: another device is another subscriber.
         return ("id",) if obj else ()
 
     def save_model(self, request, obj, form, change) -> None:
@@ -74,7 +74,7 @@ class SubscriberAdmin(InUTC, Personal, admin.ModelAdmin):
 
 @admin.register(QuotaChange)
 class QuotaChangeAdmin(Personal, TableAdmin):
-    """The quotas of subscribers, each from a moment on."""
+    """The quotas of subscribers, each with the time from which it applies."""
 
     list_display = ("since", "subscriber_id", "email", "quota")
     search_fields = ("subscriber__id__exact", "email")
@@ -84,7 +84,7 @@ class QuotaChangeAdmin(Personal, TableAdmin):
 
 @admin.register(Region)
 class RegionAdmin(TableAdmin):
-    """The map's regions, as ``load_regions`` put them there."""
+    """The map's regions, as ``load_regions`` loaded them."""
 
     list_display = ("code", "name", "spellings")
     search_fields = ("code__exact", "name")

@@ -1,4 +1,4 @@
-"""Results: the rows of each KPI, their summaries, and what waits to be computed."""
+"""The admin of results: the rows of each KPI, their summaries, and rollups that are due."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kpis.query.columns import value_columns
 
 @admin.register(DueRollup)
 class DueRollupAdmin(TableAdmin):
-    """The longer intervals that wait to be computed."""
+    """The longer intervals that are due to be computed."""
 
     list_display = ("interval_start_timestamp", "feed", "interval")
     list_filter = ("feed", "interval")
@@ -25,7 +25,7 @@ class DueRollupAdmin(TableAdmin):
 
 @admin.register(ResultPruning)
 class ResultPruningAdmin(TableAdmin):
-    """Up to when results were pruned, by interval length."""
+    """The time up to which results were pruned, by interval length."""
 
     list_display = ("interval", "before")
     search_fields = ("interval",)
@@ -33,7 +33,7 @@ class ResultPruningAdmin(TableAdmin):
 
 @admin.register(IntervalSummary)
 class IntervalSummaryAdmin(TableAdmin):
-    """The totals of every KPI's intervals."""
+    """The summary of each KPI's intervals: total, groups, state."""
 
     list_display = (
         "interval_start_timestamp",
@@ -60,7 +60,7 @@ class IntervalSummaryAdmin(TableAdmin):
         return explain_link(KPIS[summary.kpi], summary)
 
     def get_queryset(self, request):
-        """The summaries without those of KPIs that the user may not see."""
+        """Return the summaries of the KPIs that the user may see."""
         hidden = hidden_kpis(request.user)
         queryset = super().get_queryset(request)
         return queryset.exclude(kpi__in=hidden) if hidden else queryset
@@ -79,11 +79,11 @@ class ResultAdmin(TableAdmin):
 
 
 class PersonalResultAdmin(Personal, ResultAdmin):
-    """The rows of one KPI about single subscribers."""
+    """The rows of a KPI with personal data."""
 
 
 def result_admin(kpi: KPI) -> type[ResultAdmin]:
-    """The admin of a KPI's table."""
+    """Return the admin class of a KPI's table."""
     interval = ("interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
     return type(
         f"{kpi.name}Admin",

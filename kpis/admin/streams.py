@@ -1,4 +1,4 @@
-"""Streams: how far each is read, who reads it, and the live counts."""
+"""The admin of streams: the offsets, the consumers and the live counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kpis.models import LiveCount, LiveFeed, StreamConsumer, StreamOffset, Strea
 
 @admin.register(StreamOffset)
 class StreamOffsetAdmin(TableAdmin):
-    """Up to where each partition of a stream is in."""
+    """The offset up to which each partition of a topic is ingested."""
 
     list_display = ("topic", "partition", "feed", "next_offset", "generation")
     list_filter = ("feed",)
@@ -19,7 +19,7 @@ class StreamOffsetAdmin(TableAdmin):
 
 @admin.register(StreamShard)
 class StreamShardAdmin(TableAdmin):
-    """Up to where each shard of a Kinesis stream is in."""
+    """The sequence number up to which each shard of a Kinesis stream is ingested."""
 
     list_display = ("stream", "shard", "feed", "sequence_number", "is_ended", "generation")
     list_filter = ("feed", "is_ended")
@@ -28,7 +28,7 @@ class StreamShardAdmin(TableAdmin):
 
 @admin.register(StreamConsumer)
 class StreamConsumerAdmin(TableAdmin):
-    """Who takes the streams in."""
+    """The consumers of the streams, with their lag."""
 
     list_display = ("topic", "feed", "host", "process", "lag", "told_at")
     list_filter = ("feed",)
@@ -37,7 +37,7 @@ class StreamConsumerAdmin(TableAdmin):
 
 @admin.register(LiveFeed)
 class LiveFeedAdmin(TableAdmin):
-    """When the newest batch of each stream came in, and how late its records were."""
+    """The time at which each stream's newest batch was ingested, and its delay."""
 
     list_display = ("feed", "committed_at", "delay", "revision")
     list_filter = ("feed",)
@@ -46,7 +46,7 @@ class LiveFeedAdmin(TableAdmin):
 
 @admin.register(LiveCount)
 class LiveCountAdmin(TableAdmin):
-    """What the live page shows: the records of the last seconds and minutes."""
+    """The counts of the live page, by second and minute."""
 
     list_display = ("start_timestamp", "length", "feed", "groups")
     list_filter = ("feed", "length")

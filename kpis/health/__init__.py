@@ -1,1 +1,1 @@
-"""How the installation is: for probes (`/healthz`), for Prometheus (`/metrics`) and for people (`manage.py doctor`)."""
+"""The state of the installation for probes (`/healthz`), Prometheus (`/metrics`) and people (`manage.py doctor`)."""

@@ -1,4 +1,4 @@
-"""What ``manage.py doctor`` looks at: each check says how a part of the installation is, and what to mend."""
+"""The checks of ``manage.py doctor``: each reports the state of one part of the installation, and how to fix it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from kpis.store.dialects import Finding, Verdict, dialect
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 SHORT_KEY = 50
 LEAST_FREE_BYTES = 1_000_000_000
-# Three turns of the schedule in crontab.example.
+# Three periods of the schedule in crontab.example.
 LONGEST_PAUSE = timedelta(minutes=15)
 COMMAND = "update_network_stats"
-# Asking the database takes a moment, and clocks that NTP sets are apart by less.
+# Asking the database takes time, and clocks synchronised by NTP differ by less.
 CLOCKS_APART = timedelta(seconds=5)
 
 
 def examine(now: datetime) -> Iterator[Finding]:
-    """Every finding, in the order in which things are best mended."""
+    """Yield the findings of all checks, in the order in which problems are best fixed."""
     yield secret_key()
     yield debug()
     yield allowed_hosts()
@@ -122,7 +122,7 @@ def scanner() -> Finding:
 
 
 def database() -> tuple[Finding, bool]:
-    """Whether the database answers."""
+    """Return True if the database answers."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -134,15 +134,15 @@ def database() -> tuple[Finding, bool]:
 
 
 def power_cuts() -> Finding:
-    """Whether what is committed and what it counts on in the lake outlast a power cut."""
+    """Check that commits and the lake files that they refer to survive a power cut."""
     subject = "power cuts"
     if not settings.LAKE_SYNC:
         return Finding(Verdict.NOTE, subject, "may cost the last runs' files, as LAKE_SYNC is off")
     problem = dialect().durability_problem()
     if problem:
-        text = f"may cost the database its last commits, on which the lake counts, as {problem}"
+        text = f"may cost the database its last commits, which the lake relies on, as {problem}"
         return Finding(Verdict.NOTE, subject, text)
-    return Finding(Verdict.OK, subject, "cost nothing that was told as in")
+    return Finding(Verdict.OK, subject, "lose nothing that was reported as ingested")
 
 
 def migrations() -> Finding:
@@ -161,7 +161,7 @@ def lake() -> Finding:
     except WrongLake as error:
         return Finding(Verdict.MEND, "lake", _one_line(error))
     except (LakeError, DatabaseError):
-        # What keeps the place from being used follows, and of the database there is a line of its own.
+        # Another check reports why the place cannot be used, and one reports on the database.
         pass
     try:
         _lake_storage().check()
@@ -187,7 +187,7 @@ def staging() -> Finding:
         return Finding(Verdict.NOTE, "staging", f"cannot be listed ({error.strerror})")
     if left:
         return Finding(Verdict.NOTE, "staging", f"{left} half-written; a run is under way, or the next one clears them")
-    return Finding(Verdict.OK, "staging", "nothing is left over")
+    return Finding(Verdict.OK, "staging", "no leftovers")
 
 
 def data_dir() -> Finding:
@@ -235,7 +235,7 @@ def _names_in(place: Address) -> Iterator[str]:
 
 
 def clocks(now: datetime) -> Finding:
-    """Whether the clocks agree: this host's (``now``), the database's, and those that rows were written by."""
+    """Check that this host's clock (``now``), the database's and those of the hosts that wrote the rows agree."""
     subject = "clocks"
     database = dialect().host_time() or now
     apart = abs(now - database)
@@ -265,9 +265,9 @@ def clocks(now: datetime) -> Finding:
 
 
 def _newest_moments() -> Iterator[tuple[str, datetime]]:
-    """What tells of the clocks by which it was written, and the moment that it tells."""
+    """Yield the newest time stamps in the database, each with a name: no clock may be behind them."""
     columns = Run.objects.aggregate(Max("started_at")), Batch.objects.aggregate(Max("taken_in_at"))
-    for what, found in zip(("the start of a run", "the intake of a batch"), columns, strict=True):
+    for what, found in zip(("the start of a run", "the ingestion of a batch"), columns, strict=True):
         yield from ((what, moment) for moment in found.values() if moment is not None)
     for mark in Watermark.objects.all():
         if mark.interval_end_timestamp is not None:
@@ -278,7 +278,7 @@ def _newest_moments() -> Iterator[tuple[str, datetime]]:
 
 
 def _seconds(span: timedelta) -> str:
-    """A span of time, to the second: ``1 day, 2:03:04``."""
+    """Format a duration, to the second: ``1 day, 2:03:04``."""
     return str(timedelta(seconds=round(span.total_seconds())))
 
 
@@ -290,7 +290,7 @@ def last_run(now: datetime) -> Finding:
     since = f"started at {last.started_at:%Y-%m-%d %H:%M:%S}Z"
     if last.outcome == Run.Outcome.BROKEN:
         reason = _one_line(last.traceback.strip().rpartition("\n")[2])
-        return Finding(Verdict.MEND, subject, f"{since} and broke off ({reason}); the admin has its traceback")
+        return Finding(Verdict.MEND, subject, f"{since} and failed ({reason}); the admin has its traceback")
     if now - last.started_at > LONGEST_PAUSE:
         return Finding(Verdict.MEND, subject, f"{since}, longer ago than {LONGEST_PAUSE}; see to the schedule")
     if last.outcome == Run.Outcome.INCOMPLETE:
@@ -300,7 +300,7 @@ def last_run(now: datetime) -> Finding:
 
 
 def crontab() -> Finding:
-    """Whether this user's crontab has the command; another scheduler may do as well."""
+    """Check that this user's crontab runs the command; another scheduler may do so instead."""
     subject = "schedule"
     try:
         listed = subprocess.run(["crontab", "-l"], capture_output=True, text=True, check=False, timeout=10)

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, computed from the ledger at each scrape: it is the same whichever process answers."""
+"""The metrics for Prometheus, computed from the ledger at each scrape, so that every process gives the same."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from kpis.models import Batch, Run
 
 
 class LedgerCollector(Collector):
-    """The ledger's counts. They are gauges: a replaced file takes its former counts away."""
+    """The ledger's counts, as gauges: they decrease when a file is replaced."""
 
     def describe(self) -> list[Metric]:
-        # Asking the database is for scrapes, not for the start.
+        # The database is queried at a scrape, not at registration.
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics; raises what the database raises."""
+        """Yield the metrics; raises the database's errors."""
         yield from _batches()
         yield from _last_run()
         yield from _ages()
@@ -34,8 +34,8 @@ REGISTRY.register(LedgerCollector())
 
 def _batches() -> Iterator[Metric]:
     batches = _gauge("batches", "Batches in the ledger", "feed", "status")
-    records = _gauge("records", "Records of the batches that are in", "feed")
-    rejects = _gauge("rejects", "Rejects of the batches that are in", "feed")
+    records = _gauge("records", "Records of the ingested batches", "feed")
+    rejects = _gauge("rejects", "Rejects of the ingested batches", "feed")
     counts = Batch.objects.order_by("feed", "status").values_list("feed", "status")
     for feed, status, number, of_records, of_rejects in counts.annotate(Count("id"), Sum("records"), Sum("rejects")):
         batches.add_metric([feed, status], number)
@@ -46,9 +46,9 @@ def _batches() -> Iterator[Metric]:
 
 
 def _last_run() -> Iterator[Metric]:
-    outcome = _gauge("last_run_outcome", "1 for the outcome of the last run that is over", "outcome")
-    ended = _gauge("last_run_end_timestamp_seconds", "When the last run that came to an end did, as Unix time")
-    seconds = _gauge("last_run_seconds", "How long that run took")
+    outcome = _gauge("last_run_outcome", "1 for the outcome of the last completed run", "outcome")
+    ended = _gauge("last_run_end_timestamp_seconds", "End of the last completed run, as Unix time")
+    seconds = _gauge("last_run_seconds", "Duration of that run")
     runs = Run.objects.exclude(outcome=Run.Outcome.RUNNING).exclude(command__startswith=Run.PRUNE)
     last = runs.first()
     if last:

@@ -1,4 +1,4 @@
-"""Whether the parts that a run and the API need work, and how old the newest data are."""
+"""The state of the parts that a run and the API need, and the age of the newest data."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from kpis.store.binding import check_ids, lake_storage
 
 @dataclass(frozen=True)
 class State:
-    """``ages`` has the seconds since the end of each feed's newest interval, see ``interval_ages``; None where the
-    database is silent."""
+    """The state of the installation.
+
+    ``ages`` has the seconds since the end of each feed's newest interval, see ``interval_ages``; None if the database
+    does not answer.
+    """
 
     database: bool
     lake: bool
@@ -29,7 +32,7 @@ class State:
 
     @property
     def fresh(self) -> bool:
-        """Whether every feed's newest interval is at most HEALTH_MAX_AGE seconds old, and any has come in at all."""
+        """True if something was ingested and every feed's newest interval ended at most HEALTH_MAX_AGE seconds ago."""
         if settings.HEALTH_MAX_AGE is None:
             return True
         if not self.ages:
@@ -42,35 +45,35 @@ class State:
 
 
 def current() -> State:
-    """The state at this moment; asks the database three short questions and writes nothing."""
+    """Return the present state. Runs three short queries and writes nothing."""
     try:
         ages = interval_ages(timezone.now())
     except DatabaseError:
-        # The next request gets a connection of its own.
+        # The next request opens a new connection.
         connection.close()
         ages = None
-    # Whose lake it is only the database can tell.
+    # Only the database knows whose lake it is.
     lake = can_be_written(settings.LAKE_DIR) and (ages is None or _is_ours())
     return State(database=ages is not None, lake=lake, ages=ages)
 
 
 def _is_ours() -> bool:
-    """True unless the lake belongs to another database, or this database to another lake, as where none is mounted."""
+    """Return True unless lake and database belong to others, as when the lake's disk is not mounted."""
     try:
         check_ids(lake_storage())
     except LakeError:
         return False
     except DatabaseError:
-        # That is told by itself.
+        # ``database`` reports that.
         connection.close()
     return True
 
 
 def interval_ages(now: datetime) -> dict[str, float | None]:
-    """The seconds since the end of the newest interval of every feed that has taken anything in.
+    """Return the seconds since the end of the newest interval of every feed that has ingested anything.
 
-    0 while that is under way; None where it has not begun, or all there is lies ahead: then a clock is wrong, and
-    nobody knows.
+    0 during that interval. None if it has not begun, or if all intervals are in the future: then a clock is wrong and
+    the age is unknown.
     """
     return {mark.feed: _age(mark, now) for mark in Watermark.objects.order_by("feed")}
 
@@ -83,7 +86,7 @@ def _age(mark: Watermark, now: datetime) -> float | None:
 
 
 def can_be_written(place: Address) -> bool:
-    """Whether this process may write in the folder, or make it, and its disk has room; whether a bucket answers."""
+    """Return True if this process can write to or create the folder and has disk space, or if the bucket answers."""
     if isinstance(place, BucketAddress):
         try:
             next(bucket_at(place).pages(), None)

@@ -1,4 +1,4 @@
-"""The addresses for monitoring."""
+"""The addresses of the health checks and metrics."""
 
 from django.urls import path
 

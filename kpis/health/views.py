@@ -1,4 +1,4 @@
-"""The answers for probes and for Prometheus."""
+"""The views for probes and Prometheus."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FirstRenderer(BaseContentNegotiation):
 
 
 class HealthView(APIView):
-    """200 where all is well, else 503; what is wrong is told to those who may read the aggregates."""
+    """Answer 200 if all is well, else 503. Details are shown to those who may read the aggregates."""
 
     schema = None
     renderer_classes = [JSONRenderer]
@@ -41,7 +41,7 @@ class HealthView(APIView):
     throttle_classes = []
 
     def perform_authentication(self, request: Request) -> None:
-        """Only where an account is needed: a probe is answered without the database too."""
+        """Skip it unless an account is needed, so that a probe is answered without the database too."""
 
     @method_decorator(never_cache)
     def get(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Ingest files as they land: one run for those that have, and a full listing of the place now and then."""
+"""Ingest files as they arrive: one run for the reported names, and a full listing of the place now and then."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ LONGEST_PAUSE_SECONDS = 60
 
 
 class Watch:
-    """Starts runs until it is stopped, which it finds out between them.
+    """Start runs until it is stopped; ``is_stopped`` is asked between them.
 
-    ``run`` ingests the files with these names, or with None what a listing of the place finds new; where it is told
-    that it is due, it makes a run of it though nothing is new. The place is listed every ``listing_seconds``, and every
-    ``poll_seconds`` while nothing tells of its files. ``report`` is told what happens besides runs: how grave that is (a
-    level of ``logging``), what it is, and more of it.
+    ``run(names, is_due)`` ingests the files with these names; with None it lists the place and ingests what is new.
+    ``is_due`` makes it run even if nothing is new. The place is listed every ``listing_seconds``, and every
+    ``poll_seconds`` while there are no notices of its files. ``report(level, event, detail)`` logs all else.
     """
 
     def __init__(
@@ -37,14 +36,14 @@ class Watch:
         listing_seconds: float,
         poll_seconds: float,
     ):
-        self._arrivals, self._run, self._is_stopped, self._report = arrivals, run, is_stopped, tell
+        self._arrivals, self._run, self._is_stopped, self._report = arrivals, run, is_stopped, report
         self._listing_seconds, self._poll_seconds = listing_seconds, poll_seconds
-        # When the place was last listed, and when the run of that was made whatever it found.
+        # When the place was last listed, and when the last run started that was due even if nothing was new.
         self._listed = self._ran = -math.inf
         self._pause, self._failure, self._heard = FIRST_PAUSE_SECONDS, "", ""
 
     def work(self) -> None:
-        """Works until it is stopped. Raises SourceError where there is nothing that could be watched to begin with."""
+        """Work until it is stopped. Raises SourceError if the place cannot be listed at the start."""
         with self._arrivals:
             while not self._is_stopped():
                 left = self._listed + self._listing_every() - time.monotonic()
@@ -61,7 +60,7 @@ class Watch:
         return min(self._poll_seconds, self._listing_seconds) if self._arrivals.blind else self._listing_seconds
 
     def _list(self) -> None:
-        # Before it is listed, so that nothing lands in between.
+        # Before the listing, so that no file is missed in between.
         self._arrivals.listen()
         self._report_mode()
         began = time.monotonic()
@@ -72,7 +71,7 @@ class Watch:
                 self._ran = began
 
     def _did(self, names: Collection[str] | None, is_due: bool) -> bool:
-        """Whether the run, if there had to be one, came to its end; else there was a pause."""
+        """Run and return True; return False after a pause if another run had the lock or this one failed."""
         try:
             self._run(names, is_due)
         except AlreadyRunning:
@@ -86,7 +85,7 @@ class Watch:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             return False
         if self._failure:
-            self._report(logging.INFO, "watch goes on", "runs come to their end again")
+            self._report(logging.INFO, "watch goes on", "runs succeed again")
         self._pause, self._failure = FIRST_PAUSE_SECONDS, ""
         return True
 
@@ -100,7 +99,7 @@ class Watch:
             except AlreadyRunning:
                 continue
             except DatabaseError:
-                # The run that comes next tells of it.
+                # The next run reports it.
                 return
 
     def _sleep(self, seconds: float) -> None:
@@ -115,13 +114,13 @@ class Watch:
         self._heard = heard
         if self._arrivals.blind:
             every = f"listed every {self._listing_every():g} s: {heard}"
-            # Where nothing was to tell of files, that is as it should be.
+            # Without a mechanism for notices this is normal.
             self._report(logging.WARNING if self._arrivals.means else logging.INFO, "watch", every)
         else:
             self._report(logging.INFO, "watch", f"by {heard}")
 
     def _report_failure(self, error: Exception) -> None:
-        """Tells of what kept a run from its end, once for each reason until one comes to its end."""
+        """Report why a run failed, once per reason until a run succeeds."""
         reason = " ".join(f"{error}".split()) or type(error).__name__
         if reason != self._failure:
             self._failure = reason

@@ -1,1 +1,1 @@
-"""The commands, and what they share: arguments, output, signals."""
+"""The management commands, and the code that they share: arguments, output, signals."""

@@ -1,4 +1,4 @@
-"""Ages as commands take them."""
+"""The type of command arguments that are ages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import timedelta
 
 
 def age(text: str) -> timedelta:
-    """The age that a text such as ``90d`` or ``36h`` tells; raises ArgumentTypeError for any other text."""
+    """Parse an age such as ``90d`` or ``36h``; raises ArgumentTypeError."""
     found = re.fullmatch(r"([0-9]{1,5})([dh])", text)
     if not found:
-        raise ArgumentTypeError(f"{text!r} is no age such as 90d or 36h")
+        raise ArgumentTypeError(f"{text!r} is not an age such as 90d or 36h")
     return timedelta(days=int(found[1])) if found[2] == "d" else timedelta(hours=int(found[1]))

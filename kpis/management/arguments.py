@@ -1,4 +1,4 @@
-"""How the commands' arguments are read beyond what argparse does."""
+"""Parsing of command arguments beyond argparse's."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-# No option of ours begins so: it is a value, such as a grid cell, a service's id or a number.
+# No option begins like this: it is a value, such as a grid cell, a service's id or a number.
 _NEGATIVE = re.compile(r"-[.0-9]")
 
 
 def with_negative_values(arguments: Iterable[str]) -> list[str]:
-    """The arguments in which an option and a value that begins as a negative number does are one: ``--group=-34.6``.
+    """Join an option with the value after it if that begins like a negative number: ``--group=-34.6``.
 
-    argparse takes ``-34.60,-58.40`` for an option, as it does all that begins with ``-`` and is no plain number.
+    argparse takes ``-34.60,-58.40`` for an option, as anything that begins with ``-`` and is not a plain number.
     """
     joined: list[str] = []
     for argument in arguments:
@@ -28,10 +28,10 @@ def with_negative_values(arguments: Iterable[str]) -> list[str]:
 
 
 class NegativeValues:
-    """A command whose options take values that begin with ``-`` and a digit."""
+    """A command whose options accept values that begin with ``-`` and a digit."""
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
-        """The command's parser."""
+        """Return the command's parser."""
         parser = super().create_parser(*args, **kwargs)  # type: ignore[misc]
         parse = parser.parse_args
 

@@ -1,16 +1,16 @@
-"""The lines that commands print of what happened."""
+"""The lines that commands print about events."""
 
 from __future__ import annotations
 
 from kpis import pipeline
 from kpis.catalog.intervals import ONE_HOUR, to_text
 
-# Of a batch that lies over more hours than a day has it is told over how many.
+# The line of a batch that lies over more hours than this says over how many.
 MANY_HOURS = 24
 
 
 def event_line(event):
-    """What happened, in a line for people."""
+    """Return the line that reports an event."""
     match event:
         case pipeline.Ingested(entry, touched):
             hours = len({ONE_HOUR.floor(start) for start in touched})
@@ -48,5 +48,5 @@ def closing_line(report, seconds):
 
 
 def one_line(error):
-    """An error's text without its line ends."""
+    """Return an error's text without its line ends."""
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""What becomes of a command's output that cannot be written: work goes on without it, and an answer is an error."""
+"""Output of commands when it cannot be written: a command that works goes on, one that answers ends with an error."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class AnswerCommand(NegativeValues, BaseCommand):
 
 
 class ReaderLeft(Exception):
-    """Whoever read the output has closed the pipe."""
+    """The reader of the output has closed the pipe."""
 
 
 class BestEffort:
-    """A text stream that raises nothing when it cannot write: the first time, ``report`` gets the reason.
+    """A text stream that never raises: the first failure to write is passed to ``report``.
 
-    Every text is flushed, so that it is seen at once and what fails is known at once.
+    Every text is flushed, so that it appears at once and a failure is noticed at once.
     """
 
     def __init__(self, stream: TextIO | None, report: Callable[[str], None] = lambda reason: None):
@@ -113,7 +113,7 @@ class BestEffort:
         return len(text)
 
     def flush(self) -> None:
-        """Writes nothing more: ``write`` has flushed."""
+        """Do nothing: ``write`` has flushed."""
 
     def _write(self, text: str) -> None:
         if self._stream is None:
@@ -134,7 +134,7 @@ class BestEffort:
 
 
 class Checked:
-    """A text stream that raises CommandError when it cannot write, and ReaderLeft when nobody reads it any more."""
+    """A text stream that raises CommandError when it cannot write, and ReaderLeft when the pipe was closed."""
 
     def __init__(self, stream: TextIO | None):
         self._stream = stream
@@ -170,12 +170,12 @@ def _checked(stream: Any) -> Any:
 
 
 def reason_of(error: Exception) -> str:
-    """What the system says of an error with a stream."""
+    """Return the system's message for a stream's error."""
     return (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
 
 
 def release() -> None:
-    """Drops what the standard streams could not write, at which Python would end with a status of its own (120)."""
+    """Drop what the standard streams could not write, so that Python does not exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue

@@ -1,4 +1,4 @@
-"""Ends a command at the next point where nothing is half done, on SIGTERM and SIGINT."""
+"""Stop a command at the next safe point, on SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal ended the work."""
+    """A signal ended the command."""
 
     def __init__(self, number):
         self.signal = signal.Signals(number)
@@ -19,7 +19,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def stoppable():
-    """Ends the work with Stopped at the first signal to stop, so that temporary files go and the ledger tells."""
+    """Raise Stopped at the first signal to stop, so that temporary files are removed and the ledger records it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -31,14 +31,14 @@ def stoppable():
         received.append(number)
         raise Stopped(number)
 
-    # A signal that whoever started this has it ignore, as nohup does, stays ignored.
+    # A signal that the parent process made this one ignore, as nohup does, stays ignored.
     former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
     for one in former:
         signal.signal(one, stop)
     try:
         yield
     except Exception as error:
-        # What was under way may fail with an error of its own when it is interrupted, as DuckDB's queries do.
+        # The interrupted work may raise an error of its own, as DuckDB's queries do.
         if received:
             raise Stopped(received[0]) from error
         raise
@@ -49,7 +49,7 @@ def stoppable():
 
 @contextmanager
 def stopping():
-    """What tells whether a signal to stop has come, which interrupts nothing."""
+    """Return a callable that is True once a signal to stop has come; nothing is interrupted."""
     received = []
     former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
     for one in former:

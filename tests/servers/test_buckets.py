@@ -298,7 +298,7 @@ def test_a_store_that_does_not_answer_is_told_of_by_its_name(bucket, cloud):
 def test_the_doctor_looks_into_buckets(bucket, settings):
     put(bucket, {"ipflow_data.1.csv": [Flow(START, 1, 1, 1, 1, 1)], "notes.txt": [call(START)]})
     assert str(doctor.lake()) == f"ok   lake: s3://{bucket.name}/lake can be written"
-    assert str(doctor.staging()) == "ok   staging: nothing is left over"
+    assert str(doctor.staging()) == "ok   staging: no leftovers"
     note = "note data folder: 1 files are of no feed, such as 'notes.txt'; rename them, or see FEED_FILES"
     assert str(doctor.data_dir()) == note
     bucket.Object("in/notes.txt").delete()

@@ -235,7 +235,7 @@ def test_results_are_never_pruned_unless_they_are_named(files):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--older-than=1w",), "is no age such as 90d or 36h"),
+        (("--older-than=1w",), "is not an age such as 90d or 36h"),
         (("--older-than=1d", "--kind=runs", "--interval=1m"), "--interval is for --kind results"),
         (("--older-than=1d", "--interval=2m"), "invalid choice"),
     ],

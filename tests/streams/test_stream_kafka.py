@@ -310,4 +310,4 @@ def test_a_sample_stream_comes_out_as_it_went_in(broker, place):
     assert made.out.startswith("600 messages in ")
     ended = end_of(consume(place, broker, "cdr", "sample", topic="sample"))
     assert (ended.code, ended.problems) == (0, [])
-    assert re.search(r"^[1-4] batches in, 0 failed, 600 records, 0 rejects, ", ended.out, re.MULTILINE)
+    assert re.search(r"^[1-4] batches ingested, 0 failed, 600 records, 0 rejects, ", ended.out, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""``manage.py consume_stream``: takes a Kafka topic's or a Kinesis stream's messages in as they come, each once."""
+"""``manage.py consume_stream``: ingest the messages of a Kafka topic or Kinesis stream as they arrive, each once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from kpis.store.errors import Overtaken, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 
 GOES_ON = "What was ingested before stays; the next consumer goes on from there."
-# What each source needs to be told, and what else it may be.
+# The options that each source requires, and those that it also accepts.
 SOURCES = {"kafka": ("bootstrap_servers", "topic", "group"), "kinesis": ("stream",)}
 WHAT_GOES_WITH = SOURCES | {"kinesis": ("stream", "shards")}
 
@@ -81,7 +81,7 @@ class Command(WorkCommand):
                     raise CommandError(f"{_flag(name)} is for --source {other}.", returncode=WRONG_USE)
         chosen = pipeline.Options(
             top_n=settings.TOP_N,
-            # A stream is not the wrong file, however many of its messages are rejects.
+            # A topic with many rejects is not a wrong file: no share of rejects fails it.
             max_reject_ratio=1,
             bounds=UNBOUNDED,
             archive_feeds=settings.ARCHIVE_FEEDS,
@@ -107,7 +107,7 @@ class Command(WorkCommand):
             raise CommandError(f"{one_line(error)} {GOES_ON}") from error
         if verbosity:
             self.stdout.write(
-                f"{report.files:,} batches in, {report.failed:,} failed, {report.records:,} records, "
+                f"{report.files:,} batches ingested, {report.failed:,} failed, {report.records:,} records, "
                 f"{report.rejects:,} rejects, {report.rollups:,} rollups, {time.monotonic() - started:.1f} s"
             )
         if report.failed:
@@ -116,7 +116,7 @@ class Command(WorkCommand):
 
 @contextmanager
 def local_consumer(source, feed, options, chosen, report):
-    """A consumer that shares the stream with others."""
+    """Open a consumer that shares the stream with other processes."""
     with (
         pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine,
         _opened(source, feed, engine.scratch, options) as stream,
@@ -127,7 +127,7 @@ def local_consumer(source, feed, options, chosen, report):
 
 @contextmanager
 def spark_consumer(source, feed, options, chosen, report):
-    """A consumer whose topic Spark reads as a whole."""
+    """Open a consumer whose topic Spark reads as a whole."""
     from kpis.ingest.spark_consumer import SparkConsumer, spark_topic
 
     connection = {**settings.KAFKA_OPTIONS, "bootstrap.servers": options["bootstrap_servers"]}
@@ -141,7 +141,7 @@ def spark_consumer(source, feed, options, chosen, report):
 
 
 def _opened(source, feed, folder, options):
-    """The stream that the options name, which spools into the folder; raises SourceError."""
+    """Open the stream that the options name, with its spools in ``folder``; raises SourceError."""
     limits = Limits(settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_MB * 2**20, settings.STREAM_BATCH_SECONDS)
     if source == "kafka":
         topic, connection = options["topic"], {"bootstrap.servers": options["bootstrap_servers"]}
@@ -178,7 +178,7 @@ def _flag(name):
 def _share(text):
     found = re.fullmatch(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", text)
     if not found or int(found[1]) > int(found[2]):
-        raise ArgumentTypeError(f"{text!r} is no part such as 1/2 or 2/2")
+        raise ArgumentTypeError(f"{text!r} is not a share such as 1/2 or 2/2")
     return int(found[1]), int(found[2])
 
 
@@ -188,5 +188,5 @@ def _seconds(text):
     except ValueError:
         seconds = 0
     if not 0 < seconds < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds

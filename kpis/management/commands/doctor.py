@@ -1,4 +1,4 @@
-"""Says how the installation is, and what to mend."""
+"""``manage.py doctor``: check the installation, and print how to fix what is wrong."""
 
 from __future__ import annotations
 

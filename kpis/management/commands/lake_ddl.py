@@ -1,4 +1,4 @@
-"""``manage.py lake_ddl``: the statements that put the lake into another engine's catalog."""
+"""``manage.py lake_ddl``: print the statements that define the lake's tables in another engine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Command(AnswerCommand):
         chosen = DIALECTS[dialect]
         if chosen.remote and "://" not in (location or str(settings.LAKE_DIR)):
             raise CommandError(f"{chosen.name} needs --location, such as s3://bucket/lake.", returncode=WRONG_USE)
-        # For these two, of a lake here, some statements depend on what there is.
+        # For these two, some statements for a local lake depend on the files that exist.
         looks_into_lake = location is None and dialect in ("duckdb", "spark") and isinstance(settings.LAKE_DIR, Path)
         if location is None:
             location = str(settings.LAKE_DIR)

@@ -1,4 +1,4 @@
-"""``manage.py load_regions``: the map's regions from a GeoJSON file."""
+"""``manage.py load_regions``: load the map's regions from a GeoJSON file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py load_subscribers``: adds and changes subscribers from a CSV file."""
+"""``manage.py load_subscribers``: add and change subscribers from a CSV file."""
 
 from __future__ import annotations
 

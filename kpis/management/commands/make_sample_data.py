@@ -1,4 +1,4 @@
-"""Makes files of sample data."""
+"""``manage.py make_sample_data``: write files of sample data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kpis.sample.day import SPAN
 
 class Command(WorkCommand):
     help = "Writes files of realistic sample data; the same seed gives the same bytes."
-    requires_system_checks = ()  # it touches no part of the site
+    requires_system_checks = ()  # it uses neither settings nor database
 
     def add_arguments(self, parser):
         parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to write to; created if it is missing")
@@ -35,7 +35,8 @@ class Command(WorkCommand):
             metavar="N",
             help=(
                 "rows of an interval in the busiest hour, which is 20:00 to 21:00 local time: from 19:00Z on for "
-                "ipflow, from 04:00Z for the others, which play in California; other hours have fewer (default: 10000)"
+                "ipflow, from 04:00Z for the others, whose records are from California; other hours have fewer "
+                "(default: 10000)"
             ),
         )
         parser.add_argument("--seed", type=int, default=1, metavar="N", help="0 or more (default: 1)")

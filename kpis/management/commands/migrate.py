@@ -1,4 +1,4 @@
-"""``manage.py migrate``: Django's, which may be killed at any moment and then be run again."""
+"""``manage.py migrate``: Django's command, made safe to kill at any moment and run again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.core.management.commands import migrate
 
 from kpis.store.restartable import RestartableExecutor
 
-# Where Django's command looks for what applies migrations: it takes no other way of choosing one.
+# Django's command looks up its executor under this name, and offers no other way to choose one.
 migrate.MigrationExecutor = RestartableExecutor
 
 

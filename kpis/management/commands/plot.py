@@ -1,4 +1,4 @@
-"""``manage.py plot``: a KPI over time as a picture, without a browser."""
+"""``manage.py plot``: draw a KPI over time to a file, without a browser."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _group(kpi: KPI, texts: list[str]) -> dict[str, str]:
 
 
 def _write_whole(content: bytes, out: Path) -> None:
-    """Writes a file that appears when it is whole."""
+    """Write a file that appears under its name only once it is complete."""
     part = out.with_name(f"{out.name}.part")
     try:
         part.write_bytes(content)

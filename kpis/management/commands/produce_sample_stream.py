@@ -1,4 +1,4 @@
-"""``manage.py produce_sample_stream``: puts sample messages into a Kafka topic, as they would come."""
+"""``manage.py produce_sample_stream``: produce sample messages to a Kafka topic at a realistic pace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Command(WorkCommand):
         parser.add_argument("--topic", required=True, help="the topic's name")
         parser.add_argument("--rate", required=True, type=int, metavar="N", help="messages a second")
         parser.add_argument(
-            "--seconds", type=int, metavar="S", help="for how long (default: until a signal ends it, such as Ctrl-C)"
+            "--seconds", type=int, metavar="S", help="seconds to run (default: until a signal ends it, such as Ctrl-C)"
         )
         parser.add_argument("--seed", type=int, default=1, metavar="N", help="0 or more (default: 1)")
         parser.add_argument(

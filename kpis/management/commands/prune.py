@@ -1,4 +1,4 @@
-"""``manage.py prune``: removes what is older than it has to be kept, beside runs and consumers."""
+"""``manage.py prune``: remove data that is older than an age, beside runs and consumers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kpis.store.ledger import DatabaseLedger
 from kpis.store.retention import Kind
 
 LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}
-# Results are what all the rest is for: they go only when they are named.
+# Results are removed only if they are named explicitly.
 DEFAULT = [Kind.LAKE, Kind.BATCHES, Kind.REJECTS, Kind.RUNS, Kind.LIVE]
 
 
@@ -66,12 +66,12 @@ class Command(WorkCommand):
             raise CommandError("--interval is for --kind results.", returncode=WRONG_USE)
         chosen = set(kinds or ([Kind.RESULTS] if intervals else DEFAULT))
         lengths = [LENGTHS_BY_NAME[name] for name in intervals or LENGTHS_BY_NAME]
-        # By the earlier clock: one that is ahead removes nothing too soon.
+        # The earlier of the two clocks: one that is ahead must not remove anything too soon.
         with translate_errors():
             now = DatabaseLedger().clocks().earliest
         before = now - older_than
         turns = retention.Turns(" ".join(sys.argv[2:]), wait)
-        # The lake first: batches go only where it was pruned.
+        # The lake first: batches are removed only where it was pruned.
         steps = {
             Kind.LAKE: lambda: _prune_lake(before, dry_run, turns),
             Kind.BATCHES: lambda: retention.prune_batches(before, _names_in_place, dry_run, turns),
@@ -86,13 +86,13 @@ class Command(WorkCommand):
                     if kind in chosen:
                         self._print(prune(), dry_run, verbosity)
         except AlreadyRunning:
-            reason = f"A run has been under way for {wait} s; the next call goes on with what is left."
+            reason = f"A run has been under way for {wait} s; the next call removes the rest."
             raise CommandError(reason) from None
         except (LakeError, ScratchError, SourceError, StoreError) as error:
-            raise CommandError(f"{error} What was removed is gone; the next call goes on.") from error
+            raise CommandError(f"{error} What was removed stays removed; the next call continues.") from error
 
     def _print(self, pruned, dry_run, verbosity):
-        """A line for each thing that steps remove; with -v 2 also one for each step."""
+        """Print a line for each kind of thing that was removed; with -v 2 also one for each step."""
         done = "would remove" if dry_run else "removed"
         for what, steps in groupby(pruned, key=lambda one: one.what):
             count = 0
@@ -101,7 +101,7 @@ class Command(WorkCommand):
                 if verbosity > 1:
                     self.stdout.write(f"{what}: {count:,} {one.unit} up to {to_text(one.before)}")
             if verbosity:
-                # The last step's moment is how far it went.
+                # The last step's time is how far the pruning got.
                 size = "" if one.size is None else f", {one.size:,} bytes"
                 note = f" ({one.note})" if one.note else ""
                 self.stdout.write(f"{done} {count:,} {one.unit} of {what} before {to_text(one.before)}{size}{note}")
@@ -113,5 +113,5 @@ def _prune_lake(before, dry_run, turns):
 
 
 def _names_in_place():
-    """The feed and name of each file in the data folder."""
+    """Return the feed and name of each file in the data folder."""
     return {(file.feed.name, file.name) for file in found_in(settings.DATA_DIR, settings.FEED_FILES)}

@@ -1,4 +1,4 @@
-"""``manage.py prune_lake``: removes what the lake has of old hours, as ``prune --kind lake`` does; results stay."""
+"""``manage.py prune_lake``: remove old hours from the lake, as ``prune --kind lake`` does; results stay."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Command(WorkCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
 
     def handle(self, *, older_than, dry_run, verbosity, **options):
-        # By the earlier clock: one that is ahead removes nothing too soon.
+        # The earlier of the two clocks: one that is ahead must not remove anything too soon.
         moment = DatabaseLedger().clocks().earliest - older_than
         try:
             with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine:
@@ -42,6 +42,6 @@ class Command(WorkCommand):
                             f"{pruned.size:,} bytes"
                         )
         except AlreadyRunning:
-            raise CommandError("A run is under way on this database; what is left stays for the next call.") from None
+            raise CommandError("A run is under way on this database; the next call removes the rest.") from None
         except LakeError as error:
             raise CommandError(str(error)) from error

@@ -1,4 +1,4 @@
-"""``manage.py query_lake``: SQL over the lake, answered on the terminal or into a file."""
+"""``manage.py query_lake``: run SQL over the lake, and print the answer or write it to a file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Command(AnswerCommand):
 
 
 def _write_whole(answer: Answer, write: Callable[[Answer, TextIO], None], out: Path) -> None:
-    """Writes a file that appears when it is whole."""
+    """Write a file that appears under its name only once it is complete."""
     part = out.with_name(f"{out.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
@@ -79,7 +79,7 @@ def _write_whole(answer: Answer, write: Callable[[Answer, TextIO], None], out: P
 
 
 def write_table(answer: Answer, out: TextIO) -> None:
-    """Aligned text, numbers to the right; each page of rows is as wide as its values and those before need."""
+    """Write an aligned text table. Each page of rows is as wide as its values and those of earlier pages need."""
     if answer.names == ["explain_key", "explain_value"]:
         for _, text in answer.rows:
             out.write(f"{text}\n")
@@ -98,7 +98,7 @@ def write_table(answer: Answer, out: TextIO) -> None:
 
 
 def write_csv(answer: Answer, out: TextIO) -> None:
-    """CSV as in RFC 4180, with a header; no value is an empty field."""
+    """Write CSV as in RFC 4180, with a header; NULL is an empty field."""
     writer = csv.writer(out)
     first = list(islice(answer.rows, 1))
     writer.writerow(answer.names)
@@ -106,9 +106,9 @@ def write_csv(answer: Answer, out: TextIO) -> None:
 
 
 def write_json(answer: Answer, out: TextIO) -> None:
-    """An array of objects, one a line. Of columns with one name, the second is called ``name_1``, and so on."""
+    """Write a JSON array with one object per line. A column whose name repeats is called ``name_1``, and so on."""
     names = _unique(answer.names)
-    # Before anything is written: what cannot be answered at all leaves no half of an array.
+    # Before anything is written, so that a query that fails at once leaves no half of an array.
     first = list(islice(answer.rows, 1))
     out.write("[\n")
     former = ""
@@ -122,7 +122,7 @@ def write_json(answer: Answer, out: TextIO) -> None:
                 allow_nan=False,
             )
     finally:
-        # Also where the query fails in the middle, which the command's error and exit status tell.
+        # Also if the query fails halfway, which the command's error and exit status report.
         if former:
             out.write(f"{former}\n")
         out.write("]\n")
@@ -154,7 +154,7 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: decimals as numbers, bytes in hex; a number that is not finite is null."""
+    """Return a value as JSON has it: decimals as numbers, bytes in hex; a number that is not finite is null."""
     match value:
         case time():
             return value.isoformat()
@@ -174,7 +174,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A value as a field of text."""
+    """Return a value as a CSV field."""
     match value:
         case None:
             return ""
@@ -188,5 +188,5 @@ def _text(value: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value as text for a terminal, which takes nothing in it for a command."""
+    """Return a value as text for a terminal, with control characters escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in _text(value))

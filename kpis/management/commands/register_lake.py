@@ -1,4 +1,4 @@
-"""``manage.py register_lake``: brings the lake's tables and hours into a catalog that other engines read."""
+"""``manage.py register_lake``: register the lake's tables and hours in a catalog that other engines read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Command(WorkCommand):
         if not isinstance(lake, BucketAddress):
             raise CommandError("LAKE_DIR must be s3://bucket/prefix to be registered.", returncode=WRONG_USE)
         try:
-            # What it needs may not be installed, which the storage tells.
+            # If its client is not installed, the storage raises the error.
             storage = lake_storage()
             check(storage)
             from kpis.lake import glue
@@ -58,5 +58,5 @@ class Command(WorkCommand):
 
 def _name(text):
     if not re.fullmatch(r"[a-z0-9_]{1,128}", text):
-        raise ArgumentTypeError(f"{text!r} is no name of lower-case letters, digits and underscores")
+        raise ArgumentTypeError(f"{text!r} is not a name of lower-case letters, digits and underscores")
     return text

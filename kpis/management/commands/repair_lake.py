@@ -1,4 +1,4 @@
-"""``manage.py repair_lake``: makes the lake again what the database counts on, or says what is lost."""
+"""``manage.py repair_lake``: rebuild what the lake has lost, or report what cannot be rebuilt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import PATIENCE_SECONDS, ledger_lock
 
-GOES_ON = "What was mended before stays; run it again to go on."
+GOES_ON = "What was repaired before stays; run it again to continue."
 
 
 class Command(WorkCommand):
@@ -36,7 +36,7 @@ class Command(WorkCommand):
     )
 
     def add_arguments(self, parser):
-        parser.add_argument("--dry-run", action="store_true", help="say what is wrong, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="report what is wrong, and change nothing")
         parser.add_argument(
             "--sizes-only",
             action="store_true",
@@ -85,7 +85,7 @@ class Command(WorkCommand):
 
     @contextmanager
     def _turn(self, dry_run, report):
-        """The run that this is; a dry run is none."""
+        """Record a run and hold the lock; a dry run does neither."""
         if dry_run:
             with ledger_lock(PATIENCE_SECONDS):
                 yield None
@@ -94,7 +94,7 @@ class Command(WorkCommand):
                 yield run
 
     def _sources(self):
-        """What gives the data folder's files, which is listed when the first is asked for."""
+        """Return a function that lists the data folder's files at its first call."""
         listed = None
 
         def sources(feed, names):
@@ -112,7 +112,7 @@ class Command(WorkCommand):
 
     @contextmanager
     def _progress(self, verbosity):
-        """What shows how many files have been read, by a bar where there is a terminal."""
+        """Return a callback that shows how many files have been read, as a bar on a terminal."""
         if not verbosity or not self.stderr.isatty() or settings.LOG_FORMAT:
             yield lambda done, of: None
             return

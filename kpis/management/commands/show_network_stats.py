@@ -1,4 +1,4 @@
-"""Shows the newest results on the terminal."""
+"""``manage.py show_network_stats``: print the newest results."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Command(AnswerCommand):
 
 
 def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
-    """The first rows of a KPI's newest interval of a length, as lines of text."""
+    """Return the first rows of a KPI's newest interval of a length, as lines of text."""
     yield kpi.description
     summary = (
         IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by("-interval_start_timestamp").first()
     )
     if summary is None:
-        yield f"Nothing yet for {length}: no such interval has been ingested."
+        yield f"No data yet for {length}: no such interval has been ingested."
         return
     start, end = summary.interval_start_timestamp, summary.interval_end_timestamp
     yield (
@@ -74,14 +74,14 @@ def _over_all(kpi: KPI, summary: IntervalSummary) -> str:
 
 
 def _shown(value: float | None) -> str:
-    """A value as people read it: fractions to four places, none as a dash."""
+    """Format a value: fractions to four places, None as a dash."""
     if value is None:
         return "-"
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def aligned(table: Iterable[list[str]]) -> Iterator[str]:
-    """The table's rows as lines, each column as wide as its longest text, to the right."""
+    """Return a table's rows as lines, right-aligned, each column as wide as its longest text."""
     table = list(table)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:

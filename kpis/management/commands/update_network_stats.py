@@ -1,4 +1,4 @@
-"""``manage.py update_network_stats``: takes new files in, and writes the KPIs of the intervals they touch."""
+"""``manage.py update_network_stats``: ingest new files, and write the KPIs of the intervals that they touch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Command(WorkCommand):
         "with 1 if a file failed, with 2 for wrong use. With --watch it ingests files as they land, and ends with 0 "
         "on a signal, after the current files."
     )
-    # They import the whole web, which takes longer than a run; `manage.py check` runs them.
+    # The system checks import the whole web, which takes longer than a run; `manage.py check` runs them.
     requires_system_checks = ()
 
     def add_arguments(self, parser):
@@ -160,7 +160,8 @@ class Command(WorkCommand):
                 with translate_errors():
                     found = new_in(folder, feed, names, unfinished.add)
                     if names is None:
-                        # Each once, as long as it lies there; what lands as unfinished may still be under way.
+                        # Each is named once for as long as it exists; a file that has just arrived may still be in
+                        # transfer.
                         for event in unfinished.events(reported):
                             self._say(event_line(event))
                             log_event(event)
@@ -206,14 +207,14 @@ class Command(WorkCommand):
                 log_event(event)
 
     def _shown(self, events, files):
-        """The events, each told as it passes: by a bar on a terminal, else in a line of its own.
+        """Yield the events, and show each: on a progress bar on a terminal, else as a line.
 
-        With LOG_FORMAT standard error is for log lines alone, and what failed is among them.
+        With LOG_FORMAT standard error is for log lines alone; failures are among them.
         """
         if self.verbosity and files and self.stderr.isatty() and not settings.LOG_FORMAT:
             from tqdm import tqdm
 
-            # Not by way of Django's wrapper, which ends whatever is written with a line feed.
+            # Not by Django's wrapper, which ends every text with a line feed.
             terminal = BestEffort(sys.stderr)
             with tqdm(total=files, unit="file", file=terminal) as bar:
                 for event in events:

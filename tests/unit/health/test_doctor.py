@@ -84,9 +84,9 @@ def power_line() -> str:
             cursor.execute(query)
             (value,) = cursor.fetchone()
         if value not in durable:
-            lost = f"may cost the database its last commits, on which the lake counts, as {name} is {value}"
+            lost = f"may cost the database its last commits, which the lake relies on, as {name} is {value}"
             return f"note power cuts: {lost}"
-    return "ok   power cuts: cost nothing that was told as in"
+    return "ok   power cuts: lose nothing that was reported as ingested"
 
 
 def sound_lines(settings) -> list[str]:
@@ -101,7 +101,7 @@ def sound_lines(settings) -> list[str]:
         power_line(),
         "ok   migrations: all are applied",
         f"ok   lake: {settings.LAKE_DIR} can be written; 12.3 GB left",
-        "ok   staging: nothing is left over",
+        "ok   staging: no leftovers",
         f"ok   data folder: {settings.DATA_DIR} has 1 files of known feeds",
         "ok   clocks: agree",
         "ok   last run: started at 2021-07-18 00:00:00Z, all went in",
@@ -276,7 +276,7 @@ def test_files_that_cannot_be_read(sound, monkeypatch):
         ),
         (
             {"outcome": "broken", "traceback": "Traceback\n  File\nLakeError: The lake is full.\n"},
-            "mend last run: started at 2021-07-18 00:00:00Z and broke off (LakeError: The lake is full.); "
+            "mend last run: started at 2021-07-18 00:00:00Z and failed (LakeError: The lake is full.); "
             "the admin has its traceback",
             1,
         ),
@@ -342,7 +342,7 @@ def test_a_watermark_ahead_of_the_clock(sound, columns, named):
 
 def test_a_batch_of_a_clock_that_was_ahead(sound):
     make_batch(Run.objects.get(), "ipflow_data.1.csv", MIDNIGHT + timedelta(days=3))
-    assert_line(sound, "clocks", f"mend clocks: the intake of a batch is 2 days, 23:45:00 {AHEAD}", 1)
+    assert_line(sound, "clocks", f"mend clocks: the ingestion of a batch is 2 days, 23:45:00 {AHEAD}", 1)
 
 
 def test_a_run_of_a_clock_that_was_ahead(sound):

@@ -112,7 +112,7 @@ def test_pruning_more_does_not_forget_what_was_pruned(files):
 
 @pytest.mark.parametrize("age", ["90", "d", "-1d", "90 d", "1w"])
 def test_an_age_that_is_none_is_wrong_use(age):
-    with pytest.raises(CommandError, match="is no age such as 90d or 36h"):
+    with pytest.raises(CommandError, match="is not an age such as 90d or 36h"):
         call_command("prune_lake", f"--older-than={age}")
 
 

@@ -104,10 +104,10 @@ def test_nothing_yet(two_kpis, capsys):
     call_command("show_network_stats")
     assert capsys.readouterr().out == (
         "Services by traffic: bytes up and down\n"
-        "Nothing yet for 1 hour: no such interval has been ingested.\n"
+        "No data yet for 1 hour: no such interval has been ingested.\n"
         "\n"
         "Cells by unique users: distinct subscriber numbers (msisdn)\n"
-        "Nothing yet for 1 hour: no such interval has been ingested.\n"
+        "No data yet for 1 hour: no such interval has been ingested.\n"
     )
 
 
