@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 
+LONG = os.environ.get("LONG") == "1"
+
 
 def times(variable: str, short: int, long: int) -> int:
     """How often to do what the environment variable counts."""
-    return int(os.environ.get(variable) or (long if os.environ.get("LONG") == "1" else short))
+    return int(os.environ.get(variable) or (long if LONG else short))

@@ -17,6 +17,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from kpis.catalog.registry import KPIS
 from network_analysis.wsgi import application
+from tests.effort import times
 from tests.factories import make_batch, make_batch_interval, make_reject, make_result, make_run, make_summary, utc
 
 pytestmark = pytest.mark.sqlite_alone
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.sqlite_alone
 HOUR = utc("2021-07-17T23:00:00")
 
 load_all_checks()
+EXAMPLES = times("SCHEMA_EXAMPLES", 10, 40)
 KEPT = CHECKS.get_by_names(
     ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 )
@@ -56,7 +58,7 @@ def test_every_answer_is_one_that_the_schema_tells_of(api, mode):
     statuses = Counter()
     for operation in api.get_all_operations():
 
-        @settings(max_examples=40, suppress_health_check=list(HealthCheck), derandomize=True)
+        @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), derandomize=True)
         @given(case=operation.ok().as_strategy(generation_mode=mode))
         def walk(case):
             statuses[case.call_and_validate(checks=KEPT).status_code] += 1

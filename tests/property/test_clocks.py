@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import random
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +29,7 @@ from kpis.stages.ledger import Reopened
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.store import watermarks
 from kpis.store.ledger import DatabaseLedger
+from tests.effort import times
 from tests.factories import make_run
 from tests.twin import Call, Flow, Log, Message, expected, file_text, moment, stored
 from tests.unit.sources.test_stream import START, antenna, check_tables, spooled, values, without_batches
@@ -409,7 +409,7 @@ def test_max_clock_ahead_is_a_setting(hands, data_dir, settings):
 
 
 OFFSETS = [-3 * DAY, -DAY - 1, -HOUR, -300, -60, 0, 0, 60, 300, HOUR, DAY, 3 * DAY]
-TRIALS = 200 if os.environ.get("LONG") == "1" else 6
+TRIALS = times("CLOCK_TRIALS", 6, 200)
 
 
 class Trial:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from kpis.models import Batch, IntervalSummary
+from tests.effort import times
 from tests.twin import Call, Flow, Log, Message, expected, file_text, stored
 from tests.unit.lake.test_repair import FILES, LAST, START, repair
 
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor != "sqlite", reason="copies the database as a whole"),
 ]
 
-TRIALS = 250 if os.environ.get("LONG") else 12
+TRIALS = times("DAMAGE_TRIALS", 12, 250)
 LATE = {
     "ipflow_data.late.csv": [Flow(START, 9, 1000, 0, service=9, cell=9), Flow(START + 3600, 9, 5, 0, 9, 9)],
     "antenna_data.late.jsonl": [Message(START + 7, device=5, antenna=1, bytes=9, app="SKYPE")],

@@ -22,6 +22,7 @@ from kpis.formats.file_formats import split_fields
 from kpis.formats.grammar import Digits
 from kpis.formats.lines import Line, SplitFile, lines_at, split
 from kpis.sources.directory import batch_name
+from tests.effort import times
 
 WIDTH = 3
 WORDS = st.sampled_from(
@@ -54,7 +55,8 @@ ROWS = st.lists(
 ).map(b"\n".join)
 
 small_blocks = pytest.mark.usefixtures("blocks_of_64_bytes")
-many = settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = times("LINES_EXAMPLES", 150, 2000)
+many = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_each_line_is_clean_or_odd_or_blank_with_its_number(folder, content, pac
         assert line == data[number] if len(data[number]) <= longest else len(line) > longest
 
 
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(st.sampled_from(["clean", 1, 2, 70]), max_size=40))
 def test_the_number_of_a_clean_line_counts_all_lines_before_it(run_lengths):
     found = SplitFile(Path("flows.csv"), (), Path("flows.csv"), skip=1)

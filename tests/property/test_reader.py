@@ -26,13 +26,15 @@ from kpis.formats.bounds import Bounds, FileError, TooManyRejects
 from kpis.formats.file_formats import CSV
 from kpis.formats.judge import judge, reject_text
 from kpis.formats.lines import Line
+from tests.effort import times
 
 START = 1626566400000
 NAMES = list(IPFLOW.column_names)
 PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 FIVE_MINUTES = 300_000
 
-many = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = times("READER_EXAMPLES", 60, 1000)
+many = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,7 @@ def test_a_file_gives_what_its_rows_give_singly(folder, connection, block_size, 
     assert read(connection, path) == judged_singly(content)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES // 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=files())
 def test_packed_or_not_it_is_the_same(folder, connection, content):
     found = []

@@ -27,11 +27,12 @@ from kpis.engine.table import rows
 from tests.effort import times
 from tests.property.test_reader import FIVE_MINUTES, NAMES, START, files, judged_singly, line, text_of
 
-CASES = times("SCANNER_CASES", 2000, 20_000)
+CASES = times("SCANNER_CASES", 800, 20_000)
 KPIS = kpis_of(IPFLOW)
 HEADER = ",".join(NAMES).encode()
 
-quick = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = times("SCANNER_EXAMPLES", 100, 1000)
+quick = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from django.db.migrations.recorder import MigrationRecorder
 from kpis.store.dialects.mysql import MySQL
 from kpis.store.restartable import UNDER_WAY
 from tests.databases import empty_database, opened, schema
+from tests.effort import LONG
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LONG = os.environ.get("LONG") == "1"
 # From here on all are killed: the first that add columns to tables, and make tables, in a database that has some.
 BEFORE = "zero" if LONG else "0010"
 

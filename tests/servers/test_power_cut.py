@@ -20,6 +20,7 @@ from blake3 import blake3
 from django.db import connection
 
 from kpis.models import LakeFile
+from tests.effort import times
 from tests.processes import Place, killed
 from tests.twin import Flow, expected
 
@@ -29,7 +30,7 @@ pytestmark = [
 ]
 
 START = 1626566400  # 2021-07-18T00:00:00Z
-CUTS = int(os.environ.get("POWER_CUTS", "50" if os.environ.get("LONG") else "8"))
+CUTS = times("POWER_CUTS", 8, 50)
 MEGABYTES = 40
 
 

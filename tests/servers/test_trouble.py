@@ -10,7 +10,6 @@ import contextlib
 import csv
 import itertools
 import json
-import os
 import socket
 import threading
 import urllib.request
@@ -24,6 +23,7 @@ from django.db import connections
 from websockets.asyncio.client import connect
 
 from kpis.models import AntennaTrafficVolume, Batch, IntervalSummary
+from tests.effort import LONG
 from tests.processes import PATIENCE, Place
 from tests.streams.test_live_clients import SlowPage, until
 from tests.twin import FIVE_MINUTES, Message, file_text, moment, uuid
@@ -31,7 +31,6 @@ from tests.web import Web, running_web
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LONG = os.environ.get("LONG") == "1"
 ROWS, CLIENTS, RUNS, PAGES, BROKEN = (1_000_000, 32, 60, 300, 20) if LONG else (20_000, 6, 4, 30, 3)
 START = 1626566400  # 2021-07-18T00:00:00Z
 INTERVALS, ANTENNAS = 6, 30

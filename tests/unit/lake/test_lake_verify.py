@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import random
 from pathlib import Path
 
@@ -13,13 +12,14 @@ from django.core.management import CommandError, call_command
 from kpis.lake import read_identity
 from kpis.models import Batch, LakeBinding, LakeFile
 from kpis.storage.folder import Folder
+from tests.effort import times
 from tests.twin import Flow, Message, expected, file_text, moment, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 START = 1626566400  # 2021-07-18T00:00:00Z
 HOUR = [moment(START), moment(START + 3600)]
-FLIPS = int(os.environ.get("FLIPS", "200" if os.environ.get("LONG") else "12"))
+FLIPS = times("FLIPS", 6, 200)
 
 
 def update(**options) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import resource
@@ -19,6 +18,7 @@ from kpis.lake import Lake
 from kpis.models import Batch, DueRollup, IntervalSummary
 from kpis.sources.places import found_in
 from kpis.store.ledger import DatabaseLedger
+from tests.effort import LONG
 from tests.factories import make_run
 from tests.processes import end_of
 from tests.twin import Call, Flow, Log, Message, Record, expected, file_text, moment, stored
@@ -27,7 +27,6 @@ from tests.unit.management.test_update_network_stats import START, update
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = 86_400
-LONG = os.environ.get("LONG") == "1"
 Make = Callable[[random.Random, int], Record]
 
 FEEDS: dict[str, tuple[str, Make]] = {
