@@ -19,8 +19,11 @@ SAMPLES_DONE := $(patsubst %,$(SAMPLE)/%.done,ipflow antenna coverage cdr)
 EMBEDDED := DATABASE_URL=sqlite:///$(CURDIR)/var/db.sqlite3 LAKE_DIR=$(CURDIR)/var/lake
 
 # Tests and linters see no .env and touch no one's database. They start hundreds of processes, which read the bytecode that
-# the first one wrote.
-HERMETIC := PYTHON_DOTENV_DISABLED=1 PYTHONDONTWRITEBYTECODE= SECRET_KEY=for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz
+# the first one wrote, and write and remove thousands of small files: in memory, where there is room.
+TEST_TMPDIR ?= $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -ge 6000000 ] 2>/dev/null \
+	&& echo /dev/shm || echo $${TMPDIR:-/tmp})
+HERMETIC := PYTHON_DOTENV_DISABLED=1 PYTHONDONTWRITEBYTECODE= TMPDIR=$(TEST_TMPDIR) \
+	SECRET_KEY=for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz
 TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 

@@ -30,6 +30,8 @@ from kpis.models import Batch, LakeFile, QuotaChange, Subscriber
 from kpis.reference.subscribers import put_subscribers
 from kpis.store.ledger_tables import DatabaseLedgerTables
 from tests import twin
+from tests.copies import made_once
+from tests.effort import times
 from tests.factories import make_user
 from tests.property.test_histories import Histories
 from tests.twin import Call, Flow, Log, Message, expected, file_text, moment, stored, uuid
@@ -84,23 +86,27 @@ ALL = 10**6
 
 
 @pytest.fixture
-def lake(data_dir, lake_dir, settings) -> Path:
+def lake(data_dir, lake_dir, tmp_path, settings) -> Path:
     """The lake with the two hours above, and rejects in two feeds."""
     settings.ARCHIVE_FEEDS = tuple(FEEDS)
+    made_once(__name__, tmp_path, lambda: ingest_all(data_dir))
+    return lake_dir
+
+
+def ingest_all(folder: Path) -> None:
     put_subscribers(
         Subscriber(id=uuid(device), name=email, email=email, quota=quota)
         for device, (email, quota) in SUBSCRIBERS.items()
     )
     for name, records in FILES.items():
-        write(data_dir, name, records)
-    with (data_dir / "ipflow_data.a.csv").open("a") as file:
+        write(folder, name, records)
+    with (folder / "ipflow_data.a.csv").open("a") as file:
         file.write(
             f"{START * 1000},{START * 1000 + 300000},x,1,1,1,1\n{START * 1000},{START * 1000 + 300000},0,1,1,1,1\n"
         )
-    with (data_dir / "antenna_data.a.jsonl").open("a") as file:
+    with (folder / "antenna_data.a.jsonl").open("a") as file:
         file.write("[]\n")
     update()
-    return lake_dir
 
 
 def write(folder: Path, name: str, records) -> None:
@@ -306,7 +312,9 @@ class Watched(Histories):
             assert found == of_shortest(kpi, tables)
 
 
-TRIED = settings(max_examples=6, stateful_step_count=5, suppress_health_check=list(HealthCheck))
+TRIED = settings(
+    max_examples=times("LAKE_HISTORIES", 3, 30), stateful_step_count=5, suppress_health_check=list(HealthCheck)
+)
 
 
 # What is read, and what cannot be.

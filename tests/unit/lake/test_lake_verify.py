@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from kpis.lake import read_identity
 from kpis.models import Batch, LakeBinding, LakeFile
 from kpis.storage.folder import Folder
+from tests.copies import made_once
 from tests.effort import times
 from tests.twin import Flow, Message, expected, file_text, moment, stored
 
@@ -42,9 +43,9 @@ def files(data_dir) -> dict[str, list]:
 
 
 @pytest.fixture
-def figures(files):
+def figures(files, tmp_path):
     """The tables that are right, before and after."""
-    update()
+    made_once(__name__, tmp_path, update)
     right = stored()
     assert right == expected(files, {Flow: START + 13 * 300, Message: START + 3900})
     return right

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -16,6 +17,7 @@ from kpis.models import IntervalSummary, Subscriber
 from kpis.query.figure_sql import figure_sql
 from kpis.reference.subscribers import devices_at, put_subscribers, subscribers_at
 from kpis.sample import SAMPLES, make_files
+from tests.copies import made_once
 from tests.factories import MIDNIGHT, make_user, utc
 from tests.twin import Log, Message, file_text, uuid
 
@@ -28,6 +30,10 @@ START = 1626566400  # 2021-07-18T00:00:00Z
 def sample(data_dir, tmp_path, settings):
     """An hour of all four feeds, ingested; each device of the antennas has a small quota, and two have one owner."""
     settings.TOP_N = 3
+    made_once(__name__, tmp_path, lambda: ingest_sample(data_dir, tmp_path))
+
+
+def ingest_sample(data_dir: Path, tmp_path: Path) -> None:
     for name, rows in ROWS.items():
         made = list(make_files(SAMPLES[name], tmp_path / "made", MIDNIGHT, 13, rows, 1, 2))
         for number in (0, 1):
