@@ -1,1 +1,1 @@
-"""Where batches come from."""
+"""The sources of batches: folders, buckets, Kafka and Kinesis."""

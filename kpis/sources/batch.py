@@ -1,4 +1,4 @@
-"""A batch, as the stages of a run ask it: a file, or a range of a stream's messages."""
+"""The protocol of a batch: a file, or a range of a stream's messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from kpis.engine.reader import Reading
 
-# What a listing tells of a file: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a
-# folder may hold hundreds of thousands of files.
+# A file in a listing: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a folder may
+# hold hundreds of thousands of files.
 Version = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
 class Step:
-    """From where to where a batch advances a partition of a topic (a shard of a stream) in the ledger.
+    """The step by which a batch advances a partition of a topic (or a shard of a stream) in the ledger.
 
-    ``before`` is where the ledger must stand (None: it has nothing of the partition), ``after`` where it stands with
-    the batch.
+    The ledger must stand at ``before`` (None: it has nothing of the partition), and stands at ``after`` once the batch
+    is committed.
     """
 
     topic: str
@@ -35,12 +35,12 @@ class Step:
 
 
 class Batch(Protocol):
-    """What is ingested once, as one.
+    """A unit of ingestion: it is ingested as a whole, and once.
 
     ``name`` identifies it within its feed, ``path`` is where its rows can be read, ``size`` is in bytes,
-    ``modified_ns`` in ns since 1970-01-01T00:00Z, and ``problem`` says why it cannot be read, where that is known
-    beforehand. ``etag`` and ``mark`` are those of ``FoundFile``. ``arrived`` is when its newest message came, by the
-    broker's clock (UTC), where that says so.
+    ``modified_ns`` in ns since 1970-01-01T00:00Z, and ``problem`` is the reason why it cannot be read, if that is known
+    beforehand. ``etag`` and ``mark`` are those of ``FoundFile``. ``arrived`` is when its newest message arrived, by the
+    broker's clock (UTC), if known.
     """
 
     @property
@@ -64,11 +64,11 @@ class Batch(Protocol):
 
     @property
     def version(self) -> Version:
-        """A value that changes with its content, known without reading it."""
+        """A value that changes with the content, known without reading it."""
 
     @property
     def age_key(self) -> tuple[datetime, str]:
-        """Sorts batches from the oldest on."""
+        """The key that sorts batches from the oldest to the newest."""
 
     @property
     def kind(self) -> str:
@@ -76,41 +76,42 @@ class Batch(Protocol):
 
     @property
     def place(self) -> Mapping[str, Any]:
-        """Its origin as fields of log lines."""
+        """The origin as fields of log lines."""
 
     @property
     def is_followed(self) -> bool:
-        """True if others of the same intervals follow, as in a stream: it is read once, and its rows tell their time.
+        """True if later batches add to the same intervals, as in a stream; False for a file.
 
-        A file has its intervals as a whole, may be read again, and its name may tell the interval.
+        A stream's batch is read once, and its rows have their own time. A file has its intervals as a whole, may be
+        read again, and its name may give the interval.
         """
 
     @property
     def counts_by_content(self) -> bool:
-        """True if the same content under another name is the same batch; messages at other offsets are others."""
+        """True if the same content under another name is the same batch. Of a stream, it is other messages."""
 
     @property
     def is_divisible(self) -> bool:
-        """True if it can be ingested in halves where it cannot be as one."""
+        """True if the batch can be split into halves where it cannot be ingested as a whole."""
 
     @property
     def step(self) -> Step | None:
-        """The position that it advances; None for a file, which has none."""
+        """The step by which it advances the ledger; None for a file."""
 
     def closes(
         self, starts: Collection[datetime], newest: datetime | None, lateness: timedelta, now: datetime
     ) -> datetime | None:
-        """Return up to when (UTC) it closes its feed's intervals; None where it closes none.
+        """Return the time (UTC) up to which it closes its feed's intervals; None if it closes none.
 
-        ``starts`` are those of the intervals with its records, ``newest`` its newest record's time, ``lateness`` how
-        late messages may come, and ``now`` what the clocks say.
+        ``starts`` are those of the intervals with its records, ``newest`` is its newest record's time, ``lateness`` how
+        late messages may arrive, and ``now`` the present time.
         """
 
     def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
-        """Return the reading of its rows, completed by rejects that could not be a row, in the connection's tables."""
+        """Return the reading of its rows, with the messages that could not be a row added as rejects."""
 
     def sequence_number(self, line: int) -> str:
-        """Return the sequence number of the record at a line, where its stream has them; else an empty text."""
+        """Return the sequence number of the record at a line; empty if its stream has none."""
 
     def has_beside(self, name: str) -> bool:
-        """True if a file of this name lies in the same place."""
+        """Return True if the same place has a file of this name."""

@@ -1,4 +1,4 @@
-"""Objects of a bucket as batches: those right below a prefix, or those named one by one."""
+"""Objects of a bucket as batches: those directly below a prefix, or those named one by one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kpis.storage.bucket import Bucket, StoredObject
 
 MICROSECOND = timedelta(microseconds=1)
-# What a single object is to blame for, whose turn comes again; anything else is the store's.
+# Errors of a single object, which is tried again later; any other error is the store's.
 PROBLEMS = {
     errno.ENOENT: "vanished before it was read",
     errno.ESTALE: "changed while it was read",
@@ -46,18 +46,18 @@ PROBLEMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class FoundObject(FoundFile):
-    """An object of a bucket; ``path`` is where its content lies while it is fetched."""
+    """An object of a bucket; its content is at ``path`` while it is fetched."""
 
     bucket: Bucket = field(compare=False)
     stored: StoredObject
 
     @property
     def address(self) -> str:
-        """Where the object lies, as ``s3://bucket/key``."""
+        """The object's address, ``s3://bucket/key``."""
         return self.bucket.url_of(self.stored.key)
 
     def fetched(self, scratch: Path) -> FoundFile:
-        """The object with its content, or with the problem that there was; raises SourceLost."""
+        """Return the object with its content, or with the problem that fetching it met; raises SourceLost."""
         try:
             return self._fetched(scratch)
         except ScratchError as error:
@@ -84,14 +84,14 @@ class FoundObject(FoundFile):
                         file.write(part)
                         file.flush()
                 except ScratchError:
-                    # What is there of it takes room that others need.
+                    # A partial download takes space that others need.
                     fetched.path.unlink()
                     raise
 
     def has_beside(self, name: str) -> bool:
-        """True if an object of this batch name lies right below the same prefix; raises SourceError."""
+        """Return True if an object of this batch name is directly below the same prefix; raises SourceError."""
         if "\\" in name or len(name) >= LONGEST_NAME:
-            # What its key was is not known.
+            # The object's key cannot be derived from the batch's name.
             return True
         prefix = self.stored.key.rpartition("/")
         try:
@@ -115,9 +115,9 @@ def objects_in(
     names: Collection[str] | None = None,
     unfinished: Unfinished = lambda feed, name: None,
 ) -> list[FoundFile]:
-    """What ``files_in`` gives for a folder; the listing is held against what is known page by page.
+    """Return the new or changed objects, as ``files_in`` does for a folder; the listing is compared page by page.
 
-    Raises SourceError where there is no listing, SourceLost where that may pass by itself.
+    Raises SourceError if the bucket cannot be listed, SourceLost if that may be temporary.
     """
     file_names = FileNames(feed_files)
     found: list[FoundFile] = []
@@ -144,7 +144,7 @@ def objects_in(
 def objects_named(
     addresses: Iterable[BucketAddress], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
 ) -> list[FoundFile]:
-    """The objects with these addresses; see ``files_named``. Raises SourceError."""
+    """Return the objects with these addresses; see ``files_named``. Raises SourceError."""
     file_names = FileNames(feed_files)
     found: list[FoundFile] = []
     for one in addresses:
@@ -156,7 +156,7 @@ def objects_named(
 
 
 def _named(bucket: Bucket, place: BucketAddress, names: Iterable[str]) -> list[StoredObject]:
-    """Those of the objects right at a place that are there."""
+    """Return those of the objects directly below a place that exist."""
     found = []
     for name in names:
         with suppress(FileNotFoundError):
@@ -165,7 +165,7 @@ def _named(bucket: Bucket, place: BucketAddress, names: Iterable[str]) -> list[S
 
 
 def object_of(file: FoundFile, place: str, scratch: Path) -> FoundObject:
-    """The object at an address, of which all else is known; raises SourceError."""
+    """Return the object at an address, whose properties are known; raises SourceError."""
     name, _, key = place.removeprefix(SCHEME).partition("/")
     with _translate_errors():
         bucket = bucket_at(BucketAddress(name, ""), scratch)
@@ -205,5 +205,5 @@ def _translate_errors() -> Iterator[None]:
 
 def _lost(error: OSError) -> SourceError:
     text = f"Cannot read {error.filename}: {error.strerror}."
-    # That there is no such thing, or no right to it, does not pass by itself.
+    # A missing bucket or right is not temporary.
     return SourceError(text) if error.errno in PROBLEMS else SourceLost(text)

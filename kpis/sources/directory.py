@@ -23,29 +23,30 @@ if TYPE_CHECKING:
 
     from kpis.engine.reader import Reading
 
-# The ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020 characters.
+# The length of the ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020
+# characters.
 LONGEST_NAME = 700
 
-# What a listing is told of: the feed and the name of each file that is not finished, see ``FileNames``.
+# Called with the feed and the name of each unfinished file, see ``FileNames``.
 Unfinished = Callable[[Feed, str], object]
 
 
 class SourceError(Exception):
-    """The place where batches should come from cannot be used; the message names it and says why."""
+    """The place of the batches cannot be used; the message names the place and the reason."""
 
 
 class SourceLost(SourceError):
-    """The place does not answer, or no longer, which may pass by itself."""
+    """The place does not answer, which may be temporary."""
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file that a source found, as a batch: what the ledger needs to tell whether it is new, changed or known.
+    """A file that a source found, as a batch.
 
-    ``name`` identifies the batch, ``size`` is in bytes, ``modified_ns`` in ns since 1970-01-01T00:00Z, and
-    ``problem`` says why it cannot be read, where that shows without opening it. An object in a bucket has an ``etag``.
-    ``mark`` changes with the content: a file's times of change (mtime, ctime) with its inode, an object's etag with its
-    time of change.
+    ``name`` identifies the batch, ``size`` is in bytes, ``modified_ns`` in ns since 1970-01-01T00:00Z, and ``problem``
+    is the reason why it cannot be read, if that is known without opening it. An object in a bucket has an ``etag``.
+    ``mark`` changes with the content: it is made of a file's times of change (mtime, ctime) and its inode, or of an
+    object's etag and time of change.
     """
 
     feed: Feed
@@ -59,7 +60,7 @@ class FoundFile:
 
     @property
     def kind(self) -> str:
-        """What log lines call it; for this and what follows see ``Batch``."""
+        """The kind in log lines; for this and what follows see ``Batch``."""
         return "file"
 
     @property
@@ -99,23 +100,23 @@ class FoundFile:
 
     @property
     def version(self) -> Version:
-        """What tells the file's content from another, without reading it."""
+        """A value that changes with the content, known without reading it."""
         return self.name, self.size, self.mark
 
     @property
     def address(self) -> str:
-        """Where the file lies."""
+        """The file's path or address."""
         return str(self.path.absolute())
 
     def fetched(self, scratch: Path) -> FoundFile:
-        """The file where its content can be read here, which is in the scratch folder where it was not."""
+        """Return the file with its content readable here: a remote file is fetched into the scratch folder."""
         return self
 
     def close(self) -> None:
         """Remove what was fetched into the scratch folder."""
 
     def has_beside(self, name: str) -> bool:
-        """True if a file of this batch name lies in the same place."""
+        """Return True if a file of this batch name is in the same folder."""
         folder = self.path.parent
         if "\\" not in name and len(name) < LONGEST_NAME:
             return os.path.lexists(folder / name)
@@ -126,7 +127,7 @@ class FoundFile:
 
     @property
     def age_key(self) -> tuple[datetime, str]:
-        """Sorts files by the interval that their names give, else by their time of change."""
+        """The key that sorts files by the interval in their names, else by their time of change."""
         day = self.feed.date_in(self.name)
         moment = self.feed.interval_end_in(self.name) or (
             datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
@@ -135,11 +136,11 @@ class FoundFile:
 
 
 def moment_of_change(modified_ns: int) -> datetime:
-    """A file's time of change (UTC)."""
+    """The file's time of change (UTC)."""
     try:
         return EPOCH + timedelta(seconds=modified_ns // 10**9)
     except OverflowError:
-        # Some file systems take times that no calendar has.
+        # Some file systems accept times beyond the calendar's.
         return EPOCH
 
 
@@ -151,12 +152,12 @@ def files_in(
     names: Collection[str] | None = None,
     unfinished: Unfinished = lambda feed, name: None,
 ) -> list[FoundFile]:
-    """The folder's files that belong to a feed by their names, oldest interval first.
+    """Return the folder's new or changed files that belong to a feed by their names, oldest interval first.
 
-    ``feed`` keeps only that feed's. ``known`` gets what the folder has of a feed, and gives what the ledger has of
-    that or of more: those files are left out. Names of no feed are left alone, as are unfinished files, of which
-    ``unfinished`` is told. ``names`` spares the listing and looks for these alone. Raises SourceError when the folder
-    cannot be listed.
+    ``feed`` limits them to one feed. ``known`` gets the versions that the folder has of a feed, and returns those that
+    the ledger has (or more): these files are left out. Names of no feed are ignored, as are unfinished files; for each
+    of the latter ``unfinished`` is called. ``names`` looks only for files of these names, without a listing. Raises
+    SourceError if the folder cannot be listed.
     """
     listed: dict[str, set[Version]] = {}
     file_names = FileNames(feed_files)
@@ -170,7 +171,7 @@ def files_in(
             listed.setdefault(file_feed.name, set()).add(_version(entry))
     found = []
     for feed_name, versions in listed.items():
-        # Names that the ledger has otherwise, see batch_name; what it has with a backslash is one of them.
+        # Names that the ledger has in escaped form, see batch_name.
         odd = {version for version in versions if "\\" in version[0] or not version[0].isprintable()}
         versions -= odd
         versions.difference_update(known(FEEDS[feed_name], versions))
@@ -208,9 +209,10 @@ def _mark(status: os.stat_result) -> str:
 def files_named(
     paths: Iterable[Path], feed_files: Mapping[str, str] = FEED_FILES, feed: Feed | None = None
 ) -> list[FoundFile]:
-    """The named files, oldest interval first; ``feed`` says what they are and that they are finished, else their names.
+    """Return the named files, oldest interval first.
 
-    Raises SourceError for a file that is not there or not finished, whose feed is not known, or whose name comes twice.
+    Their feed is ``feed``, and then they count as finished; by default their names decide both. Raises SourceError for
+    a file that is missing or unfinished, whose feed is unknown, or whose name occurs twice.
     """
     found: dict[tuple[str, str], FoundFile] = {}
     file_names = FileNames(feed_files)
@@ -226,7 +228,7 @@ def files_named(
 
 
 def finished_feed(shown: str, name: str, file_names: FileNames) -> Feed:
-    """The feed of a finished file by its name; raises SourceError, with the file as ``shown``, where there is none."""
+    """Return the feed of a finished file by its name; raises SourceError, naming it as ``shown``, if it has none."""
     feed = file_names.feed_of(name)
     if feed is not None:
         return feed
@@ -237,14 +239,14 @@ def finished_feed(shown: str, name: str, file_names: FileNames) -> Feed:
             f"{shown}: its name is that of an unfinished file, as it does not end in {endings} or as "
             f"FEED_FILES says; if it is finished, name its feed with --feed {begun.name}."
         )
-    raise SourceError(f"{shown}: its name tells no feed; name one with --feed.")
+    raise SourceError(f"{shown}: its name belongs to no feed; name one with --feed.")
 
 
 def _found(path: Path, feed: Feed) -> FoundFile:
     try:
         status = path.stat()
     except OSError as error:
-        problem = "is a link that leads nowhere" if path.is_symlink() else f"cannot be read: {error.strerror}"
+        problem = "is a broken link" if path.is_symlink() else f"cannot be read: {error.strerror}"
         return FoundFile(feed, batch_name(path.name), path, 0, 0, problem)
     problem = ""
     if stat.S_ISDIR(status.st_mode):
@@ -256,11 +258,11 @@ def _found(path: Path, feed: Feed) -> FoundFile:
 
 
 def batch_name(file_name: str) -> str:
-    """The file's name as the ledger keeps it: different for different names.
+    """Return the file's name as the ledger keeps it; different names stay different.
 
-    Bytes that are no UTF-8, control characters, backslashes and spaces at the end are written as ``\\x..``
-    or ``\\u....``, so that every database and every terminal shows the name for what it is. A name too long for the
-    ledger's column ends in a digest of itself.
+    Bytes that are not UTF-8, control characters, backslashes and spaces at the end are written as ``\x..`` or
+    ``\u....``, so that every database and terminal shows the name unambiguously. A name too long for the ledger's
+    column ends in a digest of itself.
     """
     text = os.fsencode(file_name).decode("utf-8", "surrogateescape")
     shown = text.rstrip(" ")
@@ -275,6 +277,6 @@ def batch_name(file_name: str) -> str:
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
-        # A byte that is no UTF-8, as "surrogateescape" keeps it.
+        # A byte that is not UTF-8, as "surrogateescape" decodes it.
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,7 +1,7 @@
 """A Kafka topic as a source of batches, each a range of one partition's offsets.
 
-Where to go on is the ledger's to say, never the offsets that Kafka keeps for the group: the group only shares the
-partitions out among the processes that work on the topic.
+Offsets are committed in the ledger together with the results, not in Kafka: the consumer group only divides the
+partitions among the processes that read the topic.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How often Kafka is asked for new partitions, and whether the topic is still the same.
+# The interval in seconds at which Kafka is asked for new partitions, and for the topic's identity.
 METADATA_SECONDS = 20
 QUEUE_KILOBYTES = 32 * 1024
-# What Kafka's Java client calls as librdkafka does, and how it calls what is in a file, whose content it takes.
+# The Java client's names of librdkafka's options, and of those whose value is a file's content.
 JAVA_SAME = ("bootstrap.servers", "security.protocol", "sasl.mechanism", "ssl.key.password")
 JAVA_FILES = {
     "ssl.ca.location": "ssl.truststore.certificates",
     "ssl.certificate.location": "ssl.keystore.certificate.chain",
     "ssl.key.location": "ssl.keystore.key",
 }
-# After so long a process that was killed has its partitions taken over by the others.
+# After this time without a heartbeat, a killed process loses its partitions to the others.
 SESSION_SECONDS = 10
-# A batch may take this long when the database is slow, before the group takes this process for dead.
+# A batch may take this long when the database is slow, before the group considers this process dead.
 LONGEST_BATCH_SECONDS = 900
 
 
 class Topic(Stream[Spool]):
     """A topic, read together with the group's other processes.
 
-    ``positions`` gives what the ledger says: up to where each partition is in. What the client has ahead in
-    its own queue stays below QUEUE_KILOBYTES.
+    ``positions`` returns the ledger's position of each partition. The client's own queue of fetched messages stays
+    below QUEUE_KILOBYTES.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Topic(Stream[Spool]):
                     "group.id": group,
                     "enable.auto.commit": False,
                     "enable.partition.eof": True,
-                    # Never to be guessed: the ledger says where to go on.
+                    # Never reset automatically: the ledger has the position.
                     "auto.offset.reset": "error",
                     "isolation.level": "read_committed",
-                    # A rebalance hands all partitions out again, and each is read on from where the ledger is.
+                    # A rebalance reassigns all partitions, and each is read from the ledger's position.
                     "partition.assignment.strategy": "range,roundrobin",
                     "session.timeout.ms": SESSION_SECONDS * 1000,
                     "max.poll.interval.ms": LONGEST_BATCH_SECONDS * 1000,
@@ -111,7 +111,7 @@ class Topic(Stream[Spool]):
             room = self._room()
             self._pause(not room)
             found = self._consumer.consume(room or 1, min(seconds, self._due_in()) if room else seconds)
-            # What came before the partitions changed hands is of no use.
+            # What was read before the rebalance is of no use.
             if not self._is_stale:
                 self._take(found)
             self._are_more_waiting = not self._is_stale and self._unread() >= MESSAGES_AT_ONCE
@@ -141,7 +141,7 @@ class Topic(Stream[Spool]):
         return lag
 
     def _unread(self) -> int:
-        """How many messages of this process's partitions are not read yet, as far as the client has heard."""
+        """Return how many messages of this process's partitions are not read yet, as far as the client knows."""
         unread = 0
         partitions = [self._kafka.TopicPartition(self.name, one) for one in self._partitions if one not in self._at_end]
         for partition in self._consumer.position(partitions):
@@ -151,7 +151,7 @@ class Topic(Stream[Spool]):
         return unread
 
     def _is_same(self) -> bool:
-        """See ``Stream``; where the brokers do not answer, they are asked again before anything goes in."""
+        """See ``Stream``. If the brokers do not answer, they are asked again before anything is ingested."""
         self._check_at = time.monotonic() + METADATA_SECONDS
         try:
             if self._topic_id:
@@ -165,7 +165,7 @@ class Topic(Stream[Spool]):
         return is_same
 
     def _has_still(self, partition: int) -> bool:
-        """Whether there is still the first message that is pending of a partition, else the last one that is in."""
+        """Return True if Kafka still has the partition's first pending message, else the last one that was ingested."""
         pending, position = self._pending.get(partition), self._positions.get(partition)
         if pending is not None and pending.spool.first_message is not None:
             offset, mark = pending.spool.first_message
@@ -173,7 +173,7 @@ class Topic(Stream[Spool]):
             offset, mark = position.next_offset - 1, position.last_message
         else:
             return True
-        # What was removed since tells nothing.
+        # A message that was removed since then proves nothing.
         return self._identity.mark_at(partition, offset) in (mark, None)
 
     def _is_in_up_to(self, partition: int) -> int:
@@ -214,7 +214,7 @@ class Topic(Stream[Spool]):
                 last[partition] = message
         if self._is_stale:
             return
-        # An end comes after what it is the end of.
+        # An end-of-partition event comes after the partition's last message.
         self._at_end = (self._at_end - offsets.keys()) | ends
         for partition in offsets:
             spool = self._spool(partition)
@@ -228,7 +228,7 @@ class Topic(Stream[Spool]):
             self._quiet_since = time.monotonic()
 
     def _arrival(self, message: confluent_kafka.Message) -> datetime | None:
-        """When a message came (UTC), where the topic has that from its broker's clock, and not from the producer's."""
+        """Return when a message arrived (UTC), if the topic has that time by the broker's clock; else None."""
         kind, milliseconds = message.timestamp()
         return from_milliseconds(milliseconds) if kind == self._kafka.TIMESTAMP_LOG_APPEND_TIME else None
 
@@ -239,9 +239,9 @@ class Topic(Stream[Spool]):
             self._note(error)
 
     def _note(self, error: confluent_kafka.KafkaError) -> None:
-        """An error that the client goes on after is told; any other ends the work."""
+        """Log an error after which the client continues; any other error ends the work."""
         if self._passes(error):
-            # Once, until messages come again.
+            # Once, until messages arrive again.
             if error.code() not in self._logged:
                 logger.warning("Kafka at %s: %s", self._servers, error.str())
             self._logged.add(error.code())
@@ -255,7 +255,7 @@ class Topic(Stream[Spool]):
             self._kafka.KafkaError._RESOLVE,
             self._kafka.KafkaError._TIMED_OUT,
             self._kafka.KafkaError._MAX_POLL_EXCEEDED,
-            # A topic that was deleted may come again.
+            # A deleted topic may be created again.
             self._kafka.KafkaError.UNKNOWN_TOPIC_OR_PART,
             self._kafka.KafkaError._UNKNOWN_TOPIC,
             self._kafka.KafkaError._UNKNOWN_PARTITION,
@@ -270,7 +270,7 @@ class Topic(Stream[Spool]):
         self._partitions, self._is_assigned, self._is_stale = [], False, True
 
     def _go_on(self) -> None:
-        """Reads this process's partitions from where the ledger is, and forgets what is pending."""
+        """Read this process's partitions from the ledger's positions, and drop what is pending."""
         self._forget()
         self._at_end.clear()
         self._positions = self._ask_ledger()
@@ -280,7 +280,7 @@ class Topic(Stream[Spool]):
         except self._kafka.KafkaException as error:
             if not self._passes(error.args[0]):
                 raise
-            # Without its broker: it is asked again.
+            # Without its broker: it is asked again later.
             self._note(error.args[0])
             return
         self._check_at = time.monotonic() + METADATA_SECONDS
@@ -289,13 +289,13 @@ class Topic(Stream[Spool]):
         starts = [self._kafka.TopicPartition(self.name, partition, start.offset) for partition, start in found.items()]
         if starts:
             self._consumer.assign(starts)
-            # The client would keep a partition paused that was, also when it comes again.
+            # A paused partition would stay paused in the client when it is assigned again.
             self._consumer.resume(starts)
         self._is_stale = self._is_paused = False
 
 
 def note_recreated(starts: Iterable[Start], topic: str, note: Callable[[str], None]) -> None:
-    """Gives a note of why a topic is another one than that whose messages are in, if it is."""
+    """Return a note of why the topic is not the one that was ingested before; None if it is the same."""
     for start in starts:
         if start.reason:
             name = start.origin.named(topic)
@@ -306,9 +306,9 @@ def note_recreated(starts: Iterable[Start], topic: str, note: Callable[[str], No
 def starts_of(
     connection: Mapping[str, str], topic: str, positions: Mapping[int, Position]
 ) -> tuple[str, dict[int, Start]]:
-    """A topic's id, and where each of its partitions is to be read from, if they are in up to ``positions``.
+    """Return a topic's id, and each partition's start, given the ledger's ``positions``.
 
-    Raises SourceError, also where Kafka lost messages that are in.
+    Raises SourceError, also if Kafka lost messages that were ingested.
     """
     identity = TopicIdentity(connection, topic)
     with translate_errors(connection["bootstrap.servers"]):
@@ -320,7 +320,7 @@ def starts_of(
 
 
 def java_options(connection: Mapping[str, str]) -> dict[str, str]:
-    """The connection's options, which have librdkafka's names, by those of Kafka's Java client.
+    """Translate the connection's options from librdkafka's names to those of Kafka's Java client.
 
     Raises SourceError for a certificate or key that cannot be read.
     """

@@ -1,8 +1,8 @@
-"""Kafka's client, and which of the topics that had a name one after the other has it now.
+"""Kafka's client, and the identity of a topic: whether it was deleted and created again under its name.
 
-A topic that is deleted and created again under its name is another one: its offsets begin at 0 again. Kafka tells it by
-the topic's id (KIP-516). Where a broker gives no ids, the message before the next one to read tells it: at its offset
-the new topic has another message, or none.
+A recreated topic is another one: its offsets begin at 0 again. It is recognised by the topic's id (KIP-516). If a
+broker gives no ids, it is recognised by the last message that was ingested: at its offset the new topic has another
+message, or none.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10
-# The client's own lines, of which there are many: what matters comes as an error too.
+# The client's own log lines are many, and everything important also comes as an error.
 QUIET = {"log_level": 2}
 
 
 def client() -> Any:
-    """The Kafka client, which is needed for streams alone; raises SourceError where it cannot be imported."""
+    """Import the Kafka client, which only streams need; raises SourceError if it is not installed."""
     try:
         import confluent_kafka
     except ImportError as error:
@@ -40,7 +40,7 @@ def client() -> Any:
 
 @contextmanager
 def translate_errors(servers: str) -> Iterator[None]:
-    """Turns whatever the Kafka client refuses into SourceError."""
+    """Translate the Kafka client's errors into SourceError."""
     kafka = client()
     try:
         yield
@@ -51,10 +51,10 @@ def translate_errors(servers: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a partition is to be read from, and which topic its messages come from.
+    """The offset from which a partition is to be read, and the origin of its messages.
 
-    ``reason`` says by what it shows that this is another topic than the one whose messages are in; empty where it is
-    the same, or nothing is in.
+    ``reason`` is the evidence that this is another topic than the one that was ingested before; empty if it is the
+    same, or nothing was ingested.
     """
 
     offset: int
@@ -63,7 +63,7 @@ class Start:
 
 
 class TopicIdentity:
-    """Tells which topic has a name. All its methods raise KafkaException where the brokers do not answer."""
+    """Recognise a topic that was recreated. All methods raise KafkaException if the brokers do not answer."""
 
     def __init__(self, connection: Mapping[str, str], topic: str):
         self._connection: dict[str, Any] = {**QUIET, **connection}
@@ -73,7 +73,7 @@ class TopicIdentity:
 
     @cached_property
     def _reader(self) -> confluent_kafka.Consumer:
-        # In no group: it is told what to read.
+        # A consumer without a group: its partitions and offsets are assigned explicitly.
         return self._kafka.Consumer(
             {
                 **self._connection,
@@ -93,24 +93,24 @@ class TopicIdentity:
 
     @cached_property
     def _gives_ids(self) -> bool:
-        # A controller that is none of the brokers (librdkafka's own mock cluster has such a one) cannot be asked.
+        # A controller that is not one of the brokers, as librdkafka's mock cluster has, cannot be asked.
         found = self._reader.list_topics(self._topic, timeout=ANSWER_SECONDS)
         return found.controller_id in found.brokers
 
     def close(self) -> None:
-        """Ends the connections to the brokers."""
+        """Close the connections to the brokers."""
         if "_reader" in self.__dict__:
             self._reader.close()
 
     def partitions(self) -> list[int]:
-        """The numbers of the topic's partitions. Raises SourceError where there is no such topic."""
+        """Return the numbers of the topic's partitions. Raises SourceError if there is no such topic."""
         found = self._reader.list_topics(self._topic, timeout=ANSWER_SECONDS).topics[self._topic]
         if found.error is not None:
             raise SourceError(f"Cannot read the topic {self._topic} at {self._servers}: {found.error.str()}.")
         return list(found.partitions)
 
     def topic_id(self) -> str:
-        """The id of the topic that has the name now; empty where the broker gives none, as those before 2.8."""
+        """Return the topic's present id; empty if the broker has no ids, as brokers before 2.8."""
         if not self._gives_ids:
             return ""
         topics = self._kafka.TopicCollection([self._topic])
@@ -119,7 +119,7 @@ class TopicIdentity:
         return "" if not found_id.strip("A=") else found_id
 
     def mark_at(self, partition: int, offset: int) -> str | None:
-        """The mark of the message at an offset; None where there is none, or no longer."""
+        """Return the mark of the message at an offset; None if there is no such message."""
         errors = self._kafka.KafkaError
         self._reader.assign([self._kafka.TopicPartition(self._topic, partition, offset)])
         try:
@@ -134,9 +134,9 @@ class TopicIdentity:
         return mark_of(message) if error is None and message.offset() == offset else None
 
     def start_of(self, partition: int, positions: Mapping[int, Position], topic_id: str) -> Start:
-        """Where a partition is to be read from, if the ledger has the topic's partitions up to ``positions``.
+        """Return where a partition is to be read from, given the ledger's ``positions`` of the topic's partitions.
 
-        Raises SourceError where Kafka lost messages that are in.
+        Raises SourceError if Kafka lost messages that were ingested.
         """
         kept, end = self._offsets(partition)
         origin, reason = self._origin_of(partition, positions, topic_id, end)
@@ -144,28 +144,28 @@ class TopicIdentity:
         begin = 0 if position is None else position.next_in(origin)
         if begin < kept:
             place = f"{origin.named(self._topic)}/{partition}"
-            logger.warning("%s: Kafka no longer has %s-%s, which are not in", place, begin, kept - 1)
+            logger.warning("%s: Kafka no longer has %s-%s, which were not ingested", place, begin, kept - 1)
         return Start(max(begin, kept), origin, reason)
 
     def _offsets(self, partition: int) -> tuple[int, int]:
-        """The offsets of the first message that a partition has, and of the next one to come."""
+        """Return the offsets of the partition's first message, and of the next one to come."""
         of_partition = self._kafka.TopicPartition(self._topic, partition)
         try:
             return self._reader.get_watermark_offsets(of_partition, timeout=ANSWER_SECONDS)
         except self._kafka.KafkaException as error:
             if error.args[0].code() != self._kafka.KafkaError._UNKNOWN_PARTITION:
                 raise
-        # It was added since this client last asked for them.
+        # The partition was added since this client last asked.
         self._reader.list_topics(self._topic, timeout=ANSWER_SECONDS)
         return self._reader.get_watermark_offsets(of_partition, timeout=ANSWER_SECONDS)
 
     def _origin_of(
         self, partition: int, positions: Mapping[int, Position], topic_id: str, end: int
     ) -> tuple[Origin, str]:
-        """Where a partition's messages come from, and by what it shows that they are another topic's, if they are."""
+        """Return the origin of a partition's messages, and the evidence that it is another topic's, if it is."""
         position, origins = positions.get(partition), [one.origin for one in positions.values()]
         newest = max((one.generation for one in origins), default=1)
-        # Other partitions of the same topic may be in already.
+        # Other partitions of the same topic may have been ingested already.
         of_this = [one.generation for one in origins if topic_id and one.id == topic_id]
         if position is None:
             is_other = bool(topic_id and origins) and all(one.id not in ("", topic_id) for one in origins)
@@ -178,27 +178,27 @@ class TopicIdentity:
         return Origin(topic_id, later[0] if later else newest + 1), reason
 
     def _other(self, partition: int, position: Position, topic_id: str, end: int) -> str:
-        """By what it shows that a partition is another topic's than what is in of it; empty where nothing tells."""
+        """Return the evidence that a partition is not the one that was ingested before; empty if there is none."""
         former, offset = position.origin, position.next_offset
         if topic_id and former.id == topic_id:
             if offset > end:
                 raise SourceError(
                     f"{self._topic}/{partition} is in up to offset {offset:,}, but Kafka at {self._servers} has it "
-                    f"only up to {end:,}, though it is the same topic: Kafka lost messages that are in, and what comes "
-                    f"in their place cannot be told from them. Recreate the topic to go on."
+                    f"only up to {end:,}, though it is the same topic: Kafka lost ingested messages, and those that come "
+                    f"in their place cannot be distinguished from them. Recreate the topic to go on."
                 )
             return ""
         if offset > end:
             return f"partition {partition} is in up to offset {offset:,}, and ends at {end:,} now"
         mark = self.mark_at(partition, offset - 1) if position.last_message else None
         if mark is not None:
-            # A copy of a topic, on other brokers, has another id and the same messages.
+            # A copy of a topic on other brokers has another id and the same messages.
             is_same = mark == position.last_message
             return "" if is_same else f"partition {partition} has another message at offset {offset - 1:,} now"
         return f"its id is {topic_id} now, and was {former.id}" if topic_id and former.id else ""
 
 
 def mark_of(message: confluent_kafka.Message) -> str:
-    """What tells a message from another one at its offset."""
+    """Return a mark that differs between messages at the same offset."""
     kind, moment = message.timestamp()
     return message_mark(None if kind == client().TIMESTAMP_NOT_AVAILABLE else moment, message.value())

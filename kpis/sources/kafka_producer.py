@@ -1,4 +1,4 @@
-"""Puts messages into a Kafka topic: the load of a sample stream."""
+"""Produce messages to a Kafka topic: the load of a sample stream."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def produce(
     seconds: int | None,
     is_stopped: Callable[[], bool],
 ) -> tuple[int, float]:
-    """Puts each second's messages into a topic while it passes, from the next full second on.
+    """Produce each second's messages to a topic during that second, from the next full second on.
 
-    ``messages_of`` gives those of a second in Unix time, and is asked just before it begins. Goes on for so many
-    seconds, or until it is stopped. Gives how many messages are in, and how long that took from the first to the last.
-    Raises SourceError.
+    ``messages_of`` returns those of a second in Unix time, and is called just before it begins. Runs for ``seconds``,
+    or until it is stopped. Returns how many messages were produced, and the seconds from the first to the last. Raises
+    SourceError.
     """
     servers, failed = connection["bootstrap.servers"], []
 
@@ -48,7 +48,7 @@ def produce(
         )
         producer.list_topics(timeout=ANSWER_SECONDS)
         first = int(time.time()) + 1
-        # A clock that is set meanwhile changes nothing.
+        # By the monotonic clock, so that setting the clock changes nothing.
         began = time.monotonic() + first - time.time()
         for second in range(seconds) if seconds is not None else itertools.count():
             messages = messages_of(first + second)
@@ -69,7 +69,7 @@ def produce(
         unsent = producer.flush(ANSWER_SECONDS)
         taken = time.monotonic() - began
     if failed or unsent:
-        reason = failed[0].str() if failed else "they were not taken in time"
+        reason = failed[0].str() if failed else "they were not acknowledged in time"
         raise SourceError(f"Kafka at {servers} did not take {len(failed) + unsent:,} messages: {reason}.")
     return count, taken
 
@@ -79,5 +79,5 @@ def _put(producer: confluent_kafka.Producer, topic: str, message: bytes, note: C
         try:
             return producer.produce(topic, message, on_delivery=note)
         except BufferError:
-            # As many are on their way as may be.
+            # As many messages are in flight as are allowed.
             producer.poll(1)

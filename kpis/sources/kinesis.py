@@ -1,11 +1,10 @@
 """A Kinesis stream as a source of batches, each a range of one shard's records.
 
-Where to go on is the ledger's to say: it has the sequence number of each shard's last record that is in. A shard that
-came from others by a split or a merge is read from its first record on, when the ledger has those to their ends.
+The ledger has the position: the sequence number of the last record that was ingested of each shard. A shard that
+resulted from a split or a merge is read from its first record once the ledger has its parents to their ends.
 
-Processes share a stream's shards by their numbers, a fixed part each. That needs no clocks and no leases that run out:
-a shard that two processes read all the same is exact too, as a batch goes in only where it follows on what the ledger
-has.
+Processes share a stream's shards by their numbers, a fixed part each. That needs no clocks and no leases. A shard that
+two processes read nevertheless stays exact, as a batch is ingested only if it starts at the ledger's position.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ from kpis.storage.bucket import CLIENT
 
 logger = logging.getLogger(__name__)
 
-# Five readers a second are what Kinesis allows of a shard; whoever has more before it asks more often than who waits.
+# Kinesis allows five reads a second of a shard. A reader that is behind uses more of them than one that waits.
 NEXT_SECONDS = 0.2
 TIP_SECONDS = 0.5
-# How often it looks for new shards; and whether other processes have come to the end of those that some wait for.
+# The intervals in seconds at which new shards are looked for, and the ends of shards that other processes read.
 LISTING_SECONDS = 10
 WAITING_SECONDS = 1
 LONGEST_PAUSE_SECONDS = 15
@@ -54,8 +53,8 @@ PATIENCE = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts"
 class KinesisStream(Stream[ShardSpool]):
     """A stream, of which this process reads its share of the shards.
 
-    ``reached`` gives up to where the ledger has each shard, and ``end`` tells it that a shard has ended with the record
-    up to which it is in.
+    ``reached`` returns the ledger's position of each shard, and ``end`` records that a shard has ended with the record
+    up to which it was ingested.
     """
 
     def __init__(
@@ -70,14 +69,14 @@ class KinesisStream(Stream[ShardSpool]):
     ):
         super().__init__(feed, name, limits, folder)
         self._share, self._reached, self._end = share, reached, end
-        # Those that are being read, and whether some of this process's have to wait for others.
+        # The shards that are being read, and whether some of this process's shards wait for those of others.
         self._shards: dict[str, Shard] = {}
         self._is_waiting = False
         self._listed_at = self._asked_at = 0.0
         self._is_listed = False
         self._listed: list[Mapping[str, Any]] = []
         self._retention = 0.0
-        # When Kinesis made the stream (UTC).
+        # When the stream was created (UTC).
         self._created = ""
         self._logged: set[str] = set()
         self._is_stale = True
@@ -89,7 +88,7 @@ class KinesisStream(Stream[ShardSpool]):
         return self
 
     def _describe(self) -> None:
-        """Asks which stream has the name, and for how long it keeps its records."""
+        """Ask for the stream's time of creation, and its retention."""
         summary = self._client.describe_stream_summary(StreamName=self.name)["StreamDescriptionSummary"]
         self._retention = summary["RetentionPeriodHours"] * 3600
         self._created = summary["StreamCreationTimestamp"].astimezone(UTC).isoformat()
@@ -113,7 +112,7 @@ class KinesisStream(Stream[ShardSpool]):
                 self._handle_error(error, shard)
 
     def lag(self) -> int | None:
-        # Kinesis tells how old what comes next is, and not how much that is.
+        # Kinesis reports the age of what comes next, not how many records that are.
         return None
 
     def is_caught_up(self) -> bool:
@@ -126,13 +125,13 @@ class KinesisStream(Stream[ShardSpool]):
         return self._reached()
 
     def _is_same(self) -> bool:
-        """See ``Stream``; where Kinesis does not answer, it is asked again before anything goes in."""
+        """See ``Stream``. If Kinesis does not answer, it is asked again before anything is ingested."""
         with _translate_errors(self.name):
             try:
                 self._listed, self._listed_at = list(self._list()), time.monotonic()
                 created = self._created
                 if not self._shards.keys() <= beginnings_of(self._listed).keys():
-                    # A shard goes with its last record, or with its stream.
+                    # A shard disappears with its last record, or with its stream.
                     self._describe()
             except (ClientError, HTTPClientError) as error:
                 self._handle_error(error)
@@ -142,7 +141,7 @@ class KinesisStream(Stream[ShardSpool]):
         return not self._is_stale
 
     def _are_others(self, listed: Iterable[Mapping[str, Any]]) -> bool:
-        """Whether shards that are being read are listed as others of their names: it is another stream."""
+        """Return True if shards of the same names are listed with other records: it is another stream."""
         beginnings = beginnings_of(listed)
         return any(shard.beginning != beginnings.get(shard.name, shard.beginning) for shard in self._shards.values())
 
@@ -157,7 +156,7 @@ class KinesisStream(Stream[ShardSpool]):
         return [shard for shard in self._shards.values() if not shard.is_read_out]
 
     def _look_around(self) -> None:
-        """Ends shards of which all is in, and finds those that are to be read now."""
+        """End the shards that are ingested completely, and find those that are to be read now."""
         if self._is_stale:
             self._forget()
             self._shards.clear()
@@ -177,7 +176,8 @@ class KinesisStream(Stream[ShardSpool]):
             try:
                 self._listed = list(self._list())
                 if self._is_stale:
-                    # After its shards: a stream recreated in between shows by these before anything goes in.
+                    # After the shards: they reveal a stream that was recreated in between before anything is
+                    # ingested.
                     self._describe()
             except (ClientError, HTTPClientError) as error:
                 self._handle_error(error)
@@ -194,14 +194,14 @@ class KinesisStream(Stream[ShardSpool]):
             yield from page["Shards"]
 
     def _ended(self, shard: Shard) -> Reached:
-        """Up to where a shard is in that has ended, all of it being in."""
+        """Return the end of a shard that has ended and is ingested completely."""
         position, origin = self._positions.get(shard.name), self._origins[shard.name]
         if position is None or position.origin.generation != origin.generation:
             return Reached(None, True, shard.beginning, origin)
         return Reached(position.sequence_number, True, shard.beginning, origin)
 
     def _of_this_stream(self, known: Mapping[str, Reached]) -> Mapping[str, Reached]:
-        """Of the shards that the ledger has, those of the stream that has the name now; any others are told of."""
+        """Return the ledger's shards that are of the present stream; note the evidence if any are of a former one."""
         beginnings = beginnings_of(self._listed)
         others: dict[str, str] = {}
         for name, there in known.items():
@@ -213,14 +213,14 @@ class KinesisStream(Stream[ShardSpool]):
         here = {
             name: there
             for name, there in known.items()
-            # Of a former one may be what is told by neither.
+            # Shards of a former stream may be recognised by neither.
             if name not in others and (not others or there.origin.id or name in beginnings)
         }
         newest = max((known[name].origin.generation for name in others), default=0)
         generation = max((there.origin.generation for there in here.values()), default=newest + 1)
         self._origins = {}
         for name in beginnings:
-            # No batch has the name of one of the former stream.
+            # No batch of the new stream has the name of one of the former stream.
             before = known[name].origin.generation if name in known and name not in here else 0
             self._origins[name] = Origin(self._created, max(generation, before + 1))
         if others and not here:
@@ -229,7 +229,7 @@ class KinesisStream(Stream[ShardSpool]):
         return here
 
     def _choose(self, known: Mapping[str, Reached]) -> None:
-        """Begins with the shards that are to be read, in so far as the ledger has what comes before them."""
+        """Start to read the shards whose predecessors the ledger has to their ends."""
         names = {listed["ShardId"] for listed in self._listed}
         reached = self._of_this_stream(known)
         self._is_waiting = False
@@ -247,7 +247,7 @@ class KinesisStream(Stream[ShardSpool]):
                 for parent in parents - names:
                     if parent in reached and not reached[parent].is_ended:
                         self._log_loss(
-                            f"{parent}, which ended before {name} began, is gone before it was in to its end"
+                            f"{parent}, which ended before {name} began, is gone before it was ingested to its end"
                         )
                 number = there.sequence_number if there else None
                 self._shards[name] = Shard(name, beginning, hash_keys(listed), number)
@@ -280,7 +280,7 @@ class KinesisStream(Stream[ShardSpool]):
             self._quiet_since = time.monotonic()
 
     def _iterator(self, shard: Shard) -> str:
-        """Where to read on: at the last record that was read, for where Kinesis still has that, it has all after it."""
+        """Return where to continue: at the last record that was read, as whatever follows it is there if that is."""
         place = {"StreamName": self.name, "ShardId": shard.name}
         if shard.read_to is not None:
             shard.known = shard.read_to
@@ -292,14 +292,14 @@ class KinesisStream(Stream[ShardSpool]):
                 )
                 return str(found["ShardIterator"])
             except self._client.exceptions.InvalidArgumentException:
-                # It is older than what Kinesis keeps.
+                # The record is older than what Kinesis keeps.
                 pass
         return str(self._client.get_shard_iterator(**place, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])
 
     def _without_known(self, shard: Shard, records: list[Any]) -> list[Any]:
-        """The records without the one that was read before; tells where that is no longer there.
+        """Return the records without the one that was read before; log it if that is no longer there.
 
-        Of an aggregated record there may be parts that were not.
+        Parts of an aggregated record may not have been read.
         """
         known, shard.known = shard.known, None
         if records and known and records[0]["SequenceNumber"] == known.partition(":")[0]:
@@ -316,25 +316,25 @@ class KinesisStream(Stream[ShardSpool]):
             self._logged.add(what)
 
     def _handle_error(self, error: ClientError | HTTPClientError, shard: Shard | None = None) -> None:
-        """Goes on after what passes by itself, a while later; any other error ends the work."""
+        """Wait after a temporary error; any other error ends the work."""
         said: Mapping[str, Any] = getattr(error, "response", None) or {}
         code = said.get("Error", {}).get("Code", "")
         if code == "ExpiredIteratorException" and shard is not None:
             shard.iterator = None
             return
         if code == "ResourceNotFoundException" and shard is not None:
-            # A shard goes with its last record; and where the stream is gone, there is no listing.
+            # A shard disappears with its last record; and if the stream is gone, so is the listing.
             shard.iterator, self._is_listed = None, False
             shard.due_at = time.monotonic() + TIP_SECONDS
             return
         status = said.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
         if code not in THROTTLED and status < 500:
             raise error
-        # Once, until there is an answer again.
+        # Once, until Kinesis answers again.
         if "failed" not in self._logged:
             logger.warning("Kinesis stream %s: %s", self.name, error)
         self._logged.add("failed")
-        # Not all at the same time.
+        # Random, so that processes do not retry at the same time.
         pause = random.uniform(0.5, 1) * (shard.pause if shard else FIRST_PAUSE_SECONDS)  # noqa: S311
         if shard is None:
             time.sleep(pause)
@@ -346,7 +346,7 @@ class KinesisStream(Stream[ShardSpool]):
 
 @contextmanager
 def _translate_errors(stream: str) -> Iterator[None]:
-    """Turns what boto3 raises into SourceError."""
+    """Translate boto3's errors into SourceError."""
     try:
         yield
     except ClientError as error:

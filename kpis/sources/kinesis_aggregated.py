@@ -1,8 +1,8 @@
-"""Aggregated records: several user records that Kinesis's producer library puts into one record of a stream.
+"""Aggregated records: several user records that Kinesis's producer library packs into one record of a stream.
 
 The format is that of https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md: four bytes
-(F3 89 9A C2), a protobuf message, and the MD5 of that. It has been the same since 2014, and needs three of protobuf's
-rules alone; so it is read here, without protobuf.
+(F3 89 9A C2), a protobuf message, and the MD5 of that. It has been the same since 2014 and uses only three of
+protobuf's rules, so it is parsed here, without protobuf.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from hashlib import md5
 
 from kpis.sources.messages import Refused
 
-# Never the beginning of text: as UTF-8 it is cut short.
+# Never the beginning of text: in UTF-8 the sequence is incomplete.
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
-# What the message and each of its records have at which number.
+# The field numbers of the message and of its records.
 PARTITION_KEYS, HASH_KEYS, RECORDS = 1, 2, 3
 PARTITION_KEY, HASH_KEY, DATA = 1, 2, 3
 VARINT, EIGHT_BYTES, SIZED, FOUR_BYTES = 0, 1, 2, 5
@@ -24,17 +24,17 @@ VARINT, EIGHT_BYTES, SIZED, FOUR_BYTES = 0, 1, 2, 5
 
 @dataclass(frozen=True)
 class HashKeys:
-    """The hash keys of a shard's records, both ends included."""
+    """The range of a shard's hash keys, both ends included."""
 
     first: int
     last: int
 
 
 def unpacked(data: bytes, keys: HashKeys) -> list[bytes | Refused] | None:
-    """The user records of an aggregated record of a shard, in their order; None where the record is none.
+    """Return the user records of an aggregated record, in order; None if the record is not aggregated.
 
-    One that is damaged, or has none, is refused as a whole. A user record whose key is another shard's is refused too:
-    its producer notices that the shards were split or merged, and sends it again.
+    A damaged or empty one is refused as a whole. A user record whose key belongs to another shard is refused too: its
+    producer notices that the shards were split or merged, and sends it again.
     """
     if not data.startswith(MAGIC):
         return None
@@ -67,7 +67,7 @@ def _user_records(message: bytes, keys: HashKeys) -> Iterator[bytes | Refused]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The numbers and values of a protobuf message's fields; ValueError or IndexError where it ends too soon."""
+    """Yield the numbers and values of a protobuf message's fields; raises ValueError or IndexError if it is cut off."""
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)

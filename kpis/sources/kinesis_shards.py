@@ -1,4 +1,4 @@
-"""A Kinesis stream's shards: which of them a consumer reads, and the records in an answer."""
+"""A Kinesis stream's shards: those that a consumer reads, and the records in a response."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ FIRST_PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of a stream's shards a process reads: the ``number``-th of ``of``, from 1."""
+    """The part of a stream's shards that a process reads: the ``number``-th of ``of``, from 1."""
 
     number: int = 1
     of: int = 1
 
     def has(self, shard: str) -> bool:
-        """Whether a shard is among them; Kinesis numbers a stream's shards as they come."""
+        """Return True if a shard is among them; Kinesis numbers a stream's shards in the order of their creation."""
         return int(re.sub(r"[^0-9]", "", shard) or 0) % self.of == self.number - 1
 
 
 @dataclass
 class Shard:
-    """A shard that is being read: up to which record, and when it may be asked for the next ones (monotonic)."""
+    """A shard that is being read: its position, and when it may be asked for the next records (monotonic)."""
 
     name: str
     beginning: str
     keys: HashKeys
     read_to: str | None
     iterator: str | None = None
-    # What the next records must begin with, which was the last before.
+    # The last record that was read, with which the next response must begin.
     known: str | None = None
     due_at: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
     is_at_tip: bool = False
     is_read_out: bool = False
-    # What was read last had come by then (Unix time), as far as Kinesis told.
+    # The records that were read last had arrived by then (Unix time), as far as Kinesis reports.
     moment: float | None = None
 
 
 def parts_of(record: Mapping[str, Any], shard: Shard) -> list[tuple[str, bytes | Refused]]:
-    """A record's user records that were not read before, with their sequence numbers: itself, or those in it."""
+    """Return a record's user records that were not read before, with their sequence numbers: itself, or its parts."""
     number, data = record["SequenceNumber"], record["Data"]
     found = unpacked(data, shard.keys)
     if found is None:
@@ -61,5 +61,5 @@ def hash_keys(listed: Mapping[str, Any]) -> HashKeys:
 
 
 def beginnings_of(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The sequence number at which each listed shard began."""
+    """Return the sequence number at which each listed shard began."""
     return {shard["ShardId"]: shard["SequenceNumberRange"]["StartingSequenceNumber"] for shard in listed}

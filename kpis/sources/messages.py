@@ -1,5 +1,6 @@
-"""Messages as a batch: a range of one partition's offsets in a topic, or of one shard's records in a stream, spooled
-into a file with a message a line.
+"""Messages as a batch: a range of one partition's offsets, or of one shard's records.
+
+They are spooled into a file with one message per line.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from kpis.engine.table import registered
 from kpis.sources.batch import Step
 from kpis.sources.directory import FoundFile, moment_of_change
 
-# A partition's number, or a shard's id.
+# The number of a partition, or the id of a shard.
 Partition = int | str
 
-# White space alone, or nothing, in a line that follows another.
+# A blank line that follows another line.
 BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which one of the topics (or streams) that had a name one after the other messages come from.
+    """The topic (or stream) that messages come from, among those that had the same name one after the other.
 
-    ``id`` is Kafka's topic id, or the moment at which Kinesis made the stream; empty where the source tells none.
+    ``id`` is Kafka's topic id, or the time at which the Kinesis stream was created; empty if the source gives none.
     ``generation`` numbers them from 1.
     """
 
@@ -43,8 +44,8 @@ class Origin:
     generation: int = 1
 
     def named(self, name: str) -> str:
-        """The topic's or stream's name as its batches have it: ``calls``, and ``calls@2`` after it was recreated."""
-        # No topic's and no stream's name may have an @.
+        """The topic's or stream's name in its batches' names: ``calls``, and ``calls@2`` after it was recreated."""
+        # Names of topics and streams cannot contain an @.
         return name if self.generation == 1 else f"{name}@{self.generation}"
 
 
@@ -53,9 +54,9 @@ FIRST_ORIGIN = Origin()
 
 @dataclass(frozen=True)
 class Position:
-    """Up to where the ledger has a partition of a topic: all before ``next_offset`` is in.
+    """The ledger's position in a partition of a topic: all messages before ``next_offset`` are ingested.
 
-    ``last_message`` is what ``message_mark`` gives of the last one that is in, or empty where that is not known.
+    ``last_message`` is the ``message_mark`` of the last one; empty if that is not known.
     """
 
     next_offset: int
@@ -63,19 +64,18 @@ class Position:
     last_message: str = ""
 
     def next_in(self, origin: Origin) -> int:
-        """Up to which offset the messages of an origin are in: none are where these are of another one."""
+        """Return the offset up to which messages of an origin are ingested: 0 if the position is of another origin."""
         return self.next_offset if self.origin.generation == origin.generation else 0
 
     @staticmethod
     def decode(encoded: Mapping[str, Any]) -> Position:
-        """The position whose fields, as ``dataclasses.asdict`` gives them, are in a JSON object."""
+        """Return the position whose fields, as ``dataclasses.asdict`` gives them, are in a JSON object."""
         return Position(encoded["next_offset"], Origin(**encoded["origin"]), encoded["last_message"])
 
 
 @dataclass(frozen=True)
 class Reached:
-    """Up to where the ledger has a shard of a Kinesis stream: its last record that is in (None: none is), and
-    whether it ended with that.
+    """The ledger's position in a shard of a Kinesis stream: the last ingested record, and if the shard ended with it.
 
     ``beginning`` is the sequence number at which the shard began.
     """
@@ -88,25 +88,25 @@ class Reached:
 
 @dataclass(frozen=True)
 class Refused:
-    """A message that is a reject, whatever its feed says of it; ``reason`` says why."""
+    """A message that is a reject in any feed, with its ``reason``."""
 
     value: bytes
     reason: str
 
 
 def message_mark(moment: int | None, value: bytes | None) -> str:
-    """Tells a message from another one at the same offset, by its own time (Unix ms) and its value's digest."""
+    """Return a message's mark, made of its time (Unix ms) and its value's digest: another message has another one."""
     return f"{'' if moment is None else moment}-{blake3(value or b'').hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Messages(FoundFile):
-    """A range of a partition's messages, spooled: what ``FoundFile`` is for a file of a folder.
+    """A range of a partition's messages, spooled: as a batch, the counterpart of ``FoundFile``.
 
-    The batch follows on what the ledger has: ``position`` is up to where that is (None where it has nothing of the
-    partition), ``next_offset`` the offset up to which it is with this batch. Each of the ``count`` messages is either a
-    line of the file, from ``first_line`` on, whose offsets are ``offsets`` (int64; topics have gaps), or one of the
-    ``rejects``, which could not be a line; their number is the offset. ``last_message`` is the mark of the last one.
+    The batch starts at the ledger's ``position`` (None if it has nothing of the partition), and ends before
+    ``next_offset``. Each of the ``count`` messages is either a line of the file, from ``first_line`` on, whose offsets
+    are ``offsets`` (int64; topics have gaps), or one of the ``rejects``, which could not be a line; their number is the
+    offset. ``last_message`` is the mark of the last one.
     """
 
     topic: str
@@ -118,23 +118,23 @@ class Messages(FoundFile):
     rejects: list[Reject] = field(compare=False)
     origin: Origin = Origin()
     last_message: str = ""
-    # When the newest of them came, by the broker's clock (UTC); None where it does not say so.
+    # When the newest message arrived, by the broker's clock (UTC); None if unknown.
     arrived: datetime | None = field(default=None, compare=False)
 
     def encode(self) -> dict[str, Any]:
-        """Return the batch as JSON has it, without its content, for another process."""
+        """Encode the batch, without its content, as JSON for another process."""
         names = ("name", "size", "modified_ns", "topic", "partition", "next_offset", "first_line", "count")
         fields = {name: getattr(self, name) for name in (*names, "last_message")}
         return {**fields, "position": self.position and asdict(self.position), "origin": asdict(self.origin)}
 
     @property
     def new_position(self) -> Any:
-        """Up to where the ledger has the partition with this batch."""
+        """The ledger's position after this batch."""
         return Position(int(self.next_offset), self.origin, self.last_message)
 
     @property
     def middle(self) -> int:
-        """An offset up to which (excluded) there is some of several messages, and after which there may be others."""
+        """Return an offset at which several messages can be split into two non-empty halves."""
         first = int(self.name.rpartition("/")[2].partition("-")[0])
         return (first + int(self.next_offset)) // 2
 
@@ -168,7 +168,7 @@ class Messages(FoundFile):
         return closed_by_stream(newest, lateness)
 
     def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
-        """Return the reading with the messages that could not be a line among its rejects, each with its offset."""
+        """Return the reading with the messages that could not be a line added as rejects, each with its offset."""
         lines = np.arange(len(self.offsets)) + self.first_line
         with registered(connection, "offsets", {"line": lines, "message": self.offsets}) as table:
             connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
@@ -178,7 +178,7 @@ class Messages(FoundFile):
 
     @property
     def count(self) -> int:
-        """How many messages there are."""
+        """The number of messages."""
         return len(self.offsets) + len(self.rejects)
 
     @property
@@ -186,9 +186,9 @@ class Messages(FoundFile):
         return moment_of_change(self.modified_ns), self.name
 
     def halves(self) -> tuple[Messages, Messages]:
-        """The same messages, of which there must be several, as two batches in files of their own, one after the other.
+        """Split the batch, of at least two messages, into two halves in files of their own, in order.
 
-        The file of both is gone then.
+        The file of both is removed.
         """
         last = int(_all_offsets(self.offsets, self.rejects)[(self.count - 1) // 2])
         lines = int(np.searchsorted(self.offsets, last, side="right"))
@@ -206,7 +206,7 @@ class Messages(FoundFile):
         return replace(halves[0], arrived=self.arrived), replace(halves[1], arrived=self.arrived)
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
-        """The batch of the first messages, or of those after an offset, which are in a file of their own."""
+        """Return the batch of the messages before or from an offset, in a file of its own."""
         position = self.position if after is None else Position(after + 1, self.origin)
         half = batch_of(
             self.feed, self.topic, self.partition, position, self.origin, path, self.first_line, offsets, rejects
@@ -217,12 +217,12 @@ class Messages(FoundFile):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecords(Messages):
-    """Records of a shard of a stream; see ``Messages``, whose offsets are the records' places in the batch, from 1.
+    """Records of a shard, as a batch; see ``Messages``. The ``offsets`` are the records' places in the batch, from 1.
 
     ``position`` is a ``Reached``, and ``next_offset`` the sequence number of the last record that the ledger has with
     this batch. ``sequence_numbers`` are those of all records, in order: bytes, each a number in decimal digits, and for
-    a part of an aggregated record a colon and its place there, from 0. ``beginning`` is the shard's own first one,
-    which tells it from another of its name.
+    a part of an aggregated record a colon and its place there, from 0. ``beginning`` is the sequence number at which
+    the shard began, which differs from that of another shard of its name.
     """
 
     sequence_numbers: np.ndarray = field(compare=False)
@@ -243,7 +243,7 @@ class ShardRecords(Messages):
         sequence_numbers: np.ndarray,
         beginning: str,
     ) -> ShardRecords:
-        """The batch of records that are in a file."""
+        """Return the batch of the records in a file."""
         first, last = (sequence_numbers[place].decode() for place in (0, -1))
         status = _with_a_line(path)
         return cls(
@@ -269,7 +269,7 @@ class ShardRecords(Messages):
         return Reached(str(self.next_offset), False, self.beginning, self.origin)
 
     def sequence_number(self, line: int) -> str:
-        """The sequence number of the record at a place, which is its line."""
+        """Return the sequence number of the record at a line, which is its place in the batch."""
         return str(self.sequence_numbers[line - 1].decode())
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> ShardRecords:
@@ -290,7 +290,7 @@ class ShardRecords(Messages):
 
 
 def decode_messages(feed: Feed, encoded: dict[str, Any]) -> Messages:
-    """Return the batch that ``Messages.encode`` encoded, without its content: of its offsets only the number is."""
+    """Return the batch that ``Messages.encode`` encoded, without its content; its offsets are placeholders."""
     known = {name: value for name, value in encoded.items() if name not in ("count", "position", "origin")}
     offsets = np.broadcast_to(np.int64(-1), encoded["count"])
     position, origin = encoded["position"] and Position.decode(encoded["position"]), Origin(**encoded["origin"])
@@ -328,13 +328,13 @@ def batch_of(
 
 
 def _with_a_line(path: Path) -> os.stat_result:
-    """What the system tells of a file, which gets a line where it has none."""
+    """Return the file's status; an empty file gets a line first."""
     if not path.stat().st_size:
-        # A file with nothing in it would be none of its feed's; a blank line is no row.
+        # An empty file would not be read as the feed's; a blank line is not a row.
         path.write_bytes(b"\n")
     return path.stat()
 
 
 def _all_offsets(offsets: np.ndarray, rejects: list[Reject]) -> np.ndarray:
-    """The offsets of messages that are lines and of those that are rejects, in order."""
+    """Return the offsets of the messages that are lines and of those that are rejects, in order."""
     return np.sort(np.concatenate([offsets, np.array([reject[0] for reject in rejects], dtype=np.int64)]))

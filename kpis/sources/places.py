@@ -1,4 +1,4 @@
-"""Where batches are looked for: a folder or a bucket; what object storage needs is imported for a bucket alone."""
+"""The places of batches: a folder or a bucket. The client of object storage is imported only for a bucket."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def named(
 
 
 def encode_file(file: FoundFile) -> dict[str, Any]:
-    """Return a found file as JSON has it, for another process that reads it where it lies."""
+    """Encode a found file as JSON for another process, which reads it at its place."""
     return {
         "feed": file.feed.name,
         "name": file.name,

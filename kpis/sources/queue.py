@@ -1,4 +1,4 @@
-"""What an SQS queue tells of objects that land in a bucket: S3's event notifications, straight or by way of SNS."""
+"""Notices of new objects from an SQS queue: S3's event notifications, direct or through SNS."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from kpis.storage.bucket import client
 logger = logging.getLogger(__name__)
 
 MESSAGES_A_REQUEST = 10
-# How many messages are in hand at most; those that are left wait in the queue.
+# The most messages that are in hand; further ones wait in the queue.
 MOST_MESSAGES = 1000
 # How long a request waits for the first message. SQS allows more, but signals are handled only between requests.
 LONGEST_WAIT_SECONDS = 2
-# A message whose objects are not in by then is given out again, to whoever asks.
+# A message whose objects are not ingested by then is delivered again, to any consumer.
 HIDDEN_SECONDS = 900
 ASK_AGAIN_SECONDS = 1
 
 
 class Malformed(Exception):
-    """A message is none of S3's notifications; the text says why."""
+    """A message that is not one of S3's notifications; the text gives the reason."""
 
 
 class QueueArrivals:
-    """Objects that land right below a bucket's prefix; see ``Arrivals``.
+    """Objects that arrive directly below a bucket's prefix; see ``Arrivals``.
 
-    A message is deleted when all its objects are acknowledged, and one that tells of no object here at once. One that
-    cannot be read stays, so that the queue's redrive policy takes it away.
+    A message is deleted once all its objects are acknowledged, and at once if it names no object here. One that cannot
+    be parsed stays, so that the queue's redrive policy removes it.
     """
 
     def __init__(self, place: BucketAddress, url: str):
         self.means = f"notifications in the queue {url}"
         self.blind = ""
         self._place, self._url = place, url
-        # By the message's id: what names it to the queue, as it was given out last, and the names that it tells of.
+        # By the message's id: its newest receipt handle, and the names in it.
         self._in_hand: dict[str, tuple[str, set[str]]] = {}
         self._given: set[str] = set()
 
@@ -79,7 +79,7 @@ class QueueArrivals:
             with _translate_errors(self._url):
                 self._delete(sorted(self._given))
         except SourceError as error:
-            # They are given out again, and found to be in.
+            # They are delivered again, and found to be ingested.
             self.blind = str(error)
             self._in_hand.clear()
 
@@ -105,14 +105,14 @@ class QueueArrivals:
         for start in range(0, len(ids), MESSAGES_A_REQUEST):
             some = ids[start : start + MESSAGES_A_REQUEST]
             entries = [{"Id": str(number), "ReceiptHandle": self._in_hand[one][0]} for number, one in enumerate(some)]
-            # What is not deleted is given out again.
+            # What is not deleted is delivered again.
             self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
             for one in some:
                 del self._in_hand[one]
 
 
 def names_in(body: str, place: BucketAddress) -> Iterator[str]:
-    """The names of the objects right at a place that a message tells of; raises Malformed."""
+    """Return the names of the objects directly below a place that a message reports; raises Malformed."""
     event = _parsed(body)
     if event.get("Type") == "Notification" and isinstance(event.get("Message"), str):
         event = _parsed(event["Message"])
@@ -120,7 +120,7 @@ def names_in(body: str, place: BucketAddress) -> Iterator[str]:
         return
     records = event.get("Records")
     if not isinstance(records, list):
-        raise Malformed("is none of S3's notifications")
+        raise Malformed("is not one of S3's notifications")
     for record in records:
         try:
             kind, bucket, key = record["eventName"], record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
@@ -129,7 +129,7 @@ def names_in(body: str, place: BucketAddress) -> Iterator[str]:
             if is_here and kind.startswith("ObjectCreated:"):
                 yield name
         except (TypeError, KeyError, AttributeError):
-            raise Malformed("has a record that is none of S3's") from None
+            raise Malformed("has a record that is not one of S3's") from None
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
@@ -144,7 +144,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 @contextmanager
 def _translate_errors(url: str) -> Iterator[None]:
-    """Turns what boto3 raises into SourceError, and what may pass by itself into SourceLost."""
+    """Translate boto3's errors into SourceError, and temporary ones into SourceLost."""
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Messages on their way to a batch: lines in a file, with the place of each."""
+"""The spool of a stream's messages: lines in a file, with the offset of each."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from kpis.sources.messages import BLANK_LINE, FIRST_ORIGIN, Messages, Origin, Pa
 
 
 class Spool:
-    """Messages of one partition on their way into a batch: they are in a file, and only their offsets in memory."""
+    """Messages of one partition that will be a batch: they are in a file, and only their offsets in memory."""
 
     def __init__(self, feed: Feed, path: Path):
         self.count = self.size = 0
-        # The first message's offset with its mark, and the last one's mark, where whoever adds them tells.
+        # The first message's offset with its mark, and the last one's mark, if the caller sets them.
         self.first_message: tuple[int, str] | None = None
         self.last_message = ""
         self._feed, self._path = feed, path
         self._offsets = array("q")
         self._rejects: list[Reject] = []
         self._arrived: datetime | None = None
-        # A message is a row whatever it says: none of them is the file's header.
+        # Every message is a row: none of them is the file's header.
         self._header = b"" if feed.format is FileFormat.JSON_LINES else ",".join(feed.column_names).encode() + b"\n"
         self._file = path.open("wb")
         self._file.write(self._header)
@@ -38,9 +38,9 @@ class Spool:
     def add(
         self, offsets: Sequence[int], values: Sequence[bytes | Refused | None], arrived: datetime | None = None
     ) -> None:
-        """Adds messages in the order of their offsets; a tombstone has no value.
+        """Add messages in the order of their offsets; a tombstone has no value.
 
-        ``arrived`` is when the newest of them came, by the broker's clock (UTC), where that says so.
+        ``arrived`` is when the newest of them arrived, by the broker's clock (UTC), if known.
         """
         if arrived is not None:
             self._arrived = max(arrived, self._arrived or arrived)
@@ -54,7 +54,7 @@ class Spool:
         self.size += len(lines)
 
     def _sorted_out(self, offsets: Sequence[int], values: Sequence[bytes | Refused | None]) -> bytes:
-        """Those messages as text that are lines; the others are rejects from here on."""
+        """Return the messages that can be lines, as text; keep the others as rejects."""
         lines = []
         for offset, value in zip(offsets, values, strict=True):
             if isinstance(value, Refused):
@@ -69,7 +69,7 @@ class Spool:
         return b"".join(lines)
 
     def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = FIRST_ORIGIN) -> Messages:
-        """Ends the file, and gives the batch; there must be messages."""
+        """Close the file, and return the batch; there must be messages."""
         batch = batch_of(self._feed, topic, partition, position, origin, *self._ended())
         return replace(batch, last_message=self.last_message, arrived=self._arrived)
 
@@ -79,13 +79,13 @@ class Spool:
         return self._path, 1 + self._header.count(b"\n"), offsets, self._rejects
 
     def discard(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
 
 class ShardSpool(Spool):
-    """Records of one shard on their way into a batch; their sequence numbers are in memory too."""
+    """Records of one shard that will be a batch; their sequence numbers are in memory too."""
 
     def __init__(self, feed: Feed, path: Path, beginning: str):
         super().__init__(feed, path)
@@ -95,8 +95,9 @@ class ShardSpool(Spool):
     def add_records(
         self, sequence_numbers: Sequence[str], values: Sequence[bytes | Refused], arrived: datetime | None = None
     ) -> None:
-        """Adds records in the order of their sequence numbers; those that came in one have its number, a colon and
-        their place in it, from 0.
+        """Add records in the order of their sequence numbers.
+
+        Parts of an aggregated record have its number, a colon and their place in it, from 0.
         """
         self._sequence_numbers += [number.encode() for number in sequence_numbers]
         self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived)
@@ -109,11 +110,11 @@ class ShardSpool(Spool):
 
 
 def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:
-    """The messages as lines, where each of them can be one as it is; else None."""
+    """Return the messages as lines if each of them can be one as it is; else None."""
     try:
         text = b"\n".join(values) + b"\n"  # type: ignore[arg-type]
     except TypeError:
-        # A tombstone, or what is refused.
+        # A tombstone, or a refused message.
         return None
     if text.count(b"\n") != len(values) or b"\r" in text or b"\0" in text:
         return None
@@ -128,7 +129,7 @@ def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:
 
 
 def _flaw(value: bytes | None) -> str:
-    """Why a message cannot be a line of a file, or nothing; what ends its only line is no part of it."""
+    """Return the reason why a message cannot be a line of a file; empty if it can. A final line end is ignored."""
     if value is None:
         return "is null"
     line = value.rstrip(b"\r\n")

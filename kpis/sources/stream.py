@@ -1,4 +1,4 @@
-"""A stream as a source of batches, each of one of its partitions: what is read and not in yet, within limits."""
+"""A stream as a source of batches, each of one partition: messages are read ahead of the ledger, within limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AnySpool = TypeVar("AnySpool", bound=Spool)
 
 @dataclass(frozen=True)
 class Limits:
-    """When a batch is full: so many messages or bytes (``size``), of all partitions together, or so many seconds."""
+    """The limits at which a batch is full: messages or bytes (``size``) of all partitions together, or seconds."""
 
     messages: int
     size: int
@@ -34,7 +34,7 @@ class Limits:
 class Recreated:
     """A topic or stream was deleted and created again under its name, and is read from its beginning.
 
-    ``what`` names it and ``reason`` says by what it shows, and how its batches are named from here on.
+    ``what`` names it; ``reason`` is the evidence, and says how its batches are named from now on.
     """
 
     what: str
@@ -43,81 +43,81 @@ class Recreated:
 
 @dataclass
 class _Pending(Generic[AnySpool]):
-    """A partition's messages that are read and in no batch yet."""
+    """A partition's messages that were read and are in no batch yet."""
 
     spool: AnySpool
-    # None of them came before.
+    # When the first of them was read.
     since: float
 
 
 class Stream(ABC, Generic[AnySpool]):
-    """A stream of a feed's messages. What of it is read and not in lies in the folder, below the limits.
+    """A stream of a feed's messages. Those that were read and are not ingested are in the folder, within the limits.
 
-    Up to where each partition is in is the ledger's to say, and in ``_positions`` as it was last asked.
+    The ledger has the position of each partition; ``_positions`` are those that it last returned.
     """
 
     def __init__(self, feed: Feed, name: str, limits: Limits, folder: Path):
         self.feed, self.name = feed, name
         self._limits, self._folder = limits, folder
         self._pending: dict[Any, _Pending[AnySpool]] = {}
-        # Whose batches come now, one after the other.
+        # The partitions whose batches come now, one after the other.
         self._turn: set[Any] = set()
-        # The batch that is to be ingested next, or the parts that it had to be cut into.
+        # The batch that is to be ingested next, or the parts into which it was split.
         self._in_hand: list[Messages] = []
         self._positions: Mapping[Any, Any] = {}
-        # What each partition's messages that are being read come from.
+        # The origin of each partition's messages that are being read.
         self._origins: dict[Any, Origin] = {}
-        # What is to be said, and what was said before.
+        # Recreated topics that are to be reported, and those that were.
         self._recreated: list[Recreated] = []
         self._known_recreated: set[Recreated] = set()
-        # True if all is to be read again from where the ledger is.
+        # True if all must be read again from the ledger's positions.
         self._is_stale = False
-        # Whether there is as much to read as is read at once.
+        # True if as much is waiting to be read as is read at once.
         self._are_more_waiting = False
         self._largest = 0
-        # When all that had come by then was read, and when something came.
+        # When everything that had arrived was read, and when something last arrived.
         self._empty_at = self._quiet_since = time.monotonic()
         self._numbers = count()
 
     @abstractmethod
     def poll(self, seconds: float) -> None:
-        """Reads on for at most so long, or until a batch is due; waits where as much is pending as may be.
+        """Read for up to ``seconds``, or until a batch is due; wait while as much is pending as the limits allow.
 
         Raises SourceError.
         """
 
     @abstractmethod
     def lag(self) -> int | None:
-        """How many messages of this process's partitions are not in, as far as it has heard; None: unknown."""
+        """Return how many messages of this process's partitions are not ingested, as far as known; None if unknown."""
 
     @abstractmethod
     def is_caught_up(self) -> bool:
-        """Whether this process has partitions, and all there is in them is in."""
+        """Return True if this process has partitions and all their messages are ingested."""
 
     @abstractmethod
     def is_idle(self, seconds: float) -> bool:
-        """Whether all there is in this process's partitions, if any, is in, and nothing came for so long."""
+        """Return True if all messages of this process's partitions are ingested and none arrived for ``seconds``."""
 
     @abstractmethod
     def _is_same(self) -> bool:
-        """True if all that is pending was read from the topic or stream that still has the name.
+        """Return True if everything pending was read from the topic or stream that has the name now.
 
-        Asked after it was read, so that it holds whatever comes later. Else all is read again. Raises SourceError.
+        Asked after the reading, so that later changes do not matter. If False, all is read again. Raises SourceError.
         """
 
     @abstractmethod
     def _ask_ledger(self) -> Mapping[Any, Any]:
-        """Up to where the ledger has each partition now."""
+        """Return the ledger's position of each partition."""
 
     @abstractmethod
     def _new_spool(self, partition: Partition, path: Path) -> AnySpool:
-        """What a partition's messages are put into next."""
+        """Return a new spool for a partition's messages."""
 
     def due(self) -> bool:
-        """Whether there is a batch by now: there is no room for more, or a partition's messages are old enough.
+        """Return True if a batch is due: there is no room for more, or a partition's messages are old enough.
 
-        As long as more are waiting to be read, only room counts: who is behind catches up in large batches. With one
-        partition's messages those of all others come, so that they are on a page together.
+        While more messages are waiting to be read, only room counts: a reader that is behind catches up in large
+        batches. When one partition is due, those of all others follow, so that they appear on a page together.
         """
         if self._in_hand:
             return True
@@ -127,7 +127,7 @@ class Stream(ABC, Generic[AnySpool]):
         return is_due and self._is_same()
 
     def recreated(self) -> list[Recreated]:
-        """What has shown since this was asked last: topics and streams that were recreated."""
+        """Return the topics and streams that were found to be recreated since the last call."""
         news, self._recreated = self._recreated, []
         return news
 
@@ -142,19 +142,19 @@ class Stream(ABC, Generic[AnySpool]):
         return self._in_hand[-1]
 
     def acknowledge(self, messages: Messages) -> None:
-        """Record that the batch in hand was ingested, and remove its file."""
+        """Mark the batch in hand as ingested, and remove its file."""
         self._in_hand.remove(messages)
         messages.path.unlink()
         self._positions = {**self._positions, messages.partition: messages.new_position}
 
     def cut(self, messages: Messages) -> None:
-        """Puts the halves of the batch in hand in its place, as not all of it can go in as one."""
+        """Replace the batch in hand by its halves, as it cannot be ingested as a whole."""
         self._in_hand.remove(messages)
         first, second = messages.halves()
         self._in_hand += [second, first]
 
     def follows_on(self, messages: Messages) -> bool:
-        """True if the batch starts at the committed position; else all is read again from there."""
+        """Return True if the batch starts at the committed position; else all is read again from there."""
         is_in_hand = messages in self._in_hand
         if is_in_hand and self._ask_ledger().get(messages.partition) == messages.position:
             return True
@@ -162,43 +162,43 @@ class Stream(ABC, Generic[AnySpool]):
         return False
 
     def _note_recreated(self, reason: str) -> None:
-        """Has it said, once, that the topic or stream is another one of its name."""
+        """Report, once, that the topic or stream is another one of its name."""
         news = Recreated(self.name, reason)
         if news not in self._known_recreated:
             self._known_recreated.add(news)
             self._recreated.append(news)
 
     def _spool(self, partition: Partition) -> AnySpool:
-        """What a partition's messages go into."""
+        """Return the spool of a partition's messages."""
         if partition not in self._pending:
             path = self._folder / f"messages-{next(self._numbers)}-of-{partition}-"
             self._pending[partition] = _Pending(self._new_spool(partition, path), self._empty_at)
         return self._pending[partition].spool
 
     def _next(self) -> Partition:
-        """The partition to ingest next: the oldest of those whose turn it is, else the largest."""
+        """Return the partition to ingest next: the oldest of those that are due, else the largest."""
         if self._turn:
             return min(self._turn, key=lambda partition: self._pending[partition].since)
         return max(self._pending, key=lambda partition: self._pending[partition].spool.count)
 
     def _due_in(self) -> float:
-        """How many seconds until a batch is due by its age; where nothing is pending, none ever is."""
+        """Return the seconds until a batch is due by its age; infinite if nothing is pending."""
         if self._turn:
             return 0.0
         oldest = min((pending.since for pending in self._pending.values()), default=math.inf)
         return max(0.0, oldest + self._limits.seconds - time.monotonic())
 
     def _room(self) -> int:
-        """How many more messages may be pending."""
+        """Return how many more messages may be pending."""
         waiting: list[Messages | Spool] = [*self._in_hand, *(pending.spool for pending in self._pending.values())]
         messages = self._limits.messages - sum(one.count for one in waiting)
         size = self._limits.size - sum(one.size for one in waiting)
         room = min(messages, size // (self._largest or LARGEST_MESSAGE_BYTES), MESSAGES_AT_ONCE)
-        # A message that is larger than a batch may be is one by itself.
+        # A message larger than the limit of a batch is a batch by itself.
         return max(0 if waiting else 1, room)
 
     def _forget(self) -> None:
-        """Forgets what is pending."""
+        """Drop what is pending."""
         for pending in self._pending.values():
             pending.spool.discard()
         for messages in self._in_hand:

@@ -1,4 +1,4 @@
-"""Where files lie, by one address: a folder of this machine, or a bucket's objects below a prefix (``s3://``)."""
+"""Trees of files, by address: a folder of this machine, or the objects of a bucket below a prefix (``s3://``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kpis.storage.bucket import Bucket
 
 SCHEME = "s3://"
-# A bucket's name, and a prefix without what DuckDB's readers would take for a pattern.
+# A bucket's name, and a prefix without the characters that DuckDB's readers take for a pattern.
 ADDRESS = r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[^/\[*?\x00-\x1f]+)*)/?"
 
 
@@ -31,7 +31,7 @@ class BucketAddress:
 
     @classmethod
     def parsed(cls, text: str) -> BucketAddress:
-        """The address that ``s3://bucket/prefix`` writes; raises ValueError for what is none."""
+        """Parse ``s3://bucket/prefix``; raises ValueError."""
         found = re.fullmatch(ADDRESS, text)
         if not found:
             raise ValueError(f"{text!r} is not like s3://bucket/prefix")
@@ -47,88 +47,88 @@ class BucketAddress:
         return f"{SCHEME}{self.bucket}/{self.prefix}".rstrip("/")
 
 
-# Where a folder of files is: a path here, or a place in an object store.
+# The address of a folder of files: a path here, or a place in an object store.
 Address = Path | BucketAddress
 
 
 def address(text: str) -> Address:
-    """The address that a text writes, a relative path starting from the working directory; raises ValueError."""
+    """Parse an address; a relative path starts from the working directory. Raises ValueError."""
     return BucketAddress.parsed(text) if text.startswith(SCHEME) else Path(text).expanduser().absolute()
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file that is there: its size in bytes, and of an object in a bucket the etag, which its content decides."""
+    """A stored file: its size in bytes, and for an object its etag, which depends on its content."""
 
     size: int
     etag: str = ""
 
 
 class Storage(Protocol):
-    """A tree of files. Paths are relative to its root; whatever cannot be done raises OSError, which names the place.
+    """A tree of files. Paths are relative to its root. Every failure raises OSError, which names the place.
 
-    A file is there whole or not at all, and is never changed in place, only replaced.
+    A file is complete or absent, and is never changed in place, only replaced.
     """
 
     def url(self, path: PurePosixPath) -> str:
-        """Where a file is, as DuckDB's readers and messages name it."""
+        """Return a file's address for DuckDB's readers and for messages."""
 
     def open_to(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Lets a DuckDB connection read the files by their urls."""
+        """Let a DuckDB connection read the files by their urls."""
 
     def raise_failure(self) -> None:
-        """Raises what kept a connection from reading since it was last asked for, if anything did."""
+        """Raise the error that has kept a connection from reading since the last call, if any."""
 
     def there(self, folder: PurePosixPath, names: Iterable[str]) -> dict[str, Stored]:
-        """Which of the names a folder has files of."""
+        """Return those of the names that are files of a folder."""
 
     def names(self, folder: PurePosixPath) -> list[str]:
-        """The names of the files and folders in a folder, sorted; none where it is not there."""
+        """Return the names of the files and folders in a folder, sorted; empty if the folder does not exist."""
 
     def files(self, folder: PurePosixPath) -> Iterator[tuple[PurePosixPath, Stored]]:
-        """The files below a folder, folder by folder in the order of their names."""
+        """Yield the files below a folder, folder by folder in the order of their names."""
 
     def read(self, path: PurePosixPath) -> str | None:
-        """A small file's text; None where it is not there."""
+        """Return a small file's text; None if it does not exist."""
 
     def content(self, path: PurePosixPath) -> Iterator[bytes]:
-        """A file's content, part by part."""
+        """Yield a file's content, part by part."""
 
     def write(self, path: PurePosixPath, text: str) -> None:
-        """Puts a small file there."""
+        """Write a small file."""
 
     def aside(self, folder: PurePosixPath) -> Path:
-        """An empty folder here for the files that are to go below the tree's folder, or elsewhere in the tree."""
+        """Return an empty local folder for files that will be put below the tree's folder, or elsewhere in the tree."""
 
     def seal(self, written: Path) -> None:
-        """Sees to it that the disk has all of a file that was written aside, before it is put."""
+        """Make sure that the disk has a file that was written aside, before it is put."""
 
     def put(self, written: Path, path: PurePosixPath) -> str:
-        """Moves a file that was written aside and sealed to its place in the tree; gives its etag in a bucket."""
+        """Move a file that was written aside and sealed to its place in the tree; return its etag in a bucket."""
 
     def move(self, aside: PurePosixPath, path: PurePosixPath) -> str:
-        """Moves a file that was put elsewhere in the tree to its place; gives its etag in a bucket."""
+        """Move a file that was put elsewhere in the tree to its place; return its etag in a bucket."""
 
     def sync(self) -> None:
-        """Sees to it that a power cut takes back nothing that was put, moved or written so far."""
+        """Make sure that a power cut undoes nothing that was put, moved or written so far."""
 
     def remove(self, paths: Iterable[PurePosixPath]) -> None:
-        """Removes files; those that are not there are none to worry about."""
+        """Remove files; missing ones are ignored."""
 
     def remove_folder(self, folder: PurePosixPath, below: PurePosixPath | None = None) -> None:
-        """Removes a folder with all that is in it, and those above it that are empty then, up to ``below``."""
+        """Remove a folder with its content, and the folders above it that are empty then, up to ``below``."""
 
     def discard_unfinished(self) -> None:
-        """Removes what is left of files that were not put whole; only for who alone works on the tree."""
+        """Remove the remains of files that were not put completely. Only for the sole writer of the tree."""
 
     def check(self) -> None:
-        """Puts a file there and removes it."""
+        """Check that the tree can be written: write a file and remove it."""
 
 
 def storage_at(place: Address, scratch: Path, synced: bool = True) -> Storage:
-    """The tree of files at an address; ``scratch`` is for those that can't be written where they are to lie.
+    """Return the tree of files at an address; ``scratch`` is for files that cannot be written in place.
 
-    Where it is not ``synced``, a power cut may take back what was put there shortly before.
+    Unless it is ``synced``, a power cut may undo what was put there shortly before.
     """
     if isinstance(place, BucketAddress):
         return bucket_at(place, scratch)
@@ -138,7 +138,7 @@ def storage_at(place: Address, scratch: Path, synced: bool = True) -> Storage:
 
 
 def bucket_at(place: BucketAddress, scratch: Path | None = None) -> Bucket:
-    """The bucket at an address; raises OSError where what object storage needs is not installed.
+    """Return the bucket at an address; raises OSError if the client of object storage is not installed.
 
     ``scratch`` is needed to put files there.
     """

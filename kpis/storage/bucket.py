@@ -1,8 +1,7 @@
-"""A tree of files in an object store that speaks S3: the objects of a bucket whose keys begin with a prefix.
+"""A tree of files in an S3-compatible object store: the objects of a bucket whose keys begin with a prefix.
 
 Credentials, region and endpoint are those of AWS's usual chain (``AWS_ENDPOINT_URL`` names another store than AWS's).
-An object appears under its key when the store has all of it. What fails in a way that may pass is tried again, waiting
-longer each time.
+An object appears under its key once the store has all of it. Temporary failures are retried after growing pauses.
 """
 
 from __future__ import annotations
@@ -32,30 +31,30 @@ from kpis.storage import SCHEME, BucketAddress, Stored
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10
-# How boto3 tries again what it can by itself: all but the reading of an answer's body.
+# boto3's own retries, which cover everything but reading a response's body.
 CLIENT = Config(
     retries={"mode": "standard", "total_max_attempts": TRIES},
     connect_timeout=5,
     read_timeout=30,
     max_pool_connections=32,
 )
-# What is held of an object at once while it is fetched.
+# How much of an object is in memory while it is fetched.
 PART_BYTES = 8 * 2**20
-# Of larger files boto3 puts parts, some at a time, which the store puts together at the end.
+# Larger files are uploaded in parts, several at a time, which the store joins at the end.
 LARGEST_WHOLE_BYTES = 32 * 2**20
-# Up to this size a lake's file is fetched as a whole, which takes one request, and so many of them are kept at hand; of
-# larger ones only what is asked for is fetched.
+# A lake file up to this size is fetched as a whole, in one request, and so many of them are cached; of larger ones
+# only the requested ranges are fetched.
 SMALL_BYTES = 2**18
 MOST_SMALL = 64
 KEYS_A_REMOVAL = 1000
-# How many objects' sizes are kept at hand between two readings.
+# How many objects' sizes are cached between two readings.
 MOST_EXPECTED = 50_000
 ERRORS = {403: errno.EACCES, 404: errno.ENOENT, 412: errno.ESTALE}
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object: its key, its size in bytes, its time of change, and what its content is known by."""
+    """An object: its key, its size in bytes, its time of change, and its etag."""
 
     key: str
     size: int
@@ -65,14 +64,14 @@ class StoredObject:
 
 @functools.cache
 def client(service: str) -> Any:
-    """The client of an AWS service; those of one process share its connections."""
+    """Return the client of an AWS service; the clients of a process share its connections."""
     return boto3.client(service, config=CLIENT)
 
 
 class Bucket:
-    """See ``kpis.storage.Storage`` for what its methods promise.
+    """The objects of a bucket; see ``kpis.storage.Storage`` for what the methods guarantee.
 
-    Files that are written aside lie in the scratch folder until they are put.
+    Files that are written aside are in the scratch folder until they are put.
     """
 
     def __init__(self, place: BucketAddress, scratch: Path):
@@ -85,7 +84,7 @@ class Bucket:
         return self.url_of(self._key(path)).rstrip("/")
 
     def url_of(self, key: str) -> str:
-        """The address of the object with a key."""
+        """Return the address of the object with a key."""
         return f"{SCHEME}{self._name}/{key}"
 
     def _key(self, path: PurePosixPath) -> str:
@@ -121,12 +120,12 @@ class Bucket:
             yield PurePosixPath(found.key.removeprefix(self._prefix)), Stored(found.size, found.etag)
 
     def objects(self, begin: str) -> Iterator[StoredObject]:
-        """The objects whose keys begin in a way, in the order of their keys, fetched page by page."""
+        """Yield the objects whose keys begin with a prefix, in the order of their keys, fetched page by page."""
         for page in self._listed(begin):
             yield from map(_stored, page.get("Contents", ()))
 
     def pages(self, folder: PurePosixPath | None = None) -> Iterator[list[StoredObject]]:
-        """The objects right in a folder, the root by default, in pages of bounded length, fetched one by one."""
+        """Yield the objects directly in a folder, the root by default, in pages that are fetched one by one."""
         begin = f"{self._key(folder)}/" if folder else self._prefix
         for page in self._listed(begin, "/"):
             yield [_stored(found) for found in page.get("Contents", ()) if found["Key"] != begin]
@@ -199,7 +198,7 @@ class Bucket:
                 raise OSError(errno.EIO, f"cannot be removed: {failed.get('Message')}", self.url_of(failed["Key"]))
 
     def remove_folder(self, folder: PurePosixPath, below: PurePosixPath | None = None) -> None:
-        # Folders are but the beginnings of keys, and go with the last of these.
+        # Folders are only the beginnings of keys, and disappear with the last of these.
         shutil.rmtree(self._scratch / folder, ignore_errors=True)
         self._remove([found.key for found in self.objects(self._key(folder) + "/")])
 
@@ -219,24 +218,24 @@ class Bucket:
         self.remove([path])
 
     def find(self, key: str) -> StoredObject:
-        """The object with a key."""
+        """Return the object with a key."""
         with _translate_errors(self.url_of(key)):
             found = self._client.head_object(Bucket=self._name, Key=key)
         return StoredObject(key, found["ContentLength"], found["LastModified"], found["ETag"].strip('"'))
 
     def parts(self, found: StoredObject) -> Iterator[bytes]:
-        """An object's content, part by part; raises OSError, with ESTALE where it is another content by now."""
+        """Yield an object's content, part by part; raises OSError, with ESTALE if the content has changed."""
         for start in range(0, found.size, PART_BYTES):
             yield self.part(found, start, min(start + PART_BYTES, found.size))
 
     def part(self, found: StoredObject, start: int, end: int) -> bytes:
-        """The bytes from start to end (excluded) of an object's content, as ``parts``."""
+        """Return the bytes from start to end (excluded) of an object's content; raises as ``parts``."""
         if start >= end:
             return b""
         return self._fetched(found.key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{found.etag}"')
 
     def _fetched(self, key: str, **which: str) -> bytes:
-        """An object's content, or a part of it; boto3 sees to it that an answer begins, and this that it ends."""
+        """Yield an object's content, or a range of it. boto3 retries requests; this continues broken responses."""
         with _translate_errors(self.url_of(key)):
             for turn in range(TRIES):
                 body = self._client.get_object(Bucket=self._name, Key=key, **which)["Body"]
@@ -245,20 +244,20 @@ class Bucket:
                 except BotoCoreError:
                     if turn == TRIES - 1:
                         raise
-                # Not all at the same time.
+                # Random, so that processes do not retry at the same time.
                 pause = min(FIRST_PAUSE_SECONDS * 2**turn, LONGEST_PAUSE_SECONDS)
                 time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
         raise AssertionError("unreachable")
 
 
 class _Window(AbstractFileSystem):
-    """A bucket as DuckDB reads it: it asks for a file's size and time of change, and then for ranges of its bytes.
+    """A bucket as DuckDB reads it: DuckDB asks for a file's size and time of change, and then for ranges of its bytes.
 
-    ``failure`` is what the bucket raised, which DuckDB wraps in an error of its own.
+    ``failure`` is the bucket's error, which DuckDB wraps in its own.
     """
 
     protocol = "s3"
-    # Each is its bucket's own, not one that somebody made before.
+    # One instance per bucket, instead of fsspec's shared ones.
     cachable = False
 
     def __init__(self, bucket: Bucket):
@@ -270,13 +269,13 @@ class _Window(AbstractFileSystem):
         self.failure: OSError | None = None
 
     def expect(self, found: Iterable[StoredObject]) -> None:
-        """Takes note of objects that were just listed, so that their opening asks for nothing more."""
+        """Cache the properties of objects that were just listed, so that opening them needs no request."""
         if len(self._expected) > MOST_EXPECTED:
             self._expected = {}
         self._expected |= {one.key: one for one in found}
 
     def forget(self, key: str) -> None:
-        """Takes note that an object changes."""
+        """Drop what is cached of an object, as it changes."""
         self._expected.pop(key, None)
 
     def find(
@@ -299,7 +298,7 @@ class _Window(AbstractFileSystem):
         return _ObjectFile(self, path, mode, cache_type="none", size=self._object(path).size)
 
     def fetched(self, path: str, start: int, end: int) -> bytes:
-        """A range of an object's bytes."""
+        """Return a range of an object's bytes."""
         with self._noting():
             found = self._object(path)
             if found.size <= SMALL_BYTES:
@@ -326,7 +325,7 @@ class _Window(AbstractFileSystem):
 
 
 class _ObjectFile(AbstractBufferedFile):
-    """An object, opened to be read; its ranges are fetched as they are asked for."""
+    """An object that is open for reading; its ranges are fetched on demand."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return self.fs.fetched(self.path, start, end)
@@ -346,7 +345,7 @@ def _stored(listed: Mapping[str, Any]) -> StoredObject:
 
 @contextmanager
 def _translate_errors(place: str) -> Iterator[None]:
-    """Turns what boto3 raises into OSError."""
+    """Translate boto3's errors into OSError."""
     try:
         yield
     except ClientError as error:

@@ -17,12 +17,12 @@ PART_BYTES = 2**20
 
 
 class Folder:
-    """See ``kpis.storage.Storage`` for what its methods promise."""
+    """A folder's files; see ``kpis.storage.Storage`` for what the methods guarantee."""
 
     def __init__(self, root: Path, synced: bool = True):
         self._root = root.absolute()
         self._synced = synced
-        # The folders that have new entries which the disk may not have yet.
+        # The folders with new entries that may not be on the disk yet.
         self._unsynced: set[Path] = set()
 
     def url(self, path: PurePosixPath) -> str:
@@ -69,7 +69,7 @@ class Folder:
                 yield part
 
     def write(self, path: PurePosixPath, text: str) -> None:
-        # Renamed into place when it is whole.
+        # Renamed into place once it is complete.
         target = self._root / path
         self._make(target.parent)
         written = target.with_name(f"{target.name}.part")
@@ -105,7 +105,7 @@ class Folder:
         self._unsynced.add(target.parent)
 
     def _make(self, folder: Path) -> None:
-        """Makes a folder, and those above it that are not there."""
+        """Create a folder, and its missing parents."""
         if folder.is_dir():
             return
         self._make(folder.parent)
@@ -115,7 +115,7 @@ class Folder:
     def sync(self) -> None:
         folders, self._unsynced = self._unsynced, set()
         for folder in folders if self._synced else ():
-            # What was removed again needs no entry.
+            # A folder that was removed again needs no entry.
             with suppress(FileNotFoundError):
                 _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
@@ -138,12 +138,12 @@ class Folder:
             pass
 
     def nearest(self) -> Path:
-        """The root, or the folder above it that is there, in which it would be made."""
+        """Return the root, or the nearest existing folder above it, in which it would be created."""
         return next(parent for parent in (self._root, *self._root.parents) if parent.exists())
 
 
 def _sync(path: Path, flags: int) -> None:
-    """Waits until the disk has a file's content, or a folder's entries."""
+    """Wait until the disk has a file's content, or a folder's entries."""
     opened = os.open(path, flags)
     try:
         os.fsync(opened)

@@ -251,7 +251,7 @@ def test_an_upload_that_a_queue_tells_of_is_in_the_api_without_a_listing(place, 
         for number, name in enumerate(files, 1):
             put(bucket, {name: files[name]})
             await_true(lambda number=number: len(rows_of(web)) == number, process)
-        # By way of SNS; and what is none of S3's notifications, which stays for the queue's redrive.
+        # By way of SNS; and what is not one of S3's notifications, which stays for the queue's redrive.
         send = cloud.client("sqs").send_message
         bucket.Notification().put(NotificationConfiguration={})
         put(bucket, flows(2))

@@ -239,7 +239,7 @@ def test_named_files_are_taken_wherever_they_lie(data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere.csv"], "its name tells no feed"),
+        (["nowhere.csv"], "its name belongs to no feed"),
         (["ipflow_data.nowhere.csv"], "there is no such file"),
         (["--data-dir", "/nowhere/at/all"], "Cannot list the data folder /nowhere/at/all"),
         (["--rebuild", "2021-07-18T01:00", "2021-07-18T00:00"], "needs a START before its END"),
