@@ -1,6 +1,7 @@
-"""A stream's messages, batch by batch: each goes the way of a file, and takes its partition's offset on as it goes in.
+"""The consumer of a stream: ingests its messages batch by batch, each batch like a file.
 
-Between its batches a consumer leaves the database to others: to its other consumers, and to runs over files.
+A batch's results and its partition's new offset are committed in one transaction. Between batches the consumer releases
+the lock, so that other consumers and runs over files can work.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from network_analysis.logs import RUN
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
-# How often a stream that has gone quiet closes intervals.
+# The interval in seconds at which a quiet stream closes intervals.
 CLOSE_SECONDS = 60
 
 
 class Consumer:
-    """Ingest a stream. All that one process ingests is one run, which ends with its newest batch."""
+    """The consumer of a stream. All batches of a process are recorded as one run, which ends with the newest batch."""
 
     def __init__(
         self,
@@ -52,11 +53,11 @@ class Consumer:
         self._notes: list[str] = []
         self._presence = Presence(stream.feed.name, stream.name)
         self._announcer = Announcer()
-        # When to close intervals by the clock next.
+        # The time of the next closing by the clock (monotonic).
         self._close_at = math.inf
 
     def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
-        """Takes batches in until it is stopped, or for ``until_idle`` seconds none came; yields what happened."""
+        """Ingest batches until it is stopped, or no message arrived for ``until_idle`` seconds; yield the events."""
         try:
             yield from self._work(until_idle, is_stopped)
         finally:
@@ -65,7 +66,7 @@ class Consumer:
     def _work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         while not is_stopped():
             self._stream.poll(POLL_SECONDS)
-            self._presence.tell(self._stream.lag())
+            self._presence.report(self._stream.lag())
             yield from self._noted(self._stream.recreated())
             if self._stream.due():
                 yield from self._ingest(is_stopped)
@@ -78,7 +79,7 @@ class Consumer:
         """Ingest the batch that is due: prepare it without the lock, and commit it when this process has the lock."""
         messages = self._stream.batch()
         close_old_connections()
-        # What comes too late for its hour to be recomputed is a reject each, and keeps no other out.
+        # Records too late for their hour to be recomputed are rejected one by one, and do not fail the batch.
         kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
         options = replace(self._options, clocks=DatabaseLedger().clocks())
         with pipeline.prepare(messages, self._engine, options, earliest=kept_from) as one:
@@ -90,10 +91,10 @@ class Consumer:
                             yield from self._run_with(one, messages)
                         return
                 except AlreadyRunning:
-                    # Reading goes on meanwhile, as far as there is room.
+                    # Meanwhile messages are read ahead, within the limits.
                     logger.debug("lock busy", extra={"command": self._command})
                     self._stream.poll(POLL_SECONDS)
-                    self._presence.tell(self._stream.lag())
+                    self._presence.report(self._stream.lag())
 
     def _run_with(self, one: pipeline.Prepared, messages: Messages) -> Iterator[pipeline.Event]:
         with self._recorded() as self._run:
@@ -101,15 +102,15 @@ class Consumer:
             ledger = DatabaseLedger(self._run)
             events = pipeline.run_prepared([one], ledger, self._engine, self._options)
             try:
-                # The batch's own; then those of the rollups that are due.
+                # The batch's own event comes first, then those of the rollups that are due.
                 of_batch = next(events)
             except SeveralFailed:
-                # A message that the database or the lake cannot take is to stand alone with the reason.
+                # If the database or the lake refuses a message, the batch is split until that message fails alone.
                 self._stream.cut(messages)
                 return
             self._stream.acknowledge(messages)
             self._announcer.announce()
-            # There are messages whose intervals may have to be closed by the clock, as no later ones come.
+            # If no later messages arrive, the intervals must be closed by the clock.
             self._close_at = 0
             if self._stream.is_caught_up():
                 self._close_by_clock(ledger)
@@ -122,7 +123,7 @@ class Consumer:
             yield run
 
     def _noted(self, events: Iterable[pipeline.Recreated]) -> Iterator[pipeline.Event]:
-        """The events, which the run's notes have from its next batch on."""
+        """Yield the events, which are written to the run's notes with its next batch."""
         for event in events:
             self._notes.append(f"{event.what} was recreated: {event.reason}")
             yield event
@@ -140,7 +141,7 @@ class Consumer:
             logger.debug("lock busy", extra={"command": self._command})
 
     def _close_by_clock(self, ledger: DatabaseLedger) -> None:
-        """Closes what is past. Once caught up, nothing older than the allowed lateness can still arrive."""
+        """Close past intervals by the clock: once caught up, nothing older than the allowed lateness can arrive."""
         are_all_closed = ledger.close_by_clock(self._stream.feed, self._options.allowed_lateness)
         self._close_at = math.inf if are_all_closed else time.monotonic() + CLOSE_SECONDS
 

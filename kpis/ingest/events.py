@@ -1,4 +1,4 @@
-"""A run's events as log lines, each with the run's id: for monitoring what the command's output is for people."""
+"""A run's events as log lines with the run's id, for monitoring; the command's output is the same for people."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
-    """Hold the lock and record a run; logs its start, its end and the lock when another run has it.
+    """Hold the lock and record a run; log its start and end, or that another run holds the lock.
 
-    Until it ends every log line of the process has its id as ``run``. Raises AlreadyRunning.
+    Until it ends, every log line of the process has its id as ``run``. Raises AlreadyRunning.
     """
     started = time.monotonic()
     try:
@@ -46,7 +46,7 @@ def logged_run(command: str, report: pipeline.Report) -> Iterator[Run]:
 
 
 def log_event(event: pipeline.Event) -> None:
-    """Logs what happened to a file, an interval or a rollup."""
+    """Log a run's event."""
     match event:
         case pipeline.Reopened(feed, former, until):
             fields = {"feed": feed.name, "closed_until": to_text(former), "now_closed_until": to_text(until)}
@@ -73,12 +73,12 @@ def log_event(event: pipeline.Event) -> None:
 
 
 def log_finding(finding: str, is_lost: bool) -> None:
-    """Logs what a repair of the lake found."""
+    """Log a finding of a repair of the lake."""
     logger.log(logging.WARNING if is_lost else logging.INFO, "lake repaired", extra={"finding": finding})
 
 
 def log_watch(level: int, event: str, detail: str) -> None:
-    """Logs what happened to a watch besides its runs."""
+    """Log an event of a watch."""
     logger.log(level, event, extra={"detail": detail})
 
 

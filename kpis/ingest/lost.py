@@ -1,4 +1,4 @@
-"""What a repair of the lake looks for: parts of batches that are lost, and what became of them."""
+"""The findings of a repair of the lake: lost parts of batches, and what was done about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Part = tuple[int, datetime]
 
 @dataclass
 class Lost:
-    """What the lake lacks of a batch: partials, and the files of its rejects and records."""
+    """The parts of a batch that the lake lacks: partials, and files of its rejects and records."""
 
     batch: Batch
     parts: set[Part] = field(default_factory=set)
@@ -36,7 +36,7 @@ class Lost:
         return FEEDS[self.batch.feed]
 
     def without(self, other: Lost) -> Lost:
-        """What is left of it where the other was made again."""
+        """Return the parts that are still lost after those of ``other`` were rebuilt."""
         return Lost(
             self.batch,
             self.parts - other.parts,
@@ -47,7 +47,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was wrong with the lake, and what came of it."""
+    """A problem of the lake, and what was done about it."""
 
     what: str
     outcome: str = ""
@@ -57,7 +57,7 @@ class Finding:
         return f"{self.what}: {self.outcome}" if self.outcome else self.what
 
 
-# Gives the files of the data folder with some names.
+# Returns the files of the data folder that have these names.
 Sources = Callable[[Feed, Collection[str]], list[FoundFile]]
 
 
@@ -71,7 +71,7 @@ def within(hour: datetime) -> dict[str, datetime]:
 
 
 def name_of(lost: Lost) -> str:
-    """What was lost of a batch, in words."""
+    """Describe a batch's lost parts."""
     kinds = []
     if lost.parts:
         hours = sorted({hour for _, hour in lost.parts})
@@ -83,7 +83,7 @@ def name_of(lost: Lost) -> str:
 
 
 def file_of(gone: LostFile) -> LakeFile:
-    """A lost file of rejects or records, as the ledger had it."""
+    """Return a lost file of rejects or records, as the ledger had it."""
     batch, hour = gone.batch, gone.interval_start_timestamp
     make = rejects_file if gone.folder.startswith("rejects/") else records_file
     return make(FEEDS[batch.feed], hour, batch.key)

@@ -1,4 +1,4 @@
-"""How a lost part of a batch is made again, from its source file or its records."""
+"""Rebuilding a lost part of a batch from its source file or its archived records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kpis.sources.directory import FoundFile
 
 
 def options_of(batch: Batch, options: pipeline.Options) -> pipeline.Options:
-    """The options that a batch was read with."""
+    """Return the options with which a batch was read."""
     parts = dict(part.split("=", 1) for part in batch.reading.split() if "=" in part)
     return replace(
         options,
@@ -27,12 +27,12 @@ def options_of(batch: Batch, options: pipeline.Options) -> pipeline.Options:
 
 
 def other_names(batch: Batch) -> list[str]:
-    """The names of files that were found to have the same content."""
+    """Return the names of files that were found to have the same content."""
     return list(batch.duplicates.values_list("name", flat=True))
 
 
 def is_same(entry, batch: Batch) -> bool:
-    """True if what was read now is what the ledger has of a batch."""
+    """Return True if a new reading agrees with the ledger's entry of the batch."""
     if not entry.is_in or entry.digest != batch.digest:
         return False
     counts = (entry.lines, entry.records, entry.rejects)
@@ -41,18 +41,18 @@ def is_same(entry, batch: Batch) -> bool:
 
 
 def add_partial(staging: Staging, kpi: KPI, hour: datetime, table: str) -> None:
-    """Writes a batch's partial of one hour from a table, as it was written at first."""
+    """Write a batch's partial of one hour from a table, as it was written at first."""
     file = partials_file(kpi, hour, staging.name, staging.name)
     staging.add(file, f"SELECT *, '{staging.name}' AS batch FROM {table} WHERE {of_hour(hour)}")
 
 
 def add_records(staging: Staging, feed: Feed, hour: datetime) -> None:
-    """Writes a batch's records of one hour from the table ``records``, as they were written at first."""
+    """Write a batch's records of one hour from the table ``records``, as they were written at first."""
     columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
     rows = f"SELECT interval_start, {columns}, '{staging.name}' AS batch FROM records WHERE {of_hour(hour)}"
     staging.add(records_file(feed, hour, staging.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
 
 
 def sources_in(files: Mapping[tuple[str, str], FoundFile]) -> Sources:
-    """Gives the files of a listing, by feed and name."""
+    """Return a function that looks files up in a listing, by feed and name."""
     return lambda feed, names: [files[feed.name, name] for name in sorted(names) if (feed.name, name) in files]

@@ -1,11 +1,11 @@
-"""Makes the lake again what the ledger counts on, or says what is lost.
+"""The repair of a lake: rebuild what the ledger needs of it, or record what is lost.
 
-What is missing or damaged is taken from the first of these that has it: another file of the lake that verifies itself,
-the source file, where it still has the content that the ledger knows, the batch's archived records in the lake, and
-for rejects the database. What none of them has is noted as lost for good (``LostFile``), and the intervals that would
-need it to be computed again are marked as incomplete, with the reason. What the ledger does not count on is removed.
+Missing or damaged data is rebuilt from the first of these that has it: another file of the lake whose digest is right,
+the source file, if it still has the content that the ledger knows, the batch's archived records in the lake, and for
+rejects the database. What none of them has is recorded as lost for good (``LostFile``), and the intervals that need it
+are marked as incomplete, with the reason. Files that the ledger does not refer to are removed.
 
-Each batch is mended in one transaction, so a repair that is killed is gone on with by the next one.
+Each batch is repaired in one transaction, so that the next repair continues one that was killed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KEYS_A_QUERY = 500
 
 
 class Repair:
-    """One repair of the lake that the ledger counts on; for whoever holds the lock."""
+    """A repair of the lake. The caller holds the lock."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class Repair:
         self._sources, self._dry_run, self._progress = sources, dry_run, progress
 
     def run(self, digested: bool = True) -> Iterator[Finding]:
-        """Yields what was found and what came of it; with ``dry_run`` changes nothing.
+        """Repair the lake, and yield the findings; with ``dry_run`` nothing is changed.
 
-        Raises WrongLake where the lake is another database's, and LakeError where it cannot be used.
+        Raises WrongLake if the lake is another database's, and LakeError if it cannot be used.
         """
         note = rebind(self._lake, self._ledger, self._dry_run)
         if note:
@@ -78,10 +78,10 @@ class Repair:
             yield from self._mend(lost, found, lost_before[lost.batch.pk])
         yield from self._tidy(found)
 
-    # What is lacking.
+    # The missing parts.
 
     def _lost(self, found: Survey) -> list[Lost]:
-        """What the healthy files lack of the batches that are in, oldest first."""
+        """Return what the healthy files lack of the ingested batches, oldest first."""
         parts: dict[str, set[Part]] = defaultdict(set)
         files: dict[str, list[LakeFile]] = defaultdict(list)
         for feed in FEEDS.values():
@@ -92,7 +92,7 @@ class Repair:
             if file.key and file.path.parts[0] in ("rejects", "records"):
                 files[file.key].append(file)
         for gone in LostFile.objects.filter(kpi=0).select_related("batch"):
-            # What was lost before may be found again.
+            # A part that was recorded as lost may have been found again.
             file = file_of(gone)
             if not any(one.key == file.key for one in found.healthy.get(file.path.parent, [])):
                 files[file.key].append(file)
@@ -104,7 +104,7 @@ class Repair:
         return sorted(lost, key=lambda one: one.batch.pk)
 
     def _needed(self, feed: Feed) -> dict[Part, set[str]]:
-        """The keys of the batches on whose partials the ledger counts, by KPI and hour."""
+        """Return the keys of the batches whose partials the ledger needs, by KPI and hour."""
         kept_from = self._ledger.kept_from(feed)
         intervals = BatchInterval.objects.filter(batch__feed=feed.name, batch__status=Batch.Status.IN)
         if kept_from:
@@ -118,7 +118,7 @@ class Repair:
         return needed
 
     def _uncovered(self, part: Part, keys: set[str], found: Survey) -> set[str]:
-        """Those of the keys whose partials no healthy file has."""
+        """Return those of the keys whose partials no healthy file has."""
         kpi, hour = part
         there = found.healthy.get(partials_folder(KPIS[kpi], hour), [])
         lacking = keys - {file.key for file in there}
@@ -128,27 +128,27 @@ class Repair:
         return lacking
 
     def _lost_before(self) -> dict[int, set[tuple[str, datetime]]]:
-        """What is known to be lost, by batch: the folders, and the hours."""
+        """Return what is recorded as lost, by batch: the folders and the hours."""
         before: dict[int, set[tuple[str, datetime]]] = defaultdict(set)
         for batch, folder, hour in LostFile.objects.values_list("batch", "folder", "interval_start_timestamp"):
             before[batch].add((folder, hour))
         return before
 
-    # Where it comes from.
+    # The sources, in the order in which they are tried.
 
     def _mend(self, lost: Lost, found: Survey, lost_before: Collection[tuple[str, datetime]]) -> Iterator[Finding]:
-        """Makes again what a batch lacks, from the first place that has it."""
+        """Rebuild what a batch lacks from the first source that has it."""
         for place, make in (
             ("found elsewhere in the lake", lambda left: self._adopt(left, found)),
-            ("made again from its source file", self._from_source),
-            ("made again from its archived records", lambda left: self._from_records(left, found)),
-            ("made again from the database", self._from_database),
+            ("rebuilt from its source file", self._from_source),
+            ("rebuilt from its archived records", lambda left: self._from_records(left, found)),
+            ("rebuilt from the database", self._from_database),
         ):
             made = make(lost) if lost else None
             if made:
                 lost = lost.without(made)
                 yield Finding(name_of(made), f"would be {place}" if self._dry_run else place)
-        # What is known to be lost is no news.
+        # Known losses are not reported again.
         news = Lost(
             lost.batch,
             {part for part in lost.parts if (str(folder_of(part)), part[1]) not in lost_before},
@@ -156,12 +156,14 @@ class Repair:
             [file for file in lost.records if (str(file.path.parent), file.hour) not in lost_before],
         )
         if news:
-            yield Finding(name_of(news), "would be noted as lost" if self._dry_run else "lost for good", is_lost=True)
+            yield Finding(
+                name_of(news), "would be recorded as lost" if self._dry_run else "lost for good", is_lost=True
+            )
             if not self._dry_run:
                 self._give_up(news)
 
     def _adopt(self, lost: Lost, found: Survey) -> Lost | None:
-        """Takes over files of the lake that the ledger does not count on, and that have what a batch lacks."""
+        """Adopt files of the lake that the ledger does not refer to and that have what a batch lacks."""
         made, added = Lost(lost.batch), []
         wanted: list[tuple[LakeFile, Part | None]] = [
             (partials_file(KPIS[kpi], hour, lost.batch.key, lost.batch.key), (kpi, hour)) for kpi, hour in lost.parts
@@ -185,20 +187,20 @@ class Repair:
                 else:
                     getattr(made, file.path.parts[0]).append(file)
         if made and not self._dry_run:
-            # A compacted file may have been taken over for another batch before.
+            # A compacted file may have been adopted for another batch before.
             known = self._ledger.counts([file.path for file in added])
             self._note(made, [file for file in added if file.path not in known])
         return made or None
 
     def _from_source(self, lost: Lost) -> Lost | None:
-        """Reads the batch's file again, where there is one of its content."""
+        """Read the batch's source file again, if a file with its content exists."""
         batch, feed = lost.batch, lost.feed
         options = replace(
             options_of(batch, self._options),
-            # So that its records are at hand.
+            # The records are needed too.
             archive_feeds=frozenset({feed.name}) if lost.records else frozenset(),
         )
-        # What is in as one batch may lie there under other names.
+        # The content of one batch may be found under other names.
         names = {batch.name, *other_names(batch)}
         for file in self._sources(feed, names):
             if self._dry_run:
@@ -225,7 +227,7 @@ class Repair:
         return None
 
     def _from_records(self, lost: Lost, found: Survey) -> Lost | None:
-        """Reduces a batch's archived records again, of the hours of which the lake has them."""
+        """Aggregate a batch's archived records again, for the hours of which the lake has them."""
         batch, feed = lost.batch, lost.feed
         hours = {}
         for _, hour in lost.parts:
@@ -245,13 +247,13 @@ class Repair:
                     with partial_of_records(self._engine.connection, KPIS[kpi], starts) as table:
                         add_partial(staging, KPIS[kpi], hour, table)
                 except TotalTooLarge:
-                    # It was in, so this is none of its records.
+                    # The batch was ingested, so these are not its records.
                     made.parts.discard((kpi, hour))
         self._publish(staging, made)
         return made or None
 
     def _load_records(self, feed: Feed, file: LakeFile) -> None:
-        """Makes a file of archived records the connection's table ``records``, with the feed's columns and types."""
+        """Load a file of archived records into the connection's table ``records``, with the feed's column types."""
         columns = ", ".join(
             f'CAST("{name}" AS {column.type.sql_type}) AS "{column.name}"'
             for name, column in zip(archived_columns(feed), feed.columns, strict=True)
@@ -262,7 +264,7 @@ class Repair:
             )
 
     def _from_database(self, lost: Lost) -> Lost | None:
-        """Writes a batch's rejects from the database, where that has all of them."""
+        """Write a batch's rejects from the database, if that has all of them."""
         batch = lost.batch
         kept = list(Reject.objects.filter(batch=batch).values_list("line", "column", "reason", "text"))
         if not lost.rejects or len(kept) != batch.rejects:
@@ -276,7 +278,7 @@ class Repair:
             self._publish(staging, made)
         return made
 
-    # What becomes of the ledger.
+    # The changes to the ledger.
 
     def _publish(self, staging: Staging, made: Lost) -> None:
         files = staging.publish([])
@@ -285,7 +287,7 @@ class Repair:
 
     @transaction.atomic
     def _note(self, made: Lost, files: Collection[LakeFile]) -> None:
-        """Has the ledger count on what was made again, and intervals computed that could not be."""
+        """Add rebuilt files to the ledger, and mark the intervals that could not be computed as due."""
         self._ledger.exchange_files(files, [])
         for kpi, hour in made.parts:
             folder = partials_folder(KPIS[kpi], hour)
@@ -295,7 +297,7 @@ class Repair:
             LostFile.objects.filter(batch=made.batch, folder=file.path.parent).delete()
 
     def _compute_again(self, feed: Feed, hour: datetime) -> None:
-        """Marks the incomplete intervals that touch an hour as due."""
+        """Mark the incomplete intervals that touch an hour as due."""
         for length in lengths_of(feed):
             for start in incomplete(feed, length, hour):
                 DueRollup.objects.update_or_create(
@@ -309,7 +311,7 @@ class Repair:
 
     @transaction.atomic
     def _give_up(self, lost: Lost) -> None:
-        """Notes what is lost for good, and marks the intervals that need it as incomplete."""
+        """Record what is lost for good, and mark the intervals that need it as incomplete."""
         batch, now = lost.batch, clock.now()
         reason = f"the lake has lost what it had of {batch.title}, and neither its source nor its records are there"
         for kpi, hour in lost.parts:
@@ -341,12 +343,12 @@ class Repair:
                 updated_at=now,
             )
             if kpi.reference:
-                # Of these there is none where nobody is in it.
+                # An interval without records has no summary.
                 continue
             for start in sorted(wanted - there):
                 interval = Interval(length, start)
                 if length != kpi.feed.interval and not interval.is_closed(closed_until):
-                    # It gets its summary, with this reason, when it has closed.
+                    # It gets its summary, with this reason, once it has closed.
                     continue
                 within = {"batch__feed": kpi.feed.name, "interval_start_timestamp__gte": interval.start}
                 intervals = BatchInterval.objects.filter(**within, interval_start_timestamp__lt=interval.end)
@@ -365,8 +367,8 @@ class Repair:
                 )
 
     def _tidy(self, found: Survey) -> Iterator[Finding]:
-        """Takes out of the ledger what is bad, and out of the lake what the ledger does not count on."""
-        # What was made again has the same name where it has the same content.
+        """Remove damaged files from the ledger, and from the lake the files that the ledger does not refer to."""
+        # A rebuilt file has the same name if it has the same content.
         bad = {file.path for file in found.bad if self._dry_run or not self._is_made(file)}
         if bad and not self._dry_run:
             self._ledger.exchange_files([], bad)
@@ -380,7 +382,7 @@ class Repair:
             yield Finding(f"{len(removed):,} files that nothing counts on", _would("removed", self._dry_run))
 
     def _is_made(self, file: LakeFile) -> bool:
-        """True if a file that was bad is what it is to be by now."""
+        """Return True if a damaged file has been rebuilt."""
         return dict(self._lake.verifier.digests([file.path])).get(file.path) == file.digest != ""
 
 

@@ -1,8 +1,7 @@
-"""Runs that people start from the web: the work of ``manage.py update_network_stats``, in a process of its own.
+"""Runs that are started from the web: ``manage.py update_network_stats`` in a process of its own.
 
-Whoever waits for an answer of the web waits for no run. That two runs never work at once is the store's business: one
-started meanwhile ends at once. What became of a run stands in the ledger, and what it says of errors goes where the web
-server's own errors go.
+No request waits for a run. The ledger's lock makes sure that two runs never work at once: a second one ends at once.
+The ledger has the outcome of each run, and errors go where the web server's own errors go.
 """
 
 from __future__ import annotations
@@ -19,38 +18,38 @@ from kpis.models import Batch
 
 START_RUN = "kpis.start_run"
 
-# The process that was started here last: each web process has one at most that has not ended.
+# The last process that was started here: each web process has at most one that has not ended.
 _started: subprocess.Popen | None = None
 _starting = threading.Lock()
 
 
 def may_start_runs(user) -> bool:
-    """Whether a user may start runs, and have failed files tried again."""
+    """Return True if a user may start runs, and mark failed files to be tried again."""
     return user.has_perm(START_RUN)
 
 
 def start_run() -> subprocess.Popen | None:
-    """Starts a run and does not wait for it; None where the one that was started here before has not ended."""
+    """Start a run without waiting for it; return None if the previous one that was started here has not ended."""
     global _started
     with _starting:
         if _started is not None and _started.poll() is None:
             return None
-        # Not sys.executable, which is the server's where Python is built into one.
+        # Not sys.executable, which is the server if Python is embedded in one.
         python = Path(sys.prefix, "bin", "python3")
         _started = subprocess.Popen(
             [python, "-m", "network_analysis", "update_network_stats", "-v", "0"],
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            # Signals to the web server are not for the run.
+            # Signals to the web server do not reach the run.
             start_new_session=True,
         )
-    # Its end is taken note of, so that the system forgets it too.
+    # Reap the process when it ends, so that it does not stay as a zombie.
     threading.Thread(target=_started.wait, daemon=True).start()
     return _started
 
 
 def mark_for_retry(batches: QuerySet[Batch]) -> int:
-    """Has the failed files among these batches tried again by the next run, also unchanged; how many those are."""
-    # A stream's batch, which has its topic before a slash, is no file that could be read again.
+    """Mark the failed files among these batches to be tried again by the next run; return how many they are."""
+    # A stream's batch, which has a slash in its name, is not a file that could be read again.
     return batches.filter(status=Batch.Status.FAILED).exclude(name__contains="/").update(retry=True)

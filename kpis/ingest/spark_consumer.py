@@ -1,8 +1,8 @@
-"""A topic's messages by Spark's Structured Streaming, micro-batch by micro-batch, into the same ledger as a consumer's.
+"""The consumer of a topic that Spark's Structured Streaming reads, micro-batch by micro-batch, into the same ledger.
 
-Executors read Kafka and prepare each partition's messages; the driver commits them, batch by batch, under the lock
-that lets one process work at a time. What counts is the ledger: a stream starts from where that is, and of a
-micro-batch that Spark brings again only what is not in is taken.
+Executors read Kafka and prepare each partition's messages; the driver commits them, batch by batch, under the lock.
+Positions are the ledger's: the stream starts from them, and of a micro-batch that Spark delivers again only what is not
+ingested yet is committed.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TopicStart:
-    """Which topic is read, and from where each of its partitions."""
+    """The topic to read, and the start of each of its partitions."""
 
     topic_id: str
     partitions: Mapping[int, Start]
 
     @property
     def newest(self) -> Origin:
-        """What messages of partitions come from that are added to the topic."""
+        """The origin of messages of partitions that are added to the topic."""
         generations = (start.origin.generation for start in self.partitions.values())
         return Origin(self.topic_id, max(generations, default=1))
 
     def origin(self, partition: int) -> Origin:
-        """What a partition's messages come from."""
+        """Return the origin of a partition's messages."""
         return self.partitions[partition].origin if partition in self.partitions else self.newest
 
 
 class SparkTopic:
-    """A topic whose messages Spark reads: what ``sources.kafka.Topic`` tells of one, and the micro-batch in hand."""
+    """A topic whose messages Spark reads: the counterpart of ``sources.kafka.Topic``, with the micro-batch in hand."""
 
     def __init__(
         self, feed: Feed, name: str, stream: MicroBatches, servers: str, identity: TopicIdentity, start: TopicStart
@@ -74,25 +74,25 @@ class SparkTopic:
         self._recreated.append(Recreated(self.name, reason))
 
     def recreated(self) -> list[Recreated]:
-        """What has shown since this was asked last: that the topic was recreated."""
+        """Return the topics that were found to be recreated since the last call."""
         news, self._recreated = self._recreated, []
         return news
 
     def poll(self, seconds: float) -> None:
-        """Waits for a micro-batch, or while there is one, for at most so long. Raises SourceError."""
+        """Wait up to ``seconds`` for a micro-batch, or while there is one in hand. Raises SourceError."""
         if self.frame is not None:
             time.sleep(seconds)
             return
         if time.monotonic() >= self._check_at:
-            # Whether brokers that do not answer are to be waited for is Spark's affair.
+            # Spark decides how long to wait for brokers that do not answer.
             with suppress(client().KafkaException):
                 self._check(DatabaseLedger().positions(self.feed, self.name))
         self.frame = self._stream.poll(seconds)
 
     def check(self, positions: Mapping[int, Position]) -> None:
-        """Sees to it that what was read until now is of the topic that has been read from the start.
+        """Check that everything read so far is of the same topic.
 
-        Raises SourceError where it was recreated meanwhile, or the brokers do not answer.
+        Raises SourceError if it was recreated meanwhile, or the brokers do not answer.
         """
         with translate_errors(self._servers):
             self._check(positions)
@@ -110,7 +110,7 @@ class SparkTopic:
             raise SourceError(f"The topic {self.name} was recreated while it was read.")
 
     def acknowledge(self) -> None:
-        """Record that the micro-batch in hand was ingested."""
+        """Mark the micro-batch in hand as ingested."""
         self.frame = None
         self._quiet_since = time.monotonic()
         self._stream.acknowledge()
@@ -132,7 +132,7 @@ class SparkTopic:
 def spark_topic(
     engine: pipeline.Engine, feed: Feed, name: str, connection: Mapping[str, str], most_messages: int, seconds: float
 ) -> Iterator[SparkTopic]:
-    """A topic from where the ledger is; raises SourceError and SparkError."""
+    """Open a topic at the ledger's positions; raises SourceError and SparkError."""
     cluster = engine.cluster
     assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
     start = TopicStart(*starts_of(connection, name, DatabaseLedger().positions(feed, name)))
@@ -144,7 +144,7 @@ def spark_topic(
 
 
 class SparkConsumer(Consumer):
-    """Takes a topic in as ``Consumer`` does, a micro-batch at a time."""
+    """The consumer of a topic, like ``Consumer``, a micro-batch at a time."""
 
     _stream: SparkTopic
 
@@ -163,14 +163,14 @@ class SparkConsumer(Consumer):
             except AlreadyRunning:
                 logger.debug("lock busy", extra={"command": self._command})
                 self._stream.poll(POLL_SECONDS)
-                self._presence.tell(self._stream.lag())
+                self._presence.report(self._stream.lag())
 
     def _events(self, ledger: DatabaseLedger) -> Iterator[pipeline.Event]:
-        """Takes in what the ledger lacks of the micro-batch in hand.
+        """Ingest what the ledger lacks of the micro-batch in hand; yield the events.
 
-        A partition's messages that fail as a whole are ingested in halves, until the one that fails stands alone.
+        A partition's messages that fail as a whole are split into halves until the one that fails is alone.
         """
-        # Up to where to take a partition next, after which what is before the one below is left of it.
+        # The ends of the parts of a partition that are to be ingested next; the part before the last of them remains.
         until: list[tuple[int, int]] = []
         while True:
             positions = ledger.positions(self._stream.feed, self._stream.name)

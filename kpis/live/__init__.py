@@ -1,1 +1,1 @@
-"""What happens now: counts of the last seconds, told to every open page at once."""
+"""The live view: counts of the last seconds, sent to every open page."""

@@ -1,4 +1,4 @@
-"""Who may open a WebSocket: whoever may read the API, by session or token, from a page of this site or from none."""
+"""Access to the WebSockets: for users of the API, by session or token, from a page of this site or a program."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException, Throttled
 from rest_framework.views import APIView
 
-# As HTTP's statuses, in the range that WebSockets leave to applications.
+# HTTP's status plus 4000, as WebSockets leave 4000 to 4999 to applications.
 NOT_ALLOWED, TOO_MANY = 4403, 4429
 
 
 def request_of(scope: dict[str, Any]) -> HttpRequest:
-    """The request that a WebSocket was opened with, with its session and user."""
+    """Return the request that opened a WebSocket, with its session and user."""
     request = ASGIRequest({**scope, "type": "http", "method": "GET"}, BytesIO())
     for middleware in (SessionMiddleware, AuthenticationMiddleware):
         middleware(lambda _: HttpResponse()).process_request(request)
@@ -28,22 +28,22 @@ def request_of(scope: dict[str, Any]) -> HttpRequest:
 
 
 def is_foreign(request: HttpRequest) -> bool:
-    """Whether it is another site's page that asks, or the request is for another site."""
+    """Return True if a page of another site asks, or the request is for another site."""
     try:
         host = request.get_host()
     except DisallowedHost:
         return True
     origin = request.headers.get("Origin")
-    # A program has none.
+    # Programs send no Origin header.
     return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
 
 
 @database_sync_to_async
 def refusal(request: HttpRequest) -> int | None:
-    """The code to close a WebSocket with whose opener may not read the API, or asks too often; None for the others."""
+    """Return the close code if the client may not read the API, or asks too often; None if it may."""
     view = APIView()
     try:
-        # Its authentication, permissions and rates are the API's.
+        # Authentication, permissions and throttles are the API's.
         view.request = view.initialize_request(request)
         view.perform_authentication(view.request)
         view.check_permissions(view.request)

@@ -1,6 +1,6 @@
-"""Tells every web process at once that a stream's batch is in, through Redis where REDIS_URL names one.
+"""Announcements to all web processes that a stream's batch was ingested, through the Redis of REDIS_URL.
 
-Without Redis, or while it is out of reach, nothing is told and web processes look by themselves.
+Without Redis, or while it cannot be reached, nothing is announced and web processes poll the database.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PAUSE_SECONDS = 5
 
 
 class Announcer:
-    """A consumer's side: announces each batch, and never fails for it."""
+    """The consumer's side: announces each batch. A failure is logged and does not affect the batch."""
 
     def __init__(self) -> None:
         self._due, self._is_logged = 0.0, False
 
     def announce(self) -> None:
-        """Tells that live counts have changed."""
+        """Announce that live counts have changed."""
         if not settings.REDIS_URL or time.monotonic() < self._due:
             return
         from asgiref.sync import async_to_sync
@@ -43,12 +43,12 @@ class Announcer:
         except (RedisError, OSError) as error:
             self._due = time.monotonic() + PAUSE_SECONDS
             if not self._is_logged:
-                logger.warning("Cannot use Redis: %s. Open pages are told a little later.", _reason(error))
+                logger.warning("Cannot use Redis: %s. Open pages are updated a little later.", _reason(error))
             self._is_logged = True
 
 
 async def listen(heard: Callable[[], None]) -> NoReturn:
-    """A web process's side: calls ``heard`` for each announcement, as long as it is not cancelled."""
+    """The web process's side: call ``heard`` for each announcement until it is cancelled."""
     from redis import RedisError
 
     layer, is_logged = _layer(), False
@@ -68,7 +68,7 @@ async def listen(heard: Callable[[], None]) -> NoReturn:
 
 
 def _layer() -> BaseChannelLayer:
-    """The channel layer of the settings, which always have one."""
+    """Return the settings' default channel layer."""
     from channels.layers import get_channel_layer
 
     layer = get_channel_layer()
@@ -82,14 +82,14 @@ def _reason(error: Exception) -> str:
 
 
 class Once(logging.Filter):
-    """Lets the channel layer's own complaints through once a minute: it makes one with each try to reconnect."""
+    """Limit the channel layer's own log lines to one a minute: it logs each attempt to reconnect."""
 
     def __init__(self) -> None:
         super().__init__()
         self._due = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is to be logged."""
+        """Return True if a record is to be logged."""
         if time.monotonic() < self._due:
             return False
         self._due = time.monotonic() + 60

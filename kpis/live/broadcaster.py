@@ -1,7 +1,7 @@
-"""Shows the live counts to every open page of a web process: the database is read once for all, a frame made once.
+"""The broadcaster of live counts: for all open pages of a web process, the database is read and a frame made once.
 
-Only while somebody looks. A page has at most one frame waiting: one that is slower misses frames, and gets all there
-is as soon as it can take it.
+It works only while a page is open. At most one frame waits for a page: a slower page misses frames, and gets the whole
+window when it is ready again.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Pages get one frame in so long.
+# The seconds between frames.
 FRAME_SECONDS = 1.0
-# How often to look for what is new: where nobody announces it, and where somebody does.
+# How often to poll the database: without announcements, and with them.
 LOOK_SECONDS = 0.2
 LOOK_ANNOUNCED_SECONDS = 1.0
-# So long a frame that is due waits for batches that come one after the other, as those of a stream's partitions do.
+# How long a frame that is due waits for further batches, as a stream's partitions are ingested one after the other.
 SETTLE_SECONDS = 0.4
-# A page that was sent nothing for so long is sent what it has, so that it knows its connection from a dead one.
+# After so long without a frame a page is sent one anyway, so that it can tell a live connection from a dead one.
 SILENT_SECONDS = 10.0
-# After the database could not be used.
+# The pause after a failure of the database.
 PAUSE_SECONDS = 1.0
 
 
 class Client:
-    """One open page: the frame that waits for it, or the word that it missed one."""
+    """One open page: the frame that waits for it, or that it missed one."""
 
     def __init__(self, broadcaster: Broadcaster):
         self._broadcaster = broadcaster
@@ -49,17 +49,17 @@ class Client:
         self._has_news = asyncio.Event()
 
     def offer(self, frame: str) -> None:
-        """Gives it a frame, which it misses when it has not taken the one before."""
+        """Queue a frame; the page misses it if it has not taken the one before."""
         self._missed = self._missed or self._frame is not None
         self._frame = None if self._missed else frame
         self.wake()
 
     def wake(self) -> None:
-        """Has it take what there is."""
+        """Wake the page's sender."""
         self._has_news.set()
 
     async def next(self) -> str:
-        """What to send it next, as soon as there is something; at first, and after what it missed, all there is."""
+        """Return what to send next: the whole window at first and after a missed frame, else the next frame."""
         await self._has_news.wait()
         self._has_news.clear()
         if self._missed:
@@ -70,20 +70,20 @@ class Client:
 
 
 class Broadcaster:
-    """A web process's view of the live counts, and the pages that look at it."""
+    """A web process's window of live counts, and the open pages."""
 
     def __init__(self) -> None:
         self._clients: set[Client] = set()
         self._working: asyncio.Task[None] | None = None
-        # One thread has the database's connection, and is the only one to touch the window.
+        # One thread has the database connection, and is the only one that uses the window.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="live")
         self._view: _View | None = None
         self._news = asyncio.Event()
-        # Whether the last change was heard of, so that there is no need to look for the next.
+        # True if the last change was announced, so that polling can be slower.
         self._is_heard = False
 
     def join(self) -> Client:
-        """A page that opened; it has to ``leave``."""
+        """Add a page that opened; it has to ``leave``."""
         client = Client(self)
         self._clients.add(client)
         if self._working is None or self._working.done():
@@ -93,7 +93,7 @@ class Broadcaster:
         return client
 
     def leave(self, client: Client) -> None:
-        """A page that closed."""
+        """Remove a page that closed."""
         self._clients.discard(client)
         if not self._clients and self._working is not None:
             self._working.cancel()
@@ -101,13 +101,13 @@ class Broadcaster:
             self._thread.submit(_close)
 
     async def window(self) -> str:
-        """All there is, as it was last read."""
+        """Return the whole window, as it was last read."""
         if self._view is None:
             raise asyncio.CancelledError
         return await self._in_thread(self._view.window)
 
     async def _work(self) -> None:
-        """Reads and shows until nobody looks any more."""
+        """Read the database and send frames until no page is open."""
         view, is_logged, shown_at = _View(), False, time.monotonic() - FRAME_SECONDS
         listening = asyncio.create_task(announcements.listen(self._hear)) if settings.REDIS_URL else None
         try:
@@ -136,7 +136,7 @@ class Broadcaster:
                 listening.cancel()
 
     async def _read(self, view: _View, due: float) -> None:
-        """Reads what is new until a frame is due, and then until batches that come one after the other all have."""
+        """Read until a frame is due, and then on while batches follow each other closely."""
         until = max(due, time.monotonic()) + SETTLE_SECONDS
         while True:
             is_more = await self._in_thread(view.read)
@@ -153,7 +153,7 @@ class Broadcaster:
             async with asyncio.timeout(LOOK_ANNOUNCED_SECONDS if self._is_heard else LOOK_SECONDS):
                 await self._news.wait()
         except TimeoutError:
-            # An announcement may be lost, and Redis be gone.
+            # An announcement may be lost, or Redis may be down.
             self._is_heard = False
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
@@ -161,28 +161,28 @@ class Broadcaster:
 
 
 def _close() -> None:
-    """Closes the connection of the thread that it runs in, which is not that of whoever asks for it."""
+    """Close the connection of the thread that runs this, not the caller's."""
     connection.close()
 
 
 class _View:
-    """The window, and what pages are sent of it; for one thread."""
+    """The window and its encoded frames; used by one thread."""
 
     def __init__(self) -> None:
         self._window, self._text = Window(), ""
 
     def read(self) -> bool:
-        """Reads what is new; whether there was anything."""
+        """Read what is new; return True if there was anything."""
         close_old_connections()
         return self._window.read()
 
     def frame(self, is_silent: bool) -> str | None:
-        """The frame for the pages; None where nothing changed, and that is not to be told."""
+        """Return the next frame; None if nothing changed and no frame is due for silence."""
         frame = self._window.frame(is_silent)
         self._text = ""
         return None if frame is None else orjson.dumps(frame).decode()
 
     def window(self) -> str:
-        """All there is."""
+        """Return the whole window."""
         self._text = self._text or orjson.dumps(self._window.window()).decode()
         return self._text

@@ -1,4 +1,4 @@
-"""Writes live counts: what a stream's batch adds to its seconds and minutes, within the batch's own transaction."""
+"""Writing live counts: a batch adds to its stream's seconds and minutes, within the batch's own transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Groups = dict[str, dict[str, int]]
 
 
 def add_live_counts(feed: str, counts: LiveCounts, now: datetime) -> None:
-    """Adds a batch's counts to a feed's, and forgets those that are too old for any page."""
+    """Add a batch's counts to a feed's, and delete those that no page shows any more."""
     former = LiveFeed.objects.filter(feed=feed).values_list("revision", flat=True).first()
     revision = (former or 0) + 1
     values = {"revision": revision, "committed_at": now, "delay": (now - counts.typical).total_seconds()}
@@ -30,7 +30,7 @@ def add_live_counts(feed: str, counts: LiveCounts, now: datetime) -> None:
 
 
 def _by_start(counts: LiveCounts, length: int, since: datetime) -> dict[datetime, Groups]:
-    """A batch's counts by the seconds, or minutes, that start at ``since`` (UTC) or later."""
+    """Return a batch's counts by the seconds, or minutes, that start at ``since`` (UTC) or later."""
     found: dict[int, Groups] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
     first = since.timestamp()
     for dimension, rows in counts.groups.items():
@@ -56,7 +56,7 @@ def _add(feed: str, length: int, added: dict[datetime, Groups], revision: int) -
         )
         for start, groups in added.items()
     ]
-    # MySQL and MariaDB take whatever unique columns the table has, and no list of them.
+    # MySQL and MariaDB use whatever unique constraints the table has, and accept no list of columns.
     has_target = connection.features.supports_update_conflicts_with_target
     LiveCount.objects.bulk_create(
         rows,

@@ -1,4 +1,4 @@
-"""Who takes the streams in: each consumer tells now and then that it is there, and how much it has before it."""
+"""The presence of consumers: each reports now and then that it is at work, and its lag."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from kpis.models import StreamConsumer
 
-TELL_SECONDS = 1.0
-# One that has not told for so long is not counted, and after FORGOTTEN its row goes.
+REPORT_SECONDS = 1.0
+# A consumer that has not reported for PRESENT is not counted, and after FORGOTTEN its row is deleted.
 PRESENT = timedelta(seconds=15)
 FORGOTTEN = timedelta(hours=1)
 
@@ -30,18 +30,18 @@ class Presence:
         self._key = {"host": socket.gethostname(), "process": os.getpid()}
         self._due = 0.0
 
-    def tell(self, lag: int | None) -> None:
-        """Tells, at most once in TELL_SECONDS, how many messages of its partitions are not in (None: unknown)."""
+    def report(self, lag: int | None) -> None:
+        """Report, at most once in REPORT_SECONDS, how many messages of its partitions are not ingested, if known."""
         if time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + TELL_SECONDS
+        self._due = time.monotonic() + REPORT_SECONDS
         now = timezone.now()
         values = {**self._values, "lag": lag, "told_at": now}
         with _indifferent():
             self._put(values, now)
 
     def end(self) -> None:
-        """Tells that it is there no more."""
+        """Report that it has ended."""
         with _indifferent():
             StreamConsumer.objects.filter(**self._key).delete()
 
@@ -53,7 +53,7 @@ class Presence:
 
 @contextmanager
 def _indifferent() -> Iterator[None]:
-    """Whether the database can be used is for the next batch to find out."""
+    """Ignore errors of the database: the next batch finds out if it can be used."""
     try:
         yield
     except DatabaseError:

@@ -1,4 +1,4 @@
-"""``/ws/live/``: what happens now, as JSON: first all there is, then what changes, at most once a second."""
+"""``/ws/live/``, a WebSocket of JSON: first the whole window, then its changes, at most once a second."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _broadcaster = Broadcaster()
 
 
 async def live(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Serves one page until it closes. A server whose ``send`` waits for the page to read keeps nothing for it."""
+    """Serve one page until it closes. If ``send`` waits for the page to read, no frames are queued for it."""
     await receive()
     request = request_of(scope)
     if is_foreign(request):
         return await close(send)
     code = await refusal(request)
-    # A browser tells its page the code only of what was open.
+    # A browser shows the close code to the page only if the socket was open.
     await send({"type": "websocket.accept"})
     if code is not None:
         return await close(send, code)
@@ -41,12 +41,12 @@ async def live(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 
 
 async def close(send: Send, code: int = NORMAL) -> None:
-    """Closes a WebSocket, or refuses one that was not accepted."""
+    """Close a WebSocket, or refuse one that was not accepted."""
     await send({"type": "websocket.close", "code": code})
 
 
 async def nowhere(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Refuses a WebSocket at any other address."""
+    """Refuse a WebSocket at any other address."""
     await receive()
     await close(send)
 
@@ -57,6 +57,6 @@ async def _write(client: Client, send: Send) -> None:
 
 
 async def _until_closed(receive: Receive) -> None:
-    # What a page says is of no interest.
+    # Messages of the page are ignored.
     while (await receive())["type"] != "websocket.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""What an open page is shown: the counts of the last quarter of an hour, and what changed of them since a moment."""
+"""The window of live counts: the last quarter of an hour, and its changes since the last frame."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from kpis.models import LiveCount, LiveFeed, StreamConsumer
 
 RATE_SECONDS = 10
 LEAST_MINUTES = 5
-# A feed of which no batch came for so long has a rate of 0.
+# A feed without a batch for this long has a rate of 0.
 STALLED = PRESENT
 
 _FEEDS = {dimension.name: feed for feed, dimensions in LIVE_DIMENSIONS.items() for dimension in dimensions}
 
-# Of one second or minute: records by dimension and group.
+# The counts of one second or minute: records by dimension and group.
 Groups = dict[str, dict[str, int]]
 
 
@@ -47,7 +47,7 @@ class _Feed:
     counts: dict[int, dict[int, Groups]] = field(default_factory=lambda: {SECOND: {}, MINUTE: {}})
 
     def total(self, second: int) -> int:
-        """How many records a second has."""
+        """Return the number of records in a second."""
         for groups in self.counts[SECOND].get(second, {}).values():
             return sum(groups.values())
         return 0
@@ -63,19 +63,19 @@ class Window:
         self._now = EPOCH
         self._newest: int | None = None
         self._scores: list[dict[str, Any]] = []
-        # Dimension, group and second of each count that is new.
+        # Dimension, group and second of each count that has changed since the last frame.
         self._changed: set[tuple[str, str, int]] = set()
         self._sent: tuple[Any, ...] = ()
         self._sent_scores: list[dict[str, Any]] = []
 
     def read(self) -> bool:
-        """Reads what the database has that is new since it was last read; whether any batch came."""
+        """Read what is new in the database; return True if a batch arrived."""
         self._now = timezone.now()
         changed = False
         for live in LiveFeed.objects.all():
             feed = self._feeds[live.feed]
             if live.revision < feed.revision:
-                # Another database than before, such as one that was restored.
+                # Another database than before, such as a restored one.
                 feed = self._feeds[live.feed] = _Feed()
             if live.revision > feed.revision:
                 self._read_feed(live, feed)
@@ -89,7 +89,7 @@ class Window:
         return changed
 
     def window(self) -> dict[str, Any]:
-        """All there is, as a page that opens gets it."""
+        """Return the whole window, for a page that opens."""
         return {
             "type": "window",
             "newest": self._newest,
@@ -100,7 +100,7 @@ class Window:
         }
 
     def frame(self, even_so: bool = False) -> dict[str, Any] | None:
-        """What changed since the last frame; None where nothing did, or ``even_so`` a frame without changes."""
+        """Return the changes since the last frame; if there are none, None, or an empty frame if ``even_so``."""
         state, counts = (self._newest, self._facts()), self._changes()
         if state == self._sent and not counts and self._scores == self._sent_scores and not even_so:
             return None
@@ -113,7 +113,7 @@ class Window:
     def _read_feed(self, live: LiveFeed, feed: _Feed) -> None:
         rows = LiveCount.objects.filter(feed=live.feed, revision__gt=feed.revision).order_by("start_timestamp")
         for length, start, revision, groups in rows.values_list("length", "start_timestamp", "revision", "groups"):
-            # A batch that came after the feed's row was read has all of its counts in the next reading too.
+            # A batch committed after the feed's row was read has all of its counts in the next reading too.
             live.revision = max(live.revision, revision)
             self._take(feed, length, int(start.timestamp()), groups)
         feed.revision, feed.committed_at, feed.delay = live.revision, live.committed_at, live.delay
@@ -130,7 +130,7 @@ class Window:
                         self._changed.add((dimension, name, start))
 
     def _named(self, dimension: str, counts: dict[str, int]) -> dict[str, int]:
-        """The counts of the groups that are shown by name, of which a dimension has MOST_GROUPS; else of OTHERS."""
+        """Sum counts by the groups that are shown by name, at most MOST_GROUPS per dimension; all others are OTHERS."""
         names, found = self._names[dimension], dict[str, int]()
         for name, count in counts.items():
             if name not in names and len(names) < MOST_GROUPS:
@@ -148,7 +148,7 @@ class Window:
                     del feed.counts[length][start]
 
     def _facts(self) -> dict[str, dict[str, Any]]:
-        """What is told of each feed besides its counts."""
+        """Return each feed's properties besides its counts."""
         return {
             name: {
                 "rate": self._rate(feed),
@@ -161,12 +161,12 @@ class Window:
         }
 
     def _newest_of(self, *feeds: _Feed) -> int | None:
-        """The newest second with records that is not in the future."""
+        """Return the newest second with records that is not in the future."""
         now = int(self._now.timestamp())
         return max((second for feed in feeds for second in feed.counts[SECOND] if second <= now), default=None)
 
     def _rate(self, feed: _Feed) -> float:
-        """Records a second over the last whole seconds of the feed's own time; 0 where nothing comes any more."""
+        """Return the records per second over the last whole seconds of the feed's own time; 0 if it has stalled."""
         newest = self._newest_of(feed)
         if newest is None or self._now - feed.committed_at > STALLED:
             return 0
@@ -186,10 +186,10 @@ class Window:
         }
 
     def _changes(self) -> dict[str, dict[str, list[list[int]]]]:
-        """The counts that changed since they were last asked for: by dimension and group, second and count."""
+        """Return the counts that changed since the last call: by dimension and group, second and count."""
         found: dict[str, dict[str, list[list[int]]]] = {}
         newest, changed = self._newest or 0, self._changed
-        # What is ahead of the clock waits for its second.
+        # Counts of seconds ahead of the clock wait for their second.
         self._changed = {change for change in changed if change[2] > newest}
         for dimension, name, second in sorted(changed - self._changed):
             groups = self._feeds[_FEEDS[dimension]].counts[SECOND].get(second)
@@ -209,7 +209,7 @@ class Window:
 
 
 def _scores(last: dict[str, int] | None, before: list[dict[str, int]]) -> Iterable[dict[str, Any]]:
-    """How far each group's last minute lies from its minutes before, in their sample standard deviations."""
+    """Return each group's deviation in the last minute from its minutes before, in sample standard deviations."""
     if last is None or len(before) < LEAST_MINUTES:
         return []
     names = {*last, *(name for minute in before for name in minute)} - {OTHERS}
@@ -219,7 +219,7 @@ def _scores(last: dict[str, int] | None, before: list[dict[str, int]]) -> Iterab
 
 def _score(name: str, count: int, before: list[int]) -> dict[str, Any]:
     number, total = len(before), sum(before)
-    # In whole numbers, so that equal counts have a deviation of 0 and nothing near it.
+    # In whole numbers, so that equal counts have a deviation of exactly 0.
     spread = number * sum(one * one for one in before) - total * total
     mean, deviation = total / number, math.sqrt(spread / (number * (number - 1)))
     return {
@@ -233,7 +233,7 @@ def _score(name: str, count: int, before: list[int]) -> dict[str, Any]:
 
 
 def _consumers(now: datetime) -> dict[str, dict[str, Any]]:
-    """By feed: how many consumers there are, and what they have before them together."""
+    """Return by feed how many consumers there are, and their total lag."""
     present = StreamConsumer.objects.filter(told_at__gt=now - PRESENT).order_by()
     found: dict[str, list[int | None]] = defaultdict(list)
     for feed, lag in present.values_list("feed", "lag"):

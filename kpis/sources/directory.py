@@ -260,8 +260,8 @@ def _found(path: Path, feed: Feed) -> FoundFile:
 def batch_name(file_name: str) -> str:
     """Return the file's name as the ledger keeps it; different names stay different.
 
-    Bytes that are not UTF-8, control characters, backslashes and spaces at the end are written as ``\x..`` or
-    ``\u....``, so that every database and terminal shows the name unambiguously. A name too long for the ledger's
+    Bytes that are not UTF-8, control characters, backslashes and spaces at the end are written as ``\\x..`` or
+    ``\\u....``, so that every database and terminal shows the name unambiguously. A name too long for the ledger's
     column ends in a digest of itself.
     """
     text = os.fsencode(file_name).decode("utf-8", "surrogateescape")

@@ -184,8 +184,8 @@ class TopicIdentity:
             if offset > end:
                 raise SourceError(
                     f"{self._topic}/{partition} is in up to offset {offset:,}, but Kafka at {self._servers} has it "
-                    f"only up to {end:,}, though it is the same topic: Kafka lost ingested messages, and those that come "
-                    f"in their place cannot be distinguished from them. Recreate the topic to go on."
+                    f"only up to {end:,}, though it is the same topic: Kafka lost ingested messages, and those "
+                    f"that come in their place cannot be distinguished from them. Recreate the topic to go on."
                 )
             return ""
         if offset > end:

@@ -1,4 +1,4 @@
-"""The batches of the ledger: which versions of files are ingested, and what became of each batch."""
+"""The ledger's batches: the ingested versions of files, and the outcome of each batch."""
 
 from __future__ import annotations
 

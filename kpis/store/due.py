@@ -1,4 +1,4 @@
-"""Which intervals are due: changed since they were computed."""
+"""The marks of intervals that are due: changed since they were computed."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class StoreError(Exception):
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise StoreError in the place of whatever error the database raises within."""
+    """Translate the database's errors within into StoreError."""
     try:
         yield
     except DatabaseError as error:

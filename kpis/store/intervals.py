@@ -1,4 +1,4 @@
-"""Which batches have records in which intervals."""
+"""The ledger's rows of the intervals in which batches have records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of the lake count: the ledger's rows of them."""
+"""The ledger's rows of the lake files that count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rollups and compactions are due."""
+"""The part of the ledger with rollups and compactions that are due."""
 
 from __future__ import annotations
 

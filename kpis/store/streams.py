@@ -1,4 +1,4 @@
-"""Up to where the partitions of topics and the shards of streams are ingested."""
+"""The ledger's positions: up to which offset or record each partition and shard is ingested."""
 
 from __future__ import annotations
 

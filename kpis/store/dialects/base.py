@@ -14,7 +14,7 @@ from django.db import Error as DatabaseError
 
 
 class Verdict(StrEnum):
-    """How a part of the installation is: as it should be, worth knowing, or in need of mending."""
+    """The state of a part of the installation: as it should be, worth knowing, or in need of repair."""
 
     OK = "ok"
     NOTE = "note"
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of ``manage.py doctor``: the verdict on a subject, and why."""
+    """One line of ``manage.py doctor``: the verdict on a subject, and the reason."""
 
     verdict: Verdict
     subject: str
