@@ -1,4 +1,4 @@
-"""The clocks that say which intervals have ended and which times lie ahead; any of them may be wrong.
+"""The clocks that decide which intervals have ended and which times are in the future; any of them may be wrong.
 
 Tests set the host's by replacing ``now``; so callers write ``clock.now()`` and import the module, not the function.
 """
@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The time (UTC) by the host's clock."""
+    """Return the time (UTC) by the host's clock."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """What the host's and the database's clock say at one moment (UTC).
+    """The times of the host's and the database's clock at one moment (UTC).
 
-    Nothing closes before both have come to its end, and nothing counts as ahead before it is ahead of both: so one
-    clock that is wrong does no harm.
+    No interval closes before both have reached its end, and no time counts as ahead unless it is ahead of both, so that
+    one wrong clock does no harm.
     """
 
     host: datetime
@@ -27,16 +27,16 @@ class Clocks:
 
     @property
     def earliest(self) -> datetime:
-        """Up to here intervals may close."""
+        """The time up to which intervals may close."""
         return min(self.host, self.database)
 
     @property
     def latest(self) -> datetime:
-        """What is after this is ahead of every clock."""
+        """A later time is ahead of every clock."""
         return max(self.host, self.database)
 
 
 def host_clock() -> Clocks:
-    """The clocks where there is only the host's."""
+    """Return the clocks if the host's is the only one."""
     moment = now()
     return Clocks(moment, moment)

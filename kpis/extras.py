@@ -1,4 +1,4 @@
-"""The package's extras: clients of servers and clouds that only some installations need, and the error without one.
+"""The package's extras: clients that only some installations need, and the error if one is not installed.
 
 A module imports such a client where it uses it, and reports its absence with the sentence that ``missing`` returns.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 
-# By extra: the modules that are imported, each with the distribution that has it.
+# By extra: the imported modules, each with its distribution.
 EXTRAS = {
     "mysql": {"MySQLdb": "mysqlclient"},
     "postgres": {"psycopg": "psycopg"},
@@ -24,10 +24,10 @@ def is_installed(extra: str) -> bool:
 
 
 def missing(extra: str, subject: str, error: ImportError | None = None) -> str:
-    """The sentence that says which extra to install.
+    """Return the sentence that says which extra to install.
 
-    ``subject`` ends with its verb: "Streams from Kafka need". ``error`` is what the import raised: where a package is
-    installed but cannot be imported, such as without its shared library, the sentence gives the reason.
+    ``subject`` ends with its verb: "Streams from Kafka need". ``error`` is the import's error: if the package is
+    installed but cannot be imported, for example without its shared library, the sentence gives the reason.
     """
     packages = " and ".join(EXTRAS[extra].values())
     broken = f", which cannot be imported ({error})" if error and all(map(_is_there, EXTRAS[extra])) else ""

@@ -122,9 +122,9 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
 
 
 def run_prepared(batches: Iterable[Prepared], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Ingest new batches that are prepared, or are as they are asked for; then do what else ``run`` does.
+    """Ingest prepared batches that are new; then roll up and compact as ``run`` does.
 
-    What happened to the batches comes first.
+    Batches may be prepared while they are iterated over. Their events come first.
     """
     _begin(ledger, engine)
     reopened = ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
@@ -187,7 +187,7 @@ def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, option
         else:
             with prepare(file, engine, options, scan_of_file) as one:
                 event = ingest(one, entry, ledger, engine, options)
-            # Not from within, as whoever stops here may have closed the connection first.
+            # Not within the block, as the consumer of events may stop here with the connection closed.
             yield event
 
 

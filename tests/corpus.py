@@ -220,7 +220,7 @@ BAD_ROWS = [
     bad_interval("last-day-of-9999", 253402214400_000, 253402214700_000, COLUMNS[0], "lies beyond 9999-12-30"),
     bad_interval("year-10000", 253402300800_000, 253402301100_000, COLUMNS[0], "lies beyond 9999-12-30"),
     bad_interval("end-of-64-bits", 2**63 - 1, 2**63 - 1, COLUMNS[0], "lies beyond 9999-12-30"),
-    bad_interval("a-clock-never-set", 0, 300_000, COLUMNS[0], "is Unix time 0, which a clock shows that was never set"),
+    bad_interval("a-clock-never-set", 0, 300_000, COLUMNS[0], "is Unix time 0, as of a clock that was never set"),
     bad_interval("before-1970", -300_000, 0, COLUMNS[0], "is negative"),
     bad_row("too-few-fields", ROWS[0].rpartition(",")[0], "", "has 6 fields where the header has 7"),
     bad_row("too-many-fields", ROWS[0] + ",7", "", "has 8 fields where the header has 7"),
@@ -256,7 +256,7 @@ BAD_ROWS = [
 ]
 
 NO_HEADER = "has no header: it is empty, or its first line is"
-NO_TEXT = "is no UTF-8 text: its first line holds NUL bytes"
+NO_TEXT = "is not UTF-8 text: its first line holds NUL bytes"
 NO_COLUMNS = f"has no column {', '.join(COLUMNS)} in its header"
 
 FAILED = [

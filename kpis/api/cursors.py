@@ -1,4 +1,4 @@
-"""The text that names a row by its key, so that the next page starts after it."""
+"""Cursors: texts that encode a row's key, so that the next page starts after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class BadCursor(ValueError):
-    """A text that no page gave as its cursor."""
+    """A text that is not a cursor of any page."""
 
 
 def encode_cursor(values: Sequence) -> str:

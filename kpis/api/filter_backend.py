@@ -1,4 +1,4 @@
-"""How requests filter lists: django-filter's backend, with filter sets that look at what a request gives alone."""
+"""The filter backend: django-filter's, with filter sets that look only at the parameters of the request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 
 class FilterBackend(DjangoFilterBackend):
-    """Filters by the view's ``filterset_class``, whose form is made for the browsable page alone."""
+    """Filters by the view's ``filterset_class``, whose form is made only for the browsable page."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet, view) -> QuerySet:
         """Return the rows that satisfy the request's filters; raises ValidationError for wrong values."""

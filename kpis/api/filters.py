@@ -1,4 +1,4 @@
-"""The filters of single columns. An empty value is no filter; a wrong one is an error that says why."""
+"""The filters of single columns. An empty value is no filter; a wrong one is an error with the reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MillisecondsFilter(Filter):
 
 
 def whole_number_filter(field: models.Field, description: str, lookup: str = "exact") -> Filter:
-    """A filter by an integer column; a number that the column cannot hold is an error."""
+    """Return a filter by an integer column; a number that the column cannot hold is an error."""
     least, greatest = whole_number_range(field)
     schema = {"type": "integer", "minimum": least, "maximum": greatest, "description": description}
     return extend_schema_field(schema)(
@@ -53,19 +53,19 @@ def whole_number_filter(field: models.Field, description: str, lookup: str = "ex
 
 
 def text_filter(field: models.Field, description: str) -> Filter:
-    """A filter by a text column, letter by letter."""
+    """Return a filter by a text column, case-sensitive."""
     return extend_schema_field({"type": "string", "description": description})(
         CharFilter(field_name=field.name, strip=False)
     )
 
 
 def folded_filter(column: str, description: str) -> Filter:
-    """A filter by a column of folded names: whatever the letter case, the encoding and surrounding spaces."""
+    """Return a filter by a column of folded names, regardless of case, encoding and surrounding spaces."""
     return extend_schema_field({"type": "string", "description": description})(FoldedFilter(field_name=column))
 
 
 def choice_filter(name: str, choices: dict, description: str, coerce=str) -> Filter:
-    """A filter by a column that has one of a few values; ``choices`` maps each value to what it means."""
+    """Return a filter by a column that has one of a few values; ``choices`` maps each value to its meaning."""
     wanted = ", ".join(label if label == str(value) else f"{value} ({label})" for value, label in choices.items())
     schema = {"type": "integer" if coerce is not str else "string", "enum": list(choices)}
     return extend_schema_field(schema | {"description": f"{description}: {wanted}"})(
@@ -79,7 +79,7 @@ def choice_filter(name: str, choices: dict, description: str, coerce=str) -> Fil
 
 
 def timestamp_filters(lookups: dict[str, Iterable[str]]) -> dict[str, Filter]:
-    """Filters by timestamp columns: ``<column>`` for exact, else ``<column>__<lookup>``."""
+    """Return filters by timestamp columns: ``<column>`` for exact, else ``<column>__<lookup>``."""
     filters = {}
     for column, names in lookups.items():
         for lookup in names:
@@ -91,20 +91,20 @@ def timestamp_filters(lookups: dict[str, Iterable[str]]) -> dict[str, Filter]:
 
 
 def interval_filter(lengths: Iterable[Length], default: Length | None = None) -> Filter:
-    """A filter by the interval's code; ``default`` is the length that it means where it is not given."""
+    """Return a filter by the interval's code; ``default`` is the length that applies if none is given."""
     description = "The interval's length" + (f" ({default.code} by default)" if default else "")
     return choice_filter("interval", {length.code: length.name for length in lengths}, description, coerce=int)
 
 
 def dimension_filters(kpi: KPI, model: type[KPIResult]) -> dict[str, Filter]:
-    """A filter for each dimension, of its column's type: exact, but for one that is folded."""
+    """Return a filter for each dimension, of its column's type: exact, or regardless of case if it is folded."""
     filters = {}
     for dimension in kpi.by:
         field = model._meta.get_field(dimension.name)
         if isinstance(field, models.IntegerField):
             made = whole_number_filter(field, f"{dimension.name} is this")
         elif dimension.folded:
-            made = folded_filter(dimension.folded_column, f"{dimension.name} is this, whatever the letter case")
+            made = folded_filter(dimension.folded_column, f"{dimension.name} is this, regardless of case")
         else:
             made = text_filter(field, f"{dimension.name} is this")
         filters[dimension.name] = made

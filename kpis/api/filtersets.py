@@ -1,4 +1,4 @@
-"""The filters of each list, as filter sets."""
+"""The filter sets of the API's lists."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_bet
 
 
 class ListFilters(FilterSet):
-    """The filters of a list. Only those that a request gives are cleaned: a form takes longer than the page's query.
+    """The filters of a list. Only those that a request gives are cleaned: a whole form takes longer than the page's query.
 
-    ``one_row_by`` names the filters that together leave at most one row an interval; it is empty where none do.
+    ``one_row_by`` names the filters that together leave at most one row per interval; it is empty if there are none.
     """
 
     one_row_by: frozenset[str] = frozenset()
@@ -101,7 +101,7 @@ class IntervalFilters(ListFilters):
 
 
 def _page_starts_after(bound: datetime, model: type[models.Model], cursor: str) -> bool:
-    """Return True if a page's cursor implies the bound: of two a database may take the one that has it read more."""
+    """Return True if a page's cursor implies the bound: given both, a database may use the one that reads more rows."""
     try:
         start, *_ = cursor_position(cursor, model, model._meta.ordering)
     except BadCursor:
@@ -115,7 +115,7 @@ def filterset(name: str, filters: dict[str, Filter], parent: type[ListFilters] =
 
 
 def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
-    """What a KPI's rows can be filtered by."""
+    """Return the filter set of a KPI's rows."""
     rank = whole_number_filter(model._meta.get_field("rank"), "The first so many of each interval", "lte")
     return filterset(
         f"{kpi.name}Filters",
@@ -129,15 +129,15 @@ def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
 
 
 def one_row_by(kpi: KPI) -> frozenset[str]:
-    """Return the filters that leave one group of a KPI; none where different names may fold to the same."""
+    """Return the filters that leave one group of a KPI; empty if different names may fold to the same."""
     return frozenset() if kpi.folded else frozenset(kpi.dimensions)
 
 
 def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
-    """What a KPI's anomalies can be filtered by, and how they are found.
+    """Return the filter set of a KPI's anomalies, with the parameters of the detection.
 
-    Its lookups are those of the dimensions alone: which intervals count is for ``starts_between`` to say, since the
-    windows reach beyond them.
+    Its lookups are those of the dimensions only: ``starts_between`` selects the intervals, since the windows reach
+    beyond them.
     """
     threshold = {"type": "number", "minimum": 0, "default": DEFAULT_THRESHOLD}
     window = {"type": "integer", "minimum": 2, "maximum": LARGEST_WINDOW, "default": DEFAULT_WINDOW}
@@ -156,7 +156,7 @@ def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
 
 
 def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
-    """What a KPI's rows can be filtered by where timestamps are Unix ms and intervals minutes."""
+    """Return the filter set of a KPI's rows in version 1, with timestamps in Unix ms and intervals in minutes."""
     codes = {length.minutes: length.code for length in kpi.lengths}
     filters = {
         parameter: extend_schema_field(
@@ -211,14 +211,14 @@ class BatchFilters(
         "LedgerFilters",
         {
             "feed": choice_filter("feed", {name: name for name in FEEDS}, "The batch's feed"),
-            "status": choice_filter("status", dict(Batch.Status.choices), "What became of the batch"),
+            "status": choice_filter("status", dict(Batch.Status.choices), "The batch's status"),
             "name": text_filter(Batch._meta.get_field("name"), "The batch's name is this"),
-            "run": whole_number_filter(Batch._meta.get_field("run"), "The id of the run that took it in"),
+            "run": whole_number_filter(Batch._meta.get_field("run"), "The id of the run that ingested it"),
         }
         | timestamp_filters({"taken_in_at": ("gte", "lt")} | _HELD),
     )
 ):
-    """What batches can be filtered by; ``interval_start_timestamp`` is that of an interval of theirs."""
+    """The filters of batches; ``interval_start_timestamp`` is that of an interval in which they have records."""
 
     @classmethod
     def narrow(cls, queryset: QuerySet, parameters: QueryDict) -> QuerySet:

@@ -1,4 +1,4 @@
-"""What the schema says of the API's operations: parameters, answers and headers."""
+"""The API's schema: parameters, responses and headers of its operations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _UNCHANGED = OpenApiResponse(description="The client has the answer, by its If-N
 
 
 def answers(serializer, summary: str, *, missing: bool = False, pages: bool = True, files: bool = True, **kwargs):
-    """Document an operation: what it answers, with which status."""
+    """Document an operation: its responses, with their status."""
     responses = {200: serializer, 400: _WRONG, 401: _UNKNOWN, 403: _FORBIDDEN, 429: _TOO_MANY}
     responses |= {404: _MISSING} if missing else {}
     responses = {(status, JSONRenderer.media_type): answer for status, answer in responses.items()}

@@ -1,4 +1,4 @@
-"""Pages that follow the rows' own order, so that a page costs the same however far on it is."""
+"""Keyset pagination: a page costs the same however far on it is."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from kpis.query.keyset import rows_after
 class KeysetPagination(BasePagination):
     """Pages over a view's ``keyset``: columns that together are unique, with a "-" before descending ones.
 
-    The body stays a plain array; a ``Link`` header names the first page and, where there are more rows, the
-    next. A page is one query. Rows that are written between two pages neither move nor repeat others.
+    The body stays a plain array; a ``Link`` header names the first page and, if there are more rows, the next. A page
+    is one query. Rows that are written between two pages neither shift nor repeat others.
     """
 
     page_size = settings.REST_FRAMEWORK["PAGE_SIZE"]
@@ -61,9 +61,9 @@ class KeysetPagination(BasePagination):
         return self.cut(queryset[: self.size + 1], view.get_key)
 
     def cut(self, rows: Iterable, key: Callable[[Any], Sequence], following: Sequence | None = None) -> list:
-        """Return the first rows, as many as the page has; ``key`` gives the key of the last, where more follow.
+        """Return the first rows, as many as the page has; ``key`` returns the key of the last, if more follow.
 
-        ``following`` is the key before the next page where no row tells.
+        ``following`` is the key before the next page if no row has it.
         """
         page = list(islice(rows, self.size + 1))
         self.following = following

@@ -1,4 +1,4 @@
-"""Who may read the API, as permission classes."""
+"""The API's permission classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kpis.query.access import VIEW_PERSONAL, may_view_personal
 
 
 class MayReadAggregates(BasePermission):
-    """Anyone where API_PUBLIC is on, else those who have logged in."""
+    """Everyone while API_PUBLIC is on, else users who have logged in."""
 
     message = "This API is open only to those who have logged in."
 
@@ -19,7 +19,7 @@ class MayReadAggregates(BasePermission):
 
 
 class MayReadPersonal(BasePermission):
-    """Those who have the permission to see figures about single subscribers."""
+    """Users with the permission ``kpis.view_personal``."""
 
     message = f"These figures are about single subscribers: they need the permission {VIEW_PERSONAL}."
 
@@ -28,5 +28,5 @@ class MayReadPersonal(BasePermission):
 
 
 def permissions_for(kpi: KPI) -> list[type[BasePermission]]:
-    """What a reader of a KPI's rows must fulfil."""
+    """Return the permission classes of a KPI's rows."""
     return [MayReadAggregates, MayReadPersonal] if kpi.personal else [MayReadAggregates]

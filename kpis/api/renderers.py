@@ -1,4 +1,4 @@
-"""JSON, CSV beside it, and what is said to those who ask for something else."""
+"""The API's renderers, and its content negotiation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kpis.query import csv, parquet
 
 
 class JSONRenderer(renderers.JSONRenderer):
-    """JSON by orjson; moments, with or without a zone, are in UTC, with a Z."""
+    """JSON by orjson; times, with or without a zone, are in UTC, with a Z."""
 
     def render(self, data, accepted_media_type=None, renderer_context=None) -> bytes:
         if data is None:
@@ -26,7 +26,7 @@ class JSONRenderer(renderers.JSONRenderer):
 
 
 class CSVRenderer(BaseRenderer):
-    """Data that is no list of rows, such as a single object or an error, as a table of one row."""
+    """CSV of data that is not a list of rows, such as a single object or an error: a table of one row."""
 
     media_type = csv.MEDIA_TYPE
     format = "csv"
@@ -39,7 +39,7 @@ class CSVRenderer(BaseRenderer):
 
 
 class ParquetRenderer(BaseRenderer):
-    """Offers the format. Lists are answered by ``parquet_response``, and errors in JSON."""
+    """Offers the format. Lists are rendered by ``parquet_response``, and errors as JSON."""
 
     media_type = parquet.MEDIA_TYPE
     format = "parquet"
@@ -48,10 +48,10 @@ class ParquetRenderer(BaseRenderer):
 
 
 class ContentNegotiation(DefaultContentNegotiation):
-    """Calls an unknown format a wrong value, as of any other parameter."""
+    """Reports an unknown format as a wrong value, like that of any other parameter."""
 
     def select_renderer(self, request, renderers, format_suffix=None):
-        """The renderer and its media type; the first, without further ado, for those who take anything."""
+        """Return the renderer and its media type; the first if the client accepts anything."""
         anything = request.META.get("HTTP_ACCEPT", "*/*") == "*/*"
         if anything and not format_suffix and not request.query_params.get(api_settings.URL_FORMAT_OVERRIDE):
             return renderers[0], renderers[0].media_type

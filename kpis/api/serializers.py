@@ -1,4 +1,4 @@
-"""How rows are written out. Timestamps are ISO 8601 in UTC with a Z, whatever TIME_ZONE says."""
+"""The API's serializers. Timestamps are ISO 8601 in UTC with a Z, regardless of TIME_ZONE."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MinutesField(serializers.Field):
         return LENGTHS[value].minutes
 
 
-# Fields that show what the database has as it is; moments are for the format to write.
+# Fields that show the database's value as it is; times are written by the renderer.
 _AS_IT_IS = {
     UTCDateTimeField,
     serializers.BigIntegerField,
@@ -67,7 +67,7 @@ _IN_PARQUET = {
 
 
 def column_type(field: serializers.Field) -> ColumnType:
-    """Return the type of a Parquet column that holds what a field shows."""
+    """Return the type of a Parquet column with a field's values."""
     for kind, found in _IN_PARQUET.items():
         if isinstance(field, kind):
             return found
@@ -77,14 +77,14 @@ def column_type(field: serializers.Field) -> ColumnType:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a list, and what shows a value of it; None shows what the database has."""
+    """A column of a list, and the function that converts its values; None for the database's values as they are."""
 
     name: str
     show: Callable | None
 
 
 def shown(columns: Sequence[Column], rows: Iterable[tuple]) -> Iterable[tuple]:
-    """Return a list's rows as its columns show them."""
+    """Yield a list's rows with their values converted by the columns."""
     if not any(column.show for column in columns):
         return rows
     return (
@@ -97,7 +97,7 @@ def shown(columns: Sequence[Column], rows: Iterable[tuple]) -> Iterable[tuple]:
 
 
 class RowSerializer(serializers.ModelSerializer):
-    """A table's row: for the schema, for single objects, and as the plan by which lists show their columns."""
+    """A table's row: for the schema, for single objects, and for the columns of lists."""
 
     serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
         models.DateTimeField: UTCDateTimeField
@@ -114,14 +114,14 @@ class RowSerializer(serializers.ModelSerializer):
 
 
 def result_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
-    """A KPI's row."""
+    """Return the serializer of a KPI's rows."""
     columns = result_columns(kpi, model)
     meta = type("Meta", (), {"model": model, "fields": columns, "read_only_fields": columns})
     return type(f"{kpi.name}Serializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta})
 
 
 def v1_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
-    """A KPI's row with timestamps in Unix ms and the interval in minutes."""
+    """Return the serializer of a KPI's rows in version 1, with timestamps in Unix ms and the interval in minutes."""
     parent = result_serializer(kpi, model)
     columns = {
         "interval_start_timestamp": MillisecondsField(read_only=True),
@@ -132,7 +132,7 @@ def v1_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
 
 
 def anomaly_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
-    """A KPI's row whose value is far from those before it, with the verdict that says so (``row.verdict``)."""
+    """Return the serializer of anomalies: a KPI's rows with the verdict (``row.verdict``)."""
     kind = serializers.FloatField if kpi.measure.is_mean else serializers.BigIntegerField
     columns = ["id", *INTERVAL_COLUMNS, *kpi.dimensions, "value", "mean", "deviation", "z", "intervals_in_window"]
     meta = type("Meta", (), {"model": model, "fields": columns, "read_only_fields": columns})
@@ -181,7 +181,7 @@ class CatalogSerializer(serializers.Serializer):
 
 
 class SummarySerializer(RowSerializer):
-    """A KPI's interval as a whole."""
+    """The summary of a KPI's interval."""
 
     class Meta:
         model = IntervalSummary
@@ -208,7 +208,7 @@ class SummarySerializer(RowSerializer):
 
 
 class BatchSerializer(RowSerializer):
-    """What is ingested once, as one."""
+    """A batch: a file, or a range of a stream's messages."""
 
     class Meta:
         model = Batch
@@ -236,12 +236,12 @@ class BatchSerializer(RowSerializer):
 
 
 class RejectSerializer(RowSerializer):
-    """A row that did not pass its feed's checks."""
+    """A row that is not a record of its feed."""
 
     text = serializers.CharField(
         read_only=True,
         allow_null=True,
-        help_text="the row as it stands in the file; null without the permission kpis.view_personal",
+        help_text="the row as it is written in the file; null without the permission kpis.view_personal",
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The addresses of the API."""
+"""The API's URL patterns."""
 
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -16,12 +16,12 @@ from kpis.api.viewsets import (
 )
 from kpis.catalog.registry import KPIS
 
-# The names under which version 1 gave two of the KPIs.
+# The names of two KPIs in version 1.
 V1_NAMES = {"services-kpis": 1, "cell-kpis": 2}
 
 
 class Router(DefaultRouter):
-    """One address for a list, whatever the format."""
+    """A router with one address for a list, in all formats."""
 
     include_format_suffixes = False
     APIRootView = RootView
@@ -42,6 +42,6 @@ urlpatterns = [
     *router.urls,
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
-    # Ends in a slash, so that Django still adds one where it is missing from an address that exists.
+    # Ends in a slash, so that Django still appends one to an address that exists without it.
     re_path(r"^[\s\S]+/$", MissingView.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""What all views of the API have in common: strict parameters, conditional answers, files."""
+"""The base of all views of the API: strict parameters, conditional requests, files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kpis.query.parquet import parquet_response
 
 
 def refuse_unknown_parameters(parameters: QueryDict, known: Collection[str]) -> None:
-    """Raises ValidationError for query parameters that are not known, or given twice."""
+    """Raise ValidationError for unknown query parameters, or repeated ones."""
     errors = {}
     for name, values in parameters.lists():
         if name not in known:
@@ -38,10 +38,10 @@ def refuse_unknown_parameters(parameters: QueryDict, known: Collection[str]) -> 
 
 
 class StrictView(APIView):
-    """Refuses query parameters that it does not know, so that a misspelt filter is never a missing one."""
+    """Refuses unknown query parameters, so that a misspelt filter is not silently ignored."""
 
     parser_classes = ()
-    # Whether what this reader is shown may be about single subscribers.
+    # True if the response to this reader may have personal data.
     personal = False
 
     @property
@@ -49,7 +49,7 @@ class StrictView(APIView):
         return super().default_response_headers | {"Vary": "Accept, Authorization"}
 
     def known_parameters(self) -> set[str]:
-        """The names of the query parameters that this request may have."""
+        """Return the names of the query parameters that this request may have."""
         return {api_settings.URL_FORMAT_OVERRIDE}
 
     def initial(self, request, *args, **kwargs) -> None:
@@ -60,7 +60,7 @@ class StrictView(APIView):
         return self.request.accepted_renderer.format == renderer.format
 
     def finalize_response(self, request, response, *args, **kwargs):
-        """The response, with its renderer; what is wrong is told in JSON to those who asked for Parquet."""
+        """Return the response with its renderer; errors are JSON if Parquet was asked for."""
         response = super().finalize_response(request, response, *args, **kwargs)
         failed = getattr(response, "exception", False)
         if failed and self.wants(ParquetRenderer):
@@ -72,7 +72,7 @@ class StrictView(APIView):
         return response
 
     def _cache_control(self, request) -> str:
-        """Who may keep the answer; whoever does must ask each time whether it is still so."""
+        """Return the Cache-Control header: who may store the response; a stored one must be revalidated each time."""
         if self.personal:
             return "private, no-store"
         anyone = settings.API_PUBLIC and not request.user.is_authenticated
@@ -80,10 +80,10 @@ class StrictView(APIView):
 
 
 def unless_known(request, response: Response) -> HttpResponse:
-    """A rendered response with its ETag; 304 without the body where the client says that it has this very answer.
+    """Return a rendered response with its ETag; 304 without the body if the client has this very response.
 
-    The tag is of the answer itself, body and links: it cannot be that of another one, whatever changed in the tables,
-    in who asks, or in this program.
+    The tag is computed from the body and links, so that it cannot match another response, however tables, reader or
+    program changed.
     """
     answer = blake3(response.content)
     answer.update(f"\n{response['Content-Type']}\n{response.get('Link', '')}".encode())
@@ -92,7 +92,7 @@ def unless_known(request, response: Response) -> HttpResponse:
 
 
 class FileView(StrictView):
-    """A list that comes as a file too; ``computed`` are its columns whose texts are computed here, see csv_chunks."""
+    """A list that is also available as a file; ``computed`` are its columns with computed texts, see csv_chunks."""
 
     computed: frozenset[str] = frozenset()
 
@@ -103,7 +103,7 @@ class FileView(StrictView):
         return self.wants(CSVRenderer) or self.wants(ParquetRenderer)
 
     def file(self, name: str, fields: Mapping[str, Field], rows: Iterable[Sequence]) -> StreamingHttpResponse:
-        """All of the rows, each with a value for every field, in the format that was asked for."""
+        """Return all of the rows, each with a value for every field, in the requested format."""
         if self.wants(ParquetRenderer):
             return parquet_response(name, {name: column_type(field) for name, field in fields.items()}, rows)
         return csv_response(name, list(fields), rows, self.computed)
@@ -117,7 +117,7 @@ class RootView(StrictView, APIRootView):
 
 @extend_schema(exclude=True)
 class MissingView(APIView):
-    """Says in the API's own way that there is nothing here."""
+    """The API's response to unknown addresses."""
 
     def get(self, request, *args, **kwargs):
         raise NotFound

@@ -1,4 +1,4 @@
-"""The lists and objects of the API: all of them can only be read."""
+"""The viewsets of the API; all are read-only."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _ANOMALIES = (
 
 
 class ListViewSet(FileView, viewsets.GenericViewSet):
-    """A filtered list: in pages, or whole as a file.
+    """A filtered list: in pages, or as a file with all rows.
 
     ``keyset`` names the columns, together unique, that the rows are ordered by; ``export_name`` the file.
     """
@@ -84,13 +84,13 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
             rows = shown(columns, stream(queryset.values_list(*names)))
             return self.file(self.get_export_name(), self.get_serializer().fields, rows)
         page = self.paginate_queryset(driver_values(queryset, names))
-        # A serializer a row would take longer than all else of a page.
+        # A serializer per row would take longer than everything else of a page.
         return self.get_paginated_response([dict(zip(names, row, strict=True)) for row in shown(columns, page)])
 
     def get_keyset(self) -> tuple[str, ...]:
-        """Return the columns that order what a request asks for.
+        """Return the columns that order the rows of a request.
 
-        Where it asks for one row an interval, the last key tells nothing, and an index without it gives the order.
+        If it asks for one row per interval, the last key is redundant, and an index without it gives the order.
         """
         one = self.filterset_class.one_row_by
         is_one = one and all(self.request.query_params.get(name) for name in one)
@@ -110,7 +110,7 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
 
 
 def _held_back(value) -> None:
-    """What is shown of what this reader may not see."""
+    """Return the value shown in place of what this reader may not see."""
 
 
 class ResultViewSet(ListViewSet):
@@ -118,7 +118,7 @@ class ResultViewSet(ListViewSet):
 
     @classmethod
     def of(cls, kpi: KPI, name: str, serializer: type[RowSerializer], filters: type[ListFilters], **attributes):
-        """The list of this KPI, called ``name``."""
+        """Return the viewset of this KPI's rows, called ``name``."""
         model = result_model(kpi)
         own = {
             "name": name,
@@ -135,7 +135,7 @@ class ResultViewSet(ListViewSet):
 
 
 def result_viewset(kpi: KPI) -> type[ResultViewSet]:
-    """The list of a KPI's rows."""
+    """Return the viewset of a KPI's rows."""
     model = result_model(kpi)
     serializer = result_serializer(kpi, model)
     said = f"{kpi.description}\n\n{kpi.notes}".strip()
@@ -144,7 +144,7 @@ def result_viewset(kpi: KPI) -> type[ResultViewSet]:
 
 
 def v1_viewset(kpi: KPI, name: str) -> type[ResultViewSet]:
-    """The list of a KPI's rows with timestamps in Unix ms and intervals in minutes."""
+    """Return the viewset of a KPI's rows in version 1, with timestamps in Unix ms and intervals in minutes."""
     model = result_model(kpi)
     serializer = v1_serializer(kpi, model)
     said = f"{kpi.description}. Timestamps are Unix ms, intervals minutes."
@@ -153,7 +153,7 @@ def v1_viewset(kpi: KPI, name: str) -> type[ResultViewSet]:
 
 
 class AnomalyViewSet(ListViewSet):
-    """The rows of a KPI whose value is far from those of the same group before it."""
+    """The rows of a KPI whose value is far from the values of the same group before it."""
 
     kpi: KPI
 
@@ -181,7 +181,7 @@ class AnomalyViewSet(ListViewSet):
 
 
 def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
-    """The list of a KPI's anomalies."""
+    """Return the viewset of a KPI's anomalies."""
     model = result_model(kpi)
     serializer = anomaly_serializer(kpi, model)
     viewset = type(
@@ -206,7 +206,7 @@ def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
 
 
 class CatalogViewSet(FileView, viewsets.ViewSet):
-    """The KPIs: what each measures, how it is grouped and where its rows are."""
+    """The KPIs: what each measures, how it is grouped and the address of its rows."""
 
     name = "KPIs"
 
@@ -221,7 +221,7 @@ class CatalogViewSet(FileView, viewsets.ViewSet):
 
 @extend_schema_view(list=answers(SummarySerializer(many=True), "Totals of KPIs' intervals", tags=["intervals"]))
 class SummaryViewSet(ListViewSet):
-    """Each KPI's intervals as a whole: the true total over all groups, and what it was computed from.
+    """The summaries of each KPI's intervals: the true total over all groups, and what it was computed from.
 
     Intervals of KPIs that the reader may not see are left out.
     """
@@ -255,7 +255,7 @@ class SummaryViewSet(ListViewSet):
     ),
 )
 class BatchViewSet(mixins.RetrieveModelMixin, ListViewSet):
-    """The ledger: which batches are in, and what became of each."""
+    """The ledger: the batches, and the status of each."""
 
     name = "Batches"
     queryset = Batch.objects.all()
@@ -276,7 +276,7 @@ class BatchViewSet(mixins.RetrieveModelMixin, ListViewSet):
     )
 )
 class RejectViewSet(ListViewSet):
-    """The rows of a batch that did not pass its feed's checks, of many the first ones."""
+    """The rows of a batch that are not records of its feed; if there are many, the first ones."""
 
     name = "Rejects"
     queryset = Reject.objects.all()

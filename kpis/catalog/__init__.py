@@ -1,1 +1,1 @@
-"""What is measured, as plain data: intervals, feeds, measures and KPIs. Imports nothing else of ours."""
+"""The catalog: intervals, feeds, measures and KPIs as plain data. Imports no other package of ours."""

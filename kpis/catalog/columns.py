@@ -1,8 +1,8 @@
-"""The types that a feed's columns have: what text each takes, and the value it gives.
+"""The types of feeds' columns: which texts each accepts, and the value of each.
 
-``parse`` says it in Python, for a single field, and is the truth. ``is_plain`` and ``value`` say it in SQL, for
-fields by the million: a text that ``is_plain`` calls plain is one that ``parse`` takes, and ``value`` gives the same
-value. A text that is not plain may still be good; such rows are judged singly.
+``parse`` is the definition in Python, for a single field, and is the truth. ``is_plain`` and ``value`` are the same in
+SQL, for fields by the million: a text that is plain is accepted by ``parse``, and ``value`` gives the same value. A
+text that is not plain may still be valid; such rows are judged one by one.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 
 
 class BadValue(ValueError):
-    """A field's text that its column cannot hold; the message says why, without repeating the text."""
+    """A field's text that its column cannot hold; the message gives the reason, without repeating the text."""
 
 
 @dataclass(frozen=True)
 class ColumnType(ABC):
-    """A column's type. ``optional`` lets a field be empty, which gives None and NULL."""
+    """A column's type. An empty field of an ``optional`` column is None, NULL in SQL."""
 
     optional: bool = False
 
     @property
     def accepted(self) -> str:
-        """In words, which values it takes and which stand for an unknown one; "" where the type says it all."""
+        """Describe the accepted values, and those that mean "unknown"; "" if the type's name is enough."""
         return ""
 
     @property
     def result_type(self) -> ResultType | None:
-        """The type of a result's column whose groups are named by its values; None where they name no groups."""
+        """Return the type of a result's column whose groups the values name; None if they cannot name groups."""
         return None
 
     @property
     def help_text(self) -> str:
-        """What its values are, for readers of a result's column; "" where the type says nothing of it."""
+        """Describe the values for readers of a result's column; "" if there is nothing to say."""
         return ""
 
     @property
     @abstractmethod
     def sql_type(self) -> str:
-        """The type that the value has in DuckDB."""
+        """The value's type in DuckDB."""
 
     @abstractmethod
     def parse_text(self, text: str) -> Any:
-        """The value of a text that is not empty; raises BadValue."""
+        """Return the value of a text that is not empty; raises BadValue."""
 
     @property
     @abstractmethod
@@ -64,10 +64,10 @@ class ColumnType(ABC):
 
     @abstractmethod
     def value_of(self, text: str) -> str:
-        """SQL: the value of the plain text that an SQL expression gives; NULL where its pattern lets too much in."""
+        """Return SQL for the value of a plain text (an SQL expression); NULL if the pattern accepts too much."""
 
     def parse(self, text: str) -> Any:
-        """The value of a field's text, or None for an empty one that is optional; raises BadValue."""
+        """Return the value of a field's text, or None for an empty one that is optional; raises BadValue."""
         if not text:
             if self.optional:
                 return None
@@ -75,16 +75,16 @@ class ColumnType(ABC):
         return self.parse_text(text)
 
     def is_plain(self, text: str) -> str:
-        """SQL: whether the text that an SQL expression gives is one whose value SQL can tell."""
+        """Return an SQL condition: true if SQL can parse a text (an SQL expression)."""
         plain = f"(regexp_full_match({text}, '{self.pattern}') AND {self.takes(text)})"
         return f"({text} IS NULL OR {text} = '' OR {plain})" if self.optional else f"coalesce({plain}, false)"
 
     def takes(self, text: str) -> str:
-        """SQL: whether a text that has the pattern is one that the column takes."""
+        """Return an SQL condition: true if a text that matches the pattern is accepted."""
         return f"{self.value_of(text)} IS NOT NULL"
 
     def value(self, text: str) -> str:
-        """SQL: the value of a plain text."""
+        """Return SQL for the value of a plain text."""
         return f"CASE WHEN {text} <> '' THEN {self.value_of(text)} END"
 
 
@@ -115,12 +115,12 @@ class Integer(ColumnType):
 
     @cached_property
     def _bounds(self) -> tuple[int, int]:
-        """The least and the largest number that it takes."""
+        """The least and the largest accepted number."""
         beyond = 1 << (self.bits - 1)
         return max(self.minimum, -beyond), min(beyond - 1, beyond if self.maximum is None else self.maximum)
 
     def parse(self, text: str) -> int | None:
-        # The usual case first: judging rows one by one is mostly this.
+        # The most frequent case first: judging rows one by one consists mostly of this.
         if text.isdecimal() and len(text) < 19 and text.isascii():
             least, most = self._bounds
             number = int(text)
@@ -134,7 +134,7 @@ class Integer(ColumnType):
         elif not self._whole.fullmatch(text):
             raise BadValue("is not a whole number")
         else:
-            # Twenty digits are beyond 64 bits whatever they are, unless they are zeros.
+            # Twenty digits exceed 64 bits, unless they begin with zeros.
             digits = text.lstrip("-").lstrip("0") or "0"
             number = int(digits[:20]) * (-1 if text[0] == "-" else 1)
         beyond = 1 << (self.bits - 1)
@@ -151,7 +151,7 @@ class Integer(ColumnType):
         return f"CASE WHEN {self.holds(number)} THEN {number} END"
 
     def holds(self, number: str) -> str:
-        """SQL: whether a number of the column's type is within its bounds."""
+        """Return an SQL condition: true if a number of the column's type is within its bounds."""
         upper = f" AND {number} <= {self.maximum}" if self.maximum is not None else ""
         return f"{number} >= {self.minimum}{upper}"
 
@@ -160,8 +160,8 @@ class Integer(ColumnType):
 class Decimal(ColumnType):
     """A decimal number within bounds, kept exactly to six places; further places are rounded half to even.
 
-    ``unknown`` has the numbers that stand for no value, within the bounds or not: they are read as an empty field is.
-    ``scale`` says what the bounds are of, where a wrong number mostly has another unit.
+    ``unknown`` has the numbers that mean "no value", within the bounds or not: they are read like an empty field.
+    ``scale`` names the scale of the bounds, where a wrong number usually has another unit.
     """
 
     minimum: int = -(10**11)
@@ -266,7 +266,7 @@ class Choice(ColumnType):
 
 @dataclass(frozen=True)
 class PostalCode(Text):
-    """A postal code as text; one that passed through a spreadsheet, as ``250236.0``, loses its ``.0``."""
+    """A postal code as text; one that was saved by a spreadsheet, as ``250236.0``, loses its ``.0``."""
 
     longest: int = 20
 
@@ -338,7 +338,7 @@ class TimeOfDay(ColumnType):
 
 @dataclass(frozen=True)
 class MonthFirst(ColumnType):
-    """A moment as ``Apr 30 2018 00:00:00``."""
+    """A date and time such as ``Apr 30 2018 00:00:00``."""
 
     sql_type = "TIMESTAMP"
     pattern = "(" + "|".join(MONTHS) + ") [0-9]{2} [1-9][0-9]{3} " + CLOCK
@@ -350,7 +350,7 @@ class MonthFirst(ColumnType):
             if found:
                 month = MONTHS.index(found[1].capitalize()) + 1
                 day, year, hour, minute, second = (int(part) for part in found.groups()[1:])
-                return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  these moments have no zone
+                return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  these times have no zone
         except ValueError:
             pass
         raise BadValue("is not a moment such as Apr 30 2018 00:00:00")

@@ -1,4 +1,4 @@
-"""Dimensions: what the groups of a KPI are made of."""
+"""Dimensions: what a KPI's records are grouped by."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.result_columns import BadEntry, Label, ResultColumn
 
-# The partial's column that counts the records which spell a folded dimension one way.
+# The partial's column that counts the records with a spelling of a folded dimension.
 SPELLED = "spelled"
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One thing that a KPI's groups are made of: the column ``name`` of its results, from ``column`` of the feed.
+    """A dimension of a KPI: the column ``name`` of its results, from ``column`` of the feed.
 
-    Texts that are ``folded`` make one group whatever their letter case and encoding (``kpis.catalog.folding``); its
-    name is the spelling that most of the interval's records have, the first in order among equals. An empty text is a
-    group of its own, named "".
+    Texts that are ``folded`` make one group regardless of case and encoding (``kpis.catalog.folding``); its name is the
+    spelling of most of the interval's records, the first in order among equals. An empty text is a group of its own,
+    named "".
     """
 
     name: str
     column: str
     folded: bool = False
 
-    # Whether its groups' names are computed here, and are no text of the records.
+    # True if its groups' names are computed here, and are not texts of the records.
     is_computed = False
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it is made of."""
+        """The feed's columns that it depends on."""
         return (self.column,)
 
     @property
     def spelling(self) -> str:
-        """The partial's column that has a folded dimension as the records spell it."""
+        """The partial's column with a folded dimension's spelling in the records."""
         return f"{self.name}_spelling"
 
     @property
     def folded_column(self) -> str:
-        """The results' column that has a folded dimension's folded name, by which its groups are found."""
+        """The results' column with a folded dimension's folded name, by which its groups are looked up."""
         return f"{self.name}_folded"
 
     def key(self, name: str) -> str:
-        """What tells a group's name from others in this dimension."""
+        """Return the value that two names of the same group share."""
         return fold(name) if self.folded else name
 
     def of(self, feed: Feed) -> str:
-        """SQL over the feed's records: what a record's group is made of, as the record spells it."""
+        """SQL over the feed's records for a record's group, as the record spells it."""
         column = feed.column(self.column)
         return f"coalesce({column.name}, '')" if column.type.optional else column.name
 
@@ -58,9 +58,9 @@ class Dimension:
         return feed.column(self.column).unit
 
     def result_column(self, column: Column) -> ResultColumn:
-        """The results' column, where groups are made of the feed's, or the reference's, ``column``.
+        """Return the results' column for groups of the feed's, or the reference's, ``column``.
 
-        Raises BadEntry where they cannot be.
+        Raises BadEntry if that column cannot make groups.
         """
         kind = type(column.type).__name__
         if column.type.result_type is None:
@@ -78,9 +78,9 @@ class Dimension:
 
 @dataclass(frozen=True)
 class GridCell(Dimension):
-    """The cell of a grid that a record's place lies in, by the latitude in ``column`` and a ``longitude``, in degrees.
+    """The cell of a grid that contains a record's place: latitude in ``column`` and ``longitude``, in degrees.
 
-    A degree has so many cells each way. A cell has its south and west edges, not the others, and goes by its
+    A degree has ``per_degree`` cells each way. A cell has its south and west edges, not the others, and is named by its
     south-west corner: ``34.05,-118.25``. Records without a place make a group of their own, named "".
     """
 
@@ -94,11 +94,11 @@ class GridCell(Dimension):
 
     @property
     def size(self) -> Decimal:
-        """How many degrees a cell is wide and high."""
+        """The width and height of a cell, in degrees."""
         return 1 / Decimal(self.a_degree)
 
     def of(self, feed: Feed) -> str:
-        # In decimals throughout, so that a place on an edge is in the cell that begins there.
+        # With decimals throughout, so that a place on an edge is in the cell that begins there.
         south, west = (
             f"CAST(CAST(floor({column} * {self.a_degree}) AS INTEGER) * {self.size} AS VARCHAR)"
             for column in self.columns
@@ -113,6 +113,6 @@ class GridCell(Dimension):
         return ResultColumn(self.name, Label(20), help_text, optional=True)
 
     def corner(self, name: str) -> tuple[float, float] | None:
-        """The latitude and longitude of a cell's south-west corner, by the cell's name; None for no place."""
+        """Return the latitude and longitude of a cell's south-west corner, by the cell's name; None for no place."""
         latitude, _, longitude = name.partition(",")
         return (float(latitude), float(longitude)) if longitude else None

@@ -1,9 +1,9 @@
 """Feeds: the kinds of raw records, each with its columns, units, checks and file names.
 
-A row of a feed is a *record* when every column can be read and every check holds, else a *reject* with the
-column and the reason. What a column or a check means is said twice, side by side: in Python, which judges a single
-row and is the truth, and in SQL, which the engine uses to read rows by the million. The SQL may refuse a row that
-Python accepts (the row is then judged singly); it never accepts one that Python refuses.
+A row of a feed is a *record* if every column can be parsed and every check holds, else a *reject* with the column and
+the reason. Columns and checks are defined twice, side by side: in Python, which judges a single row and is the truth,
+and in SQL, which the engine uses to read rows by the million. The SQL may refuse a row that Python accepts (the row is
+then judged by Python); it never accepts one that Python refuses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Record = Mapping[str, Any]
 
 
 class BadRow(ValueError):
-    """A row that is no record: ``column`` (empty when it is the row as a whole) and ``reason``."""
+    """A row that is not a record: ``column`` (empty for the row as a whole) and ``reason``."""
 
     def __init__(self, column: str, reason: str):
         super().__init__(f"{column} {reason}" if column else reason)
@@ -54,14 +54,14 @@ class Column:
 
     @property
     def note(self) -> str:
-        """Its unit, the values that it takes, which of them mean that the value is unknown, and the source of that."""
+        """Describe its unit, its values, those that mean "unknown", and the source of that."""
         said = "; ".join(part for part in (self.unit, self.type.accepted) if part)
         return f"{said} ({self.source})" if self.source else said
 
 
 @dataclass(frozen=True)
 class Place:
-    """The columns of a record's place, in degrees: where both are exactly 0, it is unknown.
+    """The columns of a record's place, in degrees: if both are exactly 0, the place is unknown.
 
     A device without a position writes 0,0, a point of the open sea off Africa; one of them alone may well be 0.
     """
@@ -74,12 +74,12 @@ class Place:
         return (self.latitude, self.longitude)
 
     def cleared(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The record, without its place where that is none."""
+        """Return the record, without its place if that is unknown."""
         is_none = all(record[column] == 0 for column in self.columns)
         return record | dict.fromkeys(self.columns) if is_none else record
 
     def sql(self, table: str) -> str:
-        """SQL for the rows of a table with the record's columns, without their places where these are none."""
+        """Return SQL for a table's rows with the record's columns, without unknown places."""
         is_none = " AND ".join(f'"{column}" = 0' for column in self.columns)
         replaced = ", ".join(
             f'CASE WHEN {is_none} THEN NULL ELSE "{column}" END AS "{column}"' for column in self.columns
@@ -99,9 +99,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Moment:
-    """A record's own time, UTC: ``column`` tells it, in SQL (a TIMESTAMP, NULL where there is none) and in Python.
+    """A record's own time, UTC, from ``column``: in SQL (a TIMESTAMP, NULL if there is none) and in Python.
 
-    In Python it raises BadRow where the record has none, and OverflowError beyond the year 9999.
+    In Python it raises BadRow if the record has none, and OverflowError beyond the year 9999.
     """
 
     column: str
@@ -133,7 +133,7 @@ class Feed:
 
     @property
     def title(self) -> str:
-        """What the feed has, in a few words."""
+        """A short description of the feed's records."""
         return self.description.partition(":")[0]
 
     @property
@@ -141,11 +141,11 @@ class Feed:
         return tuple(column.name for column in self.columns)
 
     def column(self, name: str) -> Column:
-        """The column of that name; raises KeyError."""
+        """Return the column of that name; raises KeyError."""
         return {column.name: column for column in self.columns}[name]
 
     def interval_end_in(self, file_name: str) -> datetime | None:
-        """The interval end (UTC) that a file's name gives, or None."""
+        """Return the interval end (UTC) in a file's name, or None."""
         found = self.name_end.search(file_name) if self.name_end else None
         try:
             return from_milliseconds(int(found[1])) if found else None
@@ -153,7 +153,7 @@ class Feed:
             return None
 
     def date_in(self, file_name: str) -> date | None:
-        """The day that a file's name gives, or None."""
+        """Return the date in a file's name, or None."""
         found = self.name_date.search(file_name) if self.name_date else None
         try:
             return date.fromisoformat(found[1]) if found else None
@@ -162,17 +162,17 @@ class Feed:
 
     @property
     def is_streamable(self) -> bool:
-        """Whether a row by itself can be read, as a message: its columns need no header."""
+        """True if a single row can be parsed, as a message: its columns need no header."""
         return self.format is not FileFormat.CSV
 
     @property
     def needs_date(self) -> bool:
-        """Whether the records' day may come from elsewhere than the rows."""
+        """True if the records' day may come from elsewhere than the rows."""
         return self.name_date is not None
 
 
 def unix_moment(column: str, a_second: int) -> Moment:
-    """The moment in a column of Unix time that has so many units a second."""
+    """Return the time in a column of Unix time with ``a_second`` units per second."""
     limit = END_OF_TIME_MILLISECONDS // 1000 * a_second
     return Moment(
         column,
@@ -182,7 +182,7 @@ def unix_moment(column: str, a_second: int) -> Moment:
 
 
 def moment_of(feed: Feed, record: Record) -> datetime:
-    """A record's own time (UTC); raises BadRow where it is Unix time 0, before it, or on the last day of 9999."""
+    """Return a record's own time (UTC); raises BadRow if it is Unix time 0, before it, or on the last day of 9999."""
     try:
         moment = feed.moment.of(record)
     except OverflowError:
@@ -192,5 +192,5 @@ def moment_of(feed: Feed, record: Record) -> datetime:
     if moment < EPOCH:
         raise BadRow(feed.moment.column, "lies before the year 1970")
     if moment == EPOCH:
-        raise BadRow(feed.moment.column, "is Unix time 0, which a clock shows that was never set")
+        raise BadRow(feed.moment.column, "is Unix time 0, as of a clock that was never set")
     return moment

@@ -1,4 +1,4 @@
-"""Which feed a file belongs to by its name, and whether it is finished."""
+"""The feed of a file by its name, and whether the file is finished."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ PACKED_ENDINGS = (".gz", ".zst")
 
 
 class FileNames:
-    """Tells by a file's name which feed it belongs to, and whether it is finished.
+    """Decides by a file's name which feed it belongs to, and whether it is finished.
 
     ``feed_files`` maps patterns (as in a shell) to feeds' names; the first that fits decides. A pattern that ends in
-    ``*`` takes the names that end as the feed's files do (in any case); any other takes just what it says. Both also
-    take a name with ``.gz`` or ``.zst`` behind. A name that fits but for its end is that of an unfinished file, such as
-    ``NAME.csv.inprogress``; one that begins with a dot belongs to no feed.
+    ``*`` accepts names that end as the feed's files do (in any case); any other accepts only what it says. Both also
+    accept a name with ``.gz`` or ``.zst`` after it. A name that fits except for its end is that of an unfinished file,
+    such as ``NAME.csv.inprogress``; one that begins with a dot belongs to no feed.
     """
 
     def __init__(self, feed_files: Mapping[str, str] = FEED_FILES):
         self._feeds = [FEEDS[feed] for feed in feed_files.values()]
-        # One expression for them all: a folder may hold hundreds of thousands of files.
+        # One expression for all patterns: a folder may hold hundreds of thousands of files.
         self._finished = _any_of(_finished(pattern, FEEDS[feed]) for pattern, feed in feed_files.items())
         self._begun = _any_of(translate(pattern.rstrip("*") + "*") for pattern in feed_files)
 
     def feed_of(self, file_name: str) -> Feed | None:
-        """The feed that a finished file belongs to by its name; None where it belongs to none or is unfinished."""
+        """Return the feed of a finished file by its name; None if it belongs to none or is unfinished."""
         return self._feed(self._finished, file_name)
 
     def unfinished(self, file_name: str) -> Feed | None:
-        """The feed that an unfinished file will belong to by its name; None where it is finished or of no feed."""
+        """Return the feed of an unfinished file by its name; None if it is finished or belongs to none."""
         return None if self.feed_of(file_name) else self._feed(self._begun, file_name)
 
     def _feed(self, match: Callable[[str], re.Match[str] | None], file_name: str) -> Feed | None:
@@ -41,12 +41,12 @@ class FileNames:
 
 
 def _any_of(expressions: Iterable[str]) -> Callable[[str], re.Match[str] | None]:
-    """Matches any of the expressions; the match's last index is the expression's number, from 1."""
+    """Return a pattern for any of the expressions; the match's last index is the expression's number, from 1."""
     return re.compile("|".join(f"({one})" for one in expressions)).match
 
 
 def _finished(pattern: str, feed: Feed) -> str:
-    """A regular expression, without groups, for the names of finished files."""
+    """Return a regular expression, without groups, for the names of finished files."""
     if not pattern.endswith("*"):
         return "|".join(translate(pattern + packed) for packed in ("", *PACKED_ENDINGS))
     endings, packed = ("|".join(map(re.escape, some)) for some in (feed.endings, PACKED_ENDINGS))
@@ -54,5 +54,5 @@ def _finished(pattern: str, feed: Feed) -> str:
 
 
 def feed_of(file_name: str, feed_files: Mapping[str, str] = FEED_FILES) -> Feed | None:
-    """The feed that a finished file belongs to by its name, or None; see ``FileNames``."""
+    """Return the feed of a finished file by its name, or None; see ``FileNames``."""
     return FileNames(feed_files).feed_of(file_name)

@@ -1,22 +1,22 @@
-"""Folding: what makes one group of texts that differ in letter case, or in how their accents are encoded.
+"""Folding: texts that differ only in case, or in the encoding of their accents, make one group.
 
-``fold`` is the truth. Whoever groups, filters or compares names of folded dimensions uses it, or SQL that calls it.
+``fold`` is the truth. Code that groups, filters or compares names of folded dimensions uses it, or SQL that calls it.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-# The name by which SQL calls ``fold``, where a connection has it.
+# The name of ``fold`` in the SQL of connections that have it.
 SQL_NAME = "fold"
 
 
 def fold(text: str) -> str:
-    """The text without letter case, composed: two texts are one name where this is the same of both.
+    """Return the text without case, composed: two texts are the same name if this is equal for both.
 
-    Unicode's canonical caseless matching (Unicode Standard, 3.13, D145), in normal form C: ``ΕΛΛΆΣ``, ``Ελλάς`` and
-    the same with accents of their own are one; so are ``ß`` and ``ss``, but not ``é`` and ``e``. Folding twice gives
-    the same as once.
+    Unicode's canonical caseless matching (Unicode Standard, 3.13, D145), in normal form C: ``ΕΛΛΆΣ``, ``Ελλάς`` and the
+    same with combining accents are one; so are ``ß`` and ``ss``, but not ``é`` and ``e``. Folding twice gives the same
+    as once.
     """
     if text.isascii():
         return text.lower()
@@ -24,8 +24,8 @@ def fold(text: str) -> str:
 
 
 def folded_sql(text: str) -> str:
-    """DuckDB's SQL for the folded text of an SQL expression; the connection has ``fold`` as a function.
+    """Return DuckDB's SQL for the folded text of an SQL expression; the connection has ``fold`` as a function.
 
-    Python is asked only for what is not ASCII.
+    Python is called only for texts that are not ASCII.
     """
     return f"CASE WHEN strlen({text}) = length({text}) THEN lower({text}) ELSE {SQL_NAME}({text}) END"

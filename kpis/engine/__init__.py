@@ -1,1 +1,1 @@
-"""How a batch becomes partials, and partials results."""
+"""The engine: reduces a batch's rows to partials, and merges partials to results."""

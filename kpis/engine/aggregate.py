@@ -1,4 +1,4 @@
-"""Records to partials, partials to results: the KPIs' arithmetic, in DuckDB or, where it serves, in ``merge``."""
+"""The arithmetic of the KPIs: records to partials, partials to results, in DuckDB or in ``merge``."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from kpis.engine.table import Columns, registered
 TOTALS_COLUMNS = ("interval_start", "total", "groups")
 TOO_LARGE = "is beyond 2^63-1, the largest number that is kept"
 
-# Of more intervals at once than an hour has, SQL makes the results of all together.
+# With more intervals than an hour has, one SQL query computes the results of all.
 MOST_MERGED = 12
-# Of more intervals than these a query joins a table of their starts, rather than to list them.
+# With more intervals than this a query joins a table of their starts instead of listing them.
 MOST_LISTED = 64
 WANTED = "wanted_intervals"
 
-# Partials by the SQL of their tables, each with its columns where they are at hand.
+# Partials by the SQL of their tables, each with its columns if they are in memory.
 Partials = Mapping[str, Columns | None]
 
 
 class TotalTooLarge(Exception):
-    """A KPI's figure does not fit 64 bits; the message names the KPI."""
+    """A KPI's value does not fit into 64 bits; the message names the KPI."""
 
 
 @dataclass(frozen=True)
 class Results:
     """One KPI's finished intervals of one length.
 
-    ``rows`` has ``interval_start`` (datetime64, UTC), ``rank``, the KPI's dimensions and its value columns;
-    ``totals`` has one row an interval: ``interval_start``, ``total`` (over all groups) and ``groups`` (how many).
-    ``starts`` (UTC) are the intervals that they are of, also those without rows. With a ``reason`` these could not be
-    computed: there are no rows, what the intervals have stays, and ``again`` says whether a later run may compute them.
-    ``detail`` is the reason for whoever runs the pipeline.
+    ``rows`` has ``interval_start`` (datetime64, UTC), ``rank``, the KPI's dimensions and its value columns; ``totals``
+    has one row per interval: ``interval_start``, ``total`` (over all groups) and ``groups`` (their number). ``starts``
+    (UTC) are those of all computed intervals, also of those without rows. With a ``reason`` the intervals could not be
+    computed: there are no rows, the stored rows stay, and ``again`` is True if a later run may compute them. ``detail``
+    is the reason for the operator.
     """
 
     kpi: KPI
@@ -57,13 +57,13 @@ class Results:
 
 @contextmanager
 def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: Collection[datetime]) -> Iterator[str]:
-    """The name of a table with a KPI's partial over the connection's table ``records``, sorted by its keys.
+    """Create a table with a KPI's partial of the connection's table ``records``, sorted by its keys; return its name.
 
     ``starts`` (UTC) are the intervals that the records lie in; ``interval_start`` (TIMESTAMP, UTC) is one of them.
     Raises TotalTooLarge.
     """
     start, keys = _start_and_keys("interval_start", starts)
-    # Grouped by the spellings, of which there are few, each is folded once.
+    # First grouped by the spellings, of which there are few, so that each is folded once.
     spelled = {name: sql for name, sql in kpi.partial_keys.items() if name not in kpi.folded_spellings}
     keys += spelled.values()
     columns = {"interval_start": start} | spelled | kpi.partial_values
@@ -94,15 +94,15 @@ def results_of_partials(
     top_n: int,
     of_one_batch: bool = False,
 ) -> Results:
-    """A KPI's results for the intervals of a length that start at ``starts`` (UTC).
+    """Return a KPI's results for the intervals of a length that start at ``starts`` (UTC).
 
     The KPI's reference table, if it has one, is a table of the connection. Groups are ranked by the value, largest
-    first, ties by the dimensions, ascending; a KPI that keeps only the top has ``top_n`` rows an interval. An interval
-    without partials has no rows. ``of_one_batch`` says that all partials are of one batch. Raises TotalTooLarge.
+    first, ties by the dimensions, ascending; a KPI that keeps only the top has ``top_n`` rows per interval. An interval
+    without partials has no rows. ``of_one_batch`` is True if all partials are of one batch. Raises TotalTooLarge.
     """
     if not partials or not starts:
         return _no_results(kpi, length)
-    # It goes through the partials once for each interval.
+    # It reads the partials once for each interval.
     if can_merge(kpi) and len(starts) <= MOST_MERGED:
         with suppress(Declined):
             return _merged_results(connection, kpi, length, partials, starts, top_n, of_one_batch)
@@ -127,7 +127,7 @@ def _queried_results(
     top_n: int,
     of_one_batch: bool,
 ) -> Results:
-    """What ``results_of_partials`` gives, by SQL over one table."""
+    """Return what ``results_of_partials`` does, by SQL over one table."""
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
     start, keys = _start_and_keys(floor, starts)
     source = f"{table} WHERE {_within(min(starts), max(starts) + length.delta)}"
@@ -143,8 +143,10 @@ def _queried_results(
 def results_of_groups(
     connection: duckdb.DuckDBPyConnection, kpi: KPI, length: Length, groups: str, totals: str, top_n: int
 ) -> Results:
-    """A KPI's results from SQL for its groups' merged values, and from SQL for its totals (TOTALS_COLUMNS but the
-    last), both with ``interval_start``. Raises TotalTooLarge."""
+    """Return a KPI's results from SQL for its groups' merged values, and from SQL for its totals.
+
+    Both have ``interval_start``; the totals have TOTALS_COLUMNS but the last. Raises TotalTooLarge.
+    """
     dimensions = ", ".join(kpi.dimensions)
     ranked = _fetch(
         connection,
@@ -176,7 +178,7 @@ def _merged_results(
     top_n: int,
     of_one_batch: bool,
 ) -> Results:
-    """What ``results_of_partials`` gives, for a KPI that ``merge`` serves; raises Declined."""
+    """Return what ``results_of_partials`` does, for a KPI that ``merge`` supports; raises Declined."""
     (dimension,) = kpi.dimensions
     found, totals = [], []
     at_hand = of_one_batch and length == kpi.feed.interval and None not in partials.values()
@@ -222,7 +224,7 @@ def _no_results(kpi: KPI, length: Length) -> Results:
 def _pieces(
     connection: duckdb.DuckDBPyConnection, kpi: KPI, partials: Partials, start: datetime, end: datetime
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The dimension and the merged column of each table's partials from start to end (UTC, excluded), as int64."""
+    """Yield the dimension and merged column of each table's partials from start to end (UTC, excluded), as int64."""
     names = (kpi.dimensions[0], merged_column(kpi))
     for table, columns in partials.items():
         if columns is None:
@@ -239,9 +241,9 @@ def _pieces(
 
 
 def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[datetime]) -> str:
-    """SQL for the partials in a table, as one of the intervals of a length that start at ``starts`` (UTC) would be.
+    """Return SQL that combines the partials in a table into those of the intervals of a length at ``starts`` (UTC).
 
-    What a partial says of a group are sums and counts, which add up; sums are HUGEINT here, as they may pass 64 bits.
+    A partial's values are sums and counts, which are added; sums are HUGEINT here, as they may exceed 64 bits.
     """
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
     listed, within = ", ".join(map(timestamp, sorted(starts))), _within(min(starts), max(starts) + length.delta)
@@ -256,15 +258,15 @@ def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[d
 def groups_of_partials(
     kpi: KPI, source: str, interval: Mapping[str, str], keys: Collection[str], merge: Mapping[str, str]
 ) -> str:
-    """SQL for a table of a KPI's groups: the interval's columns, dimensions, merged values.
+    """Return SQL for a table of a KPI's groups: the interval's columns, dimensions, merged values.
 
-    ``source`` is SQL for its partials and ``merge`` the measure's; ``interval`` are the columns that tell the
-    interval, each with its SQL over the partials, and ``keys`` what to group by for them.
+    ``source`` is SQL for its partials and ``merge`` the measure's; ``interval`` are the columns that identify the
+    interval, each with its SQL over the partials, and ``keys`` are grouped by for them.
     """
     interval_columns = ", ".join(f"{sql} AS {name}" for name, sql in interval.items())
     values = ", ".join(f"{sql} AS {name}" for name, sql in merge.items())
     if kpi.folded:
-        # Partials of before version 0.2 were folded otherwise.
+        # Partials of before version 0.2 were folded differently.
         folded = ", ".join(f"{sql} AS {name}" for name, sql in kpi.folded_spellings.items())
         source = f"(SELECT * REPLACE ({folded}) FROM {source})"
     if kpi.reference:
@@ -273,7 +275,7 @@ def groups_of_partials(
         SELECT {interval_columns}, {", ".join(kpi.dimensions)}, {values} FROM {source}
         GROUP BY {", ".join([*keys, *kpi.dimensions])} HAVING {kpi.measure.having}"""
     for dimension in kpi.folded:
-        # Each group goes by the name that most of the interval's records give it.
+        # Each group is named by its most frequent spelling among the interval's records.
         group = ", ".join([*interval, dimension.name])
         named = f"""
             SELECT {group}, first({dimension.spelling} ORDER BY spelled DESC, {dimension.spelling}) AS shown
@@ -289,13 +291,13 @@ def groups_of_partials(
 
 
 def finished_groups(kpi: KPI, groups: str, interval: Collection[str]) -> str:
-    """SQL for a table of groups with the measure's further columns; ``interval`` names those that tell the interval."""
+    """Return SQL for a table of groups with the measure's further columns; ``interval`` names those of the interval."""
     finish = "".join(f", {sql} AS {name}" for name, sql in kpi.measure.finish.items())
     return f"SELECT *{finish} FROM ({groups}) WINDOW same_interval AS (PARTITION BY {', '.join(interval)})"
 
 
 def _totals(kpi: KPI, source: str, start: str, groups: str) -> str:
-    """SQL for each interval's value over all groups."""
+    """Return SQL for each interval's value over all groups."""
     if not kpi.measure.adds_up:
         return (
             f"SELECT {start} AS interval_start, {kpi.measure.total} AS total FROM {source} GROUP BY {start} ORDER BY 1"
@@ -309,12 +311,12 @@ def _totals(kpi: KPI, source: str, start: str, groups: str) -> str:
 
 
 def _start_and_keys(start: str, starts: Collection[datetime]) -> tuple[str, list[str]]:
-    """SQL for a row's interval start, and what to group by for it: nothing where there is one interval only."""
+    """Return SQL for a row's interval start, and the GROUP BY columns for it: none if there is only one interval."""
     return (start, [start]) if len(starts) > 1 else (timestamp(next(iter(starts))), [])
 
 
 def timestamp(moment: datetime) -> str:
-    """The moment (UTC) as SQL."""
+    """Return a moment (UTC) as an SQL literal."""
     return f"TIMESTAMP '{to_text(moment).rstrip('Z')}'"
 
 
@@ -329,7 +331,7 @@ def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[
 
 @contextmanager
 def translate_errors(kpi: KPI) -> Iterator[None]:
-    """Turns a total that does not fit 64 bits into TotalTooLarge."""
+    """Translate DuckDB's error for a total that does not fit into 64 bits into TotalTooLarge."""
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:

@@ -1,8 +1,8 @@
 """The compiled part of the engine: ``scanner.c`` as a library, and how it is built.
 
 ``python -m kpis.engine.compiled`` builds it with the machine's C compiler, which ``make setup`` does. Its name holds a
-digest of the source, so that a library of another version is never loaded. Where there is none, everything goes by
-way of DuckDB, which gives the same answers in more time.
+digest of the source, so that a library of another version is never loaded. Without it, DuckDB does all the work, with
+the same results in more time.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("scanner.c")
 # See mallopt(3).
 M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES = -3, 2**18
-# How many cores this process may use.
+# The number of cores that this process may use.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 COMPILERS = ("cc", "gcc", "clang")
 
-# What the functions of scanner.c return.
+# The return codes of scanner.c's functions.
 DONE, NEW_KEY, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY = range(6)
 SUM, DISTINCT = range(2)
-# What they may read beyond the end of a text.
+# The bytes that they may read beyond the end of a text.
 PADDING = 32
 
 
@@ -45,7 +45,7 @@ _FUNCTIONS = {
     "scanner_lines": (c_int64, [c_void_p]),
     "scanner_records": (c_int64, [c_void_p, c_int]),
     "scanner_odd": (c_int, [c_void_p]),
-    # Of each line three numbers: its own, where in the text it lies, and how long it is without its line feed.
+    # Three numbers for each line: its own, its offset in the text, and its length without the line feed.
     "scanner_odd_lines": (POINTER(c_int64), [c_void_p]),
     "scanner_new_key": (POINTER(c_uint64), [c_void_p]),
     "scanner_groups": (c_int64, [c_void_p, c_int]),
@@ -57,7 +57,7 @@ _FUNCTIONS = {
 
 
 def library_path() -> Path:
-    """Where the library of this source lies once it is built."""
+    """Return the path of the library of this source once it is built."""
     return SOURCE.with_name(_library_name(SOURCE.read_bytes()))
 
 
@@ -67,7 +67,7 @@ def _library_name(source: bytes) -> str:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The library, or None where it was not built or is another machine's. Its functions run without the GIL."""
+    """Return the library, or None if it was not built or is for another machine. Its functions run without the GIL."""
     try:
         loaded = ctypes.CDLL(str(library_path())) if SOURCE.exists() else _packed_library()
     except OSError:
@@ -79,7 +79,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def _packed_library() -> ctypes.CDLL:
-    """The library in the zip from which an executor runs; raises OSError."""
+    """Return the library in the zip from which an executor runs; raises OSError."""
     from importlib import resources
 
     package = resources.files(__package__)
@@ -91,14 +91,14 @@ def _packed_library() -> ctypes.CDLL:
 def tune_malloc() -> None:
     """Make malloc return large blocks to the system when they are freed, where the C library can (glibc).
 
-    By itself it keeps them for the thread that had them, which for a run's many threads is half of its memory again.
+    By default it keeps them for the thread that had them, which for a run's many threads adds half of its memory.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def build() -> Path:
-    """Builds the library, and removes those of other versions; raises RuntimeError where it cannot be built."""
+    """Build the library, and remove those of other versions; raises RuntimeError if it cannot be built."""
     compiler = shlex.split(os.environ.get("CC", "")) or [name for name in COMPILERS if shutil.which(name)][:1]
     if not compiler:
         raise RuntimeError("there is no C compiler")

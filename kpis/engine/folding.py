@@ -1,4 +1,4 @@
-"""Folding in DuckDB, by the catalog's own function."""
+"""The catalog's folding function in DuckDB's SQL."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from kpis.catalog.folding import SQL_NAME, fold
 
 
 def add_fold(connection: duckdb.DuckDBPyConnection) -> None:
-    """Gives a connection's SQL the function ``fold``."""
+    """Add the function ``fold`` to a connection's SQL."""
     connection.create_function(SQL_NAME, fold, ["VARCHAR"], "VARCHAR", side_effects=False)

@@ -1,6 +1,6 @@
-"""Incrementally merged partials of a stream's intervals: a batch costs what it adds, however many came before it.
+"""Incrementally merged partials of a stream's intervals: a batch's cost does not grow with the number of earlier ones.
 
-Partials that are summed group by group are a partial again, of all their batches.
+The sums of partials, group by group, are the partial of all their batches.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import KPI
 from kpis.engine.aggregate import translate_errors
 
-# Of one batch: where it touches more, as one that is behind may, the lake is as fast.
+# The most intervals of one batch that are cached: for a batch with more, as one that is behind, the lake is as fast.
 MOST_INTERVALS = 12
-# Of all KPIs together; beyond either those go that no batch touched for longest. The smallest table takes a megabyte.
+# Limits for all KPIs together: beyond either, the least recently touched go. The smallest table takes a megabyte.
 MOST_TABLES, MOST_ROWS = 48, 2_000_000
 
-# What gives SQL for tables of the partials of the batches with some keys.
+# Returns SQL for tables of the partials of the batches with some keys.
 PartialsOf = Callable[[Collection[str]], AbstractContextManager[Iterable[str]]]
 
 
@@ -34,10 +34,10 @@ class _Merged:
 
 
 class IncrementalPartials:
-    """The merged partials of a stream's newest intervals, in tables of a connection, each for its batches' keys.
+    """The merged partials of a stream's newest intervals, in tables of a connection, each with its batches' keys.
 
-    They are a cache of the lake: where the ledger does not count all of an interval's batches, as after a transaction
-    that failed, the interval is merged again from the lake.
+    They are a cache of the lake: if the ledger does not count all of an interval's batches, as after a failed
+    transaction, the interval is merged again from the lake.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection):
@@ -48,7 +48,7 @@ class IncrementalPartials:
         """Merge a KPI's partial of the interval that starts at a moment (UTC), and return its table's name.
 
         It has the batches with the keys, and a ``fresh`` one, whose ``key`` is none of them, from its own table.
-        ``others`` is asked for the batches that are not merged yet. Raises TotalTooLarge.
+        ``others`` returns the batches that are not merged yet. Raises TotalTooLarge.
         """
         known = self._merged.get((kpi.id, start))
         if known is not None and not known.keys <= set(keys):
@@ -74,7 +74,7 @@ class IncrementalPartials:
         return name
 
     def trim(self) -> None:
-        """Drop the intervals that were not touched for longest, where there are too many or too large ones."""
+        """Drop the least recently touched intervals, if there are too many or they are too large."""
         rows = sum(merged.rows for merged in self._merged.values())
         while rows > MOST_ROWS or len(self._merged) > MOST_TABLES:
             (kpi_id, start), merged = next(iter(self._merged.items()))

@@ -1,4 +1,4 @@
-"""A batch's records by the second of their own time, for the live page."""
+"""The counts of a batch's records by second, for the live page."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kpis.catalog.intervals import to_text
 
 @dataclass(frozen=True)
 class LiveCounts:
-    """How many records each group has in each second.
+    """The number of records of each group in each second.
 
-    ``groups`` has, by dimension, a row for each second (Unix time) and group: how many records. ``typical`` is the
-    median of all the batch's records' own times (UTC), whenever that is.
+    ``groups`` has, by dimension, a row for each second (Unix time) and group: the number of records. ``typical`` is the
+    median of all the batch's records' own times (UTC), also of those that are not counted.
     """
 
     groups: dict[str, list[tuple[int, str, int]]]
@@ -33,7 +33,7 @@ def live_counts(
     since: datetime,
     until: datetime,
 ) -> LiveCounts:
-    """Counts the connection's table ``records``, which has some, from ``since`` to ``until`` (UTC, excluded).
+    """Count the connection's table ``records``, which is not empty, from ``since`` to ``until`` (UTC, excluded).
 
     ``starts`` (UTC) are the feed's intervals that the records lie in.
     """

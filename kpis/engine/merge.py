@@ -1,8 +1,8 @@
 """Exact sums and distinct counts of whole numbers, merged over partials without SQL.
 
-It serves KPIs by one whole-number dimension: sums, which numpy adds, and distinct values, which compiled code sorts on
-all cores. Pairs of a dimension and a value are spread over as many parts as there are cores, by their dimension; each
-part keeps its pairs once, sorted, and what a group has in it is the group's count.
+It supports KPIs by one whole-number dimension: sums, which numpy adds, and distinct values, which compiled code sorts
+on all cores. Pairs of a dimension and a value are divided by their dimension into as many parts as there are cores;
+each part keeps its pairs once, sorted, and the number of a group's pairs is its count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kpis.catalog.measures import CountDistinct, Sum
 from kpis.engine.compiled import CORES, DISTINCT, library
 from kpis.engine.scanner import MOST_PAIRS, Declined, Reductions, checked
 
-# Sums that come near 2^63 are better left to DuckDB, which tells where they pass it.
+# Sums close to 2^63 are left to DuckDB, which detects an overflow.
 LARGEST_SUM = 2.0**62
 
 
@@ -35,7 +35,7 @@ class Merged:
 
 
 def can_merge(kpi: KPI) -> bool:
-    """Whether ``merge`` serves a KPI."""
+    """Return True if ``merge`` supports a KPI."""
     return (
         kpi.reference is None
         and len(kpi.by) == 1
@@ -49,21 +49,21 @@ def can_merge(kpi: KPI) -> bool:
 
 
 def merged_column(kpi: KPI) -> str:
-    """The column of a KPI's partials that ``merge`` takes beside the dimension."""
+    """Return the column of a KPI's partials that ``merge`` needs beside the dimension."""
     (column,) = kpi.measure.partial_keys or kpi.measure.partial
     return column
 
 
 def merge(kpi: KPI, pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
-    """Merges a KPI's partials: pieces of their dimensions and of their ``merged_column``, both int64.
+    """Merge a KPI's partials: pieces of their dimensions and of their ``merged_column``, both int64.
 
-    Raises Declined where a sum comes near 2^63, or there are more distinct pairs than memory is set aside for.
+    Raises Declined if a sum comes close to 2^63, or there are more distinct pairs than the reserved memory holds.
     """
     return _count(pieces) if isinstance(kpi.measure, CountDistinct) else _add(pieces)
 
 
 def merge_one(kpi: KPI, dimensions: np.ndarray, values: np.ndarray) -> Merged:
-    """What ``merge`` gives of one batch's partial of one interval, in its order: each pair is there once."""
+    """Merge one batch's partial of one interval, as ``merge`` does; it is sorted, and has each pair once."""
     if not isinstance(kpi.measure, CountDistinct):
         return _add([(dimensions, values)])
     firsts = np.flatnonzero(np.diff(dimensions, prepend=dimensions[:1] - 1))
@@ -93,7 +93,7 @@ def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
         parts = [stack.enter_context(Reductions([0, 0], [0, 0], [0])) for _ in range(CORES)]
         for part in parts:
             part.reduce(DISTINCT, 0, [1])
-        # Last in, first out: no part goes while a thread is at work on it.
+        # Last in, first out, so that no part is released while a thread uses it.
         threads = stack.enter_context(ThreadPoolExecutor(CORES))
         adding: list[Future[None]] = []
         # While one piece is added, the next is fetched.
@@ -114,7 +114,7 @@ def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
 
 
 def _count_values(arrays: list[np.ndarray]) -> int:
-    """How many distinct values several arrays (int64) have together."""
+    """Return the number of distinct values in several arrays (int64) together."""
     compiled = library()
     assert compiled is not None  # noqa: S101  whoever counts has it
     found = ctypes.c_int64()

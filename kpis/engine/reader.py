@@ -1,4 +1,4 @@
-"""From a file to typed records and rejects, the records in a DuckDB table."""
+"""The bulk reader: turns a file into typed records, in a DuckDB table, and rejects."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from kpis.formats.lines import Line, SplitFile, held_still, lines_at, split
 REJECT_COLUMNS = ["line", "column", "reason", "text"]
 JUDGED_BYTES = 4 * 2**20
 
-# A row that is no record: its line number, the column (empty when it is the row as a whole), the reason and its text.
+# A row that is not a record: its line number, the column (empty for the row as a whole), the reason and its text.
 Reject = tuple[int, str, str, str]
 
 
 @dataclass
 class Ahead:
-    """The rejects that lie too far ahead of the clock: how many, and the first one's own time (UTC)."""
+    """The rejects that are too far ahead of the clock: their number, and the time (UTC) of the first one."""
 
     count: int = 0
     first: datetime | None = None
@@ -42,12 +42,12 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file held: data lines = records + rejects, of which some may be ``ahead`` of the clock.
+    """The counts of a file: data lines = records + rejects, of which some may be ``ahead`` of the clock.
 
-    ``intervals`` counts the records of each of the feed's intervals, by start (UTC). ``lacks_day`` is True where a row
-    does not tell its day, so that the records may depend on the file's name. The rows themselves are in the
-    connection's temporary tables ``records`` (``interval_start`` TIMESTAMP in UTC and the feed's columns) and
-    ``rejects`` (``line``, ``column``, ``reason``, ``text``) until the next file is read.
+    ``intervals`` counts the records of each of the feed's intervals, by start (UTC). ``lacks_day`` is True if a row has
+    no day, so that the records may depend on the file's name. The rows themselves are in the connection's temporary
+    tables ``records`` (``interval_start`` TIMESTAMP in UTC and the feed's columns) and ``rejects`` (``line``,
+    ``column``, ``reason``, ``text``) until the next file is read.
     """
 
     digest: str
@@ -60,11 +60,11 @@ class Reading:
 
 
 class Reader:
-    """Reads files one at a time: lines that are clean in bulk through DuckDB, all others row by row.
+    """Reads files one at a time: clean lines in bulk through DuckDB, all others row by row.
 
-    DuckDB takes ``1.5`` for 2, ``0x1F`` for 31 and a trailing comma for nothing, so it only gets lines of a grammar
-    in which that cannot come up; those of which it cannot make records that pass the feed's checks are judged by
-    the same row-by-row code, which then gives the reason.
+    DuckDB reads ``1.5`` as 2, ``0x1F`` as 31 and ignores a trailing comma, so it only gets lines of a grammar that
+    excludes these. Lines that it cannot turn into records that pass the feed's checks are judged by the row-by-row
+    code, which then gives the reason.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Reader:
         defaults: Mapping[str, Any] | None = None,
         times: Times = ANY_TIME,
     ) -> Reading:
-        """Reads a file; ``interval_start`` puts its records into that interval whatever their own time.
+        """Read a file; ``interval_start`` puts all its records into that interval.
 
-        ``defaults`` has values for columns that the file lacks or leaves empty. Rows whose own time is none of the
-        ``times`` are rejects. Raises FileError when the file as a whole cannot be ingested, and TooManyRejects, with
-        the first ones in the table ``rejects``, when it has more than the bounds allow.
+        ``defaults`` has values for columns that the file lacks or leaves empty. Rows whose own time is outside
+        ``times`` are rejects. Raises FileError if the file as a whole cannot be ingested, and TooManyRejects, with the
+        first ones in the table ``rejects``, if it has more than the bounds allow.
         """
         with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:
             return _Reading(
@@ -93,7 +93,7 @@ class Reader:
 
 
 class _Reading:
-    """One file's reading, while it is under way."""
+    """The state of reading one file."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class _Reading:
         self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
         self.bounds, self.times, self.ahead = bounds, times, Ahead()
         self.rejected = 0
-        # The clean lines that give no record at once, by their ordinals, until they are judged.
+        # The ordinals of clean lines that could not be read in bulk, until they are judged.
         self.doubtful: list[np.ndarray] = []
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
@@ -142,8 +142,8 @@ class _Reading:
         return self.row_format.grammar, self.row_format.has_header
 
     def _read_clean(self, found: SplitFile) -> None:
-        """Adds the clean lines that lie in ``clean_path`` to the table ``records``; some may be left as doubtful."""
-        # Through a link of our own, since DuckDB would take brackets and stars in a name for a pattern.
+        """Add the clean lines in ``clean_path`` to the table ``records``; some may be left as doubtful."""
+        # Through a link, since DuckDB takes brackets and stars in a name for a pattern.
         link = self.folder / "link.csv"
         link.unlink(missing_ok=True)
         link.symlink_to(found.clean_path.absolute())
@@ -175,11 +175,11 @@ class _Reading:
         self.doubtful.append(doubtful + found.read)
         most = self.bounds.rejects
         if most is not None and self.rejected + sum(map(len, self.doubtful)) > most:
-            # The file is probably the wrong one: then the rest of it need not be read.
+            # The file is probably the wrong one, so the rest of it need not be read.
             self._judge_doubtful(found)
 
     def _judge_doubtful(self, found: SplitFile) -> None:
-        """Judges the clean lines that are left as doubtful, into the tables ``judged`` and ``rejects``."""
+        """Judge the doubtful clean lines, into the tables ``judged`` and ``rejects``."""
         doubtful = np.concatenate(self.doubtful)
         self.doubtful = [doubtful[:0]]
         if len(doubtful):
@@ -188,7 +188,7 @@ class _Reading:
                     self._judge(chunk)
 
     def _clean_records(self, path: Path, skip: int) -> str:
-        """SQL for the clean lines as records, whose ``interval_start`` is NULL where they may be none."""
+        """Return SQL for the clean lines as records; ``interval_start`` is NULL for those that may not be records."""
         values = ", ".join(f'{self.row_format.value(column)} AS "{column.name}"' for column in self.feed.columns)
         plain = " AND ".join(self.row_format.plain(column) for column in self.feed.columns)
         valid = ["plain", *(check.sql for check in self.feed.checks)]
@@ -217,7 +217,7 @@ class _Reading:
         return np.asarray(values, dtype=np.int64)
 
     def _judge(self, lines: list[Line]) -> None:
-        """Judges rows one by one, into the tables ``judged`` and ``rejects``."""
+        """Judge rows one by one, into the tables ``judged`` and ``rejects``."""
         records: list[dict[str, Any]] = []
         rejects: list[Reject] = []
         most = self.bounds.rejects
@@ -250,14 +250,14 @@ class _Reading:
 
 
 def newest_moment(connection: duckdb.DuckDBPyConnection, feed: Feed, now: datetime) -> datetime | None:
-    """The newest of the own times of the records in the table ``records`` that are not after ``now`` (UTC)."""
+    """Return the newest time in the table ``records`` that is not after ``now`` (UTC)."""
     before = f"{feed.moment.sql} <= TIMESTAMP '{to_text(now).rstrip('Z')}'"
     found = connection.execute(f"SELECT max({feed.moment.sql}) FROM records WHERE {before}").fetchall()[0][0]
     return found and found.replace(tzinfo=UTC)
 
 
 def write_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
-    """Makes these the rows of the connection's table ``rejects``."""
+    """Replace the rows of the connection's table ``rejects``."""
     connection.execute(
         'CREATE OR REPLACE TEMP TABLE rejects (line BIGINT, "column" VARCHAR, reason VARCHAR, text VARCHAR)'
     )
@@ -265,7 +265,7 @@ def write_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) 
 
 
 def add_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
-    """Adds these to the rows of the connection's table ``rejects``."""
+    """Add rows to the connection's table ``rejects``."""
     if not rejects:
         return
     numbers, *texts = zip(*rejects, strict=True)
@@ -275,7 +275,7 @@ def add_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) ->
 
 
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """The lines in lists that hold JUDGED_BYTES at most, or one line."""
+    """Yield the lines in lists of at most JUDGED_BYTES, or of one line."""
     chunk: list[Line] = []
     size = 0
     for line in lines:

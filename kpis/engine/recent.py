@@ -1,7 +1,7 @@
-"""The partials of recently touched hours, in tables of a connection, so that a batch costs what it brings.
+"""The partials of recently touched hours, cached in tables of a connection.
 
-A batch whose records lie over many hours needs the partials of all other batches in those hours. Without this each
-batch would open every lake file of each hour it touches; with it, only the files that no batch before it needed.
+A batch whose records lie over many hours needs the partials of all other batches in those hours. Without the cache each
+batch would open every lake file of each hour it touches; with it, only the files that no earlier batch needed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import duckdb
 
 from kpis.catalog.kpis import KPI
 
-# Of all KPIs together; beyond it the hours go that were not used for longest.
+# The limit for all KPIs together; beyond it the least recently used hours go.
 MOST_ROWS = 1_500_000
 
 
 class RecentPartials:
     """A table for each KPI with the partials of some hours, each with the keys of the batches that it holds.
 
-    It is a cache of the lake: an hour that holds a batch on which the ledger does not count is dropped and read again.
+    It is a cache of the lake: an hour that holds a batch that the ledger does not count is dropped and read again.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection):
@@ -50,7 +50,7 @@ class RecentPartials:
     def add(self, kpi: KPI, tables: Iterable[str], keys: Mapping[datetime, Collection[str]]) -> str:
         """Add the partials in tables (SQL), which are of these batches in these hours, and return the KPI's table.
 
-        Where a table cannot be read, drops the hours and raises what DuckDB does.
+        If a table cannot be read, drops the hours and raises DuckDB's error.
         """
         name = f"recent_{kpi.id}"
         columns = ", ".join(["interval_start", *kpi.partial_keys, *kpi.partial_values])
@@ -70,11 +70,11 @@ class RecentPartials:
         return name
 
     def table(self, kpi: KPI) -> str | None:
-        """The name of a KPI's table; None where nothing was added to it."""
+        """Return the name of a KPI's table; None if nothing was added to it."""
         return self._tables.get(kpi.id)
 
     def drop(self, kpi: KPI, hours: Collection[datetime]) -> None:
-        """Forget the partials of some hours (starts, UTC)."""
+        """Drop the partials of some hours (starts, UTC)."""
         for hour in hours:
             self._keys.pop((kpi.id, hour), None)
         if hours and kpi.id in self._tables:
@@ -84,13 +84,13 @@ class RecentPartials:
             )
 
     def trim(self) -> None:
-        """Forget everything where the tables have become too large; what is needed is then read from the lake again."""
+        """Drop everything if the tables have become too large; what is needed is then read from the lake again."""
         rows = sum(self._connection.table(name).shape[0] for name in self._tables.values())
         if rows > MOST_ROWS:
             self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self._keys.clear()
         while self._tables:
             _, name = self._tables.popitem()

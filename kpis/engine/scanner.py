@@ -1,10 +1,10 @@
-"""The fast road from a file to partials: whole-number CSV, parsed and reduced in one pass by compiled code.
+"""The fast path from a file to partials: whole-number CSV, parsed and reduced in one pass by compiled code.
 
-It is taken for feeds whose columns are whole numbers and whose KPIs are sums and distinct counts by one of them. What
-a row means stays with the feed: the compiled code takes only lines of as many plain numbers as the header has, asks
-``check_record`` once for every combination of the columns that place a row in time, and hands out all other lines to
-be judged one by one. Where anything else comes up it declines, and the file goes to ``Reader``, whose answer is the
-truth. Nothing here needs the GIL for long, so several files can be scanned at once.
+It applies to feeds whose columns are whole numbers and whose KPIs are sums and distinct counts by one of them. The feed
+defines what a row means: the compiled code accepts only lines of as many plain numbers as the header has, calls
+``check_record`` once for every combination of the columns that place a row in time, and returns all other lines to be
+judged one by one. In every other case it declines, and the file goes to ``Reader``, whose answer is the truth. The GIL
+is released most of the time, so several files can be scanned at once.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, check_record, judg
 from kpis.formats.lines import Line, first_line_of, held_still
 
 TEXT_BYTES = 2 * 2**20
-# Beyond so many distinct pairs of a file the memory they take is better left to DuckDB, which spills.
+# With more distinct pairs, the file is left to DuckDB, which spills to disk.
 MOST_PAIRS = 16 * 2**20
-# Odd lines take long to judge: where many are, the bulk reader knows better.
+# Odd lines take long to judge: if there are many, the bulk reader is faster.
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
 ODD_LINES_AT_LEAST, ODD_LINES_SHARE = 5_000, 0.05
 
 
 class Declined(Exception):
-    """Something that the scanner does not take: the file is the bulk reader's."""
+    """The scanner does not support this file: it goes to the bulk reader."""
 
 
 @dataclass
 class Scan:
-    """What a file gave: its reading, its rejects, and each KPI's partial, by the KPI's id.
+    """The result of a scan: the reading, the rejects, and each KPI's partial, by the KPI's id.
 
     A partial is what ``partial_of_records`` makes of the same records, in columns.
     """
@@ -61,7 +61,7 @@ class Scan:
 
 
 def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
-    """Whether files of the feed can be scanned for these KPIs, whose partials are their own."""
+    """Return True if the feed's files can be scanned for these KPIs, each of which has its own partials."""
     return (
         library() is not None
         and feed.format is FileFormat.CSV
@@ -80,10 +80,10 @@ def scan(
     most_rejects: int | None = None,
     times: Times = ANY_TIME,
 ) -> Scan | None:
-    """Scans a file for which ``can_scan`` holds; None where it is the bulk reader's.
+    """Scan a file for which ``can_scan`` is True; return None if it has to go to the bulk reader.
 
-    ``interval_start`` puts its records into that interval whatever their own time. Rows whose own time is out of
-    the bounds are rejects. Raises FileError when the file changes meanwhile.
+    ``interval_start`` puts all its records into that interval. Rows whose own time is out of the bounds are rejects.
+    Raises FileError if the file changes meanwhile.
     """
     if is_packed(path):
         return None
@@ -95,12 +95,12 @@ def scan(
         try:
             return _FileScan(feed, kpis, interval_start, most_rejects, times).scan(file)
         except (Declined, FileError, OSError, KeyError):
-            # Whatever it is, the reader finds it as well and says what it is.
+            # The reader meets the same error, and reports it.
             return None
 
 
 def _key_columns(feed: Feed) -> list[str]:
-    """The columns that say whether and where a row counts."""
+    """Return the columns that decide if a row counts, and in which interval."""
     return sorted({feed.moment.column, *(check.column for check in feed.checks)})
 
 
@@ -115,7 +115,7 @@ def _is_scannable(kpi: KPI) -> bool:
 
 
 class Reductions:
-    """The compiled scanner's state: rows and pairs go in, groups with their sums or distinct values come out."""
+    """The compiled scanner's state: rows and pairs are added, groups with their sums or distinct values returned."""
 
     def __init__(self, least: Sequence[int], most: Sequence[int], key_columns: Sequence[int]):
         compiled = library()
@@ -138,12 +138,12 @@ class Reductions:
         self.library.scanner_free(self.state)
 
     def reduce(self, kind: int, dimension: int, columns: Sequence[int]) -> None:
-        """Adds a reduction by the column ``dimension``: SUM of columns, or DISTINCT values of one."""
+        """Add a reduction by the column ``dimension``: SUM of columns, or DISTINCT values of one."""
         terms = np.array(columns, dtype=np.int32)
         checked(self.library.scanner_reduce(self.state, kind, dimension, len(terms), terms.ctypes.data, MOST_PAIRS))
 
     def add_pairs(self, dimensions: np.ndarray, values: np.ndarray, part: int, parts: int) -> None:
-        """Adds pairs (int64) to the first reduction; of the parts that dimensions fall into, those of one."""
+        """Add pairs (int64) to the first reduction: of the parts into which dimensions are divided, those of one."""
         checked(
             self.library.scanner_add_pairs(
                 self.state, 0, dimensions.ctypes.data, values.ctypes.data, len(values), part, parts
@@ -151,13 +151,13 @@ class Reductions:
         )
 
     def sums(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A SUM's groups in order: intervals, dimensions, sums. An interval is told by its number's place."""
+        """Return a SUM's groups in order: places of their intervals, dimensions, sums."""
         intervals, dimensions, sums = self._groups(index, places)
         order = np.lexsort((dimensions, intervals))
         return intervals[order], dimensions[order], sums[order]
 
     def distinct(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """A DISTINCT's groups in order: intervals, dimensions, counts; and all groups' values, ascending in each."""
+        """Return a DISTINCT's groups in order: intervals, dimensions, counts; and all groups' sorted values."""
         intervals, dimensions, _ = self._groups(index, places)
         order = np.lexsort((dimensions, intervals))
         ranks = np.empty(len(order), dtype=np.uint32)
@@ -179,18 +179,18 @@ class Reductions:
 
 
 def checked(status: int) -> None:
-    """Raises Declined unless a compiled function's status says that all is well."""
+    """Raise Declined unless a compiled function's status is OK."""
     if status != DONE:
         raise Declined
 
 
 def _fill(file: io.FileIO, room: memoryview) -> int:
-    """Reads what comes next in a file, as far as there is room; how many bytes, 0 at its end."""
+    """Read from a file until the buffer is full; return the number of bytes, 0 at the file's end."""
     return file.readinto(room) or 0
 
 
 class _FileScan:
-    """One file's scan, while it is under way."""
+    """The state of scanning one file."""
 
     def __init__(
         self,
@@ -256,7 +256,7 @@ class _FileScan:
         return reductions
 
     def _scan_text(self, view: memoryview, address: int, start: int, end: int) -> None:
-        """Scans the whole lines of a text from start to end."""
+        """Scan the whole lines of a text from start to end."""
         compiled, state = self.reductions.library, self.reductions.state
         scanned = ctypes.c_int64(start)
         while True:
@@ -266,7 +266,7 @@ class _FileScan:
             if count := compiled.scanner_odd(state):
                 odd_lines = np.ctypeslib.as_array(compiled.scanner_odd_lines(state), (count, 3))
                 for number, offset, length in odd_lines.tolist():
-                    # The number counts from the line after the header.
+                    # Numbers count from the line after the header.
                     self._judge(Line(number + 1, bytes(view[offset : offset + length])))
             if status == DONE:
                 return
@@ -298,7 +298,7 @@ class _FileScan:
             raise Declined
         if self.odd > ODD_LINES_AT_LEAST and self.odd > ODD_LINES_SHARE * line.number:
             raise Declined
-        # CR LF ends a line; the last one has no end.
+        # CR LF ends a line; the last line has no end.
         if line.content.endswith(b"\r") and not self.is_last:
             line = Line(line.number, line.content[:-1])
         if not line.content.strip():

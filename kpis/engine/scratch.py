@@ -1,4 +1,4 @@
-"""A folder for a run's temporary files, which goes with the run, or with the next one on the host."""
+"""The folder of a run's temporary files; removed at its end, or by the next run on the host."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ UNLOCKED = "unlocked-"
 
 
 class ScratchError(Exception):
-    """There is no room for temporary files; the message names the folder and says what to do."""
+    """There is no room for temporary files; the message names the folder and what to do."""
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A temporary folder for this process alone; first removes those of processes that were killed.
+    """Provide a temporary folder for this process; first remove those of processes that were killed.
 
-    A process keeps its folder locked for as long as it lives, so the owner of one that is not locked is dead.
-    Raises ScratchError, also for want of room while the folder is in use.
+    A process keeps its folder locked for as long as it lives, so the owner of an unlocked one is dead. Raises
+    ScratchError, also if there is no room while the folder is in use.
     """
     place = Path(tempfile.gettempdir())
     with translate_errors(place):
@@ -32,7 +32,7 @@ def scratch() -> Iterator[Path]:
         lock = os.open(new, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Others look at it from now on, when it is locked.
+        # From now on, when it is locked, other processes check it.
         folder = new.rename(place / new.name.removeprefix(UNLOCKED))
         try:
             yield folder
@@ -44,7 +44,7 @@ def scratch() -> Iterator[Path]:
 
 @contextmanager
 def translate_errors(folder: Path) -> Iterator[None]:
-    """Turns what goes wrong with files into ScratchError."""
+    """Translate errors of files into ScratchError."""
     try:
         yield
     except OSError as error:
@@ -55,7 +55,7 @@ def translate_errors(folder: Path) -> Iterator[None]:
 
 def _remove_abandoned(place: Path) -> None:
     for folder in place.glob(f"{PREFIX}*"):
-        # What others own, or have just removed, is theirs.
+        # Folders of other users, or that another process has just removed.
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:

@@ -1,7 +1,6 @@
-"""Columns of equal length, by name: what DuckDB and the compiled code pass each other.
+"""Tables as columns of equal length by name: what DuckDB and the compiled code exchange.
 
-Both read and write them as they are, without pandas, whose import alone takes a good part of a short run. ``frame``
-makes a pandas DataFrame of them, for whoever wants to look at one.
+Both read and write numpy arrays directly, without pandas, whose import takes a large part of a short run.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ Columns = Mapping[str, np.ndarray]
 
 
 def frame(columns: Columns) -> pd.DataFrame:
-    """The columns as a pandas DataFrame."""
+    """Return the columns as a pandas DataFrame."""
     import pandas as pd
 
     return pd.DataFrame({name: _unmasked(column) for name, column in columns.items()})
 
 
 def rows(columns: Columns) -> Iterator[tuple[Any, ...]]:
-    """The rows, as Python's own values: None where one is missing, moments as ``datetime`` without a zone."""
+    """Return the rows as Python values: None for a missing one, times as ``datetime`` without a zone."""
     return zip(*(column.tolist() for column in columns.values()), strict=True)
 
 
 @contextmanager
 def registered(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> Iterator[str]:
-    """Lets queries read the columns as the table of that name."""
+    """Let queries read the columns as the table of that name."""
     connection.register(name, dict(columns))
     try:
         yield name

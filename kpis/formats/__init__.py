@@ -1,1 +1,1 @@
-"""How bytes become records and rejects: lines, grammars, file formats, and the judge of a single row."""
+"""Formats: how bytes become records and rejects. Lines, grammars, file formats, and the judge of a single row."""

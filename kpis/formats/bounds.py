@@ -1,18 +1,18 @@
-"""What a file may take, and the errors of files that cannot be read."""
+"""The limits of a file, and the errors of files that cannot be read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-# Few enough to be read in a second: of so many bytes the ratio does not matter.
+# So few that they are read in a second: the ratio does not matter below.
 ALWAYS_UNPACKED_BYTES = 64 * 2**20
 
 
 class FileError(Exception):
-    """A file that cannot be ingested as a whole; ``passing`` where the cause may pass by itself.
+    """A file that cannot be ingested as a whole; ``passing`` is True if the cause may be temporary.
 
-    ``read_again_at`` is the moment (UTC) from which on it passes, where that is known.
+    ``read_again_at`` is the time (UTC) from which the file can be read, if known.
     """
 
     def __init__(self, reason: str, passing: bool = False, read_again_at: datetime | None = None):
@@ -22,11 +22,11 @@ class FileError(Exception):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a file may hold before it fails, however long it goes on.
+    """The limits of a file, beyond which it fails.
 
     A packed file may unpack to ``unpacked_bytes``, and beyond ALWAYS_UNPACKED_BYTES to ``unpacked_ratio`` times its
     size. ``rejects`` is the number of rejects that are kept; None for any number. Its records may lie in ``hours``
-    different hours, each of which is a lake file a KPI.
+    different hours, each of which is a lake file per KPI.
     """
 
     unpacked_bytes: int = 16 * 2**30
@@ -35,7 +35,7 @@ class Bounds:
     hours: int = 1_000
 
     def check_unpacked(self, unpacked: int, size: int) -> None:
-        """Raises FileError when a file of ``size`` bytes has unpacked to more bytes than it may."""
+        """Raise FileError if a file of ``size`` bytes has unpacked to more bytes than it may."""
         if unpacked > self.unpacked_bytes:
             raise FileError(f"unpacks to more than {self.unpacked_bytes:,} bytes, which is MAX_UNPACKED_MB")
         if unpacked > max(ALWAYS_UNPACKED_BYTES, self.unpacked_ratio * size):
@@ -44,7 +44,7 @@ class Bounds:
             )
 
     def check_hours(self, hours: int) -> None:
-        """Raises FileError when a file has records in more hours than it may."""
+        """Raise FileError if a file has records in more hours than it may."""
         if hours > self.hours:
             raise FileError(
                 f"has records in {hours:,} hours, more than MAX_HOURS_PER_FILE, which is {self.hours:,}: "
@@ -59,7 +59,7 @@ UNBOUNDED = Bounds(unpacked_bytes=2**63, unpacked_ratio=2**63, rejects=None, hou
 class TooManyRejects(FileError):
     """A file with more rejects than are kept; ``rejects`` were found by line ``line``.
 
-    ``first_ahead`` is the first own time (UTC) of those of them that lie too far ahead of the clock.
+    ``first_ahead`` is the time (UTC) of the first of them that is too far ahead of the clock.
     """
 
     def __init__(self, rejects: int, line: int, first_ahead: datetime | None = None):

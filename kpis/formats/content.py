@@ -1,4 +1,4 @@
-"""A file's bytes, unpacked within bounds, in blocks of whole lines, and their digest."""
+"""A file's content: unpacked within bounds, in blocks of whole lines, and digested."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SKIPPABLE_ZSTD_MARK_END = b"\x2a\x4d\x18"
 
 
 def identity_of(status: os.stat_result) -> tuple[int, ...]:
-    """What tells a file from another one, and its content from later content."""
+    """Return values that differ for another file, and for later content of the same file."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def open_file(path: Path) -> io.FileIO:
-    """A regular file, opened to be read; raises FileError."""
+    """Open a regular file for reading; raises FileError."""
     try:
-        # A pipe that lies here would otherwise keep us waiting for its writer.
+        # Otherwise opening a pipe would wait for its writer.
         file = io.FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     except FileNotFoundError as error:
         raise FileError("vanished before it was read", passing=True) from error
@@ -47,9 +47,9 @@ def open_file(path: Path) -> io.FileIO:
 
 
 def content_digests(path: Path, bounds: Bounds) -> tuple[str, str]:
-    """The BLAKE3 (hex) of a file's unpacked content, and of the file's own bytes, which differs for a packed one.
+    """Return the BLAKE3 (hex) of a file's unpacked content and of its own bytes, which differ for a packed file.
 
-    Raises FileError when the file cannot be read, or not be unpacked within the bounds.
+    Raises FileError if the file cannot be read, or not be unpacked within the bounds.
     """
     content, own = blake3(), blake3()
     with open_file(path) as file:
@@ -59,7 +59,7 @@ def content_digests(path: Path, bounds: Bounds) -> tuple[str, str]:
 
 
 class RawFile:
-    """A file's own bytes, which go into ``digest`` as they are read; failures are FileError."""
+    """A file's own bytes, digested into ``digest`` as they are read; failures raise FileError."""
 
     def __init__(self, file: io.FileIO, digest: blake3 | None = None) -> None:
         self._file, self._digest = file, digest
@@ -75,7 +75,7 @@ class RawFile:
 
 
 class Hashed:
-    """Chunks of bytes that go into a BLAKE3 as they are iterated over, in a thread of its own."""
+    """Chunks of bytes that are digested with BLAKE3 as they are iterated over, in another thread."""
 
     def __init__(self, chunks: Iterator[bytes], thread: ThreadPoolExecutor) -> None:
         self._chunks_of, self._thread = chunks, thread
@@ -155,7 +155,7 @@ def _unzstd(raw: RawFile) -> Iterator[bytes]:
 
 
 def _begins_frame(piece: bytes) -> bool:
-    """Whether zstd data, or data that zstd passes over, can begin so (RFC 8878, 3.1)."""
+    """Return True if zstd data, or a frame that zstd skips, can begin like this (RFC 8878, 3.1)."""
     if 0x50 <= piece[0] <= 0x5F:
         return SKIPPABLE_ZSTD_MARK_END.startswith(piece[1:4])
     return piece.startswith(ZSTD_MARK[: len(piece)])
@@ -171,7 +171,7 @@ UNPACKERS: dict[str, Callable[[RawFile], Iterator[bytes]]] = {".gz": _gunzip, ".
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file's name says that its content is compressed."""
+    """Return True if a file's name says that its content is compressed."""
     return unpacker_of(path) is not None
 
 
@@ -185,7 +185,7 @@ def unpacked_chunks(path: Path, raw: RawFile, bounds: Bounds) -> Iterator[bytes]
 
 
 def _bounded(chunks: Iterator[bytes], size: int, bounds: Bounds) -> Iterator[bytes]:
-    """The chunks that a file of ``size`` bytes unpacks to; raises FileError when they are beyond the bounds."""
+    """Yield the chunks that a file of ``size`` bytes unpacks to; raises FileError if they are beyond the bounds."""
     unpacked = 0
     for chunk in chunks:
         unpacked += len(chunk)
@@ -194,7 +194,7 @@ def _bounded(chunks: Iterator[bytes], size: int, bounds: Bounds) -> Iterator[byt
 
 
 def _evened(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks of BLOCK_BYTES; the last may be shorter."""
+    """Yield the same bytes in chunks of BLOCK_BYTES; the last may be shorter."""
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
@@ -206,9 +206,9 @@ def _evened(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def blocks_of(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Blocks of whole lines, each with whether its first line is longer than LONGEST_LINE_BYTES (no other can be).
+    """Yield blocks of whole lines, each with True if its first line, as only that can be, exceeds LONGEST_LINE_BYTES.
 
-    A line that is much longer comes cut, as a block of its own and without a line feed.
+    A line that is much longer is cut, and is a block of its own without a line feed.
     """
     rest, is_cut = b"", False
     for chunk in chunks:
@@ -222,7 +222,7 @@ def blocks_of(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         if end:
             yield text[:end], text.find(b"\n") > LONGEST_LINE_BYTES
         rest = text[end:]
-        # The one byte more could be the carriage return of the line's end.
+        # The additional byte may be the carriage return of the line's end.
         if len(rest) > LONGEST_LINE_BYTES + 1:
             yield rest[: LONGEST_LINE_BYTES + 1], True
             rest, is_cut = b"", True

@@ -1,4 +1,4 @@
-"""Grammars: which lines the bulk reader may be trusted with."""
+"""Grammars: the lines that the bulk reader reads correctly."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ CONTROLS = bytes([*range(32), 127])
 
 
 class Grammar(Protocol):
-    """What the bulk reader is trusted to read: a feed's clean lines."""
+    """The grammar of a feed's clean lines, which the bulk reader reads correctly."""
 
     def clean_lines(self, block: bytes) -> int | None:
-        """How many lines a block has where each of them is clean, else None; lines end in a line feed."""
+        """Return the number of lines of a block if all are clean, else None; lines end in a line feed."""
 
     def tidied(self, line: bytes) -> bytes | None:
-        """A clean line that says the same as the line, given without its end; None where there is none."""
+        """Return a clean line with the same meaning as a line, given without its end; None if there is none."""
 
 
 class Digits:
     """Lines of ``width`` whole numbers between commas, for feeds whose columns are all whole numbers.
 
-    Of blocks only those without signs are clean, which is quicker to see; a field may also be empty.
+    Of blocks only those without signs are clean, which is faster to check; a field may also be empty.
     """
 
     def __init__(self, width: int):
@@ -31,7 +31,7 @@ class Digits:
         self._harmless = re.compile(number + rb"(?:," + number + rb"){%d}" % (width - 1))
 
     def clean_lines(self, block: bytes) -> int | None:
-        # What is left of clean lines without their digits: every line the same.
+        # A clean line without its digits: the same for every line.
         return _lines_like(block.translate(None, b"0123456789"), self._commas)
 
     def tidied(self, line: bytes) -> bytes | None:
@@ -43,7 +43,7 @@ class Digits:
 
 
 class PlainText:
-    """Lines of UTF-8 text without control characters that have ``commas`` commas and no quotes; or any, with None."""
+    """Lines of UTF-8 text without control characters; with ``commas`` commas and no quotes, unless that is None."""
 
     def __init__(self, commas: int | None):
         self._kept = b"" if commas is None else b"," * commas
@@ -59,12 +59,12 @@ class PlainText:
         return line if clean and len(line) <= LONGEST_LINE_BYTES else None
 
     def _has_blank_lines(self, block: bytes) -> bool:
-        # A line that has commas is not blank.
+        # A line with commas is not blank.
         return not self._kept and re.search(rb"^ *$", block.removesuffix(b"\n"), re.MULTILINE) is not None
 
 
 def _lines_like(frame: bytes, line: bytes) -> int | None:
-    """How many lines there are, where each is the same as ``line``; else None."""
+    """Return the number of lines if each is the same as ``line``; else None."""
     if not frame.endswith(b"\n"):
         frame += b"\n"
     count = len(frame) // (len(line) + 1)

@@ -1,4 +1,4 @@
-"""A single row's way to being a record or a reject, in plain Python: the meaning of a feed's columns and checks."""
+"""The judge of a single row, record or reject, in plain Python: the meaning of a feed's columns and checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_REJECT_TEXT = 10_000
 
 
 class AheadOfClock(BadRow):
-    """A row whose own time (``moment``, UTC) lies too far ahead of the clock: it may be a record later."""
+    """A row whose own time (``moment``, UTC) is too far ahead of the clock: it may be a record later."""
 
     def __init__(self, column: str, moment: datetime, ahead: timedelta):
         super().__init__(column, too_far_ahead(ahead))
@@ -25,7 +25,7 @@ class AheadOfClock(BadRow):
 
 @dataclass(frozen=True)
 class Times:
-    """Which own times (UTC) rows may have: from ``earliest`` on, and up to ``latest``, which is ``ahead`` of the clock.
+    """The range of times (UTC) that rows may have: from ``earliest`` to ``latest``, which is ``ahead`` of the clock.
 
     ``latest`` is a whole second.
     """
@@ -35,7 +35,7 @@ class Times:
     ahead: timedelta = timedelta(0)
 
     def check(self, feed: Feed, record: Record) -> None:
-        """Raises BadRow, or AheadOfClock, for a record whose own time lies beyond."""
+        """Raise BadRow, or AheadOfClock, for a record whose own time is outside."""
         moment = moment_of(feed, record)
         if moment < self.earliest:
             raise BadRow(feed.moment.column, f"lies before {to_text(self.earliest)}, where the lake was pruned")
@@ -43,7 +43,7 @@ class Times:
             raise AheadOfClock(feed.moment.column, moment, self.ahead)
 
     def sql(self, feed: Feed) -> str:
-        """The same in SQL over a record's columns."""
+        """Return the same condition in SQL over a record's columns."""
         earliest, latest = (f"TIMESTAMP '{to_text(one).rstrip('Z')}'" for one in (self.earliest, self.latest))
         return f"{feed.moment.sql} >= {earliest} AND {feed.moment.sql} <= {latest}"
 
@@ -52,18 +52,18 @@ ANY_TIME = Times()
 
 
 def too_far_ahead(ahead: timedelta) -> str:
-    """What is wrong with a time that lies further ahead of the clock than it may."""
+    """Return the reason of a reject whose time is further ahead of the clock than it may be."""
     return f"lies more than {round(ahead.total_seconds()):,} seconds ahead of the clock"
 
 
 def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
-    """The record that a row is, by column; raises BadRow with the column and the reason where it is none."""
+    """Return a row's record, by column; raises BadRow with the column and the reason."""
     if len(line.content) > LONGEST_LINE_BYTES:
         raise BadRow("", f"is longer than {LONGEST_LINE_BYTES:,} bytes")
     if b"\0" in line.content:
         raise BadRow("", "holds a NUL byte")
     try:
-        # Files put together one after the other have byte order marks within.
+        # Concatenated files have byte order marks within.
         text = line.content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise BadRow("", "is not valid UTF-8") from None
@@ -75,7 +75,7 @@ def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
 
 
 def check_record(feed: Feed, record: Record) -> None:
-    """Raises BadRow when a record's moment is none that can be kept, or a check on the row as a whole does not hold."""
+    """Raise BadRow if a record's time cannot be kept, or a check on the row as a whole fails."""
     moment_of(feed, record)
     for check in feed.checks:
         if not check.holds(record):
@@ -83,6 +83,6 @@ def check_record(feed: Feed, record: Record) -> None:
 
 
 def reject_text(line: Line) -> str:
-    """A rejected row as text to keep: what is no UTF-8 as ``\\x..``, cut after LONGEST_REJECT_TEXT characters."""
+    """Return a rejected row as text: what is not UTF-8 as ``\\x..``, cut after LONGEST_REJECT_TEXT characters."""
     text = line.content[: LONGEST_REJECT_TEXT * 4].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
     return text if len(text) <= LONGEST_REJECT_TEXT else text[:LONGEST_REJECT_TEXT] + "..."

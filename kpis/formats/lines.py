@@ -1,9 +1,9 @@
-"""A file's bytes as lines: the clean ones for the bulk reader, the odd ones to be judged singly.
+"""The lines of a file: clean ones for the bulk reader, odd ones to be judged one by one.
 
-A file is read from front to back in blocks, so its size does not matter. Most files are clean from end to end,
-and then the bulk reader reads the file itself; otherwise the clean lines are copied to a spool file, together
-with those that only quotes, spaces and signs set apart from clean ones, and the odd lines (letters where digits
-belong, a field too many...) are handed out with their numbers.
+A file is read from front to back in blocks, so its size does not matter. Most files are clean from end to end, and the
+bulk reader reads the file itself; otherwise the clean lines are copied to a spool file, together with those that differ
+from clean ones only by quotes, spaces and signs, and the odd lines (letters instead of digits, a field too many...) are
+returned with their numbers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from kpis.formats.content import (
 )
 from kpis.formats.grammar import LONGEST_LINE_BYTES, Grammar
 
-# The clean lines of a packed file are spooled, and read each time the spool has grown to this.
+# The clean lines of a packed file are spooled, and read each time the spool has reached this size.
 SPOOL_BYTES = 256 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -54,10 +54,10 @@ class Line(NamedTuple):
 
 @dataclass
 class SplitFile:
-    """What ``split`` found in the file at ``path``; ``identity`` tells whether that is still what lies there.
+    """The result of ``split`` for the file at ``path``; ``identity`` shows if the file is still the same.
 
-    ``clean_path`` holds the last of the ``clean`` lines, after ``skip`` lines to pass over: it is the file itself with
-    all of them, or the spool with those that follow the first ``read`` ones. ``lines`` counts the data lines, clean and
+    ``clean_path`` holds the last of the ``clean`` lines, after ``skip`` lines to skip: it is the file itself with all
+    of them, or the spool with those that follow the first ``read`` ones. ``lines`` counts the data lines, clean and
     odd. ``digest`` is the BLAKE3 (hex) of the unpacked content.
     """
 
@@ -68,7 +68,7 @@ class SplitFile:
     clean: int = 0
     lines: int = 0
     digest: str = ""
-    # How many of the clean lines were read before those that ``clean_path`` holds now.
+    # The number of clean lines that were read before those in ``clean_path``.
     read: int = 0
     # From the n-th clean line on (from 0), a line's number is its place among the clean ones plus the shift.
     _shifts_from: array = field(default_factory=lambda: array("q", [0]))
@@ -79,7 +79,7 @@ class SplitFile:
             self.leave_out(0, self.skip)
 
     def leave_out(self, ordinal: int, count: int = 1) -> None:
-        """Notes that lines that are not clean (odd, blank) stand before the clean line that will come ordinal-th."""
+        """Record that lines that are not clean (odd, blank) precede the clean line with this ordinal."""
         if self._shifts_from[-1] == ordinal:
             self._shifts[-1] += count
         else:
@@ -87,14 +87,14 @@ class SplitFile:
             self._shifts.append(self._shifts[-1] + count)
 
     def line_numbers(self, ordinals: np.ndarray) -> np.ndarray:
-        """The numbers in the file of the clean lines that come at the ordinals, the first of which is 0."""
+        """Return the numbers in the file of the clean lines with these ordinals, the first of which is 0."""
         shift = np.searchsorted(np.asarray(self._shifts_from), ordinals, side="right") - 1
         return ordinals + np.asarray(self._shifts)[shift]
 
 
 @contextmanager
 def held_still(path: Path, identity: tuple[int, ...]) -> Iterator[None]:
-    """Raises FileError when a file turns out to have changed by the end, which explains other errors within."""
+    """Raise FileError if a file has changed by the end, which then explains other errors within."""
     try:
         yield
     except Exception:
@@ -120,13 +120,12 @@ def split(
     read_clean: Callable[[SplitFile], None],
     bounds: Bounds = UNBOUNDED,
 ) -> SplitFile:
-    """Splits a file's lines into clean and odd ones.
+    """Split a file's lines into clean and odd ones.
 
-    ``grammar_of`` gets the first line, and gives the grammar and whether that line is a header; ``judge`` gets the
-    odd lines, as they come. ``read_clean`` is called whenever the spool has SPOOL_BYTES of clean lines, which are
-    then dropped; those left in ``clean_path`` at the end are the caller's to read. Raises FileError when the file
-    cannot be opened or unpacked, unpacks beyond the bounds, or is no text; whether it changed meanwhile shows when
-    ``held_still`` ends.
+    ``grammar_of`` gets the first line, and returns the grammar and True if that line is a header; ``judge`` gets the
+    odd lines, in order. ``read_clean`` is called whenever the spool has SPOOL_BYTES of clean lines, which are then
+    dropped; those left in ``clean_path`` at the end are the caller's to read. Raises FileError if the file cannot be
+    opened or unpacked, unpacks beyond the bounds, or is not text; ``held_still`` checks if it changed meanwhile.
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
@@ -176,7 +175,7 @@ def split(
 
 
 def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> tuple[int, bytes, list[Line]]:
-    """The number of lines of a text that follows line ``number``, its clean lines as text, and the odd ones."""
+    """Return the number of lines of a text that follows line ``number``, its clean lines as text, and the odd ones."""
     if not text.strip() and len(text) <= LONGEST_LINE_BYTES:
         count = text.count(b"\n") + (not text.endswith(b"\n"))
         found.leave_out(found.clean, count)
@@ -199,7 +198,7 @@ def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> t
 
 
 def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
-    """The lines of a file with the numbers (ascending, the first is 1), as they stand in it."""
+    """Yield the lines of a file with these numbers (ascending, from 1), as they are written in it."""
     with open_file(path) as file:
         passed = 0
         for block, _ in blocks_of(unpacked_chunks(path, RawFile(file), UNBOUNDED)):
@@ -215,7 +214,7 @@ def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
 
 
 def first_line_of(line: bytes) -> bytes:
-    """A file's first line without byte order mark and line end; raises FileError where it shows that it is no text."""
+    """Return a file's first line without byte order mark and line end; raises FileError if that is not text."""
     if line.startswith(UTF_16_MARKS):
         raise FileError("is UTF-16 text; it must be UTF-8")
     if line.startswith(GZIP_MARK):
@@ -223,7 +222,7 @@ def first_line_of(line: bytes) -> bytes:
     if line.startswith(ZSTD_MARK):
         raise FileError("holds zstd data, but its name does not end in .zst")
     if b"\0" in line:
-        raise FileError("is no UTF-8 text: its first line holds NUL bytes")
+        raise FileError("is not UTF-8 text: its first line holds NUL bytes")
     line = line.removeprefix(BYTE_ORDER_MARK).strip()
     if b"\r" in line:
         raise FileError("ends its lines with CR alone; they must end with LF or CR LF")
@@ -236,7 +235,7 @@ def _open_spool(found: SplitFile, spool_path: Path) -> BinaryIO:
 
 
 def _copy(file: io.FileIO, start: int, end: int, spool: BinaryIO) -> None:
-    """Copies the bytes from start to end of a file, which stays where it is in its reading."""
+    """Copy the bytes from start to end of a file, without moving its reading position."""
     while start < end:
         chunk = os.pread(file.fileno(), min(BLOCK_BYTES, end - start), start)
         if not chunk:

@@ -1,7 +1,7 @@
-"""The files of a lake of version 0.1.0, whose ledger did not name them: what counted by its name alone.
+"""The adoption of a lake of version 0.1.0, whose ledger had no rows of files: file names alone decided.
 
 Those were ``<key>.parquet`` and ``compacted-<digest of what it compacts>.parquet``. They keep their names, and are
-digested as they are now.
+digested now.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ SUPERSEDED = "superseded.json"
 
 
 class KeyLedger(Protocol):
-    """What version 0.1.0 knew of the lake: the keys of batches."""
+    """What version 0.1.0 recorded about the lake: the keys of batches."""
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, dict[str, frozenset[int]]]:
-        """The keys of the batches in each of the feed's intervals, each with the ids of its KPIs."""
+        """Return the keys of the batches in each of the feed's intervals, each with the ids of its KPIs."""
 
     def keys_in(self, keys: Collection[str]) -> set[str]:
-        """Which of the keys are those of batches that are in."""
+        """Return those of the keys that belong to ingested batches."""
 
 
 def adopted(lake: Lake, ledger: KeyLedger) -> Iterator[LakeFile]:
-    """The files of a lake of version 0.1.0 that count, in one listing.
+    """Yield the files of a lake of version 0.1.0 that count, from one listing.
 
-    In a folder each is read to be digested; of a bucket's objects the etags will do. What is damaged so far that it
-    cannot be read is left out, as is what is missing: the batch then lacks it. Raises LakeError.
+    In a folder each is read to be digested; for a bucket's objects the etags are enough. Missing and unreadable files
+    are left out: the batch then lacks them. Raises LakeError.
     """
     _end_compactions(lake.storage)
     for kpi in KPIS.values():
@@ -60,7 +60,7 @@ def adopted(lake: Lake, ledger: KeyLedger) -> Iterator[LakeFile]:
 
 
 def _hours(storage: Storage, root: PurePosixPath) -> Iterator[tuple[datetime, dict[PurePosixPath, Stored]]]:
-    """The files below a table's folder, hour by hour (start, UTC)."""
+    """Yield the files below a table's folder, hour by hour (start, UTC)."""
     with translate_errors(storage.url(root)):
         for folder, found in groupby(storage.files(root), key=lambda file: file[0].parent):
             hour = hour_of(folder.relative_to(root))
@@ -71,7 +71,7 @@ def _hours(storage: Storage, root: PurePosixPath) -> Iterator[tuple[datetime, di
 def _partials(
     lake: Lake, ledger: KeyLedger, kpi: KPI, hour: datetime, files: dict[PurePosixPath, Stored]
 ) -> list[LakeFile]:
-    """Those of an hour's files that hold partials which count: the batches' own, and compacted ones of the others."""
+    """Return those of an hour's files whose partials count: the batches' own, and compacted ones of the others."""
     found = ledger.keys(kpi.feed, hour, hour + ONE_HOUR.delta).values()
     lacking = {key for keys in found for key, kpis in keys.items() if kpi.id in kpis}
     counting = []
@@ -104,7 +104,7 @@ def _digested(lake: Lake, files: Iterable[LakeFile]) -> Iterator[LakeFile]:
 
 
 def _end_compactions(storage: Storage) -> None:
-    """Ends the compactions that broke off: what they supersede goes once that is noted, else the new file."""
+    """Finish compactions that were interrupted: remove what they replace if they were recorded, else the new file."""
     with translate_errors(storage.url(STAGING)):
         for name in storage.names(STAGING):
             for plan in (SUPERSEDED, PLAN) if name.startswith(COMPACTING) else ():

@@ -15,8 +15,8 @@ FILE = "file://"
 DIGITS = {"year": 4, "month": 2, "day": 2, "hour": 2}
 RANGES = {"year": "2000,2099", "month": "1,12", "day": "1,31", "hour": "0,23"}
 
-# What other engines call DuckDB's types, those of the folders' names ("folder") included. Where an engine looks folders
-# up by their names, these are texts with their zeros, as in month = '07'.
+# Other engines' names of DuckDB's types, and the type of the folders' names ("folder"). Where an engine looks folders
+# up by their names, these are texts with leading zeros, as in month = '07'.
 ATHENA_TYPES = {
     "VARCHAR": "string",
     "INTEGER": "int",
@@ -48,9 +48,9 @@ TRINO_TYPES = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """An engine's way to say it: ``create`` gives a table's statements, for the location of the lake.
+    """The statements of an engine: ``create`` returns those of a table, for the location of the lake.
 
-    ``remarks`` are what its users should know, ``remote`` whether the location has to be an object store's.
+    ``remarks`` are notes for its users; ``remote`` is True if the location has to be an object store's.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Dialect:
 
 
 def statements(dialect: Dialect, location: str) -> Iterator[str]:
-    """The dialect's statements for all that the lake can hold, each ending in a semicolon, after the remarks."""
+    """Yield the remarks, and the dialect's statements for all tables of the lake, each ending in a semicolon."""
     remarks = (
         f"The lake at {location} for {dialect.name}: records (kept of the feeds in ARCHIVE_FEEDS), partials, rejects.",
         "Moments are UTC. The batches that count are those of the ledger, which this engine does not see: files of a",
@@ -106,7 +106,7 @@ def _spark(table: LakeTable, location: str) -> Iterator[str]:
         f"LOCATION {_hive_text(f'{location}/{table.folder}/')}\n"
         f"COMMENT {_hive_text(table.description)};\n"
     )
-    # Spark fails to look for the hours of what has no folder yet.
+    # Spark fails to list the hours of a table whose folder does not exist yet.
     if not location.startswith(FILE) or Path(location.removeprefix(FILE), table.folder).is_dir():
         yield f"MSCK REPAIR TABLE {SCHEMA}.`{table.name}`;\n"
 

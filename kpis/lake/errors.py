@@ -1,4 +1,4 @@
-"""What can be wrong with the lake."""
+"""The errors of the lake."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pathlib import PurePosixPath
 
 import duckdb
 
-REPAIR = "Run manage.py repair_lake, which makes it again from its source or says what is lost."
+REPAIR = "Run manage.py repair_lake, which rebuilds it from its source or reports what is lost."
 
 
 class LakeError(Exception):
-    """The lake cannot be read or written, or lacks a file; the message names the place and says why."""
+    """The lake cannot be read or written, or lacks a file; the message names the place and the reason."""
 
 
 class WrongLake(LakeError):
-    """The lake and the database do not belong together; the message names both and says what to do."""
+    """The lake and the database do not belong together; the message names both and what to do."""
 
 
 class Damage(StrEnum):
-    """What is wrong with a file that the ledger counts on."""
+    """The kind of damage of a file that the ledger refers to."""
 
     MISSING = "missing"
     DAMAGED = "damaged"
 
 
 class DamagedFile(LakeError):
-    """A file that the ledger counts on is missing or is not what was written.
+    """A file that the ledger refers to is missing or damaged.
 
-    ``kind`` says which of both, and ``path`` is relative to the lake's root. Of a file that the ledger itself does not
-    name, it has the batch's key for a name, in the folder where the file should be.
+    ``kind`` says which of both, and ``path`` is relative to the lake's root. If the ledger has no name of the file, the
+    path ends in the batch's key, in the folder where the file should be.
     """
 
     def __init__(self, path: PurePosixPath, kind: Damage, text: str):
@@ -42,23 +42,23 @@ class DamagedFile(LakeError):
 
     @property
     def public_reason(self) -> str:
-        """What is wrong, for whoever reads figures: without the lake's place, and what to do about it."""
+        """Return the reason for users of the results: without the lake's address and the instructions for repair."""
         return f"a lake file that it needs is {self.kind}: {self.path}"
 
     @classmethod
     def missing(cls, path: PurePosixPath, url: str) -> DamagedFile:
-        """A file that is not there."""
-        return cls(path, Damage.MISSING, f"The lake lacks {url}, which the ledger counts on. {REPAIR}")
+        """Return the error of a missing file."""
+        return cls(path, Damage.MISSING, f"The lake lacks {url}, which the ledger refers to. {REPAIR}")
 
     @classmethod
     def damaged(cls, path: PurePosixPath, url: str, reason: str) -> DamagedFile:
-        """A file whose content is not what was written."""
+        """Return the error of a file whose content is not what was written."""
         return cls(path, Damage.DAMAGED, f"The lake's file {url} is damaged: {reason}. {REPAIR}")
 
 
 @contextmanager
 def translate_errors(place: str) -> Iterator[None]:
-    """Turns what keeps a place in the lake from being used into LakeError."""
+    """Translate errors of a place in the lake into LakeError."""
     try:
         yield
     except OSError as error:
@@ -68,6 +68,6 @@ def translate_errors(place: str) -> Iterator[None]:
 
 
 def reason_of(error: duckdb.Error) -> str:
-    """What the system said, where DuckDB tells its number among much else; else what DuckDB says first."""
+    """Return the system's message for the errno in DuckDB's text; else the text's first line."""
     number = re.search(r'"errno":"(\d+)"', str(error))
     return os.strerror(int(number[1])) if number else str(error).splitlines()[0].rstrip(".")

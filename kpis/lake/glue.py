@@ -1,7 +1,7 @@
-"""The lake's tables and the hours they have, in an AWS Glue catalog: what a crawler would find, without one.
+"""Registration of the lake's tables and hours in an AWS Glue catalog, so that no crawler is needed.
 
 Columns, their types and units are those of ``lake_sql`` and ``lake_ddl``. Engines that read the catalog (Athena, Spark,
-Trino, Redshift Spectrum) look an hour's folder up by its partition, whose values are texts with their zeros.
+Trino, Redshift Spectrum) look an hour's folder up by its partition, whose values are texts with leading zeros.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from kpis.lake.tables import LakeTable, hours_of, lake_tables
 from kpis.storage import BucketAddress, Storage
 from kpis.storage.bucket import client
 
-# What a table's parameter of this name says: the lake that it is of.
+# The table parameter that names the lake.
 OWNER = "network_analysis_lake"
-# How many partitions Glue takes at once.
+# The most partitions in one request to Glue.
 PARTITIONS_A_CHANGE = 100
 PARTITIONS_A_REMOVAL = 25
 FORMAT = {
@@ -38,12 +38,12 @@ Values = tuple[str, ...]
 
 
 class CatalogError(Exception):
-    """The catalog cannot be used as it is to be; the message names the place and says why."""
+    """The catalog cannot be used; the message names the place and the reason."""
 
 
 @dataclass
 class Registration:
-    """What a registration changed: tables, and partitions of all of them."""
+    """The counts of a registration: tables, and partitions of all of them."""
 
     tables_created: int = 0
     tables_updated: int = 0
@@ -60,9 +60,9 @@ class Registration:
 
 
 def register(lake: BucketAddress, storage: Storage, database: str) -> Registration:
-    """Brings a Glue database, which is made where it is not there, to what a lake has now.
+    """Bring a Glue database up to date with the lake; create it if it is missing.
 
-    Tables of others in it stay. Raises CatalogError, also where one has a name that the lake needs, and LakeError.
+    Tables of others in it stay. Raises CatalogError, also if one has a name that the lake needs, and LakeError.
     """
     catalog = _Catalog(lake, database)
     catalog.make()
@@ -72,7 +72,7 @@ def register(lake: BucketAddress, storage: Storage, database: str) -> Registrati
 
 
 class _Catalog:
-    """A Glue database, while a lake's tables are brought there."""
+    """A Glue database while it is updated."""
 
     def __init__(self, lake: BucketAddress, database: str):
         self.done = Registration()
@@ -89,7 +89,7 @@ class _Catalog:
                 self._client.create_database(DatabaseInput=definition)
 
     def bring(self, table: LakeTable, hours: Iterable[Values]) -> None:
-        """Brings a table and its partitions, which the hours are, to what they are to be."""
+        """Create or update a table, and its partitions for the hours."""
         with self._translate_errors():
             self._bring_table(table)
             found = {tuple(one["Values"]): one for one in self._partitions(table)}
@@ -127,7 +127,7 @@ class _Catalog:
             return
         owner = found.get("Parameters", {}).get(OWNER)
         if owner != self._lake:
-            whose = f"of the lake at {owner}" if owner else "of somebody else"
+            whose = f"of the lake at {owner}" if owner else "that network-analysis did not create"
             raise CatalogError(
                 f"The Glue database {self._database} has a table {definition['Name']} {whose}. Remove it, or "
                 "name another --database."
@@ -168,7 +168,7 @@ class _Catalog:
             yield from page["Partitions"]
 
     def _check(self, answer: Mapping[str, Any], passed: str) -> None:
-        """Raises CatalogError for what Glue did not do; what somebody else has done meanwhile is ``passed`` over."""
+        """Raise CatalogError for failed changes; ``passed`` errors mean that another process has done the same."""
         for failed in answer.get("Errors", ()):
             said = failed.get("ErrorDetail", {})
             if said.get("ErrorCode") != passed:
@@ -179,7 +179,7 @@ class _Catalog:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Turns what boto3 raises into CatalogError."""
+        """Translate boto3's errors into CatalogError."""
         try:
             yield
         except ClientError as error:
@@ -190,7 +190,7 @@ class _Catalog:
 
 
 def _says(found: Any, wanted: Any) -> bool:
-    """Whether what the catalog has is what it was told; it adds defaults of its own, and leaves out what is empty."""
+    """Return True if the catalog's definition agrees with ours; it adds defaults, and leaves out empty values."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(_says(found.get(name, ""), value) for name, value in wanted.items())
     if isinstance(wanted, list):

@@ -1,4 +1,4 @@
-"""Which database a lake belongs to: ``lake.json`` in its root, as the database has the lake's id in turn."""
+"""The identity of a lake: ``lake.json`` in its root names its database, which has the lake's id in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IDENTITY = PurePosixPath("lake.json")
 
 @dataclass(frozen=True)
 class Identity:
-    """A lake's own id, its database's id, and by feed name up to when (UTC) the lake was pruned."""
+    """A lake's own id, its database's id, and by feed name the time (UTC) up to which the lake was pruned."""
 
     lake: str
     database: str
@@ -26,14 +26,14 @@ class Identity:
 
 
 def new_id() -> str:
-    """A random id of a lake or a database."""
+    """Return a random id for a lake or a database."""
     return str(uuid.uuid4())
 
 
 def read_identity(storage: Storage) -> Identity | None:
-    """What a lake says of itself; None where it says nothing.
+    """Return a lake's identity; None if it has none.
 
-    Raises LakeError where it cannot be read, and WrongLake where it is not what was written.
+    Raises LakeError if it cannot be read, and WrongLake if it is damaged.
     """
     try:
         with translate_errors(storage.url(IDENTITY)):
@@ -45,13 +45,13 @@ def read_identity(storage: Storage) -> Identity | None:
         return Identity(str(uuid.UUID(fields["lake"])), str(uuid.UUID(fields["database"])), kept_from)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WrongLake(
-            f"{storage.url(IDENTITY)} is damaged, so that nobody can tell whose lake this is. "
+            f"{storage.url(IDENTITY)} is damaged, so that the lake's database is unknown. "
             "Run manage.py repair_lake, which writes it again."
         ) from None
 
 
 def write_identity(storage: Storage, identity: Identity) -> None:
-    """Writes what a lake says of itself; raises LakeError."""
+    """Write a lake's identity; raises LakeError."""
     fields = {
         "lake": identity.lake,
         "database": identity.database,

@@ -1,4 +1,4 @@
-"""The lake in a tree of files, written and read through a DuckDB connection."""
+"""The lake as a tree of files, written and read through a DuckDB connection."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from kpis.lake.staging import PLAN, Staging
 from kpis.lake.verify import Expected, Verifier, Verify, digest_of
 from kpis.storage import Storage
 
-# A table has two files, more where they are small: few enough that what one table holds fits into memory, and many
-# enough that a query does not name too many tables, each of which takes memory.
+# A table has two files, more if they are small: few enough that one table's content fits into memory, and many enough
+# that a query does not name too many tables, each of which takes memory.
 FILES_A_TABLE = 2
 MOST_FILES_A_TABLE = 256
 TABLE_BYTES = 2**20
-# Half of what DuckDB takes by itself, and so half of the memory that a file takes while it is written.
+# Half of DuckDB's default, which halves the memory that a file takes while it is written.
 ROW_GROUP = 61_440
 SEALING_THREADS = 4
 
-# Gives the files that count in some of the lake's folders.
+# Returns the files that count in some of the lake's folders.
 Counted = Callable[[Collection[PurePosixPath]], Iterable[LakeFile]]
 
 
@@ -50,33 +50,33 @@ def counted_with(counted: Counted, added: Collection[LakeFile], replaced: Iterab
 
 
 class FileLedger(Protocol):
-    """What the lake needs of the ledger, which alone says which files count."""
+    """The methods of the ledger that the lake needs; only the ledger knows which files count."""
 
     def files(self, folders: Collection[PurePosixPath]) -> Iterable[LakeFile]:
-        """The files that count in some folders."""
+        """Return the files that count in some folders."""
 
     def counts(self, paths: Collection[PurePosixPath]) -> set[PurePosixPath]:
-        """Which of the paths are of files that count."""
+        """Return those of the paths whose files count."""
 
     def exchange_files(self, added: Collection[LakeFile], removed: Collection[PurePosixPath]) -> None:
-        """Notes that some files count from now on, and that those at some paths no longer do, as one."""
+        """Record in one transaction that some files count from now on, and that those at some paths no longer do."""
 
 
 @dataclass(frozen=True)
 class PartialFile:
-    """A file of partials to read: what it is to be, and of a compacted one the keys of the batches to take from it."""
+    """A file of partials to read: its expected content, and if it is compacted, the keys of the batches to read."""
 
     expected: Expected
     keys: frozenset[str] | None = None
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Its size in bytes."""
         return self.expected.size
 
 
 class Lake:
-    """The lake in a tree of files, read and written through a DuckDB connection."""
+    """The lake as a tree of files, read and written through a DuckDB connection."""
 
     def __init__(self, storage: Storage, connection: duckdb.DuckDBPyConnection, verify: Verify = Verify.ALWAYS):
         self.storage = storage
@@ -86,7 +86,7 @@ class Lake:
         storage.open_to(connection)
 
     def stage(self, key: str, folder: PurePosixPath | None = None) -> Staging:
-        """A place aside, in a folder of the tree where one is named, for the files of the batch with this key.
+        """Return a staging, in a folder of the tree if one is named, for the files of the batch with this key.
 
         Raises LakeError.
         """
@@ -96,7 +96,7 @@ class Lake:
     def partials(
         self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Counted, compaction: bool = False
     ) -> Iterator[list[str]]:
-        """SQL for tables of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
+        """Yield SQL for tables of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
 
         Raises what ``files`` and ``tables`` raise.
         """
@@ -106,9 +106,9 @@ class Lake:
     def files(
         self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Counted
     ) -> dict[PurePosixPath, PartialFile]:
-        """The files of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
+        """Return the files of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
 
-        ``counted`` gives the files that count in some folders. Raises DamagedFile where a batch has none.
+        ``counted`` returns the files that count in some folders. Raises DamagedFile if a batch has none.
         """
         wanted = {partials_folder(kpi, hour): keys for hour, keys in sorted(hours.items()) if keys}
         found: dict[PurePosixPath, list[LakeFile]] = defaultdict(list)
@@ -122,9 +122,9 @@ class Lake:
     def _files_with(
         self, folder: PurePosixPath, keys: Collection[str], counted: Iterable[LakeFile]
     ) -> dict[PurePosixPath, PartialFile]:
-        """Those of a folder's files that hold the batches' partials, compacted ones with the keys to take from them.
+        """Return the folder's files with the batches' partials; of compacted ones with the keys to take from them.
 
-        A batch's own file goes before: a compacted one may have its rows as well.
+        A batch's own file takes precedence: a compacted one may have its rows as well.
         """
         files, lacking, compacted = {}, set(keys), []
         for file in sorted(counted, key=lambda file: file.path):
@@ -146,10 +146,9 @@ class Lake:
 
     @contextmanager
     def tables(self, files: Mapping[PurePosixPath, PartialFile], compaction: bool = False) -> Iterator[list[str]]:
-        """SQL for tables of the files' partials, verified before.
+        """Yield SQL for tables of the files' partials, after verifying the files.
 
-        Raises DamagedFile for a file that is missing or is not what was written, also when the query that is made of
-        the SQL finds that.
+        Raises DamagedFile for a file that is missing or damaged, also if the caller's query over the SQL finds that.
         """
         self.verifier.check({path: file.expected for path, file in files.items()}, compaction)
         whole: list[list[str]] = []
@@ -177,14 +176,14 @@ class Lake:
             raise
 
     def keys_in(self, path: PurePosixPath) -> set[str]:
-        """The keys of the batches whose partials a compacted file holds."""
+        """Return the keys of the batches whose partials a compacted file holds."""
         query = f"SELECT decode(value) FROM parquet_kv_metadata({self._literal(path)}) WHERE decode(key) = 'batches'"
         with self._reading(path):
             found = self._connection.execute(query).fetchall()
         return set(found[0][0].split(",")) if found else set()
 
     def compact(self, kpi: KPI, hour: datetime, keys: Collection[str], ledger: FileLedger) -> bool:
-        """Puts an hour's partials of the batches with the keys into one file; False where there is nothing to do."""
+        """Put an hour's partials of the batches with the keys into one file; return False if there is nothing to do."""
         former = [file.path for file in ledger.files([partials_folder(kpi, hour)])]
         if len(former) < 2:
             return False
@@ -200,9 +199,9 @@ class Lake:
         return True
 
     def prune(self, feed: Feed, kpis: Iterable[KPI], before: datetime, dry_run: bool) -> tuple[int, int]:
-        """Removes all that the lake has of a feed and its KPIs in the hours that end before a moment (UTC).
+        """Remove the lake's files of a feed and its KPIs in the hours that end before a moment (UTC).
 
-        Gives the number of files and their bytes; ``dry_run`` only counts them.
+        Returns the number of files and their bytes; ``dry_run`` only counts them.
         """
         files = size = 0
         for root in _roots(feed, kpis):
@@ -221,7 +220,7 @@ class Lake:
         return files, size
 
     def oldest_hour(self, feed: Feed, kpis: Iterable[KPI]) -> datetime | None:
-        """The start (UTC) of the oldest hour of which the lake has files of a feed and its KPIs; None for none."""
+        """Return the start (UTC) of the oldest hour with files of a feed and its KPIs; None if there is none."""
         hours: list[datetime] = []
         for root in _roots(feed, kpis):
             with self._translate_errors(root):
@@ -230,7 +229,7 @@ class Lake:
         return min(hours, default=None)
 
     def check(self, files: Mapping[PurePosixPath, PartialFile]) -> None:
-        """Read files again; raises DamagedFile for the first that is missing or is not what was written."""
+        """Read files again; raises DamagedFile for the first that is missing or damaged."""
         self.verifier.check({path: file.expected for path, file in files.items()})
         for path, digest in self.verifier.digests(files):
             if files[path].expected.digest not in ("", digest):
@@ -238,13 +237,13 @@ class Lake:
             self._read_through(path)
 
     def _read_through(self, path: PurePosixPath) -> None:
-        """Reads every value of a file; raises DamagedFile where that fails."""
+        """Read every value of a file; raises DamagedFile if that fails."""
         with self._reading(path):
             self._connection.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({self._literal(path)})").fetchall()
 
     @contextmanager
     def _reading(self, path: PurePosixPath) -> Iterator[None]:
-        """Turns what keeps a file from being read into DamagedFile, or LakeError where the store is to blame."""
+        """Translate the error of reading a file into DamagedFile, or LakeError if the store is the cause."""
         try:
             yield
         except duckdb.OutOfMemoryException:
@@ -258,7 +257,7 @@ class Lake:
             raise DamagedFile.damaged(path, self.storage.url(path), reason_of(error)) from error
 
     def finalize(self, name: str, ledger: FileLedger) -> None:
-        """Finish a staging: of the files that it planned to add or replace, keep those that the ledger counts on."""
+        """Finish a staging: of the files that it planned to add or replace, keep those that the ledger refers to."""
         folder = STAGING / name
         with self._translate_errors(folder):
             planned = self._planned(folder / PLAN)
@@ -268,14 +267,14 @@ class Lake:
             self.storage.remove_folder(folder)
 
     def _planned(self, plan: PurePosixPath) -> list[PurePosixPath]:
-        """The files that a plan names; none where it is not there or was not written to its end."""
+        """Return the files that a plan names; empty if the plan does not exist or is incomplete."""
         try:
             return [PurePosixPath(path) for path in json.loads(self.storage.read(plan) or "[]")]
         except ValueError:
             return []
 
     def discard(self, folder: PurePosixPath) -> None:
-        """Removes a folder of staging with whatever was put aside there, if it is there."""
+        """Remove a folder of staging with all of its content, if it exists."""
         with self._translate_errors(folder):
             if self.storage.names(folder):
                 self.storage.remove_folder(folder)
@@ -291,11 +290,11 @@ class Lake:
         return len(names)
 
     def count(self, table: str) -> int:
-        """The number of rows of a table of the connection."""
+        """Return the number of rows of a table of the connection."""
         return self._connection.table(table).shape[0]
 
     def write(self, path: Path, query: str, batches: str = "", by: str = "") -> None:
-        """Writes a query's rows to a Parquet file here; ``batches``, comma-separated keys, go into its metadata.
+        """Write a query's rows to a local Parquet file; ``batches``, comma-separated keys, go into its metadata.
 
         With a column in ``by``, writes one file for each of its values instead, ``<by>=<value>/data_0.parquet`` in the
         folder ``path``, without the column; at most ROWS_A_PASS rows.
@@ -312,7 +311,7 @@ class Lake:
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:
-        """Lets DuckDB use one thread, so that rows are written in their order."""
+        """Make DuckDB use one thread, so that rows are written in order."""
         ((threads,),) = self._connection.execute("SELECT current_setting('threads')").fetchall()
         self._connection.execute("SET threads = 1")
         try:
@@ -321,9 +320,9 @@ class Lake:
             self._connection.execute(f"SET threads = {threads}")
 
     def sealed(self, written: Path, file: LakeFile) -> Future[LakeFile]:
-        """Digests a file that was written aside, and sees to it that the disk has it, while other work goes on.
+        """Digest a file that was written aside, and sync it to the disk, while other work goes on.
 
-        Gives the file with its name, digest and size.
+        Returns the file with its name, digest and size.
         """
         return self._threads.submit(self._seal, written, file)
 
@@ -333,7 +332,7 @@ class Lake:
         return file.written(digest, written.stat().st_size)
 
     def _literal(self, path: PurePosixPath) -> str:
-        """A file as SQL for DuckDB's readers, which would take brackets and stars in its place for a pattern."""
+        """Return a file as an SQL literal for DuckDB's readers, which take brackets and stars in it for a pattern."""
         return _quoted("".join(f"[{c}]" if c in "[*?" else c for c in self.storage.url(path)))
 
     def _translate_errors(self, path: PurePosixPath) -> AbstractContextManager[None]:
@@ -341,7 +340,7 @@ class Lake:
 
 
 def _roots(feed: Feed, kpis: Iterable[KPI]) -> list[PurePosixPath]:
-    """The folders of all that the lake has of a feed and its KPIs."""
+    """Return the folders of all tables of a feed and its KPIs."""
     roots = [PurePosixPath("partials", kpi.name) for kpi in kpis]
     return [*roots, PurePosixPath("rejects", feed.name), PurePosixPath("records", feed.name)]
 

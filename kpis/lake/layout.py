@@ -1,4 +1,4 @@
-"""Where in the lake's tree each file lies, and how its name is made."""
+"""The layout of the lake: the folder and the name of each file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kpis.catalog.kpis import KPI
 STAGING = PurePosixPath("staging")
 COMPACTED = "compacted-"
 HOUR_FOLDERS = ("year", "month", "day", "hour")
-# Of a file's digest, how many hex digits its name has.
+# The number of hex digits of a file's digest in its name.
 DIGEST_DIGITS = 16
 
 
@@ -21,10 +21,9 @@ DIGEST_DIGITS = 16
 class LakeFile:
     """A file of the lake as the ledger keeps it.
 
-    ``path`` is relative to the lake's root; ``feed`` (a feed's name) and ``hour`` (its start, UTC) say what it is of.
-    ``key`` is that of the batch whose rows it has; a compacted file has those of several, and none. ``digest`` is
-    BLAKE3 of the content in hex, "" where it is not known; ``size`` is in bytes, and ``etag`` is an object's in a
-    bucket.
+    ``path`` is relative to the lake's root; ``feed`` (a feed's name) and ``hour`` (its start, UTC) are those of its
+    rows. ``key`` is that of the batch whose rows it has; a compacted file has several batches, and no key. ``digest``
+    is BLAKE3 of the content in hex, "" if unknown; ``size`` is in bytes, and ``etag`` is an object's in a bucket.
     """
 
     path: PurePosixPath
@@ -36,38 +35,38 @@ class LakeFile:
     etag: str = ""
 
     def written(self, digest: str, size: int) -> LakeFile:
-        """This file with the name that its content gives it: ``<name>.<first digits of the digest>.parquet``."""
+        """Return the file under the final name, with its digest: ``<name>.<first digits of the digest>.parquet``."""
         name = f"{self.path.stem}.{digest[:DIGEST_DIGITS]}.parquet"
         return replace(self, path=self.path.with_name(name), digest=digest, size=size)
 
 
 def partials_folder(kpi: KPI, hour: datetime) -> PurePosixPath:
-    """The folder of a KPI's partials of one hour (any moment of it, UTC)."""
+    """Return the folder of a KPI's partials of one hour (any moment of it, UTC)."""
     return PurePosixPath("partials", kpi.name, *_hour_folders(hour))
 
 
 def partials_file(kpi: KPI, hour: datetime, name: str, key: str = "") -> LakeFile:
-    """A file of a KPI's partials of one hour (any moment of it, UTC), before its content is known."""
+    """Return the path of a KPI's partials of one hour (any moment of it, UTC), without the digest."""
     return LakeFile(partials_folder(kpi, hour) / f"{name}.parquet", kpi.feed.name, ONE_HOUR.floor(hour), key)
 
 
 def rejects_file(feed: Feed, moment: datetime, key: str) -> LakeFile:
-    """The file of a batch's rejects, by the hour of a moment (UTC), before its content is known."""
+    """Return the path of a batch's rejects, by the hour of a moment (UTC), without the digest."""
     path = PurePosixPath("rejects", feed.name, *_hour_folders(moment), f"{key}.parquet")
     return LakeFile(path, feed.name, ONE_HOUR.floor(moment), key)
 
 
 def records_file(feed: Feed, hour: datetime, key: str) -> LakeFile:
-    """The file of a batch's archived records of one hour (any moment of it, UTC), before its content is known."""
+    """Return the path of a batch's archived records of one hour (any moment of it, UTC), without the digest."""
     path = PurePosixPath("records", feed.name, *_hour_folders(hour), f"{key}.parquet")
     return LakeFile(path, feed.name, ONE_HOUR.floor(hour), key)
 
 
 def archived_columns(feed: Feed) -> dict[str, str]:
-    """What the archive keeps of a feed's records: columns, each with its SQL over the records.
+    """Return the columns of a feed's archived records, each with its SQL over the records.
 
-    A column that has the name of one of the hour's folders goes by the feed's name and its own, as any engine takes
-    the folder's for it; a time of day is kept as text, as no other engine reads such a type from Parquet.
+    A column named like one of the hour's folders gets the feed's name as a prefix, as engines would take the folder's
+    value for it; a time of day is kept as text, as no other engine reads that type from Parquet.
     """
     return {
         f"{feed.name}_{column.name}" if column.name in HOUR_FOLDERS else column.name: (
@@ -78,7 +77,7 @@ def archived_columns(feed: Feed) -> dict[str, str]:
 
 
 def hour_of(folder: PurePosixPath) -> datetime | None:
-    """The start (UTC) of the hour that a folder below its table's is of; None where it is of none."""
+    """Return the start (UTC) of the hour of a folder below its table's; None if it is not an hour's."""
     found = [part.partition("=") for part in folder.parts]
     if tuple(name for name, _, _ in found) != HOUR_FOLDERS:
         return None

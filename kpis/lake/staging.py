@@ -1,4 +1,4 @@
-"""The files of a batch or a compaction while they are written aside, and how they are put into place."""
+"""Staging: the files of a batch or a compaction are written aside, and then put into place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kpis.lake.lake import Lake
 
 PLAN = "plan.json"
-# A partial that lies over more hours is written in one pass, where it has few enough rows to be sorted out in memory.
+# A partial over more hours is written in one pass, if it has few enough rows to be sorted in memory.
 FEW_HOURS = 4
 ROWS_A_PASS = 500_000
 # SQL for the number of hours from 1970 to the hour of a row.
@@ -34,7 +34,7 @@ HOUR_NUMBER = "date_diff('hour', TIMESTAMP '1970-01-01', interval_start)"
 class Staging:
     """Files that are written aside; ``publish`` puts them into place.
 
-    While one is written, those before are digested and synced.
+    While one is written, those before it are digested and synced.
     """
 
     def __init__(self, lake: Lake, name: str, folder: PurePosixPath | None = None):
@@ -70,11 +70,11 @@ class Staging:
             self.add_records(feed, hours)
 
     def add_partial(self, kpi: KPI, table: str, hours: Collection[datetime]) -> None:
-        """Writes a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""
+        """Write a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""
         self._add_hours(table, hours, lambda hour: partials_file(kpi, hour, self.name, self.name))
 
     def add_records(self, feed: Feed, hours: Collection[datetime]) -> None:
-        """Writes the records in the connection's table ``records``, one file for each hour (start, UTC), by time."""
+        """Write the records in the connection's table ``records``, one file for each hour (start, UTC), by time."""
         columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
         self._add_hours(
             "records",
@@ -92,7 +92,7 @@ class Staging:
         columns: str = "*",
         order: str = "",
     ) -> None:
-        """Writes a table's rows, one file for each hour (start, UTC), with the key."""
+        """Write a table's rows, one file for each hour (start, UTC), with the key."""
         rows = f"SELECT {columns}, '{self.name}' AS batch"
         if len(hours) > FEW_HOURS and self._lake.count(table) <= ROWS_A_PASS:
             folder = self._aside / "hours"
@@ -114,20 +114,20 @@ class Staging:
         self._written[written] = self._lake.sealed(written, file)
 
     def add_rejects(self, feed: Feed, moment: datetime) -> None:
-        """Writes the rejects in the connection's table ``rejects`` to the hour of the moment (UTC)."""
+        """Write the rejects in the connection's table ``rejects`` to the hour of the moment (UTC)."""
         query = f"SELECT '{self.name}' AS batch, line, \"column\", reason, text FROM rejects ORDER BY line"
         self.add(rejects_file(feed, moment, self.name), query)
 
     def add(self, file: LakeFile, query: str, batches: str = "") -> None:
-        """Writes a query's rows to a file; ``batches``, comma-separated keys, go into its metadata."""
+        """Write a query's rows to a file; ``batches``, comma-separated keys, go into its metadata."""
         written = self._new()
         self._lake.write(written, query, batches)
         self._seal(written, file)
 
     def publish(self, replaces: Iterable[PurePosixPath]) -> list[LakeFile]:
-        """Puts the files into place and syncs them; gives them as the ledger is to keep them.
+        """Put the files into place and sync them; return them as the ledger is to keep them.
 
-        ``replaces`` are those that go once the ledger counts on these. Raises LakeError.
+        ``replaces`` are removed once the ledger refers to the new ones. Raises LakeError.
         """
         with self._translate_errors():
             written = {place: sealed.result() for place, sealed in self._written.items()}
@@ -142,9 +142,9 @@ class Staging:
         return published
 
     def put_aside(self) -> dict[PurePosixPath, LakeFile]:
-        """Puts the files into the staging's folder of the tree, for another process to ``adopt``.
+        """Put the files into the staging's folder of the tree, for another process to ``adopt``.
 
-        Gives where each lies, and what it is to be.
+        Returns the place of each, and its final form.
         """
         with self._translate_errors():
             put = {self._folder / place.name: (place, sealed.result()) for place, sealed in self._written.items()}
@@ -153,7 +153,7 @@ class Staging:
         return {path: file for path, (_, file) in put.items()}
 
     def adopt(self, aside: Mapping[PurePosixPath, LakeFile]) -> None:
-        """Takes files over that lie aside in the tree, as ``put_aside`` gives them."""
+        """Take over files that another process put aside, as ``put_aside`` returns them."""
         self._adopted.update(aside)
 
     def _write_plan(self, paths: Iterable[PurePosixPath]) -> None:

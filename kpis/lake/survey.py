@@ -1,4 +1,4 @@
-"""What the lake has, held against what the ledger counts on, in one listing."""
+"""A survey of the lake: its files compared with those that the ledger refers to, in one listing."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kpis.lake.lake import Lake
 from kpis.lake.layout import COMPACTED, DIGEST_DIGITS, LakeFile
 from kpis.storage import Stored
 
-# All folders of the tree that hold files which count.
+# All folders of the tree with files that count.
 TABLES = (PurePosixPath("partials"), PurePosixPath("rejects"), PurePosixPath("records"))
 DIGESTED_AT_ONCE = 64
 MISSING = "is missing"
 
-# Is told how many files of how many have been looked at.
+# Called with the number of checked files, and of all files.
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Survey:
-    """What was found: files that are as the ledger has them, those that are not with the reason, and all others."""
+    """The result: files that are as the ledger has them, bad files with the reason, and all others."""
 
     healthy: dict[PurePosixPath, list[LakeFile]] = field(default_factory=lambda: defaultdict(list))
     bad: dict[LakeFile, str] = field(default_factory=dict)
@@ -31,9 +31,9 @@ class Survey:
 
 
 def survey(lake: Lake, counted: Iterable[LakeFile], digested: bool, progress: Progress) -> Survey:
-    """Compares the tree with the files that count, by their sizes and (``digested``) by their digests.
+    """Compare the tree with the files that count, by their sizes and (``digested``) by their digests.
 
-    An object of a bucket that has the etag which the ledger knows is not read for that. Raises LakeError.
+    A bucket's object with the etag that the ledger knows is not read for that. Raises LakeError.
     """
     found = Survey()
     there: dict[PurePosixPath, Stored] = {}
@@ -66,9 +66,9 @@ def survey(lake: Lake, counted: Iterable[LakeFile], digested: bool, progress: Pr
 
 
 def adoptable(lake: Lake, folder: PurePosixPath, orphans: dict[str, Stored], key: str) -> tuple[str, str] | None:
-    """The name and the digest of one of a folder's orphans that holds a batch's rows and verifies itself by its name.
+    """Return the name and digest of an orphan in a folder that has a batch's rows and the digest in its name.
 
-    A batch's own file goes before a compacted one. None where there is none.
+    A batch's own file takes precedence over a compacted one. None if there is none.
     """
     own = [name for name in orphans if name.startswith(f"{key}.")]
     compacted = [name for name in orphans if name.startswith(COMPACTED)]

@@ -1,4 +1,4 @@
-"""The lake's tables as SQL sees them: columns, types and units, and the scan that reads each."""
+"""The lake's tables in SQL: columns, types and units, and the scan that reads each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LakeColumn:
 
 @dataclass(frozen=True)
 class LakeTable:
-    """Files of one kind: the folder (below the lake's own) whose hours hold them, and their columns."""
+    """Files of one kind: their folder below the lake's root, which has a folder for each hour, and their columns."""
 
     name: str
     description: str
@@ -44,7 +44,7 @@ class LakeTable:
 
 @cache
 def records_table(feed: Feed) -> LakeTable:
-    """The archived records of a feed."""
+    """Return the table of a feed's archived records."""
     units = {name: column.note for name, column in zip(archived_columns(feed), feed.columns, strict=True)}
     with _typed_records(feed) as connection:
         selected = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
@@ -54,7 +54,7 @@ def records_table(feed: Feed) -> LakeTable:
 
 @cache
 def partials_table(kpi: KPI) -> LakeTable:
-    """A KPI's partials."""
+    """Return the table of a KPI's partials."""
     units = {dimension.name: dimension.unit(kpi.feed) for dimension in kpi.by}
     units |= kpi.measure.partial_units(kpi.unit) | {SPELLED: "records"}
     with _typed_records(kpi.feed) as connection:
@@ -69,20 +69,20 @@ def partials_table(kpi: KPI) -> LakeTable:
 
 @cache
 def rejects_table(feed: Feed) -> LakeTable:
-    """The rows of a feed that are no records."""
+    """Return the table of a feed's rejected rows."""
     columns = (
         LakeColumn("batch", "VARCHAR", "key of the batch"),
         LakeColumn("line", "BIGINT", "number of the line in the file, from 1"),
-        LakeColumn("column", "VARCHAR", "empty when it is the row as a whole"),
+        LakeColumn("column", "VARCHAR", "empty for the row as a whole"),
         LakeColumn("reason", "VARCHAR"),
-        LakeColumn("text", "VARCHAR", "the row as it stands in the file"),
+        LakeColumn("text", "VARCHAR", "the row as it is written in the file"),
     )
     description = f"Rejects of the feed {feed.name}"
     return LakeTable(f"{feed.name}_rejects", description, PurePosixPath("rejects", feed.name), columns)
 
 
 def lake_tables() -> list[LakeTable]:
-    """All that the lake can hold: each feed's records, each KPI's partials, each feed's rejects."""
+    """Return all tables of the lake: each feed's records, each KPI's partials, each feed's rejects."""
     return [
         *(records_table(feed) for feed in FEEDS.values()),
         *(partials_table(kpi) for kpi in KPIS.values() if kpi.source is kpi),
@@ -91,12 +91,12 @@ def lake_tables() -> list[LakeTable]:
 
 
 def scan(location: str, table: LakeTable) -> str:
-    """SQL for the rows of all of a table's files, below the lake's location; see ``scan_of`` for the columns."""
+    """Return SQL for the rows of all of a table's files, below the lake's location; see ``scan_of`` for the columns."""
     return scan_of(_literal(f"{escaped(location)}/{table.folder}/{FILES}"), table)
 
 
 def scan_of(files: str, table: LakeTable) -> str:
-    """SQL for the rows of a table's files, which SQL for a text or a list of texts names.
+    """Return SQL for the rows of a table's files, which an SQL expression for a text or a list of texts names.
 
     Has the table's columns, ``year``, ``month``, ``day``, ``hour`` (from the folders' names) and ``hour_start``.
     """
@@ -109,7 +109,7 @@ def scan_of(files: str, table: LakeTable) -> str:
 
 
 def empty(table: LakeTable) -> str:
-    """SQL for what ``scan`` gives where there is no file."""
+    """Return SQL for an empty table with the columns of ``scan``."""
     types = {column.name: column.type for column in table.columns} | dict.fromkeys(HOUR_FOLDERS, "INTEGER")
     types["hour_start"] = "TIMESTAMP"
     columns = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in types.items())
@@ -117,7 +117,7 @@ def empty(table: LakeTable) -> str:
 
 
 def scan_what_is_there(storage: Storage, table: LakeTable) -> str:
-    """``scan`` of a lake that can be looked into, or ``empty`` where it has no file of the table.
+    """Return ``scan`` of a lake that this process can list, or ``empty`` if the lake has no file of the table.
 
     Raises LakeError.
     """
@@ -127,8 +127,9 @@ def scan_what_is_there(storage: Storage, table: LakeTable) -> str:
 
 
 def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
-    """The hours of which a lake has files of a table, in their order, as the folders' names write them: year, month,
-    day, hour, with their zeros. Raises LakeError.
+    """Return the hours of which a lake has files of a table, in order, as in the folders' names.
+
+    Each is year, month, day and hour, with leading zeros. Raises LakeError.
     """
     with translate_errors(storage.url(table.folder)):
         found = (path.parent for path, _ in storage.files(table.folder) if path.match(FILES))
@@ -138,7 +139,7 @@ def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
 
 @contextmanager
 def _typed_records(feed: Feed) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose table ``records`` has a feed's columns, and no rows."""
+    """Open a connection whose table ``records`` has a feed's columns, and no rows."""
     with duckdb.connect() as connection:
         add_fold(connection)
         columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in feed.columns)
@@ -153,7 +154,7 @@ def _described(connection: duckdb.DuckDBPyConnection, query: str, units: dict[st
 
 
 def escaped(location: str) -> str:
-    """A location in which DuckDB's readers find no pattern."""
+    """Escape a location so that DuckDB's readers find no pattern in it."""
     return "".join(f"[{c}]" if c in "[*?" else c for c in location.rstrip("/"))
 
 

@@ -1,4 +1,4 @@
-"""Whether the lake's files are what was written: their sizes, their etags in a bucket, and their digests."""
+"""Verification of the lake's files: by their sizes, by their etags in a bucket, and by their digests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kpis.lake.errors import DamagedFile, LakeError, translate_errors
 from kpis.lake.layout import LakeFile
 from kpis.storage import SCHEME, Storage, Stored
 
-# How many files' names are kept of which this process knows the content.
+# The number of files whose verification is remembered.
 MOST_TRUSTED = 50_000
 BLOCK_BYTES = 2**20
 
@@ -32,7 +32,7 @@ class Verify(StrEnum):
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file is to be: its size in bytes, its BLAKE3 in hex and its etag, each "" where it is not known."""
+    """A file's expected content: its size in bytes, its BLAKE3 in hex and its etag, each "" if unknown."""
 
     size: int
     digest: str = ""
@@ -40,14 +40,14 @@ class Expected:
 
     @classmethod
     def of(cls, file: LakeFile) -> Expected:
-        """What the ledger says of a file."""
+        """Return the ledger's values of a file."""
         return cls(file.size, file.digest, file.etag)
 
 
 class Verifier:
-    """Compares files with what they are to be.
+    """Compares files with their expected content.
 
-    What this process has written, or verified, it does not read again for that.
+    Files that this process has written or verified are not read again for that.
     """
 
     def __init__(self, storage: Storage, threads: Executor, when: Verify):
@@ -55,7 +55,7 @@ class Verifier:
         self._trusted: OrderedDict[PurePosixPath, None] = OrderedDict()
 
     def trust(self, files: Iterable[LakeFile]) -> None:
-        """Notes that this process has the digests of the files from their content itself."""
+        """Remember that this process has computed the files' digests from their content."""
         self._note([file.path for file in files])
 
     def _note(self, paths: Iterable[PurePosixPath]) -> None:
@@ -64,16 +64,16 @@ class Verifier:
             self._trusted.popitem(last=False)
 
     def check(self, files: Mapping[PurePosixPath, Expected], compaction: bool = False) -> None:
-        """Raises DamagedFile for the first file that is missing or is not what it is to be.
+        """Raise DamagedFile for the first file that is missing or damaged.
 
-        ``compaction`` says that they are read to be compacted.
+        ``compaction`` is True if they are read to be compacted.
         """
         digested = self._when is Verify.ALWAYS or (self._when is Verify.COMPACTION and compaction)
         there = self._there(files)
         doubtful = []
         for path, expected in files.items():
             found = self._found(path, expected, there)
-            # Whoever copied a bucket may have given its objects other etags.
+            # A copy of a bucket may have other etags.
             is_known = bool(found.etag) and found.etag == expected.etag
             if digested and expected.digest and not is_known and path not in self._trusted:
                 doubtful.append(path)
@@ -83,14 +83,14 @@ class Verifier:
         self._note(doubtful)
 
     def check_sizes(self, folder: PurePosixPath, files: Iterable[LakeFile]) -> None:
-        """Raises DamagedFile for the first file below a folder that is missing or has another size, by one listing."""
+        """Raise DamagedFile for the first file below a folder that is missing or has another size, by one listing."""
         with translate_errors(self._storage.url(folder)):
             there = dict(self._storage.files(folder))
         for file in files:
             self._found(file.path, Expected.of(file), there)
 
     def _found(self, path: PurePosixPath, expected: Expected, there: Mapping[PurePosixPath, Stored]) -> Stored:
-        """A file as it was found, which has the size that it is to have."""
+        """Return a file with its actual size, which is the expected one."""
         found = there.get(path)
         if found is None:
             raise DamagedFile.missing(path, self._storage.url(path))
@@ -100,7 +100,7 @@ class Verifier:
         return found
 
     def digests(self, paths: Iterable[PurePosixPath]) -> Iterator[tuple[PurePosixPath, str]]:
-        """The files' BLAKE3 in hex; leaves out those that are missing or cannot be read."""
+        """Yield the files' BLAKE3 in hex; leave out those that are missing or cannot be read."""
 
         def digest_or_none(path: PurePosixPath) -> str | None:
             try:
@@ -122,7 +122,7 @@ class Verifier:
         return there
 
     def _digest(self, path: PurePosixPath) -> str:
-        """BLAKE3 of a file in the tree; raises DamagedFile where it cannot be read."""
+        """Return the BLAKE3 of a file in the tree; raises DamagedFile if it cannot be read."""
         digest = blake3()
         try:
             for part in self._storage.content(path):
@@ -138,7 +138,7 @@ class Verifier:
 
 
 def digest_of(path: Path) -> str:
-    """BLAKE3 of a file here, in hex."""
+    """Return the BLAKE3 of a local file, in hex."""
     digest = blake3()
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK_BYTES):

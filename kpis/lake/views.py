@@ -1,15 +1,15 @@
-"""SQL over the lake: what tables it holds, and DuckDB views over them that count what the ledger counts.
+"""SQL over the lake: DuckDB views of its tables, limited to the rows that the ledger counts.
 
 The views, by name:
 
-- one a feed (``antenna``): its archived records;
-- one a KPI (``AppTrafficVolume``): the figures of all groups in the feed's own intervals, merged from the partials;
-- one a KPI's partials (``AppTrafficVolume_partials``): what figures of any longer span can be merged from;
+- one per feed (``antenna``): its archived records;
+- one per KPI (``AppTrafficVolume``): the values of all groups in the feed's own intervals, merged from the partials;
+- one per KPI's partials (``AppTrafficVolume_partials``): from which values of any longer span can be merged;
 - ``rejects``, and ``batches``, the ledger.
 
-Each has ``year``, ``month``, ``day``, ``hour`` and ``hour_start``, which the folders' names tell: a condition on these
-reads only the folders that it needs. A KPI that is joined with a reference table cannot be computed from the lake
-alone: its view has the rows that the ledger keeps.
+Each has ``year``, ``month``, ``day``, ``hour`` and ``hour_start``, which come from the folders' names: a condition on
+these reads only the folders that it needs. A KPI that is joined with a reference table cannot be computed from the lake
+alone: its view has the rows in the database.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ BATCH_COLUMNS = {
     "taken_in_at": "TIMESTAMP",
 }
 ROWS_A_FETCH = 1000
-# Types of moments, by DuckDB's names for them; and those that are made of others.
+# DuckDB's names of types of moments, and of nested types.
 ZONED = "timestamp with time zone"
 MOMENTS = ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", ZONED)
 NESTED = ("list", "array", "struct", "map")
@@ -61,28 +61,28 @@ EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE\b|\s*\([^)]*\))?", re.IGNORECASE)
 
 
 class QueryError(Exception):
-    """A query that cannot be answered; the message says why."""
+    """A query that cannot be answered; the message gives the reason."""
 
 
 class LedgerTables(Protocol):
-    """What the views need to know of the ledger. Moments are UTC, in frames without a zone."""
+    """The ledger's data for the views. Moments are UTC, in frames without a zone."""
 
     def batches(self, feeds: Collection[str]) -> Iterable[pd.DataFrame]:
-        """The feeds' batches, in frames of bounded length with the columns of ``BATCH_COLUMNS``."""
+        """Yield the feeds' batches, in frames of bounded length with the columns of ``BATCH_COLUMNS``."""
 
     def lacking(self, kpi: KPI) -> Collection[datetime]:
-        """The starts of the intervals in which a batch lacks the KPI's partial, since it is older than the KPI."""
+        """Yield the starts of the intervals in which a batch lacks the KPI's partial, as it is older than the KPI."""
 
     def files(self, folder: PurePosixPath) -> Iterable[LakeFile]:
-        """The files below a table's folder that count, in the order of their paths."""
+        """Return the files below a table's folder that count, in the order of their paths."""
 
     def rows(self, kpi: KPI) -> Iterable[pd.DataFrame]:
-        """A KPI's rows as the ledger keeps them: ``interval_start``, ``interval_end``, dimensions and values."""
+        """Yield a KPI's rows as the database has them: ``interval_start``, ``interval_end``, dimensions and values."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's result: the names and DuckDB types of its columns, and its rows, fetched as they are asked for."""
+    """The result of a query: the names and DuckDB types of its columns, and its rows, fetched on demand."""
 
     names: list[str]
     types: list[str]
@@ -90,7 +90,7 @@ class Answer:
 
 
 def view_names() -> list[str]:
-    """The views that a query can read, in the order of the module's first lines."""
+    """Return the views that a query can read, in the order of the module's docstring."""
     kpis = [kpi.name for kpi in KPIS.values()]
     partials = [partials_table(kpi).name for kpi in KPIS.values() if kpi.source is kpi]
     return [*FEEDS, *kpis, *partials, "rejects", "batches"]
@@ -100,10 +100,10 @@ def view_names() -> list[str]:
 def answered(
     query: str, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int = 800, as_text: bool = False
 ) -> Iterator[Answer]:
-    """The answer to a query (one SELECT, or EXPLAIN of one) over the views; raises QueryError, also while it is read.
+    """Answer a query (one SELECT, or EXPLAIN of one) over the views; raises QueryError, also while it is read.
 
-    The query can read the lake's files, and no other; it can write none. Moments are datetimes in UTC without a zone.
-    ``as_text`` gives moments (ISO 8601, UTC), days and spans of time as text, since Python's types lack some of them:
+    The query can read the lake's files, and no others; it can write none. Moments are datetimes in UTC without a zone.
+    ``as_text`` returns moments (ISO 8601, UTC), days and spans of time as text, since Python's types lack some of them:
     infinities, years beyond 9999, nanoseconds, months.
     """
     with _translate_errors(), _connected(query, lake_dir, ledger, memory_limit_mb) as connection:
@@ -119,7 +119,7 @@ def answered(
 
 
 def write_parquet(query: str, path: Path, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int = 800) -> None:
-    """Writes the answer to a query to a Parquet file, which appears when it is whole; raises QueryError."""
+    """Write a query's answer to a Parquet file, which appears once it is complete; raises QueryError."""
     part = path.absolute().with_name(f"{path.name}.part")
     try:
         with _translate_errors(), _connected(query, lake_dir, ledger, memory_limit_mb, may_write=part) as connection:
@@ -133,24 +133,24 @@ def write_parquet(query: str, path: Path, lake_dir: Address, ledger: LedgerTable
 def _connected(
     query: str, lake_dir: Address, ledger: LedgerTables, memory_limit_mb: int, may_write: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the views that the query names, which then lets out nothing but the lake."""
+    """Open a connection with the views that the query names, which can then access only the lake."""
     with scratch() as folder, _opened(lake_dir, folder) as storage:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_limit_mb}MB",
             "temp_directory": str(folder / "spill"),
             "python_enable_replacements": False,
-            # Whatever a query names, nothing is loaded for it.
+            # No extension is loaded because a query names it.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
         with duckdb.connect(config=config) as connection:
             add_fold(connection)
             _check(connection, query)
-            # Before the connection can read a bucket, as it keeps Python waiting while it looks at the files.
+            # Before the connection can read a bucket, as listing the files there keeps Python waiting.
             names = _names_in(connection, query)
             _Views(connection, Lake(storage, connection), ledger).create(names)
             root = storage.url(PurePosixPath())
-            # The second is how the readers are told the first, where it has the signs of a pattern.
+            # The second is the location as the readers get it, escaped if it looks like a pattern.
             connection.execute("SET allowed_directories = ?", [[root, escaped(root)]])
             connection.execute("SET allowed_paths = ?", [[str(may_write)] if may_write else []])
             connection.execute("SET TimeZone = 'UTC'")
@@ -161,7 +161,7 @@ def _connected(
 
 @contextmanager
 def _opened(lake_dir: Address, folder: Path) -> Iterator[Storage]:
-    """The lake's storage; what keeps a query from reading it is told instead of what DuckDB says of that."""
+    """Open the lake's storage; translate its errors, which say more than DuckDB's."""
     with translate_errors(str(lake_dir)):
         storage = storage_at(lake_dir, folder)
     try:
@@ -173,7 +173,7 @@ def _opened(lake_dir: Address, folder: Path) -> Iterator[Storage]:
 
 
 class _Views:
-    """Makes the views in a connection; their names are taken in any letter case."""
+    """Creates the views in a connection; their names are case-insensitive."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, ledger: LedgerTables):
         self._connection = connection
@@ -181,7 +181,7 @@ class _Views:
         self._ledger = ledger
 
     def create(self, names: Collection[str]) -> None:
-        """Makes the views of these names, and the ledger's batches of the feeds that they are of."""
+        """Create the views of these names, and the table of batches of their feeds."""
         feeds = [feed for feed in FEEDS.values() if feed.name in names]
         kpis = [kpi for kpi in KPIS.values() if kpi.name in names]
         partials = [kpi for kpi in KPIS.values() if kpi.source is kpi and partials_table(kpi).name in names]
@@ -201,9 +201,9 @@ class _Views:
             self._view("rejects", " UNION ALL ".join(self._rejects(feed) for feed in FEEDS.values()))
 
     def _figures(self, kpi: KPI) -> str:
-        """SQL for a KPI's figures, merged from its partials.
+        """Return SQL for a KPI's values, merged from its partials.
 
-        Grouped by the folders' columns too, which tell nothing new, so that conditions on them get to the files.
+        Also grouped by the folders' columns, which changes no group, so that conditions on them reach the files.
         """
         source = f"({self._counted(partials_table(kpi), kpi.feed)})"
         lacking = sorted(self._ledger.lacking(kpi))
@@ -220,7 +220,7 @@ class _Views:
             FROM ({finished_groups(kpi, groups, interval)})"""
 
     def _stored(self, kpi: KPI) -> str:
-        """SQL for a KPI's rows as the ledger keeps them, which this loads."""
+        """Return SQL for a KPI's rows in the database, after loading them."""
         types = {column.name: column.type for column in partials_table(kpi.source).columns}
         columns = {"interval_start": "TIMESTAMP", "interval_end": "TIMESTAMP"}
         columns |= {name: types.get(name, "VARCHAR") for name in kpi.dimensions}
@@ -231,16 +231,16 @@ class _Views:
         return f"SELECT *, {folders}, date_trunc('hour', interval_start) AS hour_start FROM {table}"
 
     def _rejects(self, feed: Feed) -> str:
-        """SQL for a feed's rejects, with their files' names."""
+        """Return SQL for a feed's rejects, with their files' names."""
         return f"""
             SELECT '{feed.name}' AS feed, batch, batches.name AS file_name, line, "column", rejected.reason, text,
                 {", ".join(HOUR_FOLDERS)}, hour_start
             FROM ({self._counted(rejects_table(feed), feed)}) AS rejected JOIN batches ON batches.key = batch"""
 
     def _counted(self, table: LakeTable, feed: Feed) -> str:
-        """SQL for those rows of a table whose batch the ledger counts, in the files that it counts on.
+        """Return SQL for a table's rows whose batch the ledger counts, from the files that it refers to.
 
-        Raises DamagedFile where one of these is missing or has another size.
+        Raises DamagedFile if one of these is missing or has another size.
         """
         files = list(self._ledger.files(table.folder))
         rows = empty(table)
@@ -256,7 +256,7 @@ class _Views:
         self._connection.execute(f'CREATE VIEW "{name}" AS {query}')
 
     def _load(self, table: str, columns: dict[str, str], frames: Iterable[pd.DataFrame]) -> None:
-        """Makes a table of the frames' rows."""
+        """Create a table of the frames' rows."""
         columns_sql = ", ".join(f'"{name}" {type_}' for name, type_ in columns.items())
         self._connection.execute(f"CREATE TABLE {table} ({columns_sql})")
         for frame in frames:
@@ -266,7 +266,7 @@ class _Views:
 
 
 def _columns_of(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[DuckDBPyType]]:
-    """The names and types of a query's columns, which is not carried out for that."""
+    """Return the names and types of a query's columns, without executing it."""
     statement = connection.extract_statements(query)[0]
     if statement.type == duckdb.StatementType.EXPLAIN:
         return ["explain_key", "explain_value"], [duckdb.type("VARCHAR")] * 2
@@ -275,7 +275,7 @@ def _columns_of(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list
 
 
 def cast_to(type_: DuckDBPyType, as_text: bool) -> str | None:
-    """The SQL type that a column is to be cast to before Python gets its values; None where it can stay as it is."""
+    """Return the SQL type to which a column is cast before Python reads its values; None if no cast is needed."""
     kind, children = type_.id, dict(type_.children) if type_.id in NESTED else {}
     if kind in MOMENTS or kind in ("date", "interval"):
         if as_text:
@@ -298,16 +298,16 @@ def cast_to(type_: DuckDBPyType, as_text: bool) -> str | None:
 
 
 def _with_casts(connection: duckdb.DuckDBPyConnection, query: str, casts: list[str | None]) -> str:
-    """SQL for a query's rows with columns cast, by their places."""
+    """Return SQL for a query's rows with columns cast, by their positions."""
     columns = [f"c{number}" for number in range(len(casts))]
-    # A view takes the query as it stands, whatever ends it, and its columns whatever their names.
+    # A view accepts the query whatever ends it, and its columns whatever their names.
     connection.execute(f"CREATE TEMP VIEW query_to_cast({', '.join(columns)}) AS {query}")
     expressions = [f"CAST({column} AS {cast})" if cast else column for column, cast in zip(columns, casts, strict=True)]
     return f"SELECT {', '.join(expressions)} FROM query_to_cast"
 
 
 def _with_moments(value: Any, type_: Any) -> Any:
-    """A value whose moments are text as DuckDB writes them, with them in ISO 8601."""
+    """Return a value whose moments are text in DuckDB's format, with them in ISO 8601."""
     if value is None:
         return None
     if type_.id in MOMENTS:
@@ -320,7 +320,7 @@ def _with_moments(value: Any, type_: Any) -> Any:
         case "struct":
             return {name: _with_moments(one, children[name]) for name, one in value.items()}
         case "map" if value.keys() == {"key", "value"} and isinstance(value["key"], list):
-            # What Python has no keys for.
+            # Values that Python cannot use as keys.
             return {name: [_with_moments(one, children[name]) for one in value[name]] for name in ("key", "value")}
         case "map":
             return {
@@ -334,17 +334,17 @@ def _name(name: str) -> str:
 
 
 def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Raises QueryError unless the query is one that only reads."""
+    """Raise QueryError unless the query only reads."""
     statements = connection.extract_statements(query)
     if len(statements) == 1 and statements[0].type == duckdb.StatementType.EXPLAIN:
-        # EXPLAIN ANALYZE carries out what it explains.
+        # EXPLAIN ANALYZE executes what it explains.
         statements = connection.extract_statements(EXPLAIN.sub("", query, count=1))
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise QueryError("Give one SELECT: the lake can be read here, and nothing written.")
 
 
 def _names_in(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
-    """The names of the views that a query reads; all views, where it reads other tables too or that can't be told."""
+    """Return the names of the views that a query reads; all views if it reads other tables or cannot be analysed."""
     known = {name.lower(): name for name in view_names()}
     try:
         found = {name.strip('"').lower() for name in connection.get_table_names(EXPLAIN.sub("", query, count=1))}

@@ -1,1 +1,1 @@
-"""The same run with Spark's executors."""
+"""The pipeline on Spark's executors."""

@@ -1,4 +1,4 @@
-"""What goes to executors and comes back, as JSON."""
+"""The JSON encoding of what is sent to executors and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kpis.stages.ledger import Entry
 if TYPE_CHECKING:
     pass
 
-# Of an entry, those that JSON has as they are.
+# The fields of an entry that JSON has types for.
 ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")
 
 

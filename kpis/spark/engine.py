@@ -1,7 +1,7 @@
 """Apache Spark: a session, tasks for its executors, and sums and distinct counts that it merges.
 
-PySpark is imported here alone, and only where a session is asked for. What the executors do with a task is a function
-of ours, which they get as a zip; see ``kpis.spark.run`` for what that is. A task is text, and so is its answer.
+PySpark is imported only here, and only if a session is asked for. Executors run functions of this package, which they
+get as a zip; see ``kpis.spark.run``. A task is text, and so is its answer.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-# A row a group, of an interval.
+# One row per group and interval.
 START = "interval_start"
 # The number of parallel tasks for a cluster that does not report how many cores it has.
 DEFAULT_CORES = 64
 ARRIVED = "CASE WHEN timestampType = 1 THEN unix_millis(timestamp) END AS arrived"
 KAFKA_SOURCE = "org.apache.spark:spark-sql-kafka-0-10_2.13"
 
-# What an executor does with a task's text.
+# Runs on an executor: returns the answer to a task.
 Work = Callable[[str], str]
-# What an executor reads of a task: batches of columns.
+# Runs on an executor: yields the batches of columns that a task reads.
 Read = Callable[[str], "Iterator[pa.RecordBatch]"]
-# What it makes of a stream's messages: batches of partition, offset, value, when they came (Unix ms), which is NULL
-# where it is not the broker's clock that says so, and their own time with its kind.
+# Runs on an executor: answers a task for messages in batches of partition, offset, value, time of arrival by the
+# broker's clock (Unix ms, or NULL), and own time with its kind.
 Take = Callable[["Iterator[pa.RecordBatch]", str], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A topic that is read from ``starts``, offsets by partition, in micro-batches of so many messages and seconds."""
+    """A topic that is read from ``starts``, offsets by partition, in micro-batches of limited messages and seconds."""
 
     topic: str
     starts: Mapping[int, int]
@@ -61,25 +61,25 @@ class Source:
 
 
 class Spark:
-    """A session, from which all threads may have tasks run."""
+    """A session, which any thread may use to run tasks."""
 
     def __init__(self, session: SparkSession, is_remote: bool):
         self.session, self._is_remote = session, is_remote
 
     @property
     def cores(self) -> int:
-        """How many tasks run at once, as far as the cluster says."""
+        """The number of tasks that run at once, as far as the cluster reports it."""
         if not self._is_remote:
             return max(1, self.session.sparkContext.defaultParallelism)
         return int(self.session.conf.get("spark.default.parallelism", None) or DEFAULT_CORES)
 
     def run(self, work: Work, tasks: Sequence[str]) -> list[str]:
-        """The answers of ``work``, which must be importable, to the tasks, in their order. Raises SparkError."""
+        """Return the answers of ``work``, which must be importable, to the tasks, in order. Raises SparkError."""
         with self.translate_errors():
             return [row.answer for row in self._tasks(_working(work, tasks), len(tasks), "answer string").collect()]
 
     def cancel(self) -> None:
-        """Ends the jobs that are under way; whoever waits for one gets SparkError."""
+        """Cancel the running jobs; threads that wait for one get SparkError."""
         with self.translate_errors():
             if self._is_remote:
                 self.session.interruptAll()
@@ -87,7 +87,7 @@ class Spark:
                 self.session.sparkContext.cancelAllJobs()
 
     def table(self, read: Read, tasks: Sequence[str], columns: Mapping[str, str]) -> DataFrame:
-        """What ``read`` gives of all tasks: a table of columns, each with its type in Spark."""
+        """Return what ``read`` yields of all tasks as a table of columns, each with its type in Spark."""
         schema = ", ".join(f"`{name}` {type_}" for name, type_ in columns.items())
         return self._tasks(_reading(read, tasks), len(tasks), schema)
 
@@ -95,12 +95,12 @@ class Spark:
         return self.session.range(0, count, 1, count).mapInArrow(work, schema)
 
     def spread(self, parts: int) -> None:
-        """Into how many parts tables are to be spread when they are grouped."""
+        """Set the number of parts into which tables are divided when they are grouped."""
         with self.translate_errors():
             self.session.conf.set("spark.sql.shuffle.partitions", str(parts))
 
     def sums(self, table: DataFrame, keys: Sequence[str], sums: Iterable[str]) -> pa.Table:
-        """The sums of columns for each combination of the keys, as decimals of 38 digits. Raises SparkError."""
+        """Return the sums of columns for each combination of the keys, as decimals of 38 digits. Raises SparkError."""
         from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
         added = [F.sum(F.col(name).cast("decimal(38,0)")).cast("decimal(38,0)").alias(name) for name in sums]
@@ -108,9 +108,9 @@ class Spark:
             return table.groupBy(*keys).agg(*added).toArrow()
 
     def distinct_counts(self, table: DataFrame, keys: Sequence[str], value: str) -> tuple[pa.Table, pa.Table]:
-        """How many different values each combination of the keys has, and each interval; both as ``count``.
+        """Count the different values of each combination of the keys, and of each interval; both as ``count``.
 
-        First each pair of a key and a value is found once, which spreads a key that has half of all values over all
+        First each pair of a key and a value is found once, which divides a key that has half of all values among all
         tasks, and then these are counted. Raises SparkError.
         """
         with self.translate_errors():
@@ -123,12 +123,12 @@ class Spark:
         return groups, totals
 
     def pairs(self, table: DataFrame, keys: Sequence[str], value: str) -> DataFrame:
-        """Each pair of the keys and a value once."""
+        """Return each pair of the keys and a value once."""
         return table.select(*keys, value).distinct()
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Turns what Spark raises into SparkError."""
+        """Translate Spark's errors into SparkError."""
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
 
@@ -138,7 +138,7 @@ class Spark:
             raise SparkError(f"Spark gave up: {reason(error)}.") from error
 
     def stream(self, connection: Mapping[str, str], source: Source, checkpoint: Path) -> MicroBatches:
-        """A Kafka topic in micro-batches; ``connection`` has the options of Kafka's Java client. Raises SparkError."""
+        """Read a Kafka topic in micro-batches; ``connection`` has options of Kafka's Java client. Raises SparkError."""
         if self._is_remote:
             raise SparkError("Streams need SPARK_MASTER: with SPARK_REMOTE the ledger is out of reach of the stream.")
         options = {f"kafka.{name}": value for name, value in connection.items()} | {
@@ -153,15 +153,15 @@ class Spark:
         return MicroBatches(self, frame.selectExpr(*columns), source, checkpoint)
 
     def answers(self, frame: DataFrame, take: Take, task: str) -> list[str]:
-        """What ``take``, which must be importable, makes of a micro-batch's messages, each task of its own."""
+        """Return the answers of ``take``, which must be importable, to a micro-batch's messages, one per task."""
         with self.translate_errors():
             return [row.answer for row in frame.mapInArrow(_taking(take, task), "answer string").collect()]
 
 
 class MicroBatches:
-    """A stream's micro-batches, handed one at a time to the thread that polls, which acknowledges each before the next.
+    """A stream's micro-batches, passed one at a time to the polling thread, which acknowledges each before the next.
 
-    What Spark notes in its checkpoint is of no account: the stream starts where it is told to.
+    Spark's checkpoint is not used: the stream starts at the given offsets.
     """
 
     def __init__(self, spark: Spark, frame: DataFrame, source: Source, checkpoint: Path):
@@ -178,13 +178,13 @@ class MicroBatches:
             )
 
     def _offer(self, frame: DataFrame, _: int) -> None:
-        """What Spark calls, in a thread of its own, and waits for."""
+        """Called by Spark in its own thread, which waits until the micro-batch is acknowledged."""
         self._offered.put(frame)
         if not self._acknowledged.get():
             raise InterruptedError("stopped")
 
     def poll(self, seconds: float) -> DataFrame | None:
-        """The micro-batch that waits to be acknowledged, or None where none came; raises SparkError where none will."""
+        """Return the micro-batch that waits to be acknowledged, or None; raises SparkError if the stream has ended."""
         try:
             return self._offered.get(timeout=seconds)
         except queue.Empty:
@@ -195,11 +195,11 @@ class MicroBatches:
             raise SparkError(f"Spark gave the stream up: {reason(error) if error else 'it ended'}.") from None
 
     def acknowledge(self) -> None:
-        """Record that the micro-batch was ingested."""
+        """Mark the micro-batch as ingested."""
         self._acknowledged.put(True)
 
     def lag(self) -> int | None:
-        """How many messages there were beyond the newest micro-batch when Spark last looked; None before it has."""
+        """Return how many messages there were beyond the newest micro-batch when Spark last looked; None if unknown."""
         with self._spark.translate_errors():
             progress = self._query.lastProgress
         if progress is None:
@@ -210,7 +210,7 @@ class MicroBatches:
         return max(0, latest - end)
 
     def is_waiting(self) -> bool:
-        """Whether Spark has looked, found nothing new, and waits for messages to come."""
+        """Return True if Spark found nothing new and waits for messages."""
         with self._spark.translate_errors():
             progress, status = self._query.lastProgress, self._query.status
         return (
@@ -222,7 +222,7 @@ class MicroBatches:
         )
 
     def close(self) -> None:
-        """Ends the stream; a micro-batch that is not acknowledged did not happen."""
+        """End the stream; a micro-batch that is not acknowledged is dropped."""
         self._acknowledged.put(False)
         with suppress(SparkError), self._spark.translate_errors():
             self._query.stop()
@@ -263,9 +263,9 @@ def _taking(take: Take, task: str) -> Any:
 
 
 def kafka_settings(jars: str) -> dict[str, str]:
-    """Spark's settings by which it can read Kafka: with the jars in a folder, or else those that it fetches by Maven.
+    """Return Spark's settings for reading Kafka: with the jars in a folder, or else fetched by Maven.
 
-    Raises SparkError where the folder has none.
+    Raises SparkError if the folder has no jars.
     """
     if not jars:
         if not extras.is_installed("spark"):
@@ -279,15 +279,15 @@ def kafka_settings(jars: str) -> dict[str, str]:
 
 @contextmanager
 def spark(master: Master | None, scratch: Path, settings: Mapping[str, str] | None = None) -> Iterator[Spark]:
-    """A session at a master, whose executors have our code; raises SparkError.
+    """Start a session at a master, whose executors have this package's code; raises SparkError.
 
-    What Spark's own Java process says goes into a file in the scratch folder, not to standard error. ``settings`` are
-    further ones of Spark's.
+    The output of Spark's Java process goes into a file in the scratch folder, not to standard error. ``settings`` are
+    additional settings of Spark's.
     """
     check(master)
-    # It is given no frames of pandas.
+    # It warns about pandas, which is not used here.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-    # Its client tells of every connection that it closes.
+    # Its client logs every connection that it closes.
     logging.getLogger("py4j").setLevel(logging.WARNING)
     assert master is not None  # noqa: S101  what check says
     log, code = scratch / "spark.log", scratch / "kpis.zip"

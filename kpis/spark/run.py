@@ -1,10 +1,9 @@
-"""A run's work on Spark: executors prepare files, as this machine would, and merge partials that are large.
+"""A run on Spark: executors prepare files, as this machine would, and merge large partials.
 
-An executor reads its files and reduces them by the same code as a run without a cluster, and writes what the lake
-keeps of them aside into the lake's staging. The driver, which alone writes the ledger, then puts a batch's files into
-place and commits it, one batch after the other. So files must be where all executors see them: in a folder that is
-shared, or in object storage; and an executor that is lost, or a driver that is killed, leaves nothing but what the next
-run clears away.
+An executor reads its files and reduces them by the same code as a run without a cluster, and writes what the lake keeps
+of them into the lake's staging. The driver, which alone writes the ledger, then puts a batch's files into place and
+commits it, one batch after the other. So files must be where all executors see them: in a shared folder, or in object
+storage. An executor that is lost, or a driver that is killed, leaves only what the next run removes.
 """
 
 from __future__ import annotations
@@ -46,19 +45,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-# Small files go together until a task has so many bytes to read.
+# Small files are put together until a task has so many bytes to read.
 TASK_BYTES = 32 * 2**20
 MOST_FILES_A_TASK = 200
-# How many jobs there are at once: while the driver ingests the files of one, the executors have the next.
+# The number of concurrent jobs: while the driver ingests the files of one, the executors have the next.
 JOBS = 2
 TASKS_A_CORE = 2
 ROWS_AT_ONCE = 100_000
-# Partials of more bytes than these are merged by the cluster. Up to there, which is about as many pairs as
-# ``engine.merge`` holds in memory, this machine takes a fortieth of the time.
+# Larger partials are merged by the cluster. Below, which is about as many pairs as ``engine.merge`` holds in memory,
+# this machine takes a fortieth of the time.
 MERGE_BYTES = 256 * 2**20
-# How much of them a task is to group.
+# The bytes of partials per task.
 PART_BYTES = 8 * 2**20
-# What an executor meets that is no file's fault, and so ends the run.
+# Errors on an executor that are not a file's fault, and so end the run.
 ERRORS = {kind.__name__: kind for kind in (LakeError, ScratchError, SourceLost)}
 SPARK_TYPES = {"VARCHAR": "STRING", "INTEGER": "INT", "BIGINT": "BIGINT", "TIMESTAMP": "TIMESTAMP_NTZ"}
 
@@ -75,10 +74,10 @@ def engine(
     verify: Verify = Verify.ALWAYS,
     synced: bool = True,
 ) -> Iterator[Engine]:
-    """The pipeline's engine with a cluster at a master; each task of an executor may use the memory too.
+    """Open the pipeline's engine with a cluster at a master; each task of an executor may use the memory limit too.
 
-    Spark is started when there is something for it to do, which then raises SparkError; that it cannot be used at all
-    is told here. Raises what ``pipeline.engine`` raises.
+    Spark is started when it is first needed, which then raises SparkError; but it is checked here that it can be used.
+    Raises what ``pipeline.engine`` raises.
     """
     check(master)
     with pipeline.engine(lake_dir, memory_limit_mb, verify, synced) as made, ExitStack() as stack:
@@ -94,11 +93,10 @@ def engine(
 
 @dataclass(frozen=True)
 class Part:
-    """What is wanted of a micro-batch: by partition, ``positions`` are up to where it is in.
+    """The part of a micro-batch to prepare: by partition, ``positions`` are those of the ledger.
 
-    ``origins`` are what the partitions' messages come from, ``origin`` those of partitions that are not among them.
-    ``ranges`` picks some partitions, each from one offset to another (excluded). Messages of before ``earliest`` (UTC)
-    are rejects.
+    ``origins`` are the origins of the partitions' messages, ``origin`` that of other partitions. ``ranges`` selects
+    some partitions, each from one offset to another (excluded). Messages from before ``earliest`` (UTC) are rejects.
     """
 
     earliest: datetime
@@ -108,13 +106,13 @@ class Part:
     ranges: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     def is_in_up_to(self, partition: int) -> int:
-        """The offset up to which a partition's messages are in."""
+        """Return the offset up to which a partition's messages are ingested."""
         position = self.positions.get(partition)
         return 0 if position is None else position.next_in(self.origins.get(partition, self.origin))
 
 
 class SparkCluster:
-    """See ``pipeline.Cluster`` for what its methods promise."""
+    """The cluster of an engine; see ``pipeline.Cluster`` for what its methods guarantee."""
 
     def __init__(self, start: Callable[[], Spark], place: Mapping[str, Any], merge_bytes: int = MERGE_BYTES):
         self._start, self._place, self._merge_bytes = start, place, merge_bytes
@@ -167,7 +165,7 @@ class SparkCluster:
         try:
             return self._results(engine, kpi, length, files, starts, top_n)
         except SparkError:
-            # What an executor says of a damaged file does not tell which it is.
+            # An executor's error about a damaged file does not name the file.
             engine.lake.check(files)
             raise
 
@@ -200,7 +198,7 @@ class SparkCluster:
             return results_of_partials(engine.connection, kpi, length, partials, starts, top_n)
 
     def stream(self, engine: Engine, connection: Mapping[str, str], source: Source) -> MicroBatches:
-        """A Kafka topic in micro-batches."""
+        """Read a Kafka topic in micro-batches."""
         return self.spark.stream(connection, source, engine.scratch / "checkpoint")
 
     def prepare_messages(
@@ -235,7 +233,7 @@ class SparkCluster:
     def table(
         self, kpi: KPI, length: Length, files: Mapping[PurePosixPath, PartialFile], starts: Collection[datetime]
     ) -> DataFrame:
-        """Spark's table of what ``read_partials`` gives of the files."""
+        """Return Spark's table of what ``read_partials`` yields of the files."""
         types = _partial_types(kpi)
         common = {
             **self._place,
@@ -264,7 +262,7 @@ def _registered(engine: Engine, **tables: pa.Table) -> Iterator[None]:
 
 @contextmanager
 def _engine_of(fields: Mapping[str, Any]) -> Iterator[Engine]:
-    """A task's engine, which has the one core that Spark gives a task."""
+    """Open a task's engine, with the one core that Spark gives a task."""
     place = address(fields["lake"]), fields["memory_limit_mb"], Verify(fields["verify"]), fields["synced"]
     with pipeline.engine(*place) as made:
         engine = replace(made, cores=1)
@@ -291,9 +289,9 @@ def prepare_task(task: str) -> str:
 
 
 def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterator[str]:
-    """Prepare a stream's messages on an executor: each partition's become a batch, as files do.
+    """Prepare a stream's messages on an executor: each partition's become a batch.
 
-    Of those that the ledger has, or that are beyond what the batch is to hold, there is no more to do.
+    Messages that the ledger has, or that are beyond the batch's range, are skipped.
     """
     stream = json.loads(task)
     feed, options = FEEDS[stream["feed"]], decode_options(stream["options"])
@@ -329,10 +327,10 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterato
 def _of_partitions(
     batch: pa.RecordBatch,
 ) -> Iterator[tuple[int, list[int], list[bytes | None], datetime | None, Callable[[int], int | None]]]:
-    """The offsets and values of a batch's messages, partition by partition, in the order of their offsets, and when the
-    newest of them came by the broker's clock (UTC), where that says so.
+    """Yield a batch's messages by partition, in the order of their offsets.
 
-    And what gives the own time (Unix ms) of the one at a place, or None where it has none.
+    Each is the partition, the offsets, the values, when the newest of them arrived by the broker's clock (UTC; None if
+    unknown), and a callable that returns the own time (Unix ms) of the message at an index, or None.
     """
     partitions = batch.column(0).to_pylist()
     offsets, values, arrivals = (batch.column(number).to_pylist() for number in (1, 2, 3))
@@ -347,12 +345,12 @@ def _of_partitions(
 
 def _moment(batch: pa.RecordBatch, start: int, place: int) -> int | None:
     moment, kind = batch.column(4)[start + place], batch.column(5)[start + place].as_py()
-    # Spark has them in microseconds.
+    # Spark has microseconds.
     return None if kind < 0 else moment.value // 1000
 
 
 def read_partials(task: str) -> Iterator[pa.RecordBatch]:
-    """What an executor reads of the lake's partials: combined as far as its own files go, see combined_partials."""
+    """Read the lake's partials on an executor, combined as far as its own files allow; see combined_partials."""
     fields = json.loads(task)
     kpi, length = KPIS[fields["kpi"]], LENGTHS[fields["length"]]
     starts = [datetime.fromisoformat(start) for start in fields["starts"]]
@@ -371,7 +369,7 @@ def read_partials(task: str) -> Iterator[pa.RecordBatch]:
 
 
 def _partial_types(kpi: KPI) -> dict[str, str]:
-    """The columns of a KPI's combined partials, with their types in Spark."""
+    """Return the columns of a KPI's combined partials, with their types in Spark."""
     from kpis.lake.tables import partials_table
 
     types = {column.name: SPARK_TYPES[column.type] for column in partials_table(kpi).columns if column.name != "batch"}
@@ -379,7 +377,7 @@ def _partial_types(kpi: KPI) -> dict[str, str]:
 
 
 def _packed(found: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
-    """What there is in lists, each a task: what is large alone, what is small several together."""
+    """Yield lists for tasks: a large item alone, several small ones together."""
     some: list[T] = []
     size = 0
     for one in found:
@@ -393,7 +391,7 @@ def _packed(found: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]
 
 
 def _answered(answer: str) -> list[dict[str, Any]]:
-    """What an executor says of each file of a task; raises what it met."""
+    """Return an executor's answer for each file of a task; raises its error."""
     decoded = json.loads(answer)
     if "error" in decoded:
         raise ERRORS[decoded["error"]](decoded["reason"])

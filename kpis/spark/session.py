@@ -19,7 +19,7 @@ from kpis.engine.compiled import library_path
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# What executors import of ours; none of it knows Django.
+# What executors import of this package; none of it imports Django.
 PACKAGES = ("catalog", "engine", "formats", "lake", "sources", "spark", "stages", "storage")
 MODULES = ("__init__.py", "clock.py", "extras.py", "pipeline.py")
 EARLIEST_IN_A_ZIP = (1980, 1, 1, 0, 0, 0)
@@ -36,19 +36,19 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 
 
 class SparkError(Exception):
-    """Spark cannot be used, or gave up; the message says why, and what to do where that is known."""
+    """Spark cannot be used, or failed; the message gives the reason, and what to do if that is known."""
 
 
 @dataclass(frozen=True)
 class Master:
-    """Where Spark is: a master's URL such as ``local[2]``, or with ``is_remote`` that of a Spark Connect server."""
+    """Spark's address: a master's URL such as ``local[2]``, or that of a Spark Connect server (``is_remote``)."""
 
     url: str
     is_remote: bool = False
 
 
 def check(master: Master | None) -> None:
-    """Raises SparkError where it shows at once that Spark cannot be used."""
+    """Raise SparkError if it is known beforehand that Spark cannot be used."""
     if master is None:
         raise SparkError("The engine spark needs SPARK_MASTER, such as local[*] or spark://host:7077, or SPARK_REMOTE.")
     if not extras.is_installed("spark"):
@@ -102,7 +102,7 @@ def stop_session(session: SparkSession) -> None:
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Keeps this process's way with an interrupt, in the place of which Spark puts its own."""
+    """Restore this process's handlers of signals, which Spark replaces by its own."""
     is_main = threading.current_thread() is threading.main_thread()
     former = signal.getsignal(signal.SIGINT)
     yield
@@ -112,7 +112,7 @@ def signals_kept() -> Iterator[None]:
 
 @contextmanager
 def said_to(log: Path) -> Iterator[None]:
-    """Has what is started meanwhile write to a file what it would to standard error."""
+    """Redirect the standard error of processes that are started meanwhile to a file."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -125,7 +125,7 @@ def said_to(log: Path) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of Spark's says, in a line: of what an executor raised the last line, of Java's the first."""
+    """Return the message of Spark's error as one line: the last line of an executor's error, the first of Java's."""
     text = str(getattr(error, "java_exception", None) or error).strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     raised = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Lost")) and ":" in line]
@@ -134,7 +134,7 @@ def reason(error: BaseException) -> str:
 
 
 def _last_error(log: Path) -> str:
-    """The first error of the last that Java said."""
+    """Return the first error in Java's output."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     for line in lines:
         if "Exception" in line and ": " in line:
@@ -143,7 +143,7 @@ def _last_error(log: Path) -> str:
 
 
 def write_zip(path: Path) -> Path:
-    """Writes what executors need of ours into a zip: the same bytes for the same code."""
+    """Write a zip of the code that executors need: the same bytes for the same code."""
     import zipfile
 
     package = Path(__file__).resolve().parents[1]

@@ -29,7 +29,7 @@ from kpis.stages.prepared import Prepared
 from kpis.stages.room import out_of_room
 from kpis.storage import Address, storage_at
 
-# How long a process leaves alone an interval that could not be read from the lake, or whose files were compacted.
+# How long a process skips an interval that could not be read from the lake, or whose files were compacted.
 PAUSE_SECONDS = 60
 
 

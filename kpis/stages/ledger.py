@@ -106,7 +106,7 @@ class Reopened:
 
 
 class Ledger(FileLedger, Protocol):
-    """What a run asks of the ledger, and the only way in which it writes to it."""
+    """The interface between a run and the ledger: a run reads and writes it only through these methods."""
 
     def bind(self, lake: Lake) -> None:
         """Check that the lake is this ledger's; bind it to this ledger where both are new or of version 0.1.0.
@@ -115,7 +115,7 @@ class Ledger(FileLedger, Protocol):
         """
 
     def clocks(self) -> Clocks:
-        """Return what the clocks say now."""
+        """Return the present clocks."""
 
     def adjust_watermarks(self, clocks: Clocks, lateness: timedelta) -> list[Reopened]:
         """Reopen intervals that were closed ahead of every clock, and close those that the clocks have reached since.

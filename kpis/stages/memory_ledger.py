@@ -33,15 +33,18 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._closed: dict[str, datetime] = {}
-        # Feeds that have records which were ahead of the clock when they came.
+        # Feeds with records that were ahead of the clock when they were ingested.
         self._ahead: set[str] = set()
         self._due: dict[tuple[str, Interval], bool] = {}
         self._rows: dict[tuple[int, Interval], pd.DataFrame] = {}
         self._files: dict[PurePosixPath, LakeFile] = {}
 
     def table(self, kpi: KPI) -> pd.DataFrame:
-        """A KPI's rows: ``interval_start`` and ``interval_end`` (UTC), ``interval`` (the length's code), ``rank``,
-        dimensions and values, in the order of time, length and rank."""
+        """Return a KPI's rows, in the order of time, length and rank.
+
+        Columns: ``interval_start`` and ``interval_end`` (UTC), ``interval`` (the length's code), ``rank``, dimensions
+        and values.
+        """
         import pandas as pd
 
         frames = [
@@ -113,7 +116,7 @@ class MemoryLedger:
         return set(entry.intervals)
 
     def bind(self, lake: Lake) -> None:
-        # A ledger in memory has a lake that is as new as itself.
+        # A ledger in memory has a lake of its own.
         return None
 
     def files(self, folders: Collection[PurePosixPath]) -> list[LakeFile]:
@@ -162,7 +165,7 @@ class MemoryLedger:
             self._due |= {(feed.name, length.at(moment)): True for moment in change.touched}
 
     def _hand_over(self, feed: Feed, giver: str, taker: str) -> None:
-        """Lets a batch's content count by the name of one of its duplicates, with all other duplicates."""
+        """Make a batch's content count by the name of one of its duplicates, with all other duplicates."""
         for key, entry in self._entries.items():
             if key[0] == feed.name and entry.duplicate_of == giver:
                 self._entries[key] = replace(entry, duplicate_of=taker)
@@ -170,7 +173,7 @@ class MemoryLedger:
         self._entries[feed.name, taker] = replace(held, file=own.file, reading=own.reading)
 
     def _close(self, feed: Feed, moments: list[datetime]) -> None:
-        """Closes a feed's intervals that end at one of the moments (UTC) or before; what has stays closed."""
+        """Close a feed's intervals that end at one of the moments (UTC) or before."""
         known = [self._closed[feed.name]] if feed.name in self._closed else []
         if moments:
             self._closed[feed.name] = max([*moments, *known])

@@ -348,7 +348,7 @@ GIANTS = {
         repeated(HEADED, (FLOWS[0].line() + "\n" + FLOWS[1].line() + "9" * 20 + "\n").encode() * 1000, 100),
         (200_000, 100_000, 100_000),
     ),
-    "nul.csv.gz": (gzipped(b"", b"\0", 200), "is no UTF-8 text: its first line holds NUL bytes"),
+    "nul.csv.gz": (gzipped(b"", b"\0", 200), "is not UTF-8 text: its first line holds NUL bytes"),
     "nul-after-the-header.csv.gz": (gzipped(HEADED + LAST_ROW, b"\0", 200), PACKED_TOO_TIGHTLY),
     "line-ends.csv.gz": (gzipped(HEADED + LAST_ROW, b"\n", 200), PACKED_TOO_TIGHTLY),
     "blank-lines.csv.gz": (gzipped(HEADED + LAST_ROW, b" \r\n\t\n\r\n\n", 200), (1, 1, 0)),

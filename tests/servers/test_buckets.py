@@ -273,7 +273,7 @@ def test_a_damaged_and_a_missing_file_of_the_lake_are_told_apart(bucket):
     bucket.put_object(Key=key, Body=b"PAR1 is all there is of it")
     assert f": The lake's file s3://{bucket.name}/{key} is damaged" in update(rebuild=hour)
     bucket.Object(key).delete()
-    assert f": The lake lacks s3://{bucket.name}/{key}, which the ledger counts on" in update(rebuild=hour)
+    assert f": The lake lacks s3://{bucket.name}/{key}, which the ledger refers to" in update(rebuild=hour)
 
 
 def test_a_store_that_does_not_answer_is_told_of_by_its_name(bucket, cloud):

@@ -161,7 +161,10 @@ def test_what_belongs_to_others_stays_as_it_is(bucket, database):
     glue.create_database(DatabaseInput={"Name": database})
     name = records_table(CDR).name
     glue.create_table(DatabaseName=database, TableInput={"Name": name, "Description": "somebody's"})
-    with pytest.raises(CommandError, match=f"database {database} has a table {name} of somebody else. Remove it, or"):
+    with pytest.raises(
+        CommandError,
+        match=f"database {database} has a table {name} that network-analysis did not create. Remove it, or",
+    ):
         register(database)
     assert tables_of(database)[name]["Description"] == "somebody's"
     glue.delete_table(DatabaseName=database, Name=name)

@@ -11,7 +11,7 @@ from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count
 
-# Networks end a call after hours; what lasts for weeks is a time that was not known when the record was written.
+# Networks end a call after hours; a call of weeks has a time that was unknown when the record was written.
 _LONGEST_CALL = timedelta(days=30)
 
 CDR = Feed(

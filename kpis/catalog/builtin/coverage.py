@@ -12,7 +12,7 @@ from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, Mean
 
-# What a phone gives for a number that it does not know: CellInfo.UNAVAILABLE of Android, the largest of 32 bits.
+# A phone's value for an unknown number: CellInfo.UNAVAILABLE of Android, the largest of 32 bits.
 _UNAVAILABLE = 2**31 - 1
 _NO_FIX = (-1, _UNAVAILABLE)
 
@@ -36,7 +36,7 @@ COVERAGE = Feed(
         Column("long", Decimal(optional=True, minimum=-180, maximum=180, unknown=(_UNAVAILABLE,)), "degrees"),
         Column(
             "signal",
-            # -1 is a value of UMTS as well, but nearly always a phone's word for none.
+            # -1 is a value of UMTS as well, but nearly always means "none".
             Decimal(optional=True, minimum=-5, maximum=97, unknown=(-1, 99, 255, _UNAVAILABLE), scale="ASU, not dBm"),
             "ASU",
             source="3GPP TS 27.007 8.5 and 8.69, TS 25.133 9.1.1.3, Android CellSignalStrength",

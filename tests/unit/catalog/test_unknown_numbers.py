@@ -125,7 +125,7 @@ def test_a_place_on_the_equator_or_the_prime_meridian_is_one():
     assert (at_greenwich["lat"], at_greenwich["long"]) == (Decimal("51.5"), 0)
 
 
-NEVER_SET = "is Unix time 0, which a clock shows that was never set"
+NEVER_SET = "is Unix time 0, as of a clock that was never set"
 
 
 def test_a_clock_that_was_never_set_tells_no_time():
