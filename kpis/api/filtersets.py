@@ -37,7 +37,7 @@ from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_bet
 
 
 class ListFilters(FilterSet):
-    """The filters of a list. Only those that a request gives are cleaned: a whole form takes longer than the page's query.
+    """The filters of a list. Only those in the request are cleaned: a whole form takes longer than the page's query.
 
     ``one_row_by`` names the filters that together leave at most one row per interval; it is empty if there are none.
     """
