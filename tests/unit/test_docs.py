@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,12 @@ def test_the_readme_is_short_and_names_the_commands_and_the_licence():
     text = README.read_text()
     assert len(text.splitlines()) <= 120
     assert [word for word in ("make run", "make serve", "make test", "make docs", "MIT") if word not in text] == []
+
+
+def test_the_newest_release_notes_are_of_the_packages_version():
+    version = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
+    releases = re.findall(r"^## (\S+)", (settings.BASE_DIR / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert next(release for release in releases if release != "Unreleased") == version
 
 
 def test_the_start_page_links_to_every_page():
