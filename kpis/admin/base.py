@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC
+from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import BaseModelAdmin
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -17,58 +22,64 @@ from kpis.models import Batch, IntervalSummary, KPIResult
 from kpis.query.access import may_view_personal
 
 
-class ReadOnly:
+class ReadOnly(BaseModelAdmin):
     """A table that no user may add to, change or delete from, whatever their permissions."""
 
-    def has_add_permission(self, request, obj=None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_change_permission(self, request, obj=None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request, obj=None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
 
-class InUTC:
+class InUTC(admin.ModelAdmin):
     """Show a table's times, and the dates of its date filter, in UTC as in the API."""
 
     show_full_result_count = False
 
-    def changelist_view(self, request, extra_context=None):
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Return the list of rows, in UTC."""
         return self._in_utc(super().changelist_view, request, extra_context)
 
-    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
         """Return the page of one row, in UTC."""
         return self._in_utc(super().changeform_view, request, object_id, form_url, extra_context)
 
-    def _in_utc(self, view, *args):
+    def _in_utc(self, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
         # Another zone needs the database's time zone tables, which MySQL and MariaDB do not have by default.
         with timezone.override(UTC):
             response = view(*args)
             return response.render() if isinstance(response, TemplateResponse) else response
 
 
-class TableAdmin(InUTC, ReadOnly, admin.ModelAdmin):
+class TableAdmin(InUTC, ReadOnly):
     """The admin of a table that the pipeline writes."""
 
-    actions = None
+    actions: Sequence[str] | None = None
 
 
-class Personal:
+class Personal(BaseModelAdmin):
     """Restrict a table of personal data to users with ``kpis.view_personal`` and the table's own permissions."""
 
-    def has_view_permission(self, request, obj=None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may_view_personal(request.user) and super().has_view_permission(request, obj)
 
-    def has_add_permission(self, request, obj=None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may_view_personal(request.user) and super().has_add_permission(request)
 
-    def has_change_permission(self, request, obj=None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may_view_personal(request.user) and super().has_change_permission(request, obj)
 
-    def has_delete_permission(self, request, obj=None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may_view_personal(request.user) and super().has_delete_permission(request, obj)
 
 

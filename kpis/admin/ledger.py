@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
+from django.contrib.admin.options import BaseModelAdmin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import path, reverse
@@ -15,10 +19,10 @@ from kpis.models import Batch, BatchInterval, Reject, Run, Watermark
 from kpis.query.access import may_view_personal
 
 
-class RejectText:
+class RejectText(BaseModelAdmin):
     """Show a reject's text only to users with ``kpis.view_personal``."""
 
-    def get_fields(self, request, obj=None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any] | tuple[Any, ...]:
         fields = super().get_fields(request, obj)
         return fields if may_view_personal(request.user) else [name for name in fields if name != "text"]
 
@@ -57,13 +61,13 @@ class BatchAdmin(TableAdmin):
     actions = ("retry",)
 
     @admin.action(description="Try failed files again with the next run", permissions=["start"])
-    def retry(self, request, queryset) -> None:
+    def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
         """Mark the selected failed batches to be tried again."""
         marked = mark_for_retry(queryset)
         text = f"{marked:,} failed file{'' if marked == 1 else 's'} will be tried again by the next run."
         self.message_user(request, text, messages.SUCCESS if marked else messages.WARNING)
 
-    def has_start_permission(self, request) -> bool:
+    def has_start_permission(self, request: HttpRequest) -> bool:
         return may_start_runs(request.user)
 
     @admin.display(description="run", ordering="run")
@@ -105,7 +109,7 @@ class RunAdmin(TableAdmin):
         start = path("start/", self.admin_site.admin_view(self.start_view), name="kpis_run_start")
         return [start, *super().get_urls()]
 
-    def changelist_view(self, request, extra_context=None):
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Return the list of runs, with a button that starts one for users who may."""
         may_start = {"may_start": may_start_runs(request.user)}
         return super().changelist_view(request, (extra_context or {}) | may_start)
@@ -156,11 +160,11 @@ class RejectAdmin(RejectText, ByBatchAdmin):
     date_hierarchy = "batch__taken_in_at"
     fields = ("batch", "line", "sequence_number", "column", "reason", "text")
 
-    def get_search_fields(self, request) -> tuple[str, ...]:
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         fields = ("batch__name", "column", "reason")
         return (*fields, "text") if may_view_personal(request.user) else fields
 
-    def lookup_allowed(self, lookup, value, request) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # A filter on the text in an address would reveal whether a text exists.
         if lookup.split("__")[0] == "text" and not may_view_personal(request.user):
             return False

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from kpis.admin.base import InUTC, Personal, ReadOnly, TableAdmin
 from kpis.catalog.columns import UUID, BadValue, ColumnType, Integer, Text
@@ -15,11 +19,11 @@ from kpis.reference.subscribers import put_subscribers, remove_subscribers
 class CatalogField(forms.CharField):
     """A field of a subscriber, validated as in the files of ``load_subscribers``."""
 
-    def __init__(self, *, kind: ColumnType, **kwargs):
+    def __init__(self, *, kind: ColumnType, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kind = kind
 
-    def clean(self, value):
+    def clean(self, value: Any) -> Any:
         text = super().clean(value)
         try:
             return self.kind.parse(text)
@@ -49,7 +53,7 @@ class QuotaChangeInline(Personal, ReadOnly, admin.TabularInline):
 
 
 @admin.register(Subscriber)
-class SubscriberAdmin(InUTC, Personal, admin.ModelAdmin):
+class SubscriberAdmin(InUTC, Personal):
     """The subscribers, each with its past and present quotas."""
 
     form = SubscriberForm
@@ -58,17 +62,17 @@ class SubscriberAdmin(InUTC, Personal, admin.ModelAdmin):
     search_help_text = "a device's UUID, or part of a name or of an e-mail address"
     inlines = (QuotaChangeInline,)
 
-    def get_readonly_fields(self, request, obj=None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Subscriber | None = None) -> tuple[str, ...]:
         # A subscriber's device cannot change: another device is another subscriber.
         return ("id",) if obj else ()
 
-    def save_model(self, request, obj, form, change) -> None:
+    def save_model(self, request: HttpRequest, obj: Subscriber, form: Any, change: Any) -> None:
         put_subscribers([obj])
 
-    def delete_model(self, request, obj) -> None:
+    def delete_model(self, request: HttpRequest, obj: Subscriber) -> None:
         remove_subscribers([obj.pk])
 
-    def delete_queryset(self, request, queryset) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Subscriber]) -> None:
         remove_subscribers(queryset.values_list("pk", flat=True))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from kpis.admin.base import Personal, TableAdmin, explain_link
 from kpis.catalog.kpis import KPI
@@ -59,7 +61,7 @@ class IntervalSummaryAdmin(TableAdmin):
     def explained(self, summary: IntervalSummary) -> str:
         return explain_link(KPIS[summary.kpi], summary)
 
-    def get_queryset(self, request):
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IntervalSummary]:
         """Return the summaries of the KPIs that the user may see."""
         hidden = hidden_kpis(request.user)
         queryset = super().get_queryset(request)
