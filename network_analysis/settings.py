@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -211,7 +212,7 @@ STATICFILES_FINDERS = [
 BUILT_DIR = BASE_DIR / "var" / "built"
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^.*/console/vega-[^/]+\.js$"
 
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "rest_framework.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",

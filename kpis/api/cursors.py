@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import models
 
 from kpis.catalog.intervals import EPOCH
+from kpis.models.fields import column
 from kpis.query.fields import whole_number_range
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -48,10 +49,10 @@ def decode_cursor(text: str, fields: list[models.Field]) -> list:
 
 def cursor_position(text: str, model: type[models.Model], keyset: Sequence[str]) -> list:
     """Return the key values of a list's cursor; raises BadCursor."""
-    return decode_cursor(text, [model._meta.get_field(name.lstrip("-")) for name in keyset])
+    return decode_cursor(text, [column(model, name.lstrip("-")) for name in keyset])
 
 
-def _key_value(number: int, field: models.Field):
+def _key_value(number: int, field: models.Field) -> int | datetime:
     if isinstance(field, models.DateTimeField):
         return EPOCH + number * _MICROSECOND
     least, greatest = whole_number_range(field)

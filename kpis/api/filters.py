@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from django import forms
 from django.db import models
@@ -12,6 +13,7 @@ from drf_spectacular.utils import extend_schema_field
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.models import KPIResult
+from kpis.models.fields import column
 from kpis.query.fields import FoldedField, MillisecondsField, TimestampField, WholeNumberField, whole_number_range
 
 _COMPARISONS = {
@@ -43,50 +45,56 @@ class MillisecondsFilter(Filter):
     field_class = MillisecondsField
 
 
+def described(schema: dict[str, Any], made: Filter) -> Filter:
+    """Return a filter with what the schema says of it."""
+    # drf-spectacular's type lacks the filters, which it documents.
+    decorate: Any = extend_schema_field(schema)
+    return decorate(made)
+
+
 def whole_number_filter(field: models.Field, description: str, lookup: str = "exact") -> Filter:
     """Return a filter by an integer column; a number that the column cannot hold is an error."""
     least, greatest = whole_number_range(field)
     schema = {"type": "integer", "minimum": least, "maximum": greatest, "description": description}
-    return extend_schema_field(schema)(
-        WholeNumberFilter(field_name=field.name, lookup_expr=lookup, min_value=least, max_value=greatest)
-    )
+    made = WholeNumberFilter(field_name=field.name, lookup_expr=lookup, min_value=least, max_value=greatest)
+    return described(schema, made)
 
 
 def text_filter(field: models.Field, description: str) -> Filter:
     """Return a filter by a text column, case-sensitive."""
-    return extend_schema_field({"type": "string", "description": description})(
-        CharFilter(field_name=field.name, strip=False)
-    )
+    return described({"type": "string", "description": description}, CharFilter(field_name=field.name, strip=False))
 
 
 def folded_filter(column: str, description: str) -> Filter:
     """Return a filter by a column of folded names, regardless of case, encoding and surrounding spaces."""
-    return extend_schema_field({"type": "string", "description": description})(FoldedFilter(field_name=column))
+    return described({"type": "string", "description": description}, FoldedFilter(field_name=column))
 
 
-def choice_filter(name: str, choices: dict, description: str, coerce=str) -> Filter:
+def choice_filter(
+    name: str, choices: Mapping[Any, str], description: str, coerce: Callable[[str], object] = str
+) -> Filter:
     """Return a filter by a column that has one of a few values; ``choices`` maps each value to its meaning."""
     wanted = ", ".join(label if label == str(value) else f"{value} ({label})" for value, label in choices.items())
     schema = {"type": "integer" if coerce is not str else "string", "enum": list(choices)}
-    return extend_schema_field(schema | {"description": f"{description}: {wanted}"})(
-        TypedChoiceFilter(
-            field_name=name,
-            choices=list(choices.items()),
-            coerce=coerce,
-            error_messages={"invalid_choice": f"Choose one of: {wanted}."},
-        )
+    made = TypedChoiceFilter(
+        field_name=name,
+        choices=list(choices.items()),
+        coerce=coerce,
+        error_messages={"invalid_choice": f"Choose one of: {wanted}."},
     )
+    return described(schema | {"description": f"{description}: {wanted}"}, made)
 
 
-def timestamp_filters(lookups: dict[str, Iterable[str]]) -> dict[str, Filter]:
+def timestamp_filters(lookups: Mapping[str, Iterable[str]]) -> dict[str, Filter]:
     """Return filters by timestamp columns: ``<column>`` for exact, else ``<column>__<lookup>``."""
     filters = {}
-    for column, names in lookups.items():
+    for timestamp, names in lookups.items():
         for lookup in names:
-            description = f"{column} {_COMPARISONS[lookup]} this moment (ISO 8601; UTC where it has no zone)"
-            filters[column if lookup == "exact" else f"{column}__{lookup}"] = extend_schema_field(
-                {"type": "string", "format": "date-time", "description": description}
-            )(TimestampFilter(field_name=column, lookup_expr=lookup))
+            description = f"{timestamp} {_COMPARISONS[lookup]} this moment (ISO 8601; UTC where it has no zone)"
+            filters[timestamp if lookup == "exact" else f"{timestamp}__{lookup}"] = described(
+                {"type": "string", "format": "date-time", "description": description},
+                TimestampFilter(field_name=timestamp, lookup_expr=lookup),
+            )
     return filters
 
 
@@ -100,7 +108,7 @@ def dimension_filters(kpi: KPI, model: type[KPIResult]) -> dict[str, Filter]:
     """Return a filter for each dimension, of its column's type: exact, or regardless of case if it is folded."""
     filters = {}
     for dimension in kpi.by:
-        field = model._meta.get_field(dimension.name)
+        field = column(model, dimension.name)
         if isinstance(field, models.IntegerField):
             made = whole_number_filter(field, f"{dimension.name} is this")
         elif dimension.folded:

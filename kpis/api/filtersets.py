@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db import models
@@ -13,7 +13,6 @@ from django.http import QueryDict
 from django_filters import Filter
 from django_filters.constants import EMPTY_VALUES
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from kpis.api.cursors import BadCursor, cursor_position
@@ -22,6 +21,7 @@ from kpis.api.filters import (
     NumberFilter,
     WholeNumberFilter,
     choice_filter,
+    described,
     dimension_filters,
     interval_filter,
     text_filter,
@@ -32,8 +32,12 @@ from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, LENGTHS, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject
+from kpis.models.fields import column
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW
 from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_between
+from kpis.query.keyset import own_order
+
+Parent = TypeVar("Parent", bound="ListFilters")
 
 
 class ListFilters(FilterSet):
@@ -50,7 +54,8 @@ class ListFilters(FilterSet):
 
         Raises ValidationError with the reason for each wrong one.
         """
-        values, errors = {}, {}
+        values: dict[str, Any] = {}
+        errors: dict[str, list[str]] = {}
         for name, text in parameters.items():
             if name in cls.base_filters:
                 try:
@@ -103,26 +108,26 @@ class IntervalFilters(ListFilters):
 def _page_starts_after(bound: datetime, model: type[models.Model], cursor: str) -> bool:
     """Return True if a page's cursor implies the bound: given both, a database may use the one that reads more rows."""
     try:
-        start, *_ = cursor_position(cursor, model, model._meta.ordering)
+        start, *_ = cursor_position(cursor, model, own_order(model))
     except BadCursor:
         return False
     return start >= bound
 
 
-def filterset(name: str, filters: dict[str, Filter], parent: type[ListFilters] = ListFilters, **attributes):
+def filterset(name: str, parent: type[Parent], filters: dict[str, Filter], **attributes: Any) -> type[Parent]:
     """Make a filter set of these filters."""
     return type(name, (parent,), filters | attributes)
 
 
 def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
     """Return the filter set of a KPI's rows."""
-    rank = whole_number_filter(model._meta.get_field("rank"), "The first so many of each interval", "lte")
+    rank = whole_number_filter(column(model, "rank"), "The first so many of each interval", "lte")
     return filterset(
         f"{kpi.name}Filters",
+        IntervalFilters,
         timestamp_filters(INTERVAL_TIMESTAMPS)
         | {"interval": interval_filter(kpi.lengths), "rank__lte": rank}
         | dimension_filters(kpi, model),
-        IntervalFilters,
         lengths=kpi.lengths,
         one_row_by=one_row_by(kpi),
     )
@@ -143,31 +148,35 @@ def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
     window = {"type": "integer", "minimum": 2, "maximum": LARGEST_WINDOW, "default": DEFAULT_WINDOW}
     settings = {
         "interval": interval_filter(kpi.lengths, default_length(kpi)),
-        "threshold": extend_schema_field(threshold | {"description": "How many standard deviations away, at least"})(
-            NumberFilter(min_value=0)
+        "threshold": described(
+            threshold | {"description": "How many standard deviations away, at least"}, NumberFilter(min_value=0)
         ),
-        "window": extend_schema_field(window | {"description": "How many intervals before are the window"})(
-            WholeNumberFilter(min_value=2, max_value=LARGEST_WINDOW)
+        "window": described(
+            window | {"description": "How many intervals before are the window"},
+            WholeNumberFilter(min_value=2, max_value=LARGEST_WINDOW),
         ),
     }
     return filterset(
-        f"{kpi.name}AnomalyFilters", timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, model)
+        f"{kpi.name}AnomalyFilters",
+        ListFilters,
+        timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, model),
     )
 
 
-def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
+def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
     """Return the filter set of a KPI's rows in version 1, with timestamps in Unix ms and intervals in minutes."""
     codes = {length.minutes: length.code for length in kpi.lengths}
     filters = {
-        parameter: extend_schema_field(
+        parameter: described(
             {
                 "type": "integer",
                 "minimum": 0,
                 "maximum": END_OF_TIME_MILLISECONDS - 1,
                 "description": f"The intervals that {verb} at this Unix time in milliseconds",
-            }
-        )(MillisecondsFilter(field_name=column))
-        for parameter, column, verb in (
+            },
+            MillisecondsFilter(field_name=timestamp),
+        )
+        for parameter, timestamp, verb in (
             ("start_timestamp", "interval_start_timestamp", "start"),
             ("end_timestamp", "interval_end_timestamp", "end"),
         )
@@ -180,8 +189,8 @@ def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
     )
     return filterset(
         f"{kpi.name}V1Filters",
-        filters | dimension_filters(kpi, model),
         IntervalFilters,
+        filters | dimension_filters(kpi, model),
         lengths=kpi.lengths,
         one_row_by=one_row_by(kpi),
     )
@@ -189,6 +198,7 @@ def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[FilterSet]:
 
 SummaryFilters = filterset(
     "IntervalSummaryFilters",
+    IntervalFilters,
     {
         "kpi": choice_filter("kpi", {kpi.id: kpi.name for kpi in KPIS.values()}, "The KPI's id", coerce=int),
         "interval": interval_filter(LENGTHS.values()),
@@ -196,28 +206,13 @@ SummaryFilters = filterset(
             "state", dict(IntervalSummary.State.choices), "Whether the interval has closed, or is incomplete"
         ),
     }
-    | timestamp_filters(INTERVAL_TIMESTAMPS | {"updated_at": ("gte", "lt")}),
-    IntervalFilters,
+    | timestamp_filters({**INTERVAL_TIMESTAMPS, "updated_at": ("gte", "lt")}),
     lengths=tuple(LENGTHS.values()),
     one_row_by=frozenset({"kpi"}),
 )
 
 
-_HELD = {"interval_start_timestamp": ("exact", "gte", "lt")}
-
-
-class BatchFilters(
-    filterset(
-        "LedgerFilters",
-        {
-            "feed": choice_filter("feed", {name: name for name in FEEDS}, "The batch's feed"),
-            "status": choice_filter("status", dict(Batch.Status.choices), "The batch's status"),
-            "name": text_filter(Batch._meta.get_field("name"), "The batch's name is this"),
-            "run": whole_number_filter(Batch._meta.get_field("run"), "The id of the run that ingested it"),
-        }
-        | timestamp_filters({"taken_in_at": ("gte", "lt")} | _HELD),
-    )
-):
+class LedgerFilters(ListFilters):
     """The filters of batches; ``interval_start_timestamp`` is that of an interval in which they have records."""
 
     @classmethod
@@ -230,11 +225,24 @@ class BatchFilters(
         return queryset.filter(**lookups)
 
 
+BatchFilters = filterset(
+    "BatchFilters",
+    LedgerFilters,
+    {
+        "feed": choice_filter("feed", {name: name for name in FEEDS}, "The batch's feed"),
+        "status": choice_filter("status", dict(Batch.Status.choices), "The batch's status"),
+        "name": text_filter(column(Batch, "name"), "The batch's name is this"),
+        "run": whole_number_filter(column(Batch, "run"), "The id of the run that ingested it"),
+    }
+    | timestamp_filters({"taken_in_at": ("gte", "lt"), "interval_start_timestamp": ("exact", "gte", "lt")}),
+)
+
 RejectFilters = filterset(
     "RejectFilters",
+    ListFilters,
     {
-        "line": whole_number_filter(Reject._meta.get_field("line"), "The line's number"),
-        "column": text_filter(Reject._meta.get_field("column"), "The column that was wrong"),
-        "reason": text_filter(Reject._meta.get_field("reason"), "The reason, in full"),
+        "line": whole_number_filter(column(Reject, "line"), "The line's number"),
+        "column": text_filter(column(Reject, "column"), "The column that was wrong"),
+        "reason": text_filter(column(Reject, "reason"), "The reason, in full"),
     },
 )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 
 from kpis.api.renderers import CSVRenderer, JSONRenderer, ParquetRenderer
+
+Operation = TypeVar("Operation", bound=Callable[..., Any])
 
 _WRONG = OpenApiResponse(
     {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
@@ -37,12 +43,20 @@ _TAG = OpenApiParameter(
 _UNCHANGED = OpenApiResponse(description="The client has the answer, by its If-None-Match")
 
 
-def answers(serializer, summary: str, *, missing: bool = False, pages: bool = True, files: bool = True, **kwargs):
+def answers(
+    serializer: BaseSerializer | type[BaseSerializer],
+    summary: str,
+    *,
+    missing: bool = False,
+    pages: bool = True,
+    files: bool = True,
+    **kwargs: Any,
+) -> Callable[[Operation], Operation]:
     """Document an operation: its responses, with their status."""
-    responses = {200: serializer, 400: _WRONG, 401: _UNKNOWN, 403: _FORBIDDEN, 429: _TOO_MANY}
-    responses |= {404: _MISSING} if missing else {}
-    responses = {(status, JSONRenderer.media_type): answer for status, answer in responses.items()}
-    responses |= {(status, CSVRenderer.media_type): str for status, _ in [*responses]}
+    by_status = {200: serializer, 400: _WRONG, 401: _UNKNOWN, 403: _FORBIDDEN, 429: _TOO_MANY}
+    by_status |= {404: _MISSING} if missing else {}
+    responses: dict[Any, Any] = {(status, JSONRenderer.media_type): answer for status, answer in by_status.items()}
+    responses |= {(status, CSVRenderer.media_type): str for status in by_status}
     responses[304] = _UNCHANGED
     formats = [JSONRenderer.format, CSVRenderer.format]
     if files:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -18,6 +18,14 @@ from rest_framework.response import Response
 from kpis.api.cursors import BadCursor, cursor_position, encode_cursor
 from kpis.query.fields import WholeNumberField
 from kpis.query.keyset import rows_after
+
+if TYPE_CHECKING:
+    # The views import this module, by the settings.
+    from rest_framework.views import APIView
+
+    from kpis.api.viewsets import ListViewSet
+
+Row = TypeVar("Row")
 
 
 class KeysetPagination(BasePagination):
@@ -35,7 +43,7 @@ class KeysetPagination(BasePagination):
     query_params = frozenset({page_size_query_param, cursor_query_param})
     display_page_controls = False
 
-    def start(self, request: Request, view) -> list | None:
+    def start(self, request: Request, view: ListViewSet) -> list | None:
         """Read where the page starts; returns the key of the row before it, None on the first page.
 
         Raises ValidationError for a wrong page size or cursor.
@@ -52,13 +60,17 @@ class KeysetPagination(BasePagination):
             reason = "Damaged: take it as it stands in a Link header of this list."
             raise ValidationError({self.cursor_query_param: [reason]}) from None
 
-    def paginate_queryset(self, queryset: QuerySet, request: Request, view=None) -> list:
+    def paginate_queryset(
+        self, queryset: QuerySet[Any, Row] | Sequence[Row], request: Request, view: APIView | None = None
+    ) -> list[Row]:
         """Return the page's rows of a queryset that is in the order of ``view.get_keyset()``."""
-        key = self.start(request, view)
+        # Only lists have pages, and all of them are querysets.
+        shown, rows = cast("ListViewSet", view), cast("QuerySet[Any, Row]", queryset)
+        key = self.start(request, shown)
         if key:
-            keyset = view.get_keyset()
-            queryset = queryset.filter(rows_after(keyset, key[: len(keyset)]))
-        return self.cut(queryset[: self.size + 1], view.get_key)
+            keyset = shown.get_keyset()
+            rows = rows.filter(rows_after(keyset, key[: len(keyset)]))
+        return self.cut(rows[: self.size + 1], shown.get_key)
 
     def cut(self, rows: Iterable, key: Callable[[Any], Sequence], following: Sequence | None = None) -> list:
         """Return the first rows, as many as the page has; ``key`` returns the key of the last, if more follow.
@@ -97,7 +109,7 @@ class KeysetPagination(BasePagination):
     def get_paginated_response_schema(self, schema: dict) -> dict:
         return schema
 
-    def get_schema_operation_parameters(self, view) -> list[dict]:
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict]:
         return [
             {
                 "name": self.page_size_query_param,

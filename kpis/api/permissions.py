@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from rest_framework.permissions import BasePermission
+
+if TYPE_CHECKING:
+    # The views import this module, by the settings.
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
 
 from kpis.catalog.kpis import KPI
 from kpis.query.access import VIEW_PERSONAL, may_view_personal
@@ -14,7 +21,7 @@ class MayReadAggregates(BasePermission):
 
     message = "This API is open only to those who have logged in."
 
-    def has_permission(self, request, view) -> bool:
+    def has_permission(self, request: Request, view: APIView) -> bool:
         return settings.API_PUBLIC or request.user.is_authenticated
 
 
@@ -23,7 +30,7 @@ class MayReadPersonal(BasePermission):
 
     message = f"These figures are about single subscribers: they need the permission {VIEW_PERSONAL}."
 
-    def has_permission(self, request, view) -> bool:
+    def has_permission(self, request: Request, view: APIView) -> bool:
         return may_view_personal(request.user)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import orjson
 from django.http import Http404
 from rest_framework import renderers
@@ -12,15 +15,20 @@ from rest_framework.settings import api_settings
 
 from kpis.query import csv, parquet
 
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
 
 class JSONRenderer(renderers.JSONRenderer):
     """JSON by orjson; times, with or without a zone, are in UTC, with a Z."""
 
-    def render(self, data, accepted_media_type=None, renderer_context=None) -> bytes:
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
         if data is None:
             return b""
         text = orjson.dumps(data, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
-        if self.get_indent(accepted_media_type, renderer_context or {}) is None:
+        if self.get_indent(accepted_media_type or "", renderer_context or {}) is None:
             return text
         return super().render(orjson.loads(text), accepted_media_type, renderer_context)
 
@@ -32,7 +40,9 @@ class CSVRenderer(BaseRenderer):
     format = "csv"
     charset = csv.CHARSET
 
-    def render(self, data, accepted_media_type=None, renderer_context=None) -> str:
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> str:
         if data is None:
             return ""
         return "".join(csv.csv_chunks([*data], [data.values()]))
@@ -50,14 +60,17 @@ class ParquetRenderer(BaseRenderer):
 class ContentNegotiation(DefaultContentNegotiation):
     """Reports an unknown format as a wrong value, like that of any other parameter."""
 
-    def select_renderer(self, request, renderers, format_suffix=None):
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
         """Return the renderer and its media type; the first if the client accepts anything."""
         anything = request.META.get("HTTP_ACCEPT", "*/*") == "*/*"
         if anything and not format_suffix and not request.query_params.get(api_settings.URL_FORMAT_OVERRIDE):
-            return renderers[0], renderers[0].media_type
+            first = next(iter(renderers))
+            return first, first.media_type
         return super().select_renderer(request, renderers, format_suffix)
 
-    def filter_renderers(self, renderers, format):
+    def filter_renderers(self, renderers: Iterable[BaseRenderer], format: str) -> list[BaseRenderer]:
         try:
             return super().filter_renderers(renderers, format)
         except Http404:

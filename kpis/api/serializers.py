@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 from django.db import models
 from django.urls import reverse
@@ -22,7 +23,7 @@ from kpis.query.parquet import ColumnType
 class UTCDateTimeField(serializers.DateTimeField):
     """A moment in UTC."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(default_timezone=UTC, **kwargs)
 
 
@@ -38,7 +39,7 @@ class MillisecondsField(serializers.Field):
 class MinutesField(serializers.Field):
     """An interval's code as its length in minutes."""
 
-    def to_representation(self, value) -> int:
+    def to_representation(self, value: int) -> int:
         return LENGTHS[value].minutes
 
 

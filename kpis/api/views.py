@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any, NoReturn
 
 from blake3 import blake3
 from django.conf import settings
@@ -14,6 +15,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.fields import Field
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import APIRootView
 from rest_framework.settings import api_settings
@@ -41,7 +43,7 @@ class StrictView(APIView):
     """Refuses unknown query parameters, so that a misspelt filter is not silently ignored."""
 
     parser_classes = ()
-    # True if the response to this reader may have personal data.
+    # True if the response to all readers may have personal data.
     personal = False
 
     @property
@@ -52,14 +54,18 @@ class StrictView(APIView):
         """Return the names of the query parameters that this request may have."""
         return {api_settings.URL_FORMAT_OVERRIDE}
 
-    def initial(self, request, *args, **kwargs) -> None:
+    def is_personal(self) -> bool:
+        """Return True if what this reader is shown may be about single subscribers."""
+        return self.personal
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         refuse_unknown_parameters(request.query_params, self.known_parameters())
 
     def wants(self, renderer: type[BaseRenderer]) -> bool:
         return self.request.accepted_renderer.format == renderer.format
 
-    def finalize_response(self, request, response, *args, **kwargs):
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         """Return the response with its renderer; errors are JSON if Parquet was asked for."""
         response = super().finalize_response(request, response, *args, **kwargs)
         failed = getattr(response, "exception", False)
@@ -71,15 +77,15 @@ class StrictView(APIView):
             response.add_post_render_callback(partial(unless_known, request))
         return response
 
-    def _cache_control(self, request) -> str:
+    def _cache_control(self, request: Request) -> str:
         """Return the Cache-Control header: who may store the response; a stored one must be revalidated each time."""
-        if self.personal:
+        if self.is_personal():
             return "private, no-store"
         anyone = settings.API_PUBLIC and not request.user.is_authenticated
         return "no-cache" if anyone else "private, no-cache"
 
 
-def unless_known(request, response: Response) -> HttpResponse:
+def unless_known(request: Request, response: Response) -> HttpResponse | None:
     """Return a rendered response with its ETag; 304 without the body if the client has this very response.
 
     The tag is computed from the body and links, so that it cannot match another response, however tables, reader or
@@ -95,6 +101,8 @@ class FileView(StrictView):
     """A list that is also available as a file; ``computed`` are its columns with computed texts, see csv_chunks."""
 
     computed: frozenset[str] = frozenset()
+    # The router says whether it is a list or an object.
+    detail: bool
 
     def get_renderers(self) -> list[BaseRenderer]:
         return super().get_renderers() + ([] if self.detail else [ParquetRenderer()])
@@ -119,5 +127,5 @@ class RootView(StrictView, APIRootView):
 class MissingView(APIView):
     """The API's response to unknown addresses."""
 
-    def get(self, request, *args, **kwargs):
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
         raise NotFound

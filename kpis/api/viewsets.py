@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import attrgetter
+from typing import Any, Self, cast
 
 from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kpis.api.filtersets import (
@@ -23,6 +26,7 @@ from kpis.api.filtersets import (
     v1_filterset,
 )
 from kpis.api.openapi import answers
+from kpis.api.pagination import KeysetPagination
 from kpis.api.permissions import permissions_for
 from kpis.api.serializers import (
     BatchSerializer,
@@ -40,12 +44,13 @@ from kpis.api.views import FileView
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
-from kpis.models import Batch, IntervalSummary, Reject
+from kpis.models import Batch, IntervalSummary, KPIResult, Reject
 from kpis.models.result_models import result_model
 from kpis.query.access import hidden_kpis, may_view_personal
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 from kpis.query.csv import one_text
 from kpis.query.intervals import default_length, starts_between
+from kpis.query.keyset import own_order
 from kpis.query.rows import driver_values, stream
 from kpis.query.series import Series
 from kpis.query.snapshot import snapshot
@@ -68,6 +73,10 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
 
     keyset: tuple[str, ...]
     export_name: str
+    queryset: QuerySet[Any]
+    serializer_class: type[RowSerializer]
+    filterset_class: type[ListFilters]
+    pagination_class: type[KeysetPagination]
 
     def known_parameters(self) -> set[str]:
         known = super().known_parameters()
@@ -76,14 +85,14 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
         pages = set() if self.wants_file() else self.pagination_class.query_params
         return known | set(self.filterset_class.base_filters) | pages
 
-    def list(self, request, *args, **kwargs):
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         queryset = self.filter_queryset(self.get_queryset()).order_by(*self.get_keyset())
         columns = self.get_columns()
         names = [column.name for column in columns]
         if self.wants_file():
             rows = shown(columns, stream(queryset.values_list(*names)))
-            return self.file(self.get_export_name(), self.get_serializer().fields, rows)
-        page = self.paginate_queryset(driver_values(queryset, names))
+            return self.file(self.get_export_name(), self.serializer_class().fields, rows)
+        page = self.paginate_queryset(driver_values(queryset, names)) or ()
         # A serializer per row would take longer than everything else of a page.
         return self.get_paginated_response([dict(zip(names, row, strict=True)) for row in shown(columns, page)])
 
@@ -96,7 +105,7 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
         is_one = one and all(self.request.query_params.get(name) for name in one)
         return self.keyset[:-1] if is_one else self.keyset
 
-    def get_key(self, row: tuple) -> list:
+    def get_key(self, row: tuple) -> Sequence[Any]:
         """Return the key values of a page's row."""
         names = [column.name for column in self.serializer_class.columns()]
         return [row[names.index(name.lstrip("-"))] for name in self.keyset]
@@ -109,7 +118,7 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
         return self.export_name
 
 
-def _held_back(value) -> None:
+def _held_back(value: object) -> None:
     """Return the value shown in place of what this reader may not see."""
 
 
@@ -117,7 +126,9 @@ class ResultViewSet(ListViewSet):
     """The list of a KPI's rows."""
 
     @classmethod
-    def of(cls, kpi: KPI, name: str, serializer: type[RowSerializer], filters: type[ListFilters], **attributes):
+    def of(
+        cls, kpi: KPI, name: str, serializer: type[RowSerializer], filters: type[ListFilters], **attributes: Any
+    ) -> type[Self]:
         """Return the viewset of this KPI's rows, called ``name``."""
         model = result_model(kpi)
         own = {
@@ -126,7 +137,7 @@ class ResultViewSet(ListViewSet):
             "serializer_class": serializer,
             "filterset_class": filters,
             "permission_classes": permissions_for(kpi),
-            "keyset": tuple(model._meta.ordering),
+            "keyset": own_order(model),
             "export_name": name,
             "personal": kpi.personal,
             "computed": kpi.computed,
@@ -156,8 +167,9 @@ class AnomalyViewSet(ListViewSet):
     """The rows of a KPI whose value is far from the values of the same group before it."""
 
     kpi: KPI
+    queryset: QuerySet[KPIResult]
 
-    def list(self, request, *args, **kwargs):
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         given = self.filterset_class.given(request.query_params)
         length = LENGTHS[given.get("interval", default_length(self.kpi).code)]
         span = starts_between(self.filterset_class.lookups(given), [length])
@@ -169,14 +181,15 @@ class AnomalyViewSet(ListViewSet):
             given.get("window", DEFAULT_WINDOW),
             given.get("threshold", DEFAULT_THRESHOLD),
         )
-        fields = self.get_serializer().fields
+        fields = self.serializer_class().fields
         if self.wants_file():
             found = series.anomalies(span) if span else ()
             return self.file(self.get_export_name(), fields, (one.row for one in found))
-        start = self.paginator.start(request, self)
+        paginator = cast(KeysetPagination, self.paginator)
+        start = paginator.start(request, self)
         with snapshot():
             found, following = series.page(span, start) if span else ((), None)
-            page = self.paginator.cut(found, attrgetter("key"), following)
+            page = paginator.cut(found, attrgetter("key"), following)
         return self.get_paginated_response([dict(zip(fields, one.row, strict=True)) for one in page])
 
 
@@ -195,7 +208,7 @@ def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
             "serializer_class": serializer,
             "filterset_class": anomaly_filterset(kpi, model),
             "permission_classes": permissions_for(kpi),
-            "keyset": tuple(model._meta.ordering),
+            "keyset": own_order(model),
             "export_name": f"{kpi.name}-anomalies",
             "personal": kpi.personal,
             "computed": kpi.computed,
@@ -211,11 +224,11 @@ class CatalogViewSet(FileView, viewsets.ViewSet):
     name = "KPIs"
 
     @answers(CatalogSerializer(many=True), "The KPIs", pages=False, tags=["KPIs"])
-    def list(self, request):
+    def list(self, request: Request) -> HttpResponseBase:
         serializer = CatalogSerializer(KPIS.values(), many=True, context={"request": request})
         if self.wants_file():
             rows = ([one_text(value) for value in row.values()] for row in serializer.data)
-            return self.file("KPIs", serializer.child.fields, rows)
+            return self.file("KPIs", CatalogSerializer().fields, rows)
         return Response(serializer.data)
 
 
@@ -233,8 +246,7 @@ class SummaryViewSet(ListViewSet):
     keyset = ("interval_start_timestamp", "interval", "kpi")
     export_name = "intervals"
 
-    @property
-    def personal(self) -> bool:
+    def is_personal(self) -> bool:
         return may_view_personal(self.request.user)
 
     def get_queryset(self) -> QuerySet:
@@ -284,8 +296,7 @@ class RejectViewSet(ListViewSet):
     filterset_class = RejectFilters
     keyset = ("line",)
 
-    @property
-    def personal(self) -> bool:
+    def is_personal(self) -> bool:
         return may_view_personal(self.request.user)
 
     def get_queryset(self) -> QuerySet:
@@ -297,7 +308,7 @@ class RejectViewSet(ListViewSet):
 
     def get_columns(self) -> Sequence[Column]:
         columns = super().get_columns()
-        if self.personal:
+        if self.is_personal():
             return columns
         return [replace(column, show=_held_back) if column.name == "text" else column for column in columns]
 

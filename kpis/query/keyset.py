@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, Lookup, Q
+from django.db.models import F, Lookup, Model, Q
 from django.db.models.sql.compiler import SQLCompiler
 
 from kpis.store.dialects import dialect
+
+
+def own_order(model: type[Model]) -> tuple[str, ...]:
+    """Return the columns by which a model orders its rows, with a "-" before descending ones."""
+    return tuple(column for column in model._meta.ordering or () if isinstance(column, str))
 
 
 class TupleAfter(Lookup):
