@@ -46,6 +46,11 @@ class Measure(ABC):
         return ()
 
     @property
+    def weight(self) -> str:
+        """Of a mean, the value column by which a mean of means is weighted; "" for other measures."""
+        return ""
+
+    @property
     @abstractmethod
     def partial(self) -> dict[str, str]:
         """The partial's own columns, each with its SQL over the records."""
@@ -208,6 +213,10 @@ class Mean(Measure):
     empty: str
     adds_up = False
     is_mean = True
+
+    @property
+    def weight(self) -> str:
+        return self.samples
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.views.generic import View
 
 from kpis.query.access import VIEW_PERSONAL, may_view_personal
 from kpis.query.throttles import AccountThrottle, AnonymousThrottle
 
 
-class Guarded:
+class Guarded(View):
     """A view for those who may read the aggregates; ``is_personal`` says that it needs ``kpis.view_personal``."""
 
     personal = False
@@ -22,8 +26,8 @@ class Guarded:
         """Whether what is asked for is about single subscribers."""
         return self.personal
 
-    def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
-        response = self._refusal(request) or super().dispatch(request, *args, **kwargs)
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response: HttpResponseBase = self._refusal(request) or super().dispatch(request, *args, **kwargs)
         patch_cache_control(response, private=True, no_cache=True)
         patch_vary_headers(response, ["Cookie"])
         return response
@@ -34,7 +38,8 @@ class Guarded:
 
     def _refusal(self, request: HttpRequest) -> HttpResponse | None:
         for throttle in (AnonymousThrottle(), AccountThrottle()):
-            if not throttle.allow_request(request, self):
+            # They count the requests of Django's views as they do those of the framework's.
+            if not throttle.allow_request(cast(Any, request), cast(Any, self)):
                 return _too_many(throttle.wait())
         known = request.user.is_authenticated
         personal = self.is_personal()

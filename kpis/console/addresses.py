@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from django.http import QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -12,7 +13,12 @@ from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI
 
 
-def explain(kpi: KPI, length: Length, start: datetime, group: Mapping[str, object] | None = None) -> str:
+def given(query: QueryDict, names: Iterable[str]) -> dict[str, str]:
+    """The parameters of a query that have these names, each with its last value."""
+    return {name: value for name in names if (value := query.get(name)) is not None}
+
+
+def explain(kpi: KPI, length: Length, start: datetime, group: Mapping[str, int | str] | None = None) -> str:
     """Where a figure of a KPI is explained: of a group, or the total where none is given."""
-    figure = {"kpi": kpi.id, "interval": length.code, "start": to_text(start)}
+    figure: dict[str, int | str] = {"kpi": kpi.id, "interval": length.code, "start": to_text(start)}
     return f"{reverse('explain')}?{urlencode(figure | dict(group or {}))}"

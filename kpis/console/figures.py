@@ -12,7 +12,7 @@ _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 _WHOLE = 10_000
 
 
-def short(value: float | None, unit: str) -> str:
+def short(value: int | float | None, unit: str) -> str:
     """At most four digits: ``745.4 GB``, ``113.1 k calls``, ``9,083 calls``, ``17.42 ASU``; a dash for none."""
     if value is None:
         return NONE

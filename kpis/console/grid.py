@@ -82,10 +82,12 @@ class Grid:
 
     def _bin(self, south: int, west: int, cells: list[Cell]) -> Bin:
         corner = (round(number * self.size, 6) for number in (west, south, west + 1, south + 1))
-        weights = [(Fraction(getattr(cell.row, self.kpi.value)), cell.row.number_of_samples) for cell in cells]
+        weights = [
+            (Fraction(getattr(cell.row, self.kpi.value)), getattr(cell.row, self.kpi.measure.weight)) for cell in cells
+        ]
         samples = sum(weight for _, weight in weights)
-        value = float(sum(value * weight for value, weight in weights) / samples)
-        return Bin(Box(*corner), value, samples, len(cells))
+        mean = float(sum(value * weight for value, weight in weights) / samples)
+        return Bin(Box(*corner), mean, samples, len(cells))
 
 
 def box_of(regions: Iterable[Region]) -> Box | None:

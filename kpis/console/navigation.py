@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.urls import reverse
 from django.utils.text import capfirst
@@ -10,6 +11,9 @@ from django.utils.text import capfirst
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.query.access import may_view_personal
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Link:
     current: bool
 
 
-def menu(user, path: str) -> dict[str, list[Link]]:
+def menu(user: User | AnonymousUser, path: str) -> dict[str, list[Link]]:
     """The links that a user has, by the menu's section; ``path`` is the page's own."""
     cleared = may_view_personal(user)
 

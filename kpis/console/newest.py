@@ -67,19 +67,19 @@ class FeedNews:
 
 def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
     """The news of every feed that has taken anything in, without the hidden KPIs."""
-    ends = {mark.feed: mark.interval_end_timestamp for mark in Watermark.objects.exclude(interval_end_timestamp=None)}
+    ends = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
     return [
         FeedNews(
             feed,
-            start=ends[feed.name] - feed.interval.delta,
-            end=ends[feed.name],
-            age=max(0.0, (now - ends[feed.name]).total_seconds()),
+            start=end - feed.interval.delta,
+            end=end,
+            age=max(0.0, (now - end).total_seconds()),
             totals=[
                 total for kpi in kpis_of(feed) if kpi.id not in set(hidden) and (total := newest_total(kpi)) is not None
             ],
         )
         for feed in FEEDS.values()
-        if feed.name in ends
+        if (end := ends.get(feed.name)) is not None
     ]
 
 

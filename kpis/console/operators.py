@@ -56,8 +56,8 @@ def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
 
     rows = result_model(kpi).objects.filter(**all_groups_between(kpi, window.length, window.start, window.end))
     steps = rows.order_by().values(DIMENSION, step=Step("interval_start_timestamp", window.step))
-    if kpi.measure.is_mean:
-        samples = F(kpi.measure.samples)
+    if kpi.measure.weight:
+        samples = F(kpi.measure.weight)
         summed = steps.annotate(figure=Sum(F(kpi.value) * samples, output_field=FloatField()), weight=Sum(samples))
     else:
         summed = steps.annotate(figure=Sum(kpi.value), weight=Sum(kpi.value))
@@ -87,7 +87,7 @@ def operator_names(start: datetime, end: datetime) -> list[str]:
         # The longest intervals have the fewest rows; where none has closed yet, shorter ones tell.
         for length in sorted(kpi.lengths, key=lambda length: -length.minutes):
             rows = result_model(kpi).objects.filter(**all_groups_between(kpi, length, start, end))
-            weight = kpi.measure.samples if kpi.measure.is_mean else kpi.value
+            weight = kpi.measure.weight or kpi.value
             found = rows.order_by().values_list(DIMENSION).annotate(weight=Sum(weight)).order_by("-weight", DIMENSION)
             names |= dict.fromkeys(fold(name or NO_TEXT) for name, _ in found)
             if found:

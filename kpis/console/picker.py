@@ -78,5 +78,7 @@ def _exact(kpi: KPI, text: str) -> Group | None:
         group = group_from(kpi, {kpi.dimensions[0]: text})
     except BadGroup:
         return None
+    if group is None:
+        return None
     row = result_model(kpi).objects.filter(**conditions(kpi, group)).first()
     return row.group if row else None

@@ -162,10 +162,8 @@ class Coverage:
 
 def coverages() -> list[Coverage]:
     """Every feed that has records."""
-    watermarks = dict(
-        Watermark.objects.exclude(interval_end_timestamp=None).values_list("feed", "interval_end_timestamp")
-    )
-    return [_coverage(FEEDS[name], watermarks[name]) for name in FEEDS if name in watermarks]
+    ends = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
+    return [_coverage(feed, end) for name, feed in FEEDS.items() if (end := ends.get(name)) is not None]
 
 
 def _coverage(feed: Feed, watermark: datetime) -> Coverage:

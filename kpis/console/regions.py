@@ -36,6 +36,7 @@ def places(kpi: KPI, length: Length, start: datetime, regions: Iterable[Region])
     """
     (dimension,) = kpi.dimensions
     found: list[Place] = []
+    place: Place | None
     by_spelling: dict[str, Place] = {}
     for region in regions:
         place = Place(region.name, region.code)

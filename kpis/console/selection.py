@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -55,9 +56,13 @@ class Selection:
         """What of it a chart can show."""
         return window(self.kpi, self.start, self.end, self.length, adds_up(self.kpi, self.group))
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, int | str]:
         """The parameters that stand for it in addresses."""
-        found = {"interval": self.length.code, "from": to_text(self.start), "to": to_text(self.end)}
+        found: dict[str, int | str] = {
+            "interval": self.length.code,
+            "from": to_text(self.start),
+            "to": to_text(self.end),
+        }
         return found | dict(self.group or {}) | ({"at": to_text(self.at)} if self.at else {})
 
     @property
@@ -65,11 +70,11 @@ class Selection:
         """Its parameters as an address's query."""
         return urlencode(self.parameters())
 
-    def address(self, name: str = "kpi", **kwargs) -> str:
+    def address(self, name: str = "kpi", **kwargs: int | str) -> str:
         """Where it is shown: the KPI's page, or another of its addresses."""
         return f"{reverse(name, kwargs={'kpi_id': self.kpi.id, **kwargs})}?{self.query}"
 
-    def with_(self, **changes) -> Selection:
+    def with_(self, **changes: Any) -> Selection:
         """Another one, with these changed."""
         return replace(self, **changes)
 
@@ -86,7 +91,7 @@ class Selection:
 
     def api_address(self) -> str:
         """The call of the API that gives the same rows."""
-        wanted = {
+        wanted: dict[str, int | str] = {
             "interval": self.length.code,
             "interval_start_timestamp__gte": to_text(self.start),
             "interval_end_timestamp__lte": to_text(self.end),
@@ -112,7 +117,7 @@ def selection(kpi: KPI, parameters: Mapping[str, str]) -> Selection | None:
         end = last.interval_end_timestamp if start is None else max(last.interval_end_timestamp, start + length.delta)
     if start is None:
         first = IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by("interval_start_timestamp")
-        start = max(end - _SPAN, min(first.first().interval_start_timestamp, end - length.delta))
+        start = max(end - _SPAN, min((first.first() or last).interval_start_timestamp, end - length.delta))
     start, end = length.floor(start), -(-(end - EPOCH) // length.delta) * length.delta + EPOCH
     if start >= end:
         raise BadSelection("The time span ends before it starts.")

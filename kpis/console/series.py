@@ -11,9 +11,11 @@ The columns of a frame are, one row a step:
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, F, Func, IntegerField, QuerySet, Sum
+from django.db.models.sql.compiler import SQLCompiler
 
 from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI
@@ -30,26 +32,28 @@ _START = "interval_start_timestamp"
 
 _MOST_NAMED = 2000
 
+_SQL = tuple[str, tuple[Any, ...]]
+
 
 class Step(Func):
     """The number of the step, since 1970, in which a moment lies; computed by the database."""
 
     output_field = IntegerField()
 
-    def __init__(self, moment: str, width: timedelta):
+    def __init__(self, moment: str, width: timedelta) -> None:
         self.seconds = int(width.total_seconds())
         super().__init__(F(moment))
 
-    def as_sqlite(self, compiler, connection, **context):
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> _SQL:
         return self._divided("CAST(strftime('%%s', {}) AS INTEGER) / {}", compiler)
 
-    def as_postgresql(self, compiler, connection, **context):
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> _SQL:
         return self._divided("FLOOR(EXTRACT(EPOCH FROM {}) / {})::bigint", compiler)
 
-    def as_mysql(self, compiler, connection, **context):
+    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> _SQL:
         return self._divided("TIMESTAMPDIFF(SECOND, '1970-01-01', {}) DIV {}", compiler)
 
-    def _divided(self, template: str, compiler):
+    def _divided(self, template: str, compiler: SQLCompiler) -> _SQL:
         moment, parameters = compiler.compile(self.source_expressions[0])
         return template.format(moment, self.seconds), parameters
 

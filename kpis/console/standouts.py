@@ -57,7 +57,7 @@ def _of(kpi: KPI) -> Iterable[Standout]:
     rows = result_model(kpi).objects.filter(interval=length.code)
     series = Series(kpi, rows, length, DEFAULT_WINDOW, DEFAULT_THRESHOLD)
     for (start, _, rank), row in series.anomalies((first, last.interval_start_timestamp)):
-        _, _, _, _, *group, value, mean, deviation, z, intervals = row
-        group = dict(zip(kpi.dimensions, group, strict=True))
+        _, _, _, _, *dimensions, value, mean, deviation, z, intervals = row
+        group = dict(zip(kpi.dimensions, dimensions, strict=True))
         shown = Selection(kpi, length, first - 2 * SPAN, last.interval_end_timestamp, group, start)
         yield Standout(kpi, group, start, rank, value, Verdict(mean, deviation, z, intervals), shown)

@@ -48,7 +48,7 @@ class Table:
         key: tuple[str, ...],
         default: str,
         parameters: Mapping[str, str],
-        state: Mapping[str, object],
+        state: Mapping[str, int | str],
     ):
         self.name, self.columns, self._rows, self._key, self._state = name, list(columns), rows, key, dict(state)
         self.sort = parameters.get(f"{name}_sort") or default
@@ -100,7 +100,7 @@ class Table:
         """The address of the page after; empty on the last."""
         return self._address(sort=self.sort, page=self.page + 1) if self.page < self.pages else ""
 
-    def _address(self, **parameters) -> str:
-        own = {f"{self.name}_{name}": value for name, value in parameters.items()}
+    def _address(self, **parameters: int | str) -> str:
+        own: dict[str, int | str] = {f"{self.name}_{name}": value for name, value in parameters.items()}
         others = {name: value for name, value in self._state.items() if not name.startswith(f"{self.name}_")}
         return f"?{urlencode(others | own)}"

@@ -10,10 +10,11 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import BaseFinder
@@ -27,12 +28,12 @@ COMPRESSED = f"{BUNDLE}.gz"
 class BundleFinder(BaseFinder):
     """Finds the bundle, and makes it the first time that someone asks, which takes two seconds."""
 
-    def list(self, ignore_patterns) -> Iterator[tuple[str, FileSystemStorage]]:
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:
         storage = FileSystemStorage(location=bundle_folder())
         yield BUNDLE, storage
         yield COMPRESSED, storage
 
-    def find(self, path: str, find_all: bool = False, **kwargs):
+    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
         """The file's path, an empty list where it is another's."""
         if path not in (BUNDLE, COMPRESSED):
             return []
@@ -48,7 +49,7 @@ def bundle_folder() -> Path:
         # Imported here, since few processes need it.
         import vl_convert
 
-        script = vl_convert.javascript_bundle().encode()
+        script = vl_convert.javascript_bundle().encode()  # type: ignore[call-arg]  # the snippet has a default
         _put(folder / BUNDLE, script)
         _put(folder / COMPRESSED, gzip.compress(script, mtime=0))
     return folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
 
 from kpis.catalog.intervals import to_milliseconds
 from kpis.console import moments
@@ -30,7 +29,7 @@ def ticks(start: datetime, end: datetime) -> list[tuple[datetime, list[str]]]:
     step = next((step for step in _STEPS if span / step < _MOST_LABELS), _STEPS[-1])
     moments_ = sorted(_round_moments(start, end, step))
     labels = []
-    for before, moment in pairwise([None, *moments_]):
+    for before, moment in zip([None, *moments_], moments_, strict=False):
         here = moments.local(moment)
         first, second = moments.time_of_day(moment), moments.day(here)
         if step >= _DAY:

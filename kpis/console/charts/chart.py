@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 
@@ -28,7 +29,7 @@ class Chart:
     what a reader who cannot see it needs to know. ``name`` is a picture's file name without its ending.
     """
 
-    drawing: alt.TopLevelMixin
+    drawing: alt.Chart | alt.LayerChart | alt.FacetChart
     data: Mapping[str, list[dict]]
     title: str
     subtitle: list[str]
@@ -48,7 +49,7 @@ class Chart:
         """The specification for a picture, which has to tell its title."""
         return self._specification(width=WIDTH, title={"text": self.title, "subtitle": self.subtitle})
 
-    def _specification(self, **properties) -> dict:
+    def _specification(self, **properties: Any) -> dict:
         drawing = self.drawing.properties(height=self.height, description=self.description, **properties)
         drawing.autosize = {"type": "fit-x", "contains": "padding"}
         # The tests hold every kind of chart to Vega-Lite's schema: it takes longer than all the rest.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import altair as alt
 
@@ -97,7 +98,7 @@ def live_areas(title: str, theme: Theme) -> Chart:
         "labelExpr": "labels[indexof(marks, datum.value)]",
         "title": f"Time ({moments.zone_name()})",
     }
-    x = {"scale": span, "axis": axis}
+    x: dict[str, Any] = {"scale": span, "axis": axis}
     colours = [*theme.categories[:GROUPS], theme.rest]
     areas = (
         alt.Chart(alt.NamedData("points", format=_AS_IT_IS))

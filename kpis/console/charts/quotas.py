@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import altair as alt
 
@@ -17,7 +18,7 @@ _TITLE = "Subscribers over their quota"
 
 def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int, int]], theme: Theme) -> Chart:
     """A bar for each hour in which somebody was over; ``hours`` is what ``quotas.by_hour`` gives."""
-    bars = [
+    bars: list[dict[str, Any]] = [
         {
             "start": to_milliseconds(hour),
             "end": to_milliseconds(hour + ONE_HOUR.delta),
@@ -28,7 +29,7 @@ def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int,
         }
         for hour, (number, excess) in sorted(hours.items())
     ]
-    x = {"scale": time_scale(start, end), "axis": time_axis(start, end)}
+    x: dict[str, Any] = {"scale": time_scale(start, end), "axis": time_axis(start, end)}
     axis = {"title": "subscribers", "format": "d", "tickMinStep": 1}
     drawing = (
         alt.Chart(alt.NamedData("bars"))

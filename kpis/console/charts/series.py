@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
@@ -35,8 +35,8 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
         "dots": [point for point in known if point["dot"]],
         "outliers": [point for point in known if point["outlier"]],
     }
-    x = {"scale": time_scale(window.start, window.end), "axis": time_axis(window.start, window.end)}
-    y = {
+    x: dict[str, Any] = {"scale": time_scale(window.start, window.end), "axis": time_axis(window.start, window.end)}
+    y: dict[str, Any] = {
         "axis": value_axis(kpi.unit, kpi.measure.is_mean, f"{kpi.value.replace('_', ' ')} ({kpi.unit})"),
         "scale": {"zero": kpi.measure.adds_up, "nice": True},
     }
@@ -183,7 +183,7 @@ def _description(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | N
     return text
 
 
-def _plain(value) -> float:
+def _plain(value: Any) -> float:
     return value.item() if hasattr(value, "item") else value
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import template
 
 from kpis.console import figures, moments
 from kpis.console.addresses import explain
 from kpis.console.groups import NO_TEXT
-from kpis.console.navigation import menu, title_of
+from kpis.console.navigation import Link, menu, title_of
 from kpis.console.selection import Selection
 from kpis.console.table import Column
 from kpis.console.vega import BUNDLE
@@ -50,7 +52,7 @@ def digits(value: float | None) -> str:
 
 
 @register.filter
-def cell(row, column: Column) -> str:
+def cell(row: object, column: Column) -> str:
     """A row's value in a column, as people read it."""
     value = getattr(row, column.name)
     if isinstance(value, str):
@@ -59,13 +61,13 @@ def cell(row, column: Column) -> str:
 
 
 @register.simple_tag
-def at(selection: Selection, name: str, **kwargs) -> str:
+def at(selection: Selection, name: str, **kwargs: int | str) -> str:
     """Another address of the selection's KPI, of the same selection."""
     return selection.address(name, **kwargs)
 
 
 @register.simple_tag
-def choose(selection: Selection, **changes) -> str:
+def choose(selection: Selection, **changes: Any) -> str:
     """The page's address with the selection changed."""
     return selection.with_(**changes).address()
 
@@ -77,7 +79,7 @@ def vega_bundle() -> str:
 
 
 @register.simple_tag(takes_context=True)
-def navigation(context) -> dict:
+def navigation(context: template.Context) -> dict[str, list[Link]]:
     """The menu of the request's user."""
     request = context["request"]
     return menu(request.user, request.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -23,7 +24,7 @@ class Explain(Page):
         kpi = kpi_of(self.request.GET)
         return kpi is not None and kpi.personal
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         if not self.request.GET:
             return context

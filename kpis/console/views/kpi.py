@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.views.generic import View
 
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.console import moments
 from kpis.console.access import Guarded
-from kpis.console.addresses import explain
+from kpis.console.addresses import explain, given
 from kpis.console.charts.chart import Chart, name_of
 from kpis.console.charts.series import series_chart
 from kpis.console.charts.top import top_chart, top_height
@@ -28,6 +29,7 @@ from kpis.console.table import BadTable, Column, Table
 from kpis.console.theme import Theme
 from kpis.console.views.page import BadRequest, ChartView, Page
 from kpis.models import IntervalSummary, KPIResult
+from kpis.models.fields import column
 from kpis.models.result_models import result_model
 from kpis.query.columns import result_columns, value_columns
 from kpis.query.csv import csv_response
@@ -37,7 +39,7 @@ from kpis.query.rows import stream
 _START = "interval_start_timestamp"
 
 
-class OfKPI:
+class OfKPI(Guarded):
     """A view of the KPI that its address names; personal where the KPI is."""
 
     @property
@@ -69,11 +71,10 @@ class KPIPage(OfKPI, Page):
 
     template_name = "console/kpi.html"
 
-    @property
-    def title(self) -> str:
+    def heading(self) -> str:
         return title_of(self.kpi)
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         kpi, chosen = self.kpi, self.selection()
         context = super().get_context_data(kpi=kpi, selection=chosen, **kwargs)
         if chosen is None:
@@ -140,6 +141,7 @@ class KPIPage(OfKPI, Page):
         window = chosen.window
         between = {f"{_START}__gte": window.start, f"{_START}__lt": window.end}
         columns = [Column(_START, "From")]
+        rows: QuerySet[Any]
         if chosen.group:
             rows = result_model(kpi).objects.filter(interval=window.length.code, **between)
             rows = rows.filter(**conditions(kpi, chosen.group))
@@ -161,12 +163,7 @@ class KPIPage(OfKPI, Page):
         self, name: str, columns: list[Column], rows: QuerySet, key: tuple[str, ...], default: str, chosen: Selection
     ) -> Table:
         query = self.request.GET
-        state = chosen.parameters() | {
-            parameter: query[parameter]
-            for table in ("groups", "times")
-            for parameter in (f"{table}_sort", f"{table}_page")
-            if parameter in query
-        }
+        state = chosen.parameters() | given(query, ("groups_sort", "groups_page", "times_sort", "times_page"))
         return Table(name, columns, rows, key, default, query, state)
 
 
@@ -183,12 +180,13 @@ def _value_columns(kpi: KPI) -> list[Column]:
 class Headline:
     """The figure of the listed interval, held against the same interval an hour and a day before."""
 
-    def __init__(self, chosen: Selection):
+    def __init__(self, chosen: Selection) -> None:
         self.selection = chosen
         self._values: dict = {}
         if chosen.at is None:
             return
         moments_ = [chosen.at, chosen.at - timedelta(hours=1), chosen.at - timedelta(days=1)]
+        rows: QuerySet[Any]
         if chosen.group:
             rows = result_model(chosen.kpi).objects.filter(**conditions(chosen.kpi, chosen.group))
             column = chosen.kpi.value
@@ -235,10 +233,10 @@ class TopChart(OfKPI, ChartView):
         return top_chart(groups, theme)
 
 
-class GroupList(OfKPI, Guarded, View):
+class GroupList(OfKPI):
     """The groups that a search finds, as a part of the page."""
 
-    def get(self, request: HttpRequest, **kwargs) -> HttpResponse:
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         try:
             chosen = self.selection_or_404()
         except BadRequest as error:
@@ -247,10 +245,10 @@ class GroupList(OfKPI, Guarded, View):
         return render(request, "console/group_list.html", {"selection": chosen, "found": found})
 
 
-class RowsFile(OfKPI, Guarded, View):
+class RowsFile(OfKPI):
     """The rows of the selection as a file, as the API gives them, with times in the zone."""
 
-    def get(self, request: HttpRequest, extension: str, **kwargs) -> HttpResponse:
+    def get(self, request: HttpRequest, extension: str, **kwargs: Any) -> HttpResponseBase:
         try:
             chosen = self.selection_or_404()
         except BadRequest as error:
@@ -269,7 +267,7 @@ class RowsFile(OfKPI, Guarded, View):
         if extension == "csv":
             return csv_response(name_of(*parts), columns, map(_in_the_zone, found), kpi.computed)
         if extension == "parquet":
-            types = {name: ColumnType.of(model._meta.get_field(name)) for name in columns}
+            types = {name: ColumnType.of(column(model, name)) for name in columns}
             return parquet_response(name_of(*parts), types, found)
         raise Http404
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import Http404
 
@@ -39,7 +40,7 @@ class LivePage(Page):
     title = "Live"
     template_name = "console/live.html"
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         regions = list(Region.objects.defer("geometry"))
         return super().get_context_data(
             socket=SOCKET,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.http import Http404, QueryDict
 from django.urls import reverse
@@ -12,7 +14,7 @@ from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME
 from kpis.catalog.builtin.coverage import COVERAGE_GRID_SIGNAL
 from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import KPI
-from kpis.console.addresses import explain
+from kpis.console.addresses import explain, given
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.maps import grid_map, region_map, signal_class
 from kpis.console.grid import Cell, Grid, box_of, grid
@@ -42,9 +44,9 @@ class _Shown:
     def kpi(self) -> KPI:
         return LAYERS[self.layer]
 
-    def query(self, **changes: object) -> str:
+    def query(self, **changes: int | str | None) -> str:
         """The query of an address that shows it, with some of it changed; None leaves a parameter out."""
-        parameters = {
+        parameters: dict[str, int | str | None] = {
             "layer": self.layer,
             "interval": self.selection.length.code,
             "from": to_text(self.selection.start),
@@ -66,7 +68,7 @@ def _shown(query: QueryDict) -> _Shown | None:
     """What the query asks for; None where the layer has no records yet."""
     layer = _layer(query)
     # Nothing else of the query names a group.
-    wanted = {name: query[name] for name in ("interval", "from", "to", "at") if name in query}
+    wanted = given(query, ("interval", "from", "to", "at"))
     try:
         chosen = selection(LAYERS[layer], wanted)
         region = query.get("region", "") if layer == "signal" else ""
@@ -92,7 +94,7 @@ class MapPage(Page):
     title = "Map"
     template_name = "console/map.html"
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         layer = _layer(self.request.GET)
         shown = _shown(self.request.GET)
         address = reverse("map")
@@ -130,7 +132,7 @@ class MapPage(Page):
         found = places(shown.kpi, one.length, shown.steps.at, Region.objects.defer("geometry"))
         off_the_map = [place for place in found if not place.code]
         return {
-            "rows": [_place_row(one, place) for place in found[:MOST_ROWS]],
+            "rows": [_place_row(one, shown.steps.at, place) for place in found[:MOST_ROWS]],
             "more": max(0, len(found) - MOST_ROWS),
             "lacking": sum(1 for place in found if place.value is None),
             "off_the_map": len(off_the_map),
@@ -144,7 +146,7 @@ class MapPage(Page):
             "grid": found,
             "regions": Region.objects.values_list("code", "name"),
             "region_name": kept[0].name if shown.region else "",
-            "rows": [_cell_row(one, cell) for cell in found.cells[:MOST_ROWS]],
+            "rows": [_cell_row(one, shown.steps.at, cell) for cell in found.cells[:MOST_ROWS]],
             "more": max(0, len(found.cells) - MOST_ROWS),
         }
 
@@ -158,18 +160,18 @@ def _shifted(shown: _Shown, times: int) -> str:
     return shown.query(**{"from": to_text(moved.start), "to": to_text(moved.end), "at": None})
 
 
-def _place_row(one: Selection, place: Place) -> dict:
+def _place_row(one: Selection, at: datetime, place: Place) -> dict:
     """A row of the table: where its figure is explained, and shown over time."""
     (dimension,) = one.kpi.dimensions
     groups = [{dimension: group} for group in place.groups]
     return {
         "place": place,
         "address": one.with_(group=groups[0]).address() if groups else "",
-        "explained": [(explain(one.kpi, one.length, one.at, group), group[dimension]) for group in groups],
+        "explained": [(explain(one.kpi, one.length, at, group), group[dimension]) for group in groups],
     }
 
 
-def _cell_row(one: Selection, cell: Cell) -> dict:
+def _cell_row(one: Selection, at: datetime, cell: Cell) -> dict:
     (dimension,) = one.kpi.dimensions
     group = cell.row.group
     value = getattr(cell.row, one.kpi.value)
@@ -179,7 +181,7 @@ def _cell_row(one: Selection, cell: Cell) -> dict:
         "value": value,
         "class": "" if value is None else signal_class(value),
         "address": one.with_(group=group).address(),
-        "explain": explain(one.kpi, one.length, one.at, group),
+        "explain": explain(one.kpi, one.length, at, group),
     }
 
 

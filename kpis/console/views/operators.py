@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import Http404, QueryDict
 from django.urls import reverse
 
 from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
+from kpis.console.addresses import given
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.operators import average_chart, share_chart, stacked_chart
 from kpis.console.navigation import title_of
@@ -22,7 +25,7 @@ _CHARTS = {"stacked": stacked_chart, "shares": share_chart, "average": average_c
 def _selection(query: QueryDict) -> Selection | None:
     """The span that the query asks for, by the first KPI that has records; None where none has."""
     # Only the span and the length are of interest here.
-    wanted = {name: query[name] for name in ("from", "to", "interval") if name in query}
+    wanted = given(query, ("from", "to", "interval"))
     try:
         return next((found for kpi in operator_kpis() if (found := selection(kpi, wanted))), None)
     except BadSelection as error:
@@ -35,7 +38,7 @@ class OperatorsPage(Page):
     title = "Operators"
     template_name = "console/operators.html"
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         chosen = _selection(self.request.GET)
         context = super().get_context_data(selection=chosen, **kwargs)
         if chosen is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.generic import View
 
 from kpis.console.access import Guarded
 from kpis.console.newest import NewestTotal, feed_news
@@ -22,7 +23,7 @@ class Overview(Page):
     title = "Overview"
     template_name = "console/overview.html"
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         now = timezone.now()
         news = feed_news(now, hidden_kpis(self.request.user))
         tops = [(total, _interval(total)) for one in news for total in one.totals if total.kpi.top]
@@ -34,7 +35,7 @@ def _interval(total: NewestTotal) -> Selection:
     return Selection(total.kpi, total.length, total.start, total.start + total.length.delta, None, total.start)
 
 
-class StandoutList(Guarded, View):
+class StandoutList(Guarded):
     """The anomalies of the newest hour, as a part of the page."""
 
     def get(self, request: HttpRequest) -> HttpResponse:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, cast
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
-from django.views.generic import TemplateView, View
+from django.template.response import TemplateResponse
+from django.views.generic import TemplateView
 
 from kpis.console.access import Guarded, GuardedPage
 from kpis.console.charts.chart import Chart
@@ -19,25 +21,29 @@ class BadRequest(ValueError):
 
 
 class Page(GuardedPage, TemplateView):
-    """A page of the site: ``title`` is its heading, ``template_name`` extends ``console/base.html``."""
+    """A page of the site: ``title`` is its heading where that is fixed; ``template_name`` extends ``base.html``."""
 
     title: str
 
-    def get_context_data(self, **kwargs) -> dict:
-        """What the template is given."""
-        return super().get_context_data(title=self.title, **kwargs)
+    def heading(self) -> str:
+        """The page's heading."""
+        return self.title
 
-    def get(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """What the template is given."""
+        return super().get_context_data(title=self.heading(), **kwargs)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         # Rendered here, as templates query too.
         with snapshot():
             try:
-                return super().get(request, *args, **kwargs).render()
+                return cast(TemplateResponse, super().get(request, *args, **kwargs)).render()
             except BadRequest as error:
-                context = {"title": self.title, "reason": str(error)}
-                return self.response_class(request, "console/bad_request.html", context, status=400).render()
+                context = {"title": self.heading(), "reason": str(error)}
+                return TemplateResponse(request, "console/bad_request.html", context, status=400).render()
 
 
-class ChartView(Guarded, View, ABC):
+class ChartView(Guarded, ABC):
     """A chart at an address with an extension: ``json`` for pages, ``png`` and ``svg`` for download.
 
     ``theme`` in the query is ``light`` or ``dark``. A subclass says what is drawn.
@@ -47,7 +53,7 @@ class ChartView(Guarded, View, ABC):
     def chart(self, theme: Theme) -> Chart:
         """The chart that the request asks for; raises BadRequest, and Http404 where there is nothing to draw of."""
 
-    def get(self, request: HttpRequest, extension: str, **kwargs) -> HttpResponse:
+    def get(self, request: HttpRequest, extension: str, **kwargs: Any) -> HttpResponse:
         theme = THEMES.get(request.GET.get("theme", LIGHT.name))
         if theme is None:
             return HttpResponseBadRequest(f"theme must be one of {', '.join(THEMES)}.\n", content_type="text/plain")

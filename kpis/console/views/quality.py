@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.http import QueryDict
 from django.urls import reverse
@@ -10,7 +12,7 @@ from django.utils.http import urlencode
 
 from kpis.catalog.intervals import LENGTHS, to_text
 from kpis.catalog.registry import KPIS
-from kpis.console.addresses import explain
+from kpis.console.addresses import explain, given
 from kpis.console.figures import Change
 from kpis.console.moments import BadMoment, parse
 from kpis.console.quality import MOST_BATCHES_WITH_REJECTS, Period, coverages, newest_intake, reasons, unusual
@@ -24,7 +26,7 @@ SPANS = {"1 hour": timedelta(hours=1), "1 day": timedelta(days=1), "7 days": tim
 _DAY = SPANS["1 day"]
 
 # Which batches are listed.
-SHOWS = {
+SHOWS: dict[str, tuple[str, dict[str, Any]]] = {
     "all": ("All", {}),
     "failed": ("Failed", {"status": Batch.Status.FAILED}),
     "duplicates": ("Duplicates", {"duplicate_of__isnull": False}),
@@ -54,7 +56,7 @@ class Quality(Page):
     title = "Data quality"
     template_name = "console/quality.html"
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         query = self.request.GET
         context = super().get_context_data(cleared=may_view_personal(self.request.user), **kwargs)
         newest = newest_intake()
@@ -65,12 +67,7 @@ class Quality(Page):
         if show not in SHOWS:
             raise BadRequest(f"show must be one of {', '.join(SHOWS)}, not {show!r}.")
         state = {"from": to_text(period.start), "to": to_text(period.end), "show": show}
-        tables = {
-            name: query[name]
-            for table in ("batches", "revised")
-            for name in (f"{table}_sort", f"{table}_page")
-            if name in query
-        }
+        tables = given(query, ("batches_sort", "batches_page", "revised_sort", "revised_page"))
         try:
             listed = period.batches.filter(**SHOWS[show][1]).select_related("duplicate_of")
             batches = Table("batches", _BATCH_COLUMNS, listed, ("-pk",), "-taken_in_at", query, state | tables)
@@ -103,7 +100,7 @@ class Quality(Page):
 def _period(query: QueryDict, newest: datetime) -> Period:
     """The span that the query asks for; the day up to the newest batch by default."""
     try:
-        start, end = (parse(query[name]) if query.get(name) else None for name in ("from", "to"))
+        start, end = (parse(text) if (text := query.get(name)) else None for name in ("from", "to"))
     except BadMoment as error:
         raise BadRequest(str(error)) from None
     if end is None:
@@ -118,7 +115,7 @@ def _period(query: QueryDict, newest: datetime) -> Period:
     return Period(start, end)
 
 
-def _address(parameters: dict[str, object]) -> str:
+def _address(parameters: Mapping[str, str]) -> str:
     return f"{reverse('quality')}?{urlencode(parameters)}"
 
 

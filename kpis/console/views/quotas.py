@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.http import Http404, QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 
 from kpis.catalog.builtin.antenna import USER_QUOTA_EXCEEDED
 from kpis.catalog.intervals import ONE_HOUR, to_text
-from kpis.console.addresses import explain
+from kpis.console.addresses import explain, given
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.quotas import quota_chart
 from kpis.console.quotas import by_hour, by_subscriber, exceedings
@@ -35,9 +38,8 @@ _EXCEEDING_COLUMNS = (
 
 
 def _selection(query: QueryDict) -> Selection | None:
-    wanted = {name: query[name] for name in ("from", "to") if name in query}
     try:
-        return selection(USER_QUOTA_EXCEEDED, wanted)
+        return selection(USER_QUOTA_EXCEEDED, given(query, ("from", "to")))
     except BadSelection as error:
         raise BadRequest(str(error)) from None
 
@@ -49,7 +51,7 @@ class QuotasPage(Page):
     template_name = "console/quotas.html"
     personal = True
 
-    def get_context_data(self, **kwargs) -> dict:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         query = self.request.GET
         chosen = _selection(query)
         context = super().get_context_data(selection=chosen, **kwargs)
@@ -57,12 +59,7 @@ class QuotasPage(Page):
             return context
         email = query.get("email", "")
         state = {"from": to_text(chosen.start), "to": to_text(chosen.end)} | ({"email": email} if email else {})
-        tables = {
-            name: query[name]
-            for table in ("subscribers", "hours")
-            for name in (f"{table}_sort", f"{table}_page")
-            if name in query
-        }
+        tables = given(query, ("subscribers_sort", "subscribers_page", "hours_sort", "hours_page"))
         rows = exceedings(chosen.start, chosen.end)
         listed = rows.filter(email=email) if email else rows
         try:
@@ -111,9 +108,9 @@ class QuotaChart(ChartView):
         return quota_chart(chosen.start, chosen.end, by_hour(chosen.start, chosen.end), theme)
 
 
-def _address(parameters: dict[str, object]) -> str:
-    given = {name: value for name, value in parameters.items() if value}
-    return f"{reverse('quotas')}?{urlencode(given)}"
+def _address(parameters: Mapping[str, str]) -> str:
+    filled = {name: value for name, value in parameters.items() if value}
+    return f"{reverse('quotas')}?{urlencode(filled)}"
 
 
 def _explained(row: KPIResult) -> str:
