@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Count, F, Max, QuerySet, Sum
 
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.models import KPIResult, UserQuotaExceeded
+from kpis.models import UserQuotaExceeded
 
 _START = "interval_start_timestamp"
 
 
-def exceedings(start: datetime, end: datetime) -> QuerySet[KPIResult]:
+def exceedings(start: datetime, end: datetime) -> QuerySet[Any]:
     """Every hour of the span in which somebody was over the quota: the KPI's rows, each with its ``excess`` (bytes)."""
-    rows = UserQuotaExceeded.objects.filter(
+    # Made from the catalog, the model has columns that its type does not tell of.
+    rows: QuerySet[Any] = UserQuotaExceeded.objects.filter(
         **{"interval": ONE_HOUR.code, f"{_START}__gte": start, f"{_START}__lt": end}
     )
     return rows.annotate(excess=F("usage") - F("quota"))

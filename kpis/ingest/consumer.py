@@ -9,20 +9,23 @@ from __future__ import annotations
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
+from typing import Generic, Protocol, TypeVar
 
 from django.db import close_old_connections
 
 from kpis import pipeline
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.live.announcements import Announcer
 from kpis.live.presence import Presence
 from kpis.models import Run
 from kpis.sources.messages import Messages
-from kpis.sources.stream import Stream
+from kpis.sources.stream import Recreated, Stream
 from kpis.store.errors import AlreadyRunning, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import ledger_lock
@@ -36,17 +39,36 @@ POLL_SECONDS = 0.2
 CLOSE_SECONDS = 60
 
 
-class Consumer:
-    """The consumer of a stream. All batches of a process are recorded as one run, which ends with the newest batch."""
+class Readable(Protocol):
+    """What every consumer needs of what it reads."""
+
+    @property
+    def feed(self) -> Feed: ...
+    @property
+    def name(self) -> str: ...
+
+    def poll(self, seconds: float) -> None: ...
+    def recreated(self) -> list[Recreated]: ...
+    def due(self) -> bool: ...
+    def is_caught_up(self) -> bool: ...
+    def is_idle(self, seconds: float) -> bool: ...
+    def lag(self) -> int | None: ...
+
+
+AnyReadable = TypeVar("AnyReadable", bound=Readable)
+
+
+class BaseConsumer(ABC, Generic[AnyReadable]):
+    """What all consumers do. All batches of a process are recorded as one run, which ends with the newest batch."""
 
     def __init__(
         self,
-        stream: Stream,
+        stream: AnyReadable,
         engine: pipeline.Engine,
         options: pipeline.Options,
         command: str,
         report: pipeline.Report,
-    ):
+    ) -> None:
         self._stream, self._engine, self._options = stream, engine, options
         self._command, self._report = command, report
         self._run: Run | None = None
@@ -54,7 +76,7 @@ class Consumer:
         self._presence = Presence(stream.feed.name, stream.name)
         self._announcer = Announcer()
         # The time of the next closing by the clock (monotonic).
-        self._close_at = math.inf
+        self._close_at: float = math.inf
 
     def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Ingest batches until it is stopped, or no message arrived for ``until_idle`` seconds; yield the events."""
@@ -74,6 +96,48 @@ class Consumer:
                 yield from self._close()
             elif until_idle is not None and self._stream.is_idle(until_idle):
                 return
+
+    @abstractmethod
+    def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
+        """Ingest what is due, once the lock is free."""
+
+    @contextmanager
+    def _recorded(self) -> Iterator[Run]:
+        with recorded_run(self._command, self._report, self._run) as run:
+            run.notes = "\n".join(self._notes)
+            yield run
+
+    def _noted(self, events: Iterable[pipeline.Recreated]) -> Iterator[pipeline.Event]:
+        """Yield the events, which are written to the run's notes with its next batch."""
+        for event in events:
+            self._notes.append(f"{event.what} was recreated: {event.reason}")
+            yield event
+
+    def _close(self) -> Iterator[pipeline.Event]:
+        close_old_connections()
+        try:
+            with ledger_lock(), self._recorded() as self._run:
+                ledger = DatabaseLedger(self._run)
+                reopened = ledger.adjust_watermarks(ledger.clocks(), self._options.allowed_lateness)
+                self._close_by_clock(ledger)
+                events = pipeline.roll_up(ledger, self._engine, self._options)
+                yield from self._reported(chain(reopened, events))
+        except AlreadyRunning:
+            logger.debug("lock busy", extra={"command": self._command})
+
+    def _close_by_clock(self, ledger: DatabaseLedger) -> None:
+        """Close past intervals by the clock: once caught up, nothing older than the allowed lateness can arrive."""
+        are_all_closed = ledger.close_by_clock(self._stream.feed, self._options.allowed_lateness)
+        self._close_at = math.inf if are_all_closed else time.monotonic() + CLOSE_SECONDS
+
+    def _reported(self, events: Iterable[pipeline.Event]) -> Iterator[pipeline.Event]:
+        for event in events:
+            self._report.add(event)
+            yield event
+
+
+class Consumer(BaseConsumer[Stream]):
+    """The consumer of a stream, whose partitions several processes may share."""
 
     def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Ingest the batch that is due: prepare it without the lock, and commit it when this process has the lock."""
@@ -115,37 +179,3 @@ class Consumer:
             if self._stream.is_caught_up():
                 self._close_by_clock(ledger)
             yield from self._reported(chain([of_batch], events))
-
-    @contextmanager
-    def _recorded(self) -> Iterator[Run]:
-        with recorded_run(self._command, self._report, self._run) as run:
-            run.notes = "\n".join(self._notes)
-            yield run
-
-    def _noted(self, events: Iterable[pipeline.Recreated]) -> Iterator[pipeline.Event]:
-        """Yield the events, which are written to the run's notes with its next batch."""
-        for event in events:
-            self._notes.append(f"{event.what} was recreated: {event.reason}")
-            yield event
-
-    def _close(self) -> Iterator[pipeline.Event]:
-        close_old_connections()
-        try:
-            with ledger_lock(), self._recorded() as self._run:
-                ledger = DatabaseLedger(self._run)
-                reopened = ledger.adjust_watermarks(ledger.clocks(), self._options.allowed_lateness)
-                self._close_by_clock(ledger)
-                events = pipeline.roll_up(ledger, self._engine, self._options)
-                yield from self._reported(chain(reopened, events))
-        except AlreadyRunning:
-            logger.debug("lock busy", extra={"command": self._command})
-
-    def _close_by_clock(self, ledger: DatabaseLedger) -> None:
-        """Close past intervals by the clock: once caught up, nothing older than the allowed lateness can arrive."""
-        are_all_closed = ledger.close_by_clock(self._stream.feed, self._options.allowed_lateness)
-        self._close_at = math.inf if are_all_closed else time.monotonic() + CLOSE_SECONDS
-
-    def _reported(self, events: Iterable[pipeline.Event]) -> Iterator[pipeline.Event]:
-        for event in events:
-            self._report.add(event)
-            yield event

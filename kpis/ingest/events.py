@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kpis import pipeline
-from kpis.catalog.intervals import to_text
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import Interval, to_text
 from kpis.models import Run
 from kpis.sources.batch import Batch
 from kpis.store.errors import AlreadyRunning
@@ -60,8 +61,8 @@ def log_event(event: pipeline.Event) -> None:
             fields = {"renamed_from": of} if renamed else {"duplicate_of": of}
             logger.info("file renamed" if renamed else "file duplicate", extra=_file(file) | fields)
         case pipeline.Skipped(feed, names):
-            fields = {"feed": feed.name, "files": len(names), "names": list(names[: pipeline.MAX_NAMES_SHOWN])}
-            logger.warning("unfinished files", extra=fields)
+            named = {"files": len(names), "names": list(names[: pipeline.MAX_NAMES_SHOWN])}
+            logger.warning("unfinished files", extra={"feed": feed.name} | named)
         case pipeline.Failed(what, reason):
             logger.warning("failed", extra={"what": what, "reason": reason})
         case pipeline.Recreated(what, reason):
@@ -86,7 +87,7 @@ def _file(file: Batch) -> dict:
     return {"feed": file.feed.name, **file.place, "bytes": file.size}
 
 
-def _interval(feed, interval) -> dict:
+def _interval(feed: Feed, interval: Interval) -> dict:
     return {"feed": feed.name, "interval": str(interval.length), "interval_start": to_text(interval.start)}
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import ONE_HOUR, to_text
+from kpis.catalog.intervals import ONE_HOUR, Length, to_text
 from kpis.catalog.registry import FEEDS, KPIS
 from kpis.lake import LakeFile
 from kpis.lake.layout import partials_folder, records_file, rejects_file
@@ -97,7 +97,7 @@ def lost_file(batch: Batch, folder: PurePosixPath, kpi: int, hour: datetime, rea
     )
 
 
-def incomplete(feed: Feed, length, hour: datetime) -> set[datetime]:
+def incomplete(feed: Feed, length: Length, hour: datetime) -> set[datetime]:
     kpis = [kpi.id for kpi in KPIS.values() if kpi.feed == feed]
     summaries = IntervalSummary.objects.filter(
         kpi__in=kpis,

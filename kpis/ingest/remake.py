@@ -31,7 +31,7 @@ def other_names(batch: Batch) -> list[str]:
     return list(batch.duplicates.values_list("name", flat=True))
 
 
-def is_same(entry, batch: Batch) -> bool:
+def is_same(entry: pipeline.Entry, batch: Batch) -> bool:
     """Return True if a new reading agrees with the ledger's entry of the batch."""
     if not entry.is_in or entry.digest != batch.digest:
         return False

@@ -10,11 +10,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from kpis.models import Batch
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
 
 START_RUN = "kpis.start_run"
 
@@ -23,7 +27,7 @@ _started: subprocess.Popen | None = None
 _starting = threading.Lock()
 
 
-def may_start_runs(user) -> bool:
+def may_start_runs(user: User | AnonymousUser) -> bool:
     """Return True if a user may start runs, and mark failed files to be tried again."""
     return user.has_perm(START_RUN)
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.db import close_old_connections
 
 from kpis import pipeline
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH
-from kpis.ingest.consumer import POLL_SECONDS, Consumer
+from kpis.ingest.consumer import POLL_SECONDS, BaseConsumer
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, starts_of
 from kpis.sources.kafka_client import Start, TopicIdentity, client, translate_errors
@@ -143,10 +143,8 @@ def spark_topic(
             yield SparkTopic(feed, name, stream, connection["bootstrap.servers"], identity, start)
 
 
-class SparkConsumer(Consumer):
+class SparkConsumer(BaseConsumer[SparkTopic]):
     """The consumer of a topic, like ``Consumer``, a micro-batch at a time."""
-
-    _stream: SparkTopic
 
     def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         while not is_stopped():
@@ -193,7 +191,7 @@ class SparkConsumer(Consumer):
                 return
             until.pop()
 
-    def _prepared(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Iterator[pipeline.Prepared]:
+    def _prepared(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Generator[pipeline.Prepared]:
         """Yield the micro-batch's prepared batches; the one that is being ingested is ``in_hand``."""
         cluster, frame = self._engine.cluster, self._stream.frame
         assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
@@ -204,5 +202,6 @@ class SparkConsumer(Consumer):
             if not number:
                 # By now the executors have read all of them.
                 self._stream.check(part.positions)
-            in_hand[:] = [one.entry.file]
+            # What was read of a topic.
+            in_hand[:] = [cast(Messages, one.entry.file)]
             yield one

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 # No option begins like this: it is a value, such as a grid cell, a service's id or a number.
 _NEGATIVE = re.compile(r"-[.0-9]")
@@ -27,16 +27,16 @@ def with_negative_values(arguments: Iterable[str]) -> list[str]:
     return joined
 
 
-class NegativeValues:
+class NegativeValues(BaseCommand):
     """A command whose options accept values that begin with ``-`` and a digit."""
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Return the command's parser."""
-        parser = super().create_parser(*args, **kwargs)  # type: ignore[misc]
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
         parse = parser.parse_args
 
         def parse_args(args: Sequence[str] = (), namespace: Any = None) -> Any:
             return parse(with_negative_values(args), namespace)
 
-        parser.parse_args = parse_args
+        parser.parse_args = parse_args  # type: ignore[assignment, method-assign]  # of this one
         return parser

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
 from django.conf import settings
+from django.core.management.base import CommandParser
 
 from kpis import pipeline
 from kpis.store.binding import lake_options
@@ -10,7 +14,7 @@ from kpis.store.binding import lake_options
 ENGINES = ("local", "spark")
 
 
-def add_engine_argument(parser):
+def add_engine_argument(parser: CommandParser) -> None:
     parser.add_argument(
         "--engine",
         choices=ENGINES,
@@ -20,7 +24,9 @@ def add_engine_argument(parser):
     )
 
 
-def chosen_engine(name, spark_settings=None):
+def chosen_engine(
+    name: str, spark_settings: Mapping[str, str] | None = None
+) -> AbstractContextManager[pipeline.Engine]:
     """The engine of that name, as a context; Spark's with further settings of its own."""
     place = settings.LAKE_DIR, settings.MEMORY_LIMIT_MB
     if name == "local":

@@ -9,7 +9,7 @@ from kpis.catalog.intervals import ONE_HOUR, to_text
 MANY_HOURS = 24
 
 
-def event_line(event):
+def event_line(event: pipeline.Event) -> str:
     """Return the line that reports an event."""
     match event:
         case pipeline.Ingested(entry, touched):
@@ -39,7 +39,7 @@ def event_line(event):
             return f"rebuilt {feed.name}, {len(touched):,} intervals of the hour from {to_text(hour.start)}"
 
 
-def closing_line(report, seconds):
+def closing_line(report: pipeline.Report, seconds: float) -> str:
     duplicates = f"{report.duplicates:,} duplicates, " if report.duplicates else ""
     return (
         f"{report.files:,} files ingested, {report.failed:,} failed, {duplicates}{report.records:,} records, "
@@ -47,6 +47,6 @@ def closing_line(report, seconds):
     )
 
 
-def one_line(error):
+def one_line(error: Exception) -> str:
     """Return an error's text without its line ends."""
     return " ".join(str(error).split())

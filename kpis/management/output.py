@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from kpis.management.arguments import NegativeValues
 
@@ -20,21 +20,23 @@ logger = logging.getLogger(__name__)
 WRONG_USE = 2
 
 
-class WorkCommand(NegativeValues, BaseCommand):
+class WorkCommand(NegativeValues):
     """A command whose output only reports its work.
 
     What cannot be written (a full disk, a closed pipe, a closed stream) is dropped and changes neither the work nor the
     exit status; letters that the encoding lacks are written as escapes. Either is reported once, on standard error.
     """
 
-    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any):
-        super().__init__(self._best_effort(stdout or sys.stdout), BestEffort(stderr or sys.stderr), **options)
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any) -> None:
+        super().__init__(
+            _best_effort(stdout or sys.stdout, self._report), _best_effort(stderr or sys.stderr), **options
+        )
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options.get("stderr"):
-            options["stderr"] = BestEffort(options["stderr"])
+            options["stderr"] = _best_effort(options["stderr"])
         if options.get("stdout"):
-            options["stdout"] = self._best_effort(options["stdout"])
+            options["stdout"] = _best_effort(options["stdout"], self._report)
         return super().execute(*args, **options)
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -42,9 +44,6 @@ class WorkCommand(NegativeValues, BaseCommand):
             super().run_from_argv(argv)
         finally:
             release()
-
-    def _best_effort(self, stream: TextIO | None) -> Any:
-        return BestEffort(stream, self._report)
 
     def _report(self, reason: str) -> None:
         text = f"Standard output {reason}."
@@ -55,14 +54,14 @@ class WorkCommand(NegativeValues, BaseCommand):
             self.stderr.write(text)
 
 
-class AnswerCommand(NegativeValues, BaseCommand):
+class AnswerCommand(NegativeValues):
     """A command whose output is what it is for.
 
     Output that cannot be written ends it with 1 and the reason; a reader that has left the pipe ends it quietly.
     """
 
-    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any):
-        super().__init__(_checked(stdout or sys.stdout), BestEffort(stderr or sys.stderr), **options)
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any) -> None:
+        super().__init__(_checked(stdout or sys.stdout), _best_effort(stderr or sys.stderr), **options)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options.get("stdout"):
@@ -95,7 +94,7 @@ class BestEffort:
     Every text is flushed, so that it appears at once and a failure is noticed at once.
     """
 
-    def __init__(self, stream: TextIO | None, report: Callable[[str], None] = lambda reason: None):
+    def __init__(self, stream: TextIO | None, report: Callable[[str], None] = lambda reason: None) -> None:
         self._stream, self._report = stream, report
         self._is_reported = False
 
@@ -136,7 +135,7 @@ class BestEffort:
 class Checked:
     """A text stream that raises CommandError when it cannot write, and ReaderLeft when the pipe was closed."""
 
-    def __init__(self, stream: TextIO | None):
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
@@ -163,6 +162,11 @@ class Checked:
             ) from error
         except (OSError, ValueError) as error:
             raise CommandError(f"Standard output cannot be written: {reason_of(error)}.") from error
+
+
+# What either class lacks of a text stream, it has of the stream that it writes to.
+def _best_effort(stream: TextIO | None, report: Callable[[str], None] = lambda reason: None) -> Any:
+    return BestEffort(stream, report)
 
 
 def _checked(stream: Any) -> Any:

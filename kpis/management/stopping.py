@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -12,20 +15,20 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Stopped(BaseException):
     """A signal ended the command."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         self.signal = signal.Signals(number)
         super().__init__(f"Stopped by {self.signal.name}.")
 
 
 @contextmanager
-def stoppable():
+def stoppable() -> Iterator[None]:
     """Raise Stopped at the first signal to stop, so that temporary files are removed and the ledger records it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received = []
+    received: list[int] = []
 
-    def stop(number, _):
+    def stop(number: int, _: FrameType | None) -> NoReturn:
         for one in former:
             signal.signal(one, signal.SIG_IGN)
         received.append(number)
@@ -48,9 +51,9 @@ def stoppable():
 
 
 @contextmanager
-def stopping():
+def stopping() -> Iterator[Callable[[], bool]]:
     """Return a callable that is True once a signal to stop has come; nothing is interrupted."""
-    received = []
+    received: list[int] = []
     former = {one: signal.getsignal(one) for one in STOPPING if signal.getsignal(one) != signal.SIG_IGN}
     for one in former:
         signal.signal(one, lambda number, _: received.append(number))

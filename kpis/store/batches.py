@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 
@@ -14,7 +14,9 @@ from kpis import clock
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.models import Batch, BatchInterval, LostFile, Reject, Run
-from kpis.sources.directory import FoundFile, Version
+from kpis.sources.batch import Batch as SourceBatch
+from kpis.sources.batch import Version
+from kpis.sources.directory import FoundFile
 from kpis.stages.ledger import Change, Entry, Keys
 from kpis.store.bulk import chunks
 from kpis.store.intervals import intervals_between
@@ -44,7 +46,7 @@ class BatchLedger:
         rows_of_names = (row for some in names for row in some.values_list(*columns, "status", *wanted))
         return [row[:3] for row in rows_of_names if row[3] in KNOWN and row[4:] == tuple(wanted.values())]
 
-    def entries(self, files: Collection[FoundFile]) -> dict[tuple[str, str], Entry]:
+    def entries(self, files: Collection[SourceBatch]) -> dict[tuple[str, str], Entry]:
         by_name = {(file.feed.name, file.name): file for file in files}
         batches = Batch.objects.filter(feed__in={feed for feed, _ in by_name}).order_by()
         return {
@@ -86,7 +88,7 @@ class BatchLedger:
                     found[moment][key] -= {kpi}
         return found
 
-    def touch(self, entry: Entry, file: FoundFile) -> None:
+    def touch(self, entry: Entry, file: SourceBatch) -> None:
         batches = Batch.objects.filter(feed=file.feed.name, name=file.name)
         values = {"modified_ns": file.modified_ns, "etag": file.etag, "mark": file.mark, "digest": entry.digest}
         batches.update(size=file.size, reading=entry.reading, **values)
@@ -186,10 +188,12 @@ def _batch(feed: Feed, name: str) -> Batch:
     return Batch.objects.get(feed=feed.name, name=name)
 
 
-def _entry(batch: Batch, file: FoundFile) -> Entry:
+def _entry(batch: Batch, file: SourceBatch) -> Entry:
     """Return a batch's entry; its file is the one found, with the size, time of change and etag of the ledger."""
+    # A stream's batch is never looked up: it is new, or not ingested at all.
+    found = cast(FoundFile, file)
     return Entry(
-        file=replace(file, size=batch.size, modified_ns=batch.modified_ns, etag=batch.etag, mark=batch.mark),
+        file=replace(found, size=batch.size, modified_ns=batch.modified_ns, etag=batch.etag, mark=batch.mark),
         is_in=batch.status == Batch.Status.IN,
         reason=batch.reason,
         retry=batch.retry,

@@ -6,12 +6,16 @@ import re
 import sys
 import time
 from argparse import ArgumentTypeError
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis import extras, pipeline
+from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import FEEDS, STREAM_FEEDS
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import UNBOUNDED
@@ -24,12 +28,15 @@ from kpis.management.output import WRONG_USE, WorkCommand
 from kpis.management.stopping import stopping
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
-from kpis.sources.stream import Limits
+from kpis.sources.stream import Limits, Stream
 from kpis.spark.engine import kafka_settings
 from kpis.spark.session import SparkError
 from kpis.store.binding import check_ids, lake_options
 from kpis.store.errors import Overtaken, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
+
+if TYPE_CHECKING:
+    from kpis.ingest.spark_consumer import SparkConsumer
 
 GOES_ON = "What was ingested before stays; the next consumer goes on from there."
 # The options that each source requires, and those that it also accepts.
@@ -45,7 +52,7 @@ class Command(WorkCommand):
     )
     requires_system_checks = ()
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="the messages' feed")
         parser.add_argument("--source", choices=sorted(SOURCES), default="kafka", help="where the messages come from")
         parser.add_argument("--bootstrap-servers", metavar="HOST:PORT,...", help="Kafka's brokers")
@@ -69,7 +76,9 @@ class Command(WorkCommand):
         )
         add_engine_argument(parser)
 
-    def handle(self, *, feed, source, until_idle, engine, verbosity, **options):
+    def handle(
+        self, *, feed: str, source: str, until_idle: float | None, engine: str, verbosity: int, **options: Any
+    ) -> None:
         if engine == "spark" and source != "kafka":
             raise CommandError(f"--source {source} needs --engine local: Spark reads Kafka.", returncode=WRONG_USE)
         for name in SOURCES[source] if engine == "local" else ("bootstrap_servers", "topic"):
@@ -115,7 +124,9 @@ class Command(WorkCommand):
 
 
 @contextmanager
-def local_consumer(source, feed, options, chosen, report):
+def local_consumer(
+    source: str, feed: Feed, options: Mapping[str, Any], chosen: pipeline.Options, report: pipeline.Report
+) -> Iterator[Consumer]:
     """Open a consumer that shares the stream with other processes."""
     with (
         pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine,
@@ -126,7 +137,9 @@ def local_consumer(source, feed, options, chosen, report):
 
 
 @contextmanager
-def spark_consumer(source, feed, options, chosen, report):
+def spark_consumer(
+    source: str, feed: Feed, options: Mapping[str, Any], chosen: pipeline.Options, report: pipeline.Report
+) -> Iterator[SparkConsumer]:
     """Open a consumer whose topic Spark reads as a whole."""
     from kpis.ingest.spark_consumer import SparkConsumer, spark_topic
 
@@ -140,7 +153,7 @@ def spark_consumer(source, feed, options, chosen, report):
         yield SparkConsumer(stream, engine, chosen, " ".join(sys.argv[1:]), report)
 
 
-def _opened(source, feed, folder, options):
+def _opened(source: str, feed: Feed, folder: Path, options: Mapping[str, Any]) -> AbstractContextManager[Stream]:
     """Open the stream that the options name, with its spools in ``folder``; raises SourceError."""
     limits = Limits(settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_MB * 2**20, settings.STREAM_BATCH_SECONDS)
     if source == "kafka":
@@ -171,18 +184,18 @@ def _opened(source, feed, folder, options):
     )
 
 
-def _flag(name):
+def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _share(text):
+def _share(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", text)
     if not found or int(found[1]) > int(found[2]):
         raise ArgumentTypeError(f"{text!r} is not a share such as 1/2 or 2/2")
     return int(found[1]), int(found[2])
 
 
-def _seconds(text):
+def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:

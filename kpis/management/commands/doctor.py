@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from django.utils import timezone
 
@@ -17,7 +18,7 @@ class Command(AnswerCommand):
     )
     requires_system_checks = []
 
-    def handle(self, **options):
+    def handle(self, **options: Any) -> None:
         findings = []
         for finding in examine(timezone.now()):
             self.stdout.write(str(finding))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.lake import LakeError
 from kpis.lake.ddl import DIALECTS, FILE, statements
@@ -19,13 +20,13 @@ class Command(AnswerCommand):
         "another engine, partitioned by hour and with units as comments."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dialect", required=True, choices=sorted(DIALECTS), help="the engine")
         parser.add_argument(
             "--location", help="the lake's address for the engine, such as s3://bucket/lake (default: LAKE_DIR)"
         )
 
-    def handle(self, *, dialect, location, **options):
+    def handle(self, *, dialect: str, location: str | None, **options: Any) -> None:
         chosen = DIALECTS[dialect]
         if chosen.remote and "://" not in (location or str(settings.LAKE_DIR)):
             raise CommandError(f"{chosen.name} needs --location, such as s3://bucket/lake.", returncode=WRONG_USE)

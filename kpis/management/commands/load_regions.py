@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.management.output import WorkCommand
 from kpis.reference.regions import RegionError, put_regions, read_shapes
@@ -16,7 +17,7 @@ class Command(WorkCommand):
         "something is wrong it is named, and nothing is loaded."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE", help="the GeoJSON file")
         parser.add_argument(
             "--name-property",
@@ -29,7 +30,9 @@ class Command(WorkCommand):
             "--code-property", default="", metavar="PROPERTY", help="the property with its code (default: its id)"
         )
 
-    def handle(self, *, file, name_property, code_property, verbosity, **options):
+    def handle(
+        self, *, file: Path, name_property: list[str] | None, code_property: str, verbosity: int, **options: Any
+    ) -> None:
         try:
             shapes = read_shapes(file, name_property or ["name"], code_property)
         except RegionError as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.management.output import WorkCommand
 from kpis.reference.subscribers import SubscriberError, load_subscribers
@@ -16,10 +17,10 @@ class Command(WorkCommand):
         "wrong it is named, and nothing is loaded."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE", help="the CSV file")
 
-    def handle(self, *, file, verbosity, **options):
+    def handle(self, *, file: Path, verbosity: int, **options: Any) -> None:
         try:
             loaded = load_subscribers(file)
         except SubscriberError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.catalog.feeds import FileFormat
 from kpis.catalog.intervals import EPOCH, LAST_DAY
@@ -18,7 +19,7 @@ class Command(WorkCommand):
     help = "Writes files of realistic sample data; the same seed gives the same bytes."
     requires_system_checks = ()  # it uses neither settings nor database
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to write to; created if it is missing")
         parser.add_argument("--feed", required=True, help=f"the feed: {', '.join(SAMPLES)}")
         parser.add_argument(
@@ -60,7 +61,21 @@ class Command(WorkCommand):
             ),
         )
 
-    def handle(self, *, folder, feed, start, intervals, rows, seed, files, bad, subscribers, verbosity, **options):
+    def handle(
+        self,
+        *,
+        folder: Path,
+        feed: str,
+        start: str,
+        intervals: int,
+        rows: int,
+        seed: int,
+        files: int,
+        bad: int,
+        subscribers: Path | None,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         for option, value, minimum in (
             ("--intervals", intervals, 1),
             ("--rows", rows, 1),

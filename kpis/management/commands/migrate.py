@@ -7,7 +7,7 @@ from django.core.management.commands import migrate
 from kpis.store.restartable import RestartableExecutor
 
 # Django's command looks up its executor under this name, and offers no other way to choose one.
-migrate.MigrationExecutor = RestartableExecutor
+migrate.MigrationExecutor = RestartableExecutor  # type: ignore[attr-defined]  # which its stub leaves out
 
 
 class Command(migrate.Command):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.catalog.intervals import BY_SHORT_NAME, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.console import moments
+from kpis.console.charts.chart import Chart
 from kpis.console.charts.series import series_chart
 from kpis.console.pictures import PICTURES
 from kpis.console.selection import BadSelection, Selection, selection
@@ -25,7 +27,7 @@ class Command(WorkCommand):
         "well, whatever the web's permissions are: this is for operators with a shell."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("kpi", metavar="KPI", help="its id or its name, such as 1 or ServiceTrafficVolume")
         moment = "a moment such as 2021-07-18T02:05, in TIME_ZONE where it has no offset or Z"
         parser.add_argument(
@@ -43,7 +45,18 @@ class Command(WorkCommand):
         )
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"a file: .{', .'.join(PICTURES)}")
 
-    def handle(self, *, kpi, start, end, interval, group, out, verbosity, **options):
+    def handle(
+        self,
+        *,
+        kpi: str,
+        start: str,
+        end: str,
+        interval: str | None,
+        group: list[str],
+        out: Path,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         picture = PICTURES.get(out.suffix.lower().removeprefix("."))
         if picture is None:
             raise CommandError(f"--out must end in .{', .'.join(PICTURES)}, not be {out.name!r}.", returncode=WRONG_USE)
@@ -64,7 +77,7 @@ class Command(WorkCommand):
             self.stdout.write(f"{out}: {wanted.name}, {span} ({moments.zone_name()})")
 
 
-def _chart(chosen: Selection):
+def _chart(chosen: Selection) -> Chart:
     frame = series_with_normal(chosen.kpi, chosen.window, chosen.group)
     if frame["value"].isna().all():
         of = f" of {', '.join(map(str, chosen.group.values()))}" if chosen.group else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.management.output import WRONG_USE, WorkCommand
 from kpis.management.stopping import stopping
@@ -19,7 +21,7 @@ class Command(WorkCommand):
     )
     requires_system_checks = ()
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", required=True, choices=STREAMS, help="the feed")
         parser.add_argument("--bootstrap-servers", required=True, metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", required=True, help="the topic's name")
@@ -34,7 +36,19 @@ class Command(WorkCommand):
             help="in one of every five minutes a county is silent, or has three times its calls (cdr)",
         )
 
-    def handle(self, *, feed, bootstrap_servers, topic, rate, seconds, seed, disturb, verbosity, **options):
+    def handle(
+        self,
+        *,
+        feed: str,
+        bootstrap_servers: str,
+        topic: str,
+        rate: int,
+        seconds: int | None,
+        seed: int,
+        disturb: bool,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         for option, value, minimum in (("--rate", rate, 1), ("--seconds", seconds, 1), ("--seed", seed, 0)):
             if value is not None and value < minimum:
                 raise CommandError(f"{option} must be at least {minimum}, not {value}.", returncode=WRONG_USE)

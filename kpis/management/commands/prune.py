@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis import pipeline
 from kpis.catalog.intervals import LENGTHS, to_text
@@ -20,7 +23,7 @@ from kpis.store import retention
 from kpis.store.binding import lake_options
 from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
-from kpis.store.retention import Kind
+from kpis.store.retention import Kind, Pruned
 
 LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}
 # Results are removed only if they are named explicitly.
@@ -34,7 +37,7 @@ class Command(WorkCommand):
         "killed at any time: the next call continues."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--older-than", required=True, type=age, metavar="AGE", help="an age in days or hours: 90d, 36h"
         )
@@ -61,7 +64,17 @@ class Command(WorkCommand):
             help="how long to wait for a run that is at work (default: 600)",
         )
 
-    def handle(self, *, older_than, kinds, intervals, dry_run, wait, verbosity, **options):
+    def handle(
+        self,
+        *,
+        older_than: timedelta,
+        kinds: list[str] | None,
+        intervals: list[str] | None,
+        dry_run: bool,
+        wait: int,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         if intervals and kinds and Kind.RESULTS not in kinds:
             raise CommandError("--interval is for --kind results.", returncode=WRONG_USE)
         chosen = set(kinds or ([Kind.RESULTS] if intervals else DEFAULT))
@@ -72,7 +85,7 @@ class Command(WorkCommand):
         before = now - older_than
         turns = retention.Turns(" ".join(sys.argv[2:]), wait)
         # The lake first: batches are removed only where it was pruned.
-        steps = {
+        steps: dict[Kind, Callable[[], Iterator[Pruned]]] = {
             Kind.LAKE: lambda: _prune_lake(before, dry_run, turns),
             Kind.BATCHES: lambda: retention.prune_batches(before, _names_in_place, dry_run, turns),
             Kind.REJECTS: lambda: retention.prune_rejects(before, dry_run, turns),
@@ -91,7 +104,7 @@ class Command(WorkCommand):
         except (LakeError, ScratchError, SourceError, StoreError) as error:
             raise CommandError(f"{error} What was removed stays removed; the next call continues.") from error
 
-    def _print(self, pruned, dry_run, verbosity):
+    def _print(self, pruned: Iterable[Pruned], dry_run: bool, verbosity: int) -> None:
         """Print a line for each kind of thing that was removed; with -v 2 also one for each step."""
         done = "would remove" if dry_run else "removed"
         for what, steps in groupby(pruned, key=lambda one: one.what):
@@ -107,11 +120,11 @@ class Command(WorkCommand):
                 self.stdout.write(f"{done} {count:,} {one.unit} of {what} before {to_text(one.before)}{size}{note}")
 
 
-def _prune_lake(before, dry_run, turns):
+def _prune_lake(before: datetime, dry_run: bool, turns: retention.Turns) -> Iterator[Pruned]:
     with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine:
         yield from retention.prune_lake(engine, before, dry_run, turns)
 
 
-def _names_in_place():
+def _names_in_place() -> set[tuple[str, str]]:
     """Return the feed and name of each file in the data folder."""
     return {(file.feed.name, file.name) for file in found_in(settings.DATA_DIR, settings.FEED_FILES)}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis import pipeline
 from kpis.catalog.intervals import to_text
@@ -23,13 +26,13 @@ class Command(WorkCommand):
         "no longer be recomputed: later files for those hours fail."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--older-than", required=True, type=age, metavar="AGE", help="an age in days or hours: 90d, 36h"
         )
         parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
 
-    def handle(self, *, older_than, dry_run, verbosity, **options):
+    def handle(self, *, older_than: timedelta, dry_run: bool, verbosity: int, **options: Any) -> None:
         # The earlier of the two clocks: one that is ahead must not remove anything too soon.
         moment = DatabaseLedger().clocks().earliest - older_than
         try:

@@ -11,10 +11,10 @@ from datetime import time
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from kpis.lake import LakeError
@@ -35,7 +35,7 @@ class Command(AnswerCommand):
         "for operators with a shell."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("query", metavar="SELECT", help=f"the query; the views are {', '.join(view_names())}")
         parser.add_argument(
             "--format", choices=[*WRITERS, "parquet"], default="table", help="the answer's format (default: table)"
@@ -44,7 +44,7 @@ class Command(AnswerCommand):
             "--out", type=Path, metavar="FILE", help="the file to write the answer to; required for Parquet"
         )
 
-    def handle(self, *, query, out, **options):
+    def handle(self, *, query: str, out: Path | None, **options: Any) -> None:
         lake = settings.LAKE_DIR, DatabaseLedgerTables(), settings.MEMORY_LIMIT_MB
         try:
             check(lake_storage())
@@ -56,7 +56,7 @@ class Command(AnswerCommand):
             write = WRITERS[options["format"]]
             with answered(query, *lake, as_text=True) as answer:
                 if out is None:
-                    write(answer, self.stdout)
+                    write(answer, cast(TextIO, self.stdout))
                 else:
                     _write_whole(answer, write, out)
         except (QueryError, LakeError) as error:

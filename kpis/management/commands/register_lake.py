@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentTypeError
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.lake import LakeError
 from kpis.management.output import WRONG_USE, WorkCommand
@@ -21,7 +22,7 @@ class Command(WorkCommand):
         "to date."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--catalog", required=True, choices=["glue"], help="the catalog: AWS Glue's")
         parser.add_argument(
             "--database",
@@ -31,7 +32,7 @@ class Command(WorkCommand):
             help="the catalog's database; created if it is missing",
         )
 
-    def handle(self, *, catalog, database, verbosity, **options):
+    def handle(self, *, database: str, verbosity: int, **options: Any) -> None:
         lake = settings.LAKE_DIR
         if not isinstance(lake, BucketAddress):
             raise CommandError("LAKE_DIR must be s3://bucket/prefix to be registered.", returncode=WRONG_USE)
@@ -56,7 +57,7 @@ class Command(WorkCommand):
             )
 
 
-def _name(text):
+def _name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9_]{1,128}", text):
         raise ArgumentTypeError(f"{text!r} is not a name of lower-case letters, digits and underscores")
     return text

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis import pipeline
+from kpis.catalog.feeds import Feed
 from kpis.engine.scratch import ScratchError
 from kpis.ingest.events import log_event, log_finding, logged_run
+from kpis.ingest.lost import Sources
 from kpis.ingest.remake import sources_in
 from kpis.ingest.repair import Repair
 from kpis.lake import LakeError
+from kpis.lake.survey import Progress
 from kpis.management.lines import event_line, one_line
 from kpis.management.output import BestEffort, WorkCommand
 from kpis.management.stopping import Stopped, stoppable
-from kpis.sources.directory import SourceError
+from kpis.models import Run
+from kpis.sources.directory import FoundFile, SourceError
 from kpis.sources.places import found_in
 from kpis.store.binding import lake_options
 from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
@@ -35,7 +41,7 @@ class Command(WorkCommand):
         "continue or a dry run found something."
     )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="report what is wrong, and change nothing")
         parser.add_argument(
             "--sizes-only",
@@ -43,7 +49,7 @@ class Command(WorkCommand):
             help="compare only sizes and etags, without reading files for their digests",
         )
 
-    def handle(self, *, dry_run, sizes_only, verbosity, **options):
+    def handle(self, *, dry_run: bool, sizes_only: bool, verbosity: int, **options: Any) -> None:
         chosen = pipeline.Options(top_n=settings.TOP_N, archive_feeds=settings.ARCHIVE_FEEDS)
         report = pipeline.Report()
         found = lost = 0
@@ -84,7 +90,7 @@ class Command(WorkCommand):
             sys.exit(1)
 
     @contextmanager
-    def _turn(self, dry_run, report):
+    def _turn(self, dry_run: bool, report: pipeline.Report) -> Iterator[Run | None]:
         """Record a run and hold the lock; a dry run does neither."""
         if dry_run:
             with ledger_lock(PATIENCE_SECONDS):
@@ -93,11 +99,11 @@ class Command(WorkCommand):
             with logged_run(" ".join(sys.argv[1:]), report) as run:
                 yield run
 
-    def _sources(self):
+    def _sources(self) -> Sources:
         """Return a function that lists the data folder's files at its first call."""
-        listed = None
+        listed: dict[tuple[str, str], FoundFile] | None = None
 
-        def sources(feed, names):
+        def sources(feed: Feed, names: Collection[str]) -> list[FoundFile]:
             nonlocal listed
             if listed is None:
                 try:
@@ -111,7 +117,7 @@ class Command(WorkCommand):
         return sources
 
     @contextmanager
-    def _progress(self, verbosity):
+    def _progress(self, verbosity: int) -> Iterator[Progress]:
         """Return a callback that shows how many files have been read, as a bar on a terminal."""
         if not verbosity or not self.stderr.isatty() or settings.LOG_FORMAT:
             yield lambda done, of: None
@@ -120,7 +126,7 @@ class Command(WorkCommand):
 
         with tqdm(unit="file", file=BestEffort(sys.stderr)) as bar:
 
-            def show(done, of):
+            def show(done: int, of: int) -> None:
                 bar.total = of
                 bar.update(done - bar.n)
 

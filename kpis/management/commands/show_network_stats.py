@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from kpis.catalog.intervals import BY_SHORT_NAME, Length, to_text
 from kpis.catalog.kpis import KPI
@@ -17,13 +18,13 @@ from kpis.models.result_models import result_model
 class Command(AnswerCommand):
     help = "Shows each KPI's first rows of the newest interval."
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         offered = ", ".join(BY_SHORT_NAME)
         parser.add_argument("--interval", default="1h", help=f"the intervals' length: {offered} (default: 1h)")
         parser.add_argument("--top", type=int, default=10, metavar="N", help="rows for each KPI (default: 10)")
         parser.add_argument("--personal", action="store_true", help="also the KPIs about single subscribers")
 
-    def handle(self, *, interval, top, personal, **options):
+    def handle(self, *, interval: str, top: int, personal: bool, **options: Any) -> None:
         if interval not in BY_SHORT_NAME:
             offered = ", ".join(BY_SHORT_NAME)
             raise CommandError(f"--interval must be one of {offered}, not {interval!r}.", returncode=2)

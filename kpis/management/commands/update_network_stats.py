@@ -6,15 +6,18 @@ import logging
 import sys
 import time
 from argparse import ArgumentTypeError
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, date, datetime
 from itertools import chain, takewhile
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
 
 from kpis import pipeline
+from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import FEEDS
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import Bounds
@@ -26,10 +29,10 @@ from kpis.management.lines import closing_line, event_line, one_line
 from kpis.management.output import WRONG_USE, BestEffort, WorkCommand
 from kpis.management.stopping import Stopped, stoppable, stopping
 from kpis.sources.arrivals import arrivals_in
-from kpis.sources.directory import SourceError, SourceLost
+from kpis.sources.directory import FoundFile, SourceError, SourceLost, Unfinished
 from kpis.sources.places import found_in, named
 from kpis.spark.session import SparkError
-from kpis.storage import SCHEME, BucketAddress, address
+from kpis.storage import SCHEME, Address, BucketAddress, address
 from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 
@@ -47,7 +50,7 @@ class Command(WorkCommand):
     # The system checks import the whole web, which takes longer than a run; `manage.py check` runs them.
     requires_system_checks = ()
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="*", type=_place, metavar="FILE", help="these files instead of the folder's")
         parser.add_argument(
             "--data-dir", type=_place, help="the folder or s3://bucket/prefix to read (default: DATA_DIR)"
@@ -84,7 +87,20 @@ class Command(WorkCommand):
 
         add_engine_argument(parser)
 
-    def handle(self, *, files, data_dir, feed, rebuild, dry_run, watch, queue_url, engine, verbosity, **options):
+    def handle(
+        self,
+        *,
+        files: list[Address],
+        data_dir: Address | None,
+        feed: str | None,
+        rebuild: tuple[datetime, datetime] | None,
+        dry_run: bool,
+        watch: bool,
+        queue_url: str | None,
+        engine: str,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         started = time.monotonic()
         folder = data_dir or settings.DATA_DIR
         if watch and (files or rebuild or dry_run or options["retry_failed"] or options["verify"]):
@@ -119,23 +135,26 @@ class Command(WorkCommand):
             max_clock_ahead=settings.MAX_CLOCK_AHEAD,
         )
         self.verbosity = verbosity
+        only = FEEDS[feed] if feed else None
         if watch:
-            return self._watch(folder, queue_url, FEEDS.get(feed), chosen, engine)
+            self._watch(folder, queue_url, only, chosen, engine)
+            return
         report, unfinished = pipeline.Report(), pipeline.UnfinishedFiles()
         try:
             with stoppable(), translate_errors():
                 if rebuild:
-                    found = []
+                    found: list[FoundFile] = []
                 elif files:
-                    found = named(files, settings.FEED_FILES, FEEDS.get(feed))
+                    found = named(files, settings.FEED_FILES, only)
                 else:
-                    found = new_in(folder, FEEDS.get(feed), unfinished=unfinished.add, every=options["verify"])
+                    found = new_in(folder, only, unfinished=unfinished.add, every=options["verify"])
                 if dry_run:
-                    return self._print_plan(pipeline.plan(found, DatabaseLedger(), chosen), unfinished)
+                    self._print_plan(pipeline.plan(found, DatabaseLedger(), chosen), unfinished)
+                    return
                 self._work(found, rebuild, chosen, report, engine, unfinished=unfinished)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
-            return None
+            return
         except SourceLost as error:
             raise CommandError(f"{error} {GOES_ON}") from error
         except SourceError as error:
@@ -147,13 +166,14 @@ class Command(WorkCommand):
         self._say(closing_line(report, time.monotonic() - started))
         if report.failed:
             sys.exit(1)
-        return None
 
-    def _watch(self, folder, queue_url, feed, chosen, engine):
+    def _watch(
+        self, folder: Address, queue_url: str | None, feed: Feed | None, chosen: pipeline.Options, engine: str
+    ) -> None:
         reported = pipeline.UnfinishedFiles()
         with stopping() as is_stopped:
 
-            def run(names, is_due):
+            def run(names: Collection[str] | None, is_due: bool) -> None:
                 nonlocal reported
                 close_old_connections()
                 unfinished = pipeline.UnfinishedFiles()
@@ -174,39 +194,49 @@ class Command(WorkCommand):
 
             every = settings.WATCH_LISTING_SECONDS, settings.WATCH_POLL_SECONDS
             try:
-                Watch(arrivals_in(folder, queue_url), run, is_stopped, self._report, *every).work()
+                Watch(arrivals_in(folder, queue_url or ""), run, is_stopped, self._report_watch, *every).work()
             except SourceLost as error:
                 raise CommandError(f"{error} {GOES_ON}") from error
             except SourceError as error:
                 raise CommandError(str(error), returncode=WRONG_USE) from error
-            self._report(logging.INFO, "watch ended", "a signal came")
+            self._report_watch(logging.INFO, "watch ended", "a signal came")
 
-    def _report(self, level, event, detail):
+    def _report_watch(self, level: int, event: str, detail: str) -> None:
         log_watch(level, event, detail)
         if level == logging.INFO:
             self._say(f"{event}: {detail}")
         elif not settings.LOG_FORMAT:
             self.stderr.write(f"{event}: {detail}")
 
-    def _work(self, found, rebuild, chosen, report, engine, is_stopped=lambda: False, unfinished=None):
+    def _work(
+        self,
+        found: Iterable[FoundFile],
+        rebuild: tuple[datetime, datetime] | None,
+        chosen: pipeline.Options,
+        report: pipeline.Report,
+        engine_name: str,
+        is_stopped: Callable[[], bool] = lambda: False,
+        unfinished: pipeline.UnfinishedFiles | None = None,
+    ) -> None:
         command = " ".join(sys.argv[1:])
         with (
             logged_run(command, report) as run,
-            chosen_engine(engine) as engine,
+            chosen_engine(engine_name) as engine,
         ):
             ledger = DatabaseLedger(run)
             if rebuild:
-                files, events = 0, pipeline.rebuild(*rebuild, ledger, engine, chosen)
+                start, end = rebuild
+                files, events = 0, pipeline.rebuild(start, end, ledger, engine, chosen)
             else:
                 planned = pipeline.plan(found, ledger, chosen)
                 until_stopped = takewhile(lambda _: not is_stopped(), planned)
                 files, events = len(planned), pipeline.run(until_stopped, ledger, engine, chosen)
-            skipped = unfinished.events() if unfinished else []
+            skipped: Iterable[pipeline.Event] = unfinished.events() if unfinished else []
             for event in self._shown(chain(skipped, events), files):
                 report.add(event)
                 log_event(event)
 
-    def _shown(self, events, files):
+    def _shown(self, events: Iterable[pipeline.Event], files: int) -> Iterator[pipeline.Event]:
         """Yield the events, and show each: on a progress bar on a terminal, else as a line.
 
         With LOG_FORMAT standard error is for log lines alone; failures are among them.
@@ -230,42 +260,50 @@ class Command(WorkCommand):
                 self.stderr.write(event_line(event))
             yield event
 
-    def _print_plan(self, planned, unfinished):
+    def _print_plan(self, planned: list[pipeline.Planned], unfinished: pipeline.UnfinishedFiles) -> None:
         for event in unfinished.events():
             self._say(event_line(event))
         for file, _, why in planned:
             self._say(f"would ingest {file.name} ({file.feed.name}, {why}, {file.size:,} bytes)")
         self._say(f"would ingest {len(planned):,} files; nothing was changed")
 
-    def _say(self, text):
+    def _say(self, text: str) -> None:
         if self.verbosity:
             self.stdout.write(text)
 
 
-def new_in(folder, feed, names=None, unfinished=lambda feed, name: None, every=False):
+def new_in(
+    folder: Address,
+    feed: Feed | None,
+    names: Collection[str] | None = None,
+    unfinished: Unfinished = lambda feed, name: None,
+    every: bool = False,
+) -> list[FoundFile]:
     """Return the files of a place that are new or changed; ``names`` limits them to files of these names.
 
     ``unfinished`` is called with the feed and the name of each file that is skipped as unfinished. ``every`` returns
     the files that the ledger has as well.
     """
-    known = (lambda feed, versions: ()) if every else pipeline.known_to(DatabaseLedger())
+    if every:
+        return found_in(folder, settings.FEED_FILES, feed, names=names, unfinished=unfinished)
+    known = pipeline.known_to(DatabaseLedger())
     return found_in(folder, settings.FEED_FILES, feed, known, names, unfinished)
 
 
-def is_news(found, names, chosen):
+def is_news(found: list[FoundFile], names: Collection[str] | None, chosen: pipeline.Options) -> bool:
     """Return True if there is something to ingest. Failed files count if they were reported or a listing is due."""
     planned = pipeline.plan(found, DatabaseLedger(), chosen) if found else ()
     return any(names is not None or why is not pipeline.IngestReason.RETRIED for _, _, why in planned)
 
 
-def _place(text):
+def _place(text: str) -> Address:
     try:
         return address(text) if text.startswith(SCHEME) else Path(text)
     except ValueError as error:
         raise ArgumentTypeError(f"{error}") from None
 
 
-def _moment(text):
+def _moment(text: str) -> datetime:
     """Parse ISO 8601 into an aware moment in UTC; text without a zone is UTC."""
     try:
         moment = datetime.fromisoformat(text)
@@ -274,7 +312,7 @@ def _moment(text):
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _day(text):
+def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
