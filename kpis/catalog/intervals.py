@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The end of the year 9999, after which no supported database can keep a moment...
+# The end of the year 9999, the limit of the supported databases...
 END_OF_TIME_MILLISECONDS = 253_402_300_800_000
-# ...nor the day, or the hour, that ends then.
+# ...and the last day, whose end would be beyond it.
 LAST_DAY = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Length:
-    """One of the interval lengths that KPIs come in.
+    """A length of intervals.
 
-    ``code`` is what the database and the API call it, ``name`` what people read, ``minutes`` how long it is.
+    ``code`` is its name in the database and the API, ``name`` the one that people read, ``minutes`` its duration.
     """
 
     code: int
@@ -40,15 +40,15 @@ class Length:
         return f"{self.minutes}m"
 
     def floor(self, moment: datetime) -> datetime:
-        """The start (UTC) of the interval of this length that holds the moment."""
+        """Return the start (UTC) of the interval of this length that contains the moment."""
         return moment - (moment - EPOCH) % self.delta
 
     def is_aligned(self, moment: datetime) -> bool:
-        """Whether an interval of this length can start (or end) at the moment."""
+        """Return True if an interval of this length can start (or end) at the moment."""
         return self.floor(moment) == moment
 
     def at(self, moment: datetime) -> Interval:
-        """The interval of this length that holds the moment."""
+        """Return the interval of this length that contains the moment."""
         return Interval(self, self.floor(moment))
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Interval:
         return self.start + self.length.delta
 
     def is_closed(self, closed_until: datetime | None) -> bool:
-        """Whether it has closed, where the feed's intervals up to a moment (UTC) have; None: none has."""
+        """Return True if it has closed; ``closed_until`` is up to when (UTC) the feed's intervals have, if any."""
         return closed_until is not None and self.end <= closed_until
 
     def __str__(self) -> str:
@@ -84,18 +84,18 @@ class Interval:
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
-    """The moment (aware, UTC) that lies so many milliseconds after 1970-01-01T00:00Z.
+    """Return the time (aware, UTC) that is so many milliseconds after 1970-01-01T00:00Z.
 
-    Raises OverflowError when it lies outside the years 1 to 9999.
+    Raises OverflowError if it is outside the years 1 to 9999.
     """
     return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def to_milliseconds(moment: datetime) -> int:
-    """Unix time of the moment, in milliseconds."""
+    """Return a time as Unix time in milliseconds."""
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def to_text(moment: datetime) -> str:
-    """The moment as ISO 8601 in UTC, to the second: ``2021-07-18T00:05:00Z``."""
+    """Return a time as ISO 8601 in UTC, to the second: ``2021-07-18T00:05:00Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

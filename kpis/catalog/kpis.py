@@ -14,10 +14,10 @@ from kpis.catalog.intervals import Length
 from kpis.catalog.measures import Measure
 from kpis.catalog.result_columns import BadEntry, ResultColumn
 
-# What each row of results has besides its dimensions and values.
+# The columns of every results table besides dimensions and values.
 _EVERY_ROW = ("id", "interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
 _CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
-# A name that is a column in SQL, an attribute in Python, and a field with lookups in Django.
+# A name that is valid as a column in SQL, an attribute in Python, and a field with lookups in Django.
 _COLUMN_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -37,14 +37,13 @@ class Reference:
 class KPI:
     """One KPI.
 
-    ``by`` says what its groups are made of, ``lengths`` the interval lengths it is computed for. ``top`` keeps only
-    the first TOP_N groups of an interval, and ``personal`` marks figures about single subscribers. A KPI with
-    ``partials_of`` is computed from the partials of another, joined with the ``reference``; its dimensions are then
-    columns of the reference.
+    ``by`` are its dimensions, ``lengths`` the interval lengths it is computed for. ``top`` keeps only the first TOP_N
+    groups of an interval, and ``personal`` marks personal data of subscribers. A KPI with ``partials_of`` is computed
+    from the partials of another, joined with the ``reference``; its dimensions are then columns of the reference.
 
-    The table of its results follows from the entry. ``help_texts`` says what columns of it mean, by their names, where
-    the types and units of the feed's columns do not; ``plural`` is what its rows are called, where an "s" after the
-    name in words does not make it.
+    The table of its results is made from the entry. ``help_texts`` describe columns of it, by their names, that the
+    types and units of the feed's columns do not describe; ``plural`` is the name of its rows, if it is not the name in
+    words with an "s".
     """
 
     id: int
@@ -63,7 +62,7 @@ class KPI:
     plural: str = ""
 
     def __post_init__(self) -> None:
-        """Raises BadEntry where the entry contradicts itself."""
+        """Raise BadEntry if the entry contradicts itself."""
         try:
             contradiction = next(self._contradictions(), "")
         except BadEntry as error:
@@ -79,13 +78,13 @@ class KPI:
 
     @property
     def notes(self) -> str:
-        """Which values of the measured columns count, and which are unknown: a line a column, "" for none."""
+        """Describe the values of the measured columns that count, and those that are unknown: a line per column."""
         columns = [column for column in self.feed.columns if column.name in self.measure.measured and column.source]
         return "\n".join(f"`{column.name}`: {column.note}." for column in columns)
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The columns that tell its groups apart."""
+        """The columns that identify a group."""
         return tuple(dimension.name for dimension in self.by)
 
     @property
@@ -95,7 +94,7 @@ class KPI:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What a result says of a group: its dimensions and its values."""
+        """The columns of a group in the results: its dimensions and its values."""
         return (*self.dimensions, *self.measure.values)
 
     @property
@@ -118,7 +117,7 @@ class KPI:
 
     @property
     def partial_keys(self) -> dict[str, str]:
-        """What the partial is grouped by besides the interval: columns, each with its SQL over the records."""
+        """The columns that the partial is grouped by besides the interval, each with its SQL over the records."""
         keys = {}
         for dimension in self.by:
             text = dimension.of(self.feed)
@@ -134,17 +133,17 @@ class KPI:
 
     @property
     def partial_values(self) -> dict[str, str]:
-        """What the partial says of each of its groups: columns, each with its SQL over the records."""
+        """The columns of the partial's values, each with its SQL over the records."""
         spelled = {SPELLED: "count(*)"} if self.folded else {}
         return self.measure.partial | spelled
 
     @property
     def source(self) -> KPI:
-        """The KPI whose partials this one is computed from: mostly itself."""
+        """The KPI whose partials this one is computed from: usually itself."""
         return self.partials_of or self
 
     def _column_of(self, dimension: Dimension) -> Column:
-        """The column that a dimension's groups are made of: the reference's, where there is one, else the feed's."""
+        """Return the column whose values make a dimension's groups: the reference's if there is one, or the feed's."""
         columns = {column.name: column for column in (self.reference or self.feed).columns}
         for name in dimension.columns:
             if name not in columns:
@@ -153,7 +152,7 @@ class KPI:
         return columns[dimension.column]
 
     def _contradictions(self) -> Iterator[str]:
-        """Why no table can be made from the entry, in words. Raises BadEntry for what its parts find themselves."""
+        """Yield the reasons why no table can be made from the entry. Raises the BadEntry of its parts."""
         if not _CLASS_NAME.fullmatch(self.name):
             yield "its name must be a capital letter, then letters and digits"
         if not self.by:
@@ -176,7 +175,7 @@ class KPI:
                 yield f"its help texts name the column {name}; it has {', '.join(columns)}"
 
     def _unjoinable(self, reference: Reference) -> Iterator[str]:
-        """Why the partials cannot be joined with the reference, in words."""
+        """Yield the reasons why the partials cannot be joined with the reference."""
         if reference.on not in {column.name for column in reference.columns}:
             yield f"{reference.table} has no column {reference.on} to be joined on"
         if self.partials_of is None:

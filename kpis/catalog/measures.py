@@ -1,15 +1,14 @@
 """Measures: what a KPI counts, as SQL over three kinds of rows.
 
-A measure is computed in three steps, each an SQL expression, so that every engine that speaks SQL gives the
-same answer:
+A measure is computed in three steps, each an SQL expression, so that every SQL engine gives the same answer:
 
 1. *partial*: over the records of one batch, grouped by interval and dimensions: what the lake keeps;
 2. *merge*: over the partials of any number of batches, grouped the same way: a group's values;
-3. *total*: the interval's value over all groups: over the same partials without the dimensions, or, where the
-   groups' values add up, over those values.
+3. *total*: the interval's value over all groups: over the same partials without the dimensions, or, if the groups'
+   values add up, over those values.
 
-Partials hold sums, counts and the distinct things themselves, never finished figures. That is why an hour
-merged from partials is exact, where the sum of its top lists or of its 5-minute user counts is not.
+Partials hold sums, counts and the distinct values themselves, not final results. Therefore an hour merged from partials
+is exact, unlike the sum of its top lists or of its 5-minute user counts.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ MICRO = 1_000_000
 
 @dataclass(frozen=True)
 class Measure(ABC):
-    """What a KPI counts; ``value`` names its column, by which the groups are ranked, largest first."""
+    """The base of measures; ``value`` names the value's column, by which the groups are ranked, largest first."""
 
     value: str
 
-    # Whether the groups' values sum to the total, so that "Other" is the total less the top list.
+    # True if the groups' values sum to the total, so that "Other" is the total less the top list.
     adds_up = True
-    # Whether values and total are fractions, rather than whole numbers.
+    # True if values and total are fractions, rather than whole numbers.
     is_mean = False
 
     @property
@@ -42,7 +41,7 @@ class Measure(ABC):
 
     @property
     def partial_keys(self) -> tuple[str, ...]:
-        """Columns that the partial is grouped by besides the interval and the dimensions."""
+        """The columns that the partial is grouped by besides the interval and the dimensions."""
         return ()
 
     @property
@@ -66,7 +65,7 @@ class Measure(ABC):
 
     @property
     def merge_one(self) -> dict[str, str]:
-        """What ``merge`` gives, where the partials are known to be of one batch and one of its intervals."""
+        """The same as ``merge`` for partials that are known to be of one batch and one of its intervals."""
         return self.merge
 
     @property
@@ -76,7 +75,7 @@ class Measure(ABC):
 
     @property
     def having(self) -> str:
-        """SQL over a group's merged values: which groups there are."""
+        """An SQL condition over a group's merged values: groups that do not satisfy it are left out."""
         return "true"
 
     @property
@@ -86,12 +85,12 @@ class Measure(ABC):
 
     @abstractmethod
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
-        """The value columns of a result, over a feed's records and in the KPI's unit, as ``values`` names them."""
+        """Return the result's value columns, for a feed's records and in the KPI's unit, in the order of ``values``."""
 
     @property
     @abstractmethod
     def total(self) -> str:
-        """SQL for the interval's value: over its groups' values where they add up, else over its partials."""
+        """SQL for the interval's value: over its groups' values if they add up, else over its partials."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Sum(Measure):
 
 @dataclass(frozen=True)
 class Count(Measure):
-    """The number of records; ``share`` names a further column, the group's part of the interval's total (0 to 1)."""
+    """The number of records; ``share`` names a further column, the group's share of the interval's total (0 to 1)."""
 
     share: str = ""
 
@@ -167,7 +166,7 @@ class Count(Measure):
 
 @dataclass(frozen=True)
 class CountDistinct(Measure):
-    """How many different values a column has. The partial holds the values themselves, once a group."""
+    """The number of distinct values of a column. The partial holds the values themselves, once per group."""
 
     column: str
     adds_up = False
@@ -189,7 +188,7 @@ class CountDistinct(Measure):
 
     @property
     def merge_one(self) -> dict[str, str]:
-        # A partial holds each value once a group: nothing to tell apart.
+        # A partial holds each value once per group, so that rows can be counted.
         return {self.value: "count(*)"}
 
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
@@ -202,7 +201,7 @@ class CountDistinct(Measure):
 
 @dataclass(frozen=True)
 class Mean(Measure):
-    """The mean of a decimal column over the records that have one; NULL where none has.
+    """The mean of a decimal column over the records that have a value; NULL if none has.
 
     ``samples`` and ``empty`` name the columns that count the records with and without a value. Sums are kept in
     millionths, as whole numbers, so that the mean does not depend on the order of the records.

@@ -1,4 +1,4 @@
-"""All feeds and KPIs that there are, by name and by id."""
+"""The registry of all feeds and KPIs, by name and by id."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ KPIS = {kpi.id: kpi for kpi in sorted(_KPIS, key=lambda kpi: kpi.id)}
 
 
 def kpis_of(feed: Feed, length: Length | None = None) -> list[KPI]:
-    """The KPIs of a feed, of those that have the length where one is given."""
+    """Return the KPIs of a feed, or those of them that have the length."""
     return [kpi for kpi in KPIS.values() if kpi.feed == feed and (length is None or length in kpi.lengths)]
 
 
 def lengths_of(feed: Feed) -> list[Length]:
-    """The interval lengths that any KPI of the feed has, shortest first: the feed's own, then its rollups'."""
+    """Return the interval lengths of the feed's KPIs, shortest first: the feed's own, then its rollups'."""
     lengths = {feed.interval} | {length for kpi in kpis_of(feed) for length in kpi.lengths}
     return sorted(lengths, key=lambda length: length.minutes)
 
 
 def partial_kpis(feed: Feed) -> list[KPI]:
-    """The feed's KPIs whose partials the lake keeps: those that are not computed from another's."""
+    """Return the feed's KPIs whose partials the lake keeps: those that are not computed from another's."""
     return [kpi for kpi in kpis_of(feed) if kpi.source is kpi]
 
 
 def partial_kpi_ids(feed: Feed) -> frozenset[int]:
-    """The ids of the feed's KPIs whose partials the lake keeps."""
+    """Return the ids of the feed's KPIs whose partials the lake keeps."""
     return frozenset(kpi.id for kpi in partial_kpis(feed))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 class BadEntry(ValueError):
-    """An entry of the catalog that contradicts itself; the message names the entry and says why."""
+    """An entry of the catalog that contradicts itself; the message names the entry and the reason."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class ResultColumn:
     """One column of a KPI's results: a dimension or a value.
 
     ``optional`` lets a text be empty and a number be missing (NULL). Values are greater than ``above``, not less than
-    ``at_least`` and not greater than ``at_most``, each a number or the name of another column; ``check`` is what the
-    constraint that holds them there is called after the table's name, where its columns and bounds do not say it best.
+    ``at_least`` and not greater than ``at_most``, each a number or the name of another column; ``check`` is the name of
+    the constraint that enforces these bounds, after the table's name, if the default is not clear enough.
     """
 
     name: str
@@ -51,7 +51,7 @@ class ResultColumn:
 
     @property
     def bounds(self) -> dict[str, int | str]:
-        """Its bounds, each by the name that Django has for the comparison: ``gt``, ``gte``, ``lte``."""
+        """The bounds, each by Django's name of the comparison: ``gt``, ``gte``, ``lte``."""
         bounds = {"gt": self.above, "gte": self.at_least, "lte": self.at_most}
         return {comparison: bound for comparison, bound in bounds.items() if bound is not None}
 

@@ -1,1 +1,1 @@
-"""The pages: what happened on the network, whether it is normal, and whether it can be trusted."""
+"""The console: pages that show what happens on the network, whether it is normal, and the quality of the data."""

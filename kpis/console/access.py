@@ -1,4 +1,4 @@
-"""Who may see which page: the rules of the API, and its request rates."""
+"""Access to the pages: the rules and request rates of the API."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from kpis.query.throttles import AccountThrottle, AnonymousThrottle
 
 
 class Guarded(View):
-    """A view for those who may read the aggregates; ``is_personal`` says that it needs ``kpis.view_personal``."""
+    """A view for readers of the aggregates; with ``is_personal`` it needs ``kpis.view_personal``."""
 
     personal = False
 
     def is_personal(self) -> bool:
-        """Whether what is asked for is about single subscribers."""
+        """True if the requested data is personal."""
         return self.personal
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -33,7 +33,7 @@ class Guarded(View):
         return response
 
     def unknown(self, request: HttpRequest) -> HttpResponse:
-        """What somebody is told who has to log in first."""
+        """Return the response to a request that needs a login."""
         return HttpResponse("Log in to see this.\n", content_type="text/plain; charset=utf-8", status=401)
 
     def _refusal(self, request: HttpRequest) -> HttpResponse | None:
@@ -46,19 +46,19 @@ class Guarded(View):
         if not known and (personal or not settings.API_PUBLIC):
             return self.unknown(request)
         if personal and not may_view_personal(request.user):
-            raise PermissionDenied(f"This is about single subscribers, and your account lacks {VIEW_PERSONAL}.")
+            raise PermissionDenied(f"This is about single subscribers. Your account lacks {VIEW_PERSONAL}.")
         return None
 
 
 class GuardedPage(Guarded):
-    """A whole page: who is not known is sent to the login and comes back from there."""
+    """A page: an anonymous user is redirected to the login, and back after it."""
 
     def unknown(self, request: HttpRequest) -> HttpResponse:
         return redirect_to_login(request.get_full_path())
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The page for an account that lacks a permission."""
+    """Return the page for an account that lacks a permission."""
     reason = str(exception) or "Your account lacks the permission for this."
     return render(request, "console/forbidden.html", {"title": "Not for this account", "reason": reason}, status=403)
 

@@ -1,4 +1,4 @@
-"""Addresses that several pages link to."""
+"""The addresses that several pages link to."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kpis.catalog.kpis import KPI
 
 
 def given(query: QueryDict, names: Iterable[str]) -> dict[str, str]:
-    """The parameters of a query that have these names, each with its last value."""
+    """Return the parameters of a query with these names, each with its last value."""
     return {name: value for name in names if (value := query.get(name)) is not None}
 
 
 def explain(kpi: KPI, length: Length, start: datetime, group: Mapping[str, int | str] | None = None) -> str:
-    """Where a figure of a KPI is explained: of a group, or the total where none is given."""
+    """Return the address that explains a KPI's value: of a group, or the total if none is given."""
     figure: dict[str, int | str] = {"kpi": kpi.id, "interval": length.code, "start": to_text(start)}
     return f"{reverse('explain')}?{urlencode(figure | dict(group or {}))}"

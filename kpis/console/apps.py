@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """Lets Django find the pages' templates, tags and static files."""
+    """The app with the pages' templates, tags and static files."""
 
     name = "kpis.console"
     label = "console"

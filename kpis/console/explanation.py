@@ -1,4 +1,4 @@
-"""Where one figure came from: its batches, its revisions, and the SQL over the lake that gives it again."""
+"""The explanation of a value: its batches, its revisions, and the SQL over the lake that computes it again."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from kpis.models.result_models import result_model
 from kpis.query.figure_sql import figure_sql
 from kpis.reference.subscribers import devices_at
 
-# What a page lists at most; the API has all of them.
+# The most entries that a page lists; the API has all of them.
 MOST_BATCHES = 100
 
-# Of each reference table, the rows that make a group, as they were at a moment (UTC).
+# For each reference table, a function that returns the rows of a group as they were at a given time (UTC).
 _REFERENCE_ROWS: dict[str, Callable[[Group, datetime], list[dict]]] = {
     "subscribers": lambda group, moment: devices_at(str(group["email"]), moment)
 }
 
 
 class BadFigure(ValueError):
-    """Parameters that name no figure, in words for the person who wrote them."""
+    """Parameters that name no value; the message is for the person who wrote them."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A batch, and how many records of the interval it holds."""
+    """A batch, and the number of its records in the interval."""
 
     batch: Batch
     records: int
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Figure:
-    """A KPI's figure of an interval: a group's, or the total where there is no group."""
+    """A KPI's value in an interval: a group's, or the total without a group."""
 
     kpi: KPI
     interval: Interval
@@ -51,7 +51,7 @@ class Figure:
 
     @cached_property
     def summary(self) -> IntervalSummary | None:
-        """What the interval was computed from; None where it has no records."""
+        """The interval's summary; None if it has no records."""
         return IntervalSummary.objects.filter(
             kpi=self.kpi.id,
             interval=self.interval.length.code,
@@ -60,13 +60,13 @@ class Figure:
 
     @cached_property
     def is_pruned(self) -> bool:
-        """True if the interval's results were pruned: it has none, whatever records there were."""
+        """True if the interval's results were pruned: it has none, even if it had records."""
         before = ResultPruning.of(self.interval.length.code)
         return self.summary is None and before is not None and self.interval.end <= before
 
     @cached_property
     def row(self) -> KPIResult | None:
-        """The group's row; None where there is none."""
+        """The group's row; None if there is none."""
         if self.group is None:
             return None
         rows = result_model(self.kpi).objects.filter(
@@ -84,7 +84,7 @@ class Figure:
 
     @property
     def value(self) -> float | int | None:
-        """The figure, as the API gives it."""
+        """The value, as the API returns it."""
         if self.group is None:
             return self.total
         return getattr(self.row, self.kpi.value) if self.row else None
@@ -98,29 +98,29 @@ class Figure:
 
     @property
     def others(self) -> list[tuple[str, object]]:
-        """The row's further values, by name."""
+        """The row's other values, by name."""
         return [(name, getattr(self.row, name)) for name in self.kpi.measure.values[1:]] if self.row else []
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the group may be one that the top list does not keep."""
+        """True if the group may be one that the top list does not keep."""
         return bool(self.group and self.row is None and self.summary and self.kpi.top)
 
     @property
     def previous(self) -> float | int | None:
-        """The interval's value over all groups in the revision before; None for none."""
+        """The interval's value over all groups in the revision before; None if there is none."""
         if self.summary is None:
             return None
         return self.summary.previous_mean if self.kpi.measure.is_mean else self.summary.previous_total
 
     @property
     def change(self) -> Change:
-        """The interval's value over all groups against that of the revision before."""
+        """The interval's value over all groups, compared with that of the revision before."""
         return Change(self.total, self.previous)
 
     @cached_property
     def parts(self) -> list[Part]:
-        """The batches with records in the interval, by name; of more than MOST_BATCHES those with most records."""
+        """The batches with records in the interval, by name; of more than MOST_BATCHES those with the most records."""
         held = BatchInterval.objects.filter(
             batch__feed=self.kpi.feed.name,
             interval_start_timestamp__gte=self.interval.start,
@@ -134,7 +134,7 @@ class Figure:
 
     @property
     def sql(self) -> str:
-        """What ``manage.py query_lake`` answers with this figure."""
+        """The SQL for ``manage.py query_lake`` that computes this value."""
         rows: list[dict] = []
         if self.group is not None and self.kpi.reference and self.summary:
             rows = _REFERENCE_ROWS[self.kpi.reference.table](self.group, self.summary.first_figured_at)
@@ -142,13 +142,13 @@ class Figure:
 
 
 def kpi_of(parameters: Mapping[str, str]) -> KPI | None:
-    """The KPI that the parameters name; None for none."""
+    """Return the KPI that the parameters name; None if they name none."""
     text = parameters.get("kpi", "")
     return KPIS.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def figure_from(parameters: Mapping[str, str]) -> Figure:
-    """The figure that the parameters name: ``kpi``, ``interval``, ``start``, and each dimension; raises BadFigure."""
+    """Return the value named by the parameters: ``kpi``, ``interval``, ``start``, dimensions; raises BadFigure."""
     kpi = kpi_of(parameters)
     if kpi is None:
         raise BadFigure(f"kpi must be the id of a KPI, from {min(KPIS)} to {max(KPIS)}.")

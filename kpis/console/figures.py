@@ -1,19 +1,19 @@
-"""Figures as people read them: short with a unit, exact with every digit, and changes in per cent."""
+"""The format of numbers: short with a unit, exact with every digit, and changes in per cent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# What is shown where there is no figure.
+# Shown in place of a missing value.
 NONE = "\N{EN DASH}"
 
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
-# Counts below this are short enough as they are.
+# Counts below this are shown in full.
 _WHOLE = 10_000
 
 
 def short(value: int | float | None, unit: str) -> str:
-    """At most four digits: ``745.4 GB``, ``113.1 k calls``, ``9,083 calls``, ``17.42 ASU``; a dash for none."""
+    """Format with at most four digits: ``745.4 GB``, ``113.1 k calls``, ``9,083 calls``; a dash for None."""
     if value is None:
         return NONE
     if unit == "bytes":
@@ -24,38 +24,38 @@ def short(value: int | float | None, unit: str) -> str:
 
 
 def exact(value: float | None, unit: str) -> str:
-    """Every digit of a whole number, four places of a fraction, and the unit in full."""
+    """Format with every digit of a whole number, four decimals of a fraction, and the unit in full."""
     if value is None:
         return "no value"
     return f"{value:,.4f} {unit}" if isinstance(value, float) else counted(value, unit)
 
 
 def counted(number: int, things: str) -> str:
-    """``12 groups``, ``1 group``."""
+    """Format a number with its noun: ``12 groups``, ``1 group``."""
     return f"{number:,} {_of(number, things)}"
 
 
 def plain(value: float | None) -> str:
-    """``exact`` without the unit, for tables whose heading has it; a dash for none."""
+    """Format as ``exact`` without the unit, for tables whose heading has it; a dash for None."""
     if value is None:
         return NONE
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def signed(value: float) -> str:
-    """With its sign and one place: ``+4.5``; the minus is a real one."""
+    """Format with the sign and one decimal: ``+4.5``; the minus is U+2212."""
     return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1: ``16.7 %``; what is more than nothing never looks like it: ``< 0.1 %``."""
+    """Format a share from 0 to 1: ``16.7 %``; a positive share is never shown as 0: ``< 0.1 %``."""
     if share is None:
         return NONE
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def age(seconds: float) -> str:
-    """How long ago: ``just now``, ``4 minutes ago``, ``3 days ago``; in the largest unit of which there are two."""
+    """Format an age: ``just now``, ``4 minutes ago``, ``3 days ago``; in the largest unit with at least two."""
     for name, length in (("year", 31_557_600), ("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length or (length == 60 and seconds >= 60):
             number = int(seconds // length)
@@ -65,28 +65,28 @@ def age(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """A value held against an earlier one of the same thing; either may be missing."""
+    """A value compared with an earlier one; either may be missing."""
 
     now: float | None
     before: float | None
 
     @property
     def ratio(self) -> float | None:
-        """By what part of the earlier value it went up or down; None where that cannot be said."""
+        """The change as a share of the earlier value; None if it is undefined."""
         if self.now is None or not self.before:
             return None
         return (self.now - self.before) / self.before
 
     @property
     def direction(self) -> str:
-        """``up``, ``down`` or ``level`` as it is shown; ``none`` where there is nothing to hold it against."""
+        """``up``, ``down`` or ``level``, as the change is shown; ``none`` if there is nothing to compare with."""
         if self.ratio is None:
             return "none"
         shown = round(self.ratio, 3)
         return "up" if shown > 0 else "down" if shown < 0 else "level"
 
     def __str__(self) -> str:
-        """``+3.2 %``, with a real minus sign; a dash where there is nothing to hold it against."""
+        """Format as ``+3.2 %``, with U+2212 for minus; a dash if there is nothing to compare with."""
         if self.ratio is None:
             return NONE
         return f"{signed(100 * self.ratio)} %"
@@ -99,7 +99,7 @@ def _of(number: int, things: str) -> str:
 def _scaled(value: float, unit: str) -> str:
     power = 0
     scaled = float(value)
-    # What would be shown as 1,000.0 is the next unit's 1.0.
+    # A number that rounds to 1,000.0 is 1.0 of the next unit.
     while abs(scaled) >= 999.95 and power < len(_PREFIXES) - 1:
         scaled /= 1000
         power += 1

@@ -1,4 +1,4 @@
-"""The cells of a grid KPI in one interval, put together to bins that a map can show."""
+"""The cells of a grid KPI in one interval, merged into bins for a map."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kpis.catalog.kpis import KPI
 from kpis.models import KPIResult, Region
 from kpis.models.result_models import result_model
 
-# A map shows so many bins across at most: more would be too small to see.
+# The most bins across the map: more would be too small to see.
 MOST_BINS = 45
-# How many cells a bin can be wide.
+# The possible widths of a bin, in cells.
 _WIDTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 @dataclass(frozen=True)
 class Box:
-    """A piece of the map, in degrees."""
+    """A rectangle of the map, in degrees."""
 
     west: float
     south: float
@@ -29,13 +29,13 @@ class Box:
     north: float
 
     def holds(self, latitude: float, longitude: float) -> bool:
-        """Whether a point lies in it."""
+        """Return True if a point is in it."""
         return self.south <= latitude < self.north and self.west <= longitude < self.east
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Cells that are shown as one: their place, the mean over all of their samples, and how many those are."""
+    """Cells that are shown as one: their place, the mean over all of their samples, and the number of samples."""
 
     box: Box
     value: float
@@ -63,12 +63,12 @@ class Grid:
 
     @property
     def size(self) -> float:
-        """How many degrees a bin is wide and high."""
+        """The width and height of a bin, in degrees."""
         return float(_dimension(self.kpi).size * self.width)
 
     @property
     def bins(self) -> list[Bin]:
-        """The cells with samples, put together."""
+        """The cells with samples, merged."""
         found: dict[tuple[int, int], list[Cell]] = {}
         for cell in self.cells:
             if getattr(cell.row, self.kpi.value) is not None:
@@ -91,7 +91,7 @@ class Grid:
 
 
 def box_of(regions: Iterable[Region]) -> Box | None:
-    """The box round regions; None where there are none."""
+    """Return the bounding box of regions; None if there are none."""
     boxes = [(one.west, one.south, one.east, one.north) for one in regions]
     if not boxes:
         return None
@@ -100,7 +100,7 @@ def box_of(regions: Iterable[Region]) -> Box | None:
 
 
 def grid(kpi: KPI, length: Length, start: datetime, box: Box | None) -> Grid:
-    """The KPI's interval in the box, or, without one, in the box of its own cells."""
+    """Return the KPI's interval in the box, or, without one, in the bounding box of its own cells."""
     dimension = _dimension(kpi)
     size = float(dimension.size)
     rows = result_model(kpi).objects.filter(interval=length.code, interval_start_timestamp=start).order_by("-rank")
@@ -123,7 +123,7 @@ def grid(kpi: KPI, length: Length, start: datetime, box: Box | None) -> Grid:
         )
     extent = max(box.east - box.west, box.north - box.south)
     width = next((width for width in _WIDTHS if extent / (width * size) <= MOST_BINS), _WIDTHS[-1])
-    # Of those without any sample, which rank last, none is weaker than another.
+    # Cells without samples rank last; their order does not matter.
     cells.sort(key=lambda cell: getattr(cell.row, kpi.value) is None)
     return Grid(kpi, box, cells, nowhere, width)
 

@@ -1,4 +1,4 @@
-"""The groups of a KPI: as parameters of an address, as filters, and as people read them."""
+"""The groups of a KPI: as parameters of an address, as filters, and as text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kpis.query.fields import WholeNumberField, whole_number_range
 
 Group = dict[str, int | str]
 
-# What an empty text is shown as.
+# Shown in place of an empty text.
 NO_TEXT = "(none)"
 
 
 class BadGroup(ValueError):
-    """Parameters that name no group, in words for the person who wrote them."""
+    """Parameters that name no group; the message is for the person who wrote them."""
 
 
 def group_from(kpi: KPI, parameters: Mapping[str, str]) -> Group | None:
-    """The group that the parameters name, one for each dimension; None where none is given. Raises BadGroup."""
+    """Return the group that the parameters name, one per dimension; None if none is given. Raises BadGroup."""
     given = {name: parameters[name] for name in kpi.dimensions if name in parameters}
     if not given:
         return None
@@ -34,7 +34,7 @@ def group_from(kpi: KPI, parameters: Mapping[str, str]) -> Group | None:
 
 
 def conditions(kpi: KPI, group: Group) -> dict[str, object]:
-    """The group as a filter of the KPI's table; folded dimensions by their folded names, as in the API."""
+    """Return the group as a filter of the KPI's table; folded dimensions by their folded names, as in the API."""
     return {
         one.folded_column if one.folded else one.name: fold(str(group[one.name])) if one.folded else group[one.name]
         for one in kpi.by
@@ -42,7 +42,7 @@ def conditions(kpi: KPI, group: Group) -> dict[str, object]:
 
 
 def label(kpi: KPI, group: Mapping[str, object]) -> str:
-    """The group in words: its dimensions' values; numbers beside other dimensions have their names with them."""
+    """Return the group as text: its dimensions' values; numbers beside other dimensions with their names."""
     words = []
     for name in kpi.dimensions:
         value = group[name]
@@ -54,7 +54,7 @@ def label(kpi: KPI, group: Mapping[str, object]) -> str:
 
 
 def dimension_words(kpi: KPI) -> str:
-    """What groups are, in words: ``operator, call type``."""
+    """Return the dimensions as text: ``operator, call type``."""
     return ", ".join(name.replace("_", " ") for name in kpi.dimensions)
 
 

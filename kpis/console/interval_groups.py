@@ -1,4 +1,4 @@
-"""The groups of one interval: the first of them, what is left, and the true total."""
+"""The groups of one interval: the first ones, the rest, and the true total."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kpis.console.groups import label
 from kpis.models import IntervalSummary, KPIResult
 from kpis.models.result_models import result_model
 
-# How many groups a chart shows by themselves.
+# The number of groups that a chart shows individually.
 FIRST = 10
 
 
@@ -40,9 +40,9 @@ class IntervalGroups:
 
     @cached_property
     def bars(self) -> list[dict]:
-        """The first groups, and "Other" where the measure adds up and there are more.
+        """The first groups, and "Other" if the measure adds up and there are more.
 
-        Each has ``label``, ``value``, ``share`` of the total (None where the measure does not add up) and ``other``.
+        Each has ``label``, ``value``, ``share`` of the total (None if the measure does not add up) and ``other``.
         """
         bars = []
         for row in self.rows[:FIRST]:
@@ -55,18 +55,18 @@ class IntervalGroups:
         return bars
 
     def share(self, value: float) -> float | None:
-        """A value's part of the total, from 0 to 1; None where parts make no whole."""
+        """Return a value's share of the total, from 0 to 1; None if values do not add up."""
         return value / self.total if self.kpi.measure.adds_up and self.total else None
 
 
 def interval_groups(kpi: KPI, length: Length, start: datetime) -> IntervalGroups | None:
-    """The interval's groups; None where it has no records."""
+    """Return the interval's groups; None if it has no records."""
     summary = IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code, interval_start_timestamp=start).first()
     return IntervalGroups(kpi, summary) if summary else None
 
 
 def newest(kpi: KPI, length: Length, before: datetime | None = None) -> IntervalSummary | None:
-    """The newest interval of the length that has records; with ``before``, of those that start before it."""
+    """Return the newest interval of the length with records; with ``before``, of those that start before it."""
     summaries = IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code)
     if before is not None:
         summaries = summaries.filter(interval_start_timestamp__lt=before)

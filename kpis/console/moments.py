@@ -1,4 +1,4 @@
-"""Moments in ``TIME_ZONE``, as people read and write them on the pages; the database and the API have UTC."""
+"""Times in ``TIME_ZONE``, as the pages show and parse them; the database and the API have UTC."""
 
 from __future__ import annotations
 
@@ -12,50 +12,51 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class BadMoment(ValueError):
-    """A text that is no moment, in words for the person who wrote it."""
+    """A text that is not a time; the message is for the person who wrote it."""
 
 
 def zone() -> tzinfo:
-    """The zone of all pages."""
+    """Return the zone of all pages."""
     return timezone.get_default_timezone()
 
 
 def zone_name() -> str:
-    """What the zone is called: ``UTC``, ``Europe/Madrid``."""
+    """Return the zone's name: ``UTC``, ``Europe/Madrid``."""
     return settings.TIME_ZONE
 
 
 def local(moment: datetime) -> datetime:
-    """The same moment on the zone's clocks."""
+    """Return the same time in the zone."""
     return moment.astimezone(zone())
 
 
 def clock(moment: datetime) -> str:
-    """``18 Jul 2021, 02:05``; with the offset where the clocks show the time twice: ``31 Oct 2021, 02:05 (+0200)``."""
+    """Format as ``18 Jul 2021, 02:05``, or with the offset if that occurs twice: ``31 Oct 2021, 02:05 (+0200)``."""
     here = local(moment)
     return f"{_clock(here)}{_offset_if_twice(here)}"
 
 
 def comes_twice(here: datetime) -> bool:
-    """True if the clocks show a local time twice, so that only its offset tells which of the two it is."""
-    # Of a zone without changes, such as UTC, this is the same offset.
+    """Return True if a local time occurs twice, so that only its offset says which of the two it is."""
+    # In a zone without changes, such as UTC, this is the same offset.
     return here.replace(fold=1 - here.fold).utcoffset() != here.utcoffset()
 
 
 def day(here: date) -> str:
-    """``18 Jul``."""
+    """Format as ``18 Jul``."""
     return f"{here.day} {_MONTHS[here.month - 1]}"
 
 
 def time_of_day(moment: datetime) -> str:
-    """``02:05``; with the offset where the clocks show it twice: ``02:05 (+0200)``."""
+    """Format as ``02:05``; with the offset if the local time occurs twice: ``02:05 (+0200)``."""
     here = local(moment)
     return f"{_time(here)}{_offset_if_twice(here)}"
 
 
 def span(start: datetime, end: datetime) -> str:
-    """``18 Jul 2021, 02:00 to 02:05``; with both days where there are two, and offsets where the clocks change, or show
-    one of the times twice.
+    """Format as ``18 Jul 2021, 02:00 to 02:05``.
+
+    With both days if they differ, and with offsets if the clocks change, or one of the local times occurs twice.
     """
     first, last = local(start), local(end)
     ending = _time(last) if first.date() == last.date() else _clock(last)
@@ -65,23 +66,23 @@ def span(start: datetime, end: datetime) -> str:
 
 
 def iso(moment: datetime) -> str:
-    """``2021-07-18T02:05:00+02:00``; with a Z for UTC."""
+    """Format as ``2021-07-18T02:05:00+02:00``; with a Z for UTC."""
     return local(moment).isoformat().replace("+00:00", "Z")
 
 
 def for_input(moment: datetime) -> str:
-    """As an input has it: ``2021-07-18T02:05``, on the zone's clocks; with the offset where they show it twice."""
+    """Format for an input: ``2021-07-18T02:05``, in the zone; with the offset if the local time occurs twice."""
     here = local(moment)
     return f"{here:%Y-%m-%dT%H:%M}" + (f"{here.isoformat()[-6:]}" if comes_twice(here) else "")
 
 
 def input_type(moment: datetime) -> str:
-    """The type of an input that can have what ``for_input`` gives: ``datetime-local`` has no room for an offset."""
+    """Return the type of the input for ``for_input``: ``datetime-local`` cannot hold an offset."""
     return "text" if comes_twice(local(moment)) else "datetime-local"
 
 
 def for_file(moment: datetime) -> str:
-    """As a part of a file's name: ``2021-07-18-0205``; with the offset where the clocks show it twice."""
+    """Format for a file name: ``2021-07-18-0205``; with the offset if the local time occurs twice."""
     here = local(moment)
     return f"{here:%Y-%m-%d-%H%M}" + (f"{here:%z}" if comes_twice(here) else "")
 
@@ -95,7 +96,7 @@ def _offset_if_twice(here: datetime) -> str:
 
 
 def _time(here: datetime) -> str:
-    # Charts have thousands of these, and strftime takes its time.
+    # Charts have thousands of these, and strftime is slow.
     return f"{here.hour:02}:{here.minute:02}"
 
 
@@ -105,9 +106,9 @@ _FORM = re.compile(
 
 
 def parse(text: str) -> datetime:
-    """The moment (UTC) of an ISO 8601 text; without an offset it is on the zone's clocks.
+    """Parse an ISO 8601 text into a time (UTC); without an offset it is in the zone.
 
-    Of an hour that the clocks show twice, it is the first. Raises BadMoment.
+    Of a local time that occurs twice, it is the first. Raises BadMoment.
     """
     found = _FORM.fullmatch(text.strip())
     try:
@@ -120,5 +121,5 @@ def parse(text: str) -> datetime:
         if not 1000 <= moment.year <= 9998:
             raise ValueError
     except (ValueError, OverflowError):
-        raise BadMoment(f"{text!r} is no moment such as 2021-07-18T02:05 or 2021-07-18T00:05Z.") from None
+        raise BadMoment(f"{text!r} is not a time such as 2021-07-18T02:05 or 2021-07-18T00:05Z.") from None
     return moment

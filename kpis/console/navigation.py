@@ -1,4 +1,4 @@
-"""The menu: every page has an entry here, and every KPI one of its own."""
+"""The menu, with an entry for every page and every KPI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A page in the menu: its title, and the name of its address; ``personal`` pages show only to those who may."""
+    """A page in the menu: its title, and the name of its address; ``personal`` pages need a permission."""
 
     title: str
     name: str
@@ -37,7 +37,7 @@ PAGES = (
 
 @dataclass(frozen=True)
 class Link:
-    """An entry as one user sees it: ``current`` on its own page."""
+    """An entry of a user's menu; ``current`` on its own page."""
 
     title: str
     address: str
@@ -45,7 +45,7 @@ class Link:
 
 
 def menu(user: User | AnonymousUser, path: str) -> dict[str, list[Link]]:
-    """The links that a user has, by the menu's section; ``path`` is the page's own."""
+    """Return the links of a user's menu, by section; ``path`` is the present page's."""
     cleared = may_view_personal(user)
 
     def link(title: str, address: str) -> Link:
@@ -60,5 +60,5 @@ def menu(user: User | AnonymousUser, path: str) -> dict[str, list[Link]]:
 
 
 def title_of(kpi: KPI) -> str:
-    """A KPI's name in words, as a title: ``OperatorGPSPrecision`` is "Operator GPS precision"."""
+    """Return a KPI's name in words, as a title: ``OperatorGPSPrecision`` is "Operator GPS precision"."""
     return capfirst(kpi.words)

@@ -1,4 +1,4 @@
-"""The newest figures: each feed's newest interval, and each KPI's total there against an hour and a day before."""
+"""The newest values: each feed's newest interval, and each KPI's total there compared with an hour and a day before."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 @dataclass(frozen=True)
 class NewestTotal:
-    """A KPI's total in its newest interval, and the day before it: ``values`` by the intervals' starts."""
+    """A KPI's total in its newest interval, and in the day before it: ``values`` by the intervals' starts."""
 
     kpi: KPI
     length: Length
@@ -38,17 +38,17 @@ class NewestTotal:
 
     @property
     def hour(self) -> Change:
-        """Against the same interval an hour before."""
+        """The change from the same interval an hour before."""
         return Change(self.value, self.values.get(self.start - _HOUR))
 
     @property
     def day(self) -> Change:
-        """Against the same interval a day before."""
+        """The change from the same interval a day before."""
         return Change(self.value, self.values.get(self.start - _DAY))
 
     @property
     def line(self) -> str:
-        """The day up to the interval, or what there is of it, as an SVG path."""
+        """The day up to the interval, as far as there are values, as an SVG path."""
         first = min(self.values)
         steps = (self.start - first) // self.length.delta
         return sparkline.path([self.values.get(first + step * self.length.delta) for step in range(steps + 1)])
@@ -56,7 +56,7 @@ class NewestTotal:
 
 @dataclass(frozen=True)
 class FeedNews:
-    """A feed's newest interval ``[start, end)``, how many seconds ago it ended, and its KPIs' newest totals."""
+    """A feed's newest interval ``[start, end)``, the seconds since its end, and its KPIs' newest totals."""
 
     feed: Feed
     start: datetime
@@ -66,7 +66,7 @@ class FeedNews:
 
 
 def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
-    """The news of every feed that has taken anything in, without the hidden KPIs."""
+    """Return the news of every feed with records, without the hidden KPIs."""
     ends = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
     return [
         FeedNews(
@@ -84,7 +84,7 @@ def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
 
 
 def newest_total(kpi: KPI) -> NewestTotal | None:
-    """The KPI's newest total and those of the day before; None where it has no records yet."""
+    """Return the KPI's newest total and those of the day before; None if it has no records yet."""
     length = default_length(kpi)
     summary = newest(kpi, length)
     if summary is None:

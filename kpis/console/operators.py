@@ -1,12 +1,12 @@
-"""The operators over time: their sums, and their averages with the samples behind them.
+"""The operators over time: their sums, and their averages with the samples.
 
-A frame has one row for each step of the window and each operator, also where an operator has no records:
+A frame has one row for each step of the window and each operator, also for operators without records:
 
-- ``start``, ``end``: when the step starts and ends (UTC);
-- ``operator``: its name, one spelling whatever the letter case and encoding;
-- ``value``: the sum or the average (NaN where there is none);
-- ``weight``: what the averages of several steps are weighted by: the samples, for sums the sum itself;
-- ``gap``: whether no operator has records in the step.
+- ``start``, ``end``: of the step (UTC);
+- ``operator``: its name, in one spelling;
+- ``value``: the sum or the average (NaN if there is none);
+- ``weight``: the weight of averages over several steps: the samples, for sums the sum itself;
+- ``gap``: True if no operator has records in the step.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIMENSION = "operator"
-# So many lines share the points of a screen.
+# The most points of a chart with several lines.
 LINES = 6
-# Each interval has a row for every operator.
+# The most rows that are read: each interval has a row for every operator.
 MOST_INTERVALS = 5000
 
 
 def operator_kpis() -> list[KPI]:
-    """The KPIs that tell operators apart and can be computed over any time: sums first, then averages."""
+    """Return the KPIs by operator that can be computed over any time: sums first, then averages."""
     there = [kpi for kpi in KPIS.values() if DIMENSION in kpi.dimensions and not kpi.personal and not kpi.top]
     sums = [kpi for kpi in there if kpi.measure.adds_up]
     return sums + [kpi for kpi in there if kpi.measure.is_mean]
 
 
 def operator_window(kpi: KPI, start: datetime, end: datetime, asked: Length) -> Window:
-    """The steps for a chart of several lines; averages are recomputed from their samples, so all can be summed."""
+    """Return the window of a chart of several lines. All its KPIs can be merged, averages by their samples."""
     length = asked if asked in kpi.lengths else default_length(kpi)
     most = MOST_POINTS // LINES
     return window(kpi, start, end, length, adds_up=True, most=most, most_intervals=MOST_INTERVALS)
 
 
 def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
-    """The frame of a KPI in a window: operators by weight, the heaviest first, and steps in order."""
+    """Return the frame of a KPI in a window: operators by weight, the heaviest first, and steps in order."""
     import pandas as pd
 
     rows = result_model(kpi).objects.filter(**all_groups_between(kpi, window.length, window.start, window.end))
@@ -81,10 +81,10 @@ def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
 
 
 def operator_names(start: datetime, end: datetime) -> list[str]:
-    """The names, folded, of all operators in the span: in this order they get their colours in every chart."""
+    """Return the folded names of all operators in the span; their order decides their colours in every chart."""
     names: dict[str, None] = {}
     for kpi in operator_kpis():
-        # The longest intervals have the fewest rows; where none has closed yet, shorter ones tell.
+        # The longest intervals have the fewest rows; if none has closed yet, shorter ones are read.
         for length in sorted(kpi.lengths, key=lambda length: -length.minutes):
             rows = result_model(kpi).objects.filter(**all_groups_between(kpi, length, start, end))
             weight = kpi.measure.weight or kpi.value
@@ -96,7 +96,7 @@ def operator_names(start: datetime, end: datetime) -> list[str]:
 
 
 def totals(kpi: KPI, frame: pd.DataFrame) -> pd.DataFrame:
-    """Each operator over the whole window: ``value``, ``weight``, and for sums ``share`` of all operators' (0 to 1)."""
+    """Return each operator's ``value`` and ``weight`` over the window, and for sums the ``share`` of all (0 to 1)."""
     frame = frame.assign(product=frame["value"] * frame["weight"])
     sums = frame.groupby("operator", sort=False).agg(
         value=("value", "sum"), product=("product", "sum"), weight=("weight", "sum")
@@ -109,7 +109,7 @@ def totals(kpi: KPI, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(frame: pd.DataFrame) -> pd.Series:
-    """One name for each operator: of its spellings the one with the most weight, the first in order among equals."""
+    """Return one name per operator: the spelling with the most weight, the first in order among equals."""
     folded = frame["spelling"].map(fold)
     weights = frame.assign(folded=folded).groupby(["folded", "spelling"], as_index=False)["weight"].sum()
     weights = weights.sort_values(["weight", "spelling"], ascending=[False, True], kind="stable")

@@ -1,4 +1,4 @@
-"""Finding a group of a KPI to look at."""
+"""The search for a group of a KPI."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from kpis.console.selection import Selection
 from kpis.models import IntervalSummary
 from kpis.models.result_models import result_model
 
-# Groups are looked for in so many of the span's newest intervals of the KPI's longest length...
+# Groups are searched in this many of the span's newest intervals of the KPI's longest length...
 INTERVALS = 48
-# ...and so many are offered at once.
+# ...and this many are offered at once.
 OFFERED = 30
 
 
 @dataclass(frozen=True)
 class Found:
-    """The groups that fit, the largest first: ``offered`` of ``number``."""
+    """The groups that match, the largest first: ``offered`` of ``number``."""
 
     offered: list[tuple[str, Group]]
     number: int
 
 
 def find_groups(selection: Selection, text: str = "") -> Found:
-    """The groups of the span whose words have the text, whatever its letter case.
+    """Return the groups of the span whose text contains the search text, in any case.
 
-    A value that is typed in full is found in the whole table, for KPIs of one dimension.
+    A value that is typed in full is searched in the whole table, for KPIs of one dimension.
     """
     wanted = fold(text.strip())
     by_words: dict[str, tuple[str, Group]] = {}
@@ -45,7 +45,7 @@ def find_groups(selection: Selection, text: str = "") -> Found:
 
 
 def _groups(selection: Selection) -> list[Group]:
-    """The groups of the newest intervals in the span and of the listed interval, the largest first."""
+    """Return the groups of the newest intervals in the span and of the listed interval, the largest first."""
     kpi = selection.kpi
     rows = result_model(kpi).objects
     longest = max(kpi.lengths, key=lambda length: length.minutes)
@@ -71,7 +71,7 @@ def _groups(selection: Selection) -> list[Group]:
 
 
 def _exact(kpi: KPI, text: str) -> Group | None:
-    """The group of exactly this value, where there is one anywhere."""
+    """Return the group of exactly this value, if the table has it."""
     if len(kpi.dimensions) != 1 or not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Charts as files: PNG, SVG, and a page of their own that needs nothing else."""
+"""Charts as files: PNG, SVG, and a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _PIXELS_A_CSS_PIXEL = 2
 
 
 def png(chart: Chart) -> bytes:
-    """The chart as PNG, in twice the resolution of a plain screen."""
-    # Imported here and below, since it takes long and few processes draw.
+    """Return the chart as PNG, in twice the resolution of a standard screen."""
+    # Imported here and below, since the import is slow and few processes draw.
     import vl_convert
 
     return vl_convert.vegalite_to_png(chart.for_picture(), scale=_PIXELS_A_CSS_PIXEL)
 
 
 def svg(chart: Chart) -> bytes:
-    """The chart as SVG."""
+    """Return the chart as SVG."""
     import vl_convert
 
     return vl_convert.vegalite_to_svg(chart.for_picture()).encode()
 
 
 def html(chart: Chart) -> bytes:
-    """The chart as an HTML page with its scripts in it: tooltips work, and nothing is loaded from anywhere."""
+    """Return the chart as an HTML page with its scripts in it: tooltips work, and nothing is loaded from elsewhere."""
     import vl_convert
 
     return vl_convert.vegalite_to_html(chart.for_picture(), bundle=True).encode()
@@ -36,7 +36,7 @@ def html(chart: Chart) -> bytes:
 
 @dataclass(frozen=True)
 class Picture:
-    """One kind of file: what makes it, and its media type."""
+    """A file format of pictures: the function that draws it, and its media type."""
 
     draw: Callable[[Chart], bytes]
     media_type: str

@@ -1,4 +1,4 @@
-"""Whether the figures can be trusted: rejects, late and replaced files, figures that changed, and gaps."""
+"""The quality of the data: rejects, late and replaced files, changed values, and gaps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from kpis.console.series import Step
 from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Watermark
 
-# What a page looks at, at most: the newest of each.
+# The most entries that a page reads: the newest of each.
 MOST_BATCHES_WITH_REJECTS = 200
 MOST_REASONS = 20
 MOST_HOURS = 50
@@ -27,21 +27,21 @@ _START = "interval_start_timestamp"
 
 @dataclass(frozen=True)
 class Period:
-    """``[start, end)`` of the time in which batches were ingested and intervals computed."""
+    """A period ``[start, end)`` in which batches were ingested and intervals computed."""
 
     start: datetime
     end: datetime
 
     @property
     def batches(self) -> QuerySet[Batch]:
-        """What was ingested, or failed, in the period."""
-        # Naming the statuses lets the index serve.
+        """The batches that were ingested, or failed, in the period."""
+        # Naming the statuses lets the database use the index.
         return Batch.objects.filter(
             status__in=Batch.Status.values, taken_in_at__gte=self.start, taken_in_at__lt=self.end
         )
 
     def revised(self, hidden_kpis: Iterable[int] = ()) -> QuerySet[IntervalSummary]:
-        """The intervals that were recomputed in the period, or could not be, without the hidden KPIs'."""
+        """Return the intervals that were recomputed in the period, or could not be, without the hidden KPIs'."""
         changed = Q(revision__gt=1) | Q(state=IntervalSummary.State.INCOMPLETE)
         there = IntervalSummary.objects.filter(changed, updated_at__gte=self.start, updated_at__lt=self.end)
         return there.exclude(kpi__in=list(hidden_kpis))
@@ -49,7 +49,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Reason:
-    """Rows that were rejected for one reason: how many, in how many batches, and the first and the last of them."""
+    """The rows that were rejected for one reason: their number, their batches, and the first and last of them."""
 
     feed: str
     column: str
@@ -60,7 +60,7 @@ class Reason:
 
 
 def reasons(period: Period) -> list[Reason]:
-    """Why rows were rejected, by how often: among the first rejects of the newest batches that have any."""
+    """Return the reasons of rejects, most frequent first, from the first rejects of the newest batches with any."""
     newest = period.batches.filter(rejects__gt=0).order_by("-taken_in_at")
     batches = list(newest.values_list("pk", flat=True)[:MOST_BATCHES_WITH_REJECTS])
     groups = Reject.objects.filter(batch__in=batches).order_by().values("batch__feed", "column", "reason")
@@ -86,14 +86,14 @@ def reasons(period: Period) -> list[Reason]:
 
 @dataclass(frozen=True)
 class Unusual:
-    """A batch that came after an hour of it had been computed (``late_for``: the hours' starts), or was replaced."""
+    """A batch that arrived after an hour of it had been computed (``late_for``: the hours' starts), or was replaced."""
 
     batch: Batch
     late_for: list[datetime]
 
 
 def unusual(period: Period) -> list[Unusual]:
-    """The batches of the period that were late or replaced, the newest first."""
+    """Return the batches of the period that were late or replaced, the newest first."""
     late = _late(period)
     replaced = period.batches.filter(revision__gt=1).order_by("-taken_in_at")[:MOST_UNUSUAL]
     batches = {batch.pk: batch for batch in [*replaced, *Batch.objects.filter(pk__in=late)]}
@@ -102,9 +102,9 @@ def unusual(period: Period) -> list[Unusual]:
 
 
 def _late(period: Period) -> dict[int, list[datetime]]:
-    """The hours for which batches of the period were late, by the batch's key.
+    """Return the hours for which batches of the period were late, by the batch's key.
 
-    An hour whose figures a late batch changed was recomputed: of those only the newest are looked at.
+    An hour that a late batch changed was recomputed; only the newest recomputed hours are read.
     """
     hours = period.revised().filter(interval=ONE_HOUR.code, state=IntervalSummary.State.FINAL)
     computed: dict[tuple[str, datetime], datetime] = {}
@@ -132,7 +132,7 @@ def _late(period: Period) -> dict[int, list[datetime]]:
 
 @dataclass(frozen=True)
 class Gap:
-    """Intervals of a feed, from start to end, in which there is no record."""
+    """Intervals of a feed, from start to end, without any record."""
 
     start: datetime
     end: datetime
@@ -141,7 +141,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a feed's time has records: from its first interval to its watermark; ``gaps`` are the newest."""
+    """The share of a feed's time with records, from its first interval to its watermark, and the newest ``gaps``."""
 
     feed: Feed
     start: datetime
@@ -151,17 +151,17 @@ class Coverage:
 
     @property
     def expected(self) -> int:
-        """How many intervals there are in all."""
+        """The number of intervals in all."""
         return (self.end - self.start) // self.feed.interval.delta
 
     @property
     def missing(self) -> int:
-        """How many of them have no record."""
+        """The number of intervals without records."""
         return self.expected - self.there
 
 
 def coverages() -> list[Coverage]:
-    """Every feed that has records."""
+    """Return the coverage of every feed with records."""
     ends = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
     return [_coverage(feed, end) for name, feed in FEEDS.items() if (end := ends.get(name)) is not None]
 
@@ -182,7 +182,7 @@ def _gaps(feed: Feed, rows: QuerySet[IntervalSummary], watermark: datetime) -> l
         Gap(start - (apart - 1) * delta, start, apart - 1)
         for start, apart in after.values_list(_START, "apart")[:MOST_GAPS]
     ]
-    # Records that a replaced file took back leave a gap up to the watermark, which never goes back.
+    # Records that a replaced file removed leave a gap up to the watermark, which never goes back.
     last = rows.order_by(f"-{_START}").values_list(_START, flat=True).first()
     if last and last + delta < watermark:
         gaps.insert(0, Gap(last + delta, watermark, (watermark - last) // delta - 1))
@@ -190,5 +190,5 @@ def _gaps(feed: Feed, rows: QuerySet[IntervalSummary], watermark: datetime) -> l
 
 
 def newest_intake() -> datetime | None:
-    """When the newest batch was ingested, or failed; None before the first."""
+    """Return when the newest batch was ingested, or failed; None before the first."""
     return Batch.objects.aggregate(newest=Max("taken_in_at"))["newest"]

@@ -1,4 +1,4 @@
-"""Who used more than the quota: by how much, and how often."""
+"""The subscribers who used more than their quota: by how much, and how often."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _START = "interval_start_timestamp"
 
 
 def exceedings(start: datetime, end: datetime) -> QuerySet[Any]:
-    """Every hour of the span in which somebody was over the quota: the KPI's rows, each with its ``excess`` (bytes)."""
+    """Return the hours of the span in which a quota was exceeded: the KPI's rows, each with its ``excess`` (bytes)."""
     # Made from the catalog, the model has columns that its type does not tell of.
     rows: QuerySet[Any] = UserQuotaExceeded.objects.filter(
         **{"interval": ONE_HOUR.code, f"{_START}__gte": start, f"{_START}__lt": end}
@@ -23,12 +23,12 @@ def exceedings(start: datetime, end: datetime) -> QuerySet[Any]:
 
 
 def by_subscriber(start: datetime, end: datetime) -> QuerySet:
-    """The same by email: the ``hours`` over, their excess in ``total``, that of the ``worst``, and the ``last``."""
+    """Group them by email: the ``hours`` over, their excess in ``total``, that of the ``worst``, and the ``last``."""
     rows = exceedings(start, end).order_by().values("email")
     return rows.annotate(hours=Count("id"), total=Sum("excess"), worst=Max("excess"), last=Max(_START))
 
 
 def by_hour(start: datetime, end: datetime) -> dict[datetime, tuple[int, int]]:
-    """By the hour's start: how many were over their quota, and the bytes beyond the quotas of all of them."""
+    """Group them by hour: the number of subscribers over their quota, and the bytes beyond all their quotas."""
     rows = exceedings(start, end).order_by().values(_START).annotate(number=Count("id"), total=Sum("excess"))
     return {start: (number, int(total)) for start, number, total in rows.values_list(_START, "number", "total")}

@@ -1,4 +1,4 @@
-"""A KPI's figures of one interval by the regions of the map."""
+"""A KPI's values of one interval by the regions of the map."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from kpis.models.result_models import result_model
 
 @dataclass
 class Place:
-    """A region, or a group of the KPI that no region is called after (``code`` is then empty).
+    """A region, or a group of the KPI that is not a region's name (``code`` is then empty).
 
-    ``value`` sums the ``groups`` that are the region under any of its spellings; None where there are no records.
+    ``value`` sums the ``groups`` with any of the region's spellings; None if there are no records.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Place:
 
 
 def places(kpi: KPI, length: Length, start: datetime, regions: Iterable[Region]) -> list[Place]:
-    """The KPI's interval by region: the largest value first, those without records last, by name among equals.
+    """Return the KPI's interval by region: the largest value first, those without records last, by name among equals.
 
     The KPI has one dimension, whose values add up.
     """
@@ -54,7 +54,7 @@ def places(kpi: KPI, length: Length, start: datetime, regions: Iterable[Region])
 
 
 def largest(kpi: KPI, window: Window) -> int:
-    """The largest value of any group in the window, 1 at least: what the colours of all its intervals go up to."""
+    """Return the largest value of any group in the window, at least 1: the end of the colour scale."""
     first = result_model(kpi).objects.filter(
         interval=window.length.code,
         interval_start_timestamp__gte=window.start,

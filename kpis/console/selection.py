@@ -1,4 +1,4 @@
-"""What a KPI's page shows, all of it in its address: the same address gives the same picture."""
+"""The selection that a KPI's page shows; all of it is in the address, so an address always shows the same."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kpis.console.window import Window, window
 from kpis.models import IntervalSummary, ResultPruning
 from kpis.query.intervals import default_length
 
-# How much of the past is shown where an address does not say.
+# How much of the past is shown by default.
 _SPAN = timedelta(days=1)
 
-# What is offered to choose from.
+# The spans that the page offers.
 SPANS = {
     "1 hour": timedelta(hours=1),
     "6 hours": timedelta(hours=6),
@@ -34,14 +34,14 @@ SPANS = {
 
 
 class BadSelection(ValueError):
-    """An address that asks for what there cannot be, in words for the person who wrote it."""
+    """An address that asks for what cannot exist; the message is for the person who wrote it."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """``[start, end)`` of a KPI in intervals of ``length``, of one ``group`` or of all.
+    """The span ``[start, end)`` of a KPI in intervals of ``length``, of one ``group`` or of all.
 
-    ``at`` is the start of the interval whose groups are listed: None where there are no records in the span.
+    ``at`` is the start of the interval whose groups are listed: None if there are no records in the span.
     """
 
     kpi: KPI
@@ -53,11 +53,11 @@ class Selection:
 
     @property
     def window(self) -> Window:
-        """What of it a chart can show."""
+        """The window that a chart shows of it."""
         return window(self.kpi, self.start, self.end, self.length, adds_up(self.kpi, self.group))
 
     def parameters(self) -> dict[str, int | str]:
-        """The parameters that stand for it in addresses."""
+        """The parameters of its addresses."""
         found: dict[str, int | str] = {
             "interval": self.length.code,
             "from": to_text(self.start),
@@ -67,30 +67,30 @@ class Selection:
 
     @property
     def query(self) -> str:
-        """Its parameters as an address's query."""
+        """Its parameters as a query string."""
         return urlencode(self.parameters())
 
     def address(self, name: str = "kpi", **kwargs: int | str) -> str:
-        """Where it is shown: the KPI's page, or another of its addresses."""
+        """Return its address: the KPI's page, or another page of the KPI."""
         return f"{reverse(name, kwargs={'kpi_id': self.kpi.id, **kwargs})}?{self.query}"
 
     def with_(self, **changes: Any) -> Selection:
-        """Another one, with these changed."""
+        """Return a selection with these changes."""
         return replace(self, **changes)
 
     def shifted(self, times: int) -> Selection:
-        """The same length of time so many times later, or earlier."""
+        """Return a selection of the same length, so many lengths later or earlier."""
         by = times * (self.end - self.start)
         return replace(self, start=self.start + by, end=self.end + by, at=None)
 
     @property
     def pruned_before(self) -> datetime | None:
-        """Up to when (UTC) results in the span were pruned; None where none were."""
+        """The time (UTC) up to which results in the span were pruned; None if none were."""
         before = ResultPruning.of(self.length.code)
         return before if before is not None and self.start < before else None
 
     def api_address(self) -> str:
-        """The call of the API that gives the same rows."""
+        """The address in the API with the same rows."""
         wanted: dict[str, int | str] = {
             "interval": self.length.code,
             "interval_start_timestamp__gte": to_text(self.start),
@@ -100,9 +100,9 @@ class Selection:
 
 
 def selection(kpi: KPI, parameters: Mapping[str, str]) -> Selection | None:
-    """The selection that the parameters stand for; None where the KPI has no records yet. Raises BadSelection.
+    """Return the selection of the parameters; None if the KPI has no records yet. Raises BadSelection.
 
-    What they leave open is filled in: five minutes, the newest day that has records, all groups, the newest interval.
+    Defaults: five minutes, the newest day with records, all groups, the newest interval.
     """
     length = _length(kpi, parameters.get("interval", ""))
     try:

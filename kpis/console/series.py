@@ -1,11 +1,11 @@
-"""A KPI over time: its totals or one group's figures, as a frame that has every step of the window once.
+"""A KPI over time: its totals or one group's values, as a frame with each step of the window once.
 
-The columns of a frame are, one row a step:
+The columns of a frame, one row per step:
 
-- ``start``, ``end``: when the step starts and ends (UTC);
-- ``value``: the figure, NaN or NA where there is none (Int64, for means float64);
-- ``intervals``: how many intervals have one;
-- ``provisional``: whether one of them is still open, or incomplete.
+- ``start``, ``end``: of the step (UTC);
+- ``value``: NaN or NA if there is none (Int64, for means float64);
+- ``intervals``: the number of intervals with a value;
+- ``provisional``: True if one of them is still open, or incomplete.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SQL = tuple[str, tuple[Any, ...]]
 
 
 class Step(Func):
-    """The number of the step, since 1970, in which a moment lies; computed by the database."""
+    """The number of the step, since 1970, that contains a time; computed by the database."""
 
     output_field = IntegerField()
 
@@ -59,7 +59,7 @@ class Step(Func):
 
 
 def adds_up(kpi: KPI, group: Group | None) -> bool:
-    """Whether figures of several intervals may be summed.
+    """Return True if values of several intervals may be summed.
 
     A group of a top list is missing from the intervals in which it is not among the first.
     """
@@ -67,7 +67,7 @@ def adds_up(kpi: KPI, group: Group | None) -> bool:
 
 
 def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame:
-    """The figures of a group, or the true totals, in the window."""
+    """Return the series of a group, or of the true totals, in the window."""
     import pandas as pd
 
     rows = _rows(kpi, window.length, group).filter(**between(window.start, window.end))
@@ -93,15 +93,15 @@ def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame
 
 
 def series_with_normal(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame:
-    """The series with the columns of ``normal``, where its rows are single intervals."""
+    """Return the series with the columns of ``normal``, if its rows are single intervals."""
     frame = series(kpi, window, group)
     return frame if window.summed > 1 else frame.join(normal(kpi, window, frame, group))
 
 
 def normal(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None = None) -> pd.DataFrame:
-    """What is normal for each row of a series of single intervals, by the intervals just before it.
+    """Return the normal range of each row of a series of single intervals, from the intervals before it.
 
-    Columns: ``mean``, ``deviation`` and ``z`` (NaN where too few are before it, ``z`` also where it is infinite), and
+    Columns: ``mean``, ``deviation`` and ``z`` (NaN if too few are before it, ``z`` also if it is infinite), and
     ``outlier``. They are those of ``/api/KPIs/<id>/anomalies/`` with its defaults, computed for totals as well.
     """
     import pandas as pd
@@ -138,15 +138,15 @@ def _value(kpi: KPI, group: Group | None) -> str:
 
 
 def between(start: datetime, end: datetime) -> dict[str, datetime]:
-    """The intervals that start in ``[start, end)``, as a filter."""
+    """Return a filter for the intervals that start in ``[start, end)``."""
     return {f"{_START}__gte": start, f"{_START}__lt": end}
 
 
 def all_groups_between(kpi: KPI, length: Length, start: datetime, end: datetime) -> dict[str, object]:
-    """The rows of all of a KPI's groups in the intervals of a length that start in ``[start, end)``, as a filter.
+    """Return a filter for the rows of all groups in the intervals of a length that start in ``[start, end)``.
 
-    Longer intervals are named one by one where they are not too many: between them the index has the rows of all
-    shorter ones, which would be read as well.
+    Longer intervals are named one by one if they are few: in a range of the index the rows of all shorter ones would be
+    read as well.
     """
     first = length.floor(start)
     number = -(-(end - first) // length.delta)
@@ -157,7 +157,7 @@ def all_groups_between(kpi: KPI, length: Length, start: datetime, end: datetime)
 
 
 def _provisional(kpi: KPI, window: Window) -> set[datetime]:
-    """The starts of the steps in which an interval is still open, or incomplete."""
+    """Return the starts of the steps in which an interval is still open, or incomplete."""
     open_ones = _rows(kpi, window.length, None).filter(
         state__in=[IntervalSummary.State.PROVISIONAL, IntervalSummary.State.INCOMPLETE],
         **between(window.start, window.end),

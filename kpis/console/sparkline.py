@@ -1,16 +1,16 @@
-"""A series as a small line without axes, drawn on the server as one SVG path."""
+"""A series as a small line without axes, drawn by the server as one SVG path."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 WIDTH, HEIGHT = 240, 44
-# Room for the line's own width.
+# Room for the width of the line.
 _MARGIN = 2
 
 
 def path(values: Sequence[float | None]) -> str:
-    """The path of equally spaced values, the smallest at the bottom and the largest on top; gaps stay open."""
+    """Return the path of equally spaced values, the smallest at the bottom and the largest on top; gaps stay open."""
     known = [value for value in values if value is not None]
     if not known:
         return ""

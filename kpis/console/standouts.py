@@ -22,7 +22,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Standout:
-    """A group's figure that lies far from those before it, and the selection that shows it."""
+    """A group's value that is an anomaly, and the selection that shows it."""
 
     kpi: KPI
     group: Group
@@ -38,12 +38,12 @@ class Standout:
 
     @property
     def distance(self) -> float:
-        """How many deviations away, whichever way."""
+        """The number of deviations, without the sign."""
         return float("inf") if self.verdict.z is None else abs(self.verdict.z)
 
 
 def standouts(hidden: Iterable[int]) -> list[Standout]:
-    """The anomalies of the newest hour, the farthest first, without those of the hidden KPIs."""
+    """Return the anomalies of the newest hour, the farthest first, without those of the hidden KPIs."""
     found = [one for kpi in KPIS.values() if kpi.id not in set(hidden) for one in _of(kpi)]
     return sorted(found, key=lambda one: (-one.distance, one.kpi.id, one.start, one.rank))
 

@@ -1,4 +1,4 @@
-"""The steps of a time slider: one interval after the other, none left out."""
+"""The steps of a time slider: consecutive intervals, without gaps."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from kpis.console import moments
 from kpis.console.selection import BadSelection, Selection
 from kpis.console.window import Window, window
 
-# A slider has no more than a hand can choose from.
+# The most steps of a slider.
 MOST_STEPS = 750
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The intervals of a window, of which the one with the number ``index`` is chosen."""
+    """The intervals of a window; the one at ``index`` is selected."""
 
     window: Window
     index: int
 
     @property
     def at(self) -> datetime:
-        """The start of the chosen interval."""
+        """The start of the selected interval."""
         return self.window.start + self.index * self.window.step
 
     @property
     def last(self) -> int:
-        """The number of the last one."""
+        """The index of the last interval."""
         return self.window.points - 1
 
     @property
     def labels(self) -> list[str]:
-        """When each starts, on the zone's clocks."""
+        """The intervals' starts, in the zone."""
         return [moments.clock(self.window.start + number * self.window.step) for number in range(self.window.points)]
 
 
 def steps(chosen: Selection, parameters: Mapping[str, str]) -> Steps:
-    """The steps of a selection: the ``step`` of that number, else the selection's ``at``, else the last.
+    """Return the steps of a selection. The one at ``step``, or else at the selection's ``at``, or the last is selected.
 
-    Of a span with too many intervals the next longer ones are the steps, or the newest. Raises BadSelection.
+    If the span has too many intervals, the next longer ones are the steps, or the newest. Raises BadSelection.
     """
     span = window(chosen.kpi, chosen.start, chosen.end, chosen.length, adds_up=False, most=MOST_STEPS)
     text = parameters.get("step", "")

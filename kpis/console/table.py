@@ -12,12 +12,12 @@ ROWS_A_PAGE = 20
 
 
 class BadTable(ValueError):
-    """Parameters that ask for a column or page that there cannot be, in words for the person who wrote them."""
+    """Parameters that ask for a column or page that does not exist; the message is for the person who wrote them."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name in the database, its heading, and whether it holds numbers."""
+    """A column: its name in the database, its heading, and True if it holds numbers."""
 
     name: str
     heading: str
@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Heading:
-    """A column's heading, the address that sorts by it, and ``ascending``, ``descending`` or ``none`` as it is now."""
+    """A column's heading, the address that sorts by it, and its order: ``ascending``, ``descending`` or ``none``."""
 
     column: Column
     address: str
@@ -36,8 +36,8 @@ class Heading:
 class Table:
     """One page of a query's rows.
 
-    ``name`` starts the table's parameters, ``<name>_sort`` (a column, with a minus for descending) and
-    ``<name>_page``; ``state`` are the page's other parameters, ``key`` the columns that settle ties.
+    ``name`` is the prefix of the table's parameters, ``<name>_sort`` (a column, with a minus for descending) and
+    ``<name>_page``; ``state`` are the page's other parameters, ``key`` the columns that decide between equals.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Table:
 
     @property
     def headings(self) -> list[Heading]:
-        """The columns' headings: a click sorts, another one the other way; numbers start with the largest."""
+        """The columns' headings: a click sorts by the column, another one reverses; numbers start with the largest."""
         headings = []
         for column in self.columns:
             name = column.name

@@ -1,4 +1,4 @@
-"""The two looks, light and dark: the colours of pages and charts alike, and Vega's configuration in them."""
+"""The two themes, light and dark: the colours of pages and charts, and Vega's configuration with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one look. ``categories`` are told apart also by those who see fewer colours."""
+    """The colours of a theme. ``categories`` can be distinguished also with impaired colour vision."""
 
     name: str
     ground: str  # behind the cards
@@ -31,7 +31,7 @@ class Theme:
 
     @property
     def properties(self) -> dict[str, str]:
-        """Its colours as CSS custom properties."""
+        """Return its colours as CSS custom properties."""
         colours = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "str"}
         del colours["name"]
         numbered = {f"category-{number}": colour for number, colour in enumerate(self.categories, start=1)}
@@ -39,7 +39,7 @@ class Theme:
 
     @property
     def config(self) -> dict:
-        """Vega-Lite's configuration in these colours."""
+        """Return Vega-Lite's configuration in these colours."""
         text = {"labelColor": self.muted, "titleColor": self.muted, "labelFontSize": 11.5, "titleFontSize": 11.5}
         return {
             "background": self.surface,

@@ -1,4 +1,4 @@
-"""What the runs of this day did, by the zone's calendar."""
+"""The runs of the present day, by the zone's calendar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNS_SHOWN = 8
 
 @dataclass
 class Intake:
-    """What was ingested of a feed: files that are in, failed, or are duplicates of others, records and rejects."""
+    """The counts of a feed's batches: ingested, failed and duplicate files, records and rejects."""
 
     feed: str
     batches: int = 0
@@ -26,14 +26,14 @@ class Intake:
 
     @property
     def reject_share(self) -> float | None:
-        """The rejects' part of all rows, from 0 to 1."""
+        """The rejects' share of all rows, from 0 to 1."""
         rows = self.records + self.rejects
         return self.rejects / rows if rows else None
 
 
 @dataclass(frozen=True)
 class Today:
-    """Since when, the number of runs since then with the newest of them, the last run ever, and the feeds' intake."""
+    """The start of the day, the number of its runs, the newest of them, the last run ever, and the feeds' counts."""
 
     since: datetime
     number: int
@@ -43,11 +43,11 @@ class Today:
 
 
 def today(now: datetime) -> Today:
-    """The day that it is now on the zone's clocks."""
+    """Return the present day in the zone."""
     here = moments.local(now)
     since = datetime.combine(here.date(), time(0), here.tzinfo).astimezone(UTC)
     runs = Run.objects.filter(started_at__gte=since).order_by("-started_at").defer("traceback")
-    # Naming the statuses lets the index serve.
+    # Naming the statuses lets the database use the index.
     batches = Batch.objects.filter(status__in=Batch.Status.values, taken_in_at__gte=since)
     return Today(
         since=since,
@@ -59,7 +59,7 @@ def today(now: datetime) -> Today:
 
 
 def intakes(batches: QuerySet[Batch]) -> list[Intake]:
-    """What became of these batches, by feed."""
+    """Return the counts of these batches, by feed."""
     found: dict[str, Intake] = {}
     counts = batches.order_by().values_list("feed", "status").annotate(Count("id"), Sum("records"), Sum("rejects"))
     for feed, status, number, records, rejects in counts:

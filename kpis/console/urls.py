@@ -1,4 +1,4 @@
-"""The addresses of the pages."""
+"""The pages' URL patterns."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path

@@ -1,8 +1,8 @@
-"""Vega for browsers: one script, made here from the copy inside vl-convert, without Node and without a CDN.
+"""Vega for browsers: one script, made from the copy inside vl-convert, without Node and without a CDN.
 
 The site's Content-Security-Policy has no ``unsafe-eval``, and Vega by itself compiles its expressions with ``new
-Function``. vega-embed has Vega's interpreter built in and uses it with ``ast: true`` (see ``console.js``): slower
-by a little, and free of compiled code. So the policy stays strict, and no other charting library is needed.
+Function``. vega-embed has Vega's interpreter built in and uses it with ``ast: true`` (see ``console.js``): slightly
+slower, but without compiled code. So the policy stays strict, and no other charting library is needed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import BaseFinder
 from django.core.files.storage import FileSystemStorage
 
-# Its place among the static files; a new version of the package is a new file, so that clients may keep it for long.
+# Its path among the static files; a new version of the package has a new name, so that clients may cache it for long.
 BUNDLE = f"console/vega-{version('vl-convert-python')}.js"
 COMPRESSED = f"{BUNDLE}.gz"
 
 
 class BundleFinder(BaseFinder):
-    """Finds the bundle, and makes it the first time that someone asks, which takes two seconds."""
+    """Finds the bundle, and makes it at the first request, which takes two seconds."""
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:
         storage = FileSystemStorage(location=bundle_folder())
@@ -34,7 +34,7 @@ class BundleFinder(BaseFinder):
         yield COMPRESSED, storage
 
     def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
-        """The file's path, an empty list where it is another's."""
+        """Return the file's path; an empty list for other files."""
         if path not in (BUNDLE, COMPRESSED):
             return []
         found = str(bundle_folder() / path)
@@ -43,7 +43,7 @@ class BundleFinder(BaseFinder):
 
 @cache
 def bundle_folder() -> Path:
-    """The folder in which the bundle and its compressed twin are, made where they are missing."""
+    """Return the folder with the bundle and its compressed twin; make them if they are missing."""
     folder = Path(settings.BUILT_DIR)
     if not (folder / COMPRESSED).exists():
         # Imported here, since few processes need it.
@@ -56,7 +56,7 @@ def bundle_folder() -> Path:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Writes a file that appears when it is whole, however many processes write it at once."""
+    """Write a file that appears once it is complete, however many processes write it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as part:
         part.write(content)

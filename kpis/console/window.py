@@ -1,4 +1,4 @@
-"""What span of time is looked at, and in steps of what width: never more steps than a screen can show."""
+"""The window of a chart: a time span in steps, never more than a screen can show."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import datetime, timedelta
 from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI
 
-# About as many points as a wide screen can tell apart.
+# About as many points as a wide screen can distinguish.
 MOST_POINTS = 1500
-# What is summed into steps at most; beyond that the KPI's next longer intervals are.
+# The most intervals that are summed into steps; beyond that, the KPI's next longer intervals are.
 MOST_INTERVALS = 100_000
 
-# The widths of steps, in minutes: each divides a day, or is whole days.
+# The widths of steps, in minutes: each divides a day, or is a number of days.
 _WIDTHS = (1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 
 
 @dataclass(frozen=True)
 class Window:
-    """``[start, end)`` in intervals of a length, ``summed`` by so many where there are too many of them.
+    """The span ``[start, end)`` in intervals of a length; ``summed`` of them make a step.
 
-    ``asked`` is the length that was asked for, which the window may be too long for; ``cut`` says that the window
-    starts later than was asked, since its intervals neither add up nor come any longer.
+    ``asked`` is the length that was asked for, for which the span may be too long; ``cut`` is True if the window starts
+    later than was asked, since its intervals neither add up nor come any longer.
     """
 
     start: datetime
@@ -39,7 +39,7 @@ class Window:
 
     @property
     def points(self) -> int:
-        """How many points the series can have."""
+        """The number of points that the series can have."""
         return -(-(self.end - self.start) // self.step)
 
     @property
@@ -54,7 +54,7 @@ class Window:
 
     @property
     def note(self) -> str:
-        """How the series differs from the intervals that were asked for, in words; empty where it does not."""
+        """How the series differs from the intervals that were asked for, in words; empty if it does not."""
         if self.cut:
             return (
                 f"{self.asked} are too many for this span, and longer ones cannot be added up from them: "
@@ -76,10 +76,10 @@ def window(
     most: int = MOST_POINTS,
     most_intervals: int = MOST_INTERVALS,
 ) -> Window:
-    """The window from start to end that has at most so many points.
+    """Return the window from start to end with at most so many points.
 
-    Intervals of the asked length are shown as they are where they fit. Else, where the figures add up, they are
-    summed, and where they do not, the KPI's next longer intervals are taken; with none long enough, the newest.
+    Intervals of the asked length are shown if they fit. Else, if the values add up, they are summed, and if not, the
+    KPI's next longer intervals are used; with none long enough, the newest intervals.
     """
     longer = [length for length in sorted(kpi.lengths, key=lambda one: one.minutes) if length.minutes >= asked.minutes]
     for length in longer:
@@ -97,7 +97,7 @@ def window(
 
 
 def _times(start: datetime, end: datetime, length: Length, most: int) -> int:
-    """How many intervals of the length make a step of a round width, so that there are few enough of them."""
+    """Return how many intervals of the length make a step of a round width, so that there are few enough of them."""
     widths = [width for width in _WIDTHS if width % length.minutes == 0]
     days = 1
     while True:
@@ -110,7 +110,7 @@ def _times(start: datetime, end: datetime, length: Length, most: int) -> int:
 
 
 def _aligned(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, datetime]:
-    """The span in whole steps since 1970 that holds it."""
+    """Return the span of whole steps since 1970 that contains it."""
     return start - (start - EPOCH) % step, end + (EPOCH - end) % step
 
 

@@ -1,1 +1,1 @@
-"""What the API, the console and the admin ask: filters, rows, pages, anomalies, access and exports."""
+"""Queries that API, console and admin share: filters, rows, pages, anomalies, access and exports."""

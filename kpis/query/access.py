@@ -1,4 +1,4 @@
-"""Who may see what, in the API, the console and the admin."""
+"""Access rules of the API, the console and the admin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VIEW_PERSONAL = "kpis.view_personal"
 
 
 def may_view_personal(user: User | AnonymousUser) -> bool:
-    """True if a user may see what is about single subscribers."""
+    """Return True if a user may see personal data of subscribers."""
     return user.has_perm(VIEW_PERSONAL)
 
 

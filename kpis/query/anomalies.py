@@ -1,4 +1,4 @@
-"""Anomalies: values that lie many standard deviations from what their group had just before."""
+"""Anomalies: values that are many standard deviations from their group's values just before."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-# How anomalies are found where a request does not say. A day of five minutes is the longest window.
+# The defaults of the detection. A day of five minutes is the longest window.
 DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW = 3.0, 12, 288
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far a value lies from those of the window before it.
+    """The deviation of a value from those of the window before it.
 
-    ``mean`` and ``deviation`` are the window's, of the ``intervals`` in which the group has a value. ``z`` is None
-    where all of those are equal and the value is another: it is then infinitely many deviations away.
+    ``mean`` and ``deviation`` are the window's, of the ``intervals`` in which the group has a value. ``z`` is None if
+    all of those are equal and the value is another: it is then infinitely many deviations away.
     """
 
     mean: float
@@ -30,7 +30,7 @@ class Verdict:
 
 
 class _Window:
-    """A group's values of the last so many intervals, with their exact sum and sum of squares."""
+    """A group's values of the latest intervals, with their exact sum and sum of squares."""
 
     def __init__(self) -> None:
         self.values: deque[tuple[datetime, int | Fraction]] = deque()
@@ -52,12 +52,12 @@ class _Window:
 def anomalies(
     rows: Iterable[tuple[Hashable, datetime, float | None, Any]], length: timedelta, window: int, threshold: float
 ) -> Iterator[tuple[Any, Verdict]]:
-    """The rows whose value is ``threshold`` or more standard deviations from the mean of the window before.
+    """Yield the rows whose value is ``threshold`` or more standard deviations from the mean of the window before.
 
-    ``rows`` are (group, interval start, value, row), by interval start, each group once an interval; ``length`` is
-    the intervals' length. A value's window is the ``window`` intervals that end where its own starts. Of these only
-    the ones count in which the group has a value: a gap is not a zero. With less than half of the window there, or
-    less than two values, there is no verdict.
+    ``rows`` are (group, interval start, value, row), by interval start, each group once per interval; ``length`` is the
+    intervals' length. A value's window is the ``window`` intervals that end where its own starts. Of these only those
+    count in which the group has a value: a gap is not a zero. If less than half of the window has values, or fewer than
+    two, there is no verdict.
 
     For the n values x of the window, their mean m and their *sample* standard deviation s, a value y has
 
@@ -65,12 +65,12 @@ def anomalies(
 
     (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.6 "Measures of Scale" for s and 1.3.5.17 "Detection of
     Outliers" for z, https://www.itl.nist.gov/div898/handbook/). It is the sample's deviation, with n - 1, because the
-    window is a sample of how the group behaves, not all of it. The value itself is not part of the window, so that a
-    peak does not hide itself by raising the mean and the deviation it is held against.
+    window is a sample of the group's behaviour. The value itself is not part of the window, so that a peak does not
+    hide itself by raising the mean and the deviation.
 
-    Where all values of the window are equal, s is 0: a value equal to them is no anomaly, and any other is one,
-    whatever the threshold, with no z. Sums are kept as whole numbers and fractions, so both "equal" and "threshold or
-    more" are exact; the verdict's figures are rounded once.
+    If all values of the window are equal, s is 0: a value equal to them is no anomaly, and any other is one, whatever
+    the threshold, with no z. Sums are kept as whole numbers and fractions, so both "equal" and "threshold or more" are
+    exact; the verdict's numbers are rounded once.
     """
     limit = Fraction(threshold) ** 2
     windows: dict[Hashable, _Window] = defaultdict(_Window)
@@ -94,7 +94,7 @@ def anomalies(
 
 
 def _root(numerator: int | Fraction, denominator: int | Fraction, sign: int | Fraction) -> float:
-    """The root of a fraction, with a sign; one beyond the largest float is the root of that."""
+    """Return the square root of a fraction, with a sign; beyond the largest float, that of the largest float."""
     try:
         square = float(Fraction(numerator) / Fraction(denominator))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""The columns of a KPI's table that readers see."""
+"""The columns of a KPI's table in lists and files."""
 
 from __future__ import annotations
 

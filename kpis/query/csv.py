@@ -1,4 +1,4 @@
-"""Rows as CSV that a spreadsheet opens safely, written while they are read."""
+"""CSV exports that a spreadsheet opens safely, written while the rows are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS_A_CHUNK = 1000
 
 
 def one_text(value: object) -> object:
-    """Join a list into one text, its parts apart by spaces; return any other value as it is."""
+    """Join a list into one text, separated by spaces; return any other value as it is."""
     return " ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
 
 
@@ -46,7 +46,7 @@ def csv_chunks(
 ) -> Iterator[str]:
     """Yield CSV text of rows, a header line first, in pieces of bounded size.
 
-    ``computed`` are the columns whose texts are computed here, such as ``-34.60,-58.40``: they are given as they are.
+    ``computed`` are the columns whose texts are computed here, such as ``-34.60,-58.40``: they are written unchanged.
     """
     cells = [_as_it_is if name in computed else cell for name in header]
     buffer = io.StringIO()

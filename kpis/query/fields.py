@@ -1,4 +1,4 @@
-"""Form fields for the values of a query string, and what they accept."""
+"""Form fields for the values of a query string."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 from kpis.catalog.folding import fold
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, from_milliseconds
 
-# Years that every supported database can compare with.
+# The years that every supported database can compare with.
 FIRST_YEAR, LAST_YEAR = 1000, 9999
 _OUT_OF_RANGE = f"Enter a moment in the years {FIRST_YEAR} to {LAST_YEAR}."
 
 
 def whole_number_range(field: models.Field) -> tuple[int, int]:
-    """Return the least and the greatest number that an integer column, or a key to one, holds on every database."""
+    """Return the range of an integer column, or of a key to one, on every database."""
     column = field.target_field if isinstance(field, models.ForeignKey) else field
     return BaseDatabaseOperations.integer_field_ranges[column.get_internal_type()]
 
@@ -35,7 +35,7 @@ class WholeNumberField(forms.IntegerField):
         text = value.strip()
         if not self._digits.fullmatch(text):
             raise forms.ValidationError("Enter a whole number.")
-        # The first digits of a long number are beyond 64 bits already.
+        # A long number exceeds 64 bits, whatever its last digits.
         return int(text[:40])
 
 

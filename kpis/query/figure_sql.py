@@ -1,7 +1,7 @@
-"""The SQL over the lake that gives one figure, from the catalog alone: what ``manage.py query_lake`` answers with it.
+"""The SQL over the lake that computes one value, for ``manage.py query_lake``; made from the catalog alone.
 
-Figures of the feed's own intervals come from the KPI's view, those of longer ones from its partials. A KPI that is
-joined with a reference table comes from the partials of the other KPI, with the rows of that table written out.
+Values of the feed's own intervals come from the KPI's view, those of longer ones from its partials. A KPI that is
+joined with a reference table comes from the partials of the other KPI, with the rows of that table in the SQL.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def figure_sql(
     group: Mapping[str, Value] | None = None,
     reference: Sequence[Mapping[str, Value]] = (),
 ) -> str:
-    """One SELECT over the views of ``kpis.lake.views`` whose only row has a group's values, or, without one, the total.
+    """Return a SELECT over the views of ``kpis.lake.views`` whose only row has a group's values, or the total.
 
-    ``group`` has the KPI's dimensions. ``reference`` has the rows of the KPI's reference table that make the group, as
-    they were when the interval was computed; without them the values are those that the ledger keeps. A group that the
-    interval does not have gives no row.
+    ``group`` has the KPI's dimensions; None for the total. ``reference`` has the rows of the KPI's reference table that
+    make the group, as they were when the interval was computed; without them the values are those in the database. A
+    group that the interval does not have gives no row.
     """
     if group is None:
         return _total(kpi, interval)
@@ -43,12 +43,12 @@ def figure_sql(
 
 
 def _total(kpi: KPI, interval: Interval) -> str:
-    """The interval's value over all groups, as its summary has it."""
+    """Return SQL for the interval's value over all groups, as in its summary."""
     total = _aliased({"mean" if kpi.measure.is_mean else "total": kpi.measure.total})
     if not kpi.measure.adds_up:
         return _select(total, _partials(kpi), _during(interval))
     if kpi.reference:
-        # Nobody over the quota is a total of 0.
+        # If no subscriber exceeds the quota, the total is 0.
         return _select(_aliased({"total": f"coalesce({kpi.measure.total}, 0)"}), kpi.name, _during(interval))
     if interval.length == kpi.feed.interval:
         return _select(total, kpi.name, _during(interval))
@@ -62,7 +62,7 @@ def _joined(
     group: Mapping[str, Value],
     rows: Sequence[Mapping[str, Value]],
 ) -> str:
-    """The values of a group whose partials are another KPI's, each joined with its row of the reference table."""
+    """Return SQL for a group's values from another KPI's partials, each joined with its row of the reference table."""
     columns = list(rows[0])
     values = [f"({', '.join(_literal(row[column]) for column in columns)})" for row in rows]
     listed = f",\n{_INDENT}".join(values)
@@ -73,7 +73,7 @@ def _joined(
 
 
 def _groups(kpi: KPI, interval: Interval) -> str:
-    """All groups of an interval with their values, from the partials."""
+    """Return SQL for all groups of an interval with their values, from the partials."""
     keys = {one.name: f"{SQL_NAME}({one.spelling})" if one.folded else one.name for one in kpi.by}
     columns = [sql if sql == name else f"{sql} AS {name}" for name, sql in keys.items()]
     groups = _select([*columns, *_aliased(kpi.measure.merge)], _partials(kpi), _during(interval))
@@ -81,7 +81,7 @@ def _groups(kpi: KPI, interval: Interval) -> str:
 
 
 def _finished(kpi: KPI, groups: str) -> str:
-    """The same with the measure's further columns, which look at the interval's other groups."""
+    """Return the SQL with the measure's further columns, which depend on the interval's other groups."""
     return f"{_select(['*', *_aliased(kpi.measure.finish)], f'({_indented(groups)})', [])}\nWINDOW same_interval AS ()"
 
 
@@ -99,7 +99,7 @@ def _partials(kpi: KPI) -> str:
 
 
 def _during(interval: Interval) -> list[str]:
-    """Conditions for the interval; those on the hour read its folders alone."""
+    """Return conditions for the interval; those on the hour limit the folders that are read."""
     if interval.length.minutes > ONE_HOUR.minutes:
         return [f"hour_start >= {_moment(interval.start)}", f"hour_start < {_moment(interval.end)}"]
     conditions = [f"hour_start = {_moment(ONE_HOUR.floor(interval.start))}"]
@@ -109,7 +109,7 @@ def _during(interval: Interval) -> list[str]:
 
 
 def _is(kpi: KPI, group: Mapping[str, Value], spelled: bool = False) -> list[str]:
-    """Conditions for the group; ``spelled`` for the rows of partials, which have folded names as they are spelled."""
+    """Return conditions for the group; ``spelled`` for rows of partials, which have the records' spellings."""
     return [
         f"{SQL_NAME}({one.spelling if spelled else one.name}) = {SQL_NAME}({_literal(group[one.name])})"
         if one.folded
@@ -127,5 +127,5 @@ def _literal(value: Value) -> str:
 
 
 def _indented(query: str) -> str:
-    """A query within another's parentheses."""
+    """Indent a query within another's parentheses."""
     return "\n" + "\n".join(f"{_INDENT}{line}" for line in query.splitlines()) + "\n"

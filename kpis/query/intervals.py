@@ -1,4 +1,4 @@
-"""Which intervals a query asks for: the default length, and the starts that satisfy conditions on timestamps."""
+"""The intervals of a query: the default length, and the starts that satisfy conditions on timestamps."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ INTERVAL_TIMESTAMPS = {
 
 
 def default_length(kpi: KPI) -> Length:
-    """Return the interval length where none is asked for: five minutes, or else the KPI's first."""
+    """Return the default interval length: five minutes, or else the KPI's first."""
     return FIVE_MINUTES if FIVE_MINUTES in kpi.lengths else kpi.lengths[0]
 
 
 def starts_between(
     lookups: Mapping[str, Any], lengths: Collection[Length]
 ) -> tuple[datetime | None, datetime | None] | None:
-    """Return the first and the last moment at which intervals of these lengths can start that satisfy the lookups.
+    """Return the range in which the starts of intervals of these lengths lie that satisfy the lookups.
 
-    Only lookups by timestamp count. A None in the place of one moment is no bound; None in the place of both means
-    that no interval can.
+    Only lookups by timestamp count. One None is no bound; None for both means that no interval satisfies them.
     """
-    # In microseconds, which go beyond the last year.
+    # In microseconds, which can exceed the last year.
     firsts, lasts = [_EARLIEST], [_LATEST]
     for column, names in INTERVAL_TIMESTAMPS.items():
         before = [length.delta // MICROSECOND if column == "interval_end_timestamp" else 0 for length in lengths]

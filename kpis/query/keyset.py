@@ -1,4 +1,4 @@
-"""Which rows come after one, by its key, so that each database starts to read its index there."""
+"""The condition for rows after a key, written so that each database starts to read its index there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as a typed Parquet file, written at flat memory however many rows there are."""
+"""Parquet exports: typed files, written in memory that does not grow with the number of rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ColumnType(StrEnum):
 
     @classmethod
     def of(cls, field: models.Field) -> ColumnType:
-        """Return the type that holds a model field's values."""
+        """Return the type for a model field's values."""
         for kind, column_type in _OF_FIELDS.items():
             if isinstance(field, kind):
                 return column_type
@@ -55,8 +55,8 @@ _IN_DUCKDB = {
 def parquet_response(name: str, types: Mapping[str, ColumnType], rows: Iterable[Sequence]) -> FileResponse:
     """Return a download of rows, which have a value for each column of ``types``, as ``<name>.parquet``.
 
-    Whole numbers are INT64, numbers DOUBLE, moments TIMESTAMP in UTC, booleans BOOLEAN and all else UTF8. The file is
-    complete before its first byte is sent, and gone from the disk by then: only this response still has it.
+    Whole numbers are INT64, numbers DOUBLE, times TIMESTAMP in UTC, booleans BOOLEAN and all else UTF8. The file is
+    complete before its first byte is sent, and already unlinked: only this response still has it open.
     """
     with tempfile.TemporaryDirectory(prefix="network-analysis-export-") as folder:
         file = _write(Path(folder), types, iter(rows)).open("rb")
@@ -64,12 +64,12 @@ def parquet_response(name: str, types: Mapping[str, ColumnType], rows: Iterable[
 
 
 def _write(folder: Path, types: Mapping[str, ColumnType], rows: Iterator[Sequence]) -> Path:
-    """Writes rows into a file in the folder, by way of parts of bounded size; returns its path."""
-    # Imported here, since they take long to load and most requests do without them.
+    """Write rows into a file in the folder, by way of parts of bounded size; return its path."""
+    # Imported here, since the import is slow and most requests do not need it.
     import duckdb
     import pandas as pd
 
-    # A column that is empty throughout would lose its type.
+    # A column without any value would lose its type.
     columns = ", ".join(f'"{name}"::{_IN_DUCKDB[kind]} AS "{name}"' for name, kind in types.items())
     config: dict[str, Any] = {
         "memory_limit": _MEMORY_LIMIT,
@@ -96,7 +96,7 @@ def _write(folder: Path, types: Mapping[str, ColumnType], rows: Iterator[Sequenc
 
 
 def _chunks(rows: Iterator[Sequence]) -> Iterator[list[Sequence]]:
-    """The rows in lists of bounded size: at least one, empty where there are no rows."""
+    """Yield the rows in lists of bounded size: at least one, empty if there are no rows."""
     yield list(islice(rows, _ROWS_A_PART))
     while chunk := list(islice(rows, _ROWS_A_PART)):
         yield chunk

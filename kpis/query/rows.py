@@ -17,9 +17,9 @@ Row = TypeVar("Row")
 
 
 def driver_values(queryset: QuerySet, columns: Sequence[str]) -> QuerySet:
-    """Return the ``values_list`` of columns, with moments as the driver gives them: in UTC, with a zone or without.
+    """Return the ``values_list`` of columns, with times as the driver returns them: in UTC, with a zone or without.
 
-    Django gives each moment a zone, which takes longer than the query of a page does.
+    Django adds a zone to each time, which takes longer than the query of a page.
     """
     moments = {
         name: f"{name}_utc" for name in columns if isinstance(queryset.model._meta.get_field(name), DateTimeField)

@@ -1,4 +1,4 @@
-"""A KPI's groups over time, and where their values stand out."""
+"""A KPI's groups over time, and their anomalies."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kpis.query.anomalies import anomalies
 from kpis.query.columns import INTERVAL_COLUMNS
 from kpis.query.rows import stream
 
-# What one page looks at, at most, besides the first window: so a page is soon there, however rare anomalies are.
+# The most rows that one page reads, besides the first window, so that it is fast however rare anomalies are.
 ROWS_A_PAGE = 200_000
 
 Span = tuple[datetime | None, datetime | None]
 
 
 class Anomaly(NamedTuple):
-    """A row that stands out: its key (start, interval, rank), and what is shown of it and of the verdict on it."""
+    """An anomaly: its key (start, interval, rank), and the values that are shown of it and of the verdict on it."""
 
     key: tuple
     row: tuple
@@ -31,7 +31,7 @@ class Anomaly(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """The rows of some of a KPI's groups, all of one interval length, and how their anomalies are found."""
+    """The rows of some of a KPI's groups, all of one interval length, and the parameters of the detection."""
 
     kpi: KPI
     rows: QuerySet[KPIResult]
@@ -40,7 +40,7 @@ class Series:
     threshold: float
 
     def anomalies(self, span: Span) -> Iterator[Anomaly]:
-        """The anomalies that start from the span's first moment to its last, by start and rank, in one query.
+        """Yield the anomalies in the span, by start and rank, in one query.
 
         The rows of the windows before the span are read as well.
         """
@@ -58,10 +58,10 @@ class Series:
                 yield Anomaly((row[1], row[3], row[-1]), (*row[:-1], *judged))
 
     def page(self, span: Span, behind: list | None) -> tuple[Iterator[Anomaly], list | None]:
-        """The anomalies from a page's start on, and where the next page starts if none of them is too many.
+        """Return a page of anomalies, and the key where the next page starts.
 
-        ``behind`` is the key (start, interval, rank) that they come after. Looks at ROWS_A_PAGE rows, rounded up to
-        whole intervals.
+        ``behind`` is the key (start, interval, rank) of the last row before the page. Reads ROWS_A_PAGE rows, rounded
+        up to whole intervals; the page may have few anomalies, or none.
         """
         first, last = _bounded(span)
         after = (first, 0)

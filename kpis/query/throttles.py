@@ -1,4 +1,4 @@
-"""How often a client may ask; the rates are settings, and None is no limit."""
+"""The limits of requests per client; the rates are settings, and None is no limit."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from django.conf import settings
 from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
 
 if TYPE_CHECKING:
-    # The views import this module, by the settings.
+    # The settings import this module by name, and the views after that.
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
 
 class AnonymousThrottle(AnonRateThrottle):
-    """ANONYMOUS_RATE for each address from which someone asks without an account."""
+    """ANONYMOUS_RATE for each address without an account."""
 
     def get_rate(self) -> str | None:
         return settings.ANONYMOUS_RATE

@@ -1,4 +1,4 @@
-"""Regions: the shapes that a map is drawn of, read from GeoJSON (RFC 7946)."""
+"""Regions: the shapes of the map, read from GeoJSON (RFC 7946)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from kpis.models.fields import longest_text
 
 CALIFORNIA = Path(__file__).parent / "data" / "california.geojson"
 
-# A page of the map has all the shapes in it, and stays below 1 MB with them.
+# A page of the map contains all the shapes, and stays below 1 MB with them.
 LARGEST_FILE_BYTES = 50_000_000
 LARGEST_SHAPES_BYTES = 600_000
-# Digits after the point that are kept of a degree: about 10 m.
+# The decimals of a degree that are kept: about 10 m.
 PLACES = 4
 
 Position = tuple[float, float]
@@ -29,15 +29,15 @@ Ring = list[Position]
 
 
 class RegionError(Exception):
-    """A file of regions that cannot be loaded; the message names the feature and says why."""
+    """A file of regions that cannot be loaded; the message names the feature and the reason."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A region as a file tells it.
+    """A region in a file.
 
-    ``name`` is what people call it; records may use that or one of the ``spellings``. ``geometry`` is a GeoJSON
-    MultiPolygon whose outer rings run counterclockwise; the box around it is in degrees.
+    ``name`` is the name that people use; records may use that or one of the ``spellings``. ``geometry`` is a GeoJSON
+    MultiPolygon whose outer rings run counterclockwise; its bounding box is in degrees.
     """
 
     code: str
@@ -52,7 +52,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many regions a file added, changed, left as they were and removed."""
+    """The number of regions that were added, changed, unchanged and removed."""
 
     added: int
     changed: int
@@ -61,10 +61,10 @@ class Loaded:
 
 
 def read_shapes(path: Path, name_properties: Sequence[str] = ("name",), code_property: str = "") -> list[Shape]:
-    """The regions of a GeoJSON file, in degrees (WGS 84); raises RegionError for the first thing that is wrong.
+    """Return the regions of a GeoJSON file, in degrees (WGS 84); raises RegionError for the first problem.
 
-    The first of ``name_properties`` names a region, the others have further spellings, where there are any. Its code
-    is the feature's id, or the ``code_property``.
+    The first of ``name_properties`` names a region, the others have further spellings, if any. Its code is the
+    feature's id, or the ``code_property``.
     """
     shapes = []
     spelled: dict[str, str] = {}
@@ -98,13 +98,13 @@ def read_shapes(path: Path, name_properties: Sequence[str] = ("name",), code_pro
 
 @transaction.atomic
 def put_regions(shapes: Iterable[Shape]) -> Loaded:
-    """Puts regions in the place of all there are."""
+    """Replace all regions."""
     wanted = {shape.code: shape for shape in shapes}
     there = {region.code: region for region in Region.objects.select_for_update()}
     changed = [code for code in wanted if code in there and asdict(wanted[code]) != _content(there[code])]
     removed = [code for code in there if code not in wanted]
     added = [code for code in wanted if code not in there]
-    # Taken away first: what one of them was called, another may be called now.
+    # Removed first: a name of one of them may be another's now.
     Region.objects.filter(code__in=[*changed, *removed]).delete()
     Region.objects.bulk_create(Region(**asdict(wanted[code])) for code in [*changed, *added])
     return Loaded(len(added), len(changed), len(wanted) - len(added) - len(changed), len(removed))
@@ -126,7 +126,7 @@ def _json(path: Path) -> Any:
 
 
 def _features(collection: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A collection's features, each with what to call it: its number in the file."""
+    """Yield a collection's features, each with its number in the file, for messages."""
     features = collection.get("features") if isinstance(collection, dict) else None
     if not isinstance(features, list) or collection.get("type") != "FeatureCollection":
         raise RegionError("The file is no GeoJSON FeatureCollection.")
@@ -142,7 +142,7 @@ def _features(collection: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _text(value: Any) -> str:
-    """A name or code as text; "" for none."""
+    """Return a name or code as text; "" for none."""
     if isinstance(value, str):
         return value.strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
@@ -160,7 +160,7 @@ def _shape(where: str, code: str, spellings: list[str], geometry: Any) -> Shape:
     for outer, *holes in filter(None, polygons):
         if any(not _is_within(_box(hole), _box(outer)) for hole in holes):
             raise RegionError(f"{where} has a hole that reaches beyond its outer ring, which must come first.")
-    # What rounding left without an area is not to be seen on a map.
+    # Rings without an area after rounding are invisible.
     kept = [
         [_turned(ring, outer=number == 0) for number, ring in enumerate(rings) if _area(ring)]
         for rings in polygons
@@ -186,7 +186,7 @@ def _polygons(where: str, geometry: Any) -> list[list[Any]]:
 
 
 def _ring(where: str, ring: Any) -> Ring:
-    """A ring's positions, rounded, without those that are the one before again."""
+    """Return a ring's positions, rounded, without repeated ones."""
     if not isinstance(ring, list) or len(ring) < 4 or ring[0] != ring[-1]:
         raise RegionError(f"{where} has a ring that is no closed line of four positions or more.")
     positions: Ring = []
@@ -211,10 +211,10 @@ def _ring(where: str, ring: Any) -> Ring:
 
 
 def _crosses_antimeridian(ring: Ring) -> bool:
-    """True if a line of the ring goes more than half round the world, and is meant to go the shorter way.
+    """Return True if a line of the ring goes more than half round the world, and so must go the shorter way.
 
-    Lines along a pole go from one side of the map to the other, and so do those of a ring of which all positions lie
-    on its sides: the whole world, or a belt of it.
+    Lines along a pole go from one side of the map to the other, and so do those of a ring of which all positions are on
+    its sides: the whole world, or a belt of it.
     """
     if all(abs(longitude) == 180 for longitude, _ in ring):
         return False
@@ -231,7 +231,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _box(positions: Ring) -> tuple[float, float, float, float]:
-    """The least and the largest longitude and latitude: west, south, east, north."""
+    """Return the bounding box: west, south, east, north."""
     longitudes, latitudes = zip(*positions, strict=True)
     return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
 
@@ -241,10 +241,10 @@ def _is_within(inner: tuple[float, float, float, float], outer: tuple[float, flo
 
 
 def _area(ring: Ring) -> float:
-    """A ring's area in square degrees, positive where it runs counterclockwise."""
+    """Return a ring's area in square degrees, positive if it runs counterclockwise."""
     return sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in pairwise(ring)) / 2
 
 
 def _turned(ring: Ring, outer: bool) -> Ring:
-    """A ring as RFC 7946 has it run: an outer one counterclockwise, a hole clockwise."""
+    """Return a ring in RFC 7946's direction: an outer one counterclockwise, a hole clockwise."""
     return ring if (_area(ring) > 0) == outer else ring[::-1]

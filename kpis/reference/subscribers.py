@@ -1,4 +1,4 @@
-"""Subscribers: their loading and changing, and the quotas that were in force at a moment."""
+"""Subscribers: loading and changing them, and their quotas at a given time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ROWS_A_STATEMENT = 1000
 
 
 class SubscriberError(Exception):
-    """A file of subscribers that cannot be loaded; the message names the line and says why."""
+    """A file of subscribers that cannot be loaded; the message names the line and the reason."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many subscribers a file added, changed and left as they were."""
+    """The number of subscribers that were added, changed and unchanged."""
 
     added: int
     changed: int
@@ -38,7 +38,7 @@ class Loaded:
 
 
 def load_subscribers(path: Path) -> Loaded:
-    """Adds and changes the subscribers of a CSV file with the columns id, name, email and quota (bytes an hour).
+    """Add and change the subscribers of a CSV file with the columns id, name, email and quota (bytes an hour).
 
     All or nothing: raises SubscriberError for the first row that is wrong.
     """
@@ -56,10 +56,10 @@ def load_subscribers(path: Path) -> Loaded:
 
 @transaction.atomic
 def put_subscribers(subscribers: Iterable[Subscriber]) -> Loaded:
-    """Adds subscribers, or changes those there are, and notes from when on their quotas are in force."""
+    """Add or change subscribers, and record from when their quotas apply."""
     by_id = {subscriber.id: subscriber for subscriber in subscribers}
     for subscriber in by_id.values():
-        # One address, however it is written.
+        # Two spellings of an address are the same.
         subscriber.email = subscriber.email.lower()
     there = {one.id: one for one in Subscriber.objects.select_for_update().iterator() if one.id in by_id}
     added = [one for one in by_id.values() if one.id not in there]
@@ -76,7 +76,7 @@ def put_subscribers(subscribers: Iterable[Subscriber]) -> Loaded:
 
 @transaction.atomic
 def remove_subscribers(ids: Iterable[str]) -> None:
-    """Removes subscribers; hours that were computed before keep the quotas that were in force then."""
+    """Remove subscribers; hours that were computed before keep the quotas that applied then."""
     gone = list(Subscriber.objects.filter(pk__in=list(ids)))
     now = timezone.now()
     QuotaChange.objects.bulk_create(
@@ -87,7 +87,7 @@ def remove_subscribers(ids: Iterable[str]) -> None:
 
 
 def subscribers_at(moment: datetime) -> pd.DataFrame:
-    """The subscribers as they were at a moment (UTC): ``user_id``, ``email``, ``quota`` (bytes an hour).
+    """Return the subscribers as they were at a moment (UTC): ``user_id``, ``email``, ``quota`` (bytes an hour).
 
     The quota of an email is the largest of its devices'.
     """
@@ -102,7 +102,7 @@ def subscribers_at(moment: datetime) -> pd.DataFrame:
 
 
 def devices_at(email: str, moment: datetime) -> list[dict[str, str | int]]:
-    """The rows of ``subscribers_at`` with the email, by device."""
+    """Return the rows of ``subscribers_at`` with the email, by device."""
     ever = QuotaChange.objects.filter(email=email).values("subscriber_id")
     changes = QuotaChange.objects.filter(subscriber_id__in=ever, since__lte=moment).order_by("since", "id")
     newest = {change[0]: change for change in changes.values_list("subscriber_id", "email", "quota")}
@@ -144,7 +144,7 @@ def _subscriber(line: int, row: dict[str, str]) -> Subscriber:
         email = Text(longest=254).parse(row["email"])
         validate_email(email)
         column = "quota"
-        quota = cast(int, Integer().parse(row["quota"]))  # None is for columns that may be empty
+        quota = cast(int, Integer().parse(row["quota"]))  # None stands for optional columns
     except BadValue as error:
         raise SubscriberError(f"Line {line}: {column} {error}.") from None
     except ValidationError:

@@ -1,1 +1,1 @@
-"""The charts: each is defined once, as data, for pages, pictures and ``manage.py plot`` alike."""
+"""The charts: each is defined once, as data, for pages, pictures and ``manage.py plot``."""

@@ -1,4 +1,4 @@
-"""Axes: time in ``TIME_ZONE`` whatever the browser's zone, and figures in short units."""
+"""Axes: time in ``TIME_ZONE``, whatever the browser's zone, and values in short units."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kpis.console import moments
 
 _HOUR, _DAY = 60, 1440
 _MONTH = 30 * _DAY
-# What the labels of a time axis can be apart, in minutes; months are taken by the calendar.
+# The possible distances of a time axis's labels, in minutes; months follow the calendar.
 _STEPS = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720),
     *(days * _DAY for days in (1, 2, 7, 14)),
@@ -21,9 +21,9 @@ _MOST_LABELS = 9
 
 
 def ticks(start: datetime, end: datetime) -> list[tuple[datetime, list[str]]]:
-    """Round moments of the zone's clocks from start to end, nine at most, each with its label's lines.
+    """Return round times of the zone's clocks from start to end, nine at most, each with its label's lines.
 
-    The second line has the day, or the year where labels are days, and is there where it changes.
+    The second line has the day, or the year if labels are days, and is shown where it changes.
     """
     span = (end - start) / timedelta(minutes=1)
     step = next((step for step in _STEPS if span / step < _MOST_LABELS), _STEPS[-1])
@@ -41,17 +41,17 @@ def ticks(start: datetime, end: datetime) -> list[tuple[datetime, list[str]]]:
 
 
 def time_axis(start: datetime, end: datetime) -> dict:
-    """A Vega-Lite axis for Unix time in milliseconds, labelled in the zone and titled with its name.
+    """Return a Vega-Lite axis for Unix time in milliseconds, labelled in the zone and titled with its name.
 
-    Vega knows the browser's zone and UTC, and no other: the labels come with it instead. To Vega the moments are
-    plain quantities; its interpreter takes a temporal axis's milliseconds for a year.
+    Vega supports only the browser's zone and UTC, so the labels are computed here. To Vega the times are plain
+    quantities, as its interpreter takes a temporal axis's milliseconds for a year.
     """
     marks = ticks(start, end)
     values = [to_milliseconds(moment) for moment, _ in marks]
     labels = json.dumps([label for _, label in marks])
     return {
         "values": values,
-        # Of more values than this Vega leaves some out.
+        # With more values than this Vega leaves some out.
         "tickCount": 2 * _MOST_LABELS,
         "labelExpr": f"{labels}[indexof({json.dumps(values)}, datum.value)]",
         "labelOverlap": "greedy",
@@ -60,12 +60,12 @@ def time_axis(start: datetime, end: datetime) -> dict:
 
 
 def time_scale(start: datetime, end: datetime) -> dict:
-    """The scale that goes with ``time_axis``."""
+    """Return the scale for ``time_axis``."""
     return {"domain": [to_milliseconds(start), to_milliseconds(end)], "zero": False, "nice": False}
 
 
 def value_axis(unit: str, is_mean: bool, title: str) -> dict:
-    """An axis of figures: ``20 GB``, ``113k``, or plain decimals for means."""
+    """Return an axis of values: ``20 GB``, ``113k``, or plain decimals for means."""
     if is_mean:
         return {"title": title, "format": ",~g"}
     label = "replace(datum.label, regexp('([kMGTPE]?)$'), ' $1') + 'B'" if unit == "bytes" else "datum.label"
@@ -80,13 +80,13 @@ def _round_moments(start: datetime, end: datetime, step: int) -> Iterator[dateti
             if step <= _HOUR and moments.comes_twice(here):
                 found.append(here.replace(fold=1).astimezone(UTC))
             for moment in found:
-                # Where the clocks jump ahead, some of their times do not exist.
+                # Where the clocks are set forward, some local times do not exist.
                 if start <= moment <= end and moments.local(moment).replace(tzinfo=None) == here.replace(tzinfo=None):
                     yield moment
 
 
 def _days(first: date, last: date, step: int) -> Iterator[date]:
-    """The days from first to last on which labels can lie."""
+    """Yield the days from first to last on which labels can be."""
     if step >= _MONTH:
         for month in range(12 * first.year, 12 * (last.year + 1), step // _MONTH):
             day = date(month // 12, month % 12 + 1, 1)

@@ -1,4 +1,4 @@
-"""Charts that move: drawn without figures, which the page puts into their data as they come."""
+"""The live charts: drawn without data, which the page's script adds as it arrives."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from kpis.console.charts.maps import feature
 from kpis.console.theme import Theme
 from kpis.models import Region
 
-# How many seconds a group's place on the map sums.
+# The seconds that a region's value on the map sums.
 MAP_SECONDS = 60
-# So many groups have a colour of their own; the rest share one.
+# The most groups with a colour of their own; the rest share one.
 GROUPS = 6
 
 _MAP_HEIGHT = 600
 _AREAS_HEIGHT = 230
 _SIGN = 14
-# Figures that are figures already.
+# Values that need no formatting.
 _AS_IT_IS = alt.DataFormat(parse=None)
-# What the figures beside the areas take, so that their plot stays where it is when these grow.
+# The width that the values beside the areas take, so that the plot does not move when they grow.
 _AXIS_WIDTH = 38
 
 
 def live_map(regions: Iterable[Region], theme: Theme) -> Chart:
-    """The regions, each in the colour of its value on a logarithmic scale up to the signal ``most``.
+    """Return the map of regions, each in the colour of its value on a logarithmic scale up to the signal ``most``.
 
-    The data ``values`` has what is known of each region: ``code``, ``value`` (None without records), ``figure`` and
-    ``normal`` for the tooltip, and ``sign``: an arrow for a region that stands out, else "". The region whose code is
-    in the signal ``pointed`` is outlined.
+    The data ``values`` has each known region: ``code``, ``value`` (None without records), ``figure`` and ``normal`` for
+    the tooltip, and ``sign``: an arrow for an anomalous region, else "". The region whose code is in the signal
+    ``pointed`` is outlined.
     """
     shapes = [
         feature(region.geometry)
@@ -58,7 +58,7 @@ def live_map(regions: Iterable[Region], theme: Theme) -> Chart:
     sign = {"longitude": "longitude:Q", "latitude": "latitude:Q", "text": "sign:N"}
     centred = outliers.transform_calculate(longitude="datum.centre[0]", latitude="datum.centre[1]")
     layers = [
-        # All of them, whatever is known, so that the map keeps its place.
+        # All regions, so that the map does not move when data arrives.
         base.mark_geoshape(fill=hatched(theme.surface, theme.line), stroke=theme.rest, strokeWidth=0.6),
         filled.transform_filter("isNumber(datum.value)")
         .mark_geoshape(stroke=theme.surface, strokeWidth=0.6)
@@ -69,7 +69,7 @@ def live_map(regions: Iterable[Region], theme: Theme) -> Chart:
         ),
         centred.mark_text(fontSize=_SIGN, stroke=theme.surface, strokeWidth=4, strokeJoin="round").encode(**sign),
         centred.mark_text(fontSize=_SIGN, color=theme.bad).encode(**sign),
-        # On top, so that it is what is pointed at.
+        # On top, so that the pointer hits it.
         filled.mark_geoshape(fillOpacity=0).encode(tooltip=tooltip),
     ]
     return Chart(
@@ -85,11 +85,11 @@ def live_map(regions: Iterable[Region], theme: Theme) -> Chart:
 
 
 def live_areas(title: str, theme: Theme) -> Chart:
-    """Groups on top of each other, second by second, over the signal ``span`` (Unix seconds), up to ``most``.
+    """Return a chart of groups stacked second by second, over the signal ``span`` (Unix seconds), up to ``most``.
 
     The data ``points`` has ``at``, ``group`` (its number, from 0), ``low``, ``high`` and ``run``: another number after
-    each gap, over which no area reaches. The data ``cuts`` has the spans without a connection (``start``, ``end``).
-    The signal ``marks`` has the moments that the axis names, ``labels`` their names: Vega knows no zone but the
+    each gap, over which no area reaches. The data ``cuts`` has the spans without a connection (``start``, ``end``). The
+    signal ``marks`` has the times that the axis labels, ``labels`` their texts: Vega supports no zone but the
     browser's.
     """
     span = {"domain": [{"expr": "span[0]"}, {"expr": "span[1]"}], "zero": False, "nice": False}
@@ -102,7 +102,7 @@ def live_areas(title: str, theme: Theme) -> Chart:
     colours = [*theme.categories[:GROUPS], theme.rest]
     areas = (
         alt.Chart(alt.NamedData("points", format=_AS_IT_IS))
-        # None is missing, which "filter" looks for in what is new alone, and Vega-Lite's default in all, each time.
+        # No value is missing, which "filter" checks in new rows only, and Vega-Lite's default in all rows each time.
         .mark_area(opacity=0.95, clip=True, invalid="filter")
         .encode(
             x=alt.X("at:Q", **x),
@@ -121,7 +121,7 @@ def live_areas(title: str, theme: Theme) -> Chart:
         .mark_rect(color=theme.warn_wash, stroke=theme.warn, strokeDash=[3, 3], strokeWidth=0.75, clip=True)
         .encode(x=alt.X("start:Q", **x), x2=alt.X2("end"))
     )
-    # With one label, whose room is kept for those that come.
+    # With one label, which reserves the space for those that come.
     signals = {"span": [0, 1], "most": 1, "marks": [0], "labels": ["00:00"]}
     parameters = [alt.param(name=name, value=value) for name, value in signals.items()]
     return Chart(
@@ -137,14 +137,14 @@ def live_areas(title: str, theme: Theme) -> Chart:
 
 
 def _centre(polygons: list) -> list[float]:
-    """The centroid of a MultiPolygon's largest outer ring, in degrees: where a region's sign goes."""
+    """Return the centroid of a MultiPolygon's largest outer ring, in degrees: the place of a region's sign."""
     sums = [_moments_of(rings[0]) for rings in polygons]
     area, x, y = max(sums, key=lambda one: abs(one[0]))
     return [x / (3 * area), y / (3 * area)]
 
 
 def _moments_of(ring: list) -> tuple[float, float, float]:
-    """Twice a closed ring's area, and six times its first moments (by the shoelace formula)."""
+    """Return twice a closed ring's area, and six times its first moments (by the shoelace formula)."""
     area = x = y = 0.0
     for (x0, y0), (x1, y1) in pairwise(ring):
         cross = x0 * y1 - x1 * y0

@@ -1,4 +1,4 @@
-"""Maps: regions in the colours of their figures, and the bins of a grid over the regions' outlines."""
+"""Maps: regions in the colours of their values, and the bins of a grid over the regions' outlines."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from kpis.models import Region
 
 _HEIGHT = 560
 
-# From which average on (ASU of GSM) a signal is called what: Android's SignalStrength, GSM_SIGNAL_STRENGTH_*.
+# The names of signal strengths by the least average (ASU of GSM): Android's SignalStrength, GSM_SIGNAL_STRENGTH_*.
 SIGNAL_CLASSES = {"poor": 0, "moderate": 5, "good": 8, "great": 12}
 
 
 def region_map(
     kpi: KPI, length: Length, start: datetime, places: list[Place], regions: Iterable[Region], most: int, theme: Theme
 ) -> Chart:
-    """Each region in the colour of its value, on a logarithmic scale up to ``most``; hatched without records."""
+    """Return a map of regions in the colour of their value, on a logarithmic scale up to ``most``; hatched if None."""
     values = {place.code: place.value for place in places if place.code}
     features = [
         feature(region.geometry)
@@ -76,7 +76,7 @@ def region_map(
 
 
 def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Region], theme: Theme) -> Chart:
-    """The bins in the colour of what their average signal is called, over the outlines of the regions."""
+    """Return a map of bins in the colour of their average signal's class, over the outlines of the regions."""
     kpi, bins = grid.kpi, grid.bins
     squares = [
         feature(_square(one))
@@ -120,12 +120,12 @@ def grid_map(length: Length, start: datetime, grid: Grid, regions: Iterable[Regi
 
 
 def signal_class(value: float) -> str:
-    """What an average signal is called."""
+    """Return the class of an average signal."""
     return [name for name, least in SIGNAL_CLASSES.items() if value >= least or least == 0][-1]
 
 
 def _class_labels(unit: str) -> str:
-    """The legend's labels: each class with the averages that it has, as a Vega expression."""
+    """Return the legend's labels: each class with its range of averages, as a Vega expression."""
     names, edges = list(SIGNAL_CLASSES), [*SIGNAL_CLASSES.values()][1:]
     spans = [f"below {edges[0]}", *(f"{low} to {high}" for low, high in pairwise(edges))]
     labels = {
@@ -135,7 +135,7 @@ def _class_labels(unit: str) -> str:
 
 
 def feature(geometry: dict[str, Any]) -> dict[str, Any]:
-    """A geometry as Vega draws it: on a sphere, so that an outer ring runs clockwise, against RFC 7946."""
+    """Return a geometry for Vega, which draws it on a sphere: an outer ring runs clockwise, unlike in RFC 7946."""
     polygons = [[ring[::-1] for ring in rings] for rings in geometry["coordinates"]]
     return {"type": "Feature", "geometry": {"type": "MultiPolygon", "coordinates": polygons}}
 

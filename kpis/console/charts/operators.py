@@ -1,4 +1,4 @@
-"""Operators over time: their sums stacked, their shares of the whole, and their averages as lines."""
+"""Charts of operators over time: their stacked sums, their shares of the whole, and their averages as lines."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 OTHER = "Other"
 
 _HEIGHT = 260
-# Up to so many points each has a dot of its own.
+# With at most so many points each has a dot.
 _MOST_DOTS = 60
 
 
 def stacked_chart(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict[str, str], theme: Theme) -> Chart:
-    """The operators' sums on top of each other, of a frame as ``operators.by_operator`` gives it.
+    """Return the chart of operators' stacked sums, from a frame of ``operators.by_operator``.
 
     ``colours`` has each operator's by its name in lower case.
     """
@@ -40,20 +40,20 @@ def stacked_chart(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict[s
 
 
 def share_chart(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict[str, str], theme: Theme) -> Chart:
-    """The operators' shares of each step's whole."""
+    """Return the chart of operators' shares of each step's total."""
     axis = {"title": "share of all", "format": ".0%"}
     drawing = _Drawing(kpi, window, frame, colours, theme, f"{title_of(kpi)}: shares", "shares")
     return drawing.areas(drawing.shares, {"axis": axis, "scale": {"domain": [0, 1]}})
 
 
 def average_chart(kpi: KPI, window: Window, frame: pd.DataFrame, colours: dict[str, str], theme: Theme) -> Chart:
-    """The operators' averages, each with the samples behind it."""
+    """Return the chart of operators' averages, with their samples."""
     return _Drawing(kpi, window, frame, colours, theme, title_of(kpi), "average").lines()
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """What the three have in common; tables have a row for each step and a column for each operator."""
+    """The base of the three charts; tables have a row for each step and a column for each operator."""
 
     kpi: KPI
     window: Window
@@ -65,7 +65,7 @@ class _Drawing:
 
     @cached_property
     def names(self) -> list[str]:
-        """The heaviest operators; of more there would be no telling apart."""
+        """The heaviest operators, as many as can be distinguished."""
         return list(self.frame["operator"].unique()[:LINES])
 
     @cached_property
@@ -74,7 +74,7 @@ class _Drawing:
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """Sums, 0 where an operator has none, with a column for the rest; NaN where nobody has any."""
+        """The sums, 0 if an operator has none, with a column for the rest; NaN if no operator has records."""
         table = self._table("value")
         sums = table[self.names].fillna(0.0)
         if self.hidden > 0:
@@ -83,11 +83,11 @@ class _Drawing:
 
     @cached_property
     def shares(self) -> pd.DataFrame:
-        """The values as parts of each step's whole, from 0 to 1."""
+        """The values as shares of each step's total, from 0 to 1."""
         return self.values.div(self.values.sum(axis=1), axis=0)
 
     def areas(self, table: pd.DataFrame, y: dict) -> Chart:
-        """The table's columns on top of each other."""
+        """Return the layer of the table's columns, stacked."""
         high = table.cumsum(axis=1)
         low = high - table
         points = [
@@ -115,7 +115,7 @@ class _Drawing:
         return self._chart([areas], points, texts)
 
     def lines(self) -> Chart:
-        """The averages as lines."""
+        """Return the layer of averages, as lines."""
         values, samples = self._table("value")[self.names], self._table("weight")[self.names]
         points = [
             {"middle": middle, "operator": name, "value": _plain(value)}
@@ -146,7 +146,7 @@ class _Drawing:
 
     @cached_property
     def _steps(self) -> list[tuple[int, int, int]]:
-        """Each step's start, middle and end in Unix ms."""
+        """Return each step's start, middle and end in Unix ms."""
         step = self.window.step // 2
         starts = [start.to_pydatetime() for start in self._table("value").index]
         return [(to_milliseconds(one), to_milliseconds(one + step), to_milliseconds(one + 2 * step)) for one in starts]
@@ -161,7 +161,7 @@ class _Drawing:
         return alt.Color("operator:N", sort=None, scale={"domain": names, "range": colours})
 
     def _chart(self, layers: list, points: list[dict], texts: dict[str, list[str]]) -> Chart:
-        """The chart of the layers, with a column for each step whose tooltip has a line for each operator."""
+        """Return the chart of the layers, with a column for each step whose tooltip has a line for each operator."""
         steps = []
         for number, (start, _, end) in enumerate(self._steps):
             cells = {f"operator{column}": texts[name][number] for column, name in enumerate(texts)}

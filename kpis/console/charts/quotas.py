@@ -1,4 +1,4 @@
-"""How many were over their quota, hour by hour."""
+"""The chart of subscribers over their quota, hour by hour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TITLE = "Subscribers over their quota"
 
 
 def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int, int]], theme: Theme) -> Chart:
-    """A bar for each hour in which somebody was over; ``hours`` is what ``quotas.by_hour`` gives."""
+    """Return a chart with a bar for each hour in which a quota was exceeded; ``hours`` is from ``quotas.by_hour``."""
     bars: list[dict[str, Any]] = [
         {
             "start": to_milliseconds(hour),

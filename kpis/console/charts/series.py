@@ -1,4 +1,4 @@
-"""A KPI over time: a line with its gaps, the range that is normal, outliers, and intervals that are still open."""
+"""The chart of a KPI over time: a line with its gaps, the normal range, outliers, and open intervals."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 if TYPE_CHECKING:
     import pandas as pd
 
-# Up to so many points each has a dot of its own.
+# With at most so many points each has a dot.
 _MOST_DOTS = 60
 
 
 def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, group: Group | None = None) -> Chart:
-    """The chart of a frame as ``series.series`` gives it, with the columns of ``series.normal`` where it has them."""
+    """Return the chart of a frame of ``series.series``, with the columns of ``series.normal`` if there are any."""
     points = _points(kpi, frame)
     known = [point for point in points if point["value"] is not None]
     data = {
@@ -46,7 +46,7 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
     band = {"x": alt.X("middle:Q", **x), "y": alt.Y("low:Q", **y), "y2": alt.Y2("high")}
 
     layers = []
-    # A layer without data would have no domain, of which Vega warns.
+    # A layer without data would have no domain, which Vega warns about.
     if data["gaps"]:
         layers.append(of["gaps"].mark_rect(color=theme.raised).encode(**span))
     if data["provisional"]:
@@ -77,7 +77,7 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
 
 
 def _points(kpi: KPI, frame: pd.DataFrame) -> list[dict]:
-    """The frame's rows as Vega takes them: Unix ms, plain numbers, and the texts of the tooltips."""
+    """Return the frame's rows for Vega: Unix ms, plain numbers, and the texts of the tooltips."""
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     there = [row["value"] is not None for row in rows]
     few = sum(there) <= _MOST_DOTS
@@ -119,7 +119,7 @@ def _normal(kpi: KPI, row: dict) -> dict:
 
 
 def _runs(points: list[dict], flag: str) -> list[dict]:
-    """The spans in which neighbouring points have the flag."""
+    """Return the spans in which neighbouring points have the flag."""
     runs: list[dict] = []
     for point in points:
         if not point[flag]:
@@ -132,7 +132,7 @@ def _runs(points: list[dict], flag: str) -> list[dict]:
 
 
 def _columns(base: alt.Chart, span: dict, theme: Theme, with_normal: bool) -> alt.Chart:
-    """What is pointed at: a column for each step, with the tooltip and the brush that zooms."""
+    """Return the layer for the pointer: a column for each step, with the tooltip and the brush that zooms."""
     hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout")
     brush = alt.selection_interval(
         name="brush", encodings=["x"], mark=alt.BrushConfig(fill=theme.accent, fillOpacity=0.15, stroke=theme.accent)

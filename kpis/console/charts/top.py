@@ -1,4 +1,4 @@
-"""The first groups of an interval as bars, with what is left of the total."""
+"""The bar chart of an interval's first groups, with the rest of the total."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BAR = 27
 
 
 def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
-    """The chart of an interval's first groups; hatched unless the interval is final."""
+    """Return the chart of an interval's first groups; hatched unless the interval is final."""
     kpi, summary = groups.kpi, groups.summary
     final = summary.state == IntervalSummary.State.FINAL
     colour = theme.accent if final else hatched(theme.accent, theme.wash)
@@ -63,7 +63,7 @@ def top_chart(groups: IntervalGroups, theme: Theme) -> Chart:
 
 
 def top_height(groups: IntervalGroups) -> int:
-    """How high the chart is, in CSS pixels."""
+    """Return the height of the chart, in CSS pixels."""
     return _BAR * max(1, len(groups.bars))
 
 

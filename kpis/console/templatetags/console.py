@@ -1,4 +1,4 @@
-"""What the pages' templates can say: figures, moments, charts and the menu."""
+"""The template tags and filters of the pages."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ register.simple_tag(moments.zone_name, name="zone")
 
 @register.filter
 def words(name: str) -> str:
-    """A column's name in words: ``average_signal`` is "Average signal"."""
+    """Return a column's name in words: ``average_signal`` is "Average signal"."""
     return name.replace("_", " ").capitalize()
 
 
 @register.filter
 def whole(value: float) -> str:
-    """A whole number that comes as a fraction."""
+    """Format a whole number that is stored as a fraction."""
     return figures.plain(int(value))
 
 
 @register.filter
 def digits(value: float | None) -> str:
-    """A figure with all its digits, as the API has it."""
+    """Format a number with all its digits, as in the API."""
     return f"{value!r}" if isinstance(value, float) else figures.plain(value)
 
 
 @register.filter
 def cell(row: object, column: Column) -> str:
-    """A row's value in a column, as people read it."""
+    """Format a row's value in a column."""
     value = getattr(row, column.name)
     if isinstance(value, str):
         return value or NO_TEXT
@@ -62,35 +62,35 @@ def cell(row: object, column: Column) -> str:
 
 @register.simple_tag
 def at(selection: Selection, name: str, **kwargs: int | str) -> str:
-    """Another address of the selection's KPI, of the same selection."""
+    """Return another address of the selection's KPI, with the same selection."""
     return selection.address(name, **kwargs)
 
 
 @register.simple_tag
 def choose(selection: Selection, **changes: Any) -> str:
-    """The page's address with the selection changed."""
+    """Return the page's address with the selection changed."""
     return selection.with_(**changes).address()
 
 
 @register.simple_tag
 def vega_bundle() -> str:
-    """The static file's name of the script that draws charts."""
+    """Return the static file's name of the script that draws charts."""
     return BUNDLE
 
 
 @register.simple_tag(takes_context=True)
 def navigation(context: template.Context) -> dict[str, list[Link]]:
-    """The menu of the request's user."""
+    """Return the menu of the request's user."""
     request = context["request"]
     return menu(request.user, request.path)
 
 
 @register.inclusion_tag("console/chart.html")
 def chart(address: str, title: str, height: int = 280, downloads: bool = False, zooms: str = "") -> dict:
-    """A chart in its place on a page.
+    """Render the place of a chart on a page.
 
-    ``address`` is a ChartView's with the extension ``json``, and its query; ``title`` the heading that it is known by;
-    ``height`` the place's, in CSS pixels, before it is drawn. With ``downloads`` PNG and SVG are offered below.
+    ``address`` is a ChartView's with the extension ``json``, and its query; ``title`` its heading; ``height`` the
+    height of the place, in CSS pixels, before it is drawn. With ``downloads`` there are links to PNG and SVG below.
     ``zooms`` is the id of the form that gets the span which is brushed on the chart as ``from`` and ``to``, and the
     interval that is clicked on as ``at``.
     """

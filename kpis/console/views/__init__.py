@@ -1,1 +1,1 @@
-"""The pages and the parts that they load."""
+"""The views of the pages and of the parts that they load."""

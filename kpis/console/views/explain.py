@@ -1,4 +1,4 @@
-"""Explain this number: from any figure of any page to the batches and the SQL behind it."""
+"""The page "Explain this number": from any value on any page to its batches and its SQL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kpis.console.views.page import BadRequest, Page
 
 
 class Explain(Page):
-    """Where a figure came from."""
+    """The origin of a value."""
 
     title = "Explain this number"
     template_name = "console/explain.html"
@@ -49,7 +49,7 @@ class Explain(Page):
 
 
 def _batches_address(figure: Figure) -> str:
-    """The call of the API that lists the batches."""
+    """Return the address in the API that lists the batches."""
     wanted = {
         "feed": figure.kpi.feed.name,
         "interval_start_timestamp__gte": to_text(figure.interval.start),

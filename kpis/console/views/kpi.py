@@ -1,4 +1,4 @@
-"""One KPI: over time, its groups in one interval, and both as tables and files."""
+"""The pages of one KPI: over time, its groups in one interval, and both as tables and files."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _START = "interval_start_timestamp"
 
 
 class OfKPI(Guarded):
-    """A view of the KPI that its address names; personal where the KPI is."""
+    """The base of views of the KPI in the address; personal if the KPI is."""
 
     @property
     def kpi(self) -> KPI:
-        """The KPI; raises Http404 for an id that none has."""
+        """The KPI; raises Http404 for an unknown id."""
         if self.kwargs["kpi_id"] not in KPIS:
             raise Http404
         return KPIS[self.kwargs["kpi_id"]]
@@ -53,7 +53,7 @@ class OfKPI(Guarded):
         return self.kpi.personal
 
     def selection(self) -> Selection | None:
-        """What the query asks for; None where the KPI has no records yet."""
+        """The selection of the query; None if the KPI has no records yet."""
         try:
             return selection(self.kpi, self.request.GET)
         except BadSelection as error:
@@ -108,7 +108,7 @@ class KPIPage(OfKPI, Page):
         }
 
     def _group_row(self, chosen: Selection, row: KPIResult) -> dict:
-        """A row of the table of groups: its figures, and where it is shown over time and explained."""
+        """Return a row of the table of groups: its values, with links to their series and explanation."""
         group = row.group
         return {
             "row": row,
@@ -119,7 +119,7 @@ class KPIPage(OfKPI, Page):
         }
 
     def _time_row(self, chosen: Selection, row: KPIResult | IntervalSummary) -> dict:
-        """A row of the table of intervals: its figures, and where its groups are listed and it is explained."""
+        """Return a row of the table of intervals: its values, with links to their groups and explanation."""
         start, length = row.interval_start_timestamp, chosen.window.length
         return {
             "row": row,
@@ -178,7 +178,7 @@ def _value_columns(kpi: KPI) -> list[Column]:
 
 
 class Headline:
-    """The figure of the listed interval, held against the same interval an hour and a day before."""
+    """The value of the listed interval, compared with the same interval an hour and a day before."""
 
     def __init__(self, chosen: Selection) -> None:
         self.selection = chosen
@@ -203,12 +203,12 @@ class Headline:
 
     @property
     def hour(self) -> Change:
-        """Against an hour before."""
+        """The change from an hour before."""
         return Change(self.value, self._values.get("hour"))
 
     @property
     def day(self) -> Change:
-        """Against a day before."""
+        """The change from a day before."""
         return Change(self.value, self._values.get("day"))
 
 
@@ -246,7 +246,7 @@ class GroupList(OfKPI):
 
 
 class RowsFile(OfKPI):
-    """The rows of the selection as a file, as the API gives them, with times in the zone."""
+    """The rows of the selection as a file, as in the API, with times in the zone."""
 
     def get(self, request: HttpRequest, extension: str, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -273,5 +273,5 @@ class RowsFile(OfKPI):
 
 
 def _in_the_zone(row: tuple) -> list:
-    """Return a row with its moments as ISO 8601 in the zone."""
+    """Return a row with its times as ISO 8601 in the zone."""
     return [moments.iso(value) if isinstance(value, datetime) else value for value in row]

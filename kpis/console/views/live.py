@@ -1,4 +1,4 @@
-"""The live page: what the streams bring in, second by second. Its figures come over a WebSocket."""
+"""The live page: the streams' counts, second by second. The data comes over a WebSocket."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kpis.console.views.page import ChartView, Page
 from kpis.models import Region
 from kpis.query.anomalies import DEFAULT_THRESHOLD
 
-# Where the figures come from.
+# The address of the data.
 SOCKET = "/ws/live/"
 MAP = "map"
 
 
 @dataclass(frozen=True)
 class Areas:
-    """A chart of a feed's groups on top of each other."""
+    """A chart of a feed's stacked groups."""
 
     feed: Feed
     dimension: str
@@ -35,7 +35,7 @@ AREAS = {areas.dimension: areas for areas in (Areas(CDR, "operator", "Operators"
 
 
 class LivePage(Page):
-    """The page, whose script puts the figures in as they come."""
+    """The page; its script adds the data as it arrives."""
 
     title = "Live"
     template_name = "console/live.html"
@@ -55,7 +55,7 @@ class LivePage(Page):
 
 
 class LiveChart(ChartView):
-    """One of the page's charts, without figures."""
+    """One of the page's charts, without data."""
 
     def chart(self, theme: Theme) -> Chart:
         name = self.kwargs["name"]

@@ -1,4 +1,4 @@
-"""The map: calls by region, and the signal by place, of one interval after the other."""
+"""The map: calls by region, and the signal by place, interval by interval."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from kpis.models import IntervalSummary, Region
 
 LAYERS = {"calls": COUNTY_CALL_VOLUME, "signal": COVERAGE_GRID_SIGNAL}
 _TITLES = {"calls": "Calls by region", "signal": "Signal by place"}
-# A table beside the map has the first so many rows; the KPI's own page has all.
+# The table beside the map has so many rows; the KPI's own page has all.
 MOST_ROWS = 300
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What an address asks for: a layer, an interval of the slider's, and the region to keep to ("" for all)."""
+    """The content of an address: a layer, an interval of the slider, and the region to zoom to ("" for all)."""
 
     layer: str
     selection: Selection
@@ -45,7 +45,7 @@ class _Shown:
         return LAYERS[self.layer]
 
     def query(self, **changes: int | str | None) -> str:
-        """The query of an address that shows it, with some of it changed; None leaves a parameter out."""
+        """Return the query string with some parameters changed; None leaves a parameter out."""
         parameters: dict[str, int | str | None] = {
             "layer": self.layer,
             "interval": self.selection.length.code,
@@ -65,9 +65,9 @@ def _layer(query: QueryDict) -> str:
 
 
 def _shown(query: QueryDict) -> _Shown | None:
-    """What the query asks for; None where the layer has no records yet."""
+    """Return the content that the query asks for; None if the layer has no records yet."""
     layer = _layer(query)
-    # Nothing else of the query names a group.
+    # The layers show all groups.
     wanted = given(query, ("interval", "from", "to", "at"))
     try:
         chosen = selection(LAYERS[layer], wanted)
@@ -78,7 +78,7 @@ def _shown(query: QueryDict) -> _Shown | None:
 
 
 def _kept_to(shown: _Shown) -> list[Region]:
-    """The regions that are shown."""
+    """Return the regions that are shown."""
     regions = Region.objects.all()
     if not shown.region:
         return list(regions)
@@ -89,7 +89,7 @@ def _kept_to(shown: _Shown) -> list[Region]:
 
 
 class MapPage(Page):
-    """A map with its slider, and its figures as a table."""
+    """The map with its slider, and its values as a table."""
 
     title = "Map"
     template_name = "console/map.html"
@@ -161,7 +161,7 @@ def _shifted(shown: _Shown, times: int) -> str:
 
 
 def _place_row(one: Selection, at: datetime, place: Place) -> dict:
-    """A row of the table: where its figure is explained, and shown over time."""
+    """Return a row of the table, with links to the value's explanation and series."""
     (dimension,) = one.kpi.dimensions
     groups = [{dimension: group} for group in place.groups]
     return {
@@ -186,7 +186,7 @@ def _cell_row(one: Selection, at: datetime, cell: Cell) -> dict:
 
 
 class MapChart(ChartView):
-    """A layer of the map."""
+    """The chart of a layer."""
 
     def chart(self, theme: Theme) -> Chart:
         layer = self.kwargs["layer"]

@@ -1,4 +1,4 @@
-"""The operators: what they carry, their shares, and how good their signal and positions are."""
+"""The page of operators: their volumes, their shares, and the quality of their signal and positions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _CHARTS = {"stacked": stacked_chart, "shares": share_chart, "average": average_c
 
 
 def _selection(query: QueryDict) -> Selection | None:
-    """The span that the query asks for, by the first KPI that has records; None where none has."""
-    # Only the span and the length are of interest here.
+    """Return the span that the query asks for, by the first KPI with records; None if none has any."""
+    # Only the span and the length matter here.
     wanted = given(query, ("from", "to", "interval"))
     try:
         return next((found for kpi in operator_kpis() if (found := selection(kpi, wanted))), None)
@@ -33,7 +33,7 @@ def _selection(query: QueryDict) -> Selection | None:
 
 
 class OperatorsPage(Page):
-    """All operators side by side."""
+    """The page with all operators."""
 
     title = "Operators"
     template_name = "console/operators.html"
@@ -69,7 +69,7 @@ class _Panel:
 
     @property
     def charts(self) -> list[tuple[str, str]]:
-        """The charts' titles and addresses; none where there are no records."""
+        """The charts' titles and addresses; empty if there are no records."""
         if not self.totals:
             return []
         kinds = ["average"] if self.kpi.measure.is_mean else ["stacked", "shares"]
@@ -84,7 +84,7 @@ class _Panel:
 
 
 def _rows(panels: list[_Panel]) -> list[tuple[str, list]]:
-    """A row of the table for each operator: its figures of each KPI, None where it has none."""
+    """Return a row of the table for each operator: its value of each KPI, None if it has none."""
     names: dict[str, str] = {}
     for panel in panels:
         for name in panel.totals:
@@ -100,7 +100,7 @@ def _rows(panels: list[_Panel]) -> list[tuple[str, list]]:
 
 
 class OperatorChart(ChartView):
-    """One KPI of the operators: ``stacked``, as ``shares``, or its ``average``."""
+    """One chart of a KPI of the operators: ``stacked``, ``shares``, or ``average``."""
 
     def chart(self, theme: Theme) -> Chart:
         kpi = KPIS.get(self.kwargs["kpi_id"])
@@ -115,6 +115,6 @@ class OperatorChart(ChartView):
         if frame.empty:
             raise Http404
         names = operator_names(chosen.start, chosen.end)
-        # Those beyond the categories share one colour.
+        # Operators beyond the categories share one colour.
         colours = dict.fromkeys(names, theme.rest) | dict(zip(names, theme.categories, strict=False))
         return _CHARTS[self.kwargs["kind"]](kpi, window, frame, colours, theme)

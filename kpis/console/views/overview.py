@@ -1,4 +1,4 @@
-"""The first page: what happened last, whether it is normal, and whether it can be trusted."""
+"""The overview: the newest values, anomalies, and the day's runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kpis.query.access import hidden_kpis
 
 
 class Overview(Page):
-    """The newest of everything."""
+    """The page with the newest of everything."""
 
     title = "Overview"
     template_name = "console/overview.html"
@@ -31,7 +31,7 @@ class Overview(Page):
 
 
 def _interval(total: NewestTotal) -> Selection:
-    """The newest interval alone."""
+    """Return the newest interval only."""
     return Selection(total.kpi, total.length, total.start, total.start + total.length.delta, None, total.start)
 
 

@@ -1,4 +1,4 @@
-"""What all pages and all charts have in common."""
+"""The base of all pages and all charts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kpis.query.snapshot import snapshot
 
 
 class BadRequest(ValueError):
-    """An address that asks for what there cannot be, in words for the person who wrote it."""
+    """An address that asks for what cannot exist; the message is for the person who wrote it."""
 
 
 class Page(GuardedPage, TemplateView):
@@ -26,7 +26,7 @@ class Page(GuardedPage, TemplateView):
     title: str
 
     def heading(self) -> str:
-        """The page's heading."""
+        """Return the template's context."""
         return self.title
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class ChartView(Guarded, ABC):
 
     @abstractmethod
     def chart(self, theme: Theme) -> Chart:
-        """The chart that the request asks for; raises BadRequest, and Http404 where there is nothing to draw of."""
+        """Return the chart that the request asks for; raises BadRequest, and Http404 if there is nothing to draw."""
 
     def get(self, request: HttpRequest, extension: str, **kwargs: Any) -> HttpResponse:
         theme = THEMES.get(request.GET.get("theme", LIGHT.name))
@@ -59,10 +59,10 @@ class ChartView(Guarded, ABC):
             return HttpResponseBadRequest(f"theme must be one of {', '.join(THEMES)}.\n", content_type="text/plain")
         if extension not in ("json", "png", "svg"):
             raise Http404
-        # Imported here, since it takes long and few processes draw.
+        # Imported here, since the import is slow and few processes draw.
         from altair.utils.schemapi import debug_mode
 
-        # Without holding each part to Vega-Lite's schema, as the tests do.
+        # Without validating each part against Vega-Lite's schema; the tests do that.
         with debug_mode(False):
             try:
                 with snapshot():

@@ -1,4 +1,4 @@
-"""Data quality: what was ingested and what not, which figures changed since, and what is missing."""
+"""The page of data quality: ingested and failed batches, values that changed, and gaps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kpis.query.access import hidden_kpis, may_view_personal
 SPANS = {"1 hour": timedelta(hours=1), "1 day": timedelta(days=1), "7 days": timedelta(days=7)}
 _DAY = SPANS["1 day"]
 
-# Which batches are listed.
+# The batches that can be listed.
 SHOWS: dict[str, tuple[str, dict[str, Any]]] = {
     "all": ("All", {}),
     "failed": ("Failed", {"status": Batch.Status.FAILED}),
@@ -51,7 +51,7 @@ _REVISED_COLUMNS = (
 
 
 class Quality(Page):
-    """What was ingested within a time span, and what that did to the figures."""
+    """The batches of a time span, and their effect on the results."""
 
     title = "Data quality"
     template_name = "console/quality.html"
@@ -98,7 +98,7 @@ class Quality(Page):
 
 
 def _period(query: QueryDict, newest: datetime) -> Period:
-    """The span that the query asks for; the day up to the newest batch by default."""
+    """Return the span that the query asks for; by default the day up to the newest batch."""
     try:
         start, end = (parse(text) if (text := query.get(name)) else None for name in ("from", "to"))
     except BadMoment as error:
@@ -120,7 +120,7 @@ def _address(parameters: Mapping[str, str]) -> str:
 
 
 def _revised_row(summary: IntervalSummary) -> dict:
-    """A row of the table: the interval's value now and before, and where it is explained."""
+    """Return a row of the table: the interval's present and former value, with a link to its explanation."""
     kpi, length = KPIS[summary.kpi], LENGTHS[summary.interval]
     is_mean = kpi.measure.is_mean
     now = summary.mean if is_mean else summary.total

@@ -1,4 +1,4 @@
-"""Quotas: who is over, by how much and how often. About single subscribers, as its KPI is."""
+"""The page of quotas: who exceeds theirs, by how much and how often. Personal, as its KPI is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _selection(query: QueryDict) -> Selection | None:
 
 
 class QuotasPage(Page):
-    """Who was over the quota in a time span."""
+    """The subscribers who exceeded their quota in a time span."""
 
     title = "Quotas"
     template_name = "console/quotas.html"
@@ -97,7 +97,7 @@ class QuotasPage(Page):
 
 
 class QuotaChart(ChartView):
-    """How many were over, hour by hour."""
+    """The chart of subscribers over their quota, hour by hour."""
 
     personal = True
 

@@ -1,4 +1,4 @@
-"""The themes' colours as a stylesheet: pages and charts take them from one place."""
+"""The themes' colours as a stylesheet, from the same source as those of the charts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _block(selector: str, theme: Theme) -> str:
 STYLE = "\n".join(
     (
         f":root{{--font:{FONT};}}",
-        # The second is for the admin, which has an accent of its own.
+        # The second is for the admin, which has another accent.
         _block(":root,:root[data-theme=light]", LIGHT),
         f"@media (prefers-color-scheme:dark){{{_block(':root:not([data-theme=light])', DARK)}}}",
         _block(":root[data-theme=dark]", DARK),
@@ -28,5 +28,5 @@ STYLE = "\n".join(
 @require_safe
 @cache_control(public=True, max_age=60)
 def style(request: HttpRequest) -> HttpResponse:
-    """Needs no permission: the login page has colours too."""
+    """Return the stylesheet. Needs no permission, as the login page has colours too."""
     return HttpResponse(STYLE, content_type="text/css; charset=utf-8")

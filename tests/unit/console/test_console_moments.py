@@ -94,7 +94,7 @@ def test_a_moment_without_an_offset_is_on_the_zones_clocks(madrid, text, moment)
     "text", ["yesterday", "2021-13-01", "2021-07-18T25:00", "0001-01-01", "9999-12-31", "١٢٣٤-01-01"]
 )
 def test_what_is_no_moment_is_told(text):
-    with pytest.raises(moments.BadMoment, match="is no moment such as 2021-07-18T02:05"):
+    with pytest.raises(moments.BadMoment, match="is not a time such as 2021-07-18T02:05"):
         moments.parse(text)
 
 

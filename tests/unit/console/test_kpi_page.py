@@ -130,7 +130,7 @@ def test_values_that_are_missing_come_last_whichever_way(client):
     ("query", "reason"),
     [
         ("interval=9", "interval must be one of 3 (1 minute), 1 (5 minutes), 2 (1 hour), not '9'."),
-        ("from=yesterday", "'yesterday' is no moment such as 2021-07-18T02:05 or 2021-07-18T00:05Z."),
+        ("from=yesterday", "'yesterday' is not a time such as 2021-07-18T02:05 or 2021-07-18T00:05Z."),
         ("from=2021-07-19T00:00Z&to=2021-07-18T00:00Z", "The time span ends before it starts."),
         ("groups_sort=color", "groups_sort must be one of rank, county, number_of_calls, with a minus for descending."),
         ("times_page=0", "times_page must be a whole number from 1."),

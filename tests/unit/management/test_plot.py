@@ -104,7 +104,7 @@ def test_a_group_of_several_dimensions_names_them(tmp_path):
 WRONG = [
     (["99"], "There is no KPI '99'. There are: 1 (ServiceTrafficVolume), 2 (CellUniqueUsers)"),
     (["10", "--interval", "1d"], "--interval of CountyCallVolume must be one of 1m, 5m, 1h, not '1d'."),
-    (["10", "--from", "never"], "'never' is no moment such as 2021-07-18T02:05 or 2021-07-18T00:05Z."),
+    (["10", "--from", "never"], "'never' is not a time such as 2021-07-18T02:05 or 2021-07-18T00:05Z."),
     (["10", "--from", "2021-07-19", "--to", "2021-07-18"], "The time span ends before it starts."),
     (
         ["11", "--group", "Poppy"],
