@@ -28,7 +28,7 @@ TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 ON_SQLITE := $(HERMETIC) DATABASE_URL=sqlite:///$(CURDIR)/var/test.sqlite3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test test-servers test-all lint \
+.PHONY: help setup setup-dev setup-bench setup-spark spark-zip run serve stream-demo test test-servers test-all coverage lint \
 	docs reference lock audit bench bench-pages bench-stream bench-scale screenshots clean
 
 help:  ## lists these targets
@@ -124,6 +124,11 @@ test-servers: setup-dev  ## runs the others, and what depends on the database on
 test-all: test test-servers  ## runs all tests
 	@:
 
+COVERED ?= tests
+coverage: setup-dev  ## shows which lines and branches no test runs, on SQLite (COVERED= is where the tests are)
+	@$(ON_SQLITE) $(VENV)/bin/pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
+		--cov --cov-report=term --cov-report=html:var/coverage $(COVERED) $(ARGS)
+
 lint: setup-dev  ## checks format, style, imports, types, migrations and documentation
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -139,7 +144,11 @@ docs: setup-dev  ## builds the documentation into var/docs; a broken link, or a 
 reference: setup-dev  ## writes the reference pages that are generated from the code: settings, commands, feeds, KPIs
 	@$(ON_SQLITE) $(PYTHON_IN) -m scripts.reference_pages docs/reference
 
-lock: setup-dev  ## writes the lock file anew from requirements*.txt (ARGS=--upgrade takes newer versions)
+# It needs no list that the lock file may lack.
+$(VENV)/bin/uv: | $(VENV)/bin/pip
+	@$(INSTALL) $(VENV)
+
+lock: $(VENV)/bin/uv  ## writes the lock file anew from requirements*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock.sh $(VENV)/bin/uv $(ARGS)
 
 audit: setup-dev  ## looks for known vulnerabilities of the locked versions

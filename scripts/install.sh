@@ -1,8 +1,8 @@
 #!/bin/sh
-# Usage: install.sh VENV NAME...
+# Usage: install.sh VENV [NAME...]
 # Installs lists of requirements (base, an extra, dev, bench: see requirement_lists.py) into the virtual environment VENV,
 # in the versions of requirements.lock, each checked by its hash. uv does it, in a fraction of pip's time; pip installs uv
-# into the virtual environment TOOLS, .venv by default.
+# into the virtual environment TOOLS, .venv by default. Without a NAME it installs uv alone.
 set -eu
 venv=$1
 shift
@@ -23,6 +23,9 @@ fi
 "$python" scripts/requirement_lists.py =uv >"$locked"
 if ! grep -q "^uv==$("$uv" --version 2>/dev/null | cut -d ' ' -f 2) " "$locked"; then
     "$python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r "$locked"
+fi
+if [ $# = 0 ]; then
+    exit
 fi
 echo "Installing $*"
 "$python" scripts/requirement_lists.py "$@" >"$locked"
