@@ -1,4 +1,4 @@
-"""``make bench``: runs the benchmarks that are named, or all of them, and tells what they found."""
+"""``make bench``: run the named benchmarks, or all of them, and report the results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def tell(outcomes: dict[str, Outcome], profile: str, folder: Path, in_docs: bool) -> int:
-    """Prints and keeps what was found; 1 where a check failed, else 0."""
+    """Print and keep the results; return 1 if a check failed, else 0."""
     facts = report.about()
     table = report.table(outcomes, facts)
     print(table)

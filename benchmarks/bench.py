@@ -1,4 +1,4 @@
-"""What every benchmark is made of: sizes, folders, and contestants on a shape's files."""
+"""The base of benchmarks: sizes, folders, and contestants on a shape's files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = "this project"
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large everything is, in rows of a file and in numbers."""
+    """The sizes of a benchmark, in rows per file and in numbers."""
 
     hour_rows: int
     day_rows: int
@@ -70,7 +70,7 @@ SHORT = Sizes(
 
 @dataclass
 class Outcome:
-    """What a benchmark found: its contestants' figures, and its checks."""
+    """The result of a benchmark: its contestants' figures, and its checks."""
 
     title: str
     figures: dict[str, Figures]
@@ -79,7 +79,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bench:
-    """How benchmarks run: the folder that keeps what was made, one for all else, the sizes, and the runs of each."""
+    """The options of benchmarks: the folders of kept and temporary files, the sizes, and the number of runs."""
 
     cache: Path
     scratch: Path
@@ -88,31 +88,31 @@ class Bench:
 
     @property
     def migrated(self) -> Path:
-        """A migrated, empty database."""
+        """Create a migrated, empty database."""
         place = Place(self.scratch / "migrated")
         if not place.database.exists():
             place.output("migrate", "-v", "0")
         return place.database
 
     def shape(self, name: str, **changes: Any) -> Shape:
-        """The hour's shape, but for the changes."""
+        """Return the hour's shape with changes."""
         sizes = self.sizes
         return Shape(name, **{"rows": sizes.hour_rows, "users": sizes.users, "cells": sizes.cells} | changes)
 
     def files(self, shape: Shape) -> list[Path]:
-        """The shape's files, read once, so that they are in the page cache."""
+        """Return the shape's files, read once, so that they are in the page cache."""
         paths = shape.made(self.cache)
         for path in paths:
             path.read_bytes()
         return paths
 
     def peer(self, name: str, paths: list[Path], of: str = "") -> Contestant:
-        """A peer on files; ``of`` tells apart what is measured on several."""
+        """Return a peer as a contestant on files; ``of`` distinguishes contestants on different files."""
         command = Command([sys.executable, "-m", f"benchmarks.peers.{name}", *paths])
         return Contestant(named(name, of), lambda folder, run: command, answer_of_peer, of)
 
     def project(self, paths: list[Path], of: str = "") -> Contestant:
-        """This project on files, which are all that is in their folder."""
+        """Return this project as a contestant on files, which are all that is in their folder."""
 
         def prepared(folder: Path, run: int) -> Command:
             return Place(folder, self.migrated).update(paths[0].parent)
@@ -129,5 +129,5 @@ def named(name: str, of: str) -> str:
 
 
 def answer_of_peer(folder: Path) -> Any:
-    """What a peer wrote to its standard output."""
+    """Return a peer's standard output."""
     return json.loads((folder / "out").read_text())

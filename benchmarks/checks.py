@@ -1,4 +1,4 @@
-"""Checks: what a run has to show, each with its bar, what was measured, and whether that passes."""
+"""The checks of a run, each with its limit, the measured value, and whether it passes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """What was ``measured`` may be as much as ``bar``, or with ``least`` as little; ``number`` is the promise's."""
+    """A check: ``measured`` may be at most ``bar``, or with ``least`` at least; ``number`` is the promise's."""
 
     number: str
     what: str

@@ -57,7 +57,7 @@ BATCHES_WITH_REJECTS = 1000
 
 
 def fill() -> int:
-    """Writes the results and summaries of all KPIs; returns the number of result rows."""
+    """Write the results and summaries of all KPIs; return the number of result rows."""
     rows = 0
     with connection.cursor() as cursor:
         for kpi in KPIS.values():
@@ -72,7 +72,7 @@ def fill() -> int:
 
 
 def _fill_ledger(feed: Feed) -> None:
-    """A batch for every five minutes, of which the newest have rejects, and intervals that they changed."""
+    """Write a batch for every five minutes, the newest with rejects, and intervals that they changed."""
     run = Run.objects.create(started_at=START, command="update_network_stats", host="probe", process=1)
     starts = [START + number * FIVE_MINUTES.delta for number in range(DAYS * 1440 // FIVE_MINUTES.minutes)]
     batches = []
@@ -111,7 +111,7 @@ def _fill_ledger(feed: Feed) -> None:
 
 
 def _make_times(cursor: CursorWrapper, length: Length) -> None:
-    """The intervals of the length, numbered, in a table for the moment."""
+    """Create a temporary table with the numbered intervals of the length."""
     kind = IntervalSummary._meta.get_field("interval_start_timestamp").db_type(connection)
     cursor.execute("DROP TABLE IF EXISTS times")
     cursor.execute(f"CREATE TEMPORARY TABLE times (step integer, begun {kind}, ended {kind})")
@@ -122,7 +122,7 @@ def _make_times(cursor: CursorWrapper, length: Length) -> None:
 
 
 def _make_groups(cursor: CursorWrapper, kpi: KPI) -> None:
-    """The KPI's groups by rank, in a table for the moment."""
+    """Create a temporary table with the KPI's groups by rank."""
     fields = {name: column(result_model(kpi), name) for name in kpi.dimensions}
     columns = ", ".join(f"{name} {field.db_type(connection)}" for name, field in fields.items())
     cursor.execute("DROP TABLE IF EXISTS groups_")
@@ -138,7 +138,7 @@ def _make_groups(cursor: CursorWrapper, kpi: KPI) -> None:
 
 
 def _place(kpi: KPI, rank: int) -> list[int | str]:
-    """What a group is called that the map has a place for; nothing for other KPIs' groups."""
+    """Return the SQL of a group's name that the map has a place for; None for other KPIs."""
     if kpi == COVERAGE_GRID_SIGNAL:
         return [f"{33 + rank * 5 % 800 / 100:.2f},{-122 + rank % 40 / 20:.2f}"]
     return [Region.objects.all()[rank - 1].name] if kpi == COUNTY_CALL_VOLUME else []
@@ -187,7 +187,7 @@ def _insert(cursor: CursorWrapper, table: str, columns: dict[str, str], source: 
 
 
 def addresses() -> list[str]:
-    """Every page and what it loads, with a day, all thirty days, a group, and other intervals."""
+    """Yield every page and the parts that it loads, with a day, all thirty days, a group, and other intervals."""
     found = ["/", "/standouts/", "/operators/"]
     day = "from=2021-07-31T00:00Z&to=2021-08-01T00:00Z"
     month = "from=2021-07-02T00:00Z&to=2021-08-01T00:00Z"
@@ -229,7 +229,7 @@ def _a_group(kpi: KPI) -> dict[str, int | str]:
 
 
 def measure(name: str) -> int:
-    """Asks for each address three times and prints its best time; 1 where one is too slow or too large."""
+    """Request each address three times and print its best time; return 1 if one is too slow or too large."""
     user = User.objects.get_or_create(username="reader", is_staff=True, is_superuser=True)[0]
     client = Client()
     client.force_login(user)

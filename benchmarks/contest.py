@@ -1,4 +1,4 @@
-"""A contest: the same job done by several, in turns, each time by a process that starts from nothing."""
+"""A contest: several contestants do the same job, in turns, each time in a new process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEASURED = ROOT / "benchmarks" / "measured.py"
 
 
 class ContestError(Exception):
-    """A contestant failed, or gave another answer than the others."""
+    """A contestant failed, or its answer differs from the others'."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Command:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Someone who does the job.
+    """A contestant of the contest.
 
-    ``prepared`` gets a new, empty folder and the number of the run, and gives the command that is measured; what that
-    writes to its standard output is in the folder's file ``out``. ``answer`` gives from the folder the answer that has
-    to be that of everyone ``of`` the same; None leaves the contestant out of that. One that is ``self_timed`` writes
-    JSON to ``out`` with the ``seconds`` that count, in the place of the process's.
+    ``prepared`` gets a new, empty folder and the number of the run, and returns the command that is measured; its
+    standard output is in the folder's file ``out``. ``answer`` reads the answer from the folder; it must be the same
+    for all contestants with the same ``of``; None exempts the contestant. A contestant that is ``self_timed`` writes
+    JSON to ``out`` with the ``seconds`` that count, instead of the process's.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Contestant:
 
 @dataclass
 class Figures:
-    """What a contestant's runs took: wall times in seconds, peaks of memory in bytes."""
+    """The measurements of a contestant's runs: wall times in seconds, peaks of memory in bytes."""
 
     walls: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Figures:
         return median(self.walls)
 
     def times(self, other: Figures) -> float:
-        """How many times the other's wall time: the median over the turns, each of which both ran in."""
+        """Return the ratio of the wall times: the median over the turns in which both ran."""
         return median(own / others for own, others in zip(self.walls, other.walls, strict=True))
 
     @property
@@ -66,9 +66,9 @@ class Figures:
 
 
 def contest(contestants: Sequence[Contestant], runs: int, scratch: Path) -> dict[str, Figures]:
-    """Runs everyone so often, in turns that begin with another one each time; raises ContestError.
+    """Run all contestants ``runs`` times, in turns that begin with another one each time; raises ContestError.
 
-    Before the runs that count everyone has one that doesn't, so that files and compiled code are in the caches; with
+    Before the measured runs each has one that is not measured, so that files and compiled code are in the caches; with
     no runs it is the only one.
     """
     figures = {contestant.name: Figures() for contestant in contestants}
@@ -95,7 +95,7 @@ def contest(contestants: Sequence[Contestant], runs: int, scratch: Path) -> dict
 
 
 def measured(command: Command, folder: Path) -> tuple[float, int]:
-    """Runs a command; its wall time in seconds and its peak of memory in bytes. Raises ContestError where it fails."""
+    """Run a command; return its wall time in seconds and peak memory in bytes. Raises ContestError if it fails."""
     launcher: list[str | Path] = [sys.executable, "-I", "-S", MEASURED, folder / "figures", folder / "out"]
     output(replace(command, arguments=[*launcher, *command.arguments]))
     figures = json.loads((folder / "figures").read_text())
@@ -103,7 +103,7 @@ def measured(command: Command, folder: Path) -> tuple[float, int]:
 
 
 def output(command: Command) -> str:
-    """Runs a command; what it wrote to its standard output. Raises ContestError where it fails."""
+    """Run a command; return its standard output. Raises ContestError if it fails."""
     environment = {"PATH": "/usr/bin:/bin", **command.environment}
     ended = subprocess.run(
         list(map(str, command.arguments)), env=environment, cwd=ROOT, capture_output=True, text=True, check=False
@@ -115,7 +115,7 @@ def output(command: Command) -> str:
 
 
 def _difference(one: Any, other: Any) -> str:
-    """The first place at which two answers differ."""
+    """Return the first place at which two answers differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
             if one.get(key) != other.get(key):

@@ -1,4 +1,4 @@
-"""What a tick imports: the time that the packages of ``manage.py update_network_stats`` take, themselves alone."""
+"""The time that the imports of ``manage.py update_network_stats`` take, by package."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SHOWN = 15
 
 
 def profile(place: Place, file: Path) -> str:
-    """The packages that take the longest to import when a file is ingested, as text.
+    """Return a text with the packages that take the longest to import when a file is ingested.
 
-    Every import takes longer while it is watched.
+    Measuring makes every import slower.
     """
     command = place.command("update_network_stats", file)
     python, *arguments = command.arguments

@@ -1,9 +1,9 @@
-"""Runs one command and writes what it took: wall time (s) and peak memory (bytes, resident) of its largest process.
+"""Run one command and write its wall time (s) and the peak memory (bytes, resident) of its largest process.
 
 Usage: python -I -S measured.py FIGURES OUTPUT COMMAND...
 
-It is a process of its own because Linux counts into a new process's peak what its parent had in memory when it was
-started: this one has little.
+It is a process of its own because Linux counts the parent's memory at the start into a new process's peak: this parent
+has little.
 """
 
 import json

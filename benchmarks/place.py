@@ -22,7 +22,7 @@ LISTS = {
 
 
 class Place:
-    """A folder with a SQLite database and a lake; copies of a migrated database and its lake, where they are given."""
+    """A folder with a SQLite database and a lake; copies of a migrated database and its lake, if these are given."""
 
     def __init__(self, folder: Path, database: Path | None = None, lake: Path | None = None):
         self.database, self.lake = folder / "db.sqlite3", folder / "lake"
@@ -33,11 +33,11 @@ class Place:
             shutil.copytree(lake, self.lake)
 
     def command(self, *arguments: str | Path) -> Command:
-        """A command of ``manage.py``."""
+        """Return a command of ``manage.py``."""
         return self.python(ROOT / "manage.py", *arguments)
 
     def python(self, *arguments: str | Path) -> Command:
-        """The product's Python, with its settings for this place."""
+        """Return a command of the project's Python, with its settings for this place."""
         settings = {
             "DJANGO_SETTINGS_MODULE": "network_analysis.settings",
             "PYTHON_DOTENV_DISABLED": "1",
@@ -49,19 +49,19 @@ class Place:
         return Command([PYTHON, *arguments], settings)
 
     def update(self, data: Path) -> Command:
-        """The command that is measured."""
+        """Return the command that is measured."""
         return self.command("update_network_stats", "--data-dir", data, "-v", "0")
 
     def output(self, *arguments: str | Path) -> str:
-        """What a command of ``manage.py`` says, unmeasured."""
+        """Return the output of a command of ``manage.py``, unmeasured."""
         return output(self.command(*arguments))
 
     def output_of_python(self, *arguments: str | Path) -> str:
-        """What the product's Python says, unmeasured."""
+        """Return the output of the project's Python, unmeasured."""
         return output(self.python(*arguments))
 
     def answer(self, since: int = 0) -> dict[str, dict]:
-        """Both lists of each interval that starts at ``since`` (Unix ms) or later, as the peers answer them."""
+        """Return both lists of each interval that starts at ``since`` (Unix ms) or later, as the peers answer them."""
         found: dict[str, dict] = {kind: {} for kind in CODES}
         moment = datetime.fromtimestamp(since / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         with closing(sqlite3.connect(self.database)) as connection:
@@ -75,7 +75,7 @@ class Place:
         return found
 
     def rejects(self) -> Iterator[list[str]]:
-        """Every reject: the file's name, the line's number, the reason and the line's text."""
+        """Return every reject: the file's name, the line's number, the reason and the line's text."""
         query = "SELECT file_name, line, reason, text FROM rejects"
         rows = csv.reader(self.output("query_lake", query, "--format", "csv").splitlines())
         next(rows)

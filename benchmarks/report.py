@@ -1,4 +1,4 @@
-"""What a run found: as a table, as JSON, as a chart, and in the documentation."""
+"""The report of a run: as a table, as JSON, as a chart, and in the documentation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEASURED = ("pandas", "polars", "duckdb", "chdb", "pyarrow", "numpy")
 
 
 def about() -> dict[str, str]:
-    """When, on what machine and with which versions."""
+    """Return the time, the machine and the versions."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in MEASURED)]
@@ -35,7 +35,7 @@ def about() -> dict[str, str]:
 
 
 def table(outcomes: Mapping[str, Outcome], facts: Mapping[str, str]) -> str:
-    """The run as text."""
+    """Return the results as text."""
     lines = [f"{name}: {fact}" for name, fact in facts.items()]
     for outcome in outcomes.values():
         runs = max(len(figures.walls) for figures in outcome.figures.values())
@@ -50,7 +50,7 @@ def table(outcomes: Mapping[str, Outcome], facts: Mapping[str, str]) -> str:
 
 
 def document(outcomes: Mapping[str, Outcome], facts: Mapping[str, str]) -> str:
-    """The run as JSON: every wall time in seconds, every peak in bytes, and the checks."""
+    """Return the results as JSON: every wall time in seconds, every peak in bytes, and the checks."""
     found = {
         name: {
             "title": outcome.title,
@@ -63,7 +63,7 @@ def document(outcomes: Mapping[str, Outcome], facts: Mapping[str, str]) -> str:
 
 
 def chart(outcomes: Mapping[str, Outcome], path: Path) -> None:
-    """Draws wall times and peaks of memory, a row a benchmark, as SVG."""
+    """Draw wall times and peaks of memory, a row per benchmark, as SVG."""
     rows = [
         {"benchmark": outcome.title, "name": name, "wall (s)": one.wall, "peak memory (MB)": one.peak / MEGABYTE}
         for outcome in outcomes.values()
@@ -80,7 +80,7 @@ def chart(outcomes: Mapping[str, Outcome], path: Path) -> None:
 
 
 def write_into_page(section: str, text: str) -> None:
-    """Puts a text between the two marks of a section of the page."""
+    """Put a text between the two marks of a section of the page."""
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
     before, _, rest = PAGE.read_text().partition(begin)
     _, _, after = rest.partition(end)

@@ -1,11 +1,11 @@
-"""How far one machine goes: an hour of more and more rows, by the local engine, by Spark, and by a plain Spark script.
+"""The scale of one machine: an hour of more and more rows, by the local engine, by Spark, and by a plain Spark script.
 
-``scale.py [ROWS ...]`` takes 12 files of so many rows each (10,000, 100,000, 1,000,000 and 3,000,000 by default) in by
-whole commands, an empty database and lake each, and compares all answers, row by row. Spark is ``local[N]`` on the N
-cores of this machine, and the files are in the page cache. Memory is what all processes of a command have together,
-Java's among them, at its highest of four looks a second; wall time is from the command's start to its end. ``--master``
-names another Spark, ``--only`` picks contestants. It ends with 1 where Spark takes more than half of the plain script's
-time at 1,000,000 rows a file.
+``scale.py [ROWS ...]`` ingests 12 files of so many rows each (10,000, 100,000, 1,000,000 and 3,000,000 by default) by
+whole commands, each with an empty database and lake, and compares all answers, row by row. Spark is ``local[N]`` on the
+N cores of this machine, and the files are in the page cache. Memory is what all processes of a command have together,
+Java's among them, at its highest of four samples a second; wall time is from the command's start to its end.
+``--master`` names another Spark, ``--only`` picks contestants. It ends with 1 if Spark takes more than half of the
+plain script's time at 1,000,000 rows a file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CHECKED = 1_000_000
 
 @dataclass(frozen=True)
 class Taken:
-    """What a command took: wall time in seconds, memory of all its processes in bytes; and its answer."""
+    """The measurements of a command: wall time in seconds, memory of all its processes in bytes; and its answer."""
 
     wall: float
     peak: int
@@ -133,7 +133,7 @@ def _median(runs: list[Taken]) -> Taken:
 
 
 class _Peak:
-    """The most memory that a process and those that it started have together, in bytes; what they share counts once."""
+    """The peak memory of a process and its descendants together, in bytes; shared memory counts once."""
 
     def __init__(self, process: int):
         self._process, self._peak, self._ended = process, 0, threading.Event()

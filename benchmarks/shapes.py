@@ -1,4 +1,4 @@
-"""Shapes: folders of IP flows, each the same bytes for the same seed, made once and kept."""
+"""Shapes: folders of IP flows, the same bytes for the same seed; they are made once and kept."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ TYPICAL_BYTES = 300
 class Shape:
     """Files of IP flows, one for each five minutes.
 
-    ``users`` and ``cells`` are how many there are. A user has a home cell, and an eighth of the rows in one of the
-    cells beside it; some users have many more rows than others, or with ``evenly`` all have equally many, so that
-    every one of them comes up. ``bad`` is the share of the rows that are no record, in 1,000.
+    ``users`` and ``cells`` are their numbers. A user has a home cell, and an eighth of the rows in one of the cells
+    beside it; some users have many more rows than others, or with ``evenly`` all have equally many, so that every user
+    occurs. ``bad`` is the share of the rows that are not records, in 1,000.
     """
 
     name: str
@@ -54,9 +54,9 @@ class Shape:
     bad: int = 0
 
     def made(self, cache: Path) -> list[Path]:
-        """The files, in order; they are made unless they lie in the cache.
+        """Return the files, in order; make them unless they are in the cache.
 
-        Where rows are bad, ``rejects.csv`` beside the files has them: file name, line number, nothing, text.
+        If rows are bad, ``rejects.csv`` beside the files has them: file name, line number, nothing, text.
         """
         folder = cache / f"{self.name}-{self.files}x{self.rows}-{SEED}"
         if not folder.exists():
@@ -73,7 +73,7 @@ class Shape:
         return sorted(folder.glob("ipflow_data.*"))
 
     def _flows(self) -> Iterator[tuple[np.ndarray, ...]]:
-        """Each file's columns."""
+        """Yield each file's columns."""
         words = words_of(SEED, 0)
         popular = lookup(10**9 // (rank + 10) for rank in range(self.cells))
         word = words.random_raw(self.users)
@@ -105,12 +105,12 @@ class Shape:
 
 
 def file_name(start: int) -> str:
-    """The name of the file of the interval that starts at a moment (Unix ms)."""
+    """Return the name of the file of the interval that starts at a moment (Unix ms)."""
     return f"ipflow_data.ts-{start + FIVE_MINUTES}.1.csv"
 
 
 def _spoil(path: Path, share: int, number: int) -> Iterator[tuple[str, int, str, str]]:
-    """Makes rows of a file bad, so many of each 1,000, every kind as often as the others; gives the bad ones."""
+    """Make rows of a file bad, so many of each 1,000, each kind equally often; return the bad ones."""
     lines = path.read_text().splitlines()
     step = 1000 // share
     first = np.arange(1, len(lines) - step + 1, step)
@@ -129,7 +129,7 @@ def _moved(start: int, end: int) -> Callable[[list[str]], str]:
     return lambda fields: ",".join([str(int(fields[0]) + start), str(int(fields[1]) + end), *fields[2:]])
 
 
-# Each is no record for any reader. Left out are those that some readers take for another number, such as 1.5.
+# Each is bad for any reader. Values that some readers parse as another number, such as 1.5, are left out.
 KINDS = (
     _with(service_id="web"),
     _with(bytes_uplink="-1"),

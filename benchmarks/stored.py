@@ -33,9 +33,9 @@ SHIFTED = {
 
 
 def stored(cache: Path, seed: Place, intervals: int, files: int) -> tuple[Path, Path]:
-    """A copy of the seed, which has one interval, with so many more, and of the newest of these so many known files.
+    """Copy the seed, which has one interval, and add so many more, and of the newest of these so many known files.
 
-    Gives its database and its lake, which are made unless they lie in the cache.
+    Returns its database and its lake, which are made unless they are in the cache.
     """
     with closing(sqlite3.connect(seed.database)) as connection:
         schema = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master ORDER BY name")]
@@ -56,7 +56,7 @@ def stored(cache: Path, seed: Place, intervals: int, files: int) -> tuple[Path, 
 
 
 def known_files(cache: Path, files: int) -> Path:
-    """The folder in which the files that such a database knows still lie."""
+    """Return the folder with the files that such a database knows."""
     folder = cache / f"known-{files}"
     if not folder.exists():
         aside = folder.with_name(f"{folder.name}.tmp")
@@ -71,7 +71,7 @@ def known_files(cache: Path, files: int) -> Path:
 
 
 def mark_files(place: Place, folder: Path) -> None:
-    """Has the place's ledger know the folder's files as they lie there, by their times and inodes."""
+    """Update the ledger's times and inodes to those of the files in the folder."""
     place.output_of_python("-c", MARK_FILES, folder)
 
 
@@ -91,7 +91,7 @@ def _fill(connection: sqlite3.Connection, intervals: int, files: int) -> None:
 
 
 def _repeat(connection: sqlite3.Connection, table: str, times: int, changed: dict[str, str]) -> None:
-    """Adds the table's rows so many times, number 1 first, each with the columns that change."""
+    """Repeat the table's rows so many times, number 1 first, each with the columns that change."""
     connection.execute(f"CREATE TEMP TABLE of_one AS SELECT * FROM {table}")
     columns = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", [table])]
     values = ", ".join(changed.get(name, f'of_one."{name}"') for name in columns)

@@ -1,10 +1,10 @@
-"""A topic's messages into committed KPIs: how many a second one consumer ingests on one core, beside the producer.
+"""The rate at which one consumer ingests a topic on one core, beside the producer.
 
 ``stream.py [--intervals N] [--bootstrap-servers HOST:PORT]`` puts five minutes' messages, 300,000 of each feed, so many
-times into a topic, and then starts one consumer, which may use one core alone, for what lies there. Without an address
-it starts a Kafka of its own from the folder that ``TEST_KAFKA_JARS`` names, on the other cores. The database of
-``DATABASE_URL`` (by default a new SQLite file) must be empty. It ends with 1 where a feed's rate is below 50,000
-records a second, from the consumer's start to its last commit, or where the totals are not those of the messages.
+times into a topic, and then starts one consumer, limited to one core, for them. Without an address it starts a Kafka of
+its own from the folder that ``TEST_KAFKA_JARS`` names, on the other cores. The database of ``DATABASE_URL`` (by default
+a new SQLite file) must be empty. It ends with 1 if a feed's rate is below 50,000 records a second, from the consumer's
+start to its last commit, or if the totals are not those of the messages.
 """
 # Django has to be set up before its models are imported.
 # ruff: noqa: E402
@@ -60,7 +60,7 @@ Made = tuple[Callable[[int], bytes], Callable[[int], int]]
 
 
 def antenna(random_: random.Random) -> Made:
-    """Gives the message of a number, and its bytes."""
+    """Return a function that makes the message of a number, and the message's bytes."""
     users, antennas = (
         [str(uuid.UUID(int=random_.getrandbits(128))) for _ in range(count)] for count in (USERS, ANTENNAS)
     )
@@ -79,7 +79,7 @@ def antenna(random_: random.Random) -> Made:
 
 
 def cdr(random_: random.Random) -> Made:
-    """Gives the message of a number, and 1."""
+    """Return a function that makes the message of a number, and 1."""
     counties, operators = list(COUNTIES), ("Pacific Mobile", "Bear Wireless", "Sierra Cell", "Poppy")
     parts = [
         (
@@ -138,7 +138,7 @@ def kafka(servers: str | None, fail: Callable[[str], None]) -> Iterator[str]:
 
 
 def measured(feed: str, messages: int, servers: str) -> Check:
-    """Produces and consumes a feed's messages, and tells how fast."""
+    """Produce and consume a feed's messages, and report the rates."""
     made, model, value = FEEDS[feed]
     message, worth = made(random.Random(1))  # noqa: S311
     topic = f"bench-{feed}-{uuid.uuid4().hex[:8]}"
@@ -171,7 +171,7 @@ def measured(feed: str, messages: int, servers: str) -> Check:
 
 
 def produce(servers: str, topic: str, messages: Iterator[bytes]) -> float:
-    """Puts the messages into the topic as fast as it takes them; how many seconds that takes."""
+    """Produce the messages as fast as the topic accepts them; return the seconds that it takes."""
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "acks": "all"})
     began = time.monotonic()
     for message in messages:

@@ -1,4 +1,4 @@
-"""Writes the reference pages that are generated from the code: settings, commands, feeds, KPIs; for `make reference`.
+"""Write the reference pages that are generated from the code: settings, commands, feeds, KPIs; for `make reference`.
 
 `python -m scripts.reference_pages FOLDER` writes them into a folder.
 """
@@ -81,7 +81,7 @@ RESULT_TYPES: dict[type, Callable] = {
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     lines = [list(heads), *([str(cell).replace("|", r"\|") for cell in row] for row in rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -100,7 +100,7 @@ class Recorder(CommandParser):
 
 
 def commands_page() -> str:
-    """Each command: what it does, and its arguments."""
+    """Return the page of commands: what each does, and its arguments."""
     names = sorted(name for name, app in get_commands().items() if app == "kpis")
     return "\n\n".join(["# Commands", COMMANDS_INTRO.strip(), *(_command(name) for name in names)])
 
@@ -108,7 +108,8 @@ def commands_page() -> str:
 def _command(name: str) -> str:
     command = load_command_class("kpis", name)
     parser = Recorder()
-    # Its own arguments: those that Django gives to every command, or to the one that it replaces, are Django's to say.
+    # Only a command's own arguments, without those that Django gives to every command, or to the one that it
+    # replaces.
     if "add_arguments" in vars(type(command)):
         command.add_arguments(parser)
     said = [f"## {name}", " ".join(command.help.split())]
@@ -125,7 +126,7 @@ def _argument(action: argparse.Action) -> tuple[str, str, str]:
     is_needed = action.required if action.option_strings else action.nargs not in ("*", "?")
     default = "required" if is_needed else action.default if action.nargs != 0 else None
     meaning = (action.help or "") % {"default": action.default}
-    # Where the help text says its default, that is for people.
+    # A default in the help text, which is worded for readers.
     found = re.search(r" \(default: ([^)]*)\)", meaning)
     if found:
         meaning, default = meaning.replace(found[0], ""), found[1]
@@ -133,7 +134,7 @@ def _argument(action: argparse.Action) -> tuple[str, str, str]:
 
 
 def feeds_page() -> str:
-    """Each feed: its files, its columns with types, ranges and words for unknown, and its checks."""
+    """Return the page of feeds: files, columns with types, ranges and unknown values, and checks."""
     return "\n\n".join(["# Feeds", FEEDS_INTRO.strip(), *(_feed(feed) for feed in FEEDS.values())])
 
 
@@ -170,7 +171,7 @@ def _feed(feed: Feed) -> str:
 
 
 def kpis_page() -> str:
-    """Each KPI: its feed, groups, values and intervals, and the columns of its rows."""
+    """Return the page of KPIs: feed, groups, values and intervals, and the columns of the rows."""
     overview = table(
         ("id", "KPI", "feed", "per", "values", "intervals", "kept"),
         (
@@ -224,12 +225,12 @@ def _code(names: Iterable[str]) -> str:
 
 
 def _columns_measured(kpi: KPI) -> tuple[str, ...]:
-    """The feed's columns that a KPI's values are computed from."""
+    """Return the feed's columns that a KPI's values are computed from."""
     return (*kpi.source.measure.measured, *kpi.source.measure.partial_keys)
 
 
 def settings_page() -> str:
-    """Each setting: its default, its unit, the values that it takes and what it means, by group."""
+    """Return the page of settings: default, unit, accepted values and meaning of each, by group."""
     groups = [group for group in vars(options).values() if isinstance(group, Group)]
     return "\n\n".join(["# Settings", SETTINGS_INTRO.strip(), *map(_settings, groups)])
 
@@ -254,12 +255,12 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
 
 
 def pages() -> dict[str, str]:
-    """The generated pages, by file name."""
+    """Return the generated pages, by file name."""
     return {name: f"{GENERATED.format(source=source)}\n\n{page()}\n" for name, (page, source) in PAGES.items()}
 
 
 def write(folder: Path) -> None:
-    """Writes the pages into a folder."""
+    """Write the pages into a folder."""
     for name, text in pages().items():
         (folder / name).write_text(text)
 

@@ -1,7 +1,7 @@
-"""The requirements files: what they list, and what the lock file has of it.
+"""The requirements files: their lists, and the locked versions of these.
 
-``python scripts/requirement_lists.py NAME ...`` prints what requirements.lock has of lists: ``base``, an extra, ``dev``
-or ``bench``, or one package as ``=PACKAGE``; as pip and uv read it, with hashes.
+``python scripts/requirement_lists.py NAME ...`` prints the lock file's lines of lists: ``base``, an extra, ``dev`` or
+``bench``, or one package as ``=PACKAGE``; as pip and uv read it, with hashes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LISTS = {
 
 
 def sections(text: str, first: str) -> dict[str, list[str]]:
-    """The requirements of a file by extra; those before its first line "# Extra NAME" under ``first``."""
+    """Return the requirements of a file by extra; those before its first line "# Extra NAME" under ``first``."""
     found: dict[str, list[str]] = {first: []}
     name = first
     for line in text.splitlines():
@@ -32,7 +32,7 @@ def sections(text: str, first: str) -> dict[str, list[str]]:
 
 
 def package(requirement: str) -> str:
-    """The normalized name that a requirement begins with; raises ValueError where it begins with none."""
+    """Return the normalized name that a requirement begins with; raises ValueError if it begins with none."""
     found = re.match(r"[\w.-]+", requirement)
     if not found:
         raise ValueError(f"{requirement!r} begins with no package's name")
@@ -40,7 +40,7 @@ def package(requirement: str) -> str:
 
 
 def locked(names: list[str]) -> str:
-    """What the lock file has of lists and packages; raises KeyError for one that is unknown or not locked."""
+    """Return the lock file's lines of lists and packages; raises KeyError for one that is unknown or not locked."""
     known: dict[str, list[str]] = {}
     for first, file in LISTS.items():
         known |= sections((ROOT / file).read_text(), first)
@@ -52,7 +52,7 @@ def locked(names: list[str]) -> str:
 
 
 def _with_extras(requirement: str, block: str) -> str:
-    """Adds the extras that a requirement names to a package's lines in the lock file, which has none."""
+    """Add the extras that a requirement names to a package's lines in the lock file, which has none."""
     found = re.match(r"[\w.-]+(\[[\w,-]+\])", requirement)
     extras = found[1] if found else ""
     return re.sub(r"^([\w.-]+)==", rf"\g<1>{extras}==", block, flags=re.MULTILINE)

@@ -1,7 +1,7 @@
-"""Pictures of every page on the sample data, wide and on a phone, light and dark, each whole; for `make screenshots`.
+"""Take pictures of every page on the sample data, wide and on a phone, light and dark; for `make screenshots`.
 
-`python -m scripts.screenshots FOLDER [PAGE ...]` starts a server on a copy of the sample's database, in which an
-account may see everything. `--readme FOLDER` makes the README's pictures besides: what fits on a screen.
+`python -m scripts.screenshots FOLDER [PAGE ...]` starts a server on a copy of the sample's database, with an account
+that may see everything. `--readme FOLDER` also makes the README's pictures: what fits on a screen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAME = PASSWORD = "screenshots"  # noqa: S105 of a server that ends with this sc
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """The address of a server on a copy of the sample's database, into which a stream comes in."""
+    """Provide the address of a server on a copy of the sample's database, which ingests a stream meanwhile."""
     copy = folder / "db.sqlite3"
     with sqlite3.connect(BASE / "var" / "db.sqlite3") as sample, sqlite3.connect(copy) as target:
         sample.backup(target)
@@ -77,7 +77,7 @@ def opened(browser: Browser, address: str, size: str, theme: Theme) -> Iterator[
 
 
 def show(page: Page, look: Look) -> None:
-    """Goes to the page, and waits until all of it is there."""
+    """Open the page, and wait until it is complete."""
     if look.personal and "sessionid" not in {cookie["name"] for cookie in page.context.cookies()}:
         log_in(page)
     page.goto(look.address)

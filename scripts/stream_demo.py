@@ -1,6 +1,6 @@
-"""The live page on streams of sample calls and messages, with all that it takes, until Ctrl-C; for `make stream-demo`.
+"""The live page on streams of sample calls and messages, with everything it needs, until Ctrl-C; for `make stream-demo`.
 
-The broker is in this process, the database and the lake are in a folder that goes with it. Nothing else is touched.
+The broker is in this process; the database and the lake are in a temporary folder. Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from kpis import extras
 from kpis.sample.broker import embedded_broker
 
 BASE = Path(__file__).resolve().parents[1]
-# The feeds, each with its messages a second, and what else its stream is to have.
+# The feeds, each with its messages per second, and further options of its stream.
 FEEDS = {"cdr": (6000, ["--disturb"]), "antenna": (1000, [])}
 PATIENCE_SECONDS = 30
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why."""
+    """The demo cannot go on; the message gives the reason."""
 
 
 class Demo:
-    """The processes, each with what to call it, in the order in which they end."""
+    """The processes, each with a name for messages, in the order in which they are ended."""
 
     def __init__(self, folder: Path, servers: str, port: int):
         self._servers, self.address = servers, f"http://127.0.0.1:{port}/live/"
@@ -47,7 +47,7 @@ class Demo:
         self._port = port
 
     def start(self) -> None:
-        """Starts everything, and waits until the page can be opened. Raises DemoError."""
+        """Start everything, and wait until the page can be opened. Raises DemoError."""
         subprocess.run(self._manage("migrate", "-v0"), env=self._environment, check=True)
         for feed, (rate, options) in FEEDS.items():
             self._start(
@@ -71,13 +71,13 @@ class Demo:
         raise DemoError(f"the web does not answer at {self.address}")
 
     def check(self) -> None:
-        """Raises DemoError where a process has ended."""
+        """Raise DemoError if a process has ended."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 raise DemoError(f"the {name} ended by itself, with {process.returncode}")
 
     def end(self) -> None:
-        """Ends one process after the other, each when it is done with what it has in hand."""
+        """End one process after the other, each once it has finished its current work."""
         for process in self._processes.values():
             process.terminate()
             try:
@@ -98,7 +98,7 @@ class Demo:
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """What a signal to stop sets."""
+    """Return an event that a signal to stop sets."""
     stopped = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, lambda *_: stopped.set())
@@ -124,7 +124,7 @@ def main() -> None:
             while not stopped.wait(0.5):
                 demo.check()
         except (DemoError, subprocess.CalledProcessError) as error:
-            # After a Ctrl-C all of them end, which is no news.
+            # After a Ctrl-C all of them end.
             if not stopped.is_set():
                 sys.exit(f"The demo ends: {error}.")
         finally:

@@ -1,7 +1,7 @@
-"""Pages of the API, in this process: from the WSGI request to the response's last byte.
+"""Requests for pages of the API in this process: from the WSGI request to the response's last byte.
 
-Usage: python -m benchmarks.pages.api ADDRESS TIMES asks so often and tells the median; python -m benchmarks.pages.api
-ADDRESS tells what there is to know of a page instead: its SQL, and the address of the next page.
+Usage: python -m benchmarks.pages.api ADDRESS TIMES prints the median of so many requests; python -m
+benchmarks.pages.api ADDRESS prints a page's SQL and the address of the next page.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measured(application: WSGIHandler, address: str, times: int) -> float:
-    """The median of so many requests, in seconds."""
+    """Return the median of so many requests, in seconds."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()
@@ -51,7 +51,7 @@ def measured(application: WSGIHandler, address: str, times: int) -> float:
 
 
 def get(application: WSGIHandler, address: str) -> tuple[dict[str, str], str]:
-    """A response's headers and body."""
+    """Return a response's headers and body."""
     path, _, query = address.partition("?")
     environment = {
         "REQUEST_METHOD": "GET",

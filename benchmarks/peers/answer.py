@@ -1,14 +1,14 @@
-"""What every peer is told and what it answers.
+"""The arguments and the answer of every peer.
 
 Usage: python -m benchmarks.peers.NAME [--rejects FILE] FILE...
 
-Each FILE holds the IP flows of one five-minute interval, so that a script may take one after the other. The answer, as
+Each FILE holds the IP flows of one five-minute interval, so that a script may read one after the other. The answer, as
 JSON on standard output: for five minutes and for the hour, start of the interval (Unix ms) to its top 10 services by
 bytes and top 10 cells by unique users, each a list of [id, value], ties by the id.
 
-Without --rejects a script may rely on every row being a record. With it, it checks every row by the feed's rules and
-writes what is no record to that FILE, as CSV: the file's name, the line's number or nothing, the reason, and the line's
-text or nothing.
+Without --rejects a script may assume that every row is a record. With it, it checks every row by the feed's rules and
+writes the others to that FILE, as CSV: the file's name, the line's number or nothing, the reason, and the line's text
+or nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LISTS = (("five_minutes", "services"), ("five_minutes", "cells"), ("hours", "ser
 
 
 def arguments() -> tuple[list[str], str | None]:
-    """The files, and where the rejects go."""
+    """Return the files, and the file for rejects."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rejects")
     parser.add_argument("files", nargs="+")
@@ -34,7 +34,7 @@ def arguments() -> tuple[list[str], str | None]:
 
 
 def write(tables: Iterable[Iterable[tuple[int, int, int]]]) -> None:
-    """Writes the answer: in the order of LISTS, each list's rows (start, id, value), as they are ranked."""
+    """Write the answer: in the order of LISTS, each list's rows (start, id, value), as they are ranked."""
     answer: dict[str, dict[int, dict[str, list]]] = {"five_minutes": {}, "hours": {}}
     for (kind, name), rows in zip(LISTS, tables, strict=True):
         for start, group, value in rows:

@@ -51,9 +51,9 @@ def main() -> None:
 
 
 def check(session: Session, files: str, rejects: str) -> None:
-    """Makes the table of the records; rejects are written with their text.
+    """Create the table of the records; write the rejects with their text.
 
-    All is read as text, since a number beyond a column's bits would be read as another number.
+    All is read as text, since a number that does not fit into a column would be read as another number.
     """
     texts = ", ".join(f"text_{name} String" for name in COLUMNS)
     numbers = ", ".join(f"to{of}OrNull(text_{name}) AS {name}" for name, of in COLUMNS.items())

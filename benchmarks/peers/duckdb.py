@@ -1,4 +1,4 @@
-"""DuckDB: each file into a table, and from that its interval's figures and what the hour needs."""
+"""DuckDB: loads each file into a table, and computes its interval's figures and the parts of the hour's."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def ingest(connection: duckdb.DuckDBPyConnection, path: str, flows: str, good: str) -> None:
-    """Adds a file's bytes by service, and its distinct pairs of cell and user."""
+    """Add a file's bytes by service, and its distinct pairs of cell and user."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE flows AS {flows}", [path])
     connection.execute(f"""
         INSERT INTO services

@@ -53,14 +53,14 @@ def read(path: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def reduced(flows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A file's bytes by service, and its distinct pairs of cell and user."""
+    """Return a file's bytes by service, and its distinct pairs of cell and user."""
     flows = flows.rename(columns={START: "start"})
     services = flows[["start"]].assign(id=flows["service_id"], value=flows["bytes_uplink"] + flows["bytes_downlink"])
     return sums(services), distinct(flows[["start", "cell_id", "msisdn"]].rename(columns={"cell_id": "id"}))
 
 
 def distinct(pairs: pd.DataFrame) -> pd.DataFrame:
-    """What ``drop_duplicates`` gives, in half of its time."""
+    """Return what ``drop_duplicates`` does, in half of its time."""
     codes, values = zip(*(pd.factorize(pairs[name]) for name in pairs), strict=True)
     shape = tuple(len(one) for one in values)
     unique = np.unravel_index(pd.unique(np.ravel_multi_index(codes, shape)), shape)
@@ -80,7 +80,7 @@ def top(groups: pd.DataFrame) -> pd.DataFrame:
 
 
 def check(path: str) -> tuple[tuple[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
-    """What ``reduced`` gives for a file's records; and its rejects, with their text."""
+    """Return what ``reduced`` does for a file's records; and its rejects, with their text."""
     ragged: list[str] = []
 
     def keep(row: Any) -> str:
@@ -89,7 +89,7 @@ def check(path: str) -> tuple[tuple[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
 
     how = {"engine": "pyarrow", "dtype_backend": "pyarrow", "on_bad_lines": keep}
     found = pd.read_csv(path, **how)
-    # Columns in which something is no whole number of 64 bits, again as text.
+    # Columns with a value that is not a whole number of 64 bits, again as text.
     odd = [name for name in TYPES if found[name].dtype != "int64[pyarrow]"]
     if odd:
         ragged.clear()

@@ -19,7 +19,7 @@ SCHEMA = {
     "cell_id": pl.Int64,
 }
 BYTES = pl.col("bytes_uplink") + pl.col("bytes_downlink")
-# In a row with a value that is none of its column's the value is null, and so is what is computed from it.
+# A value of the wrong type is read as null, and so are expressions of it.
 REASON = (
     pl.when(pl.col("more").is_not_null() | pl.any_horizontal(pl.col(*SCHEMA).is_null()))
     .then(pl.lit("not seven numbers"))
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def reduced(flows: pl.LazyFrame) -> list[pl.LazyFrame]:
-    """A file's bytes by service, and its distinct pairs of cell and user."""
+    """Return a file's bytes by service, and its distinct pairs of cell and user."""
     services = flows.group_by(start=START, id="service_id").agg(value=BYTES.sum())
     return [services, flows.select(start=START, id="cell_id", msisdn="msisdn").unique()]
 
@@ -62,11 +62,11 @@ def top(groups: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def checked(paths: list[str], rejects: str) -> list[pl.DataFrame]:
-    """What ``reduced`` gives for each file's records; rejects are written with the line's number."""
+    """Return what ``reduced`` does for each file's records; write the rejects with the line's number."""
     frames = []
     with open(rejects, "w") as file:
         for path in paths:
-            # A field too many lands in an eighth column.
+            # An additional field is read as an eighth column.
             rows = pl.scan_csv(
                 path,
                 has_header=False,

@@ -1,4 +1,4 @@
-"""Spark as one would write it: a question a query over the files, with sums, ``distinct`` and ``countDistinct``."""
+"""Spark as its users would write it: one query per question, with sums, ``distinct`` and ``countDistinct``."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def _tops(path: Path) -> tuple[list, list]:
         raise SystemExit(f"The scanner declined {path}.")
     sums, pairs = scanned.partials[SERVICES.id], scanned.partials[CELLS.id]
     starts, cells = pairs["interval_start"], pairs["cell_id"]
-    # Sorted as they are, a cell's users lie side by side.
+    # Sorted, so that a cell's users are next to each other.
     first = np.flatnonzero(np.r_[True, (cells[1:] != cells[:-1]) | (starts[1:] != starts[:-1])])
     users = np.diff(np.r_[first, len(cells)])
     return _top(sums["interval_start"], sums["service_id"], sums[TOTAL]), _top(starts[first], cells[first], users)

@@ -20,7 +20,7 @@ from benchmarks.suite.tick import first_ticked
 
 ROWS = 100
 TABLE = "kpis_servicetrafficvolume"
-# A run takes a second, in which a machine may change its speed: three times as many tell.
+# A run takes a second, in which a machine's speed may change: three times as many runs are measured.
 MORE_RUNS = 3
 API, SQL = "API, {} page", "SQL and orjson alone, {} page"
 
@@ -56,7 +56,7 @@ def pages(bench: Bench) -> Outcome:
 
 
 def _last(place: Place, first: str, start: str) -> str:
-    """The address of the last page: the second one from a moment on, without that condition."""
+    """Return the address of the last page: the second one from a given time on, without that condition."""
     limit = urlencode({"interval_start_timestamp__gte": start.replace(" ", "T") + "Z"})
     following = _json_of(place, f"{first}&{limit}")["next"]
     (cursor,) = parse_qs(urlsplit(following).query)["cursor"]
@@ -80,7 +80,7 @@ def _sql(place: Place, which: str, query: str, requests: int) -> Contestant:
     arguments: list[str | Path] = [sys.executable, "-m", "benchmarks.pages.sql", place.database, query, str(requests)]
 
     def answer(folder: Path) -> Any:
-        # One row more than the page has, which tells whether there is a next one; moments as the database has them.
+        # One row more than the page, which shows if there is a next one; times as the database has them.
         rows = json.loads((folder / "out").read_text())["answer"][:ROWS]
         return [
             {

@@ -1,4 +1,4 @@
-"""An hour in which 1% of the rows are bad, by this project and by its peers where they keep the rejects."""
+"""An hour in which 1% of the rows are bad, by this project and by those of its peers that keep the rejects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rejects(bench: Bench) -> Outcome:
     kept: dict[str, int] = {}
 
     def checked(one: Contestant, rows: Any) -> Contestant:
-        """The contestant, whose rejects have to be those of the files before its answer counts."""
+        """Return the contestant; its rejects must be those of the files before its answer counts."""
 
         def answer(folder: Path) -> Any:
             kept[one.name] = _kept(one.name, rows(folder), bad)
@@ -57,7 +57,7 @@ def _of_peer(folder: Path) -> Iterable[list[str]]:
 
 
 def _kept(name: str, found: Iterable[list[str]], bad: list[list[str]]) -> int:
-    """How many rejects were kept; raises ContestError unless they are the bad rows, by line, by text, or by both."""
+    """Return the number of kept rejects; raises ContestError unless they are the bad rows, by line, text, or both."""
     found = list(found)
     ways = [way for way in (_by_line, _by_text) if any(way(row)[1] for row in found)]
     if not ways or any(Counter(map(way, found)) != Counter(map(way, bad)) for way in ways):
@@ -70,5 +70,5 @@ def _by_line(row: list[str]) -> tuple[str, str]:
 
 
 def _by_text(row: list[str]) -> tuple[str, str]:
-    # A last field that is missing and one that is empty look the same to some.
+    # Some peers do not distinguish a missing last field from an empty one.
     return row[0], row[3].rstrip(",")

@@ -1,4 +1,4 @@
-"""A tick, as cron starts it every five minutes: one new small file, whatever lies there and is stored already."""
+"""A tick, as cron starts it every five minutes: one new small file, with more and more known files and data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.stored import known_files, mark_files, stored
 
 SET_UP = "import django; django.setup(); import pandas, duckdb"
 TICK, KNOWN, LYING = "tick", "tick, {:,} files known, {:,} rows stored", "the same, and the files still lie there"
-# The first tick is what the database starts with, the warm-up takes one, and the last of the hour would close it.
+# The database starts with the first tick, the warm-up takes one, and the last of the hour would close it.
 MOST_RUNS = 9
 
 
@@ -56,13 +56,13 @@ def tick(bench: Bench) -> Outcome:
 
 
 def ticks(bench: Bench) -> list[Path]:
-    """The ticks of an hour, a file each."""
+    """Return the ticks of an hour, a file each."""
     rows = bench.sizes.tick_rows
     return bench.files(bench.shape("tick", rows=rows, users=max(1, rows // 5), cells=20))
 
 
 def first_ticked(bench: Bench) -> Place:
-    """A place that has ingested the first tick."""
+    """Return a place that has ingested the first tick."""
     place = Place(bench.scratch / "first")
     if not place.database.exists():
         shutil.copyfile(bench.migrated, place.database)
@@ -71,7 +71,7 @@ def first_ticked(bench: Bench) -> Place:
 
 
 def _ticking(name: str, place: Place, data: Path, paths: list[Path]) -> Contestant:
-    """The project at a place where each run ingests one more file, which comes into the data folder."""
+    """Return the project at a place where each run ingests one more file, which is put into the data folder."""
     data.mkdir(exist_ok=True)
 
     def prepared(folder: Path, run: int) -> Command:

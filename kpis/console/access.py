@@ -46,7 +46,7 @@ class Guarded(View):
         if not known and (personal or not settings.API_PUBLIC):
             return self.unknown(request)
         if personal and not may_view_personal(request.user):
-            raise PermissionDenied(f"This is about single subscribers. Your account lacks {VIEW_PERSONAL}.")
+            raise PermissionDenied(f"This is about single subscribers, and your account lacks {VIEW_PERSONAL}.")
         return None
 
 

@@ -1,4 +1,4 @@
-"""Sample data: files of believable traffic, the same bytes for the same seed wherever they are made.
+"""Sample data: files of realistic traffic; the same seed gives the same bytes on every machine.
 
 Each feed has a module and one entry in ``SAMPLES``.
 """

@@ -1,4 +1,4 @@
-"""Sample antenna messages: devices with a home antenna, some of which use more than their owners may."""
+"""Sample antenna messages: devices with a home antenna, some of which exceed their owners' quotas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kpis.sample.chance import below, bits, feed_words, log_normal, lookup, text
 from kpis.sample.day import NETWORK_SECONDS, SPAN, intervals_from, is_within, rows_in, seconds_in_order
 from kpis.sample.files import Columns
 
-# app: messages in 1,000, and a message's typical bytes.
+# app: messages in 1,000, and the typical bytes of a message.
 APPS = {
     "FACEBOOK": (310, 4_500),
     "TELEGRAM": (260, 1_500),
@@ -29,24 +29,24 @@ MESSAGES_PER_DEVICE = 5
 DEVICES_PER_ANTENNA = 40
 FEWEST_DEVICES, FEWEST_ANTENNAS = 20, 5
 
-# Each day this antenna, the second in the order of their popularity, sends nothing; the next one takes its devices.
+# Each day this antenna, the second most popular one, is silent; the next one takes over its devices.
 FAILING_ANTENNA = 1
 FAILS = timedelta(hours=17, minutes=20), timedelta(hours=18)
 
-# Bytes an hour, each with how many devices of 16 have it.
+# Bytes an hour, each with the number of devices of 16 that have it.
 QUOTAS = {1_000_000: 4, 2_000_000: 7, 5_000_000: 5}
 FIRST_NAMES = ["Ada", "Ben", "Clara", "Dan", "Elena", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Kira", "Leo"]
 LAST_NAMES = ["Alder", "Birch", "Dune", "Elm", "Grove", "Heath", "Knoll", "Moss", "North", "Pine", "Reed", "Vale"]
 
 
 def file_name(interval: Interval, number: int, files: int) -> str:
-    """As in ``antenna_data.2021-02-19T2100.jsonl``: the interval's start; then the number, where files share it."""
+    """Return ``antenna_data.2021-02-19T2100.jsonl``: the interval's start, and the number if files share it."""
     shared = f".{number}" if files > 1 else ""
     return f"antenna_data.{interval.start:%Y-%m-%dT%H%M}{shared}.jsonl"
 
 
 def messages(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """The messages of so many intervals; see ``Sample``."""
+    """Yield the messages of ``count`` intervals; see ``Sample``."""
     network = _Network(rows, seed)
     for interval in intervals_from(start, intervals):
         words = feed_words(ANTENNA.name, seed, 1 + to_milliseconds(interval.start) // SPAN.milliseconds)
@@ -57,15 +57,15 @@ def messages(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[
 
 
 class MessageStream:
-    """Messages as they are sent, second by second; see ``SampleStream``."""
+    """Messages second by second; see ``SampleStream``."""
 
     def __init__(self, rate: int, seed: int):
         self._rate, self._seed = rate, seed
         self._network = _Network(rate * NETWORK_SECONDS, seed)
 
     def __call__(self, second: int) -> Columns:
-        """The messages of a second in Unix time."""
-        # Seconds since 1970 are far beyond the numbers of intervals.
+        """Return the messages of a second in Unix time."""
+        # Seconds since 1970 are far larger than the numbers of intervals.
         words = feed_words(ANTENNA.name, self._seed, 1 + second)
         first, last = words.random_raw(self._rate), words.random_raw(self._rate)
         moments = np.full(self._rate, second)
@@ -73,13 +73,13 @@ class MessageStream:
 
 
 def subscribers(rows: int, seed: int) -> Columns:
-    """The subscribers of a network: most devices belong to one, and some of them have several.
+    """Return the subscribers of a network: most devices belong to one, and some subscribers have several.
 
     Columns: ``id`` (the device's), ``name``, ``email`` (both invented) and ``quota`` (bytes an hour).
     """
     network = _Network(rows, seed)
     word = network.owner_words
-    # A fifth of the devices belong to the owner of the one before.
+    # A fifth of the devices belong to the owner of the previous one.
     owners = np.cumsum(bits(word, 0, 16) >= 2**16 // 5)
     has_owner = bits(word, 16, 16) >= 2**16 // 20
     people = [_person(owner) for owner in owners[has_owner].tolist()]
@@ -92,7 +92,7 @@ def subscribers(rows: int, seed: int) -> Columns:
 
 
 class _Network:
-    """The antennas, most popular first, and the devices, each with a home antenna and an appetite."""
+    """The antennas, most popular first, and the devices, each with a home antenna and a typical volume."""
 
     def __init__(self, rows: int, seed: int):
         words = feed_words(ANTENNA.name, seed, 0)
@@ -110,13 +110,13 @@ class _Network:
 def _messages(
     interval: Interval, moments: np.ndarray, network: _Network, first: np.ndarray, second: np.ndarray
 ) -> Columns:
-    """A message at each of the moments of an interval (Unix seconds), made of two random words."""
-    # Half of the draws are squared: some devices say more than others, and none is silent for long.
+    """Return a message for each of the moments of an interval (Unix seconds), made of two random words."""
+    # Half of the draws are squared: some devices send more than others, and none is silent for long.
     draw = bits(first, 0, 31)
     draw = np.where(bits(first, 31, 1) == 1, draw * draw >> 31, draw)
     device = below(len(network.devices), draw, 31)
     app = _APP_TABLE[bits(first, 32, 16)]
-    # An eighth of the messages goes through one of the antennas around.
+    # An eighth of the messages goes through a neighbouring antenna.
     antenna = network.homes[device]
     antenna = np.where(bits(second, 16, 3) == 0, antenna + 1 + bits(second, 19, 1), antenna) % len(network.antennas)
     if is_within(interval, FAILS, LOCAL_TIME):
@@ -137,7 +137,7 @@ def _uuids(count: int, words: np.random.PCG64) -> np.ndarray:
 
 
 def _person(number: int) -> tuple[str, str]:
-    """The name and the email of an invented person; the first ones of all names have no number in theirs."""
+    """Return the name and the email of an invented person; the first person of each name has no number in it."""
     rest, first = divmod(number, len(FIRST_NAMES))
     repeated, last = divmod(rest, len(LAST_NAMES))
     name = FIRST_NAMES[first], LAST_NAMES[last]

@@ -1,4 +1,4 @@
-"""A Kafka cluster within this process, which librdkafka brings along: the real protocol, and nothing to install."""
+"""A Kafka cluster within this process, from librdkafka: the real protocol, with nothing to install."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ ANSWER_SECONDS = 10
 
 @contextmanager
 def embedded_broker(*topics: str) -> Iterator[str]:
-    """The address of a cluster of one broker with these topics, for other processes on this machine too.
+    """Provide the address of a cluster of one broker with these topics, also for other processes on this machine.
 
-    It keeps the newest messages alone, in memory, and ends with this process.
+    It keeps only the newest messages, in memory, and ends with this process.
     """
     from confluent_kafka import Producer
 
-    # The notice that it is a mock cluster is no news.
+    # Hide the client's notice that this is a mock cluster.
     producer = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none:1", "log_level": 3})
     for topic in topics:
-        # To ask for a topic is to make it.
+        # Asking for a topic creates it.
         producer.list_topics(topic, timeout=ANSWER_SECONDS)
     brokers = producer.list_topics(timeout=ANSWER_SECONDS).brokers.values()
     yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
-    # The cluster is the producer's own: it is needed until here.
+    # The cluster belongs to the producer, which is kept alive until here.
     producer.flush()

@@ -1,4 +1,4 @@
-"""The place of the samples that have one: California, its counties, and operators and towns that are invented."""
+"""The place of the samples that have one: California, its counties, and invented operators and towns."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ COUNTIES = {
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator: its share of the subscribers in 100, the network its phones use, their typical signal (ASU).
+    """An operator: its share of the subscribers in per cent, its phones' network, and their typical signal (ASU).
 
-    ``spellings`` are the ways in which phones write its name, each with how often of 10.
+    ``spellings`` are the ways in which phones write its name, each with its frequency of 10.
     """
 
     name: str

@@ -22,18 +22,19 @@ CALLS_IN_16 = 7
 SURGE = 3
 TYPICAL_CALL, LONGEST_CALL = 95, 3_600  # seconds
 
-# Numbers that no one has: there is no area code 555. The step is coprime to their number, as for subscribers' msisdn.
+# Numbers that are not in use: there is no area code 555. The step is coprime to their number, as for subscribers'
+# msisdn.
 NUMBER_BASE, NUMBER_COUNT, NUMBER_STEP = 555_200_0000, 7_999_999, 4_944_272
 
 
 def file_name(interval: Interval, number: int, files: int) -> str:
-    """As in ``cdr_data.2018-04-30T0000.csv``: the interval's start; then the number, where files share it."""
+    """Return ``cdr_data.2018-04-30T0000.csv``: the interval's start, and the number if files share it."""
     shared = f".{number}" if files > 1 else ""
     return f"cdr_data.{interval.start:%Y-%m-%dT%H%M}{shared}.csv"
 
 
 def calls(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """The calls and texts of so many intervals; see ``Sample``."""
+    """Yield the calls and texts of ``count`` intervals; see ``Sample``."""
     people = _People(rows, seed)
     for interval in intervals_from(start, intervals):
         words = feed_words(CDR.name, seed, 1 + to_milliseconds(interval.start) // SPAN.milliseconds)
@@ -43,9 +44,9 @@ def calls(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tup
 
 
 class CallStream:
-    """Calls and texts as they are made, second by second; see ``SampleStream``.
+    """Calls and texts second by second; see ``SampleStream``.
 
-    With ``disturbed``, one of each five minutes has a county other than the largest fall silent or surge.
+    With ``disturbed``, in one of each five minutes a county other than the largest falls silent or surges.
     """
 
     def __init__(self, rate: int, seed: int, disturbed: bool = False):
@@ -54,16 +55,16 @@ class CallStream:
         self._interval, self._texts = SPAN.at(EPOCH), _moments(SPAN.at(EPOCH))
 
     def __call__(self, second: int) -> Columns:
-        """The calls of a second in Unix time."""
+        """Return the calls of a second in Unix time."""
         moment = from_milliseconds(second * 1000)
         interval = SPAN.at(moment)
         if interval != self._interval:
             self._interval, self._texts = interval, _moments(interval)
         wrong = _disturbance(second // 60, self._seed) if self._disturbed else None
         added = wrong.added(self._rate) if wrong else 0
-        # Seconds since 1970 are far beyond the numbers of intervals.
+        # Seconds since 1970 are far larger than the numbers of intervals.
         words = feed_words(CDR.name, self._seed, 1 + second)
-        # In pairs, so that those added change none of the others.
+        # In pairs, so that added calls do not change the others.
         first, last = words.random_raw(2 * (self._rate + added)).reshape(-1, 2).T
         offset = np.full(len(first), (moment - interval.start) // timedelta(seconds=1))
         columns = _calls(self._texts, offset, self._people, first, last)
@@ -82,13 +83,13 @@ class _Disturbance:
     surges: bool
 
     def added(self, rate: int) -> int:
-        """How many calls a second come on top."""
+        """Return the number of additional calls per second."""
         people = list(COUNTIES.values())
         return (SURGE - 1) * rate * people[self.county] // sum(people) if self.surges else 0
 
 
 def _disturbance(minute: int, seed: int) -> _Disturbance | None:
-    """What is wrong in a minute, by its number since 1970; None in four of each five."""
+    """Return the disturbance of a minute, by its number since 1970; None in four of each five minutes."""
     span, number = divmod(minute, SPAN.minutes)
     word = feed_words("disturbance", seed, span).random_raw(1)
     if number != below(SPAN.minutes, bits(word, 0, 16), 16)[0]:
@@ -97,7 +98,7 @@ def _disturbance(minute: int, seed: int) -> _Disturbance | None:
 
 
 class _People:
-    """Where each person lives and with which operator he is."""
+    """The county and the operator of each person."""
 
     def __init__(self, rows: int, seed: int):
         count = min(max(FEWEST_PEOPLE, rows * PEOPLE_PER_ROW), NUMBER_COUNT)
@@ -108,9 +109,9 @@ class _People:
 
 
 def _calls(moments: np.ndarray, start: np.ndarray, people: _People, first: np.ndarray, second: np.ndarray) -> Columns:
-    """A call for each ``start``, an index into the moments as texts, made of two random words."""
+    """Return a call for each ``start``, an index into the moments as texts, made of two random words."""
     source = below(people.count, bits(first, 0, 31), 31)
-    # Whom they call: anyone but themselves.
+    # The callee: anyone but the caller.
     other = (source + 1 + below(people.count - 1, bits(first, 31, 31), 31)) % people.count
     # A sixteenth of the calls is made away from home, where any person may live.
     home = np.where(bits(second, 16, 4) == 0, other, source)
@@ -132,9 +133,9 @@ def _number(person: np.ndarray) -> np.ndarray:
 
 
 def _moments(interval: Interval) -> np.ndarray:
-    """Each second from an interval's start to the end of its longest call, as ``Apr 30 2018 00:00:00``."""
+    """Return each second from an interval's start to the end of its longest call, as ``Apr 30 2018 00:00:00``."""
     moments = (interval.start + timedelta(seconds=second) for second in range(SPAN_SECONDS + LONGEST_CALL))
-    # Not by %b, which speaks the language of the machine.
+    # Not by %b, which depends on the machine's locale.
     return texts(f"{MONTHS[moment.month - 1]} {moment:%d %Y %H:%M:%S}" for moment in moments)
 
 

@@ -42,13 +42,13 @@ TOWN_SIZE = 4_000
 
 
 def file_name(interval: Interval, number: int, files: int) -> str:
-    """As in ``coverage_data.2017-03-01.1.csv``: the interval's day (UTC), and a number that runs through the day."""
+    """Return ``coverage_data.2017-03-01.1.csv``: the interval's day (UTC), and a number within the day."""
     in_day = (interval.start.hour * 60 + interval.start.minute) // SPAN.minutes
     return f"coverage_data.{interval.start:%Y-%m-%d}.{in_day * files + number}.csv"
 
 
 def logs(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """The logs of so many intervals; see ``Sample``."""
+    """Yield the logs of ``count`` intervals; see ``Sample``."""
     for interval in intervals_from(start, intervals):
         words = feed_words(COVERAGE.name, seed, to_milliseconds(interval.start) // SPAN.milliseconds)
         yield interval, _logs(interval, rows_in(interval, rows, LOCAL_TIME), words)
@@ -62,7 +62,7 @@ def _logs(interval: Interval, rows: int, words: np.random.PCG64) -> Columns:
     if is_within(interval, OUTAGE, LOCAL_TIME):
         status = np.where(postal_code == OUTAGE_POSTAL_CODE, 1, status)
     spelling = _SPELLING_TABLE[bits(first, 48, 16)]
-    # The sum of three even draws is near enough to a normal one.
+    # The sum of three even draws is nearly normal.
     signal = _SIGNALS[spelling] + bits(second, 0, 3) + bits(second, 3, 3) + bits(second, 6, 3) - 10
     activity = _ACTIVITY_TABLE[bits(second, 16, 16)]
     slowest, fastest = _SPEEDS[activity, 0], _SPEEDS[activity, 1]
@@ -90,18 +90,18 @@ def _logs(interval: Interval, rows: int, words: np.random.PCG64) -> Columns:
 
 
 def _clock(interval: Interval) -> np.ndarray:
-    """Each second of an interval as a time of day."""
+    """Return each second of an interval as a time of day."""
     seconds = range(SPAN.minutes * 60)
     return texts(f"{interval.start + timedelta(seconds=second):%H:%M:%S}" for second in seconds)
 
 
 def _offset(words: np.ndarray, first: int) -> np.ndarray:
-    """How far from the town's centre: the difference of two even draws, most often small."""
+    """Return the distance from the town's centre: the difference of two even draws, usually small."""
     return below(TOWN_SIZE, bits(words, first, 12), 12) - below(TOWN_SIZE, bits(words, first + 12, 12), 12)
 
 
 def _where(there: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The values that are there, and empty texts for the others."""
+    """Return the values where a condition holds, and empty texts elsewhere."""
     return np.where(there, values.astype(object), texts([""]))
 
 

@@ -1,4 +1,4 @@
-"""Sample data as files, in the format that each feed's records have."""
+"""Sample data as files, in the format of each feed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Columns = dict[str, np.ndarray]
 ROWS_AT_ONCE = 100_000
 BAD_OF = 10_000
 
-# How rows go wrong: cut off, without a number, with a field too many.
+# The kinds of wrong rows: cut off, without a number, with a field too many.
 _FAULTS: tuple[Callable[[str], str], ...] = (
     lambda line: line[: len(line) // 2] + "\n",
     lambda line: re.sub(r"\d+", "", line, count=1),
@@ -32,11 +32,11 @@ _FAULTS: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Sample:
-    """How a feed's sample files are made.
+    """The functions that make a feed's sample files.
 
-    ``intervals(start, count, rows, seed)`` gives one interval after the other with its columns; ``rows`` are those
-    of an interval in the day's busiest hour. ``file_name(interval, number, files)`` names the file with that number
-    (1, 2...) of those that share the interval's rows. ``subscribers(rows, seed)``, where there is one, gives the
+    ``intervals(start, count, rows, seed)`` yields one interval after the other with its columns; ``rows`` are those of
+    an interval in the day's busiest hour. ``file_name(interval, number, files)`` returns the name of the file with that
+    number (1, 2...) of those that share the interval's rows. ``subscribers(rows, seed)``, if any, returns the
     subscribers whose devices are in the files made with these rows and this seed.
     """
 
@@ -49,10 +49,10 @@ class Sample:
 def make_files(
     sample: Sample, folder: Path, start: datetime, intervals: int, rows: int, seed: int, files: int = 1, bad: int = 0
 ) -> Iterator[Path]:
-    """Writes the files of so many intervals from ``start`` (aware, aligned) on; gives each path.
+    """Write the files of ``count`` intervals from ``start`` (aware, aligned) on; yield each path.
 
-    ``files`` is how many files share an interval's rows, ``bad`` how many of BAD_OF rows are wrong. A file is written
-    aside and then renamed, so that whoever watches the folder never sees half of one.
+    ``files`` is the number of files that share an interval's rows, ``bad`` the number of wrong rows in BAD_OF. A file
+    is written aside and then renamed, so that a process that watches the folder never sees half of one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for interval, columns in sample.intervals(start, intervals, rows, seed):
@@ -72,7 +72,7 @@ def make_files(
 
 
 def write_file(path: Path, file_format: FileFormat, columns: Columns) -> None:
-    """Writes columns as CSV with a header or as JSON lines, aside and then renamed."""
+    """Write columns as CSV with a header or as JSON lines, aside and then renamed."""
     _write(path, lines_of(file_format, columns))
 
 
@@ -88,7 +88,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 def _with_faults(lines: Iterable[str], file_format: FileFormat, word: np.ndarray, bad: int) -> Iterator[str]:
-    """The lines, of whose rows, with a random word each, so many of BAD_OF are wrong."""
+    """Yield the lines with ``bad`` of BAD_OF rows made wrong, by a random word for each row."""
     lines = iter(lines)
     if file_format is not FileFormat.JSON_LINES:
         yield next(lines)
@@ -99,7 +99,7 @@ def _with_faults(lines: Iterable[str], file_format: FileFormat, word: np.ndarray
 
 
 def lines_of(file_format: FileFormat, columns: Columns) -> Iterable[str]:
-    """The columns as lines; texts hold nothing that would have to be quoted or escaped."""
+    """Yield the columns as lines; texts hold nothing that needs quotes or escapes."""
     if file_format is FileFormat.JSON_LINES:
         fields = (f'"{name}": ' + ('"%s"' if values.dtype == object else "%s") for name, values in columns.items())
         as_line = "{" + ", ".join(fields) + "}\n"

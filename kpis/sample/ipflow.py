@@ -1,4 +1,4 @@
-"""Sample IP flows: subscribers who have a home cell and wander between neighbouring cells."""
+"""Sample IP flows: subscribers with a home cell who move between neighbouring cells."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kpis.sample.chance import bits, log_normal, lookup, words_of
 from kpis.sample.day import intervals_from, rows_in
 from kpis.sample.files import Columns
 
-# The network lies in one zone, without daylight saving time.
+# The network is in one zone, without daylight saving time.
 LOCAL_TIME = timezone(timedelta(hours=1))
 
-# service_id: rows in 10,000, a row's typical bytes, and how many bytes of 1,000 go up.
+# service_id: rows in 10,000, the typical bytes of a row, and the uplink's bytes of 1,000.
 HEAVY_SERVICES = {
     1: (900, 24_000_000, 20),  # video on demand
     2: (1100, 9_000_000, 35),  # short clips
@@ -31,7 +31,7 @@ HEAVY_SERVICES = {
     11: (150, 30_000_000, 8),  # software updates
     12: (700, 70_000, 300),  # mail
 }
-# The other services share the remaining rows, each less than the one before.
+# The other services share the remaining rows, each with fewer than the one before.
 LIGHT_SERVICES = range(100, 300)
 LIGHT_SERVICE = (400_000, 120)
 
@@ -39,20 +39,20 @@ ROWS_PER_SUBSCRIBER = 5
 SUBSCRIBERS_PER_CELL = 60
 CELL_ID_BASE = 20_000
 MSISDN_BASE = 31_600_000_000
-# Coprime to the number of numbers, so that each subscriber gets one of his own, in no visible order.
+# Coprime to the number of numbers, so that each subscriber gets a different one, in no visible order.
 MSISDN_STEP, MSISDN_COUNT = 61_803_399, 100_000_000
 
 
 def file_name(interval: Interval, number: int, files: int) -> str:
-    """As in ``ipflow_data.ts-1626566700000.1.csv``: the interval's end in Unix milliseconds, and the number."""
+    """Return ``ipflow_data.ts-1626566700000.1.csv``: the interval's end in Unix milliseconds, and the number."""
     return f"ipflow_data.ts-{to_milliseconds(interval.end)}.{number}.csv"
 
 
 def flows(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """The flows of so many intervals; see ``Sample``."""
+    """Yield the flows of ``count`` intervals; see ``Sample``."""
     network = _Network(max(1, rows // ROWS_PER_SUBSCRIBER), seed)
     for index, interval in enumerate(intervals_from(start, intervals)):
-        # Each interval has a stream of its own, which does not depend on how much the others used.
+        # Each interval has its own stream, which does not depend on how much the others used.
         words = words_of(seed, 1 + index)
         cells_before = network.cells.copy()
         network.wander(words)
@@ -60,7 +60,7 @@ def flows(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tup
 
 
 class _Network:
-    """The cells, on a square grid, and the subscribers: ``cells`` holds where each one is."""
+    """The cells, on a square grid, and the subscribers: ``cells`` has each subscriber's present cell."""
 
     def __init__(self, subscribers: int, seed: int):
         words = words_of(seed, 0)
@@ -73,7 +73,7 @@ class _Network:
         self.cells = self.homes.copy()
 
     def wander(self, words: np.random.PCG64) -> None:
-        """Moves on by one interval: some go to a neighbouring cell, some go home, most stay."""
+        """Advance by one interval: some subscribers go to a neighbouring cell, some go home, most stay."""
         word = words.random_raw(self.subscribers)
         chance, direction = bits(word, 0, 8), bits(word, 8, 2)
         down, right = np.divmod(self.cells, self.side)
@@ -92,7 +92,7 @@ def _flows(
     draw = bits(first, 0, 31)
     subscriber = (draw * draw >> 31) * network.subscribers >> 31
     service = _SERVICE_TABLE[bits(first, 32, 16)]
-    # Whoever changed cells had some of the interval's flows in the cell before.
+    # A subscriber who changed cells had some of the interval's flows in the previous cell.
     cell = np.where(bits(second, 0, 1) == 1, network.cells[subscriber], cells_before[subscriber])
     size = _SERVICES[service, 1] * _SPREAD_IN_1000[bits(first, 48, 16)] // 1000
     size = size * (3584 + bits(second, 1, 10)) >> 12
@@ -109,7 +109,7 @@ def _flows(
 
 
 def _services() -> tuple[np.ndarray, np.ndarray]:
-    """The services' ids, typical bytes and uplink in 1,000; and the table that draws one by 16 bits."""
+    """Return the services' ids, typical bytes and uplink in 1,000, and the table that draws one by 16 bits."""
     rest = 10_000 - sum(weight for weight, *_ in HEAVY_SERVICES.values())
     harmonic = sum(10**9 // rank for rank in range(1, len(LIGHT_SERVICES) + 1))
     light = [rest * (10**9 // rank) * 10**6 // harmonic for rank in range(1, len(LIGHT_SERVICES) + 1)]

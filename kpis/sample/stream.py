@@ -1,4 +1,4 @@
-"""Sample data as a stream: so many messages a second, each at its own time."""
+"""Sample data as a stream: a rate of messages per second, each with its own time."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from kpis.sample.antenna import MessageStream
 from kpis.sample.cdr import CallStream
 from kpis.sample.files import Columns, lines_of
 
-# How a stream is made of a rate and a seed: a second (in Unix time) has these messages.
+# Returns the columns of a second (in Unix time) of a stream with a rate and a seed.
 Making = Callable[[int, int], Callable[[int], Columns]]
 
 STREAMS: dict[str, Making] = {ANTENNA.name: MessageStream, CDR.name: CallStream}
-# The feeds whose streams can have something to find.
+# The feeds whose streams can have anomalies.
 DISTURBED: dict[str, Making] = {CDR.name: partial(CallStream, disturbed=True)}
 
 
 class SampleStream:
-    """A feed's messages, ``rate`` a second; the same seed gives the same messages for the same second.
+    """A feed's messages, ``rate`` per second; the same seed gives the same messages for the same second.
 
-    ``columns`` gives those of a second (Unix time). A ``disturbed`` stream, of a feed in ``DISTURBED``, has something
-    to find.
+    ``columns`` returns those of a second (Unix time). A ``disturbed`` stream, of a feed in ``DISTURBED``, has
+    anomalies.
     """
 
     def __init__(self, feed: str, rate: int, seed: int, disturbed: bool = False):
@@ -33,7 +33,7 @@ class SampleStream:
         self.columns = (DISTURBED if disturbed else STREAMS)[feed](rate, seed)
 
     def messages(self, second: int) -> list[bytes]:
-        """The messages of a second in Unix time."""
+        """Return the messages of a second in Unix time."""
         messages = [line.rstrip("\n").encode() for line in lines_of(self._format, self.columns(second))]
         # Messages have no header.
         return messages if self._format is FileFormat.JSON_LINES else messages[1:]

@@ -12,14 +12,14 @@ from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds
 
 
 class IntervalFrom(StrEnum):
-    """What decides which interval a row belongs to: its own timestamps, or its file's name."""
+    """The source of a row's interval: its own timestamps, or its file's name."""
 
     RECORD = "record"
     FILENAME = "filename"
 
 
 class Duplicates(StrEnum):
-    """How a file counts whose content was ingested under another name: not again, or once more."""
+    """The handling of a file whose content was ingested under another name: it is not counted again, or it is."""
 
     IGNORE = "ignore"
     COUNT = "count"
@@ -27,7 +27,7 @@ class Duplicates(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """How a run works.
+    """The options of a run.
 
     ``top_n`` is the length of top lists; ``date`` the day of records whose file does not have it. ``reread`` ingests
     known files again if they were read with another ``interval_from`` or ``date``; ``retry_failed`` retries failed

@@ -16,7 +16,7 @@ from kpis.stages.options import Options
 
 
 class IngestReason(StrEnum):
-    """Why a file is ingested."""
+    """The reason why a file is ingested."""
 
     NEW = "new"
     CHANGED = "changed"

@@ -1,4 +1,4 @@
-"""What SQLite, MySQL and PostgreSQL do differently: one module a database, each with one ``Dialect``.
+"""The differences between SQLite, MySQL and PostgreSQL: one module per database, each with one ``Dialect``.
 
 Only here does the code ask which database it works with. The dialects know Django and nothing of the project's models,
 so that models, queries and the API may use them.

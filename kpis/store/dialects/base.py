@@ -34,7 +34,7 @@ class Finding:
 
 
 class Dialect(ABC):
-    """How one database does what Django leaves to each; it works on ``connection`` and keeps no state."""
+    """The interface to what databases do differently; it works on ``connection`` and keeps no state."""
 
     # The collation in which texts are equal only if all their characters are; None where that is the default.
     exact_collation: str | None = None
@@ -52,7 +52,7 @@ class Dialect(ABC):
 
     @property
     def location(self) -> str:
-        """Where the database is, without the names and passwords of users."""
+        """The database's address, without the names and passwords of users."""
         place = self.connection.settings_dict
         host, port = (place[part] or "the default" for part in ("HOST", "PORT"))
         return f"{place['NAME']} at {host}, port {port}"
