@@ -1,4 +1,4 @@
-"""The live page on streams of sample calls and messages, with everything it needs, until Ctrl-C; for `make stream-demo`.
+"""The live page on streams of sample calls and messages, with all that it needs, until Ctrl-C; for `make stream-demo`.
 
 The broker is in this process; the database and the lake are in a temporary folder. Nothing else is changed.
 """

@@ -142,7 +142,7 @@ def test_what_names_no_figure_is_refused_with_the_reason(client, query, reason):
 
 
 def test_without_parameters_it_says_where_to_come_from(client):
-    assert 'Follow "Explain" beside any figure' in words(client.get("/explain/"))
+    assert 'Select "Explain" beside any figure' in words(client.get("/explain/"))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -23,7 +23,7 @@ def test_a_private_site_sends_people_to_the_login_and_back(client, settings):
     response = client.get("/?x=1")
     assert (response.status_code, response.headers["Location"]) == (302, "/login/?next=/%3Fx%3D1")
     wrong = client.post("/login/", {"username": "analyst", "password": "guess", "next": "/?x=1"})
-    assert "That name and password do not go together." in wrong.content.decode()
+    assert "Wrong name or password." in wrong.content.decode()
     sent = client.post("/login/", {"username": "analyst", "password": "correct horse", "next": "/?x=1"})
     assert (sent.status_code, sent.headers["Location"]) == (302, "/?x=1")
     assert client.get("/?x=1").status_code == 200

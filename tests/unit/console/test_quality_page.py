@@ -213,7 +213,7 @@ def test_a_page_of_nothing_says_so(client):
     text = client.get("/quality/").content.decode()
     for sentence in (
         "No row was rejected.",
-        "Every file was new, and came in time.",
+        "Every file was new and arrived in time.",
         "Every interval was computed once.",
     ):
         assert sentence in text

@@ -99,7 +99,7 @@ def test_the_page_has_the_chart_of_its_span(analyst, over):
 
 
 def test_nobody_over_is_told(analyst):
-    assert "No hour of antenna messages has been held against quotas yet." in analyst.get("/quotas/").content.decode()
+    assert "No hour of antenna messages has been compared with quotas yet." in analyst.get("/quotas/").content.decode()
     assert analyst.get("/quotas/hours.json").status_code == 404
     make_summary(6, MIDNIGHT, ONE_HOUR, total=0, groups=0)
     assert "No subscriber was over the quota in this period." in analyst.get("/quotas/").content.decode()

@@ -1,10 +1,10 @@
-// Draws the charts, switches the colours, and tells what changed. All figures come from the server as they are shown.
+// Draws the charts, switches the theme, and announces changes to screen readers. The server formats all values.
 (function () {
   "use strict";
 
   const darkScreen = matchMedia("(prefers-color-scheme: dark)");
   const NARROW = 440; // CSS pixels, in which legends have two columns
-  const drawn = new Map(); // a chart's element -> what vega-embed gave
+  const drawn = new Map(); // a chart's element -> vega-embed's result
 
   function theme() {
     return document.documentElement.dataset.theme || (darkScreen.matches ? "dark" : "light");
@@ -36,7 +36,7 @@
       if (!wanted(element, address)) {
         return;
       }
-      // Drawn over what is there, which goes when it is done: nothing flickers.
+      // Drawn over the old chart, which is removed afterwards, so that nothing flickers.
       const place = document.createElement("div");
       place.className = "plot next";
       place.setAttribute("role", "img");
@@ -78,7 +78,7 @@
     }
   }
 
-  // Whether nothing else was asked for meanwhile, and the place is still there.
+  // True if no other chart was requested meanwhile, and the place still exists.
   function wanted(element, address) {
     return element.isConnected && element.dataset.drawing === address;
   }
@@ -170,7 +170,7 @@
     });
   }
 
-  // The list of groups closes when something else is done
+  // The list of groups closes when the user does something else
 
   document.addEventListener("keydown", function (event) {
     const picker = event.key === "Escape" && event.target.closest("details.picker[open]");
@@ -185,7 +185,7 @@
     }
   });
 
-  // Parts that the server exchanges
+  // Parts of the page that the server replaces
 
   document.addEventListener("htmx:afterSettle", function (event) {
     event.target.removeAttribute("aria-busy");

@@ -10,7 +10,7 @@
       button.dataset.copied = "";
       setTimeout(() => delete button.dataset.copied, 2000);
     } catch {
-      // Without HTTPS browsers may not copy: the text is at least chosen.
+      // Without HTTPS browsers refuse to copy: select the text instead.
       const details = place.closest("details");
       if (details) {
         details.open = true;

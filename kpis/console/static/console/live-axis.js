@@ -1,20 +1,20 @@
-// The time axis of the last minutes, in Unix seconds: it ends at the newest record, and goes on by the clock while no
-// newer one is heard of. It knows which of its spans had no connection.
+// The time axis of the last minutes, in Unix seconds: it ends at the newest record, and advances by the clock while no
+// newer one arrives. It records the spans without a connection.
 
 const LATE = 60; // seconds that the newest record may lag behind the end before the axis goes back to it
 
 export class Axis {
   cuts = []; // { start, end }; the end is null as long as there is no connection
-  heard = null; // the end when something was last heard
+  heard = null; // the end when the last message arrived
   #newest = null;
-  #since = 0; // when it was (ms of the page's clock)
+  #since = 0; // the time of that (ms of the page's clock)
 
-  // The axis's last second; null before anything is known.
+  // The axis's last second; null before the first message.
   get end() {
     return this.#newest === null ? null : this.#newest + Math.floor((performance.now() - this.#since) / 1000);
   }
 
-  // The server has told its newest second.
+  // The server has sent its newest second.
   follow(newest) {
     const end = this.end;
     if (end === null || newest > end || newest < end - LATE) {

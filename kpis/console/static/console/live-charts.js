@@ -1,10 +1,10 @@
-// The live page's charts: their data is exchanged in place, and nothing is drawn twice.
+// The live page's charts: their data is updated in place, and only changes are drawn.
 import { minute, verdict, whole } from "./live-words.js";
 
 const views = new Map(); // a chart's name -> its Vega view
 const narrow = matchMedia("(max-width: 40rem)");
 
-// Notes the view of a chart that was drawn, at first or in other colours.
+// Stores the view of a chart that was drawn, for the first time or in another theme.
 export function keep(name, view) {
   views.set(name, view);
 }
@@ -16,7 +16,7 @@ export async function drawMap(places) {
     const judged = score && verdict(score);
     return {
       code,
-      // On a logarithmic scale nothing is none.
+      // A logarithmic scale has no zero.
       value: value && Math.max(1, value),
       figure: value === null ? "no records" : `${whole(value)} calls`,
       normal: judged ? `${judged.count} calls, normally ${judged.normal}` : "normal not known yet",
@@ -50,7 +50,7 @@ export async function drawAreas(dimension, live, groups, axis) {
 
 const drawn = new WeakMap(); // a view -> second -> the counts and groups that its points show, and these
 
-// Which points of a view go, which come, and the highest of those that are there then.
+// The points of a view to remove and to add, and the highest of those that remain.
 function exchange(view, live, dimension, groups, first, last) {
   const former = drawn.get(view) ?? new Map();
   const names = groups.map((group) => group.names.join("\n")).join("\n\n");
@@ -87,7 +87,7 @@ function stack(second, run, counts, groups) {
   });
 }
 
-// A round number that changes seldom: what colours and axes go up to.
+// A round number that rarely changes: the end of colour scales and axes.
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return power * [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value);

@@ -1,9 +1,9 @@
-// A WebSocket that comes back by itself, ever less often while the server is away, and never where it is not wanted.
+// A WebSocket that reconnects by itself, with growing pauses while the server is away, but not after it was refused.
 
 const FIRST_WAIT = 500; // ms, twice as long after each attempt in vain
 const LONGEST_WAIT = 30_000;
 const PATIENCE = 10_000; // ms until the first message, which comes at once
-// ms of silence after which the line is dead: the server says every ten seconds that there is nothing new.
+// ms of silence after which the connection counts as dead: the server sends a frame at least every ten seconds.
 const SILENCE = 30_000;
 const REFUSED = 4403;
 const TOO_MANY = 4429;
@@ -16,7 +16,7 @@ export class Connection {
   #timer = 0;
   #vain = 0;
 
-  // `hear` is given each message, `tell` what becomes of the connection: "live", "lost" or "refused".
+  // `hear` is called with each message, `tell` with the state of the connection: "live", "lost" or "refused".
   constructor(address, hear, tell) {
     this.#address = address;
     this.#hear = hear;
@@ -36,7 +36,7 @@ export class Connection {
     this.#wait(PATIENCE, () => this.#lose(0));
   }
 
-  // Tries at once instead of when it is time.
+  // Reconnects at once instead of after the pause.
   hurry() {
     if (!this.#socket && this.#timer) {
       this.open();
@@ -51,7 +51,7 @@ export class Connection {
     }
     this.#tell("lost");
     const wait = code === TOO_MANY ? LONGEST_WAIT : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#vain++);
-    // Not all pages of a server that comes back ask it in the same moment.
+    // Random, so that not all pages reconnect at the same moment.
     this.#wait(wait * (0.5 + Math.random() / 2), () => this.open());
   }
 
@@ -59,7 +59,7 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#timer = 0;
     if (this.#socket) {
-      // Whatever it still has to say is of no interest.
+      // Its further messages are ignored.
       this.#socket.onmessage = this.#socket.onclose = null;
       this.#socket.close();
       this.#socket = null;

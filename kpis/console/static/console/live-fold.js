@@ -2,7 +2,7 @@
 const DOTLESS = "\u0131"; // whose capital is that of another letter
 
 export function fold(name) {
-  // Lower, upper, lower: no single one has one form for ß, ẞ and ss.
+  // Lower, upper, lower: no single conversion makes ß, ẞ and ss equal.
   const key = (part) => part.normalize("NFD").toLowerCase().toUpperCase().toLowerCase().normalize("NFC");
   return name.split(DOTLESS).map(key).join(DOTLESS);
 }

@@ -1,4 +1,4 @@
-// A dimension's groups, such as operators: which there are, in which order, and what each brings.
+// A dimension's groups, such as operators: their names, their order, and their rates.
 import { fold } from "./live-fold.js";
 import { fill } from "./live-tables.js";
 import { OTHERS, percent, whole } from "./live-words.js";
@@ -8,8 +8,8 @@ const MOST = +document.getElementById("live").dataset.groups; // with a colour o
 
 const orders = new Map(); // a dimension -> its groups' keys
 
-// The groups, one whatever the letter case and encoding: `name` is the spelling that most records have, `names` all of them. Those
-// known keep their places, so that no colour changes hands; new ones follow, largest first.
+// The groups, equal regardless of case and encoding: `name` is the spelling that most records have, `names` all of them. Those
+// known keep their places, so that each keeps its colour; new ones follow, largest first.
 export function groupsOf(dimension, live, last) {
   const spelled = new Map(); // a key -> its spellings with their sums
   for (const [name, sum] of live.sums(dimension, last - live.seconds + 1, last) || []) {

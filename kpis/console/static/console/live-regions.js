@@ -1,11 +1,11 @@
-// The regions: what each has now, how that compares with its last hour, and which stand out.
+// The regions: the present value of each, its comparison with the last hour, and the anomalous ones.
 import { fold } from "./live-fold.js";
 import { fill, put, write } from "./live-tables.js";
 import { minute, NONE, OTHERS, verdict, whole } from "./live-words.js";
 
 const SECONDS = +document.getElementById("live").dataset.mapSeconds;
 const MOST_OUTLIERS = 5;
-const MOST_ELSEWHERE = 20; // groups that are no region
+const MOST_ELSEWHERE = 20; // groups that are not regions
 
 const table = document.querySelector("#live-regions tbody");
 const elsewhere = document.querySelector("#live-elsewhere");
@@ -13,8 +13,8 @@ const rows = new Map([...table.rows].map((row) => [row.dataset.code, row]));
 const spellings = JSON.parse(document.getElementById("spellings").textContent);
 const codes = new Map(Object.entries(spellings).map(([name, code]) => [fold(name), code]));
 
-// Each region, and each group that no region is called after (its code is empty): `value` is what it had in the last
-// seconds, null where there was no record at all; `score` the server's, null where there is none.
+// Each region, and each group that is not a region's name (its code is empty): `value` is the count of the last
+// seconds, null if there was no record at all; `score` the server's, null if there is none.
 export function places(live, last) {
   const sums = live.sums("county", last - SECONDS, last - 1);
   const nothing = sums && 0;
@@ -30,12 +30,12 @@ export function places(live, last) {
     place(name).value += sum;
   }
   for (const score of live.scores) {
-    place(score.county).score ??= score; // of several spellings, the one that stands out most comes first
+    place(score.county).score ??= score; // of several spellings, the one with the largest deviation comes first
   }
   return [...found.values()];
 }
 
-// Lists the regions that stand out; gives their names with their signs.
+// Lists the anomalous regions; returns their names with their signs.
 export function fillOutliers(places, live) {
   const scored = places.filter((place) => place.score).sort((one, other) => live.scores.indexOf(one.score) - live.scores.indexOf(other.score));
   const outliers = scored.map((place) => ({ place, judged: verdict(place.score) })).filter(({ judged }) => judged.isFar);
@@ -77,7 +77,7 @@ export function fillRegions(places) {
   });
 }
 
-// Puts the rows into the order of their values: not each second, or nobody could read them.
+// Sorts the rows by their values, but not each second, so that they stay readable.
 export function sortRegions(places) {
   const known = places.filter((one) => one.code).sort((one, other) => other.value - one.value);
   table.append(...known.map((place) => rows.get(place.code)));

@@ -1,13 +1,13 @@
 // Tables whose rows stay in place while their figures change.
 
-// Writes a text where it is another: what stays as it is does not disturb whoever selects or reads it.
+// Writes a text only if it has changed, so that selections and screen readers are not disturbed.
 export function put(element, text) {
   if (element.textContent !== text) {
     element.textContent = text;
   }
 }
 
-// Gives a table's body these rows of texts, the first of each its heading; `dress` is given each row that is new.
+// Gives a table's body these rows of texts, the first of each its heading; `dress` is called with each new row.
 export function fill(body, rows, dress = () => {}) {
   while (body.rows.length > rows.length) {
     body.lastElementChild.remove();
@@ -30,7 +30,7 @@ function rowOf(columns) {
   const row = document.createElement("tr");
   const heading = document.createElement("th");
   heading.scope = "row";
-  // The text has an element of its own, so that there may be a sign beside it.
+  // The text has its own element, so that a sign can be put beside it.
   const text = document.createElement("span");
   text.className = "text";
   heading.append(text);

@@ -1,4 +1,4 @@
-// What the server has told of the last minutes: each feed's state, the scores, and the counts by second.
+// The server's data of the last minutes: each feed's state, the scores, and the counts by second.
 //
 // A second is missing where the feed had no record at all in it. Of the others, groups that are not named had none. The
 // counts of a second that changed are another Map.
@@ -11,7 +11,7 @@ export class LiveWindow {
     this.counts = {}; // dimension -> second -> group -> count
   }
 
-  // Takes in a window, which is all there is, or a frame, which has what changed since the message before.
+  // Applies a window, which has all data, or a frame, which has the changes since the previous message.
   take(message) {
     if (message.type === "window") {
       this.seconds = message.seconds;

@@ -1,4 +1,4 @@
-// Figures and moments of the live page in words.
+// The text format of the live page's values and times.
 
 const root = document.getElementById("live");
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: root.dataset.zone };
@@ -8,12 +8,12 @@ const toWhole = new Intl.DateTimeFormat("en-GB", {
   ...clock, second: "2-digit", year: "numeric", month: "2-digit", day: "2-digit",
 });
 const HOUR = 3600000;
-// Clocks that are set back are at most so far from doing so where a time of theirs comes twice.
+// A local time that occurs twice is at most this far from the change of the clocks.
 const CHANGE = 3 * HOUR;
 const wholes = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const NONE = "\u2013";
-// What the server puts together beyond so many groups.
+// The server's name for all further groups.
 export const OTHERS = "others";
 
 // A whole number; a dash for none.
@@ -29,12 +29,12 @@ export function percent(share) {
   return share > 0 && share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
 }
 
-// With its sign, which is a real one.
+// With its sign; the minus is U+2212.
 export function signed(value) {
   return `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(1)}`;
 }
 
-// A moment in Unix seconds on the clocks of the site's zone.
+// A time in Unix seconds, in the site's zone.
 export function minute(moment) {
   return textOf(toMinute, moment * 1000);
 }
@@ -43,7 +43,7 @@ export function second(moment) {
   return textOf(toSecond, moment * 1000);
 }
 
-// With its offset where the zone's clocks show the time twice.
+// With its offset if the local time occurs twice.
 function textOf(format, moment) {
   const text = format.format(moment);
   const [before, now, after] = [moment - CHANGE, moment, moment + CHANGE].map(offset);
@@ -62,7 +62,7 @@ function offset(moment) {
   return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(moment / 1000) * 1000;
 }
 
-// What a county's score says, in its parts: what the minute has, what is normal, how far away that is.
+// A county's score in words: the minute's count, the normal range, and the deviation.
 export function verdict(score) {
   const isFar = score.score === null ? score.count !== score.mean : Math.abs(score.score) >= root.dataset.threshold;
   return {

@@ -1,4 +1,4 @@
-// The live page: what the server tells each second goes into charts, tables and figures, in place.
+// The live page: updates charts, tables and values with the server's messages, in place.
 import { Axis } from "./live-axis.js";
 import { drawAreas, drawMap, keep } from "./live-charts.js";
 import { Connection } from "./live-connection.js";
@@ -13,7 +13,7 @@ const stateTag = document.getElementById("live-state");
 const pauseButton = document.getElementById("live-pause");
 const regions = document.getElementById("live-regions");
 const STALE = 15_000; // ms without a newer record after which the page says so
-const BEAT = 1_100; // ms after which the time axis goes on by itself: a little more than between two messages
+const BEAT = 1_100; // ms after which the time axis advances by itself: slightly more than between two messages
 const CALM_BEAT = 10_000; // for those who want less motion
 const MOST_DELAY = 60; // seconds
 const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
@@ -26,9 +26,9 @@ let newerAt = 0; // when the newest record last changed (ms of the page's clock)
 let pausedAt = null; // Unix seconds
 let drawnAt = -CALM_BEAT;
 let isDrawing = false;
-let next = null; // whether what came while it was drawing is urgent; null for nothing
+let next = null; // true if an update that arrived while drawing is urgent; null for none
 let timer = 0;
-let scores = null; // those that the regions are sorted by
+let scores = null; // the scores by which the regions are sorted
 let outliers = "";
 
 function now() {
@@ -73,7 +73,7 @@ function isStreaming(feed) {
   return live.feeds[feed]?.consumers > 0 || dimensions.some((dimension) => live.counts[dimension]?.size);
 }
 
-// Shows what there is something to show in. What is hidden keeps its width, for the charts that are drawn in it.
+// Shows the parts of the page that have data. Hidden parts keep their width, for the charts in them.
 function showParts() {
   const isEmpty = live.newest === null;
   document.getElementById("live-empty").hidden = !isEmpty;
@@ -98,7 +98,7 @@ function tellFeeds() {
   }
 }
 
-// The second that figures are of: without a connection nobody knows what came since.
+// The second of the shown values: without a connection later ones are unknown.
 function at() {
   return connection === "live" ? axis.end : axis.heard;
 }
@@ -123,15 +123,15 @@ async function drawRegions() {
 async function drawGroups(part) {
   const { dimension, feed } = part.dataset;
   const groups = groupsOf(dimension, live, at());
-  // What is younger than the delay is not all in yet.
+  // Seconds younger than the delay are incomplete.
   const delay = 1 + Math.ceil(Math.min(live.feeds[feed]?.delay ?? 0, MOST_DELAY));
   fillGroups(part.querySelector("tbody"), dimension, live, groups, at() - delay);
   part.querySelector("[data-cuts]").hidden = !axis.cuts.length;
   await drawAreas(dimension, live, groups, axis);
 }
 
-// Draws all there is, if somebody looks; one picture at a time, however slow the machine is. What is urgent, such as a
-// chart that was just redrawn, waits neither for its beat nor for the end of a pause.
+// Draws everything, if the page is visible; one frame at a time, however slow the machine is. An urgent update, such as
+// of a chart that was just redrawn, waits neither for its beat nor for the end of a pause.
 async function draw(isUrgent = false) {
   clearTimeout(timer);
   tellState();
@@ -174,7 +174,7 @@ async function drawParts(isUrgent) {
   }
 }
 
-// What happens
+// Events
 
 function hear(message) {
   heardAt = now();

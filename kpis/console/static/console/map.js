@@ -1,4 +1,4 @@
-// The map's slider says where it is while it moves, and a row of a table that is pointed at is outlined on the map.
+// Shows the slider's time while it moves, and outlines the region of the table row under the pointer.
 (function () {
   "use strict";
 
@@ -35,7 +35,7 @@
   document.addEventListener("focusin", pointAt);
   document.addEventListener("pointerover", pointAt);
 
-  // The map stays in its place; what the server has exchanged beside it says what to draw next.
+  // The map stays in place; the part that the server replaced beside it names the chart to draw next.
   document.addEventListener("htmx:afterSettle", function () {
     const shown = document.querySelector("[data-map]");
     const canvas = document.querySelector("#map-figure [data-chart]");

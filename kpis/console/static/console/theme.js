@@ -1,4 +1,4 @@
-// Runs before the page is drawn, so that no page flashes in the other colours.
+// Runs before the page is drawn, so that it does not flash in the other theme.
 (function () {
   "use strict";
   const chosen = localStorage.getItem("theme");
