@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from django.db import connection, connections
+from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import load_backend
 
 from network_analysis.settings import database
@@ -50,6 +51,12 @@ def opened(url: str) -> Iterator[str]:
     finally:
         connections[name].close()
         del connections[name]
+
+
+def models_at(alias: str, migration: str) -> Any:
+    """The app registry with this project's models as they were after a migration, such as ``0024_batch_mark``."""
+    loader = MigrationExecutor(connections[alias]).loader
+    return loader.project_state([("kpis", migration)]).apps
 
 
 def schema(alias: str) -> dict[str, Any]:

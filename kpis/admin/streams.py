@@ -5,25 +5,16 @@ from __future__ import annotations
 from django.contrib import admin
 
 from kpis.admin.base import TableAdmin
-from kpis.models import LiveCount, LiveFeed, StreamConsumer, StreamOffset, StreamShard
+from kpis.models import LiveCount, LiveFeed, StreamConsumer, StreamPosition
 
 
-@admin.register(StreamOffset)
-class StreamOffsetAdmin(TableAdmin):
-    """The offset up to which each partition of a topic is ingested."""
+@admin.register(StreamPosition)
+class StreamPositionAdmin(TableAdmin):
+    """How far each partition of a topic, and each shard of a Kinesis stream, is ingested."""
 
-    list_display = ("topic", "partition", "feed", "next_offset", "generation")
-    list_filter = ("feed",)
-    search_fields = ("topic",)
-
-
-@admin.register(StreamShard)
-class StreamShardAdmin(TableAdmin):
-    """The sequence number up to which each shard of a Kinesis stream is ingested."""
-
-    list_display = ("stream", "shard", "feed", "sequence_number", "is_ended", "generation")
-    list_filter = ("feed", "is_ended")
-    search_fields = ("stream", "shard")
+    list_display = ("stream", "partition", "feed", "source", "position", "is_ended", "generation")
+    list_filter = ("feed", "source", "is_ended")
+    search_fields = ("stream", "partition")
 
 
 @admin.register(StreamConsumer)

@@ -23,7 +23,7 @@ from kpis.ingest.consumer import POLL_SECONDS, BaseConsumer
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, starts_of
 from kpis.sources.kafka_client import Start, TopicIdentity, client, translate_errors
-from kpis.sources.messages import Messages, Origin, Position
+from kpis.sources.messages import KAFKA, Messages, Origin, Position, by_number
 from kpis.sources.stream import Recreated
 from kpis.spark.engine import MicroBatches, Source
 from kpis.spark.run import Part, SparkCluster
@@ -86,7 +86,7 @@ class SparkTopic:
         if time.monotonic() >= self._check_at:
             # Spark decides how long to wait for brokers that do not answer.
             with suppress(client().KafkaException):
-                self._check(DatabaseLedger().positions(self.feed, self.name))
+                self._check(_positions(DatabaseLedger(), self.feed, self.name))
         self.frame = self._stream.poll(seconds)
 
     def check(self, positions: Mapping[int, Position]) -> None:
@@ -128,6 +128,11 @@ class SparkTopic:
         return self._stream.lag()
 
 
+def _positions(ledger: DatabaseLedger, feed: Feed, topic: str) -> dict[int, Position]:
+    """Return the ledger's position in each of a topic's partitions."""
+    return by_number(ledger.positions(feed, KAFKA, topic))
+
+
 @contextmanager
 def spark_topic(
     engine: pipeline.Engine, feed: Feed, name: str, connection: Mapping[str, str], most_messages: int, seconds: float
@@ -135,7 +140,7 @@ def spark_topic(
     """Open a topic at the ledger's positions; raises SourceError and SparkError."""
     cluster = engine.cluster
     assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
-    start = TopicStart(*starts_of(connection, name, DatabaseLedger().positions(feed, name)))
+    start = TopicStart(*starts_of(connection, name, _positions(DatabaseLedger(), feed, name)))
     offsets = {partition: one.offset for partition, one in start.partitions.items()}
     with closing(TopicIdentity(connection, name)) as identity:
         source = Source(name, offsets, most_messages, seconds)
@@ -171,7 +176,7 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
         # The ends of the parts of a partition that are to be ingested next; the part before the last of them remains.
         until: list[tuple[int, int]] = []
         while True:
-            positions = ledger.positions(self._stream.feed, self._stream.name)
+            positions = _positions(ledger, self._stream.feed, self._stream.name)
             start = self._stream.start
             origins = {one: found.origin for one, found in start.partitions.items()}
             part = Part(ledger.kept_from(self._stream.feed) or EPOCH, positions, start.newest, origins)

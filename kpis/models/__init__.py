@@ -10,8 +10,7 @@ from kpis.models.ledger import (
     LostFile,
     Reject,
     Run,
-    StreamOffset,
-    StreamShard,
+    StreamPosition,
     Watermark,
 )
 from kpis.models.live import LiveCount, LiveFeed, StreamConsumer
@@ -62,8 +61,7 @@ __all__ = [
     "Run",
     "ServiceTrafficVolume",
     "StreamConsumer",
-    "StreamOffset",
-    "StreamShard",
+    "StreamPosition",
     "Subscriber",
     "UserQuotaExceeded",
     "UserTrafficVolume",

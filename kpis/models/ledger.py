@@ -223,60 +223,55 @@ class Watermark(models.Model):
         return f"{self.feed} up to {newest:%Y-%m-%d %H:%M}Z" if newest else f"{self.feed}, all ahead of the clock"
 
 
-class StreamOffset(models.Model):
-    """Up to where a partition of a topic is in: written with each batch of it, and only by who follows on the last."""
+class StreamPosition(models.Model):
+    """How far a partition of a Kafka topic, or a shard of a Kinesis stream, is ingested.
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
-    topic = ExactCharField(max_length=249)
-    partition = models.PositiveIntegerField()
-    next_offset = models.BigIntegerField(help_text="all messages before this offset are in")
-    topic_id = models.CharField(
-        max_length=64, blank=True, default="", help_text="Kafka's id of the topic; empty where the broker gives none"
-    )
-    generation = models.PositiveIntegerField(
-        default=1, help_text="1, and one more each time the topic was recreated under its name"
-    )
-    last_message = models.CharField(
-        max_length=64, blank=True, default="", help_text="own time (Unix ms) and digest of the last message that is in"
-    )
-
-    class Meta:
-        ordering = ["feed", "topic", "partition"]
-        constraints = [models.UniqueConstraint(fields=["feed", "topic", "partition"], name="stream_offset_once")]
-
-    def __str__(self) -> str:
-        return f"{self.topic}/{self.partition} up to {self.next_offset}"
-
-
-class StreamShard(models.Model):
-    """Up to where a shard of a Kinesis stream is in: written as ``StreamOffset`` is.
-
-    Sequence numbers are text, as Kinesis has them: no database has integers of so many digits.
+    Written in the transaction that commits a batch, if the batch begins at the position that is here. Positions are
+    text: sequence numbers have more digits than a database's integers.
     """
 
     feed = models.CharField(max_length=16, choices=feed_choices)
-    stream = ExactCharField(max_length=128)
-    shard = ExactCharField(max_length=128)
-    sequence_number = models.CharField(
-        max_length=LONGEST_SEQUENCE_NUMBER, blank=True, help_text="of the last record that is in; empty: none is"
+    source = models.CharField(max_length=16, help_text="kafka or kinesis")
+    stream = ExactCharField(max_length=249, help_text="the topic's or stream's name")
+    partition = ExactCharField(max_length=128, help_text="the partition's number, or the shard's id")
+    position = models.CharField(
+        max_length=LONGEST_SEQUENCE_NUMBER,
+        blank=True,
+        help_text="the next message's offset, or the last ingested record's sequence number; empty: none is",
     )
-    beginning = models.CharField(
-        max_length=LONGEST_SEQUENCE_NUMBER, help_text="at which it began, which tells it from another of its name"
-    )
-    is_ended = models.BooleanField(default=False, help_text="whether all there was in it is in, so that others follow")
-    stream_created = models.CharField(
-        max_length=64, blank=True, default="", help_text="when Kinesis made the stream, UTC; empty where not known"
+    stream_id = ExactCharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="Kafka's id of the topic, or when Kinesis made the stream (UTC); empty where not known",
     )
     generation = models.PositiveIntegerField(
-        default=1, help_text="1, and one more each time the stream was recreated under its name"
+        default=1, help_text="1, and one more each time the topic or stream was recreated under its name"
+    )
+    last_message = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="own time (Unix ms) and digest of a partition's last ingested message; empty where not known",
+    )
+    beginning = models.CharField(
+        max_length=LONGEST_SEQUENCE_NUMBER,
+        blank=True,
+        default="",
+        help_text="the sequence number at which a shard began, which tells it from another of its name",
+    )
+    is_ended = models.BooleanField(
+        default=False, help_text="whether a shard is ingested to its end, so that its child shards are read"
     )
 
     class Meta:
-        ordering = ["feed", "stream", "shard"]
-        constraints = [models.UniqueConstraint(fields=["feed", "stream", "shard"], name="stream_shard_once")]
+        ordering = ["feed", "source", "stream", "partition"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "source", "stream", "partition"], name="stream_position_once")
+        ]
 
     def __str__(self) -> str:
-        return f"{self.stream}/{self.shard} up to {self.sequence_number or 'its beginning'}"
+        return f"{self.stream}/{self.partition} up to {self.position or 'its beginning'}"
 
 
 class DueRollup(models.Model):

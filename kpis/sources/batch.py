@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from kpis.engine.reader import Reading
+    from kpis.sources.messages import Position
 
 # A file in a listing: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a folder may
 # hold hundreds of thousands of files.
@@ -22,16 +23,17 @@ Version = tuple[str, int, str]
 
 @dataclass(frozen=True)
 class Step:
-    """The step by which a batch advances a partition of a topic (or a shard of a stream) in the ledger.
+    """The advance of the ledger's position in a partition of a topic, or in a shard of a Kinesis stream.
 
-    The ledger must stand at ``before`` (None: it has nothing of the partition), and stands at ``after`` once the batch
-    is committed.
+    ``source`` is the stream's source, ``kafka`` or ``kinesis``. ``before`` is the position that the ledger must have
+    (None: none), ``after`` the one that it has then.
     """
 
-    topic: str
-    partition: int | str
-    before: Any
-    after: Any
+    source: str
+    stream: str
+    partition: str
+    before: Position | None
+    after: Position
 
 
 class Batch(Protocol):

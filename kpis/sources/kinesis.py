@@ -23,9 +23,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from kpis.catalog.feeds import Feed
+from kpis.sources.batch import Step
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.kinesis_shards import FIRST_PAUSE_SECONDS, Shard, Share, beginnings_of, hash_keys, parts_of
-from kpis.sources.messages import Origin, Partition, Reached
+from kpis.sources.messages import KINESIS, Origin, Partition, Position
 from kpis.sources.spool import ShardSpool
 from kpis.sources.stream import Limits, Stream
 from kpis.storage.bucket import CLIENT
@@ -53,8 +54,8 @@ PATIENCE = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts"
 class KinesisStream(Stream[ShardSpool]):
     """A stream, of which this process reads its share of the shards.
 
-    ``reached`` returns the ledger's position of each shard, and ``end`` records that a shard has ended with the record
-    up to which it was ingested.
+    ``positions`` returns the ledger's position in each shard, and ``advance`` writes the one of a shard that is
+    ingested to its end.
     """
 
     def __init__(
@@ -63,12 +64,12 @@ class KinesisStream(Stream[ShardSpool]):
         name: str,
         share: Share,
         limits: Limits,
-        reached: Callable[[], Mapping[str, Reached]],
-        end: Callable[[str, Reached], None],
+        positions: Callable[[], Mapping[str, Position]],
+        advance: Callable[[Step], object],
         folder: Path,
     ):
         super().__init__(feed, name, limits, folder)
-        self._share, self._reached, self._end = share, reached, end
+        self._share, self._ledger_positions, self._advance = share, positions, advance
         # The shards that are being read, and whether some of this process's shards wait for those of others.
         self._shards: dict[str, Shard] = {}
         self._is_waiting = False
@@ -121,8 +122,8 @@ class KinesisStream(Stream[ShardSpool]):
     def is_idle(self, seconds: float) -> bool:
         return not self._is_stale and self._is_at_end() and time.monotonic() - self._quiet_since >= seconds
 
-    def _ask_ledger(self) -> Mapping[str, Reached]:
-        return self._reached()
+    def _ask_ledger(self) -> Mapping[str, Position]:
+        return self._ledger_positions()
 
     def _is_same(self) -> bool:
         """See ``Stream``. If Kinesis does not answer, it is asked again before anything is ingested."""
@@ -164,7 +165,7 @@ class KinesisStream(Stream[ShardSpool]):
         busy = {*self._pending, *(messages.partition for messages in self._in_hand)}
         for shard in list(self._shards.values()):
             if shard.is_read_out and shard.name not in busy:
-                self._end(shard.name, self._ended(shard))
+                self._advance(self._ended(shard))
                 del self._shards[shard.name]
                 has_ended = True
         now = time.monotonic()
@@ -186,21 +187,23 @@ class KinesisStream(Stream[ShardSpool]):
             if self._are_others(self._listed):
                 self._is_stale = True
                 return
-        self._choose(self._reached())
+        self._choose(self._ledger_positions())
         self._asked_at, self._is_stale = now, False
 
     def _list(self) -> Iterator[Mapping[str, Any]]:
         for page in self._client.get_paginator("list_shards").paginate(StreamName=self.name):
             yield from page["Shards"]
 
-    def _ended(self, shard: Shard) -> Reached:
-        """Return the end of a shard that has ended and is ingested completely."""
+    def _ended(self, shard: Shard) -> Step:
+        """Return the advance of a shard that has ended and is wholly ingested to its end."""
         position, origin = self._positions.get(shard.name), self._origins[shard.name]
-        if position is None or position.origin.generation != origin.generation:
-            return Reached(None, True, shard.beginning, origin)
-        return Reached(position.sequence_number, True, shard.beginning, origin)
+        number = None
+        if position is not None and position.origin.generation == origin.generation:
+            number = position.sequence_number
+        after = Position.of_shard(number, shard.beginning, origin, is_ended=True)
+        return Step(KINESIS, self.name, shard.name, position, after)
 
-    def _of_this_stream(self, known: Mapping[str, Reached]) -> Mapping[str, Reached]:
+    def _of_this_stream(self, known: Mapping[str, Position]) -> Mapping[str, Position]:
         """Return the ledger's shards that are of the present stream; note the evidence if any are of a former one."""
         beginnings = beginnings_of(self._listed)
         others: dict[str, str] = {}
@@ -228,7 +231,7 @@ class KinesisStream(Stream[ShardSpool]):
             self._note_recreated(f"{next(iter(others.values()))}; it is read from its beginning, in batches of {name}")
         return here
 
-    def _choose(self, known: Mapping[str, Reached]) -> None:
+    def _choose(self, known: Mapping[str, Position]) -> None:
         """Start to read the shards whose predecessors the ledger has to their ends."""
         names = {listed["ShardId"] for listed in self._listed}
         reached = self._of_this_stream(known)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import numpy as np
@@ -27,6 +27,9 @@ from kpis.sources.directory import FoundFile, moment_of_change
 
 # The number of a partition, or the id of a shard.
 Partition = int | str
+
+# The sources of messages.
+KAFKA, KINESIS = "kafka", "kinesis"
 
 # A blank line that follows another line.
 BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
@@ -54,36 +57,55 @@ FIRST_ORIGIN = Origin()
 
 @dataclass(frozen=True)
 class Position:
-    """The ledger's position in a partition of a topic: all messages before ``next_offset`` are ingested.
+    """How far a partition of a topic, or a shard of a Kinesis stream, is ingested.
 
-    ``last_message`` is the ``message_mark`` of the last one; empty if that is not known.
+    ``at`` is the offset of the partition's next message, or the sequence number of the shard's last ingested record
+    (empty: none is). ``origin`` is the topic or stream that it belongs to. ``last_message`` is the ``message_mark`` of
+    a partition's last ingested message, empty where not known. ``beginning`` is the sequence number at which a shard
+    began, and ``is_ended`` true if the shard is ingested to its end.
     """
 
-    next_offset: int
+    at: str
     origin: Origin = Origin()
     last_message: str = ""
+    beginning: str = ""
+    is_ended: bool = False
+
+    @classmethod
+    def of_topic(cls, next_offset: int, origin: Origin = FIRST_ORIGIN, last_message: str = "") -> Position:
+        """Return the position of a partition of which all before an offset is ingested."""
+        return cls(str(next_offset), origin, last_message)
+
+    @classmethod
+    def of_shard(
+        cls, sequence_number: str | None, beginning: str, origin: Origin = FIRST_ORIGIN, is_ended: bool = False
+    ) -> Position:
+        """Return the position of a shard that is ingested up to and with a record; None: none is."""
+        return cls(sequence_number or "", origin, beginning=beginning, is_ended=is_ended)
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of a partition's next message."""
+        return int(self.at)
+
+    @property
+    def sequence_number(self) -> str | None:
+        """The sequence number of a shard's last ingested record; None: none is."""
+        return self.at or None
 
     def next_in(self, origin: Origin) -> int:
-        """Return the offset up to which messages of an origin are ingested: 0 if the position is of another origin."""
+        """Return the offset of the next message to ingest of a topic; 0 if the position is of another topic."""
         return self.next_offset if self.origin.generation == origin.generation else 0
 
-    @staticmethod
-    def decode(encoded: Mapping[str, Any]) -> Position:
-        """Return the position whose fields, as ``dataclasses.asdict`` gives them, are in a JSON object."""
-        return Position(encoded["next_offset"], Origin(**encoded["origin"]), encoded["last_message"])
+    @classmethod
+    def decode(cls, encoded: Mapping[str, Any]) -> Position:
+        """Return the position that ``dataclasses.asdict`` encoded into a JSON object."""
+        return cls(**{**encoded, "origin": Origin(**encoded["origin"])})
 
 
-@dataclass(frozen=True)
-class Reached:
-    """The ledger's position in a shard of a Kinesis stream: the last ingested record, and if the shard ended with it.
-
-    ``beginning`` is the sequence number at which the shard began.
-    """
-
-    sequence_number: str | None
-    is_ended: bool
-    beginning: str
-    origin: Origin = Origin()
+def by_number(positions: Mapping[str, Position]) -> dict[int, Position]:
+    """Return the positions of a topic's partitions by their numbers."""
+    return {int(partition): position for partition, position in positions.items()}
 
 
 @dataclass(frozen=True)
@@ -109,9 +131,12 @@ class Messages(FoundFile):
     offset. ``last_message`` is the mark of the last one.
     """
 
+    # What it comes from, as ``consume_stream --source`` and the ledger call it.
+    source: ClassVar[str] = KAFKA
+
     topic: str
     partition: Partition
-    position: Any
+    position: Position | None
     next_offset: Any
     first_line: int
     offsets: np.ndarray = field(compare=False)
@@ -128,9 +153,9 @@ class Messages(FoundFile):
         return {**fields, "position": self.position and asdict(self.position), "origin": asdict(self.origin)}
 
     @property
-    def new_position(self) -> Any:
-        """The ledger's position after this batch."""
-        return Position(int(self.next_offset), self.origin, self.last_message)
+    def new_position(self) -> Position:
+        """The partition's position with this batch."""
+        return Position.of_topic(int(self.next_offset), self.origin, self.last_message)
 
     @property
     def middle(self) -> int:
@@ -160,7 +185,7 @@ class Messages(FoundFile):
 
     @property
     def step(self) -> Step:
-        return Step(self.topic, self.partition, self.position, self.new_position)
+        return Step(self.source, self.topic, str(self.partition), self.position, self.new_position)
 
     def closes(
         self, starts: Collection[datetime], newest: datetime | None, lateness: timedelta, now: datetime
@@ -207,7 +232,7 @@ class Messages(FoundFile):
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
         """Return the batch of the messages before or from an offset, in a file of its own."""
-        position = self.position if after is None else Position(after + 1, self.origin)
+        position = self.position if after is None else Position.of_topic(after + 1, self.origin)
         half = batch_of(
             self.feed, self.topic, self.partition, position, self.origin, path, self.first_line, offsets, rejects
         )
@@ -219,11 +244,12 @@ class Messages(FoundFile):
 class ShardRecords(Messages):
     """Records of a shard, as a batch; see ``Messages``. The ``offsets`` are the records' places in the batch, from 1.
 
-    ``position`` is a ``Reached``, and ``next_offset`` the sequence number of the last record that the ledger has with
-    this batch. ``sequence_numbers`` are those of all records, in order: bytes, each a number in decimal digits, and for
-    a part of an aggregated record a colon and its place there, from 0. ``beginning`` is the sequence number at which
-    the shard began, which differs from that of another shard of its name.
+    ``next_offset`` is the sequence number of the last record. ``sequence_numbers`` are those of all records, in order:
+    bytes, each a number in decimal digits, and for a part of an aggregated record a colon and its place there, from 0.
+    ``beginning`` is the sequence number at which the shard began, which differs from that of another of its name.
     """
+
+    source: ClassVar[str] = KINESIS
 
     sequence_numbers: np.ndarray = field(compare=False)
     beginning: str
@@ -234,7 +260,7 @@ class ShardRecords(Messages):
         feed: Feed,
         stream: str,
         shard: Partition,
-        position: Reached | None,
+        position: Position | None,
         origin: Origin,
         path: Path,
         first_line: int,
@@ -265,8 +291,8 @@ class ShardRecords(Messages):
         )
 
     @property
-    def new_position(self) -> Reached:
-        return Reached(str(self.next_offset), False, self.beginning, self.origin)
+    def new_position(self) -> Position:
+        return Position.of_shard(str(self.next_offset), self.beginning, self.origin)
 
     def sequence_number(self, line: int) -> str:
         """Return the sequence number of the record at a line, which is its place in the batch."""
@@ -278,7 +304,7 @@ class ShardRecords(Messages):
             self.feed,
             self.topic,
             self.partition,
-            replace(self.new_position, sequence_number=self.sequence_number(before)) if before else self.position,
+            replace(self.new_position, at=self.sequence_number(before)) if before else self.position,
             self.origin,
             path,
             self.first_line,

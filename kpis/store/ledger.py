@@ -19,7 +19,7 @@ from kpis.store.due import mark_rollups_due
 from kpis.store.lake_files import LakeFileLedger
 from kpis.store.results import replace_results
 from kpis.store.rollups import RollupLedger
-from kpis.store.streams import StreamLedger, advance
+from kpis.store.streams import StreamLedger
 from kpis.store.watermarks import WatermarkLedger, closed_until, raise_watermark
 
 
@@ -38,7 +38,7 @@ class DatabaseLedger(BatchLedger, LakeFileLedger, WatermarkLedger, RollupLedger,
     @transaction.atomic
     def commit(self, change: Change) -> None:
         entry, feed = change.entry, change.entry.file.feed
-        advance(entry)
+        self.advance_with(entry)
         until = raise_watermark(entry, change.closed_until, self.clocks().earliest)
         save_batch(change, self._run)
         self.exchange_files(change.files, change.replaced)

@@ -1,101 +1,62 @@
-"""The ledger's positions: up to which offset or record each partition and shard is ingested."""
+"""The ledger's positions in streams: how far each partition of a topic and each shard of a stream is ingested."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from kpis.catalog.feeds import Feed
 from kpis.engine.scratch import ScratchError
-from kpis.models import StreamOffset, StreamShard
-from kpis.sources.messages import Origin, Position, Reached
+from kpis.models import StreamPosition
+from kpis.sources.batch import Step
+from kpis.sources.messages import Origin, Position
 from kpis.stages.ledger import Entry
 from kpis.store.errors import Overtaken, SeveralFailed
 
 
 class StreamLedger:
-    """The part of the ledger that says where consumers go on."""
+    """The part of the ledger that says where consumers continue."""
 
-    def positions(self, feed: Feed, topic: str) -> dict[int, Position]:
-        """Return the committed position of each of a topic's partitions; partitions without any batch are left out."""
+    def positions(self, feed: Feed, source: str, stream: str) -> dict[str, Position]:
+        """Return the committed position of each partition or shard of a stream; those without any are left out."""
         return {
-            one.partition: Position(one.next_offset, Origin(one.topic_id, one.generation), one.last_message)
-            for one in StreamOffset.objects.filter(feed=feed.name, topic=topic).order_by()
-        }
-
-    def reached(self, feed: Feed, stream: str) -> dict[str, Reached]:
-        """Return the committed position of each shard of a Kinesis stream; shards without any batch are left out."""
-        return {
-            shard.shard: Reached(
-                shard.sequence_number or None,
-                shard.is_ended,
-                shard.beginning,
-                Origin(shard.stream_created, shard.generation),
+            row.partition: Position(
+                row.position, Origin(row.stream_id, row.generation), row.last_message, row.beginning, row.is_ended
             )
-            for shard in StreamShard.objects.filter(feed=feed.name, stream=stream)
+            for row in StreamPosition.objects.filter(feed=feed.name, source=source, stream=stream).order_by()
         }
 
-    def end_shard(self, feed: Feed, stream: str, shard: str, reached: Reached) -> None:
-        """Record that a shard ended with the record of ``reached``, if that is the last one committed."""
-        place = {"feed": feed.name, "stream": stream, "shard": shard}
-        values = _shard_values(reached)
-        if reached.sequence_number is None:
-            _, is_new = StreamShard.objects.get_or_create(**place, defaults=values)
-            if not is_new:
-                # The row may be that of a former stream of the name.
-                StreamShard.objects.filter(**place, generation__lt=reached.origin.generation).update(**values)
-        else:
-            there = StreamShard.objects.filter(**place, sequence_number=reached.sequence_number)
-            there.filter(generation=reached.origin.generation).update(is_ended=True)
+    def advance(self, feed: Feed, step: Step) -> bool:
+        """Write the position after a step if the committed one is that before it. Returns False if it is not."""
+        place = {"feed": feed.name, "source": step.source, "stream": step.stream, "partition": step.partition}
+        after = _columns(step.after)
+        if step.before is None:
+            return StreamPosition.objects.get_or_create(**place, defaults=after)[1]
+        return bool(StreamPosition.objects.filter(**place, **_columns(step.before)).update(**after))
+
+    def advance_with(self, entry: Entry) -> None:
+        """Write the position to which a batch of a stream advances; called in the transaction that commits the batch.
+
+        Raises Overtaken if the batch does not begin at the committed position, SeveralFailed if it failed and has
+        several messages, and ScratchError if the only fault is in the file in which they are spooled.
+        """
+        batch, step = entry.file, entry.file.step
+        if step is None:
+            return
+        if entry.retry:
+            raise ScratchError(f"{batch.path}, where the messages of {batch.name} are spooled, {entry.reason}.")
+        if batch.is_divisible and not entry.is_in:
+            raise SeveralFailed
+        if not self.advance(batch.feed, step):
+            raise Overtaken(f"Another consumer has ingested {step.stream}/{step.partition} meanwhile.")
 
 
-def advance(entry: Entry) -> None:
-    """Commit the position to which a batch of a stream advances, if the committed one is where the batch begins.
-
-    Raises Overtaken if it is not, SeveralFailed if the batch failed and has several messages, and ScratchError if only
-    the file is to blame in which they are spooled.
-    """
-    batch, step = entry.file, entry.file.step
-    if step is None:
-        return
-    if entry.retry:
-        raise ScratchError(f"{batch.path}, where the messages of {batch.name} are spooled, {entry.reason}.")
-    if batch.is_divisible and not entry.is_in:
-        raise SeveralFailed
-    model, topic, partition, values_of = _TABLES[type(step.after)]
-    place = {"feed": batch.feed.name, topic: step.topic, partition: step.partition}
-    values = values_of(step.after)
-    if step.before is None:
-        _, is_ours = model.objects.get_or_create(**place, defaults=values)
-    else:
-        is_ours = model.objects.filter(**place, **values_of(step.before)).update(**values) > 0
-    if not is_ours:
-        raise Overtaken(f"Another consumer has ingested {step.topic}/{step.partition} meanwhile.")
-
-
-def _offset_values(position: Position) -> dict[str, Any]:
-    """Return a partition's position by column."""
+def _columns(position: Position) -> dict[str, Any]:
+    """Return a position by column of its row."""
     return {
-        "next_offset": position.next_offset,
-        "topic_id": position.origin.id,
+        "position": position.at,
+        "stream_id": position.origin.id,
         "generation": position.origin.generation,
         "last_message": position.last_message,
+        "beginning": position.beginning,
+        "is_ended": position.is_ended,
     }
-
-
-def _shard_values(reached: Reached) -> dict[str, Any]:
-    """Return a shard's position by column."""
-    return {
-        "sequence_number": reached.sequence_number or "",
-        "is_ended": reached.is_ended,
-        "beginning": reached.beginning,
-        "stream_created": reached.origin.id,
-        "generation": reached.origin.generation,
-    }
-
-
-# Where each kind of position is stored: the model, its columns for the topic and the partition, and the position's.
-_TABLES: dict[type, tuple[type[StreamOffset | StreamShard], str, str, Callable[[Any], dict[str, Any]]]] = {
-    Position: (StreamOffset, "topic", "partition", _offset_values),
-    Reached: (StreamShard, "stream", "shard", _shard_values),
-}

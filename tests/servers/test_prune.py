@@ -23,7 +23,7 @@ from kpis.models import (
     ResultPruning,
     Run,
     StreamConsumer,
-    StreamOffset,
+    StreamPosition,
 )
 from kpis.store import retention
 from tests.processes import Place, end_of
@@ -220,10 +220,10 @@ def test_live_counts_that_no_page_shows_go_and_the_offsets_stay(files):
         for start in (moment(START), now.replace(second=0)):
             LiveCount.objects.create(feed="cdr", length=length, start_timestamp=start, groups={}, revision=1)
     StreamConsumer.objects.create(feed="cdr", topic="t", host="h", process=1, told_at=moment(START))
-    StreamOffset.objects.create(feed="cdr", topic="t", partition=0, next_offset=7)
+    StreamPosition.objects.create(feed="cdr", source="kafka", stream="t", partition="0", position="7")
     assert prune("--older-than=1h", "--kind=live") == ["removed 3 rows of live counts before 2021-07-19T01:05:00Z"]
     assert set(LiveCount.objects.values_list("start_timestamp", flat=True)) == {now.replace(second=0)}
-    assert StreamOffset.objects.get().next_offset == 7
+    assert StreamPosition.objects.get().position == "7"
 
 
 def test_results_are_never_pruned_unless_they_are_named(files):

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connections
 
-from kpis.models import Batch, StreamOffset
+from kpis.models import Batch, StreamPosition
 from tests.data import release
 from tests.data.release import START
-from tests.databases import empty_database, opened, schema
+from tests.databases import empty_database, models_at, opened, schema
 from tests.processes import Place
 from tests.twin import FIVE_MINUTES, ONE_HOUR, Call, Flow, Log, Message, expected, file_text, moment
 
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ARCHIVE = Path(release.__file__).parent / "0.1.0.tar.gz"
 LAST_MIGRATION = "0012_stream_shard"
+SHARD = "shardId-000000000007"
 CLOSED = {Flow: START + 3900, Message: START + 4200, Log: START + 3900, Call: START + 3780}
 
 
@@ -76,10 +78,11 @@ def test_what_0_1_0_left_goes_on_exact(upgraded):
     assert upgraded.run().code == 0
     assert finals(upgraded.stored()) == finals(expected(files, CLOSED))
     with upgraded.alias() as alias:
-        assert StreamOffset.objects.using(alias).values_list("topic", "partition", "next_offset").get() == (
+        assert StreamPosition.objects.using(alias).values_list("source", "stream", "partition", "position").get() == (
+            "kafka",
             "calls",
-            0,
-            8,
+            "0",
+            "8",
         )
         failed = Batch.objects.using(alias).get(status=Batch.Status.FAILED)
         assert (failed.name, failed.reason.startswith("has no column ")) == ("ipflow_data.bad.csv", True)
@@ -103,3 +106,39 @@ def test_what_0_1_0_left_goes_on_exact(upgraded):
     ended = upgraded.run("update_network_stats", "--rebuild", "2021-07-18T00:00Z", "2021-07-18T03:00Z")
     assert (ended.code, ended.err) == (0, "")
     assert upgraded.stored() == expected(files, closed)
+
+
+def test_positions_of_kafka_and_of_kinesis_go_on_in_one_table(tmp_path):
+    with empty_database(tmp_path) as url, opened(url) as alias:
+        call_command("migrate", "auth", database=alias, verbosity=0)
+        call_command("migrate", "kpis", "0024_batch_mark", database=alias, verbosity=0)
+        apps = models_at(alias, "0024_batch_mark")
+        offsets, shards = apps.get_model("kpis", "StreamOffset"), apps.get_model("kpis", "StreamShard")
+        for topic, partition, offset, origin in (
+            ("calls", 0, 2**63 - 1, {"topic_id": "aB", "generation": 3, "last_message": "1-ff"}),
+            ("Calls", 0, 1, {}),
+            ("calls", 11, 0, {}),
+        ):
+            offsets.objects.using(alias).create(
+                feed="cdr", topic=topic, partition=partition, next_offset=offset, **origin
+            )
+        shards.objects.using(alias).create(
+            feed="cdr", stream="calls", shard=SHARD, sequence_number="9" * 129, beginning="8" * 129, generation=2
+        )
+        shards.objects.using(alias).create(
+            feed="antenna", stream="calls", shard=SHARD, beginning="8", is_ended=True, stream_created="2026-11-30"
+        )
+        user = User.objects.using(alias).create(username="reader")
+        user.user_permissions.add(Permission.objects.using(alias).get(codename="view_streamoffset"))
+        call_command("migrate", database=alias, verbosity=0)
+        rows = StreamPosition.objects.using(alias).order_by("source", "feed", "stream", "partition")
+        assert [row[1:] for row in rows.values_list()] == [
+            ("cdr", "kafka", "Calls", "0", "1", "", 1, "", "", False),
+            ("cdr", "kafka", "calls", "0", str(2**63 - 1), "aB", 3, "1-ff", "", False),
+            ("cdr", "kafka", "calls", "11", "0", "", 1, "", "", False),
+            ("antenna", "kinesis", "calls", SHARD, "", "2026-11-30", 1, "", "8", True),
+            ("cdr", "kinesis", "calls", SHARD, "9" * 129, "", 2, "", "8" * 129, False),
+        ]
+        assert User.objects.using(alias).get().has_perm("kpis.view_streamposition")
+        tables = connections[alias].introspection.table_names()
+        assert {"kpis_streamoffset", "kpis_streamshard"}.isdisjoint(tables)

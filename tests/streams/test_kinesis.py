@@ -15,12 +15,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kpis.catalog.builtin.cdr import CDR
-from kpis.models import Batch, Reject, Run, StreamShard
+from kpis.models import Batch, Reject, Run, StreamPosition
+from kpis.sources.batch import Step
 from kpis.sources.directory import SourceError
 from kpis.sources.kinesis import KinesisStream
 from kpis.sources.kinesis_aggregated import HashKeys, unpacked
 from kpis.sources.kinesis_shards import Share
-from kpis.sources.messages import Reached, Refused, ShardRecords
+from kpis.sources.messages import Position, Refused, ShardRecords
 from kpis.sources.stream import Limits
 from tests.kinesis import Records, mended
 from tests.processes import PATIENCE, Place, end_of, killed, new_place
@@ -70,21 +71,21 @@ def check_ranges(place: Place, streams: list[Records]) -> None:
     """Each shard's batches hold all of its records, one after the other, up to where the ledger is."""
     with place.alias() as alias:
         batches = list(Batch.objects.using(alias).values_list("name", "lines"))
-        shards = list(StreamShard.objects.using(alias))
+        shards = list(StreamPosition.objects.using(alias))
     assert {shard.stream for shard in shards} == {stream.name for stream in streams}
     for stream in streams:
         for shard in (one for one in shards if one.stream == stream.name):
-            numbers = stream.numbers(shard.shard)
+            numbers = stream.numbers(shard.partition)
             ranges = [(*name.split("/"), lines) for name, lines in batches]
             places = sorted(
                 (*(numbers.index(number) for number in range_.split("-")), lines)
                 for name, of_shard, range_, lines in ranges
-                if (name, of_shard) == (stream.name, shard.shard)
+                if (name, of_shard) == (stream.name, shard.partition)
             )
             assert [last - first + 1 for first, last, _ in places] == [lines for _, _, lines in places]
             assert [first for first, _, _ in places] == [0, *(last + 1 for _, last, _ in places)][: len(places)]
-            assert shard.sequence_number == (numbers[-1] if numbers else "")
-            assert shard.is_ended == (not stream.at(shard.shard).is_open)
+            assert shard.position == (numbers[-1] if numbers else "")
+            assert shard.is_ended == (not stream.at(shard.partition).is_open)
 
 
 def test_records_give_the_tables_of_the_files_that_they_are_the_lines_of(cloud, records, tmp_path):
@@ -125,7 +126,7 @@ def test_records_give_the_tables_of_the_files_that_they_are_the_lines_of(cloud, 
     check_ranges(place, list(streams.values()))
     with place.alias() as alias:
         rejects = list(Reject.objects.using(alias).values_list("batch__feed", "sequence_number", "text"))
-        assert StreamShard.objects.using(alias).filter(is_ended=True).count() == 6
+        assert StreamPosition.objects.using(alias).filter(is_ended=True).count() == 6
     assert len(rejects) > 2
     data = {feed: stream.data() for feed, stream in streams.items()}
     assert [text for _, _, text in rejects] == [data[feed][number].decode() for feed, number, _ in rejects]
@@ -213,7 +214,7 @@ def test_what_the_producer_library_aggregates_counts_once_record_by_record(cloud
         assert sum(Batch.objects.using(alias).values_list("lines", flat=True)) == 305
         batch = Batch.objects.using(alias).order_by("id").first()
         assert (batch.row_word, batch.title.split(", sequence")[0]) == ("record", f"{records.name}, {shard}")
-        assert StreamShard.objects.using(alias).get().sequence_number == f"{numbers[5]}:0"
+        assert StreamPosition.objects.using(alias).get().position == f"{numbers[5]}:0"
     # Nothing of it is read again.
     ended = end_of(consume(place, "cdr", records.name))
     assert (ended.code, ended.out.splitlines()[-1].partition(",")[0]) == (0, "0 batches in")
@@ -236,7 +237,7 @@ def test_what_was_read_of_an_aggregated_record_is_not_read_again(cloud, tmp_path
     records.put([aggregated([b"0", b"1", b"2", b"3"], "key"), b"4"])
     (shard,) = records.shards()
     first, last = records.numbers(shard)
-    at = Reached(f"{first}:1", False, str(records.at(shard).beginning))
+    at = Position.of_shard(f"{first}:1", str(records.at(shard).beginning))
     with reading(records, tmp_path, {shard: at}) as reader:
         reader.read(3)
         batch = reader.take()
@@ -270,14 +271,13 @@ def test_an_aggregated_record_that_cannot_be_read_says_why():
 class Reader:
     """A stream that is read within this process, and what stands for its ledger."""
 
-    def __init__(self, records: Records, folder, ledger: dict[str, Reached], most: int, share: Share):
+    def __init__(self, records: Records, folder, ledger: dict[str, Position], most: int, share: Share):
         self.ledger, limits = ledger, Limits(most, 2**20, 60)
-        self.stream = KinesisStream(CDR, records.name, share, limits, lambda: dict(ledger), self._end, folder)
+        self.stream = KinesisStream(CDR, records.name, share, limits, lambda: dict(ledger), self._advance, folder)
 
-    def _end(self, shard: str, reached: Reached) -> None:
-        there = self.ledger.get(shard)
-        if there is None or there.sequence_number == reached.sequence_number:
-            self.ledger[shard] = reached
+    def _advance(self, step: Step) -> None:
+        if self.ledger.get(step.partition) == step.before:
+            self.ledger[step.partition] = step.after
 
     def read(self, number: int) -> None:
         """Reads until so many records are pending, and nothing more comes."""
@@ -302,7 +302,7 @@ class Reader:
 def reading(
     records: Records,
     folder,
-    ledger: dict[str, Reached] | None = None,
+    ledger: dict[str, Position] | None = None,
     most: int = 1000,
     share: tuple[int, int] = (1, 1),
 ) -> Iterator[Reader]:
@@ -359,7 +359,9 @@ def test_a_child_of_two_waits_for_both_also_where_another_process_reads_one_of_t
         reader.stream.poll(0.05)
         assert not reader.stream.is_idle(0)
         assert not reader.stream.is_caught_up()
-        reader.ledger[theirs] = Reached(records.numbers(theirs)[-1], True, str(records.at(theirs).beginning))
+        reader.ledger[theirs] = Position.of_shard(
+            records.numbers(theirs)[-1], str(records.at(theirs).beginning), is_ended=True
+        )
         reader.read(20)
         assert reader.take().partition == child
 
@@ -504,14 +506,14 @@ def test_a_stream_made_anew_is_noticed_and_read_from_its_beginning(cloud, place)
     ended = end_of(consume(place, "cdr", name))
     assert (ended.code, ended.err) == (0, "")
     with place.alias() as alias:
-        assert StreamShard.objects.using(alias).filter(is_ended=True).count() == 2
-        (former,) = set(StreamShard.objects.using(alias).values_list("stream_created", flat=True))
+        assert StreamPosition.objects.using(alias).filter(is_ended=True).count() == 2
+        (former,) = set(StreamPosition.objects.using(alias).values_list("stream_id", flat=True))
     records.delete()
     records = Records(cloud, name, shards=3)
     records.put([record.line() for record in new])
     ended = end_of(consume(place, "cdr", name))
     with place.alias() as alias:
-        (created,) = set(StreamShard.objects.using(alias).filter(generation=2).values_list("stream_created", flat=True))
+        (created,) = set(StreamPosition.objects.using(alias).filter(generation=2).values_list("stream_id", flat=True))
         names = Batch.objects.using(alias).order_by("id").values_list("name", "lines")
         assert sum(lines for one, lines in names if one.startswith(f"{name}@2/shardId-")) == 150
         assert sum(lines for one, lines in names if one.startswith(f"{name}/shardId-")) == 60
@@ -534,8 +536,8 @@ def test_a_stream_made_anew_is_told_by_its_shards_where_the_ledger_does_not_know
     first, second = records.shards()
     # As the ledger has shards from before it kept that: of the first another one, and one that is gone.
     ledger = {
-        first: Reached("9", True, "7"),
-        "shardId-000000000009": Reached("9", False, "8"),
+        first: Position.of_shard("9", "7", is_ended=True),
+        "shardId-000000000009": Position.of_shard("9", "8"),
     }
     with reading(records, tmp_path, ledger) as reader:
         reader.read(10)
@@ -547,7 +549,7 @@ def test_a_stream_made_anew_is_told_by_its_shards_where_the_ledger_does_not_know
         f"of {records.name}@2"
     )
     assert {batch.name.split("/")[0] for batch in taken.values()} == {f"{records.name}@2"}
-    assert [taken[shard].position for shard in (first, second)] == [Reached("9", True, "7"), None]
+    assert [taken[shard].position for shard in (first, second)] == [Position.of_shard("9", "7", is_ended=True), None]
 
 
 def test_a_stream_made_anew_beneath_a_consumer_is_read_from_its_beginning(cloud, records, tmp_path):

@@ -23,7 +23,7 @@ from django.db.models import Sum
 from kpis.catalog import feeds as catalog
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.feeds import FileFormat
-from kpis.models import Batch, Reject, Run, StreamOffset, Watermark
+from kpis.models import Batch, Reject, Run, StreamPosition, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
 from kpis.sources.messages import Messages, Position
@@ -99,7 +99,7 @@ def check_ranges(place: Place) -> None:
     """The batches of each partition follow on one another, up to where the ledger says it is."""
     with place.alias() as alias:
         names = Batch.objects.using(alias).values_list("name", "lines", "rejects")
-        offsets = {(one.topic, str(one.partition)): one.next_offset for one in StreamOffset.objects.using(alias)}
+        offsets = {(one.stream, one.partition): int(one.position) for one in StreamPosition.objects.using(alias)}
         ranges: dict = {}
         for name, lines, _ in names:
             topic, partition, first, last = re.fullmatch(r"(.*)/([0-9]+)/([0-9]+)-([0-9]+)", name).groups()
@@ -114,8 +114,8 @@ def await_all(place: Place, feed: str, number: int, processes: list[subprocess.P
     """Waits until so many messages are in; fails where a process ends before."""
     began = time.monotonic()
     with place.alias() as alias:
-        offsets = StreamOffset.objects.using(alias).filter(feed=feed)
-        while (offsets.aggregate(Sum("next_offset"))["next_offset__sum"] or 0) < number:
+        offsets = StreamPosition.objects.using(alias).filter(feed=feed).values_list("position", flat=True)
+        while sum(map(int, offsets.all())) < number:
             assert time.monotonic() - began < PATIENCE
             with suppress(subprocess.TimeoutExpired):
                 processes[0].wait(timeout=0.05)
@@ -236,7 +236,7 @@ def test_a_poison_message_is_a_reject_and_one_that_cannot_be_counted_stands_alon
         *others, twice, number = rejects
         assert (twice, number[1].partition(" at ")[0]) == ((6, "comes twice"), "is not JSON: a number begins with 0")
         assert others == [(1, "is null"), (2, "is not valid UTF-8"), (3, "holds a line end")]
-        assert StreamOffset.objects.using(alias).get().next_offset == 8
+        assert StreamPosition.objects.using(alias).get().position == "8"
 
 
 def test_messages_of_pruned_hours_are_rejects_however_many(broker, place):
@@ -285,10 +285,10 @@ def test_a_partition_that_was_full_is_read_on_when_it_has_to_be_read_anew(broker
         # It waits for the lock, and there is no room for more.
         topic.poll(0.1)
         # Meanwhile another consumer takes some of it in.
-        positions[0] = Position(5)
+        positions[0] = Position.of_topic(5)
         assert not topic.follows_on(batch)
         batch = next_batch(topic)
-        assert (batch.name, batch.position, batch.next_offset) == ("full/0/5-14", Position(5), 15)
+        assert (batch.name, batch.position, batch.next_offset) == ("full/0/5-14", Position.of_topic(5), 15)
         assert topic.follows_on(batch)
         # The files of batches that are no more go with them.
         assert list(tmp_path.iterdir()) == [batch.path]

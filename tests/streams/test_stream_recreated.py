@@ -15,7 +15,7 @@ from subprocess import TimeoutExpired
 import pytest
 
 from kpis.catalog.builtin.antenna import ANTENNA
-from kpis.models import Batch, Run, StreamOffset
+from kpis.models import Batch, Run, StreamPosition
 from kpis.sources import kafka as kafka_source
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
@@ -61,7 +61,7 @@ def test_a_topic_made_anew_with_more_messages_than_before_is_noticed_and_nothing
     ended = end_of(consume(place, kafka, "cdr", "anew", topic="anew"))
     assert (ended.code, ended.problems) == (0, [])
     with place.alias() as alias:
-        (first_id,) = set(StreamOffset.objects.using(alias).values_list("topic_id", flat=True))
+        (first_id,) = set(StreamPosition.objects.using(alias).values_list("stream_id", flat=True))
     for generation, records in ((2, new), (3, newest)):
         kafka.make("anew")
         put(kafka, "anew", records)
@@ -69,7 +69,7 @@ def test_a_topic_made_anew_with_more_messages_than_before_is_noticed_and_nothing
         (line,) = ended.problems
         assert ended.code == 0
         with place.alias() as alias:
-            (id_,) = set(StreamOffset.objects.using(alias).values_list("topic_id", flat=True))
+            (id_,) = set(StreamPosition.objects.using(alias).values_list("stream_id", flat=True))
             last = Run.objects.using(alias).latest("id")
         assert id_ != first_id
         assert line == (
@@ -220,7 +220,7 @@ def test_a_broker_that_gives_no_ids_shows_by_its_messages_that_a_topic_is_anothe
 def test_a_topic_that_ends_before_what_is_in_is_another_one(tmp_path):
     with mock_broker() as broker:
         broker.put("short", values(3), partitions=1)
-        reading = Reading(broker, "short", tmp_path, {0: Position(1000)})
+        reading = Reading(broker, "short", tmp_path, {0: Position.of_topic(1000)})
         with reading.topic:
             reading.take(3)
             (news,) = reading.topic.recreated()
@@ -228,22 +228,24 @@ def test_a_topic_that_ends_before_what_is_in_is_another_one(tmp_path):
         "partition 0 is in up to offset 1,000, and ends at 3 now; it is read from its beginning, in batches of short@2"
     )
     assert reading.names == ["short@2/0/0-2"]
-    assert reading.positions == {0: Position(3, Origin("", 2), reading.positions[0].last_message)}
+    assert reading.positions == {0: Position.of_topic(3, Origin("", 2), reading.positions[0].last_message)}
 
 
 def test_a_topic_that_lost_what_is_in_is_told_and_not_read(kafka, place):
     kafka.make("lossy", 1)
     kafka.put("lossy", values(3), partitions=1)
     identity = TopicIdentity({"bootstrap.servers": kafka.servers}, "lossy")
-    known = {0: Position(1000, Origin(identity.topic_id(), 4))}
+    known = {0: Position.of_topic(1000, Origin(identity.topic_id(), 4))}
     with pytest.raises(SourceError, match="though it is the same topic: Kafka lost ingested messages"):
         identity.start_of(0, known, identity.topic_id())
     # That of a database from before ids were kept is the same topic, as nothing tells otherwise.
-    start = identity.start_of(0, {0: Position(2)}, identity.topic_id())
+    start = identity.start_of(0, {0: Position.of_topic(2)}, identity.topic_id())
     assert (start.offset, start.origin, start.reason) == (2, Origin(identity.topic_id(), 1), "")
     # A partition that was added is the topic's own, whichever it is.
     assert identity._origin_of(7, known, identity.topic_id(), 0)[0].generation == 4
-    assert identity._origin_of(7, {0: Position(2, Origin("other", 4))}, identity.topic_id(), 0)[0].generation == 5
+    assert (
+        identity._origin_of(7, {0: Position.of_topic(2, Origin("other", 4))}, identity.topic_id(), 0)[0].generation == 5
+    )
     identity.close()
 
 

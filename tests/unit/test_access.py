@@ -30,8 +30,7 @@ from kpis.models import (
     Reject,
     ResultPruning,
     StreamConsumer,
-    StreamOffset,
-    StreamShard,
+    StreamPosition,
     Watermark,
 )
 from kpis.models.result_models import result_model
@@ -188,9 +187,9 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         found |= table(f"kpis/{name}", keys[name], browsed)
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
-    ledger = ("run", "batchinterval", "watermark", "streamoffset", "duecompaction", "duerollup", "intervalsummary")
+    ledger = ("run", "batchinterval", "watermark", "streamposition", "duecompaction", "duerollup", "intervalsummary")
     lake = ("lakefile", "lostfile", "lakebinding", "resultpruning")
-    for name in (*ledger, *lake, "streamshard", "region", "livecount", "livefeed", "streamconsumer"):
+    for name in (*ledger, *lake, "region", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), shows_personal=True)
@@ -215,8 +214,7 @@ def keys() -> dict[str, object]:
     batch = make_batch(run, "ipflow_data.1.csv")
     rows = [run, batch, make_batch_interval(batch, MIDNIGHT), make_reject(batch, 2, text=f"{PERSONAL},x")]
     rows.append(Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT))
-    rows.append(StreamOffset.objects.create(feed="cdr", topic="calls", partition=0, next_offset=1))
-    rows.append(StreamShard.objects.create(feed="cdr", stream="calls", shard="shardId-000000000000", beginning="1"))
+    rows.append(StreamPosition.objects.create(feed="cdr", source="kafka", stream="calls", partition="0", position="1"))
     rows.append(StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=1, told_at=MIDNIGHT))
     rows.append(LiveFeed.objects.create(feed="cdr", revision=1, committed_at=MIDNIGHT, delay=1))
     of_live = {"feed": "cdr", "length": 1, "start_timestamp": MIDNIGHT, "revision": 1}

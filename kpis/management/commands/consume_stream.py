@@ -28,6 +28,7 @@ from kpis.management.output import WRONG_USE, WorkCommand
 from kpis.management.stopping import stopping
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
+from kpis.sources.messages import KAFKA, KINESIS, by_number
 from kpis.sources.stream import Limits, Stream
 from kpis.spark.engine import kafka_settings
 from kpis.spark.session import SparkError
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 GOES_ON = "What was ingested before stays; the next consumer goes on from there."
 # The options that each source requires, and those that it also accepts.
-SOURCES = {"kafka": ("bootstrap_servers", "topic", "group"), "kinesis": ("stream",)}
-WHAT_GOES_WITH = SOURCES | {"kinesis": ("stream", "shards")}
+SOURCES = {KAFKA: ("bootstrap_servers", "topic", "group"), KINESIS: ("stream",)}
+WHAT_GOES_WITH = SOURCES | {KINESIS: ("stream", "shards")}
 
 
 class Command(WorkCommand):
@@ -54,7 +55,7 @@ class Command(WorkCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="the messages' feed")
-        parser.add_argument("--source", choices=sorted(SOURCES), default="kafka", help="where the messages come from")
+        parser.add_argument("--source", choices=sorted(SOURCES), default=KAFKA, help="where the messages come from")
         parser.add_argument("--bootstrap-servers", metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", help="the topic's name")
         parser.add_argument(
@@ -79,7 +80,7 @@ class Command(WorkCommand):
     def handle(
         self, *, feed: str, source: str, until_idle: float | None, engine: str, verbosity: int, **options: Any
     ) -> None:
-        if engine == "spark" and source != "kafka":
+        if engine == "spark" and source != KAFKA:
             raise CommandError(f"--source {source} needs --engine local: Spark reads Kafka.", returncode=WRONG_USE)
         for name in SOURCES[source] if engine == "local" else ("bootstrap_servers", "topic"):
             if options[name] is None:
@@ -156,7 +157,7 @@ def spark_consumer(
 def _opened(source: str, feed: Feed, folder: Path, options: Mapping[str, Any]) -> AbstractContextManager[Stream]:
     """Open the stream that the options name, with its spools in ``folder``; raises SourceError."""
     limits = Limits(settings.STREAM_BATCH_RECORDS, settings.STREAM_BATCH_MB * 2**20, settings.STREAM_BATCH_SECONDS)
-    if source == "kafka":
+    if source == KAFKA:
         topic, connection = options["topic"], {"bootstrap.servers": options["bootstrap_servers"]}
         return Topic(
             feed,
@@ -164,7 +165,7 @@ def _opened(source: str, feed: Feed, folder: Path, options: Mapping[str, Any]) -
             options["group"],
             {**settings.KAFKA_OPTIONS, **connection},
             limits,
-            lambda: DatabaseLedger().positions(feed, topic),
+            lambda: by_number(DatabaseLedger().positions(feed, source, topic)),
             folder,
         )
     try:
@@ -178,8 +179,8 @@ def _opened(source: str, feed: Feed, folder: Path, options: Mapping[str, Any]) -
         name,
         Share(*(options["shards"] or (1, 1))),
         limits,
-        lambda: DatabaseLedger().reached(feed, name),
-        lambda shard, reached: DatabaseLedger().end_shard(feed, name, shard, reached),
+        lambda: DatabaseLedger().positions(feed, source, name),
+        lambda step: DatabaseLedger().advance(feed, step),
         folder,
     )
 

@@ -28,8 +28,7 @@ from kpis.models import (
     Run,
     ServiceTrafficVolume,
     StreamConsumer,
-    StreamOffset,
-    StreamShard,
+    StreamPosition,
     Subscriber,
     UserQuotaExceeded,
     UserTrafficVolume,
@@ -80,8 +79,7 @@ def rows(number: int) -> None:
         DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=start)
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
-        StreamOffset.objects.create(feed="cdr", topic="calls", partition=count, next_offset=7)
-        StreamShard.objects.create(feed="cdr", stream="calls", shard=f"shardId-{count:012}", beginning="1")
+        StreamPosition.objects.create(feed="cdr", source="kafka", stream="calls", partition=f"{count}", position="7")
         StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=count, told_at=start)
         of_live = {"feed": "cdr", "length": 1, "start_timestamp": start, "revision": count}
         LiveCount.objects.create(groups={"county": {"Kern": 1}}, **of_live)

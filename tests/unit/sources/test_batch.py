@@ -10,7 +10,7 @@ import pytest
 from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch, Step
 from kpis.sources.directory import files_named
-from kpis.sources.messages import Position, Reached
+from kpis.sources.messages import Position
 from kpis.sources.spool import ShardSpool, Spool
 
 CDR = FEEDS["cdr"]
@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Batch:
 def messages(tmp_path: Path) -> Batch:
     spool = Spool(CDR, tmp_path / "spool")
     spool.add([7, 9], [b"one", b"two"], arrived=at(12, 0))
-    return spool.messages("calls", 3, Position(7))
+    return spool.messages("calls", 3, Position.of_topic(7))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_file_is_whole(file):
 def test_messages_are_followed_by_others(messages):
     assert (messages.is_followed, messages.counts_by_content, messages.is_divisible) == (True, False, True)
     assert (messages.kind, messages.place) == ("messages", {"topic": "calls", "partition": 3, "offsets": "7-9"})
-    assert messages.step == Step("calls", 3, Position(7), Position(10))
+    assert messages.step == Step("kafka", "calls", "3", Position.of_topic(7), Position.of_topic(10))
     assert (messages.arrived, messages.sequence_number(1)) == (at(12, 0), "")
     assert messages.closes([at(9, 0)], at(9, 7), LATE, now=at(12, 0)) == at(9, 4)
     assert messages.closes([], None, LATE, now=at(12, 0)) is None
@@ -63,5 +63,5 @@ def test_messages_are_followed_by_others(messages):
 def test_records_of_a_shard_have_sequence_numbers(records):
     assert records.is_divisible is False
     assert records.place == {"topic": "calls", "partition": "shard-0", "offsets": "101-101"}
-    assert records.step == Step("calls", "shard-0", None, Reached("101", False, "100"))
+    assert records.step == Step("kinesis", "calls", "shard-0", None, Position.of_shard("101", "100"))
     assert records.sequence_number(1) == "101"

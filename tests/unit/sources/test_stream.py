@@ -21,8 +21,9 @@ from kpis.engine.scratch import ScratchError
 from kpis.ingest.events import log_event
 from kpis.ingest.runs import mark_for_retry
 from kpis.lake import Lake
-from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamOffset, Watermark
-from kpis.sources.messages import Messages, Origin, Position, Reached, ShardRecords
+from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamPosition, Watermark
+from kpis.sources.batch import Step
+from kpis.sources.messages import Messages, Origin, Position, ShardRecords
 from kpis.sources.spool import ShardSpool, Spool
 from kpis.store.errors import Overtaken, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
@@ -62,7 +63,7 @@ def ingest(tmp_path, lake_dir):
 def spooled(messages: list[Message], position: int | None, path: Path, feed: Feed = ANTENNA) -> Messages:
     spool = Spool(feed, path)
     spool.add(*zip(*messages, strict=True))
-    return spool.messages("calls", 3, None if position is None else Position(position))
+    return spool.messages("calls", 3, None if position is None else Position.of_topic(position))
 
 
 def antenna(second: int, size: int = 1) -> AntennaMessage:
@@ -95,8 +96,8 @@ def test_batches_of_messages_give_what_a_file_of_them_gives(ingest):
         ("calls/3/50-99", 50, 50),
         ("calls/3/100-128", 29, 29),
     ]
-    assert StreamOffset.objects.values_list("feed", "topic", "partition", "next_offset").get() == (
-        "antenna", "calls", 3, 129,
+    assert StreamPosition.objects.values_list("feed", "stream", "partition", "position").get() == (
+        "antenna", "calls", "3", "129",
     )  # fmt: skip
 
 
@@ -302,8 +303,7 @@ def test_what_is_no_message_of_the_feed_is_a_reject_with_its_offset(ingest):
     good = [antenna(0, 5), antenna(1, 7), antenna(2, 9)]
     first, second, third = (record.line().encode() for record in good)
     # Compaction and transactions leave gaps between the offsets.
-    StreamOffset.objects.create(feed="antenna", topic="calls", partition=3, next_offset=5)
-    # Compaction and transactions leave gaps between the offsets.
+    StreamPosition.objects.create(feed="antenna", source="kafka", stream="calls", partition="3", position="5")
     messages = [
         (10, None),
         (11, first),
@@ -363,7 +363,7 @@ def test_a_consumer_that_was_overtaken_is_refused_and_changes_nothing(ingest, po
     # What it had brought into the lake goes with the next batch, whosever it is.
     ingest(values([antenna(6)], 5), 5)
     check_tables([*records, antenna(6)])
-    assert StreamOffset.objects.get().next_offset == 6
+    assert StreamPosition.objects.get().position == "6"
 
 
 def test_a_message_that_cannot_be_counted_stands_alone(ingest):
@@ -371,13 +371,13 @@ def test_a_message_that_cannot_be_counted_stands_alone(ingest):
     ingest(values([largest]), None)
     with pytest.raises(SeveralFailed):
         ingest(values([antenna(2), antenna(400)], 1), 1)
-    assert StreamOffset.objects.get().next_offset == 1
+    assert StreamPosition.objects.get().position == "1"
     assert isinstance(ingest(values([antenna(2)], 1), 1), pipeline.Failed)
     ingest(values([antenna(400)], 2), 2)
     check_tables([largest, antenna(400)])
     assert Batch.objects.values_list("name", "lines").get(status="failed") == ("calls/3/1-1", 1)
     assert mark_for_retry(Batch.objects.all()) == 0
-    assert StreamOffset.objects.get().next_offset == 3
+    assert StreamPosition.objects.get().position == "3"
 
 
 def test_messages_are_not_lost_with_their_temporary_file(ingest, tmp_path):
@@ -388,7 +388,7 @@ def test_messages_are_not_lost_with_their_temporary_file(ingest, tmp_path):
     ):
         ingest.run(batch)
     assert not Batch.objects.exists()
-    assert not StreamOffset.objects.exists()
+    assert not StreamPosition.objects.exists()
 
 
 def test_messages_of_a_topic_made_anew_count_beside_those_of_the_old_one_and_overtake_who_has_not_heard(
@@ -403,19 +403,19 @@ def test_messages_of_a_topic_made_anew_count_beside_those_of_the_old_one_and_ove
         return spool.messages("calls", 3, position, origin)
 
     ingest.run(batch(old, None, first))
-    ingest.run(batch(new[:5], Position(5, first), second))
+    ingest.run(batch(new[:5], Position.of_topic(5, first), second))
     # The same offsets, of a consumer that still reads the old topic, and of one that reads the new one too.
     for origin in (first, second):
         with pytest.raises(Overtaken):
-            ingest.run(batch([antenna(1, 7)], Position(5, first), origin, 5))
-    ingest.run(batch(new[5:], Position(5, second), second, 5))
+            ingest.run(batch([antenna(1, 7)], Position.of_topic(5, first), origin, 5))
+    ingest.run(batch(new[5:], Position.of_topic(5, second), second, 5))
     check_tables([*old, *new])
     assert list(Batch.objects.order_by("id").values_list("name", "lines")) == [
         ("calls/3/0-4", 5),
         ("calls@2/3/0-4", 5),
         ("calls@2/3/5-6", 2),
     ]
-    assert DatabaseLedger().positions(ANTENNA, "calls") == {3: Position(7, second)}
+    assert DatabaseLedger().positions(ANTENNA, "kafka", "calls") == {"3": Position.of_topic(7, second)}
     assert Batch.objects.order_by("id").last().title == "calls@2, partition 3, offsets 5-6"
 
 
@@ -427,7 +427,7 @@ SHARD = "shardId-000000000007"
 def shard_records(records, first: int, position: int | None, path: Path) -> ShardRecords:
     spool = ShardSpool(ANTENNA, path, str(NUMBER))
     spool.add_records([str(NUMBER + first + place) for place in range(len(records))], records)
-    return spool.messages("s" * 128, SHARD, position and Reached(str(NUMBER + position), False, str(NUMBER)))
+    return spool.messages("s" * 128, SHARD, position and Position.of_shard(str(NUMBER + position), str(NUMBER)))
 
 
 def test_a_shards_records_count_once_by_their_sequence_numbers(ingest, tmp_path):
@@ -435,14 +435,18 @@ def test_a_shards_records_count_once_by_their_sequence_numbers(ingest, tmp_path)
     lines = [record.line().encode() for record in records]
     path, ledger = tmp_path / "records", DatabaseLedger()
 
-    def reached() -> Reached | None:
-        return ledger.reached(ANTENNA, "s" * 128).get(SHARD)
+    def position() -> Position | None:
+        return ledger.positions(ANTENNA, "kinesis", "s" * 128).get(SHARD)
+
+    def end(number: int) -> bool:
+        here = Position.of_shard(str(NUMBER + number), str(NUMBER))
+        return ledger.advance(ANTENNA, Step("kinesis", "s" * 128, SHARD, here, replace(here, is_ended=True)))
 
     ingest.run(shard_records([lines[0], b"", lines[1]], 1, None, path))
-    assert reached() == Reached(str(NUMBER + 3), False, str(NUMBER))
-    for position in (None, 2, 4):
+    assert position() == Position.of_shard(str(NUMBER + 3), str(NUMBER))
+    for other in (None, 2, 4):
         with pytest.raises(Overtaken, match=f"Another consumer has ingested s*/{SHARD} meanwhile"):
-            ingest.run(shard_records([lines[2]], 4, position, path))
+            ingest.run(shard_records([lines[2]], 4, other, path))
     ingest.run(shard_records(lines[2:], 4, 3, path))
     check_tables(records)
     assert list(Batch.objects.order_by("id").values_list("name", "lines", "rejects")) == [
@@ -451,21 +455,43 @@ def test_a_shards_records_count_once_by_their_sequence_numbers(ingest, tmp_path)
     ]
     assert Reject.objects.values_list("line", "sequence_number", "reason").get() == (2, str(NUMBER + 2), "is empty")
     # It ends only where all of it is in.
-    ledger.end_shard(ANTENNA, "s" * 128, SHARD, Reached(str(NUMBER + 3), True, str(NUMBER)))
-    assert not reached().is_ended
-    ledger.end_shard(ANTENNA, "s" * 128, SHARD, Reached(str(NUMBER + 7), True, str(NUMBER)))
-    assert reached() == Reached(str(NUMBER + 7), True, str(NUMBER))
+    assert not end(3)
+    assert not position().is_ended
+    assert end(7)
+    assert position() == Position.of_shard(str(NUMBER + 7), str(NUMBER), is_ended=True)
 
 
 def test_a_shard_ends_without_records_where_none_is_in(ingest, tmp_path):
     ledger = DatabaseLedger()
-    nothing = Reached(None, True, str(NUMBER))
-    ledger.end_shard(ANTENNA, "empty", SHARD, nothing)
-    ledger.end_shard(ANTENNA, "empty", SHARD, nothing)
-    assert ledger.reached(ANTENNA, "empty") == {SHARD: nothing}
+    nothing = Position.of_shard(None, str(NUMBER), is_ended=True)
+    assert ledger.advance(ANTENNA, Step("kinesis", "empty", SHARD, None, nothing))
+    assert not ledger.advance(ANTENNA, Step("kinesis", "empty", SHARD, None, nothing))
+    assert ledger.positions(ANTENNA, "kinesis", "empty") == {SHARD: nothing}
     ingest.run(shard_records([antenna(1).line().encode()], 1, None, tmp_path / "records"))
-    ledger.end_shard(ANTENNA, "s" * 128, SHARD, nothing)
-    assert not ledger.reached(ANTENNA, "s" * 128)[SHARD].is_ended
+    assert not ledger.advance(ANTENNA, Step("kinesis", "s" * 128, SHARD, None, nothing))
+    assert not ledger.positions(ANTENNA, "kinesis", "s" * 128)[SHARD].is_ended
+
+
+def test_positions_are_kept_apart_by_source_feed_and_exact_name():
+    ledger = DatabaseLedger()
+    kept = {
+        (CDR, "kafka", "calls", "0"): Position.of_topic(2**63 - 1, Origin("aB", 1), "7-ab"),
+        (CDR, "kafka", "Calls", "0"): Position.of_topic(1),
+        (ANTENNA, "kafka", "calls", "0"): Position.of_topic(2),
+        (CDR, "kinesis", "calls", "shardId-000000000000"): Position.of_shard("9" * 129, "1", Origin("2026", 3)),
+        (CDR, "kinesis", "calls", "shardid-000000000000"): Position.of_shard(None, "2", is_ended=True),
+    }
+    for (feed, source, stream, partition), position in kept.items():
+        assert ledger.advance(feed, Step(source, stream, partition, None, position))
+    found = {
+        (feed, source, stream, partition): position
+        for feed, source, stream in dict.fromkeys(place[:3] for place in kept)
+        for partition, position in ledger.positions(feed, source, stream).items()
+    }
+    assert found == kept
+    # An id is compared exactly too: Kafka's differ in the case of their letters.
+    other = Position.of_topic(2**63 - 1, Origin("Ab", 1), "7-ab")
+    assert not ledger.advance(CDR, Step("kafka", "calls", "0", other, Position.of_topic(1)))
 
 
 def test_without_its_client_the_command_says_what_it_needs(monkeypatch):
