@@ -66,7 +66,7 @@ def fill() -> int:
                 _make_times(cursor, length)
                 rows += _fill(cursor, kpi, length)
     for feed in FEEDS.values():
-        Watermark.objects.create(feed=feed.name, interval_end_timestamp=END)
+        Watermark.objects.create(feed=feed.name, newest_interval_end=END)
         _fill_ledger(feed)
     return rows
 
@@ -83,7 +83,7 @@ def _fill_ledger(feed: Feed) -> None:
         name = f"{feed.name}_data.{start:%Y-%m-%dT%H%M}.csv"
         batches.append(
             Batch(feed=feed.name, name=name, status="in", size=1, modified_ns=1, revision=revision, run=run,
-                  taken_in_at=start + ONE_HOUR.delta, **values)
+                  ingested_at=start + ONE_HOUR.delta, **values)
         )  # fmt: skip
     Batch.objects.bulk_create(batches, batch_size=1000)
     steps = range(0, FIVE_MINUTES.minutes, feed.interval.minutes)
@@ -173,7 +173,7 @@ def _fill(cursor: CursorWrapper, kpi: KPI, length: Length) -> int:
         quoted("groups"): str(number),
         "records": "1000",
         "batches": "1",
-        "first_figured_at": "ended",
+        "first_computed_at": "ended",
         "revision": "1",
         quoted("state"): "'final'",
         "updated_at": "ended",

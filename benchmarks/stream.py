@@ -155,7 +155,7 @@ def measured(feed: str, messages: int, servers: str) -> Check:
     if status:
         sys.exit("The consumer failed.")
     batches = Batch.objects.filter(feed=feed)
-    wall = batches.latest("taken_in_at").taken_in_at.timestamp() - started
+    wall = batches.latest("ingested_at").ingested_at.timestamp() - started
     busy = usage.ru_utime + usage.ru_stime
     rate = messages / wall
     print(

@@ -69,7 +69,7 @@ def make_summary(kpi_id: int, start: datetime, length: Length = FIVE_MINUTES, **
         "batches": 2,
         "state": IntervalSummary.State.FINAL,
         "updated_at": start + 2 * length.delta,
-        "first_figured_at": start + 2 * length.delta,
+        "first_computed_at": start + 2 * length.delta,
     }
     return IntervalSummary.objects.create(
         kpi=kpi_id,
@@ -85,14 +85,14 @@ def make_run(started_at: datetime = MIDNIGHT, **columns) -> Run:
     return Run.objects.create(started_at=started_at, **values | columns)
 
 
-def make_batch(run: Run, name: str, taken_in_at: datetime = MIDNIGHT, **columns) -> Batch:
+def make_batch(run: Run, name: str, ingested_at: datetime = MIDNIGHT, **columns) -> Batch:
     values = {
         "feed": "ipflow",
         "status": Batch.Status.IN,
         "size": 1000,
         "modified_ns": 1_626_566_700_000_000_000,
     }
-    return Batch.objects.create(run=run, name=name, taken_in_at=taken_in_at, **values | columns)
+    return Batch.objects.create(run=run, name=name, ingested_at=ingested_at, **values | columns)
 
 
 def make_batch_interval(batch: Batch, start: datetime, records: int = 1) -> BatchInterval:

@@ -49,13 +49,13 @@ class BatchAdmin(TableAdmin):
         "records",
         "rejects",
         "revision",
-        "taken_in_at",
-        "taken_in_by",
+        "ingested_at",
+        "ingested_by",
     )
     list_filter = ("feed", "status", "retry")
     search_fields = ("name", "reason")
     search_help_text = "part of a name or of a reason"
-    date_hierarchy = "taken_in_at"
+    date_hierarchy = "ingested_at"
     inlines = (RejectInline,)
     list_select_related = ("duplicate_of",)
     actions = ("retry",)
@@ -71,7 +71,7 @@ class BatchAdmin(TableAdmin):
         return may_start_runs(request.user)
 
     @admin.display(description="run", ordering="run")
-    def taken_in_by(self, batch: Batch) -> str:
+    def ingested_by(self, batch: Batch) -> str:
         return run_link(batch.run_id)
 
 
@@ -83,7 +83,7 @@ class RunAdmin(TableAdmin):
         "started_at",
         "ended_at",
         "outcome",
-        "taken_in",
+        "ingested",
         "failed_batches",
         "records",
         "rejects",
@@ -98,7 +98,7 @@ class RunAdmin(TableAdmin):
     fields = (
         ("started_at", "ended_at", "outcome"),
         ("command", "host", "process"),
-        ("taken_in", "failed_batches", "duplicate_batches"),
+        ("ingested", "failed_batches", "duplicate_batches"),
         ("records", "rejects"),
         ("intervals", "rollups"),
         "notes",
@@ -132,7 +132,7 @@ class RunAdmin(TableAdmin):
         return redirect("admin:kpis_run_changelist")
 
     @admin.display(description="batches", ordering="batches")
-    def taken_in(self, run: Run) -> str:
+    def ingested(self, run: Run) -> str:
         address = reverse("admin:kpis_batch_changelist", query={"run__id__exact": run.pk})
         return format_html('<a href="{}">{}</a>', address, run.batches)
 
@@ -157,7 +157,7 @@ class RejectAdmin(RejectText, ByBatchAdmin):
 
     list_display = ("line", "of_batch", "column", "reason")
     list_filter = ("batch__feed", "column")
-    date_hierarchy = "batch__taken_in_at"
+    date_hierarchy = "batch__ingested_at"
     fields = ("batch", "line", "sequence_number", "column", "reason", "text")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
@@ -186,6 +186,6 @@ class BatchIntervalAdmin(ByBatchAdmin):
 class WatermarkAdmin(TableAdmin):
     """The newest interval end of each feed, and its watermark."""
 
-    list_display = ("feed", "interval_end_timestamp", "closed_until", "ahead_until")
+    list_display = ("feed", "newest_interval_end", "closed_until", "ahead_until")
     list_filter = ("feed",)
     search_fields = ("feed",)

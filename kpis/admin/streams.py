@@ -21,7 +21,7 @@ class StreamPositionAdmin(TableAdmin):
 class StreamConsumerAdmin(TableAdmin):
     """The consumers of the streams, with their lag."""
 
-    list_display = ("topic", "feed", "host", "process", "lag", "told_at")
+    list_display = ("topic", "feed", "host", "process", "lag", "reported_at")
     list_filter = ("feed",)
     search_fields = ("topic", "host")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
@@ -85,15 +86,20 @@ def choice_filter(
     return described(schema | {"description": f"{description}: {wanted}"}, made)
 
 
-def timestamp_filters(lookups: Mapping[str, Iterable[str]]) -> dict[str, Filter]:
-    """Return filters by timestamp columns: ``<column>`` for exact, else ``<column>__<lookup>``."""
+def timestamp_filters(
+    lookups: Mapping[str, Iterable[str]], sources: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Filter]:
+    """Return filters by timestamp columns: ``<column>`` for exact, else ``<column>__<lookup>``.
+
+    ``sources`` has the names in the database of columns whose names there differ.
+    """
     filters = {}
     for timestamp, names in lookups.items():
         for lookup in names:
             description = f"{timestamp} {_COMPARISONS[lookup]} this moment (ISO 8601; UTC where it has no zone)"
             filters[timestamp if lookup == "exact" else f"{timestamp}__{lookup}"] = described(
                 {"type": "string", "format": "date-time", "description": description},
-                TimestampFilter(field_name=timestamp, lookup_expr=lookup),
+                TimestampFilter(field_name=sources.get(timestamp, timestamp), lookup_expr=lookup),
             )
     return filters
 

@@ -234,7 +234,10 @@ BatchFilters = filterset(
         "name": text_filter(column(Batch, "name"), "The batch's name is this"),
         "run": whole_number_filter(column(Batch, "run"), "The id of the run that ingested it"),
     }
-    | timestamp_filters({"taken_in_at": ("gte", "lt"), "interval_start_timestamp": ("exact", "gte", "lt")}),
+    | timestamp_filters(
+        {"taken_in_at": ("gte", "lt"), "interval_start_timestamp": ("exact", "gte", "lt")},
+        {"taken_in_at": "ingested_at"},
+    ),
 )
 
 RejectFilters = filterset(

@@ -78,9 +78,10 @@ def column_type(field: serializers.Field) -> ColumnType:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a list, and the function that converts its values; None for the database's values as they are."""
+    """A column of a list, its name in the database, and the function that converts its values; None for as they are."""
 
     name: str
+    source: str
     show: Callable | None
 
 
@@ -109,7 +110,7 @@ class RowSerializer(serializers.ModelSerializer):
     def columns(cls) -> tuple[Column, ...]:
         """Return a list's columns."""
         return tuple(
-            Column(name, None if type(field) in _AS_IT_IS else field.to_representation)
+            Column(name, field.source or name, None if type(field) in _AS_IT_IS else field.to_representation)
             for name, field in cls().fields.items()
         )
 
@@ -210,6 +211,8 @@ class SummarySerializer(RowSerializer):
 
 class BatchSerializer(RowSerializer):
     """A batch: a file, or a range of a stream's messages."""
+
+    taken_in_at = UTCDateTimeField(source="ingested_at", read_only=True, help_text="UTC")
 
     class Meta:
         model = Batch

@@ -88,11 +88,12 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         queryset = self.filter_queryset(self.get_queryset()).order_by(*self.get_keyset())
         columns = self.get_columns()
-        names = [column.name for column in columns]
+        sources = [column.source for column in columns]
         if self.wants_file():
-            rows = shown(columns, stream(queryset.values_list(*names)))
+            rows = shown(columns, stream(queryset.values_list(*sources)))
             return self.file(self.get_export_name(), self.serializer_class().fields, rows)
-        page = self.paginate_queryset(driver_values(queryset, names)) or ()
+        page = self.paginate_queryset(driver_values(queryset, sources)) or ()
+        names = [column.name for column in columns]
         # A serializer per row would take longer than everything else of a page.
         return self.get_paginated_response([dict(zip(names, row, strict=True)) for row in shown(columns, page)])
 
@@ -107,8 +108,8 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
 
     def get_key(self, row: tuple) -> Sequence[Any]:
         """Return the key values of a page's row."""
-        names = [column.name for column in self.serializer_class.columns()]
-        return [row[names.index(name.lstrip("-"))] for name in self.keyset]
+        sources = [column.source for column in self.serializer_class.columns()]
+        return [row[sources.index(name.lstrip("-"))] for name in self.keyset]
 
     def get_columns(self) -> Sequence[Column]:
         """Return the columns as this reader sees them."""

@@ -137,7 +137,7 @@ class Figure:
         """The SQL for ``manage.py query_lake`` that computes this value."""
         rows: list[dict] = []
         if self.group is not None and self.kpi.reference and self.summary:
-            rows = _REFERENCE_ROWS[self.kpi.reference.table](self.group, self.summary.first_figured_at)
+            rows = _REFERENCE_ROWS[self.kpi.reference.table](self.group, self.summary.first_computed_at)
         return figure_sql(self.kpi, self.interval, self.group, rows)
 
 

@@ -67,7 +67,7 @@ class FeedNews:
 
 def feed_news(now: datetime, hidden: Iterable[int]) -> list[FeedNews]:
     """Return the news of every feed with records, without the hidden KPIs."""
-    ends = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
+    ends = dict(Watermark.objects.values_list("feed", "newest_interval_end"))
     return [
         FeedNews(
             feed,

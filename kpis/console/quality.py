@@ -37,7 +37,7 @@ class Period:
         """The batches that were ingested, or failed, in the period."""
         # Naming the statuses lets the database use the index.
         return Batch.objects.filter(
-            status__in=Batch.Status.values, taken_in_at__gte=self.start, taken_in_at__lt=self.end
+            status__in=Batch.Status.values, ingested_at__gte=self.start, ingested_at__lt=self.end
         )
 
     def revised(self, hidden_kpis: Iterable[int] = ()) -> QuerySet[IntervalSummary]:
@@ -61,7 +61,7 @@ class Reason:
 
 def reasons(period: Period) -> list[Reason]:
     """Return the reasons of rejects, most frequent first, from the first rejects of the newest batches with any."""
-    newest = period.batches.filter(rejects__gt=0).order_by("-taken_in_at")
+    newest = period.batches.filter(rejects__gt=0).order_by("-ingested_at")
     batches = list(newest.values_list("pk", flat=True)[:MOST_BATCHES_WITH_REJECTS])
     groups = Reject.objects.filter(batch__in=batches).order_by().values("batch__feed", "column", "reason")
     counted = groups.annotate(
@@ -95,10 +95,10 @@ class Unusual:
 def unusual(period: Period) -> list[Unusual]:
     """Return the batches of the period that were late or replaced, the newest first."""
     late = _late(period)
-    replaced = period.batches.filter(revision__gt=1).order_by("-taken_in_at")[:MOST_UNUSUAL]
+    replaced = period.batches.filter(revision__gt=1).order_by("-ingested_at")[:MOST_UNUSUAL]
     batches = {batch.pk: batch for batch in [*replaced, *Batch.objects.filter(pk__in=late)]}
     found = [Unusual(batch, late.get(key, [])) for key, batch in batches.items()]
-    return sorted(found, key=lambda one: (one.batch.taken_in_at, one.batch.pk), reverse=True)[:MOST_UNUSUAL]
+    return sorted(found, key=lambda one: (one.batch.ingested_at, one.batch.pk), reverse=True)[:MOST_UNUSUAL]
 
 
 def _late(period: Period) -> dict[int, list[datetime]]:
@@ -108,7 +108,7 @@ def _late(period: Period) -> dict[int, list[datetime]]:
     """
     hours = period.revised().filter(interval=ONE_HOUR.code, state=IntervalSummary.State.FINAL)
     computed: dict[tuple[str, datetime], datetime] = {}
-    for kpi, start, first in hours.order_by("-updated_at").values_list("kpi", _START, "first_figured_at"):
+    for kpi, start, first in hours.order_by("-updated_at").values_list("kpi", _START, "first_computed_at"):
         computed[KPIS[kpi].feed.name, start] = first
         if len(computed) == MOST_HOURS:
             break
@@ -119,9 +119,9 @@ def _late(period: Period) -> dict[int, list[datetime]]:
         wanted |= Q(
             **{f"{_START}__gte": start, f"{_START}__lt": start + ONE_HOUR.delta},
             batch__feed=feed,
-            batch__taken_in_at__gt=first,
+            batch__ingested_at__gt=first,
         )
-    held = BatchInterval.objects.filter(wanted, batch__taken_in_at__gte=period.start, batch__taken_in_at__lt=period.end)
+    held = BatchInterval.objects.filter(wanted, batch__ingested_at__gte=period.start, batch__ingested_at__lt=period.end)
     late: dict[int, list[datetime]] = {}
     for batch, start in held.order_by(_START).values_list("batch", _START):
         hours_ = late.setdefault(batch, [])
@@ -162,7 +162,7 @@ class Coverage:
 
 def coverages() -> list[Coverage]:
     """Return the coverage of every feed with records."""
-    ends = dict(Watermark.objects.values_list("feed", "interval_end_timestamp"))
+    ends = dict(Watermark.objects.values_list("feed", "newest_interval_end"))
     return [_coverage(feed, end) for name, feed in FEEDS.items() if (end := ends.get(name)) is not None]
 
 
@@ -191,4 +191,4 @@ def _gaps(feed: Feed, rows: QuerySet[IntervalSummary], watermark: datetime) -> l
 
 def newest_intake() -> datetime | None:
     """Return when the newest batch was ingested, or failed; None before the first."""
-    return Batch.objects.aggregate(newest=Max("taken_in_at"))["newest"]
+    return Batch.objects.aggregate(newest=Max("ingested_at"))["newest"]

@@ -48,7 +48,7 @@ def today(now: datetime) -> Today:
     since = datetime.combine(here.date(), time(0), here.tzinfo).astimezone(UTC)
     runs = Run.objects.filter(started_at__gte=since).order_by("-started_at").defer("traceback")
     # Naming the statuses lets the database use the index.
-    batches = Batch.objects.filter(status__in=Batch.Status.values, taken_in_at__gte=since)
+    batches = Batch.objects.filter(status__in=Batch.Status.values, ingested_at__gte=since)
     return Today(
         since=since,
         number=runs.count(),

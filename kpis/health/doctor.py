@@ -266,12 +266,12 @@ def clocks(now: datetime) -> Finding:
 
 def _newest_moments() -> Iterator[tuple[str, datetime]]:
     """Yield the newest time stamps in the database, each with a name: no clock may be behind them."""
-    columns = Run.objects.aggregate(Max("started_at")), Batch.objects.aggregate(Max("taken_in_at"))
+    columns = Run.objects.aggregate(Max("started_at")), Batch.objects.aggregate(Max("ingested_at"))
     for what, found in zip(("the start of a run", "the ingestion of a batch"), columns, strict=True):
         yield from ((what, moment) for moment in found.values() if moment is not None)
     for mark in Watermark.objects.all():
-        if mark.interval_end_timestamp is not None:
-            start = mark.interval_end_timestamp - FEEDS[mark.feed].interval.delta
+        if mark.newest_interval_end is not None:
+            start = mark.newest_interval_end - FEEDS[mark.feed].interval.delta
             yield f"the newest interval of {mark.feed}", start
         if mark.closed_until is not None:
             yield f"the closing of {mark.feed}", mark.closed_until

@@ -79,7 +79,7 @@ def interval_ages(now: datetime) -> dict[str, float | None]:
 
 
 def _age(mark: Watermark, now: datetime) -> float | None:
-    end = mark.interval_end_timestamp
+    end = mark.newest_interval_end
     if end is None or end - FEEDS[mark.feed].interval.delta > now:
         return None
     return max(0.0, (now - end).total_seconds())

@@ -360,7 +360,7 @@ class Repair:
                     groups=0,
                     records=sum(intervals.values_list("records", flat=True)),
                     batches=intervals.values("batch").distinct().count(),
-                    first_figured_at=now,
+                    first_computed_at=now,
                     state=IntervalSummary.State.INCOMPLETE,
                     reason=reason,
                     updated_at=now,

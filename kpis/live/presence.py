@@ -36,7 +36,7 @@ class Presence:
             return
         self._due = time.monotonic() + REPORT_SECONDS
         now = timezone.now()
-        values = {**self._values, "lag": lag, "told_at": now}
+        values = {**self._values, "lag": lag, "reported_at": now}
         with _indifferent():
             self._put(values, now)
 
@@ -48,7 +48,7 @@ class Presence:
     def _put(self, values: dict[str, Any], now: datetime) -> None:
         if not StreamConsumer.objects.filter(**self._key).update(**values):
             StreamConsumer.objects.create(**self._key, **values)
-            StreamConsumer.objects.filter(told_at__lt=now - FORGOTTEN).delete()
+            StreamConsumer.objects.filter(reported_at__lt=now - FORGOTTEN).delete()
 
 
 @contextmanager

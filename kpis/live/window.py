@@ -234,7 +234,7 @@ def _score(name: str, count: int, before: list[int]) -> dict[str, Any]:
 
 def _consumers(now: datetime) -> dict[str, dict[str, Any]]:
     """Return by feed how many consumers there are, and their total lag."""
-    present = StreamConsumer.objects.filter(told_at__gt=now - PRESENT).order_by()
+    present = StreamConsumer.objects.filter(reported_at__gt=now - PRESENT).order_by()
     found: dict[str, list[int | None]] = defaultdict(list)
     for feed, lag in present.values_list("feed", "lag"):
         found[feed].append(lag)

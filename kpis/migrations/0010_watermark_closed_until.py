@@ -4,7 +4,8 @@ from django.db.models import F
 
 def close(apps, schema_editor):
     """Until now an interval closed when the newest interval end reached its end."""
-    apps.get_model("kpis", "Watermark").objects.update(closed_until=F("interval_end_timestamp"))
+    marks = apps.get_model("kpis", "Watermark").objects.using(schema_editor.connection.alias)
+    marks.update(closed_until=F("interval_end_timestamp"))
 
 
 class Migration(migrations.Migration):

@@ -1,4 +1,4 @@
-"""The ledger: which batches are in, what became of each, and the runs that took them in."""
+"""The ledger: the batches with their outcomes, the runs that ingested them, watermarks, positions and lake files."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ def interval_choices() -> list[tuple[int, str]]:
 
 
 class Run(models.Model):
-    """One run of the pipeline: when, with what outcome, and the traceback where it broke off."""
+    """One run of the pipeline: its times, its outcome, and its traceback if it failed."""
 
     class Outcome(models.TextChoices):
-        RUNNING = "running", "under way"
-        SUCCEEDED = "succeeded", "all went in"
+        RUNNING = "running", "running"
+        SUCCEEDED = "succeeded", "succeeded"
         INCOMPLETE = "incomplete", "a file failed"
-        BROKEN = "broken", "broke off"
+        BROKEN = "broken", "failed"
 
-    # How the command begins of what ingests nothing, but only removes what is old.
+    # The commands of runs that ingest nothing, but remove what is old, begin with this.
     PRUNE = "prune "
 
     started_at = models.DateTimeField(help_text="UTC")
-    ended_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty while the run is under way")
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty while the run is running")
     outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.RUNNING)
-    command = models.TextField(help_text="the command line that started it")
+    command = models.TextField(help_text="the command line that started the run")
     host = models.CharField(max_length=255)
     process = models.PositiveIntegerField(help_text="process id on the host")
-    batches = models.PositiveIntegerField(default=0, help_text="files taken in")
-    failed_batches = models.PositiveIntegerField(default=0, help_text="files that failed")
+    batches = models.PositiveIntegerField(default=0, help_text="batches ingested")
+    failed_batches = models.PositiveIntegerField(default=0, help_text="batches that failed")
     duplicate_batches = models.PositiveIntegerField(
-        default=0, help_text="files with the content of a batch that is in under another name"
+        default=0, help_text="files with the content of a batch that was ingested under another name"
     )
     records = models.BigIntegerField(default=0, help_text="rows that passed their feed's checks")
-    rejects = models.BigIntegerField(default=0, help_text="rows that did not")
-    intervals = models.PositiveIntegerField(default=0, help_text="intervals written from batches")
-    rollups = models.PositiveIntegerField(default=0, help_text="longer intervals written from partials")
+    rejects = models.BigIntegerField(default=0, help_text="rows that failed their feed's checks")
+    intervals = models.PositiveIntegerField(default=0, help_text="intervals computed from batches")
+    rollups = models.PositiveIntegerField(default=0, help_text="longer intervals computed from partials")
     traceback = models.TextField(blank=True)
-    notes = models.TextField(blank=True, default="", help_text="what a person should know of it, a line each")
+    notes = models.TextField(blank=True, default="", help_text="notes for operators, one per line")
 
     class Meta:
         ordering = ["-id"]
@@ -66,15 +66,15 @@ class Run(models.Model):
 
 
 class Batch(models.Model):
-    """What is ingested once, as one: the file of this name in its newest content, or messages of a stream.
+    """A unit of ingestion: the newest content of the file of a name, or a range of a stream's messages.
 
-    The same content under several names counts once, by the batch of one of them. The others are its duplicates, which
-    count nothing: ``duplicate`` while the file has the content, ``renamed`` once it was gone when the content turned up
-    under another name.
+    Content that several files have is counted once, for the batch of one of them. The others are its duplicates, and
+    none of their records count. A duplicate's status is ``duplicate`` while its file has the content, and ``renamed``
+    if its file was gone when the content was found under another name.
     """
 
     class Status(models.TextChoices):
-        IN = "in", "taken in"
+        IN = "in", "ingested"
         FAILED = "failed", "failed"
         DUPLICATE = "duplicate", "duplicate"
         RENAMED = "renamed", "renamed"
@@ -90,32 +90,40 @@ class Batch(models.Model):
         null=True,
         blank=True,
         related_name="duplicates",
-        help_text="the batch by which the content of a duplicate or renamed file counts",
+        help_text="the batch for which the content of a duplicate or renamed file is counted",
     )
-    reason = models.TextField(blank=True, help_text="why it failed")
-    retry = models.BooleanField(default=False, help_text="whether the next run tries again by itself")
+    reason = models.TextField(blank=True, help_text="why the batch failed")
+    retry = models.BooleanField(default=False, help_text="whether the next run retries it")
     read_again_at = models.DateTimeField(
-        null=True, blank=True, help_text="UTC; from then on rows count that were too far ahead of the clock"
+        null=True,
+        blank=True,
+        help_text="UTC; from then on the file is read again, because rows of it were too far ahead of the clock",
     )
-    key = models.CharField(max_length=32, blank=True, help_text="names the batch's files in the lake")
+    key = models.CharField(max_length=32, blank=True, help_text="the name of the batch's files in the lake")
     digest = models.CharField(max_length=64, blank=True, help_text="BLAKE3 of the unpacked content, in hex")
-    reading = models.CharField(max_length=64, blank=True, help_text="how it was read, where not by default")
-    kpis = models.CharField(max_length=64, blank=True, help_text="ids of the KPIs whose partials the lake has")
+    reading = models.CharField(
+        max_length=64, blank=True, help_text="the options by which it was read; empty: the defaults"
+    )
+    kpis = models.CharField(
+        max_length=64, blank=True, help_text="ids of the KPIs whose partials are in the lake, separated by commas"
+    )
     size = models.BigIntegerField(help_text="bytes")
-    modified_ns = models.BigIntegerField(help_text="the file's time of change, ns since 1970-01-01T00:00Z")
-    etag = models.CharField(max_length=255, blank=True, default="", help_text="an object's, which tells its content")
+    modified_ns = models.BigIntegerField(help_text="the file's modification time, ns since 1970-01-01T00:00Z")
+    etag = models.CharField(max_length=255, blank=True, default="", help_text="the ETag of an object")
     mark = models.CharField(
         max_length=300,
         blank=True,
         default="",
-        help_text="changes with the content: mtime, ctime and inode of a file, etag and time of change of an object",
+        help_text="changes with the content: mtime, ctime and inode of a file, ETag and modification time of an object",
     )
     lines = models.BigIntegerField(default=0, help_text="rows read, without the header and blank lines")
     records = models.BigIntegerField(default=0, help_text="rows that passed the feed's checks")
-    rejects = models.BigIntegerField(default=0, help_text="rows that did not")
-    revision = models.PositiveIntegerField(default=1, help_text="1, and one more each time new content replaced it")
-    taken_in_at = models.DateTimeField(help_text="UTC")
-    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="taken_in")
+    rejects = models.BigIntegerField(default=0, help_text="rows that failed the feed's checks")
+    revision = models.PositiveIntegerField(
+        default=1, help_text="1, plus 1 for each time that new content replaced the old"
+    )
+    ingested_at = models.DateTimeField(help_text="UTC")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT)
 
     class Meta:
         verbose_name_plural = "batches"
@@ -132,7 +140,7 @@ class Batch(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["status", "-taken_in_at"], name="batch_status"),
+            models.Index(fields=["status", "-ingested_at"], name="batch_status"),
             models.Index(fields=["key"], name="batch_key"),
             models.Index(fields=["digest"], name="batch_digest"),
         ]
@@ -142,7 +150,7 @@ class Batch(models.Model):
 
     @property
     def title(self) -> str:
-        """What it is, for people: the file's name, or which messages of a topic, or records of a stream."""
+        """The batch as pages show it: the file's name, or the range of a topic's messages or of a stream's records."""
         found = self._range()
         if not found:
             return self.name
@@ -152,20 +160,20 @@ class Batch(models.Model):
 
     @property
     def row_word(self) -> str:
-        """What a reject's number is: that of a line, a message's offset, or a record's place in its batch."""
+        """What the number of a reject counts: a ``line``, a message's ``offset``, or a ``record`` of the batch."""
         found = self._range()
         return "line" if not found else "offset" if found[2].isdigit() else "record"
 
     def _range(self) -> re.Match[str] | None:
-        # No file's name has a slash.
+        # A file's name has no slash.
         return re.fullmatch(r"(.+)/([^/]+)/([0-9]+(?::[0-9]+)?-[0-9]+(?::[0-9]+)?)", self.name)
 
 
 class BatchInterval(models.Model):
-    """That a batch holds records of one of its feed's intervals, and how many."""
+    """The number of records that a batch has in one of its feed's intervals."""
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="intervals")
-    interval_start_timestamp = models.DateTimeField(help_text="UTC; the interval is the feed's shortest")
+    interval_start_timestamp = models.DateTimeField(help_text="UTC; the start of one of the feed's shortest intervals")
     records = models.BigIntegerField()
 
     class Meta:
@@ -180,17 +188,20 @@ class BatchInterval(models.Model):
 
 
 class Reject(models.Model):
-    """One row of a batch that is no record; the database keeps a batch's first ones, the lake all of them."""
+    """A row that failed its feed's checks. The database keeps a batch's first rejects, the lake all of them."""
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="first_rejects")
     line = models.BigIntegerField(
-        help_text="line number in the file, from 1; a message's offset; of a shard the record's place in its batch"
+        help_text="line number in the file, from 1; a message's offset; for a shard, the record's position in its batch"
     )
-    column = models.CharField(max_length=64, blank=True, help_text="empty when it is the row as a whole")
+    column = models.CharField(max_length=64, blank=True, help_text="empty if the row as a whole is wrong")
     reason = models.CharField(max_length=200)
-    text = models.TextField(help_text="the row as it stands in the file; may name a subscriber")
+    text = models.TextField(help_text="the row as it is in the file; may name a subscriber")
     sequence_number = models.CharField(
-        max_length=LONGEST_SEQUENCE_NUMBER, blank=True, default="", help_text="of a record of a Kinesis stream"
+        max_length=LONGEST_SEQUENCE_NUMBER,
+        blank=True,
+        default="",
+        help_text="the sequence number of a record of a Kinesis stream",
     )
 
     class Meta:
@@ -202,24 +213,25 @@ class Reject(models.Model):
 
 
 class Watermark(models.Model):
-    """The newest interval end that a feed has ever ingested, and up to when its intervals closed.
+    """A feed's watermark: the time up to which its intervals are closed, and the newest interval end it has ingested.
 
-    What lies ahead of the clocks counts for neither. So neither goes back, unless a clock was ahead that it was set by:
-    what is then ahead of every clock is taken back.
+    Records ahead of the clocks raise neither. Neither is lowered, unless the clock by which it was set was ahead: then
+    it is lowered to the latest clock.
     """
 
     feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
-    interval_end_timestamp = models.DateTimeField(
-        null=True, help_text="UTC; the newest; empty while all there is lies ahead of the clock"
+    newest_interval_end = models.DateTimeField(
+        null=True,
+        help_text="UTC; the end of the newest interval that has records; empty while all are ahead of the clock",
     )
-    closed_until = models.DateTimeField(null=True, help_text="UTC; intervals that end by then are final")
+    closed_until = models.DateTimeField(null=True, help_text="UTC; the watermark: intervals that end by then are final")
     ahead_until = models.DateTimeField(
-        null=True, blank=True, help_text="UTC; the newest interval end that lay ahead of the clock when it came"
+        null=True, blank=True, help_text="UTC; the newest interval end that was ahead of the clock when it was ingested"
     )
-    kept_from = models.DateTimeField(null=True, blank=True, help_text="UTC; the lake was pruned of all before")
+    kept_from = models.DateTimeField(null=True, blank=True, help_text="UTC; everything before was pruned from the lake")
 
     def __str__(self) -> str:
-        newest = self.interval_end_timestamp
+        newest = self.newest_interval_end
         return f"{self.feed} up to {newest:%Y-%m-%d %H:%M}Z" if newest else f"{self.feed}, all ahead of the clock"
 
 
@@ -275,17 +287,17 @@ class StreamPosition(models.Model):
 
 
 class DueRollup(models.Model):
-    """A longer interval whose partials have changed since it was last computed, or any that could not be computed.
+    """A longer interval whose partials changed since it was last computed, or an interval that could not be computed.
 
-    Written with the batch that changed them, removed with the rollup that took them up; so a run that breaks
-    off in between leaves the rollup due. It waits until the interval has closed; one that is computed before, as
-    provisional, stays due.
+    Written with the batch that changed the partials, and deleted with the rollup that includes them, so that a run
+    that is killed in between leaves the rollup due. The rollup is computed once the interval has closed. One that is
+    computed earlier, as provisional, stays due.
     """
 
     feed = models.CharField(max_length=16, choices=feed_choices)
     interval = models.PositiveSmallIntegerField(choices=interval_choices)
     interval_start_timestamp = models.DateTimeField(help_text="UTC")
-    changed = models.BooleanField(default=True, help_text="whether partials changed since it was last figured, if ever")
+    changed = models.BooleanField(default=True, help_text="whether partials changed since it was last computed")
 
     class Meta:
         ordering = ["interval_start_timestamp", "feed", "interval"]
@@ -298,7 +310,7 @@ class DueRollup(models.Model):
 
 
 class DueCompaction(models.Model):
-    """A closed hour whose partials in the lake are to be put into one file a KPI."""
+    """A closed hour whose partials in the lake are to be compacted into one file a KPI."""
 
     feed = models.CharField(max_length=16, choices=feed_choices)
     interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")
@@ -312,16 +324,21 @@ class DueCompaction(models.Model):
 
 
 class LakeFile(models.Model):
-    """A file of the lake that counts: written and removed in one transaction with what it holds or held."""
+    """A file of the lake that results are computed from.
+
+    The row is written and deleted in the transaction that commits or replaces the file's content.
+    """
 
     feed = models.CharField(max_length=16, choices=feed_choices)
     folder = ExactCharField(max_length=128, help_text="relative to the lake's root")
     name = ExactCharField(max_length=128)
     interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")
-    key = models.CharField(max_length=32, blank=True, help_text="of the batch whose rows it has; empty: of several")
+    key = models.CharField(
+        max_length=32, blank=True, help_text="the key of the batch whose rows it has; empty: of several batches"
+    )
     digest = models.CharField(max_length=64, blank=True, help_text="BLAKE3 of its content, in hex; empty: not known")
     size = models.BigIntegerField(help_text="bytes")
-    etag = models.CharField(max_length=255, blank=True, help_text="an object's, which tells its content")
+    etag = models.CharField(max_length=255, blank=True, help_text="the ETag of an object")
 
     class Meta:
         ordering = ["folder", "name"]
@@ -336,14 +353,14 @@ class LakeFile(models.Model):
 
 
 class LostFile(models.Model):
-    """What the lake had of a batch in one hour and has lost for good, as ``repair_lake`` found.
+    """A batch's file of one hour that the lake has lost for good, as ``repair_lake`` found.
 
-    It goes when the batch is replaced, or when the file can be made again after all.
+    The row is deleted when the batch is replaced, or when the file can be made again.
     """
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="lost_files")
     folder = ExactCharField(max_length=128, help_text="relative to the lake's root")
-    kpi = models.PositiveSmallIntegerField(help_text="whose partial it was; 0: rejects or records")
+    kpi = models.PositiveSmallIntegerField(help_text="the KPI whose partial was in the file; 0: rejects or records")
     interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")
     reason = models.TextField()
     noted_at = models.DateTimeField(help_text="UTC")
@@ -358,10 +375,10 @@ class LostFile(models.Model):
 
 
 class LakeBinding(models.Model):
-    """The one row that says which lake this database belongs to; the lake's ``lake.json`` has the same ids."""
+    """The pair of this database and its lake, in one row; the lake's ``lake.json`` has the same ids."""
 
     database_id = models.UUIDField(help_text="this database's own id")
-    lake_id = models.UUIDField(null=True, help_text="the lake's; empty until the first run")
+    lake_id = models.UUIDField(null=True, help_text="the lake's id; empty until the first run")
 
     def __str__(self) -> str:
         return f"lake {self.lake_id} of database {self.database_id}"

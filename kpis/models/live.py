@@ -1,4 +1,4 @@
-"""What the live page shows: counts of the last seconds and minutes, and who takes the streams in."""
+"""The live page's data: counts of the last seconds and minutes, and the consumers of streams."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kpis.models.ledger import feed_choices
 
 
 class LiveFeed(models.Model):
-    """The newest batch of a stream that has live counts; what changed with it carries its revision."""
+    """The newest batch of a feed's stream that has live counts. Counts that changed with it have its revision."""
 
     feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
-    revision = models.BigIntegerField(help_text="one more with each batch")
+    revision = models.BigIntegerField(help_text="raised by 1 with each batch")
     committed_at = models.DateTimeField(help_text="UTC")
-    delay = models.FloatField(help_text="seconds from a record's own time to the commit, the median of the batch's")
+    delay = models.FloatField(help_text="seconds from a record's own time to the commit: the median of the batch")
 
     class Meta:
         ordering = ["feed"]
@@ -25,7 +25,7 @@ class LiveFeed(models.Model):
 
 
 class LiveCount(models.Model):
-    """How many records of a stream one second, or one minute, of their own time has."""
+    """The number of records of a stream in one second, or one minute, of the records' own time."""
 
     class Length(models.IntegerChoices):
         SECOND = SECOND, "1 second"
@@ -34,8 +34,8 @@ class LiveCount(models.Model):
     feed = models.CharField(max_length=16, choices=feed_choices)
     length = models.PositiveSmallIntegerField(choices=Length, help_text="seconds")
     start_timestamp = models.DateTimeField(help_text="UTC")
-    groups = models.JSONField(help_text="records by dimension and group")
-    revision = models.BigIntegerField(help_text="the feed's when it changed last")
+    groups = models.JSONField(help_text="number of records by dimension and group")
+    revision = models.BigIntegerField(help_text="the feed's revision at the last change")
 
     class Meta:
         ordering = ["-start_timestamp", "feed", "length"]
@@ -47,14 +47,16 @@ class LiveCount(models.Model):
 
 
 class StreamConsumer(models.Model):
-    """A process that takes a stream in, as it told last."""
+    """A process that ingests a stream, and its lag when it last reported."""
 
     feed = models.CharField(max_length=16, choices=feed_choices)
     topic = ExactCharField(max_length=249)
     host = models.CharField(max_length=255)
     process = models.PositiveIntegerField(help_text="process id on the host")
-    lag = models.BigIntegerField(null=True, help_text="messages of its partitions that are not in; empty: unknown")
-    told_at = models.DateTimeField(help_text="UTC")
+    lag = models.BigIntegerField(
+        null=True, help_text="messages of its partitions that are not ingested; empty: unknown"
+    )
+    reported_at = models.DateTimeField(help_text="UTC")
 
     class Meta:
         ordering = ["feed", "topic", "host", "process"]

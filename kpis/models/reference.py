@@ -1,4 +1,4 @@
-"""Reference tables: what people know of the network besides its records."""
+"""Reference tables: data about the network that does not come from its records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kpis.models.fields import ExactCharField
 
 
 class Subscriber(models.Model):
-    """A device, whom it belongs to, and how many bytes an hour it may use. Several devices may have one email."""
+    """A device with its owner and its hourly quota. Several devices may have the same email."""
 
     id = ExactCharField(max_length=36, primary_key=True, help_text="UUID of the device, as in the antenna's messages")
     name = models.CharField(max_length=200)
@@ -26,16 +26,16 @@ class Subscriber(models.Model):
 
 
 class QuotaChange(models.Model):
-    """A subscriber's email and quota from a moment on: what was in force when an hour was first computed.
+    """A subscriber's email and quota from a moment on. An hour uses those in force when it was first computed.
 
-    Outlives the subscriber; its last one then has no quota.
+    Rows are kept when the subscriber is deleted; the last one then has no quota.
     """
 
     subscriber = models.ForeignKey(
         Subscriber, on_delete=models.DO_NOTHING, db_constraint=False, related_name="quota_changes"
     )
     email = ExactCharField(max_length=254)
-    quota = models.BigIntegerField(null=True, help_text="bytes an hour; empty from the subscriber's removal on")
+    quota = models.BigIntegerField(null=True, help_text="bytes an hour; empty: the subscriber was deleted")
     since = models.DateTimeField(help_text="UTC")
 
     class Meta:
@@ -48,11 +48,11 @@ class QuotaChange(models.Model):
 
 
 class Region(models.Model):
-    """A piece of the map: its shape, and what records call it."""
+    """An area of the map: its shape, and the names that records have for it."""
 
-    code = ExactCharField(max_length=64, unique=True, help_text="what its authority calls it, such as a FIPS code")
+    code = ExactCharField(max_length=64, unique=True, help_text="the authority's code, such as a FIPS code")
     name = ExactCharField(max_length=100, unique=True)
-    spellings = models.JSONField(default=list, blank=True, help_text="further names that records have for it")
+    spellings = models.JSONField(default=list, blank=True, help_text="other names that records have for it")
     geometry = models.JSONField(help_text="GeoJSON MultiPolygon, degrees (WGS 84)")
     west = models.FloatField(help_text="degrees")
     south = models.FloatField(help_text="degrees")

@@ -50,7 +50,7 @@ class IntervalSummary(models.Model):
     groups = models.BigIntegerField(help_text="number of groups, of which the top list keeps the first")
     records = models.BigIntegerField(help_text="records in the interval")
     batches = models.PositiveIntegerField(help_text="batches that have records in the interval")
-    first_figured_at = models.DateTimeField(help_text="UTC; references such as quotas are those in force then")
+    first_computed_at = models.DateTimeField(help_text="UTC; references such as quotas are those in force then")
     revision = models.PositiveIntegerField(default=1, help_text="1, and one more each time it was figured anew")
     state = models.CharField(max_length=12, choices=State)
     reason = models.TextField(blank=True, default="", help_text="why it was revised, where no batch was the cause")

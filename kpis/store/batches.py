@@ -27,7 +27,7 @@ MOST_NAMES = 10_000
 # The statuses of batches whose files' content counts.
 KNOWN = {Batch.Status.IN, Batch.Status.DUPLICATE}
 # The columns that go with a content to the batch by which it counts from now on.
-CONTENT = ("key", "digest", "kpis", "lines", "records", "rejects", "read_again_at", "taken_in_at", "run")
+CONTENT = ("key", "digest", "kpis", "lines", "records", "rejects", "read_again_at", "ingested_at", "run")
 # The columns of a batch whose content counts by another.
 NO_CONTENT: dict[str, Any] = {"key": "", "read_again_at": None, "lines": 0, "records": 0, "rejects": 0}
 
@@ -142,7 +142,7 @@ def _save_entry(entry: Entry, run: Run | None) -> tuple[Batch, bool]:
         "lines": entry.lines,
         "records": entry.records,
         "rejects": entry.rejects,
-        "taken_in_at": clock.now(),
+        "ingested_at": clock.now(),
         "run": run,
     }
     batch = Batch.objects.filter(feed=entry.file.feed.name, name=entry.file.name).first()
@@ -167,10 +167,10 @@ def _rename(batch: Batch, names: Collection[str], run: Run | None) -> None:
     if first is not None and first.name in names:
         _hand_over(first, batch)
         Batch.objects.filter(pk=first.pk).update(
-            status=Batch.Status.RENAMED, duplicate_of=batch, taken_in_at=now, run=run, **NO_CONTENT
+            status=Batch.Status.RENAMED, duplicate_of=batch, ingested_at=now, run=run, **NO_CONTENT
         )
     others = Batch.objects.filter(feed=batch.feed, name__in=names, status=Batch.Status.DUPLICATE)
-    others.exclude(pk=batch.pk).update(status=Batch.Status.RENAMED, taken_in_at=now, run=run)
+    others.exclude(pk=batch.pk).update(status=Batch.Status.RENAMED, ingested_at=now, run=run)
 
 
 def _hand_over(giver: Batch, taker: Batch) -> None:

@@ -22,13 +22,17 @@ from kpis.store.dialects import dialect
 from kpis.store.lake_files import lake_files
 
 ROWS_A_FRAME = 20_000
+# Columns of the batches' view that the database calls otherwise.
+BATCH_SOURCES = {"taken_in_at": "ingested_at"}
 
 
 class DatabaseLedgerTables:
     """See ``kpis.lake.views.LedgerTables`` for what its methods promise."""
 
     def batches(self, feeds: Collection[str]) -> Iterator[pd.DataFrame]:
-        return _frames(Batch.objects.filter(feed__in=feeds).order_by("id"), list(BATCH_COLUMNS))
+        sources = [BATCH_SOURCES.get(column, column) for column in BATCH_COLUMNS]
+        rows = Batch.objects.filter(feed__in=feeds).order_by("id").values_list(*sources)
+        return _frames(rows, list(BATCH_COLUMNS))
 
     def lacking(self, kpi: KPI) -> Collection[datetime]:
         ingested = Batch.objects.filter(feed=kpi.feed.name, status=Batch.Status.IN).order_by()
@@ -49,12 +53,13 @@ class DatabaseLedgerTables:
     def rows(self, kpi: KPI) -> Iterator[pd.DataFrame]:
         length = min(kpi.lengths, key=lambda length: length.minutes)
         rows = result_model(kpi).objects.filter(interval=length.code).order_by("interval_start_timestamp", "rank")
-        return _frames(rows, ["interval_start_timestamp", "interval_end_timestamp", *kpi.columns])
+        columns = ["interval_start_timestamp", "interval_end_timestamp", *kpi.columns]
+        return _frames(rows.values_list(*columns), columns)
 
 
 def _frames(rows: QuerySet, columns: list[str]) -> Iterator[pd.DataFrame]:
     with dialect().cursor_scope():
-        found = rows.values_list(*columns).iterator(chunk_size=ROWS_A_FRAME)
+        found = rows.iterator(chunk_size=ROWS_A_FRAME)
         while some := list(islice(found, ROWS_A_FRAME)):
             yield pd.DataFrame([[_plain(value) for value in row] for row in some], columns=columns)
 

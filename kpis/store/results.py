@@ -32,7 +32,7 @@ SUMMARY_KEY = ["interval_start_timestamp", "interval", "kpi"]
 SUMMARY_CHANGES = [
     "total",
     "mean",
-    "first_figured_at",
+    "first_computed_at",
     "groups",
     "records",
     "batches",
@@ -115,7 +115,7 @@ def _summarize(
                 summary = _new_summary(result.kpi, interval)
             else:
                 _revise(summary)
-            summary.first_figured_at = moments.get(interval.start) or summary.first_figured_at or now
+            summary.first_computed_at = moments.get(interval.start) or summary.first_computed_at or now
             if result.kpi.measure.is_mean:
                 summary.mean = total
             else:
@@ -151,7 +151,7 @@ def _mark_incomplete(feed: Feed, result: Results) -> None:
                     continue
                 reason = f"Cannot be computed: {lost.reason}."
             summary = _new_summary(result.kpi, interval)
-            summary.groups, summary.first_figured_at = 0, now
+            summary.groups, summary.first_computed_at = 0, now
             summary.records, summary.batches = counts[start]
         elif summary.state == IntervalSummary.State.INCOMPLETE and (
             summary.reason == result.reason or not result.again

@@ -201,7 +201,7 @@ def prune_batches(
     in_place = names_in_place()
     for feed in FEEDS.values():
         kept_from = DatabaseLedger().kept_from(feed)
-        old = Batch.objects.filter(feed=feed.name, taken_in_at__lt=before)
+        old = Batch.objects.filter(feed=feed.name, ingested_at__lt=before)
         free = _free(old, kept_from)
         kept = 0
         removed: set[int] = set()
@@ -250,15 +250,15 @@ def prune_rejects(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pru
     The database has the first rejects of each batch; their counts stay, and so do all rejects in the lake.
     """
     if dry_run:
-        yield Pruned("rejects", "rows", Reject.objects.filter(batch__taken_in_at__lt=before).count(), before)
+        yield Pruned("rejects", "rows", Reject.objects.filter(batch__ingested_at__lt=before).count(), before)
         return
     yield Pruned("rejects", "rows", 0, before)
     reached = 0
-    batches = Batch.objects.filter(Exists(Reject.objects.filter(batch=OuterRef("pk"))), taken_in_at__lt=before)
+    batches = Batch.objects.filter(Exists(Reject.objects.filter(batch=OuterRef("pk"))), ingested_at__lt=before)
     while some := list(batches.filter(pk__gt=reached).order_by("pk").values_list("pk", flat=True)[:BATCHES_A_STEP]):
         reached = some[-1]
         with turns.turn(), transaction.atomic():
-            still = list(Batch.objects.filter(pk__in=some, taken_in_at__lt=before).values_list("pk", flat=True))
+            still = list(Batch.objects.filter(pk__in=some, ingested_at__lt=before).values_list("pk", flat=True))
             count = _deleted(Reject.objects.filter(batch__in=still))
         yield Pruned("rejects", "rows", count, before)
 
@@ -289,7 +289,7 @@ def prune_live(before: datetime, now: datetime, dry_run: bool, turns: Turns) -> 
         LiveCount.objects.filter(length=length, start_timestamp__lt=min(before, counted_from(length, now)))
         for length in LiveCount.Length.values
     ]
-    found = [*counts, StreamConsumer.objects.filter(told_at__lt=before)]
+    found = [*counts, StreamConsumer.objects.filter(reported_at__lt=before)]
     if dry_run:
         yield Pruned("live counts", "rows", sum(rows.count() for rows in found), before)
         return

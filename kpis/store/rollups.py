@@ -54,8 +54,8 @@ class RollupLedger:
                 state__in=[IntervalSummary.State.FINAL, IntervalSummary.State.INCOMPLETE],
                 interval_start_timestamp__in=some,
             )
-            columns = "interval_start_timestamp", "first_figured_at"
-            moments |= dict(computed.order_by("-first_figured_at").values_list(*columns))
+            columns = "interval_start_timestamp", "first_computed_at"
+            moments |= dict(computed.order_by("-first_computed_at").values_list(*columns))
         return moments
 
     def reference(self, reference: Reference, moment: datetime) -> pd.DataFrame:

@@ -64,11 +64,11 @@ class WatermarkLedger:
         wrong changes nothing.
         """
         mark = Watermark.objects.filter(feed=feed.name).first()
-        if mark is None or mark.interval_end_timestamp is None:
+        if mark is None or mark.newest_interval_end is None:
             return mark is None
-        last = lengths_of(feed)[-1].at(mark.interval_end_timestamp - feed.interval.delta).end
+        last = lengths_of(feed)[-1].at(mark.newest_interval_end - feed.interval.delta).end
         until = min(last, self.clocks().earliest - lateness)
-        _move(feed, mark, mark.interval_end_timestamp, until, mark.ahead_until)
+        _move(feed, mark, mark.newest_interval_end, until, mark.ahead_until)
         return mark.ahead_until is None and mark.closed_until is not None and mark.closed_until >= last
 
     def kept_from(self, feed: Feed) -> datetime | None:
@@ -85,10 +85,10 @@ def raise_watermark(entry: Entry, until: datetime | None, now: datetime) -> date
         until = min(until, now)
     if mark is None and entry.intervals:
         mark = Watermark.objects.create(
-            feed=feed.name, interval_end_timestamp=newest, closed_until=until, ahead_until=ahead
+            feed=feed.name, newest_interval_end=newest, closed_until=until, ahead_until=ahead
         )
     elif mark is not None:
-        newest, ahead = _later(newest, mark.interval_end_timestamp), _later(ahead, mark.ahead_until)
+        newest, ahead = _later(newest, mark.newest_interval_end), _later(ahead, mark.ahead_until)
         _move(feed, mark, newest, until, ahead)
     return mark.closed_until if mark else None
 
@@ -98,13 +98,13 @@ def _move(feed: Feed, mark: Watermark, newest: datetime | None, until: datetime 
     intervals up to ``until`` (UTC) where that is later than before."""
     former = mark.closed_until
     # Where nothing is open, no summary is read.
-    is_open = former is None or mark.ahead_until is not None or former < (mark.interval_end_timestamp or EPOCH)
+    is_open = former is None or mark.ahead_until is not None or former < (mark.newest_interval_end or EPOCH)
     if until is None or (former is not None and until < former):
         until = former
-    if (newest, until, ahead) == (mark.interval_end_timestamp, former, mark.ahead_until):
+    if (newest, until, ahead) == (mark.newest_interval_end, former, mark.ahead_until):
         return
-    mark.interval_end_timestamp, mark.closed_until, mark.ahead_until = newest, until, ahead
-    mark.save(update_fields=["interval_end_timestamp", "closed_until", "ahead_until"])
+    mark.newest_interval_end, mark.closed_until, mark.ahead_until = newest, until, ahead
+    mark.save(update_fields=["newest_interval_end", "closed_until", "ahead_until"])
     if is_open and until is not None:
         closing = summaries_of(feed, feed.interval).filter(
             state=IntervalSummary.State.PROVISIONAL, interval_end_timestamp__lte=until
@@ -117,7 +117,7 @@ def _move(feed: Feed, mark: Watermark, newest: datetime | None, until: datetime 
 
 def _is_ahead(feed: Feed, mark: Watermark, now: datetime) -> bool:
     """Return True if a watermark is later than the latest clock (``now``) can know."""
-    newest, closed = mark.interval_end_timestamp, mark.closed_until
+    newest, closed = mark.newest_interval_end, mark.closed_until
     return (newest is not None and newest - feed.interval.delta > now) or (closed is not None and closed > now)
 
 
@@ -125,12 +125,12 @@ def _is_ahead(feed: Feed, mark: Watermark, now: datetime) -> bool:
 def _reopen(feed: Feed, mark: Watermark, now: datetime) -> None:
     """Lower a watermark to the latest clock (``now``), and reopen the intervals that end later."""
     delta = feed.interval.delta
-    if mark.interval_end_timestamp is not None and mark.interval_end_timestamp - delta > now:
+    if mark.newest_interval_end is not None and mark.newest_interval_end - delta > now:
         starts = BatchInterval.objects.filter(batch__feed=feed.name, interval_start_timestamp__lte=now)
         newest = starts.order_by("-interval_start_timestamp").values_list("interval_start_timestamp", flat=True).first()
-        mark.interval_end_timestamp = newest and newest + delta
+        mark.newest_interval_end = newest and newest + delta
         mark.ahead_until = ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY))
-        mark.save(update_fields=["interval_end_timestamp", "ahead_until"])
+        mark.save(update_fields=["newest_interval_end", "ahead_until"])
     if mark.closed_until is None or mark.closed_until <= now:
         return
     mark.closed_until = now
@@ -167,7 +167,7 @@ def _catch_up(feed: Feed, mark: Watermark, now: datetime, lateness: timedelta) -
     """Raise a watermark to what records close that were ahead of the clocks when they came, and no longer are."""
     delta = feed.interval.delta
     starts = _starts_between(feed, (mark.closed_until or EPOCH + delta) - delta, now + timedelta.resolution)
-    newest = _later(mark.interval_end_timestamp, max((start + delta for start, _ in starts), default=None))
+    newest = _later(mark.newest_interval_end, max((start + delta for start, _ in starts), default=None))
     until = max((closing_time(*one, feed, lateness, now) for one in starts), default=None)
     _move(feed, mark, newest, until, ahead_until(feed, now, _starts_between(feed, now - delta, LAST_DAY)))
 

@@ -46,7 +46,7 @@ def main() -> None:
             }
             add_live_counts(feed, LiveCounts(groups, datetime.fromtimestamp(seconds[-1], UTC)), timezone.now())
         for number, (feed, rate) in enumerate(RATES.items()):
-            values = {"feed": feed, "topic": feed, "lag": rate, "told_at": timezone.now()}
+            values = {"feed": feed, "topic": feed, "lag": rate, "reported_at": timezone.now()}
             StreamConsumer.objects.update_or_create(values, host="localhost", process=number)
 
     second = int(time.time())

@@ -164,7 +164,7 @@ def test_a_batch_takes_back_what_a_clock_that_was_ahead_closed(hands, consumer):
         (2, 0): "final",
     }
     # The newest end goes back as well, to that of what is not ahead.
-    assert Watermark.objects.get().interval_end_timestamp == moment(START + HOUR + 300)
+    assert Watermark.objects.get().newest_interval_end == moment(START + HOUR + 300)
     assert Watermark.objects.get().ahead_until == moment(START + 2 * HOUR + 300)
     hands.set(3 * HOUR + 60)
     assert consumer.close()
@@ -220,12 +220,12 @@ def test_a_clock_that_is_behind_holds_back_what_closes_until_it_is_right(hands, 
     (data_dir / "ipflow_data.1.csv").write_text(file_text(flows))
     hands.set(-HOUR)
     run()
-    assert (Watermark.objects.get().interval_end_timestamp, Watermark.objects.get().closed_until) == (None, None)
+    assert (Watermark.objects.get().newest_interval_end, Watermark.objects.get().closed_until) == (None, None)
     assert {state for state, _, _ in states(1).values()} == {"provisional"}
     hands.set(2 * HOUR)
     run()
     assert stored() == expected({"1": flows}, START + HOUR + 300)
-    assert Watermark.objects.get().interval_end_timestamp == moment(START + HOUR + 300)
+    assert Watermark.objects.get().newest_interval_end == moment(START + HOUR + 300)
 
 
 @pytest.mark.parametrize(("host", "database"), [(DAY, 640), (640, DAY)], ids=["the host's", "the database's"])

@@ -157,7 +157,7 @@ def test_killed_anywhere_each_interval_is_whole_and_the_next_call_ends_it(files,
 
 
 def test_batches_stay_as_long_as_the_lake_has_them_or_their_file_is_there(files, data_dir):
-    Batch.objects.update(taken_in_at=moment(START))
+    Batch.objects.update(ingested_at=moment(START))
     said = prune("--older-than=1h", "--kind=batches")
     assert (
         said[0] == "removed 0 rows of batches of ipflow before 2021-07-19T01:05:00Z (9 stay whose records the lake has)"
@@ -181,7 +181,7 @@ def test_batches_stay_as_long_as_the_lake_has_them_or_their_file_is_there(files,
 
 
 def test_a_pruned_batch_whose_file_comes_back_fails_and_counts_nothing_twice(files, data_dir):
-    Batch.objects.update(taken_in_at=moment(START))
+    Batch.objects.update(ingested_at=moment(START))
     (data_dir / "ipflow_data.03.csv").unlink()
     prune("--older-than=25h")
     tables = stored()
@@ -201,7 +201,7 @@ def test_runs_that_ingested_a_batch_stay_and_rejects_go_but_not_their_number(fil
     update()
     assert (Reject.objects.count(), Run.objects.count()) == (1, 3)
     Run.objects.update(ended_at=moment(START))
-    Batch.objects.update(taken_in_at=moment(START))
+    Batch.objects.update(ingested_at=moment(START))
     assert prune("--older-than=25h", "--kind=runs", "--kind=rejects", "--dry-run") == [
         "would remove 1 rows of rejects before 2021-07-18T01:05:00Z",
         "would remove 1 rows of runs before 2021-07-18T01:05:00Z (2 stay that ingested batches of the ledger)",
@@ -210,7 +210,7 @@ def test_runs_that_ingested_a_batch_stay_and_rejects_go_but_not_their_number(fil
     assert (Reject.objects.count(), Batch.objects.get(name="ipflow_data.00.csv").rejects) == (0, 1)
     # One is that of the pruning itself.
     assert Run.objects.count() == 3
-    assert Run.objects.annotate(number=Count("taken_in")).filter(number__gt=0).count() == 2
+    assert Run.objects.annotate(number=Count("batch")).filter(number__gt=0).count() == 2
 
 
 def test_live_counts_that_no_page_shows_go_and_the_offsets_stay(files):
@@ -219,7 +219,7 @@ def test_live_counts_that_no_page_shows_go_and_the_offsets_stay(files):
     for length in (SECOND, MINUTE):
         for start in (moment(START), now.replace(second=0)):
             LiveCount.objects.create(feed="cdr", length=length, start_timestamp=start, groups={}, revision=1)
-    StreamConsumer.objects.create(feed="cdr", topic="t", host="h", process=1, told_at=moment(START))
+    StreamConsumer.objects.create(feed="cdr", topic="t", host="h", process=1, reported_at=moment(START))
     StreamPosition.objects.create(feed="cdr", source="kafka", stream="t", partition="0", position="7")
     assert prune("--older-than=1h", "--kind=live") == ["removed 3 rows of live counts before 2021-07-19T01:05:00Z"]
     assert set(LiveCount.objects.values_list("start_timestamp", flat=True)) == {now.replace(second=0)}
@@ -322,7 +322,7 @@ def test_a_consumer_works_on_exactly_while_results_and_lake_are_pruned(place: Pl
 def test_a_batch_stays_as_long_as_the_file_of_a_duplicate_is_there(files, data_dir):
     shutil.copy(data_dir / "ipflow_data.03.csv", data_dir / "ipflow_data.copy.csv")
     update()
-    Batch.objects.update(taken_in_at=moment(START))
+    Batch.objects.update(ingested_at=moment(START))
     # The copy is the only file with this content, but the ledger does not know that yet.
     (data_dir / "ipflow_data.03.csv").unlink()
     prune("--older-than=25h", "--kind=lake", "--kind=batches")

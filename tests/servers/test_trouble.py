@@ -196,7 +196,7 @@ def test_what_a_page_reads_in_several_queries_is_of_one_moment(place):
 import subprocess, sys
 from kpis.models import Watermark
 from kpis.query.snapshot import snapshot
-made = "feed='cdr', interval_end_timestamp='2021-07-18T00:00Z'"
+made = "feed='cdr', newest_interval_end='2021-07-18T00:00Z'"
 write = f"from kpis.models import Watermark; Watermark.objects.create({made})"
 with snapshot():
     before = Watermark.objects.count()

@@ -13,7 +13,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connections
 
-from kpis.models import Batch, StreamPosition
+from kpis.models import Batch, IntervalSummary, StreamConsumer, StreamPosition, Watermark
 from tests.data import release
 from tests.data.release import START
 from tests.databases import empty_database, models_at, opened, schema
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ARCHIVE = Path(release.__file__).parent / "0.1.0.tar.gz"
 LAST_MIGRATION = "0012_stream_shard"
 SHARD = "shardId-000000000007"
+START_TIME = moment(START)
 CLOSED = {Flow: START + 3900, Message: START + 4200, Log: START + 3900, Call: START + 3780}
 
 
@@ -142,3 +143,30 @@ def test_positions_of_kafka_and_of_kinesis_go_on_in_one_table(tmp_path):
         assert User.objects.using(alias).get().has_perm("kpis.view_streamposition")
         tables = connections[alias].introspection.table_names()
         assert {"kpis_streamoffset", "kpis_streamshard"}.isdisjoint(tables)
+
+
+def test_columns_that_are_renamed_keep_their_values(tmp_path):
+    moments = [moment(START + second) for second in range(4)]
+    with empty_database(tmp_path) as url, opened(url) as alias:
+        call_command("migrate", "kpis", "0024_batch_mark", database=alias, verbosity=0)
+        apps = models_at(alias, "0024_batch_mark")
+
+        def create(model: str, **values):
+            return apps.get_model("kpis", model).objects.using(alias).create(**values)
+
+        run = create("Run", started_at=START_TIME, process=1)
+        create("Batch", feed="cdr", name="a", status="in", size=1, modified_ns=1, run=run, taken_in_at=moments[0])
+        create("StreamConsumer", feed="cdr", topic="calls", host="here", process=1, told_at=moments[1])
+        create("Watermark", feed="cdr", interval_end_timestamp=moments[2])
+        span = {"interval_start_timestamp": START_TIME, "interval_end_timestamp": moment(START + 300)}
+        counts = {"groups": 0, "records": 0, "batches": 1}
+        create(
+            "IntervalSummary", kpi=1, interval=1, updated_at=START_TIME, first_figured_at=moments[3], **span, **counts
+        )
+        call_command("migrate", database=alias, verbosity=0)
+        assert [
+            Batch.objects.using(alias).get().ingested_at,
+            StreamConsumer.objects.using(alias).get().reported_at,
+            Watermark.objects.using(alias).get().newest_interval_end,
+            IntervalSummary.objects.using(alias).get().first_computed_at,
+        ] == moments

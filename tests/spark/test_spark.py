@@ -61,7 +61,7 @@ TABLES = [
     Watermark,
 ]
 # What differs between two runs that did the same.
-OF_THE_MOMENT = {"id", "run", "taken_in_at", "updated_at", "previous_updated_at", "first_figured_at", "mark"}
+OF_THE_MOMENT = {"id", "run", "ingested_at", "updated_at", "previous_updated_at", "first_computed_at", "mark"}
 SUBSCRIBERS = {1: ("ana@example.com", 900), 2: ("ana@example.com", 100), 3: ("bo@example.com", 0)}
 NEVER = 2**60
 KILLS = times("KILLS", 1, 2)

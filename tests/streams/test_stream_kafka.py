@@ -243,9 +243,7 @@ def test_messages_of_pruned_hours_are_rejects_however_many(broker, place):
     records = messages("antenna", 600)
     hour = START + 3600
     with place.alias() as alias:
-        Watermark.objects.using(alias).create(
-            feed="antenna", interval_end_timestamp=moment(hour), kept_from=moment(hour)
-        )
+        Watermark.objects.using(alias).create(feed="antenna", newest_interval_end=moment(hour), kept_from=moment(hour))
     put(broker, "late", records)
     ended = end_of(consume(place, broker, "antenna", "late", topic="late"))
     assert (ended.code, ended.problems) == (0, [])

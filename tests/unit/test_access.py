@@ -213,9 +213,9 @@ def keys() -> dict[str, object]:
     run = make_run()
     batch = make_batch(run, "ipflow_data.1.csv")
     rows = [run, batch, make_batch_interval(batch, MIDNIGHT), make_reject(batch, 2, text=f"{PERSONAL},x")]
-    rows.append(Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT))
+    rows.append(Watermark.objects.create(feed="ipflow", newest_interval_end=MIDNIGHT))
     rows.append(StreamPosition.objects.create(feed="cdr", source="kafka", stream="calls", partition="0", position="1"))
-    rows.append(StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=1, told_at=MIDNIGHT))
+    rows.append(StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=1, reported_at=MIDNIGHT))
     rows.append(LiveFeed.objects.create(feed="cdr", revision=1, committed_at=MIDNIGHT, delay=1))
     of_live = {"feed": "cdr", "length": 1, "start_timestamp": MIDNIGHT, "revision": 1}
     rows.append(LiveCount.objects.create(groups={"county": {"Kern": 1}}, **of_live))

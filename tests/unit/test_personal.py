@@ -81,7 +81,7 @@ def secrets():
     make_batch_interval(batch, MIDNIGHT)
     make_reject(batch, 1, text=ROW)
     make_subscriber(email=EMAIL, id=DEVICE)
-    Watermark.objects.create(feed="antenna", interval_end_timestamp=MIDNIGHT + ONE_HOUR.delta)
+    Watermark.objects.create(feed="antenna", newest_interval_end=MIDNIGHT + ONE_HOUR.delta)
     for kpi in KPIS.values():
         for length in kpi.lengths:
             own = {"email": EMAIL, "usage": 1000, "quota": 7} if kpi.id == 6 else {"user_id": DEVICE}

@@ -34,7 +34,7 @@ def twice(settings):
             start = length.floor(start)
             make_result(kpi, start, 1, length)
             make_summary(kpi.id, start, length)
-    make_batch(make_run(), "cdr_data.1.csv", feed="cdr", taken_in_at=SECOND)
+    make_batch(make_run(), "cdr_data.1.csv", feed="cdr", ingested_at=SECOND)
     make_subscriber(1)
 
 

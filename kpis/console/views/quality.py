@@ -40,7 +40,7 @@ _BATCH_COLUMNS = (
     Column("records", "Records", number=True),
     Column("rejects", "Rejects", number=True),
     Column("revision", "Revision", number=True),
-    Column("taken_in_at", "Ingested"),
+    Column("ingested_at", "Ingested"),
 )
 _REVISED_COLUMNS = (
     Column("kpi", "KPI"),
@@ -70,7 +70,7 @@ class Quality(Page):
         tables = given(query, ("batches_sort", "batches_page", "revised_sort", "revised_page"))
         try:
             listed = period.batches.filter(**SHOWS[show][1]).select_related("duplicate_of")
-            batches = Table("batches", _BATCH_COLUMNS, listed, ("-pk",), "-taken_in_at", query, state | tables)
+            batches = Table("batches", _BATCH_COLUMNS, listed, ("-pk",), "-ingested_at", query, state | tables)
             there = period.revised(hidden_kpis(self.request.user))
             revised = Table("revised", _REVISED_COLUMNS, there, ("-pk",), "-updated_at", query, state | tables)
         except BadTable as error:

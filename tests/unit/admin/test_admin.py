@@ -68,7 +68,7 @@ def rows(number: int) -> None:
         start = HOUR + timedelta(hours=count)
         run = make_run(started_at=start, outcome="broken", traceback=TRACEBACK, batches=1)
         batch = make_batch(
-            run, f"ipflow_data.{count}.csv", status="failed", reason="has <no> header", taken_in_at=start
+            run, f"ipflow_data.{count}.csv", status="failed", reason="has <no> header", ingested_at=start
         )
         make_batch_interval(batch, start)
         make_reject(batch, 3, text="346001,=secret")
@@ -80,7 +80,7 @@ def rows(number: int) -> None:
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
         StreamPosition.objects.create(feed="cdr", source="kafka", stream="calls", partition=f"{count}", position="7")
-        StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=count, told_at=start)
+        StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=count, reported_at=start)
         of_live = {"feed": "cdr", "length": 1, "start_timestamp": start, "revision": count}
         LiveCount.objects.create(groups={"county": {"Kern": 1}}, **of_live)
         folder = f"partials/ServiceTrafficVolume/{count}"
@@ -91,7 +91,7 @@ def rows(number: int) -> None:
         ResultPruning.objects.create(interval=count + 1, before=start)
     LakeBinding.objects.create(database_id=uuid.uuid4(), lake_id=uuid.uuid4())
     QuotaChange.objects.update(since=HOUR)
-    Watermark.objects.create(feed="ipflow", interval_end_timestamp=HOUR)
+    Watermark.objects.create(feed="ipflow", newest_interval_end=HOUR)
     LiveFeed.objects.create(feed="cdr", revision=1, committed_at=HOUR, delay=1)
 
 

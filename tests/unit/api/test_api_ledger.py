@@ -20,12 +20,12 @@ HOUR = utc("2021-07-17T23:00:00")
 def batches():
     """Three batches of two runs, by name, newest first as the API gives them."""
     first, second = make_run(), make_run()
-    one = make_batch(first, "one.csv", taken_in_at=HOUR, lines=5, records=3, rejects=2)
-    two = make_batch(first, "Two.csv", taken_in_at=HOUR + timedelta(minutes=5))
+    one = make_batch(first, "one.csv", ingested_at=HOUR, lines=5, records=3, rejects=2)
+    two = make_batch(first, "Two.csv", ingested_at=HOUR + timedelta(minutes=5))
     bad = make_batch(
         second,
         "bad.csv",
-        taken_in_at=HOUR + timedelta(minutes=10),
+        ingested_at=HOUR + timedelta(minutes=10),
         status="failed",
         reason="has no header",
         retry=True,
@@ -106,7 +106,7 @@ def test_filter_batches(client, batches, django_assert_num_queries, query, expec
     ("query", "errors"),
     [
         ("feed=x", {"feed": ["Choose one of: ipflow, antenna, coverage, cdr."]}),
-        ("status=ok", {"status": ["Choose one of: in (taken in), failed, duplicate, renamed."]}),
+        ("status=ok", {"status": ["Choose one of: in (ingested), failed, duplicate, renamed."]}),
         ("name=%00", {"name": ["Null characters are not allowed."]}),
         ("run=x", {"run": ["Enter a whole number."]}),
         ("run=9223372036854775808", {"run": [f"Ensure this value is less than or equal to {2**63 - 1}."]}),

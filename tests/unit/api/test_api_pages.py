@@ -169,7 +169,7 @@ def test_a_list_without_rows_has_no_next_page(client, db):
 def test_a_thousand_rows_a_page_unless_asked_otherwise(client, db):
     run = make_run()
     Batch.objects.bulk_create(
-        Batch(run=run, feed="ipflow", name=str(number), status="in", size=1, modified_ns=1, taken_in_at=HOUR)
+        Batch(run=run, feed="ipflow", name=str(number), status="in", size=1, modified_ns=1, ingested_at=HOUR)
         for number in range(1001)
     )
     assert [len(page) for page in walk(client, "/api/batches/")] == [1000, 1]

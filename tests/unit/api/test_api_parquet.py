@@ -130,7 +130,7 @@ def test_other_lists_have_their_types_too(client):
         "a.csv",
         True,
         batch.run_id,
-        microseconds(batch.taken_in_at),
+        microseconds(batch.ingested_at),
     )
     assert parquet_rows(client.get(f"/api/batches/{batch.pk}/rejects/?format=parquet"))[0]["text"] is None
     (row,) = parquet_rows(client.get("/api/intervals/?format=parquet"))

@@ -170,7 +170,7 @@ def test_a_month_of_five_minutes_keeps_its_total_in_few_points():
         IntervalSummary(
             kpi=10, interval=FIVE_MINUTES.code, total=number + 1, groups=1, records=1, batches=1, state=state,
             interval_start_timestamp=MIDNIGHT + number * FIVE, interval_end_timestamp=MIDNIGHT + (number + 1) * FIVE,
-            first_figured_at=MIDNIGHT, updated_at=MIDNIGHT,
+            first_computed_at=MIDNIGHT, updated_at=MIDNIGHT,
         )
         for number in range(8640)
     )  # fmt: skip

@@ -31,8 +31,8 @@ def test_an_empty_site_says_how_to_fill_it(client):
 
 
 def test_a_feeds_newest_interval_is_that_of_its_watermark():
-    Watermark.objects.create(feed="cdr", interval_end_timestamp=MIDNIGHT)
-    Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT + FIVE)
+    Watermark.objects.create(feed="cdr", newest_interval_end=MIDNIGHT)
+    Watermark.objects.create(feed="ipflow", newest_interval_end=MIDNIGHT + FIVE)
     news = feed_news(MIDNIGHT + timedelta(minutes=65), hidden=())
     assert [(one.feed.title, one.start, one.end, one.age) for one in news] == [
         ("IP flows", MIDNIGHT, MIDNIGHT + FIVE, 3600.0),
@@ -59,8 +59,8 @@ def test_a_total_without_an_hour_before_is_held_against_nothing():
 
 
 def test_the_page_shows_each_kpis_newest_total(client):
-    Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT + FIVE)
-    Watermark.objects.create(feed="coverage", interval_end_timestamp=MIDNIGHT + FIVE)
+    Watermark.objects.create(feed="ipflow", newest_interval_end=MIDNIGHT + FIVE)
+    Watermark.objects.create(feed="coverage", newest_interval_end=MIDNIGHT + FIVE)
     make_summary(1, MIDNIGHT, total=745_440_863_215, groups=172)
     make_summary(1, MIDNIGHT - timedelta(hours=1), total=700_000_000_000)
     make_summary(2, MIDNIGHT, total=7037, groups=324, state=IntervalSummary.State.PROVISIONAL)
@@ -159,11 +159,11 @@ def test_the_page_shows_the_days_runs_and_rejects(client):
 
 def test_a_day_without_runs_tells_of_the_last_one(client):
     make_run(MIDNIGHT, outcome=Run.Outcome.BROKEN)
-    assert "No run today. The last one started 18 Jul 2021, 00:00: broke off." in text_of(client.get("/"))
+    assert "No run today. The last one started 18 Jul 2021, 00:00: failed." in text_of(client.get("/"))
 
 
 def test_a_mean_of_nothing_has_no_figure(client):
-    Watermark.objects.create(feed="coverage", interval_end_timestamp=MIDNIGHT + FIVE)
+    Watermark.objects.create(feed="coverage", newest_interval_end=MIDNIGHT + FIVE)
     make_summary(7, MIDNIGHT, total=None, mean=None)
     make_result(OPERATOR_SIGNAL, MIDNIGHT, 1, average_signal=None)
     assert "Operator signal \N{EN DASH}" in text_of(client.get("/"))
@@ -171,7 +171,7 @@ def test_a_mean_of_nothing_has_no_figure(client):
 
 def test_the_number_of_queries_does_not_grow_with_the_rows(client, django_assert_max_num_queries):
     for feed in ("ipflow", "antenna", "coverage", "cdr"):
-        Watermark.objects.create(feed=feed, interval_end_timestamp=MIDNIGHT + FIVE)
+        Watermark.objects.create(feed=feed, newest_interval_end=MIDNIGHT + FIVE)
     for kpi in KPIS.values():
         for step in range(3):
             make_summary(kpi.id, MIDNIGHT + step * FIVE)

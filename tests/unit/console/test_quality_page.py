@@ -46,7 +46,7 @@ def test_rejects_are_counted_by_reason_with_the_first_and_the_last_as_examples()
     first = make_batch(run, "ipflow_data.a.csv", rejects=3, lines=3)
     second = make_batch(run, "ipflow_data.b.csv", rejects=1, lines=1)
     make_batch(run, "ipflow_data.c.csv")
-    old = make_batch(run, "ipflow_data.d.csv", taken_in_at=MIDNIGHT - DAY, rejects=1, lines=1)
+    old = make_batch(run, "ipflow_data.d.csv", ingested_at=MIDNIGHT - DAY, rejects=1, lines=1)
     rejects = [make_reject(first, line, reason="is empty") for line in (2, 3)]
     rejects.append(make_reject(second, 7, reason="is empty"))
     other = make_reject(first, 4, column="", reason="holds a NUL byte")
@@ -144,7 +144,7 @@ def make_intervals(feed, kpi_id: int, minutes: list[int]) -> None:
     for minute in minutes:
         make_summary(kpi_id, MIDNIGHT + timedelta(minutes=minute), feed.interval)
     end = MIDNIGHT + timedelta(minutes=max(minutes)) + feed.interval.delta
-    Watermark.objects.create(feed=feed.name, interval_end_timestamp=end)
+    Watermark.objects.create(feed=feed.name, newest_interval_end=end)
 
 
 def test_gaps_are_the_intervals_without_records_up_to_the_watermark():
@@ -165,7 +165,7 @@ def test_gaps_are_the_intervals_without_records_up_to_the_watermark():
 
 def test_what_a_replaced_file_took_back_at_the_end_is_a_gap():
     make_intervals(ANTENNA, 3, [0, 5])
-    Watermark.objects.update(interval_end_timestamp=MIDNIGHT + 4 * FIVE)
+    Watermark.objects.update(newest_interval_end=MIDNIGHT + 4 * FIVE)
     (found,) = coverages()
     assert found.gaps == [Gap(MIDNIGHT + 2 * FIVE, MIDNIGHT + 4 * FIVE, 2)]
     IntervalSummary.objects.all().delete()

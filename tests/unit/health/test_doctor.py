@@ -104,7 +104,7 @@ def sound_lines(settings) -> list[str]:
         "ok   staging: no leftovers",
         f"ok   data folder: {settings.DATA_DIR} has 1 files of known feeds",
         "ok   clocks: agree",
-        "ok   last run: started at 2021-07-18 00:00:00Z, all went in",
+        "ok   last run: started at 2021-07-18 00:00:00Z, succeeded",
         "ok   schedule: this user's crontab runs the command",
     ]
 
@@ -285,7 +285,7 @@ def test_files_that_cannot_be_read(sound, monkeypatch):
             "note last run: started at 2021-07-18 00:00:00Z, 2 files failed; the admin's batches have the reasons",
             0,
         ),
-        ({"outcome": "running"}, "ok   last run: started at 2021-07-18 00:00:00Z, under way", 0),
+        ({"outcome": "running"}, "ok   last run: started at 2021-07-18 00:00:00Z, running", 0),
     ],
 )
 def test_the_last_run(sound, run, line, status):
@@ -331,7 +331,7 @@ AHEAD = (
 @pytest.mark.parametrize(
     ("columns", "named"),
     [
-        ({"interval_end_timestamp": MIDNIGHT + timedelta(hours=2)}, "the newest interval of ipflow is 1:40:00"),
+        ({"newest_interval_end": MIDNIGHT + timedelta(hours=2)}, "the newest interval of ipflow is 1:40:00"),
         ({"closed_until": MIDNIGHT + timedelta(days=1)}, "the closing of ipflow is 23:45:00"),
     ],
 )

@@ -20,7 +20,7 @@ NOW = MIDNIGHT + timedelta(hours=1)
 def an_hour_later(monkeypatch):
     """It is an hour after midnight, and ipflow came in until a quarter past."""
     monkeypatch.setattr(timezone, "now", lambda: NOW)
-    Watermark.objects.create(feed="ipflow", interval_end_timestamp=MIDNIGHT + timedelta(minutes=15))
+    Watermark.objects.create(feed="ipflow", newest_interval_end=MIDNIGHT + timedelta(minutes=15))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_data_may_be_so_old(client, settings, an_hour_later, longest, status):
 )
 def test_an_age_is_never_that_of_what_lies_ahead(client, settings, monkeypatch, end, age):
     monkeypatch.setattr(timezone, "now", lambda: NOW)
-    Watermark.objects.create(feed="ipflow", interval_end_timestamp=end and MIDNIGHT + end)
+    Watermark.objects.create(feed="ipflow", newest_interval_end=end and MIDNIGHT + end)
     settings.HEALTH_MAX_AGE = 900
     response = client.get("/healthz")
     assert response.json()["newest_interval_age"] == {"ipflow": age}

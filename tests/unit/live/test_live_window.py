@@ -114,16 +114,16 @@ def test_the_rate_is_that_of_the_ten_whole_seconds_before_the_newest(now):
 def test_lag_and_number_are_those_of_the_consumers_that_told_lately():
     now = timezone.now()
     tell = StreamConsumer.objects.create
-    tell(feed="cdr", topic="calls", host="a", process=1, lag=100, told_at=now)
-    tell(feed="cdr", topic="calls", host="b", process=1, lag=20, told_at=now - timedelta(seconds=10))
-    tell(feed="cdr", topic="calls", host="c", process=1, lag=7000, told_at=now - timedelta(seconds=16))
-    tell(feed="antenna", topic="messages", host="a", process=2, lag=None, told_at=now)
+    tell(feed="cdr", topic="calls", host="a", process=1, lag=100, reported_at=now)
+    tell(feed="cdr", topic="calls", host="b", process=1, lag=20, reported_at=now - timedelta(seconds=10))
+    tell(feed="cdr", topic="calls", host="c", process=1, lag=7000, reported_at=now - timedelta(seconds=16))
+    tell(feed="antenna", topic="messages", host="a", process=2, lag=None, reported_at=now)
     window = Window()
     assert read(window)["feeds"] == {
         "cdr": {**NOTHING, "lag": 120, "consumers": 2},
         "antenna": {**NOTHING, "consumers": 1},
     }
-    StreamConsumer.objects.update(told_at=now - timedelta(seconds=16))
+    StreamConsumer.objects.update(reported_at=now - timedelta(seconds=16))
     assert read(window)["feeds"] == {"cdr": NOTHING, "antenna": NOTHING}
 
 

@@ -29,7 +29,7 @@ def add_interval(start: datetime, minutes: int, code: int, state: str, services:
         ServiceTrafficVolume.objects.create(rank=rank, service_id=service, total_bytes=volume, **span)
     for rank, (cell, number) in enumerate(cells.items(), 1):
         CellUniqueUsers.objects.create(rank=rank, cell_id=cell, number_of_unique_users=number, **span)
-    common = {**span, "records": 9, "batches": 1, "state": state, "updated_at": start, "first_figured_at": start}
+    common = {**span, "records": 9, "batches": 1, "state": state, "updated_at": start, "first_computed_at": start}
     IntervalSummary.objects.create(kpi=1, total=12_345_678_999, groups=1_200, **common)
     IntervalSummary.objects.create(kpi=2, total=users, groups=len(cells), **common)
 

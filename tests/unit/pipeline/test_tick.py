@@ -56,7 +56,7 @@ def statements_of_a_tick(data_dir, number: int) -> list[str]:
 def test_a_tick_takes_the_same_statements_however_much_the_ledger_knows(data_dir):
     statements_of_a_tick(data_dir, 1)
     few = statements_of_a_tick(data_dir, 2)
-    run, taken_in_at = make_run(), moment(START)
+    run, ingested_at = make_run(), moment(START)
     Batch.objects.bulk_create(
         Batch(
             run=run,
@@ -66,7 +66,7 @@ def test_a_tick_takes_the_same_statements_however_much_the_ledger_knows(data_dir
             kpis="1,2",
             size=1,
             modified_ns=1,
-            taken_in_at=taken_in_at,
+            ingested_at=ingested_at,
         )
         for number in range(1000)
     )

@@ -62,7 +62,7 @@ def reference(kpi: KPI, start: datetime, group: dict) -> list[dict]:
     if not kpi.reference:
         return []
     summary = IntervalSummary.objects.get(kpi=kpi.id, interval=ONE_HOUR.code, interval_start_timestamp=start)
-    return devices_at(group["email"], summary.first_figured_at)
+    return devices_at(group["email"], summary.first_computed_at)
 
 
 def looked_at(kpi: KPI, rows: list[dict]) -> list[dict]:
