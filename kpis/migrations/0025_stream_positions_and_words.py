@@ -453,4 +453,39 @@ class Migration(migrations.Migration):
                 blank=True, help_text="UTC; everything before was pruned from the lake", null=True
             ),
         ),
+        migrations.AlterField(
+            model_name="intervalsummary",
+            name="first_computed_at",
+            field=models.DateTimeField(help_text="UTC; references, such as quotas, are those that were in force then"),
+        ),
+        migrations.AlterField(
+            model_name="intervalsummary",
+            name="groups",
+            field=models.BigIntegerField(help_text="number of groups; a top list keeps the first of them"),
+        ),
+        migrations.AlterField(
+            model_name="intervalsummary",
+            name="mean",
+            field=models.FloatField(blank=True, help_text="instead of the total, if the KPI is a mean", null=True),
+        ),
+        migrations.AlterField(
+            model_name="intervalsummary",
+            name="previous_updated_at",
+            field=models.DateTimeField(blank=True, help_text="UTC; when the revision before was computed", null=True),
+        ),
+        migrations.AlterField(
+            model_name="intervalsummary",
+            name="reason",
+            field=models.TextField(blank=True, default="", help_text="why it was revised, if not by a batch"),
+        ),
+        migrations.AlterField(
+            model_name="intervalsummary",
+            name="revision",
+            field=models.PositiveIntegerField(default=1, help_text="1, plus 1 for each time that it was recomputed"),
+        ),
+        migrations.AlterField(
+            model_name="intervalsummary",
+            name="updated_at",
+            field=models.DateTimeField(help_text="UTC; when this revision was computed"),
+        ),
     ]

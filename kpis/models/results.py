@@ -32,7 +32,7 @@ CoverageGridSignal = make_result_model(coverage.COVERAGE_GRID_SIGNAL, __name__)
 
 
 class IntervalSummary(models.Model):
-    """One KPI's interval as a whole: its true total over all groups, and what it was computed from."""
+    """The summary of a KPI's interval: the total over all groups, and the counts of what it was computed from."""
 
     class State(models.TextChoices):
         PROVISIONAL = "provisional", "the interval is still open"
@@ -46,18 +46,22 @@ class IntervalSummary(models.Model):
     total = models.BigIntegerField(
         null=True, blank=True, help_text="over all groups; for unique users, distinct users over all cells"
     )
-    mean = models.FloatField(null=True, blank=True, help_text="in the total's place, where the KPI is a mean")
-    groups = models.BigIntegerField(help_text="number of groups, of which the top list keeps the first")
+    mean = models.FloatField(null=True, blank=True, help_text="instead of the total, if the KPI is a mean")
+    groups = models.BigIntegerField(help_text="number of groups; a top list keeps the first of them")
     records = models.BigIntegerField(help_text="records in the interval")
     batches = models.PositiveIntegerField(help_text="batches that have records in the interval")
-    first_computed_at = models.DateTimeField(help_text="UTC; references such as quotas are those in force then")
-    revision = models.PositiveIntegerField(default=1, help_text="1, and one more each time it was figured anew")
+    first_computed_at = models.DateTimeField(
+        help_text="UTC; references, such as quotas, are those that were in force then"
+    )
+    revision = models.PositiveIntegerField(default=1, help_text="1, plus 1 for each time that it was recomputed")
     state = models.CharField(max_length=12, choices=State)
-    reason = models.TextField(blank=True, default="", help_text="why it was revised, where no batch was the cause")
-    updated_at = models.DateTimeField(help_text="UTC; when this revision was figured")
+    reason = models.TextField(blank=True, default="", help_text="why it was revised, if not by a batch")
+    updated_at = models.DateTimeField(help_text="UTC; when this revision was computed")
     previous_total = models.BigIntegerField(null=True, blank=True, help_text="the total of the revision before")
     previous_mean = models.FloatField(null=True, blank=True, help_text="the mean of the revision before")
-    previous_updated_at = models.DateTimeField(null=True, blank=True, help_text="UTC; when that was figured")
+    previous_updated_at = models.DateTimeField(
+        null=True, blank=True, help_text="UTC; when the revision before was computed"
+    )
 
     class Meta:
         verbose_name_plural = "interval summaries"
@@ -79,7 +83,7 @@ class IntervalSummary(models.Model):
 
 
 class ResultPruning(models.Model):
-    """Up to when the results of an interval length, and their summaries, were pruned of all KPIs."""
+    """The moment before which the results of an interval length were pruned, of all KPIs, with their summaries."""
 
     interval = models.PositiveSmallIntegerField(choices=interval_choices, unique=True)
     before = models.DateTimeField(help_text="UTC; intervals that ended by then were removed")
@@ -92,5 +96,5 @@ class ResultPruning(models.Model):
 
     @classmethod
     def of(cls, interval: int) -> datetime | None:
-        """Up to when (UTC) the results of an interval length, by its code, were pruned; None where they never were."""
+        """Return the moment (UTC) before which an interval length's results were pruned, by its code; None if never."""
         return cls.objects.filter(interval=interval).values_list("before", flat=True).first()
