@@ -53,14 +53,27 @@ def opened(url: str) -> Iterator[str]:
         del connections[name]
 
 
-def models_at(alias: str, migration: str) -> Any:
-    """The app registry with this project's models as they were after a migration, such as ``0024_batch_mark``."""
-    loader = MigrationExecutor(connections[alias]).loader
-    return loader.project_state([("kpis", migration)]).apps
+def unsquashed(alias: str) -> MigrationExecutor:
+    """An executor of the single migrations that a squashed one replaces, as databases have them that are older."""
+    executor = MigrationExecutor(connections[alias])
+    executor.loader.replace_migrations = False
+    executor.loader.build_graph()
+    return executor
+
+
+def migrate_singly(alias: str, last: str) -> Any:
+    """Migrate an empty database by single migrations up to one of this project, and all other apps.
+
+    Returns the registry of the models as they were then.
+    """
+    executor = unsquashed(alias)
+    others = [node for node in executor.loader.graph.leaf_nodes() if node[0] != "kpis"]
+    return executor.migrate([*others, ("kpis", last)]).apps
 
 
 def schema(alias: str) -> dict[str, Any]:
-    """What a database's tables are made of: columns and constraints by table."""
+    """What a database's tables are made of: columns, with their collations, and constraints and indexes by table."""
+    # Names such as fk_0, of SQLite's foreign keys, and __unnamed_constraint_1__ tell only an order.
     using = connections[alias]
     found: dict[str, Any] = {}
     with using.cursor() as cursor:
@@ -70,8 +83,9 @@ def schema(alias: str) -> dict[str, Any]:
             found[table] = (
                 {column.name: tuple(column._replace(display_size=None)) for column in columns},
                 sorted(
-                    (sorted(one["columns"] or []), one["primary_key"], one["unique"], one["check"], one["index"],
-                     one["foreign_key"], "" if name.startswith("__") else name)
+                    (sorted(one["columns"] or []) if one["check"] else [*one["columns"]], one.get("orders") or [],
+                     one["primary_key"], one["unique"], one["check"], one["index"], one["foreign_key"] or (),
+                     "" if name.startswith(("__", "fk_")) else name)
                     for name, one in constraints.items()
                 ),
             )  # fmt: skip

@@ -14,19 +14,22 @@ import pytest
 from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import OperationalError, connections
+from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
-from kpis.models import StreamPosition
+from kpis.models import Region, StreamPosition
 from kpis.store.dialects.mysql import MySQL
 from kpis.store.restartable import UNDER_WAY
-from tests.databases import empty_database, models_at, opened, schema
+from tests.databases import empty_database, migrate_singly, opened, schema, unsquashed
 from tests.effort import LONG
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # From here on all are killed: the first that add columns to tables, and make tables, in a database that has some.
-BEFORE = "zero" if LONG else "0010"
+BEFORE = "zero" if LONG else "0010_watermark_closed_until"
+SQUASHED = "0001_squashed_0025_stream_positions_and_words"
+LAST_REPLACED = "0025_stream_positions_and_words"
 # The last of the migrations that know two tables of positions in streams.
 BEFORE_POSITIONS = "0024_batch_mark"
 
@@ -72,7 +75,7 @@ def applied(alias: str) -> set[tuple[str, str]]:
 
 def fill_streams(alias: str) -> None:
     """Puts a row into each of the two tables that hold positions in streams before 0025."""
-    apps = models_at(alias, BEFORE_POSITIONS)
+    apps = unsquashed(alias).loader.project_state([("kpis", BEFORE_POSITIONS)]).apps
     apps.get_model("kpis", "StreamOffset").objects.using(alias).create(
         feed="cdr", topic="calls", partition=3, next_offset=7
     )
@@ -85,8 +88,7 @@ def test_a_migration_that_is_killed_between_any_two_statements_can_be_run_again(
     with empty_database(tmp_path) as url:
         with opened(url) as alias:
             if BEFORE != "zero":
-                migrate(alias)  # All other apps' migrations.
-                migrate(alias, "kpis", BEFORE)
+                migrate_singly(alias, BEFORE)
             known = applied(alias) if BEFORE != "zero" else set()
         kills, statements, is_filled = 0, 1, False
         while not migrate_until_killed(url, statements):
@@ -108,6 +110,32 @@ def test_a_migration_that_is_killed_between_any_two_statements_can_be_run_again(
             assert not MigrationRecorder(connections[alias]).migration_qs.filter(app__startswith=UNDER_WAY).exists()
             executor = MigrationExecutor(connections[alias])
             assert executor.migration_plan(executor.loader.graph.leaf_nodes()) == []
+
+
+def test_a_new_database_is_made_by_the_squashed_migration_alone():
+    of_kpis = {name for app, name in applied("default") if app == "kpis"}
+    replaced = MigrationExecutor(connections["default"]).loader.disk_migrations["kpis", SQUASHED].replaces
+    assert len(replaced) == 25
+    # Recorded with it, as if they had been applied, so that a release without it goes on.
+    assert of_kpis == {SQUASHED, *(name for _, name in replaced)}
+
+
+def test_the_squashed_migration_makes_what_those_that_it_replaces_make(tmp_path):
+    with empty_database(tmp_path) as url, opened(url) as alias:
+        migrate_singly(alias, LAST_REPLACED)
+        assert ("kpis", SQUASHED) in applied(alias)
+        assert schema(alias) == schema("default")
+        counties = [Region.objects.using(one).order_by("code").values() for one in (alias, "default")]
+        assert [{**row, "id": 0} for row in counties[0]] == [{**row, "id": 0} for row in counties[1]]
+        # The models that later migrations start from are the same as well.
+        single, squashed = (
+            loader.project_state([("kpis", last)])
+            for loader, last in (
+                (unsquashed(alias).loader, LAST_REPLACED),
+                (MigrationExecutor(connections["default"]).loader, SQUASHED),
+            )
+        )
+        assert MigrationAutodetector(single, squashed).changes(unsquashed(alias).loader.graph) == {}
 
 
 def test_a_table_of_somebody_else_is_an_error_in_a_migration_that_has_not_begun(tmp_path):

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connections
 
 from kpis.models import Batch, IntervalSummary, StreamConsumer, StreamPosition, Watermark
 from tests.data import release
 from tests.data.release import START
-from tests.databases import empty_database, models_at, opened, schema
+from tests.databases import empty_database, migrate_singly, opened, schema
 from tests.processes import Place
 from tests.twin import FIVE_MINUTES, ONE_HOUR, Call, Flow, Log, Message, expected, file_text, moment
 
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ARCHIVE = Path(release.__file__).parent / "0.1.0.tar.gz"
 LAST_MIGRATION = "0012_stream_shard"
+BEFORE_POSITIONS = "0024_batch_mark"
 SHARD = "shardId-000000000007"
 START_TIME = moment(START)
 CLOSED = {Flow: START + 3900, Message: START + 4200, Log: START + 3900, Call: START + 3780}
@@ -35,7 +37,7 @@ def upgraded(tmp_path) -> Iterator[Place]:
     with empty_database(tmp_path) as url, tarfile.open(ARCHIVE) as archive:
         place = Place(tmp_path / "place", url)
         with opened(url) as alias:
-            call_command("migrate", "kpis", LAST_MIGRATION, database=alias, verbosity=0)
+            migrate_singly(alias, LAST_MIGRATION)
             load(alias, json.load(archive.extractfile("rows.json")))
         archive.extractall(place.folder, [one for one in archive if one.name != "rows.json"], filter="data")
         for name, content in release.contents().items():
@@ -111,9 +113,7 @@ def test_what_0_1_0_left_goes_on_exact(upgraded):
 
 def test_positions_of_kafka_and_of_kinesis_go_on_in_one_table(tmp_path):
     with empty_database(tmp_path) as url, opened(url) as alias:
-        call_command("migrate", "auth", database=alias, verbosity=0)
-        call_command("migrate", "kpis", "0024_batch_mark", database=alias, verbosity=0)
-        apps = models_at(alias, "0024_batch_mark")
+        apps = migrate_singly(alias, BEFORE_POSITIONS)
         offsets, shards = apps.get_model("kpis", "StreamOffset"), apps.get_model("kpis", "StreamShard")
         for topic, partition, offset, origin in (
             ("calls", 0, 2**63 - 1, {"topic_id": "aB", "generation": 3, "last_message": "1-ff"}),
@@ -130,7 +130,8 @@ def test_positions_of_kafka_and_of_kinesis_go_on_in_one_table(tmp_path):
             feed="antenna", stream="calls", shard=SHARD, beginning="8", is_ended=True, stream_created="2026-11-30"
         )
         user = User.objects.using(alias).create(username="reader")
-        user.user_permissions.add(Permission.objects.using(alias).get(codename="view_streamoffset"))
+        of_topics = ContentType.objects.using(alias).create(app_label="kpis", model="streamoffset")
+        user.user_permissions.create(content_type=of_topics, codename="view_streamoffset", name="Can view")
         call_command("migrate", database=alias, verbosity=0)
         rows = StreamPosition.objects.using(alias).order_by("source", "feed", "stream", "partition")
         assert [row[1:] for row in rows.values_list()] == [
@@ -148,8 +149,7 @@ def test_positions_of_kafka_and_of_kinesis_go_on_in_one_table(tmp_path):
 def test_columns_that_are_renamed_keep_their_values(tmp_path):
     moments = [moment(START + second) for second in range(4)]
     with empty_database(tmp_path) as url, opened(url) as alias:
-        call_command("migrate", "kpis", "0024_batch_mark", database=alias, verbosity=0)
-        apps = models_at(alias, "0024_batch_mark")
+        apps = migrate_singly(alias, BEFORE_POSITIONS)
 
         def create(model: str, **values):
             return apps.get_model("kpis", model).objects.using(alias).create(**values)
