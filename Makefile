@@ -148,7 +148,7 @@ reference: setup-dev  ## writes the reference pages that are generated from the 
 $(VENV)/bin/uv: | $(VENV)/bin/pip
 	@$(INSTALL) $(VENV)
 
-lock: $(VENV)/bin/uv  ## writes the lock file anew from requirements*.txt (ARGS=--upgrade takes newer versions)
+lock: $(VENV)/bin/uv  ## writes the lock file again from requirements*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock.sh $(VENV)/bin/uv $(ARGS)
 
 audit: setup-dev  ## looks for known vulnerabilities of the locked versions

@@ -61,7 +61,7 @@ MAX_REJECTS = files.integer(
     "MAX_REJECTS",
     1_000_000,
     minimum=1,
-    help="A file fails if it has more rejects, whatever their share. The first 100 are kept.",
+    help="A file fails if it has more rejects, regardless of their share. The first 100 are kept.",
     unit="rejects",
 )
 MAX_HOURS_PER_FILE = files.integer(

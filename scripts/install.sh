@@ -12,7 +12,7 @@ python=$tools/bin/python
 locked=$(mktemp)
 trap 'rm -f "$locked"' EXIT
 
-# uv has an index and certificates of its own: those that pip is told of are meant for it too.
+# uv has an index and certificates of its own: pip's are meant for it too.
 if [ -n "${PIP_INDEX_URL:-}" ]; then
     export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
 fi

@@ -1,4 +1,4 @@
-"""Rows for tests: each function writes one, with whatever the test does not care for filled in."""
+"""Rows for tests: each function writes one, with defaults for the columns that the test leaves out."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_result(kpi: KPI, start: datetime, rank: int, length: Length = FIVE_MINU
 
 
 def make_subscriber(number: int = 1, **columns) -> Subscriber:
-    """A subscriber, taken in as people's changes are."""
+    """A subscriber, saved as edits in the admin are."""
     there = {
         "id": f"00000000-0000-4000-8000-{number:012d}",
         "name": f"Subscriber {number}",

@@ -47,7 +47,7 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """The server's address, as whoever uses it wants it."""
+        """The server's address, in the form that its client needs."""
 
     @abstractmethod
     def install(self) -> None:

@@ -82,7 +82,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Log:
-    """One coverage record; ``start`` in Unix seconds, empty texts where the phone told nothing."""
+    """One coverage record; ``start`` in Unix seconds, empty texts for what the phone did not report."""
 
     start: int
     operator: str

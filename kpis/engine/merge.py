@@ -116,7 +116,7 @@ def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
 def _count_values(arrays: list[np.ndarray]) -> int:
     """Return the number of distinct values in several arrays (int64) together."""
     compiled = library()
-    assert compiled is not None  # noqa: S101  whoever counts has it
+    assert compiled is not None  # noqa: S101  can_merge has checked it
     found = ctypes.c_int64()
     addresses = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
     lengths = (ctypes.c_int64 * len(arrays))(*(len(array) for array in arrays))

@@ -90,7 +90,7 @@ def allowed_hosts() -> Finding:
     if "*" in settings.ALLOWED_HOSTS:
         return Finding(Verdict.MEND, subject, "is *, which lets anyone choose the site's name; list its names")
     if not _serves_others():
-        return Finding(Verdict.NOTE, subject, "has only this host, so nobody else can use the web")
+        return Finding(Verdict.NOTE, subject, "has only this host, so no process else can use the web")
     return Finding(Verdict.OK, subject, ", ".join(settings.ALLOWED_HOSTS))
 
 

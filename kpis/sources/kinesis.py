@@ -283,7 +283,7 @@ class KinesisStream(Stream[ShardSpool]):
             self._quiet_since = time.monotonic()
 
     def _iterator(self, shard: Shard) -> str:
-        """Return where to continue: at the last record that was read, as whatever follows it is there if that is."""
+        """Return where to continue: at the last record that was read, as the records after it are there if it is."""
         place = {"StreamName": self.name, "ShardId": shard.name}
         if shard.read_to is not None:
             shard.known = shard.read_to

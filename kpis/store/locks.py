@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 60
 
 @contextmanager
 def ledger_lock(patience: float = 0) -> Iterator[None]:
-    """Hold the lock that lets one process at a time, on whatever host, work on the database.
+    """Hold the lock that lets one process at a time, on any host, work on the database.
 
     While the holder is a consumer or prunes, and so soon ends its step, waits up to ``patience`` seconds. Raises
     AlreadyRunning. The lock belongs to the database connection (with SQLite: to the process), so it ends with its

@@ -7,7 +7,7 @@ import shutil
 # Chromium's path; None where there is none.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-# The program of a server that prints its port, the one that it is given or a free one, once it can be asked, so nobody
+# The program of a server that prints its port (the given one, or a free one) once it can be asked, so that no process
 # has to wait or to guess.
 SERVER = """
 import socket

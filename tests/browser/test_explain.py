@@ -28,7 +28,7 @@ def plain(text: str) -> int:
         ("/map/?interval=2", "number_of_calls"),
     ],
 )
-def test_a_number_of_a_page_is_explained_and_figured_again_from_the_lake(page, site, address, name):
+def test_a_number_of_a_page_is_explained_and_computed_again_from_the_lake(page, site, address, name):
     page.goto(address)
     wait_for_charts(page)
     row = page.locator("tbody tr").first

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.site import running_server, running_stream
 
-# Notes the charts' Vega views, which nobody else can get at.
+# Notes the charts' Vega views, which are not accessible otherwise.
 NOTE_VIEWS = """
 window.views = {};
 document.addEventListener("drawn", function (event) {
@@ -57,7 +57,7 @@ def live_page(page) -> Page:
 
 
 def talk(page: Page, *messages: dict) -> list[WebSocketRoute]:
-    """Opens the page on a server that says these messages to whoever connects; gives all connections, as they come."""
+    """Opens the page on a server that sends these messages to each client; gives all connections, as they come."""
     lines: list[WebSocketRoute] = []
 
     def answer(line: WebSocketRoute) -> None:
@@ -135,7 +135,7 @@ def drawn_seconds(page: Page) -> set[float]:
     return {point["at"] for point in points(page, "operator")}
 
 
-def test_figures_are_what_the_server_told(live_page):
+def test_figures_are_what_the_server_sent(live_page):
     page = live_page
     counts = {
         "county": {
@@ -207,7 +207,7 @@ def test_a_frame_changes_its_seconds_and_a_gap_is_no_zero(live_page):
     until(page, lambda: [row["value"] for row in points(page, "map", "values") if row["code"] == KERN] == [12])
 
 
-def test_who_may_not_see_it_is_told_so_once_and_led_to_the_login(page):
+def test_who_may_not_see_it_is_shown_so_once_and_led_to_the_login(page):
     lines: list[WebSocketRoute] = []
 
     def refuse(line: WebSocketRoute) -> None:

@@ -127,7 +127,7 @@ NAMES = [
 ]
 
 
-def test_any_name_is_taken_in_once(data_dir):
+def test_any_name_is_ingested_once(data_dir):
     files = {name: [flow(number)] for number, name in enumerate(NAMES, 1)}
     for name, flows in files.items():
         (data_dir / name).write_bytes(text(flows[0].line()))

@@ -157,12 +157,12 @@ def figures(kpi: twin.TwinKPI) -> dict[datetime, list[tuple]]:
     return found
 
 
-def of_shortest(kpi: twin.TwinKPI, figured: dict) -> dict[datetime, list[tuple]]:
+def of_shortest(kpi: twin.TwinKPI, computed: dict) -> dict[datetime, list[tuple]]:
     """Of the rows that the twin or the tables give, a KPI's for its shortest intervals, by their starts."""
     shortest = min(kpi.intervals, key=lambda interval: twin.SECONDS[interval])
     return {
         start.replace(tzinfo=None): found
-        for (id_, interval, start), found in figured.items()
+        for (id_, interval, start), found in computed.items()
         if (id_, interval) == (kpi.id, shortest)
     }
 
@@ -403,7 +403,7 @@ def test_a_folder_with_the_signs_of_a_pattern_is_read_as_it_is_called(lake, sett
 # What the command says.
 
 
-def test_a_wrong_query_is_told_in_one_message():
+def test_a_wrong_query_is_reported_in_one_message():
     with pytest.raises(CommandError, match=r'(?s)Parser Error: syntax error at or near "SELEC".*LINE 1') as raised:
         output_of("SELEC 1")
     assert raised.value.returncode == 1
@@ -414,7 +414,7 @@ def test_an_unknown_view_lists_those_there_are():
         output_of("SELECT * FROM nosuch JOIN cdr USING (batch)")
 
 
-def test_what_goes_wrong_while_rows_are_read_is_told_too():
+def test_what_goes_wrong_while_rows_are_read_is_reported_too():
     with pytest.raises(CommandError, match="Could not convert string 'x'"):
         output_of("SELECT CAST(if(i = 99999, 'x', '1') AS INTEGER) FROM range(100000) t(i)", format="csv")
 
@@ -494,12 +494,12 @@ def test_parquet_keeps_the_types(lake, tmp_path):
     assert found.fetchall()[0] == ("SKYPE", datetime(2021, 7, 18), 20)  # noqa: DTZ001
 
 
-def test_rows_come_before_the_last_is_figured():
+def test_rows_come_before_the_last_is_computed():
     with answered("SELECT i FROM range(1000000000000) t(i)", project.LAKE_DIR, DatabaseLedgerTables()) as answer:
         assert [next(answer.rows) for _ in range(3)] == [(0,), (1,), (2,)]
 
 
-def test_a_ledger_that_cannot_be_read_is_told(monkeypatch):
+def test_a_ledger_that_cannot_be_read_is_reported(monkeypatch):
     monkeypatch.setattr(Batch._meta, "db_table", "nosuch")
     with pytest.raises(CommandError, match=r"The ledger cannot be read: .*nosuch"):
         output_of("SELECT * FROM batches")

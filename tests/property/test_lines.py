@@ -210,7 +210,7 @@ def test_fields_stand_between_commas_or_within_quotes(text, fields):
 
 
 @pytest.mark.parametrize("text", ['"', '"1', '1"', '1"2"', '"1"2', '"1" "2"', '"1,2', '1,"', '""" '])
-def test_a_badly_placed_quote_is_told(text):
+def test_a_badly_placed_quote_is_reported(text):
     with pytest.raises(BadRow, match="has a badly placed quote"):
         split_fields(text)
 
@@ -220,7 +220,7 @@ def packed(suffix: str, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_packed_data_cut_anywhere_is_told(folder, suffix):
+def test_packed_data_cut_anywhere_is_reported(folder, suffix):
     content = packed(suffix, b"a,b,c\n" + b"".join(b"%d,%d,3\n" % (n, n * n) for n in range(40)))
     path = folder / f"flows{suffix}"
     kind = {".gz": "gzip", ".zst": "zstd"}[suffix]

@@ -184,7 +184,7 @@ def test_a_large_object_is_fetched_part_by_part_and_each_part_again_where_it_bre
 
 
 @pytest.mark.parametrize("change", ["changed", "vanished"])
-def test_an_object_that_changes_while_it_is_read_is_taken_in_by_the_next_run(bucket, change):
+def test_an_object_that_changes_while_it_is_read_is_ingested_by_the_next_run(bucket, change):
     put(bucket, {"ipflow_data.1.csv": [Flow(START, 1, 1, 1, 1, 1)]})
     other = {"ipflow_data.1.csv": [Flow(START, 2, 5, 5, 5, 5)]}
     fetched = FoundObject.fetched
@@ -265,7 +265,7 @@ def test_large_files_of_the_lake_are_read_by_what_is_asked_for(bucket, tmp_path)
     assert count[0] == 200_000
 
 
-def test_a_damaged_and_a_missing_file_of_the_lake_are_told_apart(bucket):
+def test_a_damaged_and_a_missing_file_of_the_lake_are_distinguished(bucket):
     put(bucket, hour_of_flows(0, 2))
     update()
     hour = [moment(START), moment(START + 3600)]
@@ -276,7 +276,7 @@ def test_a_damaged_and_a_missing_file_of_the_lake_are_told_apart(bucket):
     assert f": The lake lacks s3://{bucket.name}/{key}, which the ledger refers to" in update(rebuild=hour)
 
 
-def test_a_store_that_does_not_answer_is_told_of_by_its_name(bucket, cloud):
+def test_a_store_that_does_not_answer_is_named_in_the_error(bucket, cloud):
     put(bucket, hour_of_flows(0, 2))
     update()
     place = re.escape(f"s3://{bucket.name}/")

@@ -149,7 +149,7 @@ class Lane:
         assert self.place.keys() <= set().union(*self.place.keys_in_lake())
 
     def check_all_is_in(self) -> None:
-        """After a run that nobody killed: the oracle's tables, and a lake of the ledger's files alone."""
+        """After a run that was not killed: the oracle's tables, and a lake of the ledger's files alone."""
         newest = max(flow.start + 300 for flows in self.contents.values() for flow in flows)
         assert self.place.stored() == expected(self.files, newest)
         files = self.place.lake_files()
@@ -248,7 +248,7 @@ def test_a_killed_run_is_recorded_as_broken_off_by_the_next(place):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"] if connection.vendor == "sqlite" else ["SIGTERM"])
-def test_a_run_that_is_told_to_stop_ends_soon_and_the_next_one_goes_on(place, name):
+def test_a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on(place, name):
     files = hour_of_files(random.Random(4), 0)  # noqa: S311
     place.put(files)
     process = place.start()

@@ -186,6 +186,6 @@ def test_a_lake_in_a_folder_is_refused(settings):
     assert raised.value.returncode == 2
 
 
-def test_what_the_catalog_refuses_is_told(bucket, database, cloud):
+def test_what_the_catalog_refuses_is_reported(bucket, database, cloud):
     with cloud.dropping(left=1), pytest.raises(CommandError, match=f"Cannot use the Glue database {database}: "):
         register(database)

@@ -81,7 +81,7 @@ def installation(distributions, tmp_path_factory) -> Path:
 
 
 def kept(*folders: str) -> set[str]:
-    """The files that git has or would take in folders."""
+    """The files in folders that git has or would add."""
     listed = run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *folders], cwd=ROOT
     ).stdout.split("\0")

@@ -1,4 +1,4 @@
-"""Everything works behind a real PgBouncer that gives each transaction whatever connection is free."""
+"""Everything works behind a real PgBouncer that gives each transaction any free connection."""
 
 from __future__ import annotations
 

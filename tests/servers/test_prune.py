@@ -1,4 +1,4 @@
-"""What is older than it has to be kept goes, whole and nothing else, beside whatever works on the database."""
+"""What is older than it has to be kept goes, whole and nothing else, beside runs and consumers."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_results_are_never_pruned_unless_they_are_named(files):
         (("--older-than=1d", "--interval=2m"), "invalid choice"),
     ],
 )
-def test_wrong_use_is_told(arguments, reason):
+def test_wrong_use_is_reported(arguments, reason):
     with pytest.raises(CommandError, match=reason):
         prune(*arguments)
 

@@ -58,7 +58,7 @@ def test_one_process_starts_one_run_at_a_time(client, in_place):
         assert Run.objects.using(alias).count() == 2
 
 
-def test_a_run_under_way_is_told(client, in_place):
+def test_a_run_under_way_is_reported(client, in_place):
     run = make_run()
     client.force_login(staff("start_run"))
     assert f"Run {run.pk} is under way." in client.post(ADDRESS, follow=True).content.decode()

@@ -117,7 +117,7 @@ class Readers:
 
 
 async def live(web: Web, is_over: threading.Event) -> tuple[int, int]:
-    """PAGES live pages, of which BROKEN never read and BROKEN vanish; gives how many were told and dropped."""
+    """PAGES live pages, of which BROKEN never read and BROKEN vanish; gives how many were served and dropped."""
     async with contextlib.AsyncExitStack() as stack:
         deaf = [stack.enter_context(contextlib.closing(SlowPage(web.address))) for _ in range(BROKEN)]
         vanishing = [SlowPage(web.address) for _ in range(BROKEN)]
@@ -134,7 +134,7 @@ async def live(web: Web, is_over: threading.Event) -> tuple[int, int]:
         while not is_over.is_set():
             # Silent frames come every ten seconds; they are read all along.
             await asyncio.gather(*(_read(page) for page in pages))
-        # The server has let go of those that answer none of its pings.
+        # The server has closed those that answer none of its pings.
         await until(lambda: open_sockets(web, deaf + vanishing) == 0)
         return len(pages), len(deaf) + len(vanishing)
 

@@ -1,4 +1,4 @@
-"""``update_network_stats --watch``: what lands is ingested within seconds, what nobody told of by the next listing."""
+"""``update_network_stats --watch``: files are ingested within seconds, unreported ones by the next listing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.web import running_web
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
 START = 1626566400  # 2021-07-18T00:00:00Z
-# What nobody told of would not be found in the tests' time.
+# Files without a notice would not be found in the tests' time.
 NEVER = {"WATCH_LISTING_SECONDS": "3600", "WATCH_POLL_SECONDS": "3600"}
 HERE = BucketAddress("raw", "in/")
 
@@ -46,7 +46,7 @@ def flows(number: int) -> dict[str, list[Flow]]:
 def watching(place: Place, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A watch whose first listing is over; it is gone at the end."""
     process = place.start("update_network_stats", "--watch", *arguments, **{**NEVER, **variables})
-    # Whoever waits for a line of it waits no longer.
+    # A reader that waits for a line of it gets the end of the file.
     patience = threading.Timer(PATIENCE, process.kill)
     patience.start()
     try:
@@ -90,7 +90,7 @@ def stopped(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM)
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_what_lands_in_a_folder_is_taken_in_until_a_signal_comes(place, by):
+def test_what_lands_in_a_folder_is_ingested_until_a_signal_comes(place, by):
     files = flows(0)
     place.put(files)
     with watching(place) as process:
@@ -113,14 +113,14 @@ def test_what_lands_in_a_folder_is_taken_in_until_a_signal_comes(place, by):
     assert (first, last) == ("watch: by inotify", "watch ended: a signal came")
 
 
-def test_a_file_is_taken_in_when_nothing_more_is_written_to_it(place):
+def test_a_file_is_ingested_when_nothing_more_is_written_to_it(place):
     files = {"ipflow_data.0.csv": [Flow(START, number, 1, 1, 1, 1) for number in range(1, 12)]}
     lines = file_text(files["ipflow_data.0.csv"]).splitlines(keepends=True)
     with watching(place) as process:
         with (place.data / "ipflow_data.0.csv").open("w", buffering=1) as file:
             for line in lines:
                 file.write(line)
-                # A slow writer, of which each line is told.
+                # A slow writer, each line of which is reported.
                 time.sleep(0.1)
         await_ingested(place, 1, process)
         out, _ = stopped(process)
@@ -128,7 +128,7 @@ def test_a_file_is_taken_in_when_nothing_more_is_written_to_it(place):
     assert place.stored() == expected(files, START + 300)
 
 
-def test_what_nobody_told_of_is_found_by_the_next_listing_and_no_failure_ends_the_watch(place):
+def test_what_was_not_reported_is_found_by_the_next_listing_and_no_failure_ends_the_watch(place):
     with watching(place, WATCH_LISTING_SECONDS="1") as process:
         # The folder is another from here on, of which the system was not asked to tell.
         place.data.rename(place.folder / "former")
@@ -160,7 +160,7 @@ def test_where_nothing_tells_of_files_the_folder_is_listed_more_often(place, tmp
     assert runs_of(place) == 3
 
 
-def test_what_cannot_be_read_is_tried_again_when_it_is_told_of_or_a_listing_is_due(data_dir):
+def test_what_cannot_be_read_is_tried_again_when_it_is_reported_or_a_listing_is_due(data_dir):
     (data_dir / "ipflow_data.1.csv").symlink_to("nowhere")
     assert is_news(new_in(data_dir, None), None, pipeline.Options())
     with pytest.raises(SystemExit):
@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_tried_again_when_it_is_told_of_or_a_listing_is_d
     assert is_news([found], [found.name], pipeline.Options())
 
 
-def test_a_folder_that_is_another_by_now_is_heard_anew(tmp_path):
+def test_a_folder_that_is_another_by_now_is_heard_again(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     with FolderArrivals(folder) as arrivals:
@@ -217,7 +217,7 @@ def test_a_watch_waits_for_the_run_that_is_under_way(place):
 
 @pytest.fixture
 def queue(cloud, bucket):
-    """The address of a queue that is told of the bucket's objects."""
+    """The address of a queue that receives the bucket's events."""
     sqs = cloud.client("sqs")
     url = sqs.create_queue(QueueName=bucket.name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

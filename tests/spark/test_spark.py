@@ -181,7 +181,7 @@ class Folder:
 
 
 def history(settings, base: Path, engines: list[Callable[[], list] | None]) -> tuple[dict, dict, list]:
-    """What the steps leave, each ingested by an engine: tables, lake and what was told."""
+    """What the steps leave, each ingested by an engine: tables, lake and events."""
     settings.DATA_DIR, settings.LAKE_DIR = base / "data", base / "lake"
     settings.DATA_DIR.mkdir(parents=True)
     empty_tables()
@@ -280,7 +280,7 @@ def test_a_damaged_partial_stops_only_the_intervals_that_need_it_on_spark_too(da
     assert IntervalSummary.objects.get(kpi=2, interval=2, interval_start_timestamp=moment(START)).total == 2
 
 
-def test_a_total_beyond_64_bits_is_told_by_spark_too(data_dir, settings, spark):
+def test_a_total_beyond_64_bits_is_reported_by_spark_too(data_dir, settings, spark):
     for user, name in enumerate("ab", 1):
         (data_dir / f"ipflow_data.{name}.csv").write_text(file_text([Flow(START, user, 2**62, 0, 7, 5)]))
     reported = [event.reason for event in ingest(settings, spark, merge_bytes=-1) if isinstance(event, pipeline.Failed)]

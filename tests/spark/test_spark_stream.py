@@ -89,7 +89,7 @@ def test_a_driver_that_is_killed_under_load_neither_loses_nor_doubles_a_message(
         rejects = Reject.objects.using(alias).order_by("line").values_list("line", "reason")
         assert list(rejects) == [(0, "is null"), (1, "is not valid UTF-8"), (2, "holds a line end")]
         assert set(Run.objects.using(alias).values_list("outcome", flat=True)) <= {"succeeded", "broken", "incomplete"}
-    # It is told by the one that took it in.
+    # The consumer that ingested it reports it.
     assert [line.partition(": ")[0] for line in ended.problems] in ([], ["failed killed/0/4-4"])
     assert ended.code == len(ended.problems)
     assert taken_in(place) == len(records) + 5
@@ -100,7 +100,7 @@ def test_a_driver_that_is_killed_under_load_neither_loses_nor_doubles_a_message(
     assert not list(place.lake.glob("staging/*"))
 
 
-def test_a_topic_made_anew_is_read_from_its_beginning_and_a_partition_that_is_added_from_its_first_message(
+def test_a_topic_made_again_is_read_from_its_beginning_and_a_partition_that_is_added_from_its_first_message(
     kafka, place
 ):
     random_ = random.Random(1)  # noqa: S311

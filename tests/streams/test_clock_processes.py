@@ -88,7 +88,7 @@ def test_runs_over_files_by_wrong_clocks_leave_nothing_early_and_exact_figures(p
         assert place.stored() == expected(files, newest)
 
 
-# The Kafka client does not come through libfaketime, so a consumer's own code alone is told another time.
+# The Kafka client does not come through libfaketime, so only a consumer's own code sees another time.
 WRONG = """
 import runpy, sys
 from datetime import timedelta

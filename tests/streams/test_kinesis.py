@@ -389,7 +389,7 @@ def test_an_iterator_that_has_run_out_is_renewed_and_nothing_comes_twice(records
     ]
 
 
-def test_a_stream_that_refuses_for_a_while_is_told_of_once_and_read_on(records, tmp_path, caplog):
+def test_a_stream_that_refuses_for_a_while_is_reported_once_and_read_on(records, tmp_path, caplog):
     records.put(values(10))
     with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, "kpis.sources.kinesis"):
         records.fail("ProvisionedThroughputExceededException", 4)
@@ -401,7 +401,7 @@ def test_a_stream_that_refuses_for_a_while_is_told_of_once_and_read_on(records, 
             reader.poll_until(lambda: False)
 
 
-def test_a_stream_that_does_not_answer_is_told_of_once_and_read_on(records, cloud, tmp_path, caplog):
+def test_a_stream_that_does_not_answer_is_reported_once_and_read_on(records, cloud, tmp_path, caplog):
     records.put(values(10))
     with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, "kpis.sources.kinesis"):
         # For a listing, and for a shard.
@@ -415,7 +415,7 @@ def test_a_stream_that_does_not_answer_is_told_of_once_and_read_on(records, clou
         reader.read(10)
 
 
-def test_a_record_that_kinesis_dropped_before_it_was_read_is_told(records, tmp_path, caplog):
+def test_a_record_that_kinesis_dropped_before_it_was_read_is_reported(records, tmp_path, caplog):
     first, second = records.shards()
     records.put(values(30))
     with reading(records, tmp_path) as reader:
@@ -442,7 +442,7 @@ def test_a_record_that_kinesis_dropped_before_it_was_read_is_told(records, tmp_p
     ]
 
 
-def test_what_is_read_later_than_it_is_kept_is_told(records, tmp_path, caplog):
+def test_what_is_read_later_than_it_is_kept_is_reported(records, tmp_path, caplog):
     first, _ = records.shards()
     records.put(values(30))
     for record in records.at(first).records.values():
@@ -455,7 +455,7 @@ def test_what_is_read_later_than_it_is_kept_is_told(records, tmp_path, caplog):
     assert f"{records.name}/{first} is read later than Kinesis keeps its records" in caplog.text
 
 
-def test_a_shard_that_is_gone_before_it_was_read_to_its_end_is_told(records, tmp_path, caplog):
+def test_a_shard_that_is_gone_before_it_was_read_to_its_end_is_reported(records, tmp_path, caplog):
     records.put(values(10))
     parent, _ = records.shards()
     with reading(records, tmp_path) as reader:
@@ -496,7 +496,7 @@ def test_a_batch_that_cannot_go_in_as_one_is_cut_between_its_records(records, tm
             assert [data[half.sequence_number(place)] for place, *_ in half.rejects] == [b""] * len(half.rejects)
 
 
-def test_a_stream_made_anew_is_noticed_and_read_from_its_beginning(cloud, place):
+def test_a_stream_made_again_is_noticed_and_read_from_its_beginning(cloud, place):
     name = f"stream-{next(_names)}"
     old, new = messages("cdr", 60, 1), messages("cdr", 150, 2)
     records = Records(cloud, name)
@@ -531,7 +531,9 @@ def test_a_stream_made_anew_is_noticed_and_read_from_its_beginning(cloud, place)
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_a_stream_made_anew_is_told_by_its_shards_where_the_ledger_does_not_know_when_it_was_made(records, tmp_path):
+def test_a_stream_made_again_is_reported_by_its_shards_where_the_ledger_does_not_know_when_it_was_made(
+    records, tmp_path
+):
     records.put(values(10))
     first, second = records.shards()
     # As the ledger has shards from before it kept that: of the first another one, and one that is gone.
@@ -552,7 +554,7 @@ def test_a_stream_made_anew_is_told_by_its_shards_where_the_ledger_does_not_know
     assert [taken[shard].position for shard in (first, second)] == [Position.of_shard("9", "7", is_ended=True), None]
 
 
-def test_a_stream_made_anew_beneath_a_consumer_is_read_from_its_beginning(cloud, records, tmp_path):
+def test_a_stream_made_again_beneath_a_consumer_is_read_from_its_beginning(cloud, records, tmp_path):
     records.put(values(20))
     with reading(records, tmp_path) as reader:
         reader.read(20)

@@ -88,7 +88,7 @@ def put(broker: Broker, topic: str, records: list[Record]) -> None:
 
 
 def check_tables(place: Place, records: list[Record]) -> None:
-    # Whoever has all there is closes what is past by the clock.
+    # Once caught up, a consumer closes past intervals by the clock.
     rows, summaries = expected({"all": records}, round(time.time()) - 3600)
     found_rows, found_summaries = place.stored()
     assert found_rows == rows
@@ -258,7 +258,7 @@ def test_messages_of_pruned_hours_are_rejects_however_many(broker, place):
     check_ranges(place)
 
 
-def test_what_kafka_no_longer_has_is_told_also_at_the_first_start(kafka, place):
+def test_what_kafka_no_longer_has_is_reported_also_at_the_first_start(kafka, place):
     records = messages("cdr", 10)
     kafka.put("pruned", [record.line() for record in records], partitions=1)
     kafka.forget("pruned", 0, before=4)
@@ -271,7 +271,7 @@ def test_what_kafka_no_longer_has_is_told_also_at_the_first_start(kafka, place):
     check_tables(place, records[4:])
 
 
-def test_a_partition_that_was_full_is_read_on_when_it_has_to_be_read_anew(broker, tmp_path):
+def test_a_partition_that_was_full_is_read_on_when_it_has_to_be_read_again(broker, tmp_path):
     values = [Message(START, 1, 1, number, "SKYPE").line() for number in range(30)]
     broker.put("full", values, partitions=1)
     positions: dict[int, Position] = {}

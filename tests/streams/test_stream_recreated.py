@@ -1,4 +1,4 @@
-"""A topic that is deleted and made anew under its name: noticed, said, and read from its beginning, each message once.
+"""A topic that is deleted and made again under its name: noticed, said, and read from its beginning, each message once.
 
 And partitions that are added to a topic while it is read.
 """
@@ -54,18 +54,18 @@ def check_names(place: Place, topic: str, numbers: list[int]) -> None:
     assert [found[number + 1] for number in range(len(numbers))] == numbers
 
 
-def test_a_topic_made_anew_with_more_messages_than_before_is_noticed_and_nothing_is_skipped(kafka, place):
+def test_a_topic_made_again_with_more_messages_than_before_is_noticed_and_nothing_is_skipped(kafka, place):
     old, new, newest = (messages("cdr", number, seed) for seed, number in enumerate((120, 200, 320)))
-    kafka.make("anew")
-    put(kafka, "anew", old)
-    ended = end_of(consume(place, kafka, "cdr", "anew", topic="anew"))
+    kafka.make("again")
+    put(kafka, "again", old)
+    ended = end_of(consume(place, kafka, "cdr", "again", topic="again"))
     assert (ended.code, ended.problems) == (0, [])
     with place.alias() as alias:
         (first_id,) = set(StreamPosition.objects.using(alias).values_list("stream_id", flat=True))
     for generation, records in ((2, new), (3, newest)):
-        kafka.make("anew")
-        put(kafka, "anew", records)
-        ended = end_of(consume(place, kafka, "cdr", "anew", topic="anew"))
+        kafka.make("again")
+        put(kafka, "again", records)
+        ended = end_of(consume(place, kafka, "cdr", "again", topic="again"))
         (line,) = ended.problems
         assert ended.code == 0
         with place.alias() as alias:
@@ -73,21 +73,21 @@ def test_a_topic_made_anew_with_more_messages_than_before_is_noticed_and_nothing
             last = Run.objects.using(alias).latest("id")
         assert id_ != first_id
         assert line == (
-            f"recreated anew: its id is {id_} now, and was {first_id}; it is read from its beginning, in batches of "
-            f"anew@{generation}"
-        ) or re.match("recreated anew: partition [0-3] has another message at offset ", line)
-        assert line.endswith(f"it is read from its beginning, in batches of anew@{generation}")
-        assert last.notes == line.replace("recreated anew", "anew was recreated")
+            f"recreated again: its id is {id_} now, and was {first_id}; it is read from its beginning, in batches of "
+            f"again@{generation}"
+        ) or re.match("recreated again: partition [0-3] has another message at offset ", line)
+        assert line.endswith(f"it is read from its beginning, in batches of again@{generation}")
+        assert last.notes == line.replace("recreated again", "again was recreated")
         first_id = id_
     check_tables(place, [*old, *new, *newest])
-    check_names(place, "anew", [120, 200, 320])
+    check_names(place, "again", [120, 200, 320])
     # Once more there is nothing to say, and nothing to read.
-    ended = end_of(consume(place, kafka, "cdr", "anew", topic="anew"))
+    ended = end_of(consume(place, kafka, "cdr", "again", topic="again"))
     assert (ended.code, ended.problems) == (0, [])
-    check_names(place, "anew", [120, 200, 320])
+    check_names(place, "again", [120, 200, 320])
 
 
-def test_consumers_that_are_killed_as_their_topic_is_made_anew_neither_skip_nor_double_a_message(kafka, place):
+def test_consumers_that_are_killed_as_their_topic_is_made_again_neither_skip_nor_double_a_message(kafka, place):
     random_ = random.Random(1)  # noqa: S311
     old, new = messages("cdr", 400, 1), messages("cdr", 900, 2)
     kafka.make("swept")
@@ -152,7 +152,7 @@ def values(number: int, first: int = 0) -> list[str]:
     return [f"{first + one}" for one in range(number)]
 
 
-def test_a_topic_made_anew_beneath_a_consumer_is_read_from_its_beginning(kafka, tmp_path, monkeypatch):
+def test_a_topic_made_again_beneath_a_consumer_is_read_from_its_beginning(kafka, tmp_path, monkeypatch):
     monkeypatch.setattr(kafka_source, "METADATA_SECONDS", 0.5)
     kafka.make("beneath", 1)
     kafka.put("beneath", values(10), partitions=1)
@@ -172,7 +172,7 @@ def test_a_topic_made_anew_beneath_a_consumer_is_read_from_its_beginning(kafka, 
     assert reading.positions[0].origin.generation == 2
 
 
-def test_what_was_read_of_a_topic_before_it_was_made_anew_does_not_go_in_with_what_came_after(kafka, tmp_path):
+def test_what_was_read_of_a_topic_before_it_was_made_again_does_not_go_in_with_what_came_after(kafka, tmp_path):
     kafka.make("mixed", 1)
     kafka.put("mixed", values(10), partitions=1)
     reading = Reading(kafka, "mixed", tmp_path)
@@ -231,7 +231,7 @@ def test_a_topic_that_ends_before_what_is_in_is_another_one(tmp_path):
     assert reading.positions == {0: Position.of_topic(3, Origin("", 2), reading.positions[0].last_message)}
 
 
-def test_a_topic_that_lost_what_is_in_is_told_and_not_read(kafka, place):
+def test_a_topic_that_lost_what_is_in_is_reported_and_not_read(kafka, place):
     kafka.make("lossy", 1)
     kafka.put("lossy", values(3), partitions=1)
     identity = TopicIdentity({"bootstrap.servers": kafka.servers}, "lossy")

@@ -1,4 +1,4 @@
-"""Consumers and runs over files take turns, on whatever database."""
+"""Consumers and runs over files take turns, on each database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextmanager
 def at_work(place: Place) -> Iterator[None]:
-    """As whoever works on the place's database."""
+    """As a process that works on the place's database."""
     if connection.vendor == "sqlite":
         path = Path(f"{(place.folder / 'place.sqlite3').resolve()}-run.lock")
         with path.open("w") as file:

@@ -93,7 +93,7 @@ def page(address: str, queries: tuple[str, ...] = ("",), shows_personal: bool = 
 
 
 def part(address: str, queries: tuple[str, ...] = ("",)) -> Rule:
-    """What a page loads: whoever is not known is shown so."""
+    """A part that a page loads: an anonymous request gets the status instead of a redirect."""
     return Rule(address, same(200), CLOSED, queries)
 
 

@@ -1,4 +1,4 @@
-"""What is about single subscribers shows for nobody without the permission: on no page, chart, file or explanation."""
+"""Personal data is not shown to anyone without the permission: on no page, chart, file or explanation."""
 
 from __future__ import annotations
 

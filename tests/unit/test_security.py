@@ -1,4 +1,4 @@
-"""Headers, throttling, logins, the secret key, and what a client is told when the program fails."""
+"""Headers, throttling, logins, the secret key, and the response when the program fails."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PAGES = [
 
 @pytest.fixture(autouse=True)
 def fresh_counts():
-    """Nobody has asked yet, and nobody stays counted."""
+    """No request has been counted yet, and none stays counted."""
     cache.clear()
     yield
     cache.clear()
@@ -244,7 +244,7 @@ def test_a_closed_login_opens_after_a_quarter_of_an_hour(client):
 
 
 @pytest.mark.django_db
-def test_a_right_password_starts_the_count_anew(client):
+def test_a_right_password_starts_the_count_again(client):
     make_user(name="staff", is_staff=True)
     for _ in range(2):
         assert [log_in(client, "guess").status_code for _ in range(4)] == [200] * 4

@@ -24,7 +24,7 @@ from kpis.management.output import WRONG_USE, WorkCommand
 class Command(WorkCommand):
     help = (
         "Draws a KPI over time to a file: the same chart as on its page. KPIs about single subscribers are drawn as "
-        "well, whatever the web's permissions are: this is for operators with a shell."
+        "well, regardless of the web's permissions: this is for operators with a shell."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

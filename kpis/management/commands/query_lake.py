@@ -31,7 +31,7 @@ class Command(AnswerCommand):
         "Answers one SELECT over the lake, in DuckDB's SQL. Views: one for each feed (its archived records), one for "
         "each KPI (the figures of all groups in its feed's shortest intervals), one for each KPI's partials (for "
         "exact figures of longer spans), rejects and batches. Conditions on year, month, day, hour or hour_start read "
-        "only those folders. The answer may be about single subscribers, whatever the web's permissions are: this is "
+        "only those folders. The answer may be about single subscribers, regardless of the web's permissions: this is "
         "for operators with a shell."
     )
 

@@ -1,4 +1,4 @@
-"""PostgreSQL, also behind a pooler, such as PgBouncer, that gives each transaction whatever connection is free.
+"""PostgreSQL, also behind a pooler, such as PgBouncer, that gives each transaction any free connection.
 
 Behind a pooler nothing may belong to a session: a lock of one transaction's session is not the next one's, and a
 cursor ends with its transaction. An open transaction keeps its connection, so locks and cursors are held in one.

@@ -36,7 +36,7 @@ class SQLite(Dialect):
         if self.connection.is_in_memory_db():
             yield True
             return
-        # One path, whatever links the database is named by.
+        # One path, even if the database is named through links.
         path = Path(f"{Path(self.connection.settings_dict['NAME']).resolve()}-run.lock")
         with path.open("w") as file:
             try:

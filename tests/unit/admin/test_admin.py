@@ -336,7 +336,7 @@ def test_subscribers_are_removed_one_by_one_and_as_chosen_and_the_end_of_their_q
         ("quota", str(2**63), "This is beyond 64 bits."),
     ],
 )
-def test_wrong_subscriber_is_told(admin_client, field, value, reason):
+def test_wrong_subscriber_is_reported(admin_client, field, value, reason):
     make_subscriber(9)
     response = admin_client.post(page(Subscriber, "add"), FILLED_IN | NO_CHANGES | {field: value})
     assert response.context["adminform"].form.errors == {field: [reason]}

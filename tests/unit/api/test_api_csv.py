@@ -146,7 +146,7 @@ def test_there_are_no_pages_in_csv(client, parameter):
 
 
 @pytest.mark.django_db
-def test_a_wrong_value_is_told_in_csv(client):
+def test_a_wrong_value_is_reported_in_csv(client):
     response = client.get("/api/KPIs/1/?format=csv&service_id=x")
     assert (response.status_code, response.content) == (400, b"service_id\r\nEnter a whole number.\r\n")
 

@@ -153,7 +153,7 @@ def test_the_accept_header_asks_for_parquet_too(client):
 
 
 @pytest.mark.django_db
-def test_what_is_wrong_is_told_in_json(client):
+def test_what_is_wrong_is_reported_in_json(client):
     response = client.get("/api/KPIs/1/?format=parquet&service_id=x&page_size=1")
     assert (response.status_code, response["Content-Type"]) == (400, "application/json")
     assert list(response.json()) == ["page_size"]

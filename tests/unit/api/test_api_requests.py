@@ -23,7 +23,7 @@ def three_a_minute(settings):
     cache.clear()
 
 
-def test_whoever_asks_too_often_is_told_how_long_to_wait(client, three_a_minute):
+def test_a_client_that_asks_too_often_learns_how_long_to_wait(client, three_a_minute):
     responses = [client.get("/api/KPIs/1/") for _ in range(4)]
     assert [response.status_code for response in responses] == [200, 200, 200, 429]
     assert 1 <= int(responses[-1]["Retry-After"]) <= 60

@@ -258,7 +258,7 @@ def test_nothing_can_be_written(client, method, address):
 
 
 @pytest.mark.parametrize("address", ["/api/KPIs/99/", "/api/nothing/here/", "/api/batches/x/", "/api/a%0Ab/"])
-def test_missing_address_is_told_in_json(client, address):
+def test_missing_address_is_reported_in_json(client, address):
     response = client.get(address)
     assert (response.status_code, response.json()) == (404, {"detail": "Not found."})
 

@@ -215,7 +215,7 @@ def test_bars_of_a_provisional_interval_are_hatched():
 
 
 def operators_frame(kind: type = float, **values: list[float | None]) -> pd.DataFrame:
-    """Steps of five minutes for each operator; a step in which nobody has a value is a gap."""
+    """Steps of five minutes for each operator; a step without any value is a gap."""
     starts = pd.date_range(MIDNIGHT, periods=len(next(iter(values.values()))), freq=FIVE, unit="us")
     gaps = [not any(value is not None for value in step) for step in zip(*values.values(), strict=True)]
     parts = [
@@ -269,7 +269,7 @@ def test_shares_are_parts_of_each_steps_whole():
     ]  # fmt: skip
 
 
-def test_more_operators_than_can_be_told_apart_are_summed_up():
+def test_more_operators_than_can_be_distinguished_are_summed_up():
     frame = operators_frame(**{f"O{number}": [8.0 - number] for number in range(8)})
     chart = stacked_chart(OPERATOR_CALL_VOLUME, span_of(1), frame, {}, LIGHT)
     assert [(point["operator"], point["low"], point["high"]) for point in chart.data["points"]][-2:] == [

@@ -93,7 +93,7 @@ def test_a_moment_without_an_offset_is_on_the_zones_clocks(madrid, text, moment)
 @pytest.mark.parametrize(
     "text", ["yesterday", "2021-13-01", "2021-07-18T25:00", "0001-01-01", "9999-12-31", "١٢٣٤-01-01"]
 )
-def test_what_is_no_moment_is_told(text):
+def test_what_is_no_moment_is_reported(text):
     with pytest.raises(moments.BadMoment, match="is not a time such as 2021-07-18T02:05"):
         moments.parse(text)
 
@@ -219,7 +219,7 @@ def test_an_age_is_in_the_largest_unit_of_which_there_are_two(seconds, text):
         (None, 100, "none", "\N{EN DASH}"),
     ],
 )
-def test_a_change_is_told_in_per_cent_of_what_was_before(now, before, direction, text):
+def test_a_change_is_reported_in_per_cent_of_what_was_before(now, before, direction, text):
     change = Change(now, before)
     assert (change.direction, str(change)) == (direction, text)
 

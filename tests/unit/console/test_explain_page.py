@@ -71,7 +71,7 @@ def test_the_total_stands_for_no_group(client):
     assert "Total bytes 5,000 bytes Groups 12" in text
 
 
-def test_a_mean_is_told_with_all_its_digits(client):
+def test_a_mean_is_reported_with_all_its_digits(client):
     make_summary(7, MIDNIGHT, total=None, mean=1.0)
     make_result(KPIS[7], MIDNIGHT, 1, operator="Orange", average_signal=2 / 3)
     text = words(client.get("/explain/?kpi=7&interval=1&start=2021-07-18T00:00Z&operator=ORANGE"))
@@ -128,7 +128,7 @@ def test_links_lead_to_the_admin_only_those_who_may_go_there(client):
         ("kpi=x&interval=1", "kpi must be the id of a KPI"),
         ("kpi=1", "interval must be one of 1 (5 minutes), 2 (1 hour)."),
         ("kpi=1&interval=3&start=2021-07-18T00:00Z", "interval must be one of"),
-        ("kpi=1&interval=1", "is no moment"),
+        ("kpi=1&interval=1", "is not a time"),
         ("kpi=1&interval=1&start=2021-07-18T00:03Z", "starts 2021-07-18T00:00:00Z."),
         ("kpi=1&interval=1&start=2021-07-18T00:00Z&cell_id=4", "ServiceTrafficVolume has no cell_id"),
         ("kpi=1&interval=1&start=2021-07-18T00:00Z&service_id=x", "service_id must be a whole number"),

@@ -137,7 +137,7 @@ def test_values_that_are_missing_come_last_whichever_way(client):
         ("county=%00", "county has a character that no text has."),
     ],
 )
-def test_an_address_that_asks_for_what_there_cannot_be_is_told_why(client, counties, query, reason):
+def test_an_address_that_asks_for_what_there_cannot_be_is_shown_why(client, counties, query, reason):
     response = client.get(f"/kpis/10/?{query}")
     assert response.status_code == 400
     assert reason in text_of(response)
@@ -151,7 +151,7 @@ def test_an_address_that_asks_for_what_there_cannot_be_is_told_why(client, count
         ("/kpis/11/?operator=Poppy", "A group of this KPI needs operator and call_type; call_type is missing."),
     ],
 )
-def test_a_group_that_there_cannot_be_is_told_why(client, address, reason):
+def test_a_group_that_there_cannot_be_is_shown_why(client, address, reason):
     response = client.get(address)
     assert response.status_code == 400
     assert reason in text_of(response)
@@ -320,7 +320,7 @@ def test_users_of_a_month_are_shown_by_the_hour_since_they_do_not_add_up(client)
     assert [point["value"] for point in chart["datasets"]["points"] if not point["gap"]] == [70, 75]
 
 
-def test_provisional_figures_are_told(client):
+def test_provisional_figures_are_reported(client):
     make_summary(10, MIDNIGHT, state=IntervalSummary.State.PROVISIONAL)
     page = text_of(client.get("/kpis/10/"))
     assert "5 minutes, provisional, revision 1" in page

@@ -277,7 +277,7 @@ def test_the_page_of_the_signal_keeps_to_a_region(client, signal):
         ("layer=signal&region=x", "region must be the code of one on the map"),
         ("step=99999", "step must be a whole number"),
         ("interval=4", "interval must be one of"),
-        ("from=x", "is no moment"),
+        ("from=x", "is not a time"),
     ],
 )
 def test_what_there_cannot_be_is_refused_with_the_reason(client, calls, signal, query, reason):

@@ -76,10 +76,10 @@ def test_there_are_no_other_charts(client, operators, address):
     assert client.get(f"/operators/{address}").status_code == 404
 
 
-def test_a_wrong_span_is_told(client, operators):
+def test_a_wrong_span_is_reported(client, operators):
     response = client.get("/operators/?from=never")
     assert response.status_code == 400
-    assert "'never' is no moment" in text_of(response)
+    assert "'never' is not a time" in text_of(response)
     assert client.get("/operators/11/stacked.json?from=never").status_code == 400
 
 

@@ -70,7 +70,7 @@ def test_the_text_of_rejects_shows_as_in_the_api(client, permissions, shown):
     assert "<b>a row" not in text
 
 
-def test_a_reject_of_a_stream_is_told_by_its_offset(client):
+def test_a_reject_of_a_stream_is_reported_by_its_offset(client):
     batch = make_batch(make_run(), "calls/3/10-33", feed="cdr", rejects=1, lines=1)
     make_reject(batch, 12)
     text = client.get("/quality/").content.decode()
@@ -81,7 +81,7 @@ def test_a_reject_of_a_stream_is_told_by_its_offset(client):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_file_is_late_where_its_hour_had_been_figured(data_dir):
+def test_a_file_is_late_where_its_hour_had_been_computed(data_dir):
     put(data_dir, "cdr_data.a.csv", [Call(START, "Kern", "O2", "CALL"), Call(START + 3600, "Kern", "O2", "CALL")])
     put(data_dir, "cdr_data.b.csv", [Call(START + 60, "Kern", "O2", "CALL")])
     update()
@@ -95,7 +95,7 @@ def test_a_file_is_late_where_its_hour_had_been_figured(data_dir):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_replaced_file_is_told_by_its_revision_and_by_the_hours_it_changed(data_dir):
+def test_a_replaced_file_is_reported_by_its_revision_and_by_the_hours_it_changed(data_dir):
     put(data_dir, "cdr_data.a.csv", [Call(START + 3600, "Kern", "O2", "CALL")])
     update()
     put(data_dir, "cdr_data.a.csv", [Call(START + 3600, "Kern", "O2", "CALL")] * 2)
@@ -223,7 +223,7 @@ def test_a_page_of_nothing_says_so(client):
     ("query", "reason"),
     [
         ("show=x", "show must be one of all, failed, duplicates, rejects, replaced"),
-        ("from=x", "is no moment"),
+        ("from=x", "is not a time"),
         ("from=2021-07-19T00:00Z&to=2021-07-18T00:00Z", "The time span ends before it starts."),
         ("from=2021-07-01T00:00Z&to=2021-07-18T00:00Z", "The time span is longer than 7 days"),
         ("batches_sort=digest", "batches_sort must be one of"),

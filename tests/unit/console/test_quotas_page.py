@@ -98,7 +98,7 @@ def test_the_page_has_the_chart_of_its_span(analyst, over):
     assert [bar["value"] for bar in analyst.get(address).json()["datasets"]["bars"]] == [2, 1]
 
 
-def test_nobody_over_is_told(analyst):
+def test_nobody_over_is_reported(analyst):
     assert "No hour of antenna messages has been compared with quotas yet." in analyst.get("/quotas/").content.decode()
     assert analyst.get("/quotas/hours.json").status_code == 404
     make_summary(6, MIDNIGHT, ONE_HOUR, total=0, groups=0)

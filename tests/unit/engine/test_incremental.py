@@ -85,7 +85,7 @@ def test_only_what_is_not_merged_yet_is_read():
     assert asked == [set(), set(), {"three"}, {"one", "two", "three"}]
 
 
-def test_a_total_beyond_64_bits_is_told():
+def test_a_total_beyond_64_bits_is_reported():
     with duckdb.connect() as connection:
         table(connection, "one", {(START, "a"): 2**63 - 1})
         table(connection, "two", {(START, "a"): 1})

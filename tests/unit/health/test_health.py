@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/metrics``: what probes and Prometheus are told."""
+"""``/healthz`` and ``/metrics``: the responses to probes and Prometheus."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_full_disk_is_not_well(monkeypatch, tmp_path):
 @pytest.mark.django_db
 @pytest.mark.parametrize("public", [True, False])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_silent_database_is_told_of_without_it(client, settings, silent_database, public, known):
+def test_a_silent_database_is_reported_without_it(client, settings, silent_database, public, known):
     settings.API_PUBLIC = public
     headers = {"Authorization": "Token abc"} if known else {}
     response = client.get("/healthz", headers=headers)

@@ -67,7 +67,7 @@ def test_every_file_has_its_digest_in_its_name_and_a_row_in_the_ledger(figures, 
         assert file.size == there[path].stat().st_size
 
 
-def test_a_flipped_bit_is_told_wherever_it_is_and_changes_no_figure(figures, lake_dir):
+def test_a_flipped_bit_is_reported_wherever_it_is_and_changes_no_figure(figures, lake_dir):
     chance = random.Random(4)  # noqa: S311
     for _ in range(FLIPS):
         path = chance.choice(partials(lake_dir))
@@ -83,7 +83,7 @@ def test_a_flipped_bit_is_told_wherever_it_is_and_changes_no_figure(figures, lak
     assert stored()[0] == figures[0]
 
 
-def test_two_files_of_one_size_that_changed_places_are_told(figures, lake_dir):
+def test_two_files_of_one_size_that_changed_places_are_reported(figures, lake_dir):
     by_size: dict[int, list[Path]] = {}
     for path in lake_dir.glob("partials/CellUniqueUsers/**/hour=00/*.parquet"):
         by_size.setdefault(path.stat().st_size, []).append(path)
@@ -101,7 +101,7 @@ def test_a_compaction_reads_digests_unless_verification_is_off(figures, lake_dir
     settings.LAKE_VERIFY = when
     path = next(lake_dir.glob("partials/ServiceTrafficVolume/**/hour=00/*.parquet"))
     whole = path.read_bytes()
-    # The name of who wrote it, which nobody reads.
+    # The writer's name, which is not read.
     place = whole.rindex(b"DuckDB")
     path.write_bytes(whole[:place] + b"duckDB" + whole[place + 6 :])
     update(rebuild=HOUR)

@@ -1,4 +1,4 @@
-"""The live page's parts that the server makes: the charts without figures, and what the script is told."""
+"""The live page's parts that the server makes: the charts without figures, and the script's parameters."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_the_rate_is_that_of_the_ten_whole_seconds_before_the_newest(now):
     assert read(Window())["feeds"]["cdr"]["rate"] == 0
 
 
-def test_lag_and_number_are_those_of_the_consumers_that_told_lately():
+def test_lag_and_number_are_those_of_the_consumers_that_reported_lately():
     now = timezone.now()
     tell = StreamConsumer.objects.create
     tell(feed="cdr", topic="calls", host="a", process=1, lag=100, reported_at=now)

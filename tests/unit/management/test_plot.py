@@ -52,7 +52,7 @@ def test_a_group_whose_name_begins_with_a_minus_is_drawn(tmp_path, kpi, group, c
         file.unlink()
 
 
-def test_an_option_without_its_value_is_told_as_before(tmp_path):
+def test_an_option_without_its_value_is_reported_as_before(tmp_path):
     with pytest.raises(CommandError, match="expected one argument"):
         plot(12, "--group", "--out", tmp_path / "chart.svg")
 
@@ -116,7 +116,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "reason"), WRONG, ids=[reason[:25] for _, reason in WRONG])
-def test_wrong_use_is_told(tmp_path, counties, arguments, reason):
+def test_wrong_use_is_reported(tmp_path, counties, arguments, reason):
     with pytest.raises(CommandError) as error:
         plot(*arguments, "--out", tmp_path / "chart.png")
     assert str(error.value).startswith(reason)
@@ -141,6 +141,6 @@ def test_where_there_are_no_records_nothing_is_drawn(tmp_path, counties):
     assert not file.exists()
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path, counties):
+def test_a_file_that_cannot_be_written_is_reported(tmp_path, counties):
     with pytest.raises(CommandError, match=r"chart\.svg cannot be written: No such file or directory\."):
         plot(10, "--out", tmp_path / "nowhere" / "chart.svg")

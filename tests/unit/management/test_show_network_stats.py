@@ -186,7 +186,7 @@ def test_every_kpi_that_has_the_length_is_shown_the_personal_ones_only_if_asked_
         ("--top=0", "--top must be at least 1, not 0."),
     ],
 )
-def test_wrong_use_is_told(option, message):
+def test_wrong_use_is_reported(option, message):
     with pytest.raises(CommandError) as error:
         call_command("show_network_stats", option)
     assert str(error.value) == message

@@ -198,7 +198,7 @@ def test_a_file_of_rejects_is_the_wrong_file(data_dir):
     assert batch.first_rejects.count() == 3
 
 
-def test_dry_run_says_what_it_would_take_in_and_changes_nothing(data_dir, lake_dir):
+def test_dry_run_says_what_it_would_ingest_and_changes_nothing(data_dir, lake_dir):
     path = put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     assert path.stat().st_size == 142
     assert update(dry_run=True) == (
@@ -222,7 +222,7 @@ def test_rebuild_applies_another_top_n_from_the_lake_alone(data_dir, settings):
     assert stored() == expected(files, watermark=START + 3600, top_n=3)
 
 
-def test_silent_when_told_so(data_dir):
+def test_silent_on_request(data_dir):
     put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     assert update(verbosity=0) == ""
 
@@ -248,7 +248,7 @@ def test_named_files_are_taken_wherever_they_lie(data_dir, tmp_path):
         (["--rebuild", "yesterday", "today"], "is not an ISO 8601 time"),
     ],
 )
-def test_wrong_use_is_told_and_changes_nothing(data_dir, arguments, said):
+def test_wrong_use_is_reported_and_changes_nothing(data_dir, arguments, said):
     with pytest.raises(CommandError, match=said):
         update(*arguments)
     assert not Run.objects.exists()
@@ -267,7 +267,7 @@ def test_a_total_beyond_64_bits_is_an_error_and_nothing_wraps(data_dir):
     assert failed.reason == "ServiceTrafficVolume: a total is beyond 2^63-1, the largest number that is kept"
 
 
-def test_the_summary_names_the_moment_that_its_revision_was_figured(data_dir):
+def test_the_summary_names_the_moment_that_its_revision_was_computed(data_dir):
     put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     before = datetime.now(UTC)
     update()

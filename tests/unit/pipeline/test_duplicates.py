@@ -312,7 +312,7 @@ def test_a_packed_file_of_before_is_known_by_its_own_bytes(data_dir):
     update()
     unpacked = Batch.objects.get().digest
     assert unpacked == blake3(TEXT.encode()).hexdigest()
-    # As the ledger had it before duplicates were told.
+    # As the ledger had it before it recognised duplicates.
     Batch.objects.update(digest=blake3(path.read_bytes()).hexdigest(), key="old", mark="")
     before = stored()
     assert update().splitlines()[0] == f"unchanged {NAME}.gz"

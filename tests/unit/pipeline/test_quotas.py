@@ -190,7 +190,7 @@ def test_a_changed_quota_touches_later_hours_alone(load, put):
     assert over(NEXT) == [(1, "ada@example.com", 150, 120)]
 
 
-def test_a_late_file_is_figured_with_the_quota_that_was_in_force_at_first(load, put):
+def test_a_late_file_is_computed_with_the_quota_that_was_in_force_at_first(load, put):
     load({1: ("ada@example.com", 100), 2: ("ben@example.com", 100), 3: ("clara@example.com", 100)})
     put("first", message(1, 150), message(2, 90), CLOSING)
     update()
@@ -206,7 +206,7 @@ def test_a_late_file_is_figured_with_the_quota_that_was_in_force_at_first(load, 
     put("late", message(1, 7, HOUR + 300), message(3, 101, HOUR + 300), message(4, 5, HOUR + 300))
     update()
     assert over(HOUR) == [(1, "ada@example.com", 157, 100), (2, "clara@example.com", 101, 100)]
-    # And so it stays, however often it is figured.
+    # And so it stays, however often it is computed.
     put("later", message(2, 11, HOUR + 600))
     update()
     assert over(HOUR) == [
@@ -227,7 +227,7 @@ def test_an_hour_in_which_nobody_was_over_his_quota_keeps_its_quotas_too(load, p
     assert summary(HOUR) == (0, 0)
 
 
-def test_a_replaced_file_is_figured_with_the_quota_that_was_in_force_at_first(load, put):
+def test_a_replaced_file_is_computed_with_the_quota_that_was_in_force_at_first(load, put):
     load({1: ("ada@example.com", 100)})
     put("first", message(1, 150), CLOSING)
     update()
@@ -250,7 +250,7 @@ def test_rebuild_applies_the_quotas_of_now(load, put):
     assert over(NEXT) == [(1, "ada@example.com", 150, 100)]
 
 
-def test_after_a_rebuild_late_files_are_figured_with_the_quotas_of_the_rebuild(load, put):
+def test_after_a_rebuild_late_files_are_computed_with_the_quotas_of_the_rebuild(load, put):
     load({1: ("ada@example.com", 100)})
     put("first", message(1, 150), CLOSING)
     update()
@@ -272,7 +272,7 @@ def test_running_again_changes_nothing(load, put):
     assert [list(model.objects.values()) for model in (UserQuotaExceeded, IntervalSummary)] == before
 
 
-def test_an_open_hour_is_figured_on_demand(load, put):
+def test_an_open_hour_is_computed_on_demand(load, put):
     load({1: ("ada@example.com", 100)})
     put("first", message(1, 150))
     update()
@@ -282,7 +282,7 @@ def test_an_open_hour_is_figured_on_demand(load, put):
     assert IntervalSummary.objects.get(kpi=6).state == "provisional"
 
 
-def test_usage_beyond_64_bits_is_told_and_changes_no_other_hour(load, put, capsys):
+def test_usage_beyond_64_bits_is_reported_and_changes_no_other_hour(load, put, capsys):
     load({1: ("ada@example.com", 100), 2: ("ada@example.com", 100)})
     put("one", message(1, 2**62), message(1, 200, NEXT))
     put("two", message(2, 2**62, HOUR + 300), message(999, 1, NEXT + 3600))

@@ -26,7 +26,7 @@ LENGTH = FIVE_MINUTES.delta
 
 
 def judge(past: list, value: float, threshold: float) -> tuple | None:
-    """What statistics, told only the values, says of one: (mean, deviation, z), or None where it is no anomaly."""
+    """The verdict of Python's statistics module on a value: (mean, deviation, z), or None where it is no anomaly."""
     exact = [Fraction(one) for one in past]
     mean, variance = statistics.mean(exact), statistics.variance(exact)
     if variance == 0:
@@ -56,7 +56,7 @@ def twin(rows: list[tuple], window: int, threshold: float) -> list[tuple]:
     return found
 
 
-def figured(rows: list[tuple], window: int, threshold: float) -> list[tuple]:
+def found_by(rows: list[tuple], window: int, threshold: float) -> list[tuple]:
     named_rows = ((name, HOUR + number * LENGTH, value, (name, number, value)) for name, number, value in rows)
     return [
         (*row, verdict.mean, verdict.deviation, verdict.z, verdict.intervals)
@@ -93,7 +93,7 @@ def seeded(seed: int, whole: bool, groups: int = 4, intervals: int = 80) -> list
 def test_anomalies_are_those_of_the_twin(seed, whole, window, threshold):
     rows = seeded(seed, whole)
     expected = twin(rows, window, threshold)
-    assert_same(figured(rows, window, threshold), expected)
+    assert_same(found_by(rows, window, threshold), expected)
     assert expected or window == 288
 
 
@@ -104,18 +104,18 @@ def test_anomalies_are_those_of_the_twin(seed, whole, window, threshold):
 )
 def test_whole_numbers_of_64_bits_are_judged_exactly(series_values, window, threshold):
     rows = [("a", number, value) for number, value in enumerate(series_values)]
-    assert_same(figured(rows, window, threshold), twin(rows, window, threshold))
+    assert_same(found_by(rows, window, threshold), twin(rows, window, threshold))
 
 
 @given(st.lists(st.integers(-(10**17), 10**17).map(lambda n: n / 10**6), max_size=20), st.integers(2, 6))
 def test_decimal_numbers_are_judged_exactly(series_values, window):
     rows = [("a", number, value) for number, value in enumerate(series_values)]
-    found = figured(rows, window, 1.5)
+    found = found_by(rows, window, 1.5)
     assert [row[:3] for row in found] == [row[:3] for row in twin(rows, window, 1.5)]
 
 
 def verdicts(numbers: list, window: int = 4, threshold: float = 3) -> list[tuple]:
-    return [(row[1], *row[3:]) for row in figured([("a", n, v) for n, v in enumerate(numbers)], window, threshold)]
+    return [(row[1], *row[3:]) for row in found_by([("a", n, v) for n, v in enumerate(numbers)], window, threshold)]
 
 
 def test_value_is_held_against_the_sample_deviation_of_the_window_before_it():
@@ -147,9 +147,9 @@ def test_number_of_deviations_stays_a_number_however_large():
 
 def test_gaps_are_no_zeros_and_half_of_the_window_must_be_there():
     rows = [("a", 0, 1), ("a", 3, 3), ("a", 4, 100)]
-    assert [row[1] for row in figured(rows, 4, 3)] == [4]
-    assert figured(rows, 5, 3) == []
-    assert figured([("a", 0, 1), ("a", 3, 3), ("a", 5, 100)], 4, 3) == []
+    assert [row[1] for row in found_by(rows, 4, 3)] == [4]
+    assert found_by(rows, 5, 3) == []
+    assert found_by([("a", 0, 1), ("a", 3, 3), ("a", 5, 100)], 4, 3) == []
 
 
 def test_missing_value_is_a_gap():
@@ -159,7 +159,7 @@ def test_missing_value_is_a_gap():
 
 def test_groups_are_judged_apart():
     rows = [(name, number, value) for number in range(4) for name, value in (("a", 1 + number % 2), ("b", 900))]
-    assert figured(rows, 4, 3) == []
+    assert found_by(rows, 4, 3) == []
 
 
 def test_verdict_says_how_many_intervals_it_rests_on():

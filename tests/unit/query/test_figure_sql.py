@@ -101,8 +101,8 @@ def test_a_group_beyond_the_top_list_has_its_figure_too(client, sample):
     shown = {row["service_id"] for row in client.get("/api/KPIs/1/", {"interval": 2}).json()}
     query = "SELECT service_id, sum(total_bytes) AS total FROM ServiceTrafficVolume WHERE hour = 0 GROUP BY ALL"
     cut = next(row for row in answer(query) if row["service_id"] not in shown)
-    figured = figure_sql(KPIS[1], ONE_HOUR.at(MIDNIGHT), {"service_id": cut["service_id"]})
-    assert answer(figured) == [{"total_bytes": cut["total"]}]
+    computed = figure_sql(KPIS[1], ONE_HOUR.at(MIDNIGHT), {"service_id": cut["service_id"]})
+    assert answer(computed) == [{"total_bytes": cut["total"]}]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -136,7 +136,7 @@ def test_a_header_alone_loads_nothing(load):
     assert load(HEADER) == "0 added, 0 changed, 0 unchanged\n"
 
 
-def test_silent_when_told_so(tmp_path, capsys):
+def test_silent_on_request(tmp_path, capsys):
     path = tmp_path / "subscribers.csv"
     path.write_text(f"{HEADER}\n{ADA}\n")
     call_command("load_subscribers", path, verbosity=0)
@@ -198,7 +198,7 @@ def test_the_same_id_in_other_letters_is_the_same_id(load):
     ],
     ids=["UTF-16", "Latin-1", "text after a quote", "open quote"],
 )
-def test_a_file_that_is_no_csv_in_utf_8_is_told_and_nothing_is_loaded(load, tmp_path, content, reason):
+def test_a_file_that_is_no_csv_in_utf_8_is_reported_and_nothing_is_loaded(load, tmp_path, content, reason):
     with pytest.raises(CommandError) as error:
         load(content=content)
     assert str(error.value).startswith(f"{tmp_path / 'subscribers.csv'} {reason}")
@@ -208,7 +208,7 @@ def test_a_file_that_is_no_csv_in_utf_8_is_told_and_nothing_is_loaded(load, tmp_
 @pytest.mark.parametrize(
     ("name", "reason"), [("nowhere.csv", "No such file or directory"), (".", "Is a directory")], ids=["none", "folder"]
 )
-def test_a_file_that_cannot_be_read_is_told(tmp_path, name, reason):
+def test_a_file_that_cannot_be_read_is_reported(tmp_path, name, reason):
     path = Path(tmp_path, name)
     with pytest.raises(CommandError) as error:
         call_command("load_subscribers", path)

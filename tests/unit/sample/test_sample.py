@@ -260,7 +260,7 @@ def test_the_first_and_the_last_interval_that_can_be(tmp_path, feed):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_the_command_names_each_file_where_told_to(tmp_path, capsys):
+def test_the_command_names_each_file_on_request(tmp_path, capsys):
     call_command("make_sample_data", tmp_path, feed="cdr", start=START, intervals=1, rows=10, verbosity=2)
     assert capsys.readouterr().out.startswith(f"{tmp_path}/cdr_data.2021-07-18T1900.csv\n1 files, ")
 
@@ -281,7 +281,7 @@ def test_the_command_also_writes_the_subscribers_and_says_how_many(tmp_path, cap
     assert capsys.readouterr().out.endswith(f" bytes in {folder}\n{count:,} subscribers in {path}\n")
 
 
-def test_a_file_of_subscribers_that_cannot_be_written_is_told(tmp_path):
+def test_a_file_of_subscribers_that_cannot_be_written_is_reported(tmp_path):
     path = tmp_path / "nowhere" / "subscribers.csv"
     with pytest.raises(CommandError, match=r"^Cannot write to .*/nowhere/subscribers\.csv: No such file or directory"):
         call_command("make_sample_data", tmp_path, feed="antenna", start=START, rows=10, subscribers=path)
@@ -307,7 +307,7 @@ def test_a_file_of_subscribers_that_cannot_be_written_is_told(tmp_path):
         ("subscribers", Path("subscribers.csv"), "--subscribers goes with --feed antenna, not with ipflow."),
     ],
 )
-def test_wrong_use_is_told_and_makes_nothing(tmp_path, option, value, message):
+def test_wrong_use_is_reported_and_makes_nothing(tmp_path, option, value, message):
     options = {"feed": "ipflow", "start": START, option: value}
     with pytest.raises(CommandError) as error:
         call_command("make_sample_data", tmp_path, **options)
@@ -316,7 +316,7 @@ def test_wrong_use_is_told_and_makes_nothing(tmp_path, option, value, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CommandError, match=r"^Cannot write to .*/file/folder: Not a directory\.$"):
         call_command("make_sample_data", tmp_path / "file" / "folder", feed="ipflow", start=START)

@@ -208,7 +208,7 @@ def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp
         taken_in, failed = ingest(engine, 4)
         assert isinstance(taken_in, pipeline.Ingested)
         assert (failed.what, str(lost) in failed.reason) == ("cdr, 1 minute from 2021-07-18T00:00:00Z", True)
-        # What failed a moment ago is not told of, nor tried, with every batch.
+        # What has just failed is neither reported nor retried with every batch.
         (taken_in,) = ingest(engine, 8)
         assert isinstance(taken_in, pipeline.Ingested)
     state = IntervalSummary.objects.filter(interval=3).values_list("state", "total")
@@ -391,7 +391,7 @@ def test_messages_are_not_lost_with_their_temporary_file(ingest, tmp_path):
     assert not StreamPosition.objects.exists()
 
 
-def test_messages_of_a_topic_made_anew_count_beside_those_of_the_old_one_and_overtake_who_has_not_heard(
+def test_messages_of_a_topic_made_again_count_beside_those_of_the_old_one_and_overtake_who_has_not_heard(
     ingest, tmp_path
 ):
     old, new = [antenna(second) for second in range(5)], [antenna(second, 100) for second in range(7)]
