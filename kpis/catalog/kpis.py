@@ -93,6 +93,11 @@ class KPI:
         return self.measure.value
 
     @property
+    def total_column(self) -> str:
+        """The column of an interval's summary that has the value over all groups."""
+        return "mean" if self.measure.is_mean else "total"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a group in the results: its dimensions and its values."""
         return (*self.dimensions, *self.measure.values)

@@ -92,9 +92,7 @@ class Figure:
     @property
     def total(self) -> float | int | None:
         """The interval's value over all groups."""
-        if self.summary is None:
-            return None
-        return self.summary.mean if self.kpi.measure.is_mean else self.summary.total
+        return self.summary.value if self.summary else None
 
     @property
     def others(self) -> list[tuple[str, object]]:
@@ -109,9 +107,7 @@ class Figure:
     @property
     def previous(self) -> float | int | None:
         """The interval's value over all groups in the revision before; None if there is none."""
-        if self.summary is None:
-            return None
-        return self.summary.previous_mean if self.kpi.measure.is_mean else self.summary.previous_total
+        return self.summary.previous_value if self.summary else None
 
     @property
     def change(self) -> Change:

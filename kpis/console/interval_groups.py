@@ -36,7 +36,7 @@ class IntervalGroups:
     @property
     def total(self) -> float | None:
         """The true value over all groups."""
-        return self.summary.mean if self.kpi.measure.is_mean else self.summary.total
+        return self.summary.value
 
     @cached_property
     def bars(self) -> list[dict]:

@@ -95,5 +95,4 @@ def newest_total(kpi: KPI) -> NewestTotal | None:
         interval_start_timestamp__gte=summary.interval_start_timestamp - _DAY,
         interval_start_timestamp__lte=summary.interval_start_timestamp,
     )
-    column = "mean" if kpi.measure.is_mean else "total"
-    return NewestTotal(kpi, length, summary, dict(rows.values_list("interval_start_timestamp", column)))
+    return NewestTotal(kpi, length, summary, dict(rows.values_list("interval_start_timestamp", kpi.total_column)))

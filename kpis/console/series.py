@@ -132,9 +132,7 @@ def _rows(kpi: KPI, length: Length, group: Group | None) -> QuerySet:
 
 
 def _value(kpi: KPI, group: Group | None) -> str:
-    if group is not None:
-        return kpi.value
-    return "mean" if kpi.measure.is_mean else "total"
+    return kpi.total_column if group is None else kpi.value
 
 
 def between(start: datetime, end: datetime) -> dict[str, datetime]:

@@ -81,6 +81,16 @@ class IntervalSummary(models.Model):
         start = f"{self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
         return f"{self.get_kpi_display()}, {self.get_interval_display()} from {start}"
 
+    @property
+    def value(self) -> int | float | None:
+        """The interval's value over all groups: its total, or its mean where the KPI is one."""
+        return getattr(self, KPIS[self.kpi].total_column)
+
+    @property
+    def previous_value(self) -> int | float | None:
+        """The same of the revision before; None for none."""
+        return getattr(self, f"previous_{KPIS[self.kpi].total_column}")
+
 
 class ResultPruning(models.Model):
     """The moment before which the results of an interval length were pruned, of all KPIs, with their summaries."""

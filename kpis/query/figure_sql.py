@@ -44,7 +44,7 @@ def figure_sql(
 
 def _total(kpi: KPI, interval: Interval) -> str:
     """Return SQL for the interval's value over all groups, as in its summary."""
-    total = _aliased({"mean" if kpi.measure.is_mean else "total": kpi.measure.total})
+    total = _aliased({kpi.total_column: kpi.measure.total})
     if not kpi.measure.adds_up:
         return _select(total, _partials(kpi), _during(interval))
     if kpi.reference:

@@ -116,10 +116,7 @@ def _summarize(
             else:
                 _revise(summary)
             summary.first_computed_at = moments.get(interval.start) or summary.first_computed_at or now
-            if result.kpi.measure.is_mean:
-                summary.mean = total
-            else:
-                summary.total = total
+            setattr(summary, result.kpi.total_column, total)
             summary.groups = groups
             summary.records, summary.batches = counts[interval.start]
             closed = interval.is_closed(closed_until)

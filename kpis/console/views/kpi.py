@@ -148,9 +148,8 @@ class KPIPage(OfKPI, Page):
             columns += [*_value_columns(kpi), Column("rank", "Rank", number=True)]
         else:
             rows = IntervalSummary.objects.filter(kpi=kpi.id, interval=window.length.code, **between)
-            total = "mean" if kpi.measure.is_mean else "total"
             columns += [
-                Column(total, f"{total.capitalize()} ({kpi.unit})", number=True),
+                Column(kpi.total_column, f"{kpi.total_column.capitalize()} ({kpi.unit})", number=True),
                 Column("groups", "Groups", number=True),
                 Column("records", "Records", number=True),
                 Column("batches", "Batches", number=True),
@@ -192,7 +191,7 @@ class Headline:
             column = chosen.kpi.value
         else:
             rows = IntervalSummary.objects.filter(kpi=chosen.kpi.id)
-            column = "mean" if chosen.kpi.measure.is_mean else "total"
+            column = chosen.kpi.total_column
         there = rows.filter(**{"interval": chosen.length.code, f"{_START}__in": moments_})
         values = dict(there.values_list(_START, column))
         self._values = {name: values.get(moment) for name, moment in zip(("now", "hour", "day"), moments_, strict=True)}

@@ -122,15 +122,12 @@ def _address(parameters: Mapping[str, str]) -> str:
 def _revised_row(summary: IntervalSummary) -> dict:
     """Return a row of the table: the interval's present and former value, with a link to its explanation."""
     kpi, length = KPIS[summary.kpi], LENGTHS[summary.interval]
-    is_mean = kpi.measure.is_mean
-    now = summary.mean if is_mean else summary.total
-    before = summary.previous_mean if is_mean else summary.previous_total
     return {
         "summary": summary,
         "kpi": kpi,
         "length": length,
-        "now": now,
-        "before": before,
-        "change": Change(now, before),
+        "now": summary.value,
+        "before": summary.previous_value,
+        "change": Change(summary.value, summary.previous_value),
         "explain": explain(kpi, length, summary.interval_start_timestamp),
     }

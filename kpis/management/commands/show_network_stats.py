@@ -69,9 +69,7 @@ def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
 
 
 def _over_all(kpi: KPI, summary: IntervalSummary) -> str:
-    if kpi.measure.is_mean:
-        return f"on average: {_shown(summary.mean)}"
-    return f"in all: {_shown(summary.total)}"
+    return f"{'on average' if kpi.measure.is_mean else 'in all'}: {_shown(summary.value)}"
 
 
 def _shown(value: float | None) -> str:
