@@ -12,7 +12,6 @@ from kpis.catalog.registry import KPIS
 from kpis.models import DueRollup, IntervalSummary, KPIResult, ResultPruning
 from kpis.models.result_models import result_model
 from kpis.query.access import hidden_kpis
-from kpis.query.columns import value_columns
 
 
 @admin.register(DueRollup)
@@ -92,7 +91,7 @@ def result_admin(kpi: KPI) -> type[ResultAdmin]:
         (PersonalResultAdmin if kpi.personal else ResultAdmin,),
         {
             "__doc__": kpi.description,
-            "list_display": (*interval, *kpi.dimensions, *value_columns(kpi, result_model(kpi)), "explained"),
+            "list_display": (*interval, *kpi.columns, "explained"),
             "search_fields": tuple(
                 f"{one.folded_column}__folded" if one.folded else f"{one.name}__exact" for one in kpi.by
             ),

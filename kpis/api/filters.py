@@ -13,8 +13,8 @@ from drf_spectacular.utils import extend_schema_field
 
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
-from kpis.models import KPIResult
 from kpis.models.fields import column
+from kpis.models.result_models import result_model
 from kpis.query.fields import FoldedField, MillisecondsField, TimestampField, WholeNumberField, whole_number_range
 
 _COMPARISONS = {
@@ -110,8 +110,9 @@ def interval_filter(lengths: Iterable[Length], default: Length | None = None) ->
     return choice_filter("interval", {length.code: length.name for length in lengths}, description, coerce=int)
 
 
-def dimension_filters(kpi: KPI, model: type[KPIResult]) -> dict[str, Filter]:
+def dimension_filters(kpi: KPI) -> dict[str, Filter]:
     """Return a filter for each dimension, of its column's type: exact, or regardless of case if it is folded."""
+    model = result_model(kpi)
     filters = {}
     for dimension in kpi.by:
         field = column(model, dimension.name)

@@ -31,8 +31,9 @@ from kpis.api.filters import (
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, LENGTHS, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS
-from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, Reject
+from kpis.models import Batch, BatchInterval, IntervalSummary, Reject
 from kpis.models.fields import column
+from kpis.models.result_models import result_model
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW
 from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_between
 from kpis.query.keyset import own_order
@@ -119,15 +120,15 @@ def filterset(name: str, parent: type[Parent], filters: dict[str, Filter], **att
     return type(name, (parent,), filters | attributes)
 
 
-def result_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
+def result_filterset(kpi: KPI) -> type[IntervalFilters]:
     """Return the filter set of a KPI's rows."""
-    rank = whole_number_filter(column(model, "rank"), "The first so many of each interval", "lte")
+    rank = whole_number_filter(column(result_model(kpi), "rank"), "The first so many of each interval", "lte")
     return filterset(
         f"{kpi.name}Filters",
         IntervalFilters,
         timestamp_filters(INTERVAL_TIMESTAMPS)
         | {"interval": interval_filter(kpi.lengths), "rank__lte": rank}
-        | dimension_filters(kpi, model),
+        | dimension_filters(kpi),
         lengths=kpi.lengths,
         one_row_by=one_row_by(kpi),
     )
@@ -138,7 +139,7 @@ def one_row_by(kpi: KPI) -> frozenset[str]:
     return frozenset() if kpi.folded else frozenset(kpi.dimensions)
 
 
-def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
+def anomaly_filterset(kpi: KPI) -> type[ListFilters]:
     """Return the filter set of a KPI's anomalies, with the parameters of the detection.
 
     Its lookups are those of the dimensions only: ``starts_between`` selects the intervals, since the windows reach
@@ -159,11 +160,11 @@ def anomaly_filterset(kpi: KPI, model: type[KPIResult]) -> type[ListFilters]:
     return filterset(
         f"{kpi.name}AnomalyFilters",
         ListFilters,
-        timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, model),
+        timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi),
     )
 
 
-def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
+def v1_filterset(kpi: KPI) -> type[IntervalFilters]:
     """Return the filter set of a KPI's rows in version 1, with timestamps in Unix ms and intervals in minutes."""
     codes = {length.minutes: length.code for length in kpi.lengths}
     filters = {
@@ -190,7 +191,7 @@ def v1_filterset(kpi: KPI, model: type[KPIResult]) -> type[IntervalFilters]:
     return filterset(
         f"{kpi.name}V1Filters",
         IntervalFilters,
-        filters | dimension_filters(kpi, model),
+        filters | dimension_filters(kpi),
         lengths=kpi.lengths,
         one_row_by=one_row_by(kpi),
     )

@@ -15,8 +15,9 @@ from rest_framework import serializers
 
 from kpis.catalog.intervals import LENGTHS, to_milliseconds
 from kpis.catalog.kpis import KPI
-from kpis.models import Batch, IntervalSummary, KPIResult, Reject
-from kpis.query.columns import INTERVAL_COLUMNS, result_columns
+from kpis.models import Batch, IntervalSummary, Reject
+from kpis.models.result_models import result_model
+from kpis.query.columns import INTERVAL_COLUMNS, row_columns
 from kpis.query.parquet import ColumnType
 
 
@@ -115,16 +116,16 @@ class RowSerializer(serializers.ModelSerializer):
         )
 
 
-def result_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
+def result_serializer(kpi: KPI) -> type[RowSerializer]:
     """Return the serializer of a KPI's rows."""
-    columns = result_columns(kpi, model)
-    meta = type("Meta", (), {"model": model, "fields": columns, "read_only_fields": columns})
+    columns = row_columns(kpi)
+    meta = type("Meta", (), {"model": result_model(kpi), "fields": columns, "read_only_fields": columns})
     return type(f"{kpi.name}Serializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta})
 
 
-def v1_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
+def v1_serializer(kpi: KPI) -> type[RowSerializer]:
     """Return the serializer of a KPI's rows in version 1, with timestamps in Unix ms and the interval in minutes."""
-    parent = result_serializer(kpi, model)
+    parent = result_serializer(kpi)
     columns = {
         "interval_start_timestamp": MillisecondsField(read_only=True),
         "interval_end_timestamp": MillisecondsField(read_only=True),
@@ -133,11 +134,11 @@ def v1_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
     return type(f"{kpi.name}V1Serializer", (parent,), {"__doc__": kpi.description, **columns})
 
 
-def anomaly_serializer(kpi: KPI, model: type[KPIResult]) -> type[RowSerializer]:
+def anomaly_serializer(kpi: KPI) -> type[RowSerializer]:
     """Return the serializer of anomalies: a KPI's rows with the verdict (``row.verdict``)."""
     kind = serializers.FloatField if kpi.measure.is_mean else serializers.BigIntegerField
     columns = ["id", *INTERVAL_COLUMNS, *kpi.dimensions, "value", "mean", "deviation", "z", "intervals_in_window"]
-    meta = type("Meta", (), {"model": model, "fields": columns, "read_only_fields": columns})
+    meta = type("Meta", (), {"model": result_model(kpi), "fields": columns, "read_only_fields": columns})
     fields = {
         "value": kind(source=kpi.value, read_only=True, help_text=f"{kpi.value}, in {kpi.unit}"),
         "mean": serializers.FloatField(

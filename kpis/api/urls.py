@@ -14,10 +14,11 @@ from kpis.api.viewsets import (
     result_viewset,
     v1_viewset,
 )
+from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS, SERVICE_TRAFFIC_VOLUME
 from kpis.catalog.registry import KPIS
 
 # The names of two KPIs in version 1.
-V1_NAMES = {"services-kpis": 1, "cell-kpis": 2}
+V1_NAMES = {"services-kpis": SERVICE_TRAFFIC_VOLUME, "cell-kpis": CELL_UNIQUE_USERS}
 
 
 class Router(DefaultRouter):
@@ -35,8 +36,8 @@ for kpi in KPIS.values():
 router.register("intervals", SummaryViewSet, basename="interval")
 router.register("batches", BatchViewSet, basename="batch")
 router.register(r"batches/(?P<batch_id>[0-9]+)/rejects", RejectViewSet, basename="batch-reject")
-for name, kpi_id in V1_NAMES.items():
-    router.register(f"v1/{name}", v1_viewset(KPIS[kpi_id], name), basename=f"v1-{name}")
+for name, kpi in V1_NAMES.items():
+    router.register(f"v1/{name}", v1_viewset(kpi, name), basename=f"v1-{name}")
 
 urlpatterns = [
     *router.urls,

@@ -148,19 +148,17 @@ class ResultViewSet(ListViewSet):
 
 def result_viewset(kpi: KPI) -> type[ResultViewSet]:
     """Return the viewset of a KPI's rows."""
-    model = result_model(kpi)
-    serializer = result_serializer(kpi, model)
+    serializer = result_serializer(kpi)
     said = f"{kpi.description}\n\n{kpi.notes}".strip()
-    viewset = ResultViewSet.of(kpi, kpi.name, serializer, result_filterset(kpi, model), __doc__=said)
+    viewset = ResultViewSet.of(kpi, kpi.name, serializer, result_filterset(kpi), __doc__=said)
     return extend_schema_view(list=answers(serializer(many=True), kpi.description, tags=["KPIs"]))(viewset)
 
 
 def v1_viewset(kpi: KPI, name: str) -> type[ResultViewSet]:
     """Return the viewset of a KPI's rows in version 1, with timestamps in Unix ms and intervals in minutes."""
-    model = result_model(kpi)
-    serializer = v1_serializer(kpi, model)
+    serializer = v1_serializer(kpi)
     said = f"{kpi.description}. Timestamps are Unix ms, intervals minutes."
-    viewset = ResultViewSet.of(kpi, name, serializer, v1_filterset(kpi, model), __doc__=said)
+    viewset = ResultViewSet.of(kpi, name, serializer, v1_filterset(kpi), __doc__=said)
     return extend_schema_view(list=answers(serializer(many=True), kpi.description, tags=["v1"]))(viewset)
 
 
@@ -197,7 +195,7 @@ class AnomalyViewSet(ListViewSet):
 def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
     """Return the viewset of a KPI's anomalies."""
     model = result_model(kpi)
-    serializer = anomaly_serializer(kpi, model)
+    serializer = anomaly_serializer(kpi)
     viewset = type(
         f"{kpi.name}AnomalyViewSet",
         (AnomalyViewSet,),
@@ -207,7 +205,7 @@ def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
             "kpi": kpi,
             "queryset": model.objects.all(),
             "serializer_class": serializer,
-            "filterset_class": anomaly_filterset(kpi, model),
+            "filterset_class": anomaly_filterset(kpi),
             "permission_classes": permissions_for(kpi),
             "keyset": own_order(model),
             "export_name": f"{kpi.name}-anomalies",

@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from kpis.catalog.builtin.antenna import USER_QUOTA_EXCEEDED
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
 from kpis.console import figures, moments
 from kpis.console.charts.axis import time_axis, time_scale
@@ -55,7 +56,7 @@ def quota_chart(start: datetime, end: datetime, hours: dict[datetime, tuple[int,
         title=_TITLE,
         subtitle=[f"{when}, per hour"],
         description=f"{_TITLE}, {when}. {most_text}",
-        name=name_of("UserQuotaExceeded", moments.for_file(start), moments.for_file(end), moments.zone_name()),
+        name=name_of(USER_QUOTA_EXCEEDED.name, moments.for_file(start), moments.for_file(end), moments.zone_name()),
         theme=theme,
         height=220,
     )

@@ -31,7 +31,7 @@ from kpis.console.views.page import BadRequest, ChartView, Page
 from kpis.models import IntervalSummary, KPIResult
 from kpis.models.fields import column
 from kpis.models.result_models import result_model
-from kpis.query.columns import result_columns, value_columns
+from kpis.query.columns import row_columns
 from kpis.query.csv import csv_response
 from kpis.query.parquet import ColumnType, parquet_response
 from kpis.query.rows import stream
@@ -167,12 +167,11 @@ class KPIPage(OfKPI, Page):
 
 
 def _value_columns(kpi: KPI) -> list[Column]:
-    columns = value_columns(kpi, result_model(kpi))
     return [
         Column(
             name, f"{name.replace('_', ' ').capitalize()}{f' ({kpi.unit})' if name == kpi.value else ''}", number=True
         )
-        for name in columns
+        for name in kpi.measure.values
     ]
 
 
@@ -259,7 +258,7 @@ class RowsFile(OfKPI):
             interval_end_timestamp__lte=chosen.end,
             **(conditions(kpi, chosen.group) if chosen.group else {}),
         )
-        columns = result_columns(kpi, model)
+        columns = row_columns(kpi)
         found = stream(rows.values_list(*columns))
         parts = [kpi.name, *([label(kpi, chosen.group)] if chosen.group else [])]
         parts += [moments.for_file(chosen.start), moments.for_file(chosen.end), moments.zone_name()]
