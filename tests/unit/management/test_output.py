@@ -21,6 +21,8 @@ from tests.processes import PATIENCE
 from tests.twin import Flow
 from tests.unit.management.test_update_network_stats import START, put
 
+pytestmark = pytest.mark.sqlite_alone
+
 NAMES = [f"ipflow_data.ts-{(START + 300) * 1000}.{number}é.csv" for number in range(12)]
 
 

@@ -12,7 +12,7 @@ from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
 from kpis.catalog.registry import KPIS
 from tests.factories import MIDNIGHT, make_result, make_summary
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_alone]
 
 FIVE = timedelta(minutes=5)
 

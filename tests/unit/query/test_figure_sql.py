@@ -21,6 +21,8 @@ from tests.copies import made_once
 from tests.factories import MIDNIGHT, make_user, utc
 from tests.twin import Log, Message, file_text, uuid
 
+pytestmark = pytest.mark.sqlite_alone
+
 # Two files of each feed have an hour, and what closes it.
 ROWS = {"ipflow": 400, "antenna": 300, "coverage": 300, "cdr": 300}
 START = 1626566400  # 2021-07-18T00:00:00Z
