@@ -15,7 +15,7 @@ _START = "interval_start_timestamp"
 
 def exceedings(start: datetime, end: datetime) -> QuerySet[Any]:
     """Return the hours of the span in which a quota was exceeded: the KPI's rows, each with its ``excess`` (bytes)."""
-    # Made from the catalog, the model has columns that its type does not tell of.
+    # Made from the catalog, the model has columns that its type does not declare.
     rows: QuerySet[Any] = UserQuotaExceeded.objects.filter(
         **{"interval": ONE_HOUR.code, f"{_START}__gte": start, f"{_START}__lt": end}
     )

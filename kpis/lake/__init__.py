@@ -6,17 +6,17 @@ count: the ledger does, with each file's whole digest and its size, and readers 
 here before its batch is in the ledger, or after the batch was replaced, is never counted, and one that is missing or
 is not what was written is noticed when it is read (``verify``).
 
-Nothing appears half-written: a batch's files are written aside, and then put into place, each whole or not at all: in
-a folder they are renamed, in a bucket an object appears when the store has all of it. Beforehand
-``staging/<key>/plan.json`` says which files will appear and which the batch replaces, so that the next run can tell
-from the ledger which of them to remove after a broken one. Files and folders are on the disk before the ledger counts
-on them, and what was replaced is removed only afterwards: after a power cut, all that the ledger counts on is there.
+No file is ever half-written: a batch's files are written aside, and then put into place. In a folder they are renamed;
+in a bucket an object appears once the store has all of it. Before that, ``staging/<key>/plan.json`` lists the files
+that will appear and those that the batch replaces, so that after an interrupted run the next one knows, by the ledger,
+which of them to remove. Files and folders are on the disk before the ledger refers to them, and replaced files are
+removed only afterwards: after a power cut, every file that the ledger refers to exists.
 
 A closed hour's partials of a KPI are compacted to one file, ``compacted-<digest of the keys>.<digest>.parquet``, whose
-``batch`` column and metadata tell whose rows it holds; a batch's own file, where there is one, goes before.
+``batch`` column and metadata name the batches whose rows it has; a batch's own file, where there is one, goes before.
 
-``lake.json`` in the root says which database the lake belongs to (``identity``). Files of version 0.1.0 have names
-without a digest and are taken over by ``adoption``.
+``lake.json`` in the root names the lake's database (``identity``). Files of version 0.1.0 have names without a digest
+and are adopted by ``adoption``.
 """
 
 from kpis.lake.errors import Damage, DamagedFile, LakeError, WrongLake, translate_errors

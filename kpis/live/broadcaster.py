@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.2
 LOOK_ANNOUNCED_SECONDS = 1.0
 # How long a frame that is due waits for further batches, as a stream's partitions are ingested one after the other.
 SETTLE_SECONDS = 0.4
-# After so long without a frame a page is sent one anyway, so that it can tell a live connection from a dead one.
+# After so long without a frame a page is sent one anyway, so that it can distinguish a live connection from a dead one.
 SILENT_SECONDS = 10.0
 # The pause after a failure of the database.
 PAUSE_SECONDS = 1.0

@@ -183,13 +183,13 @@ class TopicIdentity:
         if topic_id and former.id == topic_id:
             if offset > end:
                 raise SourceError(
-                    f"{self._topic}/{partition} is in up to offset {offset:,}, but Kafka at {self._servers} has it "
-                    f"only up to {end:,}, though it is the same topic: Kafka lost ingested messages, and those "
+                    f"{self._topic}/{partition} is ingested up to offset {offset:,}, but Kafka at {self._servers} "
+                    f"has it only up to {end:,}, though it is the same topic: Kafka lost ingested messages, and those "
                     f"that come in their place cannot be distinguished from them. Recreate the topic to go on."
                 )
             return ""
         if offset > end:
-            return f"partition {partition} is in up to offset {offset:,}, and ends at {end:,} now"
+            return f"partition {partition} is ingested up to offset {offset:,}, and ends at {end:,} now"
         mark = self.mark_at(partition, offset - 1) if position.last_message else None
         if mark is not None:
             # A copy of a topic on other brokers has another id and the same messages.

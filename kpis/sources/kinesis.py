@@ -210,7 +210,7 @@ class KinesisStream(Stream[ShardSpool]):
         for name, there in known.items():
             began, made = beginnings.get(name, there.beginning), there.origin.id
             if made and made != self._created:
-                others[name] = f"it was made at {self._created}, and what is in is of one made at {made}"
+                others[name] = f"it was made at {self._created}, and the ingested one was made at {made}"
             elif began != there.beginning:
                 others[name] = f"{name} begins with the record {began} now, and began with {there.beginning}"
         here = {

@@ -32,14 +32,13 @@ Keys = dict[datetime, dict[str, frozenset[int]]]
 class Entry:
     """A batch in the ledger.
 
-    ``is_in`` tells whether its records count, else ``reason`` says why it failed and ``retry`` whether the next
-    run tries again by itself; or its content counts by the batch that ``duplicate_of`` names, and ``is_renamed`` tells
-    that its own file was gone when the content turned up there. ``key`` names its files in the lake, ``digest`` is the
-    BLAKE3 of its unpacked content, ``reading`` says how it was read, and ``kpis`` are the ids of the KPIs whose
-    partials the lake has. ``intervals`` counts its records by the start (UTC) of its feed's intervals.
-    ``read_again_at`` is the moment (UTC) from which on reading it again gives more: rows that were too far ahead of the
-    clock are records then. ``lacks_day`` is True for a file that was read just now where a row of it leaves the day to
-    the file's name or the command.
+    ``is_in`` is True if its records count. If not, it failed for a ``reason``, and the next run retries it if ``retry``
+    is True; or its content counts as the batch ``duplicate_of``, and ``is_renamed`` is True if its own file was gone
+    when the content was found under that name. ``key`` names its files in the lake, ``digest`` is the BLAKE3 of its
+    unpacked content, ``reading`` describes how it was read, and ``kpis`` are the ids of the KPIs whose partials the
+    lake has. ``intervals`` counts its records by the start (UTC) of its feed's intervals. ``read_again_at`` is the time
+    (UTC) from which reading it again gives more records, as rows were too far ahead of the clock. ``lacks_day`` is True
+    for a file that was just read if a row of it has no day of its own.
     """
 
     file: Batch

@@ -39,11 +39,11 @@ def start_in_name(file: Batch, options: Options) -> datetime:
     """Return the interval start in a file's name; raises FileError where there is none, or it is too far ahead."""
     end = file.feed.interval_end_in(file.name)
     if end is None:
-        raise FileError("tells no interval end in its name, as in ipflow_data.ts-1626566700000.1.csv")
+        raise FileError("has no interval end in its name, as in ipflow_data.ts-1626566700000.1.csv")
     if not file.feed.interval.is_aligned(end):
-        raise FileError(f"tells an interval end in its name that is not aligned to {file.feed.interval}")
+        raise FileError(f"has an interval end in its name that is not aligned to {file.feed.interval}")
     start = end - file.feed.interval.delta
     if start - options.max_clock_ahead > options.at_hand.latest:
-        reason = f"tells an interval in its name that {too_far_ahead(options.max_clock_ahead)}"
+        reason = f"has an interval in its name that {too_far_ahead(options.max_clock_ahead)}"
         raise FileError(reason, read_again_at=start - options.max_clock_ahead)
     return start

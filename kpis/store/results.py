@@ -55,7 +55,7 @@ def replace_results(
 ) -> None:
     """Replace the rows of the results' intervals, with a summary for each interval that has rows.
 
-    ``closed_until`` (UTC) tells which intervals are final. ``moments`` are by start those of the references that the
+    Intervals that end by ``closed_until`` (UTC) are final. ``moments`` are by start those of the references that the
     results were computed with. A result with a reason could not be computed: its intervals are marked as incomplete.
     """
     check_lock()
@@ -153,7 +153,7 @@ def _mark_incomplete(feed: Feed, result: Results) -> None:
         elif summary.state == IntervalSummary.State.INCOMPLETE and (
             summary.reason == result.reason or not result.again
         ):
-            # The reason that is there tells how the files were lost for good.
+            # The existing reason says how the files were lost for good.
             continue
         else:
             _revise(summary)

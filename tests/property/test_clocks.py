@@ -347,7 +347,7 @@ def test_a_name_that_tells_an_interval_too_far_ahead_fails_until_the_clock_is_th
     hands.set(-3 * DAY)
     with pytest.raises(SystemExit):
         run(interval_from="filename")
-    assert Batch.objects.get().reason == f"tells an interval in its name that {AHEAD}"
+    assert Batch.objects.get().reason == f"has an interval in its name that {AHEAD}"
     assert outcomes() == [("failed", 0, 0, -DAY)]
     hands.set(-DAY)
     run(interval_from="filename")

@@ -522,7 +522,7 @@ def test_a_stream_made_again_is_noticed_and_read_from_its_beginning(cloud, place
     assert created > former
     assert (ended.code, ended.err) == (
         0,
-        f"recreated {name}: it was made at {created}, and what is in is of one made at {former}; it is read from its "
+        f"recreated {name}: it was made at {created}, and the ingested one was made at {former}; it is read from its "
         f"beginning, in batches of {name}@2\n",
     )
     assert notes == ended.err.strip().replace(f"recreated {name}", f"{name} was recreated")

@@ -225,7 +225,8 @@ def test_a_topic_that_ends_before_what_is_in_is_another_one(tmp_path):
             reading.take(3)
             (news,) = reading.topic.recreated()
     assert news.reason == (
-        "partition 0 is in up to offset 1,000, and ends at 3 now; it is read from its beginning, in batches of short@2"
+        "partition 0 is ingested up to offset 1,000, and ends at 3 now; it is read from its beginning, in batches of "
+        "short@2"
     )
     assert reading.names == ["short@2/0/0-2"]
     assert reading.positions == {0: Position.of_topic(3, Origin("", 2), reading.positions[0].last_message)}

@@ -95,7 +95,7 @@ def test_a_name_without_an_interval_fails_where_the_name_should_tell_it(data_dir
     (data_dir / "ipflow_data.renamed.csv").write_text(file_text([Flow(START, 1, 10, 20, 1, 7)]))
     with pytest.raises(SystemExit, match="1"):
         update(interval_from="filename")
-    assert "tells no interval end in its name" in Batch.objects.get().reason
+    assert "has no interval end in its name" in Batch.objects.get().reason
 
 
 def test_a_second_run_changes_nothing(data_dir):
