@@ -38,5 +38,5 @@ class NegativeValues(BaseCommand):
         def parse_args(args: Sequence[str] = (), namespace: Any = None) -> Any:
             return parse(with_negative_values(args), namespace)
 
-        parser.parse_args = parse_args  # type: ignore[assignment, method-assign]  # of this one
+        parser.parse_args = parse_args  # type: ignore[assignment, method-assign]  # of this parser
         return parser

@@ -20,13 +20,13 @@ from kpis.catalog.registry import FEED_FILES
 from kpis.engine.scratch import ScratchError
 from kpis.engine.scratch import translate_errors as translate_scratch_errors
 from kpis.formats.content import UNPACKERS
+from kpis.sources.batch import Version
 from kpis.sources.directory import (
     LONGEST_NAME,
     FoundFile,
     SourceError,
     SourceLost,
     Unfinished,
-    Version,
     batch_name,
     finished_feed,
 )

@@ -112,7 +112,7 @@ class ShardSpool(Spool):
 def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:
     """Return the messages as lines if each of them can be one as it is; else None."""
     try:
-        text = b"\n".join(values) + b"\n"  # type: ignore[arg-type]
+        text = b"\n".join(values) + b"\n"  # type: ignore[arg-type]  # others raise TypeError
     except TypeError:
         # A tombstone, or a refused message.
         return None

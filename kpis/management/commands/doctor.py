@@ -7,8 +7,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from kpis.health.doctor import Verdict, examine
+from kpis.health.doctor import examine
 from kpis.management.output import AnswerCommand
+from kpis.store.dialects import Verdict
 
 
 class Command(AnswerCommand):
