@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import duckdb
@@ -16,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS, IPFLOW, SERVICE_TRAFFIC_VOLUME
+from kpis.catalog.columns import Text
+from kpis.catalog.feeds import Column
 from kpis.catalog.registry import FEEDS, kpis_of
 from kpis.engine import merge as merge_module
 from kpis.engine import scanner as scanner_module
@@ -194,6 +197,19 @@ def test_packed_files_and_other_feeds_are_left_to_the_reader(folder):
     path.write_bytes(b"")
     assert scan(path, IPFLOW, KPIS) is None
     assert [name for name, feed in FEEDS.items() if can_scan(feed, kpis_of(feed))] == ["ipflow"]
+
+
+def test_a_feed_with_a_text_or_a_sum_of_negative_numbers_is_left_to_the_reader():
+    plain = replace(SERVICE_TRAFFIC_VOLUME, feed=IPFLOW)
+    assert can_scan(IPFLOW, [plain])
+    with_text = replace(IPFLOW, columns=(*IPFLOW.columns, Column("note", Text(longest=9))))
+    assert not can_scan(with_text, [plain])
+    downlink = IPFLOW.column("bytes_downlink")
+    signed = replace(downlink, type=replace(downlink.type, minimum=-1))
+    columns = tuple(signed if column == downlink else column for column in IPFLOW.columns)
+    negative = replace(IPFLOW, columns=columns)
+    assert not can_scan(negative, [replace(plain, feed=negative)])
+    assert can_scan(negative, [replace(CELL_UNIQUE_USERS, feed=negative)])
 
 
 values = st.one_of(st.integers(0, 20), st.integers(-(2**63), 2**63 - 1))
