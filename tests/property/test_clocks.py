@@ -215,6 +215,15 @@ def test_a_file_that_comes_before_its_interval_has_ended_closes_it_in_its_time(h
     assert Watermark.objects.get().ahead_until is None
 
 
+def test_an_interval_of_a_stream_that_begins_this_moment_is_not_ahead_and_closes_by_the_clock(hands, consumer):
+    consumer.ingest(antenna(0))
+    mark = Watermark.objects.get()
+    assert (mark.interval_end_timestamp, mark.ahead_until) == (moment(START + 300), None)
+    hands.set(HOUR + 60)
+    assert consumer.close()
+    assert closed_until() == HOUR
+
+
 def test_a_clock_that_is_behind_holds_back_what_closes_until_it_is_right(hands, data_dir):
     flows = [Flow(START, 1, 10, 20, 1, 7), Flow(START + HOUR, 1, 10, 20, 1, 7)]
     (data_dir / "ipflow_data.1.csv").write_text(file_text(flows))
