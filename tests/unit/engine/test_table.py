@@ -1,0 +1,52 @@
+"""What a table of numpy columns, some with missing values, is as rows and as a pandas frame."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from kpis.engine.table import frame, registered, rows
+
+MOMENT = datetime(2021, 7, 18, 0, 5, tzinfo=UTC).replace(tzinfo=None)
+
+
+@pytest.fixture
+def columns() -> dict[str, np.ndarray]:
+    """What DuckDB gives for two rows: the second has only missing values but for the last column."""
+    with duckdb.connect() as connection:
+        return connection.execute(
+            """
+            SELECT * FROM (VALUES (7::BIGINT, 0.5::DOUBLE, TIMESTAMP '2021-07-18 00:05:00', 'a', 1::INTEGER),
+                (NULL, NULL, NULL, NULL, 2)) AS of_values(whole, part, moment, text, there)"""
+        ).fetchnumpy()
+
+
+def test_a_missing_value_is_none_in_rows(columns):
+    assert list(rows(columns)) == [(7, 0.5, MOMENT, "a", 1), (None, None, None, None, 2)]
+
+
+def test_a_missing_value_of_a_frame_is_nan_nat_or_none(columns):
+    found = frame(columns)
+    assert {name: str(type_) for name, type_ in found.dtypes.items() if name != "text"} == {
+        "whole": "object",
+        "part": "float64",
+        "moment": "datetime64[us]",
+        "there": "int32",
+    }
+    assert found.iloc[0].tolist() == [7, 0.5, pd.Timestamp(MOMENT), "a", 1]
+    assert found["whole"][1] is None
+    assert np.isnan(found["part"][1])
+    assert pd.isna(found["text"][1])
+    assert found["moment"][1] is pd.NaT
+
+
+def test_a_table_is_there_for_queries_and_gone_afterwards():
+    with duckdb.connect() as connection:
+        with registered(connection, "given", {"one": np.array([1, 2]), "other": np.array(["a", "b"], dtype=object)}):
+            assert connection.execute("FROM given ORDER BY one").fetchall() == [(1, "a"), (2, "b")]
+        with pytest.raises(duckdb.CatalogException, match="given"):
+            connection.execute("FROM given")
