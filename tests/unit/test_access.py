@@ -349,7 +349,7 @@ def test_a_cleared_member_of_the_staff_sees_the_text_in_the_admin(client, keys, 
     "query",
     [
         f"kpis/batch/?first_rejects__text__startswith={PERSONAL}",
-        f"kpis/run/?taken_in__first_rejects__text__startswith={PERSONAL}",
+        f"kpis/run/?batch__first_rejects__text__startswith={PERSONAL}",
         f"kpis/batchinterval/?batch__first_rejects__text__startswith={PERSONAL}",
         f"kpis/reject/?text__startswith={PERSONAL}",
         f"kpis/reject/?batch__first_rejects__text__startswith={PERSONAL}",
