@@ -40,7 +40,7 @@ CLOSE_SECONDS = 60
 
 
 class Readable(Protocol):
-    """What every consumer needs of what it reads."""
+    """The methods of a stream that every consumer uses."""
 
     @property
     def feed(self) -> Feed: ...
@@ -59,7 +59,7 @@ AnyReadable = TypeVar("AnyReadable", bound=Readable)
 
 
 class BaseConsumer(ABC, Generic[AnyReadable]):
-    """What all consumers do. All batches of a process are recorded as one run, which ends with the newest batch."""
+    """The base of consumers. All batches of a process are recorded as one run, which ends with the newest batch."""
 
     def __init__(
         self,

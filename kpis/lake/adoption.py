@@ -29,7 +29,7 @@ SUPERSEDED = "superseded.json"
 
 
 class KeyLedger(Protocol):
-    """What version 0.1.0 recorded about the lake: the keys of batches."""
+    """The ledger of version 0.1.0, which recorded only the keys of batches."""
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> dict[datetime, dict[str, frozenset[int]]]:
         """Return the keys of the batches in each of the feed's intervals, each with the ids of its KPIs."""

@@ -66,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Change:
-    """What one batch changes, written in one transaction: its entry, its first rejects and the intervals it touched.
+    """The changes of one batch, in one transaction: its entry, its first rejects and the intervals it touched.
 
     ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
     ``results`` is read once and has what each of the feed's KPIs gives there now: nothing, where no records are left;

@@ -30,7 +30,7 @@ class Page(GuardedPage, TemplateView):
         return self.title
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """What the template is given."""
+        """Return the template's context."""
         return super().get_context_data(title=self.heading(), **kwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
