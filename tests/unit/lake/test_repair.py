@@ -273,8 +273,9 @@ def test_another_databases_lake_is_not_repaired(lake):
     fields = json.loads((lake / "lake.json").read_text())
     fields["database"] = fields["lake"]
     (lake / "lake.json").write_text(json.dumps(fields))
-    with pytest.raises(CommandError, match="belongs to another database"):
-        repair()
+    for dry_run in (True, False):
+        with pytest.raises(CommandError, match="belongs to another database"):
+            repair(dry_run=dry_run)
 
 
 def test_a_run_says_which_step_mends_and_that_step_does(lake):

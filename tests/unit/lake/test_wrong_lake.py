@@ -143,6 +143,16 @@ def test_a_binding_that_broke_off_is_ended_by_the_next_run(bound, data_dir):
     assert stored() == expected(files, START + 900)
 
 
+def test_a_repair_ends_a_binding_that_broke_off_before_the_lake_had_it(data_dir, lake_dir):
+    LakeBinding.objects.create(database_id=uuid.uuid4())
+    lake_dir.mkdir()
+    call("repair_lake")
+    identity, binding = read_identity(Folder(lake_dir)), LakeBinding.objects.get()
+    assert (identity.lake, identity.database) == (str(binding.lake_id), str(binding.database_id))
+    put(data_dir, 1)
+    assert "1 files ingested" in call("update_network_stats")
+
+
 def test_a_database_of_0_1_0_without_its_lake_is_refused(bound):
     LakeBinding.objects.all().delete()
     LakeFile.objects.all().delete()
