@@ -182,11 +182,11 @@ class Lake:
             found = self._connection.execute(query).fetchall()
         return set(found[0][0].split(",")) if found else set()
 
-    def compact(self, kpi: KPI, hour: datetime, keys: Collection[str], ledger: FileLedger) -> bool:
-        """Put an hour's partials of the batches with the keys into one file; return False if there is nothing to do."""
+    def compact(self, kpi: KPI, hour: datetime, keys: Collection[str], ledger: FileLedger) -> None:
+        """Put an hour's partials of the batches with the keys into one file; does nothing if they are in one."""
         former = [file.path for file in ledger.files([partials_folder(kpi, hour)])]
         if len(former) < 2:
-            return False
+            return
         listed = ",".join(sorted(keys))
         name = COMPACTED + blake3(f"{kpi.name} {hour:%Y%m%d%H} {listed}".encode()).hexdigest()[:24]
         staging = self.stage(name)
@@ -196,7 +196,6 @@ class Lake:
                 staging.add(partials_file(kpi, hour, name), rows, batches=listed)
         ledger.exchange_files(staging.publish(former), former)
         self.finalize(staging.name, ledger)
-        return True
 
     def prune(self, feed: Feed, kpis: Iterable[KPI], before: datetime, dry_run: bool) -> tuple[int, int]:
         """Remove the lake's files of a feed and its KPIs in the hours that end before a moment (UTC).
