@@ -205,12 +205,12 @@ def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp
     content = lost.read_bytes()
     lost.unlink()
     with pipeline.engine(lake_dir) as engine:
-        taken_in, failed = ingest(engine, 4)
-        assert isinstance(taken_in, pipeline.Ingested)
+        ingested, failed = ingest(engine, 4)
+        assert isinstance(ingested, pipeline.Ingested)
         assert (failed.what, str(lost) in failed.reason) == ("cdr, 1 minute from 2021-07-18T00:00:00Z", True)
         # What has just failed is neither reported nor retried with every batch.
-        (taken_in,) = ingest(engine, 8)
-        assert isinstance(taken_in, pipeline.Ingested)
+        (ingested,) = ingest(engine, 8)
+        assert isinstance(ingested, pipeline.Ingested)
     state = IntervalSummary.objects.filter(interval=3).values_list("state", "total")
     assert state.get(kpi=10) == ("incomplete", 4)
     assert state.get(kpi=11) == ("provisional", 12)
