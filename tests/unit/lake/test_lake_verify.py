@@ -143,6 +143,18 @@ def test_a_lake_of_0_1_0_is_taken_over_by_the_first_run(figures, lake_dir, data_
     assert str(LakeBinding.objects.get().lake_id) == read_identity(Folder(lake_dir)).lake
 
 
+def test_of_two_files_of_0_1_0_with_the_same_batches_one_counts(figures, lake_dir):
+    update()
+    as_of_0_1_0(lake_dir)
+    (path,) = lake_dir.glob("partials/CellUniqueUsers/**/hour=00/*.parquet")
+    path.with_name("compacted-z.parquet").write_bytes(path.read_bytes())
+    update()
+    counted = LakeFile.objects.filter(folder=path.parent.relative_to(lake_dir))
+    assert list(counted.values_list("name", flat=True)) == [path.name]
+    update(rebuild=HOUR)
+    assert stored()[0] == figures[0]
+
+
 @pytest.mark.parametrize("noted", [False, True])
 def test_a_compaction_of_0_1_0_that_broke_off_is_ended(figures, lake_dir, noted):
     as_of_0_1_0(lake_dir)
