@@ -24,7 +24,7 @@ from tests.twin import Flow, file_text, stored
 
 MANAGE = Path(__file__).resolve().parents[1] / "manage.py"
 # No process of these tests takes longer, also on a machine that has other things to do.
-PATIENCE = 120
+PATIENCE = 300
 
 _aliases = count()
 
