@@ -218,7 +218,7 @@ def test_a_file_that_comes_before_its_interval_has_ended_closes_it_in_its_time(h
 def test_an_interval_of_a_stream_that_begins_this_moment_is_not_ahead_and_closes_by_the_clock(hands, consumer):
     consumer.ingest(antenna(0))
     mark = Watermark.objects.get()
-    assert (mark.interval_end_timestamp, mark.ahead_until) == (moment(START + 300), None)
+    assert (mark.newest_interval_end, mark.ahead_until) == (moment(START + 300), None)
     hands.set(HOUR + 60)
     assert consumer.close()
     assert closed_until() == HOUR

@@ -6,7 +6,7 @@ of it, by clocks that are right or wrong, runs that die at one of the points bel
 ended well by right clocks the database must hold exactly what the files of that moment give, and nothing is final
 before its end.
 
-``HISTORIES`` sets how many are tried (20 on SQLite and 6 on a server by default, 1,000 and 40 with ``LONG=1``).
+``HISTORIES`` sets how many are tried (12 on SQLite and 6 on a server by default, 1,000 and 40 with ``LONG=1``).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from tests.twin import SECONDS, Call, Flow, Log, Message, Record, expected, file
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HISTORIES = times("HISTORIES", 20, 1000) if connection.vendor == "sqlite" else times("HISTORIES", 6, 40)
+HISTORIES = times("HISTORIES", 12, 1000) if connection.vendor == "sqlite" else times("HISTORIES", 6, 40)
 START = 1626566400  # 2021-07-18T00:00:00Z
 HOUR, DAY = 3600, 86400
 

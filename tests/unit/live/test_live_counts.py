@@ -20,6 +20,7 @@ from kpis.catalog.feeds import Feed
 from kpis.models import LiveCount, LiveFeed
 from kpis.store.errors import Overtaken
 from kpis.store.ledger import DatabaseLedger
+from tests.effort import times
 from tests.factories import make_run
 from tests.twin import Call, Message, Record, moment
 from tests.unit.sources.test_stream import spooled
@@ -96,7 +97,7 @@ def test_each_message_counts_once_in_its_second_and_minute(feed, record, lake_di
     fates = st.sampled_from(["in", "killed", "doubled"])
     histories = st.lists(st.tuples(st.lists(record, min_size=1, max_size=12), fates), min_size=1, max_size=4)
 
-    @hypothesis_settings(max_examples=8)
+    @hypothesis_settings(max_examples=times("LIVE_HISTORIES", 4, 40))
     @given(histories)
     def check(history):
         now, taken = int(time.time()), []
