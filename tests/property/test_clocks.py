@@ -323,7 +323,7 @@ def test_rows_too_far_ahead_are_rejects_until_the_clock_is_there(hands, data_dir
     # Tomorrow's records count, but close nothing.
     assert stored() == expected({"1": records[:3]}, START)
     hands.set(first - DAY - 1)
-    assert "0 files in" in run()
+    assert "0 files ingested" in run()
     hands.set(first - DAY)
     assert f"ingested {name}: 4 records, 1 rejects" in run()
     assert outcomes() == [("in", 4, 1, last - DAY)]
@@ -332,7 +332,7 @@ def test_rows_too_far_ahead_are_rejects_until_the_clock_is_there(hands, data_dir
     assert outcomes() == [("in", 5, 0, None)]
     end = feed.interval.minutes * 60
     assert stored() == expected({"1": records}, START + last - last % end + end)
-    assert "0 files in" in run()
+    assert "0 files ingested" in run()
 
 
 def test_a_file_whose_rows_are_all_too_far_ahead_fails_until_the_clock_is_there(hands, data_dir):

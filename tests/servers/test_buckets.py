@@ -114,7 +114,7 @@ def test_a_bucket_gives_what_a_folder_gives(bucket, settings, tmp_path):
     with patch.object(settings, "LAKE_DIR", lake):
         assert [output_of(query) for query in QUERIES] == answers
 
-    assert "0 files in" in update()
+    assert "0 files ingested" in update()
     assert [output_of(query) for query in QUERIES] == answers
     update(rebuild=[moment(START), moment(START + 4 * 3600)])
     assert stored() == now
@@ -147,7 +147,7 @@ def test_an_etag_that_says_nothing_of_the_content_costs_a_look_at_it_alone(bucke
 
 def test_an_object_can_be_named(bucket):
     put(bucket, {"ipflow_data.1.csv": [Flow(START, 1, 1, 1, 1, 1)], "ipflow_data.2.csv": [Flow(START, 2, 1, 1, 1, 1)]})
-    assert "1 files in" in update(f"s3://{bucket.name}/in/ipflow_data.2.csv")
+    assert "1 files ingested" in update(f"s3://{bucket.name}/in/ipflow_data.2.csv")
     assert Batch.objects.get().name == "ipflow_data.2.csv"
     with pytest.raises(CommandError, match=f"Cannot read s3://{bucket.name}/in/ipflow_data.3.csv: Not Found") as raised:
         update(f"s3://{bucket.name}/in/ipflow_data.3.csv")
@@ -158,7 +158,7 @@ def test_a_listing_is_held_against_the_ledger_page_by_page(bucket):
     files = {f"ipflow_data.{number:02}.csv": [Flow(START, 1, number, 1, 1, 1)] for number in range(8)}
     put(bucket, {name: files[name] for name in sorted(files)[:6]})
     with patch.dict(os.environ, MOTO_S3_DEFAULT_MAX_KEYS="3"):
-        assert "6 files in" in update()
+        assert "6 files ingested" in update()
         put(bucket, {name: files[name] for name in sorted(files)[6:]})
         asked = []
         known = pipeline.known_to(DatabaseLedger())
@@ -245,7 +245,7 @@ def test_nothing_counts_before_all_of_it_is_there(bucket, cloud):
     assert there == ["lake.json", "partials", "staging"]
     assert output_of("FROM ServiceTrafficVolume SELECT count(*)").splitlines() == ["count_star()", "0"]
     assert not Batch.objects.exists()
-    assert "1 files in" in update()
+    assert "1 files ingested" in update()
     assert len(keys(bucket, "lake/staging")) == 0
 
 

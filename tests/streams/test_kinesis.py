@@ -217,7 +217,7 @@ def test_what_the_producer_library_aggregates_counts_once_record_by_record(cloud
         assert StreamPosition.objects.using(alias).get().position == f"{numbers[5]}:0"
     # Nothing of it is read again.
     ended = end_of(consume(place, "cdr", records.name))
-    assert (ended.code, ended.out.splitlines()[-1].partition(",")[0]) == (0, "0 batches in")
+    assert (ended.code, ended.out.splitlines()[-1].partition(",")[0]) == (0, "0 batches ingested")
 
 
 def test_a_part_of_an_aggregated_record_that_cannot_be_counted_stands_alone(cloud, place):

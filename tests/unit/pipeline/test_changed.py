@@ -91,7 +91,7 @@ def test_verify_notices_a_change_that_leaves_no_sign(path):
     status = path.stat()
     # As on a file system that has neither times of change of its own nor inodes.
     Batch.objects.update(mark=f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}")
-    assert "0 files in" in update()
+    assert "0 files ingested" in update()
     assert f"would ingest {NAME} (ipflow, verified, " in update(verify=True, dry_run=True)
     assert "1 files ingested, 0 failed" in update(verify=True)
     assert total() == 80

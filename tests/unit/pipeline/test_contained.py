@@ -105,7 +105,7 @@ def test_one_bad_thing_of_each_kind_stops_nothing_else(data_dir, lake_dir, monke
         patch.setattr(update_network_stats, "chosen_engine", little_room)
         status, printed = update()
     assert status == 1
-    assert "4 files in" in printed
+    assert "4 files ingested" in printed
     failed = {batch.name: batch.reason for batch in Batch.objects.filter(status="failed")}
     assert failed.keys() == {*large, "antenna_data.beyond.jsonl", "cdr_data.broken.csv.gz"}
     assert failed["antenna_data.large.jsonl"].startswith("Cannot go on with MEMORY_LIMIT_MB")

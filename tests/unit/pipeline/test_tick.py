@@ -137,5 +137,5 @@ def test_a_file_named_as_the_ledger_writes_another_is_not_taken_for_that(data_di
     assert Batch.objects.get().name == look_alike.name
     look_alike.write_text(file_text([Flow(START, 2, 10, 20, 1, 7)]))
     os.utime(look_alike, ns=(1, 1))
-    assert "1 files in" in update()
-    assert "0 files in" in update()
+    assert "1 files ingested" in update()
+    assert "0 files ingested" in update()

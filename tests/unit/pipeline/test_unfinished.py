@@ -127,7 +127,7 @@ def test_a_file_that_is_named_counts_as_finished_where_its_feed_is_named_too(dat
     with pytest.raises(CommandError, match=r"is that of an unfinished file.* with --feed ipflow") as refused:
         update(str(begun))
     assert refused.value.returncode == 2
-    assert "1 files in" in update(str(begun), feed="ipflow")
+    assert "1 files ingested" in update(str(begun), feed="ipflow")
 
 
 def test_a_notebook_is_warned_of_unfinished_files(data_dir: Path):
