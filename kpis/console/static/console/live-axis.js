@@ -8,10 +8,24 @@ export class Axis {
   heard = null; // the end when the last message arrived
   #newest = null;
   #since = 0; // the time of that (ms of the page's clock)
+  #isStill = false;
 
   // The axis's last second; null before the first message.
   get end() {
-    return this.#newest === null ? null : this.#newest + Math.floor((performance.now() - this.#since) / 1000);
+    if (this.#newest === null || this.#isStill) {
+      return this.#newest;
+    }
+    return this.#newest + Math.floor((performance.now() - this.#since) / 1000);
+  }
+
+  // The axis as it is now, which the clock does not advance; `heard` is the second up to which values are known.
+  still(heard) {
+    const still = new Axis();
+    still.cuts = this.cuts.map((cut) => ({ ...cut }));
+    still.heard = heard;
+    still.#newest = this.end;
+    still.#isStill = true;
+    return still;
   }
 
   // The server has sent its newest second.

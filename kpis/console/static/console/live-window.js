@@ -36,6 +36,13 @@ export class LiveWindow {
     this.#forget();
   }
 
+  // The window as it is now, which later messages do not change.
+  copy() {
+    const copy = Object.assign(new LiveWindow(), this);
+    copy.counts = Object.fromEntries(Object.entries(this.counts).map(([dimension, seconds]) => [dimension, new Map(seconds)]));
+    return copy;
+  }
+
   // One second's counts by group; undefined where there was no record.
   second(dimension, second) {
     return this.counts[dimension]?.get(second);

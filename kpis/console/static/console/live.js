@@ -20,6 +20,8 @@ const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 const live = new LiveWindow();
 const axis = new Axis();
+let shown = live; // the data and the axis that the page shows: of the moment of the pause, if it is paused
+let shownAxis = axis;
 let connection = "none"; // or live, lost, refused
 let heardAt = null; // when the last message came (Unix seconds)
 let newerAt = 0; // when the newest record last changed (ms of the page's clock)
@@ -70,12 +72,12 @@ function tellState() {
 
 function isStreaming(feed) {
   const dimensions = [...root.querySelectorAll(`[data-feed=${feed}][data-dimension]`)].map((part) => part.dataset.dimension);
-  return live.feeds[feed]?.consumers > 0 || dimensions.some((dimension) => live.counts[dimension]?.size);
+  return shown.feeds[feed]?.consumers > 0 || dimensions.some((dimension) => shown.counts[dimension]?.size);
 }
 
 // Shows the parts of the page that have data. Hidden parts keep their width, for the charts in them.
 function showParts() {
-  const isEmpty = live.newest === null;
+  const isEmpty = shown.newest === null;
   document.getElementById("live-empty").hidden = !isEmpty;
   const changes = [[document.getElementById("live-shown"), isEmpty]];
   for (const part of root.querySelectorAll("[data-feed]")) {
@@ -90,7 +92,7 @@ function showParts() {
 
 function tellFeeds() {
   for (const facts of root.querySelectorAll("[data-feed] dl")) {
-    const feed = live.feeds[facts.closest("[data-feed]").dataset.feed] || {};
+    const feed = shown.feeds[facts.closest("[data-feed]").dataset.feed] || {};
     const words = { rate: whole(feed.rate), lag: whole(feed.lag), delay: seconds(feed.delay), consumers: whole(feed.consumers) };
     for (const [name, text] of Object.entries(words)) {
       put(facts.querySelector(`[data-fact=${name}]`), text);
@@ -100,20 +102,20 @@ function tellFeeds() {
 
 // The second of the shown values: without a connection later ones are unknown.
 function at() {
-  return connection === "live" ? axis.end : axis.heard;
+  return connection === "live" && pausedAt === null ? axis.end : shownAxis.heard;
 }
 
 async function drawRegions() {
-  const found = places(live, at());
-  const text = fillOutliers(found, live).join(", ");
+  const found = places(shown, at());
+  const text = fillOutliers(found, shown).join(", ");
   if (text !== outliers) {
     announce(text ? `Anomalies: ${text}` : "No region is anomalous any more.");
     outliers = text;
   }
   if (regions.open) {
     fillRegions(found);
-    if (scores !== live.scores) {
-      scores = live.scores;
+    if (scores !== shown.scores) {
+      scores = shown.scores;
       sortRegions(found);
     }
   }
@@ -122,16 +124,16 @@ async function drawRegions() {
 
 async function drawGroups(part) {
   const { dimension, feed } = part.dataset;
-  const groups = groupsOf(dimension, live, at());
+  const groups = groupsOf(dimension, shown, at());
   // Seconds younger than the delay are incomplete.
-  const delay = 1 + Math.ceil(Math.min(live.feeds[feed]?.delay ?? 0, MOST_DELAY));
-  fillGroups(part.querySelector("tbody"), dimension, live, groups, at() - delay);
-  part.querySelector("[data-cuts]").hidden = !axis.cuts.length;
-  await drawAreas(dimension, live, groups, axis);
+  const delay = 1 + Math.ceil(Math.min(shown.feeds[feed]?.delay ?? 0, MOST_DELAY));
+  fillGroups(part.querySelector("tbody"), dimension, shown, groups, at() - delay);
+  part.querySelector("[data-cuts]").hidden = !shownAxis.cuts.length;
+  await drawAreas(dimension, shown, groups, shownAxis);
 }
 
 // Draws everything, if the page is visible; one frame at a time, however slow the machine is. An urgent update, such as
-// of a chart that was just redrawn, waits neither for its beat nor for the end of a pause.
+// of a chart that was just redrawn, waits neither for its beat nor for the end of a pause: it shows what was there before.
 async function draw(isUrgent = false) {
   clearTimeout(timer);
   tellState();
@@ -144,7 +146,7 @@ async function draw(isUrgent = false) {
     return;
   }
   const isTime = performance.now() - drawnAt >= (lessMotion.matches ? CALM_BEAT : 0);
-  if (axis.end !== null && (isUrgent || (isTime && pausedAt === null))) {
+  if (shownAxis.end !== null && (isUrgent || (isTime && pausedAt === null))) {
     isDrawing = true;
     next = null;
     drawnAt = performance.now();
@@ -220,7 +222,14 @@ regions.addEventListener("toggle", function () {
   draw(true);
 });
 pauseButton.addEventListener("click", function () {
-  pausedAt = pausedAt === null ? now() : null;
+  if (pausedAt === null) {
+    shownAxis = axis.still(at());
+    shown = live.copy();
+    pausedAt = now();
+  } else {
+    [shown, shownAxis, pausedAt] = [live, axis, null];
+    showParts();
+  }
   pauseButton.setAttribute("aria-pressed", String(pausedAt !== null));
   draw(pausedAt === null);
 });
