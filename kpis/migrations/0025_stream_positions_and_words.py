@@ -34,7 +34,7 @@ def of_shard(row):
 
 
 def copy_positions(apps, schema_editor):
-    """Copies the rows of both tables. Where this was done before, by a migration that was killed, one may be gone."""
+    """Copy the rows of both tables. If a killed run of this migration did so before, one of them may be gone."""
     connection = schema_editor.connection
     positions = apps.get_model("kpis", "StreamPosition").objects.using(connection.alias)
     tables = connection.introspection.table_names()
@@ -48,8 +48,24 @@ def copy_positions(apps, schema_editor):
             positions.bulk_create(rows, ignore_conflicts=True)
 
 
+def copy_back(apps, schema_editor):
+    """Copy the positions into the tables of topics and of shards, so that consumers go on from them."""
+    alias = schema_editor.connection.alias
+    offsets, shards = (apps.get_model("kpis", name).objects.using(alias) for name in ("StreamOffset", "StreamShard"))
+    for row in apps.get_model("kpis", "StreamPosition").objects.using(alias).order_by("id"):
+        common = {"feed": row.feed, "generation": row.generation}
+        if row.source == "kafka":
+            values = {"next_offset": int(row.position), "topic_id": row.stream_id, "last_message": row.last_message}
+            key = {"topic": row.stream, "partition": int(row.partition)}
+            offsets.update_or_create(feed=row.feed, **key, defaults=common | values)
+        else:
+            values = {"sequence_number": row.position, "stream_created": row.stream_id, "beginning": row.beginning}
+            key = {"stream": row.stream, "shard": row.partition}
+            shards.update_or_create(feed=row.feed, **key, defaults=common | values | {"is_ended": row.is_ended})
+
+
 def move_permissions(apps, schema_editor):
-    """Lets those view the table who could view the one of Kafka's topics."""
+    """Give the permissions on the table of Kafka's offsets to the new table; those on shards are not carried over."""
     types = apps.get_model("contenttypes", "ContentType").objects.using(schema_editor.connection.alias)
     permissions = apps.get_model("auth", "Permission").objects.using(schema_editor.connection.alias)
     if types.filter(app_label="kpis", model="streamposition").exists():
@@ -147,7 +163,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.RunPython(copy_positions, migrations.RunPython.noop),
+        migrations.RunPython(copy_positions, copy_back),
         migrations.RunPython(move_permissions, migrations.RunPython.noop),
         migrations.DeleteModel(name="StreamOffset"),
         migrations.DeleteModel(name="StreamShard"),

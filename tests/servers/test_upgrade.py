@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ARCHIVE = Path(release.__file__).parent / "0.1.0.tar.gz"
 LAST_MIGRATION = "0012_stream_shard"
 BEFORE_POSITIONS = "0024_batch_mark"
+LAST_REPLACED = "0025_stream_positions_and_words"
 SHARD = "shardId-000000000007"
 START_TIME = moment(START)
 CLOSED = {Flow: START + 3900, Message: START + 4200, Log: START + 3900, Call: START + 3780}
@@ -144,6 +145,20 @@ def test_positions_of_kafka_and_of_kinesis_go_on_in_one_table(tmp_path):
         assert User.objects.using(alias).get().has_perm("kpis.view_streamposition")
         tables = connections[alias].introspection.table_names()
         assert {"kpis_streamoffset", "kpis_streamshard"}.isdisjoint(tables)
+
+
+def test_positions_go_back_into_both_tables(tmp_path):
+    with empty_database(tmp_path) as url, opened(url) as alias:
+        apps = migrate_singly(alias, BEFORE_POSITIONS)
+        topic = {"topic": "calls", "partition": 11, "next_offset": 7, "topic_id": "aB", "last_message": "1-ff"}
+        shard = {"stream": "calls", "shard": SHARD, "sequence_number": "9", "beginning": "8", "stream_created": "then"}
+        tables = {"StreamOffset": topic | {"generation": 3}, "StreamShard": shard | {"generation": 2, "is_ended": True}}
+        for name, values in tables.items():
+            apps.get_model("kpis", name).objects.using(alias).create(feed="cdr", **values)
+        migrate_singly(alias, LAST_REPLACED)
+        apps = migrate_singly(alias, BEFORE_POSITIONS)
+        for name, values in tables.items():
+            assert apps.get_model("kpis", name).objects.using(alias).values(*values).get() == values
 
 
 def test_columns_that_are_renamed_keep_their_values(tmp_path):
