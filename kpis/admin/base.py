@@ -23,7 +23,7 @@ from kpis.query.access import may_view_personal
 
 
 class ReadOnly(BaseModelAdmin):
-    """A table that no user may add to, change or delete from, whatever their permissions."""
+    """A table that no user, not even a superuser, may add to, change or delete from."""
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -36,7 +36,7 @@ class ReadOnly(BaseModelAdmin):
 
 
 class InUTC(admin.ModelAdmin):
-    """Show a table's times, and the dates of its date filter, in UTC as in the API."""
+    """The base of admins that show times, and the dates of date filters, in UTC as in the API."""
 
     show_full_result_count = False
 
@@ -61,14 +61,14 @@ class InUTC(admin.ModelAdmin):
             return response.render() if isinstance(response, TemplateResponse) else response
 
 
-class TableAdmin(InUTC, ReadOnly):
+class TableAdmin(ReadOnly, InUTC):
     """The admin of a table that the pipeline writes."""
 
     actions: Sequence[str] | None = None
 
 
 class Personal(BaseModelAdmin):
-    """Restrict a table of personal data to users with ``kpis.view_personal`` and the table's own permissions."""
+    """A table of personal data, for users with ``kpis.view_personal`` and the table's own permissions."""
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may_view_personal(request.user) and super().has_view_permission(request, obj)

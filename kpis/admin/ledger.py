@@ -20,7 +20,7 @@ from kpis.query.access import may_view_personal
 
 
 class RejectText(BaseModelAdmin):
-    """Show a reject's text only to users with ``kpis.view_personal``."""
+    """Admin of rejects whose text only users with ``kpis.view_personal`` see."""
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any] | tuple[Any, ...]:
         fields = super().get_fields(request, obj)

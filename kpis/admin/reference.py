@@ -53,7 +53,7 @@ class QuotaChangeInline(Personal, ReadOnly, admin.TabularInline):
 
 
 @admin.register(Subscriber)
-class SubscriberAdmin(InUTC, Personal):
+class SubscriberAdmin(Personal, InUTC):
     """The subscribers, each with its past and present quotas."""
 
     form = SubscriberForm
