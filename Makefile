@@ -18,8 +18,8 @@ SAMPLE_ALSO_antenna := --subscribers $(SAMPLE)/subscribers.csv
 SAMPLES_DONE := $(patsubst %,$(SAMPLE)/%.done,ipflow antenna coverage cdr)
 EMBEDDED := DATABASE_URL=sqlite:///$(CURDIR)/var/db.sqlite3 LAKE_DIR=$(CURDIR)/var/lake
 
-# Tests and linters see no .env and touch no one's database. They start hundreds of processes, which read the bytecode that
-# the first one wrote, and write and remove thousands of small files: in memory, where there is room.
+# Tests and linters read no .env and touch nobody's database. Bytecode is written, as tests start hundreds of processes;
+# their thousands of small files go to /dev/shm if 6 GB are free there.
 TEST_TMPDIR ?= $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -ge 6000000 ] 2>/dev/null \
 	&& echo /dev/shm || echo $${TMPDIR:-/tmp})
 HERMETIC := PYTHON_DOTENV_DISABLED=1 PYTHONDONTWRITEBYTECODE= TMPDIR=$(TEST_TMPDIR) \

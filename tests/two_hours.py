@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -139,3 +140,9 @@ def of_shortest(kpi: twin.TwinKPI, computed: dict) -> dict[datetime, list[tuple]
         for (id_, interval, start), found in computed.items()
         if (id_, interval) == (kpi.id, shortest)
     }
+
+
+def questions() -> dict[str, str]:
+    """The queries of the guide, by the sentence before each."""
+    page = (project.BASE_DIR / "docs" / "how-to" / "query-lake.md").read_text()
+    return {title.strip(): query for title, query in re.findall(r"([^\n]+):\n\n```sql\n(.*?)```", page, re.DOTALL)}

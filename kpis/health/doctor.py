@@ -90,7 +90,7 @@ def allowed_hosts() -> Finding:
     if "*" in settings.ALLOWED_HOSTS:
         return Finding(Verdict.MEND, subject, "is *, which lets anyone choose the site's name; list its names")
     if not _serves_others():
-        return Finding(Verdict.NOTE, subject, "has only this host, so no process else can use the web")
+        return Finding(Verdict.NOTE, subject, "has only this host, so no other host can use the web")
     return Finding(Verdict.OK, subject, ", ".join(settings.ALLOWED_HOSTS))
 
 
@@ -122,7 +122,7 @@ def scanner() -> Finding:
 
 
 def database() -> tuple[Finding, bool]:
-    """Return True if the database answers."""
+    """Check that the database answers; return the finding, and True if it does."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -207,7 +207,7 @@ def test_a_frame_changes_its_seconds_and_a_gap_is_no_zero(live_page):
     until(page, lambda: [row["value"] for row in points(page, "map", "values") if row["code"] == KERN] == [12])
 
 
-def test_who_may_not_see_it_is_shown_so_once_and_led_to_the_login(page):
+def test_a_refused_reader_sees_one_message_and_a_link_to_the_login(page):
     lines: list[WebSocketRoute] = []
 
     def refuse(line: WebSocketRoute) -> None:

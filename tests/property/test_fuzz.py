@@ -130,7 +130,7 @@ def quoted(text: str) -> str:
 
 
 @pytest.mark.django_db
-def test_thousands_of_values_of_every_parameter_give_rows_or_a_reason(client, lists):
+def test_random_values_of_every_parameter_give_rows_or_a_reason(client, lists):
     chance = random.Random(20210718)  # noqa: S311
     asked = [(address, name) for address, names in lists.items() for name in names] * VALUES
     assert len(asked) > 1000

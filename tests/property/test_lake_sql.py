@@ -8,6 +8,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from django.core.management import CommandError
+from django.db import connection
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
@@ -18,6 +20,7 @@ from kpis.reference.subscribers import put_subscribers
 from tests import twin
 from tests.copies import made_once
 from tests.effort import times
+from tests.factories import make_user
 from tests.property.test_histories import Histories
 from tests.twin import Flow, expected, moment, stored, uuid
 from tests.two_hours import (
@@ -34,6 +37,8 @@ from tests.two_hours import (
     figures,
     ingest_two_hours,
     of_shortest,
+    output_of,
+    questions,
     rows,
     update,
     write,
@@ -196,5 +201,38 @@ class Watched(Histories):
 
 
 TRIED = settings(
-    max_examples=times("LAKE_HISTORIES", 3, 30), stateful_step_count=5, suppress_health_check=list(HealthCheck)
+    max_examples=times("LAKE_HISTORIES", 6 if connection.vendor == "sqlite" else 3, 30),
+    stateful_step_count=5,
+    suppress_health_check=list(HealthCheck),
 )
+
+
+# What the database answers too.
+
+
+def api(client, kpi: int, **filters) -> list[dict]:
+    client.force_login(make_user("view_personal", name=f"analyst {kpi} {filters}"))
+    response = client.get(f"/api/KPIs/{kpi}/", {"interval": 2, **filters})
+    assert response.status_code == 200
+    return response.json()
+
+
+def test_the_answers_are_the_apis_where_both_can_answer(lake, client):
+    asked = questions()
+    cells = asked["The cells with the most users of a day"].replace("day = 18", "day = 18 AND hour = 1")
+    assert rows(cells) == [
+        (row["cell_id"], row["number_of_unique_users"])
+        for row in api(client, 2, interval_start_timestamp__gte="2021-07-18T01:00:00Z")
+    ]
+    assert rows(asked["Bytes per app and hour"]) == [
+        (row["interval_start_timestamp"], row["app"], row["total_bytes"]) for row in api(client, 4)
+    ]
+    assert rows(asked["One user's hourly usage"]) == [
+        (row["interval_start_timestamp"], row["total_bytes"]) for row in api(client, 5, user_id=uuid(4))
+    ]
+
+
+def test_a_ledger_that_cannot_be_read_is_reported(monkeypatch):
+    monkeypatch.setattr(Batch._meta, "db_table", "nosuch")
+    with pytest.raises(CommandError, match=r"The ledger cannot be read: .*nosuch"):
+        output_of("SELECT * FROM batches")

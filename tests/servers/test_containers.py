@@ -179,10 +179,16 @@ def free_port() -> int:
 def test_pre_commit_runs_the_linters_of_make_lint():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert [repo["repo"] for repo in config["repos"]] == ["local"], "nothing is downloaded"
-    entries = [re.sub(r"^env (\w+=\S+ )+", "", hook["entry"]) for hook in config["repos"][0]["hooks"]]
+    hooks = [hook["entry"] for hook in config["repos"][0]["hooks"]]
+    entries = [re.sub(r"^env (\w+=\S+ )+", "", hook) for hook in hooks]
     lint = re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     commands = [
         re.sub(r"^\$\(ON_SQLITE\) ", "", line.strip()).replace("$(VENV)", ".venv") for line in lint.splitlines()
     ]
     assert entries == [line for line in commands if line.startswith(".venv/bin/")]
     assert all(Path(ROOT, entry.split()[0]).exists() for entry in entries)
+    # What imports the settings sees no .env, in both places.
+    linters = [line.strip() for line in lint.splitlines() if "$(VENV)/bin/" in line]
+    assert [hook.startswith("env PYTHON_DOTENV_DISABLED=1 ") for hook in hooks] == [
+        line.startswith("$(ON_SQLITE) ") for line in linters
+    ]

@@ -94,7 +94,7 @@ class Lane:
         self.contents |= {digest(flows): flows for flows in files.values()}
 
     def measure(self) -> None:
-        """Takes in the first hour undisturbed: the time to the first file, and the time for all."""
+        """Ingests the first hour undisturbed: the time to the first file, and the time for all."""
         began = time.monotonic()
         process = self.place.start()
         process.stdout.readline()
@@ -131,7 +131,8 @@ class Lane:
         """Waits until a batch is staged in the lake but not committed, for the ``number``-th batch or so."""
         seen: set[str] = set()
         began = time.monotonic()
-        while len(seen) <= number and time.monotonic() - began < PATIENCE:
+        while len(seen) <= number:
+            assert time.monotonic() - began < PATIENCE, "the run neither stages nor ends"
             seen |= {path.parent.name for path in self.place.lake.glob("staging/*/plan.json")}
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=0.001)

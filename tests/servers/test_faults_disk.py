@@ -183,7 +183,7 @@ def test_a_read_only_database_is_named(place, files):
         check_repaired(place, files)
 
 
-def test_a_database_without_tables_is_shown_what_to_do(place, files):
+def test_the_error_of_a_database_without_tables_says_what_to_do(place, files):
     at = place.folder / "new.sqlite3"
     place.database_url = f"sqlite:///{at}"
     check_error(place.run(), f"Cannot use the database {at}", "run manage.py migrate")

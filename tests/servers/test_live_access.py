@@ -75,7 +75,7 @@ def check_refused(web: Web, **options: str) -> None:
     assert status.value.response.status_code == 403
 
 
-def test_who_opens_more_than_the_rate_is_shown_so(place):
+def test_a_client_beyond_the_rate_is_refused_with_the_reason(place):
     with running_web(place, ANONYMOUS_RATE="2/day") as web:
         for _ in range(2):
             with open_live(web) as page:

@@ -1,6 +1,6 @@
 """Migrations that are killed between any two of their statements can be run again, and leave the same tables.
 
-``LONG=1`` kills all migrations from the first on, not only the newer ones.
+``LONG=1`` also kills the squashed migration, which makes a new database.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests.effort import LONG
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# From here on all are killed: the first that add columns to tables, and make tables, in a database that has some.
-BEFORE = "zero" if LONG else "0010_watermark_closed_until"
+# From here on the single migrations are killed: the first that add columns, and make tables, in a database with some.
+BEFORE = "0010_watermark_closed_until"
 SQUASHED = "0001_squashed_0025_stream_positions_and_words"
 LAST_REPLACED = "0025_stream_positions_and_words"
 # The last of the migrations that know two tables of positions in streams.
@@ -84,12 +84,13 @@ def fill_streams(alias: str) -> None:
     )
 
 
-def test_a_migration_that_is_killed_between_any_two_statements_can_be_run_again(tmp_path):
+@pytest.mark.parametrize("is_new", [False, True] if LONG else [False], ids=lambda new: "squashed" if new else "single")
+def test_a_migration_that_is_killed_between_any_two_statements_can_be_run_again(tmp_path, is_new):
     with empty_database(tmp_path) as url:
         with opened(url) as alias:
-            if BEFORE != "zero":
+            if not is_new:
                 migrate_singly(alias, BEFORE)
-            known = applied(alias) if BEFORE != "zero" else set()
+            known = set() if is_new else applied(alias)
         kills, statements, is_filled = 0, 1, False
         while not migrate_until_killed(url, statements):
             kills += 1
@@ -97,16 +98,17 @@ def test_a_migration_that_is_killed_between_any_two_statements_can_be_run_again(
                 now = applied(alias)
             statements = statements + 1 if now == known else 1
             known = now
-            if BEFORE != "zero" and not is_filled and ("kpis", BEFORE_POSITIONS) in now:
+            if not is_new and not is_filled and ("kpis", BEFORE_POSITIONS) in now:
                 with opened(url) as alias:
                     fill_streams(alias)
                 is_filled = True
             assert kills < 2000
         assert kills >= 8
+        assert is_filled != is_new
         with opened(url) as alias:
             assert schema(alias) == schema("default")
             positions = StreamPosition.objects.using(alias).values_list("partition", "position")
-            assert list(positions) == ([("3", "7"), ("shardId-3", "8")] if is_filled else [])
+            assert list(positions) == ([] if is_new else [("3", "7"), ("shardId-3", "8")])
             assert not MigrationRecorder(connections[alias]).migration_qs.filter(app__startswith=UNDER_WAY).exists()
             executor = MigrationExecutor(connections[alias])
             assert executor.migration_plan(executor.loader.graph.leaf_nodes()) == []

@@ -39,7 +39,7 @@ def consume_by_spark(place: Place, broker: Broker, *arguments: str, topic: str =
     return consume(place, broker, "antenna", "unused", "-v1", *arguments, topic=topic, **variables)
 
 
-def ingested_rows(place: Place) -> int:
+def ingested_messages(place: Place) -> int:
     with place.alias() as alias:
         return sum(map(int, StreamPosition.objects.using(alias).values_list("position", flat=True)))
 
@@ -71,8 +71,9 @@ def test_a_driver_that_is_killed_under_load_neither_loses_nor_doubles_a_message(
     kafka.put("killed", [None, b"\xff", "two\nlines", *[largest.line()] * 2], partitions=1)
     with load(kafka, random_) as records:
         for _ in range(KILLS):
-            process, before, began = consume_by_spark(place, kafka), ingested_rows(place), time.monotonic()
-            while ingested_rows(place) == before and time.monotonic() < began + PATIENCE:
+            process, before, began = consume_by_spark(place, kafka), ingested_messages(place), time.monotonic()
+            while ingested_messages(place) == before:
+                assert time.monotonic() < began + PATIENCE
                 with suppress(TimeoutExpired):
                     process.wait(timeout=0.05)
                     pytest.fail("it ended by itself: " + process.stderr.read())
@@ -92,7 +93,7 @@ def test_a_driver_that_is_killed_under_load_neither_loses_nor_doubles_a_message(
     # The consumer that ingested it reports it.
     assert [line.partition(": ")[0] for line in ended.problems] in ([], ["failed killed/0/4-4"])
     assert ended.code == len(ended.problems)
-    assert ingested_rows(place) == len(records) + 5
+    assert ingested_messages(place) == len(records) + 5
     check_tables(place, [*records, largest])
     check_ranges(place)
     names = {path.name for path in place.lake_files()} - {"lake.json"}

@@ -140,7 +140,7 @@ def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_br
     for feed in FEEDS:
         any_broker.put(feed, lines[feed][50:])
     ended = filed.run()
-    assert (ended.code, ended.problems) == (0, [])
+    assert (ended.code, ended.err) == (0, "")
     for (feed, place), processes in started.items():
         await_all(place, feed, len(lines[feed]), processes)
         for process in processes:
@@ -306,7 +306,7 @@ def test_a_sample_stream_comes_out_as_it_went_in(broker, place):
         "produce_sample_stream", "--feed=cdr", f"--bootstrap-servers={broker.servers}", "--topic=sample", "--rate=300",
         "--seconds=2",
     )  # fmt: skip
-    assert (made.code, made.problems) == (0, [])
+    assert (made.code, made.err) == (0, "")
     assert made.out.startswith("600 messages in ")
     ended = end_of(consume(place, broker, "cdr", "sample", topic="sample"))
     assert (ended.code, ended.problems) == (0, [])

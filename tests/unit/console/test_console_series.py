@@ -207,7 +207,7 @@ def totals_of_twelve_and(*values: int) -> Window:
     return Window(MIDNIGHT, MIDNIGHT + len(values) * FIVE, FIVE_MINUTES, FIVE_MINUTES)
 
 
-def test_what_is_normal_is_reported_by_the_twelve_intervals_before():
+def test_what_is_normal_follows_from_the_twelve_intervals_before():
     span = totals_of_twelve_and(104, 110)
     found = series_with_normal(SERVICE_TRAFFIC_VOLUME, span)
     # Twelve values of 100 and 102: their mean is 101, the sum of their squared distances 12.

@@ -47,7 +47,7 @@ def test_a_login_without_staff_is_enough_for_pages(client, settings):
     assert 'href="/admin/"' not in page
 
 
-def test_somebody_who_may_not_is_shown_what_is_missing(client):
+def test_a_forbidden_page_names_the_missing_permission(client):
     client.force_login(make_user())
     response = client.get("/kpis/5/")
     assert response.status_code == 403

@@ -70,7 +70,7 @@ def test_the_text_of_rejects_shows_as_in_the_api(client, permissions, shown):
     assert "<b>a row" not in text
 
 
-def test_a_reject_of_a_stream_is_reported_by_its_offset(client):
+def test_a_reject_of_a_stream_is_named_by_its_offset(client):
     batch = make_batch(make_run(), "calls/3/10-33", feed="cdr", rejects=1, lines=1)
     make_reject(batch, 12)
     text = client.get("/quality/").content.decode()

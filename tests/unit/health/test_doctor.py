@@ -133,7 +133,7 @@ def test_a_sound_installation(sound):
         (
             "ALLOWED_HOSTS",
             ["localhost", "[::1]"],
-            "note ALLOWED_HOSTS: has only this host, so no process else can use the web",
+            "note ALLOWED_HOSTS: has only this host, so no other host can use the web",
             0,
         ),
         (

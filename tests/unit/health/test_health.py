@@ -100,7 +100,7 @@ def test_a_full_disk_is_not_well(monkeypatch, tmp_path):
 @pytest.mark.django_db
 @pytest.mark.parametrize("public", [True, False])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_silent_database_is_reported_without_it(client, settings, silent_database, public, known):
+def test_healthz_reports_a_silent_database_without_querying_it(client, settings, silent_database, public, known):
     settings.API_PUBLIC = public
     headers = {"Authorization": "Token abc"} if known else {}
     response = client.get("/healthz", headers=headers)

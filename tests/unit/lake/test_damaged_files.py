@@ -1,4 +1,4 @@
-"""A file of the lake that cannot be read as it was written is named, whatever verification is switched on."""
+"""A file of the lake that cannot be read is named, also with verification off."""
 
 from __future__ import annotations
 

@@ -22,14 +22,13 @@ from kpis.catalog.registry import FEEDS
 from kpis.lake.ddl import ATHENA_TYPES, DIALECTS, SPARK_TYPES, TRINO_TYPES, statements
 from kpis.lake.tables import lake_tables
 from kpis.lake.views import QueryError, answered
-from kpis.models import Batch
 from kpis.store.ledger_tables import DatabaseLedgerTables
 from tests.copies import made_once
-from tests.factories import make_user
-from tests.twin import moment, uuid
+from tests.twin import moment
 from tests.two_hours import (
     ingest_two_hours,
     output_of,
+    questions,
     rows,
     values,
 )
@@ -227,19 +226,7 @@ def test_rows_come_before_the_last_is_computed():
         assert [next(answer.rows) for _ in range(3)] == [(0,), (1,), (2,)]
 
 
-def test_a_ledger_that_cannot_be_read_is_reported(monkeypatch):
-    monkeypatch.setattr(Batch._meta, "db_table", "nosuch")
-    with pytest.raises(CommandError, match=r"The ledger cannot be read: .*nosuch"):
-        output_of("SELECT * FROM batches")
-
-
 # The questions of the guide.
-
-
-def questions() -> dict[str, str]:
-    """The queries of the guide, by the sentence before each."""
-    page = (project.BASE_DIR / "docs" / "how-to" / "query-lake.md").read_text()
-    return {title.strip(): query for title, query in re.findall(r"([^\n]+):\n\n```sql\n(.*?)```", page, re.DOTALL)}
 
 
 ANSWERS = {
@@ -264,28 +251,6 @@ ANSWERS = {
 
 def test_the_guides_questions_have_their_answers(lake):
     assert {question: rows(query) for question, query in questions().items()} == ANSWERS
-
-
-def api(client, kpi: int, **filters) -> list[dict]:
-    client.force_login(make_user("view_personal", name=f"analyst {kpi} {filters}"))
-    response = client.get(f"/api/KPIs/{kpi}/", {"interval": 2, **filters})
-    assert response.status_code == 200
-    return response.json()
-
-
-def test_the_answers_are_the_apis_where_both_can_answer(lake, client):
-    asked = questions()
-    cells = asked["The cells with the most users of a day"].replace("day = 18", "day = 18 AND hour = 1")
-    assert rows(cells) == [
-        (row["cell_id"], row["number_of_unique_users"])
-        for row in api(client, 2, interval_start_timestamp__gte="2021-07-18T01:00:00Z")
-    ]
-    assert rows(asked["Bytes per app and hour"]) == [
-        (row["interval_start_timestamp"], row["app"], row["total_bytes"]) for row in api(client, 4)
-    ]
-    assert rows(asked["One user's hourly usage"]) == [
-        (row["interval_start_timestamp"], row["total_bytes"]) for row in api(client, 5, user_id=uuid(4))
-    ]
 
 
 # The same lake in other engines.

@@ -164,7 +164,7 @@ def test_a_database_of_0_1_0_without_its_lake_is_refused(bound):
         call("query_lake", "SELECT count(*) FROM ServiceTrafficVolume")
 
 
-def test_a_database_of_before_a_prune_is_reported_by_the_lake_what_is_gone(bound, data_dir):
+def test_a_database_restored_from_before_a_prune_learns_from_the_lake_what_is_gone(bound, data_dir):
     (data_dir / "ipflow_data.9.csv").write_text(file_text([Flow(START + 7200, 1, 1, 2, 3, 4)]))
     call("update_network_stats")
     before = list(LakeFile.objects.values())
@@ -182,7 +182,7 @@ def test_a_database_of_before_a_prune_is_reported_by_the_lake_what_is_gone(bound
     assert {file.interval_start_timestamp for file in LakeFile.objects.all()} == {moment(START + 7200)}
 
 
-def test_a_bucket_is_distinguished_from_another_too(bucket, settings):
+def test_another_bucket_is_refused_too(bucket, settings):
     bucket.put_object(Key="in/ipflow_data.1.csv", Body=file_text([Flow(START, 1, 1, 2, 3, 4)]).encode())
     call("update_network_stats")
     bucket.Object("lake/lake.json").delete()

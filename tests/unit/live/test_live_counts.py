@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from django.db import transaction
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -97,7 +97,11 @@ def test_each_message_counts_once_in_its_second_and_minute(feed, record, lake_di
     fates = st.sampled_from(["in", "killed", "doubled"])
     histories = st.lists(st.tuples(st.lists(record, min_size=1, max_size=12), fates), min_size=1, max_size=4)
 
+    # Here the time of a record is its age.
+    one = Call(5, "Kern", "O2", "CALL") if feed is CDR else Message(5, 1, 1, 1, "SKYPE")
+
     @hypothesis_settings(max_examples=times("LIVE_HISTORIES", 4, 40))
+    @example([([one], fate) for fate in ("in", "killed", "doubled")])
     @given(histories)
     def check(history):
         now, taken = int(time.time()), []

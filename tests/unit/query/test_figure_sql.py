@@ -21,8 +21,6 @@ from tests.copies import made_once
 from tests.factories import MIDNIGHT, make_user, utc
 from tests.twin import Log, Message, file_text, uuid
 
-pytestmark = pytest.mark.sqlite_alone
-
 # Two files of each feed have an hour, and what closes it.
 ROWS = {"ipflow": 400, "antenna": 300, "coverage": 300, "cdr": 300}
 START = 1626566400  # 2021-07-18T00:00:00Z
@@ -76,6 +74,7 @@ def looked_at(kpi: KPI, rows: list[dict]) -> list[dict]:
     return wanted + [row for row in rows if "" in [row[name] for name in kpi.dimensions]][:1]
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db(transaction=True)
 def test_the_sql_of_every_kpi_and_length_gives_what_the_api_says(client, sample):
     client.force_login(make_user("view_personal"))
@@ -98,6 +97,7 @@ def test_the_sql_of_every_kpi_and_length_gives_what_the_api_says(client, sample)
     assert max(row["rank"] for row in client.get("/api/KPIs/1/").json()) == 3
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db(transaction=True)
 def test_a_group_beyond_the_top_list_has_its_figure_too(client, sample):
     shown = {row["service_id"] for row in client.get("/api/KPIs/1/", {"interval": 2}).json()}
@@ -107,6 +107,7 @@ def test_a_group_beyond_the_top_list_has_its_figure_too(client, sample):
     assert answer(computed) == [{"total_bytes": cut["total"]}]
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db(transaction=True)
 def test_a_group_that_is_not_there_has_no_row(sample):
     groups = {int: 77_777_777, str: "no such"}
@@ -118,6 +119,7 @@ def test_a_group_that_is_not_there_has_no_row(sample):
             assert answer(figure_sql(kpi, length.at(MIDNIGHT), kinds)) == [], (kpi.name, length)
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db(transaction=True)
 def test_any_letter_case_and_any_quote_name_the_group(data_dir):
     logs = [Log(START, "O'Órange", "4", 0, "", ""), Log(START + 1, "o'órange", "2", 0, "", "a'b")]
@@ -130,6 +132,7 @@ def test_any_letter_case_and_any_quote_name_the_group(data_dir):
         assert answer(figure_sql(KPIS[9], length.at(MIDNIGHT), group)) == [{"number_of_reports": 1}]
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db(transaction=True)
 def test_a_day_reads_its_own_hours(data_dir):
     messages = [Message(START + hour * 3600, 1, 1, 2**hour, "A") for hour in (-1, 0, 12, 23, 24)]

@@ -1,4 +1,4 @@
-"""One step of pruning deletes whole intervals, and no more rows than it is set to."""
+"""One step of pruning deletes whole intervals: as many as have no more rows than it is set to, and at least one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def at(minutes: int) -> datetime:
     return MIDNIGHT + timedelta(minutes=minutes)
 
 
-def test_a_step_deletes_the_oldest_intervals_until_their_rows_are_enough(monkeypatch):
+def test_a_step_deletes_the_oldest_intervals_that_fit_and_at_least_one(monkeypatch):
     monkeypatch.setattr(retention, "ROWS_A_STEP", 4)
     # The third interval alone has more rows than a step, and the last one has not ended before.
     for number, groups in enumerate([2, 2, 9, 1, 1]):
