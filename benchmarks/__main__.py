@@ -46,10 +46,10 @@ def main() -> int:
     if options.short:
         print(f"The answers are the same, row by row: {', '.join(outcomes)}.")
         return 0
-    return tell(outcomes, profile, folder, options.docs)
+    return report_outcomes(outcomes, profile, folder, options.docs)
 
 
-def tell(outcomes: dict[str, Outcome], profile: str, folder: Path, in_docs: bool) -> int:
+def report_outcomes(outcomes: dict[str, Outcome], profile: str, folder: Path, in_docs: bool) -> int:
     """Print and keep the results; return 1 if a check failed, else 0."""
     facts = report.about()
     table = report.table(outcomes, facts)

@@ -1,7 +1,7 @@
 """Every page of the console on thirty days of results, five million rows: how fast, and how many bytes.
 
 ``console.py [NAME]`` fills the database of ``DATABASE_URL`` (by default a new SQLite file), which must be empty, and
-asks for each page and chart as a browser does, as somebody who may see everything. It ends with 1 where an answer takes
+asks for each page and chart as a browser does, as a user with all permissions. It ends with 1 if an answer takes
 longer than 300 ms or has more than 1 MB. Figures are made up; a group's value falls with its rank. With NAME only the
 addresses that contain it are asked for, and a database that is filled already is taken as it is.
 """
@@ -138,7 +138,7 @@ def _make_groups(cursor: CursorWrapper, kpi: KPI) -> None:
 
 
 def _place(kpi: KPI, rank: int) -> list[int | str]:
-    """Return the SQL of a group's name that the map has a place for; None for other KPIs."""
+    """Return the name of a group that the map has a place for, in a list; an empty list for other KPIs."""
     if kpi == COVERAGE_GRID_SIGNAL:
         return [f"{33 + rank * 5 % 800 / 100:.2f},{-122 + rank % 40 / 20:.2f}"]
     return [Region.objects.all()[rank - 1].name] if kpi == COUNTY_CALL_VOLUME else []

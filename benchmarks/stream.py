@@ -60,7 +60,7 @@ Made = tuple[Callable[[int], bytes], Callable[[int], int]]
 
 
 def antenna(random_: random.Random) -> Made:
-    """Return a function that makes the message of a number, and the message's bytes."""
+    """Return two functions of a message's number: one makes the message, the other returns its bytes as counted."""
     users, antennas = (
         [str(uuid.UUID(int=random_.getrandbits(128))) for _ in range(count)] for count in (USERS, ANTENNAS)
     )
@@ -79,7 +79,7 @@ def antenna(random_: random.Random) -> Made:
 
 
 def cdr(random_: random.Random) -> Made:
-    """Return a function that makes the message of a number, and 1."""
+    """Return two functions of a message's number: one makes the message, the other returns 1."""
     counties, operators = list(COUNTIES), ("Pacific Mobile", "Bear Wireless", "Sierra Cell", "Poppy")
     parts = [
         (

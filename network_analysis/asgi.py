@@ -27,7 +27,7 @@ class _Pages:
         self._pages = WSGIMiddleware(cast(Any, pages), workers=THREADS)
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        # Under WSGI such a header would be the same as one with hyphens, which a proxy sets.
+        # Under WSGI a header with underscores would be the same as one with hyphens, which a proxy vouches for.
         headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
         await self._pages({**scope, "headers": headers}, receive, send)
 

@@ -140,7 +140,7 @@ class Group:
         return found
 
     def spark(self, master: str, remote: str, *, help: str, remote_help: str) -> Master | None:
-        """Parse a Spark master's URL from one variable, or a Spark Connect server's from the other, or neither."""
+        """Parse a Spark master's URL or a Spark Connect server's, from one of two variables; None if neither is set."""
         self._note(master, "", "like local[*] or spark://host:7077", help, "", None)
         self._note(remote, "", "like sc://host:15002", remote_help, "", None)
         if _value(master) and _value(remote):

@@ -16,7 +16,7 @@ EVENTS = "kpis.ingest.events"
 # The id of the current run, which is added to log lines.
 RUN: ContextVar[int | None] = ContextVar("run", default=None)
 
-# Loggers that are silenced: their lines about requests hold signatures and tokens, or report each file notice.
+# Silenced loggers: their lines hold signatures and tokens of requests, or add nothing but a line for each file.
 QUIET = ("boto3", "botocore", "s3transfer", "urllib3", "watchfiles")
 
 PLAIN = {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
@@ -42,7 +42,7 @@ def configuration(log_format: str, level: str) -> dict[str, Any]:
 
 
 class StandardError(logging.StreamHandler):
-    """Write lines to standard error, and drop those that cannot be written: there is nowhere to report them."""
+    """A handler for standard error that drops lines that cannot be written: there is nowhere to report them."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         if not isinstance(sys.exc_info()[1], OSError):

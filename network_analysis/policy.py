@@ -8,7 +8,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Add the CONTENT_SECURITY_POLICY header to every response."""
+    """Adds the CONTENT_SECURITY_POLICY header to every response."""
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY

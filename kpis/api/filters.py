@@ -47,7 +47,7 @@ class MillisecondsFilter(Filter):
 
 
 def described(schema: dict[str, Any], made: Filter) -> Filter:
-    """Return a filter with what the schema says of it."""
+    """Attach an OpenAPI schema to a filter, and return the filter."""
     # drf-spectacular's type lacks the filters, which it documents.
     decorate: Any = extend_schema_field(schema)
     return decorate(made)

@@ -65,17 +65,17 @@ class KeysetPagination(BasePagination):
     ) -> list[Row]:
         """Return the page's rows of a queryset that is in the order of ``view.get_keyset()``."""
         # Only lists have pages, and all of them are querysets.
-        shown, rows = cast("ListViewSet", view), cast("QuerySet[Any, Row]", queryset)
-        key = self.start(request, shown)
+        viewset, rows = cast("ListViewSet", view), cast("QuerySet[Any, Row]", queryset)
+        key = self.start(request, viewset)
         if key:
-            keyset = shown.get_keyset()
+            keyset = viewset.get_keyset()
             rows = rows.filter(rows_after(keyset, key[: len(keyset)]))
-        return self.cut(rows[: self.size + 1], shown.get_key)
+        return self.cut(rows[: self.size + 1], viewset.get_key)
 
     def cut(self, rows: Iterable, key: Callable[[Any], Sequence], following: Sequence | None = None) -> list:
         """Return the first rows, as many as the page has; ``key`` returns the key of the last, if more follow.
 
-        ``following`` is the key before the next page if no row has it.
+        ``following`` is the key after which the next page starts if these rows do not fill the page.
         """
         page = list(islice(rows, self.size + 1))
         self.following = following

@@ -87,7 +87,7 @@ class Column:
 
 
 def shown(columns: Sequence[Column], rows: Iterable[tuple]) -> Iterable[tuple]:
-    """Yield a list's rows with their values converted by the columns."""
+    """Return a list's rows with their values converted by the columns."""
     if not any(column.show for column in columns):
         return rows
     return (

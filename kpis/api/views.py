@@ -43,7 +43,7 @@ class StrictView(APIView):
     """Refuses unknown query parameters, so that a misspelt filter is not silently ignored."""
 
     parser_classes = ()
-    # True if the response to all readers may have personal data.
+    # True if the responses to all readers are personal data; see is_personal.
     personal = False
 
     @property

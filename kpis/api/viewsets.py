@@ -120,7 +120,7 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
 
 
 def _held_back(value: object) -> None:
-    """Return the value shown in place of what this reader may not see."""
+    """Return None, which is shown in place of what this reader may not see."""
 
 
 class ResultViewSet(ListViewSet):

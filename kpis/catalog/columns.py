@@ -40,7 +40,7 @@ class ColumnType(ABC):
 
     @property
     def result_type(self) -> ResultType | None:
-        """Return the type of a result's column whose groups the values name; None if they cannot name groups."""
+        """The type of a result's column whose groups the values name; None if they cannot name groups."""
         return None
 
     @property

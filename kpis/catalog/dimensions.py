@@ -85,7 +85,7 @@ class GridCell(Dimension):
     """
 
     longitude: str = ""
-    a_degree: int = 20
+    per_degree: int = 20
     is_computed = True
 
     @property
@@ -95,12 +95,12 @@ class GridCell(Dimension):
     @property
     def size(self) -> Decimal:
         """The width and height of a cell, in degrees."""
-        return 1 / Decimal(self.a_degree)
+        return 1 / Decimal(self.per_degree)
 
     def of(self, feed: Feed) -> str:
         # With decimals throughout, so that a place on an edge is in the cell that begins there.
         south, west = (
-            f"CAST(CAST(floor({column} * {self.a_degree}) AS INTEGER) * {self.size} AS VARCHAR)"
+            f"CAST(CAST(floor({column} * {self.per_degree}) AS INTEGER) * {self.size} AS VARCHAR)"
             for column in self.columns
         )
         return f"coalesce({south} || ',' || {west}, '')"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The end of the year 9999, the limit of the supported databases...
+# The end of the year 9999: no supported database can keep this time or a later one...
 END_OF_TIME_MILLISECONDS = 253_402_300_800_000
-# ...and the last day, whose end would be beyond it.
+# ...and so no interval that ends then, such as the last day.
 LAST_DAY = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -76,7 +76,7 @@ class Interval:
         return self.start + self.length.delta
 
     def is_closed(self, closed_until: datetime | None) -> bool:
-        """Return True if it has closed; ``closed_until`` is up to when (UTC) the feed's intervals have, if any."""
+        """Return True if it ends by ``closed_until`` (UTC), up to which the feed's intervals have closed."""
         return closed_until is not None and self.end <= closed_until
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ class Guarded(View):
     personal = False
 
     def is_personal(self) -> bool:
-        """True if the requested data is personal."""
+        """Return True if the requested data is personal."""
         return self.personal
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -13,7 +13,7 @@ _WHOLE = 10_000
 
 
 def short(value: int | float | None, unit: str) -> str:
-    """Format with at most four digits: ``745.4 GB``, ``113.1 k calls``, ``9,083 calls``; a dash for None."""
+    """Format with at most four digits: ``745.4 GB``, ``9,083 calls``, ``17.42 ASU``; a dash for None."""
     if value is None:
         return NONE
     if unit == "bytes":

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIMENSION = "operator"
-# The most points of a chart with several lines.
+# The most operators in a chart: their lines share the points of a screen.
 LINES = 6
-# The most rows that are read: each interval has a row for every operator.
+# The most intervals that are summed; fewer than for totals, as each has a row for every operator.
 MOST_INTERVALS = 5000
 
 
@@ -44,7 +44,7 @@ def operator_kpis() -> list[KPI]:
 
 
 def operator_window(kpi: KPI, start: datetime, end: datetime, asked: Length) -> Window:
-    """Return the window of a chart of several lines. All its KPIs can be merged, averages by their samples."""
+    """Return the window of a chart of several lines; its steps may sum intervals, also of means, by their samples."""
     length = asked if asked in kpi.lengths else default_length(kpi)
     most = MOST_POINTS // LINES
     return window(kpi, start, end, length, adds_up=True, most=most, most_intervals=MOST_INTERVALS)

@@ -23,12 +23,12 @@ def exceedings(start: datetime, end: datetime) -> QuerySet[Any]:
 
 
 def by_subscriber(start: datetime, end: datetime) -> QuerySet:
-    """Group them by email: the ``hours`` over, their excess in ``total``, that of the ``worst``, and the ``last``."""
+    """Return these hours by email: the number of ``hours``, their excess in ``total``, the ``worst``, the ``last``."""
     rows = exceedings(start, end).order_by().values("email")
     return rows.annotate(hours=Count("id"), total=Sum("excess"), worst=Max("excess"), last=Max(_START))
 
 
 def by_hour(start: datetime, end: datetime) -> dict[datetime, tuple[int, int]]:
-    """Group them by hour: the number of subscribers over their quota, and the bytes beyond all their quotas."""
+    """Return by hour the number of subscribers over their quota, and the bytes beyond all their quotas."""
     rows = exceedings(start, end).order_by().values(_START).annotate(number=Count("id"), total=Sum("excess"))
     return {start: (number, int(total)) for start, number, total in rows.values_list(_START, "number", "total")}

@@ -57,7 +57,7 @@ class Selection:
         return window(self.kpi, self.start, self.end, self.length, adds_up(self.kpi, self.group))
 
     def parameters(self) -> dict[str, int | str]:
-        """The parameters of its addresses."""
+        """Return the parameters of its addresses."""
         found: dict[str, int | str] = {
             "interval": self.length.code,
             "from": to_text(self.start),
@@ -90,7 +90,7 @@ class Selection:
         return before if before is not None and self.start < before else None
 
     def api_address(self) -> str:
-        """The address in the API with the same rows."""
+        """Return the address in the API with the same rows."""
         wanted: dict[str, int | str] = {
             "interval": self.length.code,
             "interval_start_timestamp__gte": to_text(self.start),

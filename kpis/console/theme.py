@@ -31,7 +31,7 @@ class Theme:
 
     @property
     def properties(self) -> dict[str, str]:
-        """Return its colours as CSS custom properties."""
+        """Its colours as CSS custom properties."""
         colours = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "str"}
         del colours["name"]
         numbered = {f"category-{number}": colour for number, colour in enumerate(self.categories, start=1)}
@@ -39,7 +39,7 @@ class Theme:
 
     @property
     def config(self) -> dict:
-        """Return Vega-Lite's configuration in these colours."""
+        """Vega-Lite's configuration in these colours."""
         text = {"labelColor": self.muted, "titleColor": self.muted, "labelFontSize": 11.5, "titleFontSize": 11.5}
         return {
             "background": self.surface,

@@ -176,10 +176,12 @@ def is_packed(path: Path) -> bool:
 
 
 def unpacker_of(path: Path) -> Callable[[RawFile], Iterator[bytes]] | None:
+    """Return the function that unpacks a file, by its name; None if it is not packed."""
     return UNPACKERS.get(path.suffix.lower())
 
 
 def unpacked_chunks(path: Path, raw: RawFile, bounds: Bounds) -> Iterator[bytes]:
+    """Yield a file's unpacked content in chunks; raises FileError if it is beyond the bounds."""
     unpack = unpacker_of(path)
     return _evened(_bounded(unpack(raw), path.stat().st_size, bounds)) if unpack else _chunks_of(raw)
 

@@ -22,7 +22,7 @@ from kpis.health.metrics import REGISTRY
 
 
 class FirstRenderer(BaseContentNegotiation):
-    """Answer in one format, whatever the request's Accept header says."""
+    """Content negotiation that always selects the first renderer."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -32,7 +32,7 @@ class FirstRenderer(BaseContentNegotiation):
 
 
 class HealthView(APIView):
-    """Answer 200 if all is well, else 503. Details are shown to those who may read the aggregates."""
+    """The health check: 200 if all is well, else 503. Details are shown to those who may read the aggregates."""
 
     schema = None
     renderer_classes = [JSONRenderer]
@@ -53,7 +53,7 @@ class HealthView(APIView):
 
 
 class MetricsView(APIView):
-    """Return the metrics in the format that the scraper prefers. Open to those who may read the aggregates."""
+    """The metrics, in the format that the scraper prefers; open to those who may read the aggregates."""
 
     schema = None
     renderer_classes = [JSONRenderer]

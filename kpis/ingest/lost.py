@@ -62,11 +62,13 @@ Sources = Callable[[Feed, Collection[str]], list[FoundFile]]
 
 
 def folder_of(part: Part) -> PurePosixPath:
+    """Return the lake's folder of a part."""
     kpi, hour = part
     return partials_folder(KPIS[kpi], hour)
 
 
 def within(hour: datetime) -> dict[str, datetime]:
+    """Return the filter for interval starts within an hour (start, UTC)."""
     return {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}
 
 
@@ -98,6 +100,7 @@ def lost_file(batch: Batch, folder: PurePosixPath, kpi: int, hour: datetime, rea
 
 
 def incomplete(feed: Feed, length: Length, hour: datetime) -> set[datetime]:
+    """Return the starts (UTC) of the feed's incomplete intervals of a length that touch an hour."""
     kpis = [kpi.id for kpi in KPIS.values() if kpi.feed == feed]
     summaries = IntervalSummary.objects.filter(
         kpi__in=kpis,
@@ -110,4 +113,5 @@ def incomplete(feed: Feed, length: Length, hour: datetime) -> set[datetime]:
 
 
 def of_hour(hour: datetime) -> str:
+    """Return an SQL condition for the rows of an hour (start, UTC)."""
     return f"date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"

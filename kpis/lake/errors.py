@@ -42,7 +42,7 @@ class DamagedFile(LakeError):
 
     @property
     def public_reason(self) -> str:
-        """Return the reason for users of the results: without the lake's address and the instructions for repair."""
+        """The reason for users of the results: without the lake's address and the instructions for repair."""
         return f"a lake file that it needs is {self.kind}: {self.path}"
 
     @classmethod

@@ -46,18 +46,18 @@ def partials_folder(kpi: KPI, hour: datetime) -> PurePosixPath:
 
 
 def partials_file(kpi: KPI, hour: datetime, name: str, key: str = "") -> LakeFile:
-    """Return the path of a KPI's partials of one hour (any moment of it, UTC), without the digest."""
+    """Return the file of a KPI's partials of one hour (any moment of it, UTC), before its digest and size are known."""
     return LakeFile(partials_folder(kpi, hour) / f"{name}.parquet", kpi.feed.name, ONE_HOUR.floor(hour), key)
 
 
 def rejects_file(feed: Feed, moment: datetime, key: str) -> LakeFile:
-    """Return the path of a batch's rejects, by the hour of a moment (UTC), without the digest."""
+    """Return the file of a batch's rejects, by the hour of a moment (UTC), before its digest and size are known."""
     path = PurePosixPath("rejects", feed.name, *_hour_folders(moment), f"{key}.parquet")
     return LakeFile(path, feed.name, ONE_HOUR.floor(moment), key)
 
 
 def records_file(feed: Feed, hour: datetime, key: str) -> LakeFile:
-    """Return the path of a batch's archived records of one hour (any moment of it, UTC), without the digest."""
+    """Return the file of a batch's archived records of one hour (a moment, UTC), before digest and size are known."""
     path = PurePosixPath("records", feed.name, *_hour_folders(hour), f"{key}.parquet")
     return LakeFile(path, feed.name, ONE_HOUR.floor(hour), key)
 

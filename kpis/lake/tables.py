@@ -127,7 +127,7 @@ def scan_what_is_there(storage: Storage, table: LakeTable) -> str:
 
 
 def hours_of(storage: Storage, table: LakeTable) -> Iterator[tuple[str, ...]]:
-    """Return the hours of which a lake has files of a table, in order, as in the folders' names.
+    """Yield the hours of which a lake has files of a table, in order, as in the folders' names.
 
     Each is year, month, day and hour, with leading zeros. Raises LakeError.
     """

@@ -82,7 +82,7 @@ def _reason(error: Exception) -> str:
 
 
 class Once(logging.Filter):
-    """Limit the channel layer's own log lines to one a minute: it logs each attempt to reconnect."""
+    """A filter that passes one of the channel layer's log lines a minute: it logs each attempt to reconnect."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -164,7 +164,7 @@ class Checked:
             raise CommandError(f"Standard output cannot be written: {reason_of(error)}.") from error
 
 
-# What either class lacks of a text stream, it has of the stream that it writes to.
+# Both return Any: BestEffort and Checked pass other attributes on to the stream (__getattr__), which mypy cannot see.
 def _best_effort(stream: TextIO | None, report: Callable[[str], None] = lambda reason: None) -> Any:
     return BestEffort(stream, report)
 

@@ -15,7 +15,7 @@ from kpis.store.dialects import dialect
 
 
 def column(model: type[models.Model], name: str) -> models.Field:
-    """The field of a model's column; raises FieldDoesNotExist where the model has none of this name."""
+    """Return the field of a model's column; raises FieldDoesNotExist if the model has no column of this name."""
     field = model._meta.get_field(name)
     if not isinstance(field, models.Field):
         raise FieldDoesNotExist(f"{model.__name__} has no column {name}")
@@ -23,7 +23,7 @@ def column(model: type[models.Model], name: str) -> models.Field:
 
 
 def longest_text(model: type[models.Model], name: str) -> int:
-    """The most characters that a text column holds; raises TypeError for one that has no limit."""
+    """Return the greatest number of characters of a text column; raises TypeError if it has no limit."""
     longest = column(model, name).max_length
     if longest is None:
         raise TypeError(f"{model.__name__}.{name} has no greatest length")

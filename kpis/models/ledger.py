@@ -16,10 +16,12 @@ LONGEST_SEQUENCE_NUMBER = 129
 
 
 def feed_choices() -> list[tuple[str, str]]:
+    """Return the choices of a column of feeds."""
     return [(feed.name, feed.name) for feed in FEEDS.values()]
 
 
 def interval_choices() -> list[tuple[int, str]]:
+    """Return the choices of a column of interval lengths."""
     return [(length.code, length.name) for length in LENGTHS.values()]
 
 

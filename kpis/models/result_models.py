@@ -20,7 +20,7 @@ LONGEST_NAME = 63
 
 
 class KPIResult(models.Model):
-    """What the rows of every KPI share. ``make_result_model`` adds its dimensions and values."""
+    """The columns that the results of every KPI have. ``make_result_model`` adds a KPI's dimensions and values."""
 
     kpi: ClassVar[KPI]
     objects: ClassVar[models.Manager[Self]]
@@ -133,9 +133,9 @@ def _meta(kpi: KPI) -> type:
 
 
 def _by_folded(kpi: KPI, number: int) -> models.Index:
-    """The series of a group by a folded dimension's folded name, in the order of lists."""
+    """Return the index for the series of a group by a folded dimension, in the order of lists."""
     suffix = f"_folded_{number + 1}" if number else "_folded"
-    # Where the name is too long for an index, Django makes one.
+    # If the name is too long for an index, Django generates one.
     fits = len(kpi.name + suffix) <= models.Index.max_name_length
     return models.Index(
         fields=[kpi.folded[number].folded_column, "interval_start_timestamp", "interval", "rank"],

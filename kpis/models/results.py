@@ -14,6 +14,7 @@ from kpis.models.result_models import make_result_model
 
 
 def kpi_choices() -> list[tuple[int, str]]:
+    """Return the choices of a column of KPIs."""
     return [(kpi.id, kpi.name) for kpi in KPIS.values()]
 
 
@@ -88,7 +89,7 @@ class IntervalSummary(models.Model):
 
     @property
     def previous_value(self) -> int | float | None:
-        """The same of the revision before; None for none."""
+        """The value of the revision before; None if there is none."""
         return getattr(self, f"previous_{KPIS[self.kpi].total_column}")
 
 

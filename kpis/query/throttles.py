@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AnonymousThrottle(AnonRateThrottle):
-    """ANONYMOUS_RATE for each address without an account."""
+    """ANONYMOUS_RATE for each address, for requests without an account."""
 
     def get_rate(self) -> str | None:
         return settings.ANONYMOUS_RATE

@@ -46,7 +46,7 @@ def file_name(interval: Interval, number: int, files: int) -> str:
 
 
 def messages(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """Yield the messages of ``count`` intervals; see ``Sample``."""
+    """Yield the messages of consecutive intervals from ``start`` on; see ``Sample``."""
     network = _Network(rows, seed)
     for interval in intervals_from(start, intervals):
         words = feed_words(ANTENNA.name, seed, 1 + to_milliseconds(interval.start) // SPAN.milliseconds)

@@ -34,7 +34,7 @@ def file_name(interval: Interval, number: int, files: int) -> str:
 
 
 def calls(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """Yield the calls and texts of ``count`` intervals; see ``Sample``."""
+    """Yield the calls and texts of consecutive intervals from ``start`` on; see ``Sample``."""
     people = _People(rows, seed)
     for interval in intervals_from(start, intervals):
         words = feed_words(CDR.name, seed, 1 + to_milliseconds(interval.start) // SPAN.milliseconds)

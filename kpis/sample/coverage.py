@@ -48,7 +48,7 @@ def file_name(interval: Interval, number: int, files: int) -> str:
 
 
 def logs(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """Yield the logs of ``count`` intervals; see ``Sample``."""
+    """Yield the logs of consecutive intervals from ``start`` on; see ``Sample``."""
     for interval in intervals_from(start, intervals):
         words = feed_words(COVERAGE.name, seed, to_milliseconds(interval.start) // SPAN.milliseconds)
         yield interval, _logs(interval, rows_in(interval, rows, LOCAL_TIME), words)

@@ -22,7 +22,7 @@ DAY_CURVE = (30, 20, 14, 11, 10, 14, 28, 48, 62, 70, 74, 77, 82, 80, 77, 78, 82,
 
 
 def intervals_from(start: datetime, count: int) -> Iterator[Interval]:
-    """Yield consecutive intervals from an aligned start (UTC) on."""
+    """Yield ``count`` consecutive intervals, from an aligned start (UTC) on."""
     for index in range(count):
         yield SPAN.at(start + index * SPAN.delta)
 

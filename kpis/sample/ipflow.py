@@ -49,7 +49,7 @@ def file_name(interval: Interval, number: int, files: int) -> str:
 
 
 def flows(start: datetime, intervals: int, rows: int, seed: int) -> Iterator[tuple[Interval, Columns]]:
-    """Yield the flows of ``count`` intervals; see ``Sample``."""
+    """Yield the flows of consecutive intervals from ``start`` on; see ``Sample``."""
     network = _Network(max(1, rows // ROWS_PER_SUBSCRIBER), seed)
     for index, interval in enumerate(intervals_from(start, intervals)):
         # Each interval has its own stream, which does not depend on how much the others used.

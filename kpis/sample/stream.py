@@ -13,12 +13,12 @@ from kpis.sample.antenna import MessageStream
 from kpis.sample.cdr import CallStream
 from kpis.sample.files import Columns, lines_of
 
-# Returns the columns of a second (in Unix time) of a stream with a rate and a seed.
-Making = Callable[[int, int], Callable[[int], Columns]]
+# Makes a stream of a rate and a seed: a function that returns the columns of a second (Unix time).
+StreamMaker = Callable[[int, int], Callable[[int], Columns]]
 
-STREAMS: dict[str, Making] = {ANTENNA.name: MessageStream, CDR.name: CallStream}
+STREAMS: dict[str, StreamMaker] = {ANTENNA.name: MessageStream, CDR.name: CallStream}
 # The feeds whose streams can have anomalies.
-DISTURBED: dict[str, Making] = {CDR.name: partial(CallStream, disturbed=True)}
+DISTURBED: dict[str, StreamMaker] = {CDR.name: partial(CallStream, disturbed=True)}
 
 
 class SampleStream:

@@ -136,7 +136,7 @@ class FoundFile:
 
 
 def moment_of_change(modified_ns: int) -> datetime:
-    """The file's time of change (UTC)."""
+    """Return a file's time of change (UTC); 1970 if it is beyond the calendar."""
     try:
         return EPOCH + timedelta(seconds=modified_ns // 10**9)
     except OverflowError:

@@ -295,7 +295,7 @@ class Topic(Stream[Spool]):
 
 
 def note_recreated(starts: Iterable[Start], topic: str, note: Callable[[str], None]) -> None:
-    """Return a note of why the topic is not the one that was ingested before; None if it is the same."""
+    """Call ``note`` with the evidence that the topic was recreated since it was ingested, if there is any."""
     for start in starts:
         if start.reason:
             name = start.origin.named(topic)

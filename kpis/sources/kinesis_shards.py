@@ -56,6 +56,7 @@ def parts_of(record: Mapping[str, Any], shard: Shard) -> list[tuple[str, bytes |
 
 
 def hash_keys(listed: Mapping[str, Any]) -> HashKeys:
+    """Return the range of a listed shard's hash keys."""
     keys = listed["HashKeyRange"]
     return HashKeys(int(keys["StartingHashKey"]), int(keys["EndingHashKey"]))
 

@@ -159,7 +159,7 @@ class Messages(FoundFile):
 
     @property
     def middle(self) -> int:
-        """Return an offset at which several messages can be split into two non-empty halves."""
+        """An offset at which several messages can be split into two non-empty halves: the second begins there."""
         first = int(self.name.rpartition("/")[2].partition("-")[0])
         return (first + int(self.next_offset)) // 2
 
@@ -231,7 +231,7 @@ class Messages(FoundFile):
         return replace(halves[0], arrived=self.arrived), replace(halves[1], arrived=self.arrived)
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
-        """Return the batch of the messages before or from an offset, in a file of its own."""
+        """Return the batch of the first half, or of the messages after the offset ``after``, in a file of its own."""
         position = self.position if after is None else Position.of_topic(after + 1, self.origin)
         half = batch_of(
             self.feed, self.topic, self.partition, position, self.origin, path, self.first_line, offsets, rejects
@@ -334,6 +334,7 @@ def batch_of(
     offsets: np.ndarray,
     rejects: list[Reject],
 ) -> Messages:
+    """Return the batch of the messages in a file, which are lines, and of the rejects; there must be messages."""
     every = _all_offsets(offsets, rejects)
     status = _with_a_line(path)
     return Messages(

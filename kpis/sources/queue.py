@@ -112,7 +112,7 @@ class QueueArrivals:
 
 
 def names_in(body: str, place: BucketAddress) -> Iterator[str]:
-    """Return the names of the objects directly below a place that a message reports; raises Malformed."""
+    """Yield the names of the objects directly below a place that a message reports; raises Malformed."""
     event = _parsed(body)
     if event.get("Type") == "Notification" and isinstance(event.get("Message"), str):
         event = _parsed(event["Message"])

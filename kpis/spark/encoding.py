@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kpis import pipeline
 from kpis.clock import Clocks
@@ -15,9 +15,6 @@ from kpis.lake import LakeFile, PartialFile
 from kpis.pipeline import Options, Prepared
 from kpis.sources.directory import FoundFile
 from kpis.stages.ledger import Entry
-
-if TYPE_CHECKING:
-    pass
 
 # The fields of an entry that JSON has types for.
 ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")
@@ -39,6 +36,7 @@ def encode_options(options: Options) -> dict[str, Any]:
 
 
 def decode_options(encoded: dict[str, Any]) -> Options:
+    """Return the options that ``encode_options`` encoded."""
     return Options(
         interval_from=pipeline.IntervalFrom(encoded["interval_from"]),
         date=date.fromisoformat(encoded["date"]) if encoded["date"] else None,

@@ -62,6 +62,7 @@ def check(master: Master | None) -> None:
 
 
 def new_session(master: Master, scratch: Path, settings: dict[str, str], log: Path) -> SparkSession:
+    """Start a session at a master; raises SparkError with the cause from Java's output in ``log``."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
@@ -96,13 +97,14 @@ def new_session(master: Master, scratch: Path, settings: dict[str, str], log: Pa
 
 
 def stop_session(session: SparkSession) -> None:
+    """Stop a session, and keep this process's handler of SIGINT."""
     with signals_kept():
         session.stop()
 
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Restore this process's handlers of signals, which Spark replaces by its own."""
+    """Restore this process's handler of SIGINT at the end, as Spark replaces it."""
     is_main = threading.current_thread() is threading.main_thread()
     former = signal.getsignal(signal.SIGINT)
     yield

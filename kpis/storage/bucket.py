@@ -125,7 +125,7 @@ class Bucket:
             yield from map(_stored, page.get("Contents", ()))
 
     def pages(self, folder: PurePosixPath | None = None) -> Iterator[list[StoredObject]]:
-        """Yield the objects directly in a folder, the root by default, in pages that are fetched one by one."""
+        """Yield the objects directly in a folder, the root by default, in pages of bounded length."""
         begin = f"{self._key(folder)}/" if folder else self._prefix
         for page in self._listed(begin, "/"):
             yield [_stored(found) for found in page.get("Contents", ()) if found["Key"] != begin]
@@ -235,7 +235,7 @@ class Bucket:
         return self._fetched(found.key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{found.etag}"')
 
     def _fetched(self, key: str, **which: str) -> bytes:
-        """Yield an object's content, or a range of it. boto3 retries requests; this continues broken responses."""
+        """Return an object's content, or a range of it; a request whose response broke off is repeated."""
         with _translate_errors(self.url_of(key)):
             for turn in range(TRIES):
                 body = self._client.get_object(Bucket=self._name, Key=key, **which)["Body"]

@@ -87,7 +87,7 @@ class _Drawing:
         return self.values.div(self.values.sum(axis=1), axis=0)
 
     def areas(self, table: pd.DataFrame, y: dict) -> Chart:
-        """Return the layer of the table's columns, stacked."""
+        """Return the chart of the table's columns as stacked areas."""
         high = table.cumsum(axis=1)
         low = high - table
         points = [
@@ -115,7 +115,7 @@ class _Drawing:
         return self._chart([areas], points, texts)
 
     def lines(self) -> Chart:
-        """Return the layer of averages, as lines."""
+        """Return the chart of the averages as lines."""
         values, samples = self._table("value")[self.names], self._table("weight")[self.names]
         points = [
             {"middle": middle, "operator": name, "value": _plain(value)}
@@ -146,7 +146,7 @@ class _Drawing:
 
     @cached_property
     def _steps(self) -> list[tuple[int, int, int]]:
-        """Return each step's start, middle and end in Unix ms."""
+        """Each step's start, middle and end in Unix ms."""
         step = self.window.step // 2
         starts = [start.to_pydatetime() for start in self._table("value").index]
         return [(to_milliseconds(one), to_milliseconds(one + step), to_milliseconds(one + 2 * step)) for one in starts]

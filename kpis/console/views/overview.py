@@ -31,7 +31,7 @@ class Overview(Page):
 
 
 def _interval(total: NewestTotal) -> Selection:
-    """Return the newest interval only."""
+    """Return the selection of the newest interval only."""
     return Selection(total.kpi, total.length, total.start, total.start + total.length.delta, None, total.start)
 
 

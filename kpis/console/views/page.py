@@ -26,7 +26,7 @@ class Page(GuardedPage, TemplateView):
     title: str
 
     def heading(self) -> str:
-        """Return the template's context."""
+        """Return the page's title, which is also its heading."""
         return self.title
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

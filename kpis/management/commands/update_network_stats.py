@@ -284,10 +284,8 @@ def new_in(
     ``unfinished`` is called with the feed and the name of each file that is skipped as unfinished. ``every`` returns
     the files that the ledger has as well.
     """
-    if every:
-        return found_in(folder, settings.FEED_FILES, feed, names=names, unfinished=unfinished)
-    known = pipeline.known_to(DatabaseLedger())
-    return found_in(folder, settings.FEED_FILES, feed, known, names, unfinished)
+    known = {} if every else {"known": pipeline.known_to(DatabaseLedger())}
+    return found_in(folder, settings.FEED_FILES, feed, names=names, unfinished=unfinished, **known)
 
 
 def is_news(found: list[FoundFile], names: Collection[str] | None, chosen: pipeline.Options) -> bool:

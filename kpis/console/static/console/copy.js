@@ -6,7 +6,7 @@
     const place = document.getElementById(button.dataset.copy);
     try {
       await navigator.clipboard.writeText(place.textContent);
-      tell("Copied.");
+      show("Copied.");
       button.dataset.copied = "";
       setTimeout(() => delete button.dataset.copied, 2000);
     } catch {
@@ -16,11 +16,11 @@
         details.open = true;
       }
       getSelection().selectAllChildren(place);
-      tell("Selected: copy it with the keyboard.");
+      show("Selected: copy it with the keyboard.");
     }
   }
 
-  function tell(text) {
+  function show(text) {
     document.getElementById("announcer").textContent = text;
   }
 

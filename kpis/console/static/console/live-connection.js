@@ -11,16 +11,16 @@ const TOO_MANY = 4429;
 export class Connection {
   #address;
   #hear;
-  #tell;
+  #report;
   #socket = null;
   #timer = 0;
   #vain = 0;
 
-  // `hear` is called with each message, `tell` with the state of the connection: "live", "lost" or "refused".
-  constructor(address, hear, tell) {
+  // `hear` is called with each message, `report` with the state of the connection: "live", "lost" or "refused".
+  constructor(address, hear, report) {
     this.#address = address;
     this.#hear = hear;
-    this.#tell = tell;
+    this.#report = report;
   }
 
   open() {
@@ -29,7 +29,7 @@ export class Connection {
     this.#socket.onmessage = (event) => {
       this.#vain = 0;
       this.#wait(SILENCE, () => this.open());
-      this.#tell("live");
+      this.#report("live");
       this.#hear(JSON.parse(event.data));
     };
     this.#socket.onclose = (event) => this.#lose(event.code);
@@ -46,10 +46,10 @@ export class Connection {
   #lose(code) {
     this.#drop();
     if (code === REFUSED) {
-      this.#tell("refused");
+      this.#report("refused");
       return;
     }
-    this.#tell("lost");
+    this.#report("lost");
     const wait = code === TOO_MANY ? LONGEST_WAIT : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#vain++);
     // Random, so that not all pages reconnect at the same moment.
     this.#wait(wait * (0.5 + Math.random() / 2), () => this.open());

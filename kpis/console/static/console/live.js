@@ -59,7 +59,7 @@ function state() {
   return connection === "live" ? ["live", "Live"] : ["connecting", "Connecting…"];
 }
 
-function tellState() {
+function showState() {
   const [name, text] = state();
   if (stateTag.dataset.state !== name && !["connecting", "paused"].includes(name)) {
     announce(text);
@@ -90,7 +90,7 @@ function showParts() {
   }
 }
 
-function tellFeeds() {
+function showFeeds() {
   for (const facts of root.querySelectorAll("[data-feed] dl")) {
     const feed = shown.feeds[facts.closest("[data-feed]").dataset.feed] || {};
     const words = { rate: whole(feed.rate), lag: whole(feed.lag), delay: seconds(feed.delay), consumers: whole(feed.consumers) };
@@ -136,7 +136,7 @@ async function drawGroups(part) {
 // of a chart that was just redrawn, waits neither for its beat nor for the end of a pause: it shows what was there before.
 async function draw(isUrgent = false) {
   clearTimeout(timer);
-  tellState();
+  showState();
   if (document.hidden || connection === "refused") {
     return;
   }
@@ -167,7 +167,7 @@ async function draw(isUrgent = false) {
 
 async function drawParts(isUrgent) {
   axis.forget(axis.end - live.seconds);
-  tellFeeds();
+  showFeeds();
   await drawRegions();
   for (const part of root.querySelectorAll("[data-dimension]:not(.unseen)")) {
     if (isUrgent || pausedAt === null) {
@@ -191,7 +191,7 @@ function hear(message) {
   draw();
 }
 
-function tell(becomes) {
+function setConnection(becomes) {
   connection = becomes;
   if (becomes === "lost") {
     axis.cut();
@@ -234,5 +234,5 @@ pauseButton.addEventListener("click", function () {
   draw(pausedAt === null);
 });
 
-const line = new Connection(new URL(root.dataset.socket, location.href.replace(/^http/, "ws")), hear, tell);
+const line = new Connection(new URL(root.dataset.socket, location.href.replace(/^http/, "ws")), hear, setConnection);
 line.open();

@@ -4,7 +4,7 @@
 
   let view = null;
 
-  function tellStep(slider) {
+  function showStep(slider) {
     const label = JSON.parse(document.getElementById("steps").textContent)[slider.value];
     slider.form.querySelector("output").textContent = label;
     slider.setAttribute("aria-valuetext", label);
@@ -23,7 +23,7 @@
 
   document.addEventListener("input", function (event) {
     if (event.target.id === "step") {
-      tellStep(event.target);
+      showStep(event.target);
     }
   });
   document.addEventListener("drawn", function (event) {
