@@ -167,7 +167,7 @@ def test_an_index_has_a_name_that_django_takes_however_long_the_kpis():
         (Dimension("kind", "kind"), ExactCharField, {"max_length": 5, "help_text": "PING or TRACE"}),
         (Dimension("drift", "drift"), models.BigIntegerField, {}),
         (
-            GridCell("place", "lat", longitude="long", a_degree=10),
+            GridCell("place", "lat", longitude="long", per_degree=10),
             ExactCharField,
             {
                 "max_length": 20,
