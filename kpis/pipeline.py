@@ -106,7 +106,7 @@ __all__ = [
 
 
 def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Ingest the planned files one by one, then roll up and compact what is due. Yield what happened.
+    """Yield the events of ingesting the planned files one by one, then of due rollups and compactions.
 
     Raises LakeError, ScratchError, SourceLost, or what the ledger raises, when nothing more can be done; the next run
     then goes on.
@@ -122,7 +122,7 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
 
 
 def run_prepared(batches: Iterable[Prepared], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Ingest prepared batches that are new; then roll up and compact as ``run`` does.
+    """Yield the events of ingesting prepared batches that are new, then of rollups and compactions as in ``run``.
 
     Batches may be prepared while they are iterated over. Their events come first.
     """
@@ -137,7 +137,7 @@ def run_prepared(batches: Iterable[Prepared], ledger: Ledger, engine: Engine, op
 
 
 def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Recompute the results of every interval from start to end (UTC, excluded) from the lake, hour by hour.
+    """Yield the events of recomputing every interval from start to end (UTC, excluded) from the lake, hour by hour.
 
     Longer intervals are recomputed where they hold one of these.
     """
@@ -178,7 +178,7 @@ def _begin(ledger: Ledger, engine: Engine) -> None:
 
 
 def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Prepare and ingest each planned file on this machine, unless its content is what the ledger knows."""
+    """Yield the event of each planned file, ingested on this machine unless the ledger knows its content."""
     for (file, entry, why), scan_of_file in scanned_ahead(planned, engine.scratch, options):
         digest = known_digest(file, entry, options) if why in BY_CONTENT and entry is not None else ""
         if digest and entry is not None:
@@ -192,7 +192,7 @@ def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, option
 
 
 def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Ingest each planned file as the cluster has prepared it."""
+    """Yield the event of each planned file, ingested as the cluster has prepared it."""
     assert engine.cluster is not None  # noqa: S101  what run says
     for (_, entry, _), one in engine.cluster.prepare(planned, engine, options):
         yield ingest(one, entry, ledger, engine, options)

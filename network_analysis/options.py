@@ -114,7 +114,7 @@ LAKE_VERIFY = lake.choice(
 LAKE_SYNC = lake.boolean(
     "LAKE_SYNC",
     True,
-    help="Whether the lake's files and folders are synced to the disk before the ledger counts on them. `off` is "
+    help="Whether the lake's files and folders are synced to the disk before the ledger refers to them. `off` is "
     "faster, and a power cut may lose the last runs' files.",
 )
 

@@ -1,4 +1,4 @@
-"""What an answer of the API holds, as rows, whatever its format."""
+"""An answer of the API as rows, whatever its format."""
 
 from __future__ import annotations
 

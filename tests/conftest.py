@@ -1,4 +1,4 @@
-"""What every test stands on: settings that no developer's .env changes, and folders of its own."""
+"""Fixtures of all tests: settings that no developer's .env changes, and folders of their own."""
 
 from __future__ import annotations
 

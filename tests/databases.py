@@ -72,7 +72,7 @@ def migrate_singly(alias: str, last: str) -> Any:
 
 
 def schema(alias: str) -> dict[str, Any]:
-    """What a database's tables are made of: columns, with their collations, and constraints and indexes by table."""
+    """A database's columns, with their collations, and its constraints and indexes, by table."""
     # Names such as fk_0, of SQLite's foreign keys, and __unnamed_constraint_1__ tell only an order.
     using = connections[alias]
     found: dict[str, Any] = {}

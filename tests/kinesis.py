@@ -79,7 +79,7 @@ class Stream(models.Stream):
 
 
 class Failing(JsonRESTError):
-    """What Kinesis answers when it does not."""
+    """An error that Kinesis answers instead of records."""
 
 
 def _get_records(self, stream_arn, shard_iterator, limit):

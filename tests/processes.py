@@ -105,7 +105,7 @@ class Place:
             del connections[name]
 
     def stored(self) -> tuple[dict, dict]:
-        """What the place's tables hold, as the twin's ``expected`` gives it."""
+        """The rows of the place's tables, in the shape of the twin's ``expected``."""
         with self.alias() as alias:
             return stored(alias)
 

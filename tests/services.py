@@ -40,7 +40,7 @@ class Server(ABC):
 
     @classmethod
     def absent(cls) -> str:
-        """What is not there that the server needs, or nothing."""
+        """The reason why the server cannot start here; "" if it can."""
         missing = [one for one in cls.programs if program(one) is None]
         return f"{cls.name} is not installed: no {' and no '.join(missing)} on this machine." if missing else ""
 
@@ -55,7 +55,7 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """What starts the server, in the foreground."""
+        """The command that starts the server in the foreground."""
 
     @abstractmethod
     def answers(self) -> bool:

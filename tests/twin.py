@@ -319,7 +319,7 @@ def expected(
     top_n: int = 10,
     subscribers: dict[int, tuple[str, int]] | None = None,
 ) -> tuple[dict, dict]:
-    """What the tables must hold once these files are in, each name with its newest content.
+    """The expected rows of all tables once these files are in, each name with its newest content.
 
     ``watermark`` is up to when intervals have closed, in Unix seconds, of all feeds or by record type (with files:
     the newest interval end ever ingested): a longer interval has rows once it has closed. ``subscribers`` gives email
@@ -353,7 +353,7 @@ def expected(
 
 
 def stored(using: str = "default") -> tuple[dict, dict]:
-    """What a database holds, in the shape of ``expected``."""
+    """A database's rows, in the shape of ``expected``."""
     rows: dict = defaultdict(list)
     for kpi in KPIS:
         for row in kpi.model.objects.using(using).order_by("interval", "interval_start_timestamp", "rank"):

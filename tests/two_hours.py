@@ -95,7 +95,7 @@ def update(**options) -> None:
 
 
 def output_of(query: str, **options) -> str:
-    """What the command says."""
+    """The command's output."""
     out = io.StringIO()
     call_command("query_lake", query, stdout=out, **options)
     return out.getvalue()
@@ -117,7 +117,7 @@ def described(view: str) -> list[tuple]:
 
 
 def figures(kpi: twin.TwinKPI) -> dict[datetime, list[tuple]]:
-    """What a KPI's view says of its shortest intervals: their groups, largest first, ranked."""
+    """The groups of a KPI's shortest intervals in its view, largest first, ranked."""
     name = KPIS[kpi.id].name
     found = defaultdict(list)
     length = timedelta(seconds=min(twin.SECONDS[interval] for interval in kpi.intervals))

@@ -35,7 +35,7 @@ class ColumnType(ABC):
 
     @property
     def accepted(self) -> str:
-        """Describe the accepted values, and those that mean "unknown"; "" if the type's name is enough."""
+        """The accepted values, and those that mean "unknown", in words; "" if the type's name is enough."""
         return ""
 
     @property
@@ -45,7 +45,7 @@ class ColumnType(ABC):
 
     @property
     def help_text(self) -> str:
-        """Describe the values for readers of a result's column; "" if there is nothing to say."""
+        """A description of the values for readers of a result's column; "" if there is nothing to say."""
         return ""
 
     @property

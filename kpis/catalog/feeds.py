@@ -54,7 +54,7 @@ class Column:
 
     @property
     def note(self) -> str:
-        """Describe its unit, its values, those that mean "unknown", and the source of that."""
+        """A description of its unit, its values, those that mean "unknown", and the source of that."""
         said = "; ".join(part for part in (self.unit, self.type.accepted) if part)
         return f"{said} ({self.source})" if self.source else said
 

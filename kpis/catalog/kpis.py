@@ -78,7 +78,7 @@ class KPI:
 
     @property
     def notes(self) -> str:
-        """Describe the values of the measured columns that count, and those that are unknown: a line per column."""
+        """A line per measured column: the values that count, and those that are unknown."""
         columns = [column for column in self.feed.columns if column.name in self.measure.measured and column.source]
         return "\n".join(f"`{column.name}`: {column.note}." for column in columns)
 

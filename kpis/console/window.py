@@ -54,7 +54,7 @@ class Window:
 
     @property
     def note(self) -> str:
-        """How the series differs from the intervals that were asked for, in words; empty if it does not."""
+        """The difference of the series from the intervals that were asked for, in words; empty if there is none."""
         if self.cut:
             return (
                 f"{self.asked} are too many for this span, and longer ones cannot be added up from them: "

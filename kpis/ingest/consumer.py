@@ -79,7 +79,7 @@ class BaseConsumer(ABC, Generic[AnyReadable]):
         self._close_at: float = math.inf
 
     def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
-        """Ingest batches until it is stopped, or no message arrived for ``until_idle`` seconds; yield the events."""
+        """Yield events while batches are ingested, until stopped or idle for ``until_idle`` seconds."""
         try:
             yield from self._work(until_idle, is_stopped)
         finally:
@@ -140,7 +140,7 @@ class Consumer(BaseConsumer[Stream]):
     """The consumer of a stream, whose partitions several processes may share."""
 
     def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
-        """Ingest the batch that is due: prepare it without the lock, and commit it when this process has the lock."""
+        """Yield the events of the batch that is due, prepared without the lock and committed under it."""
         messages = self._stream.batch()
         close_old_connections()
         # Records too late for their hour to be recomputed are rejected one by one, and do not fail the batch.

@@ -61,7 +61,7 @@ class Repair:
         self._sources, self._dry_run, self._progress = sources, dry_run, progress
 
     def run(self, digested: bool = True) -> Iterator[Finding]:
-        """Repair the lake, and yield the findings; with ``dry_run`` nothing is changed.
+        """Yield the findings while the lake is repaired; with ``dry_run`` nothing is changed.
 
         Raises WrongLake if the lake is another database's, and LakeError if it cannot be used.
         """
@@ -137,7 +137,7 @@ class Repair:
     # The sources, in the order in which they are tried.
 
     def _mend(self, lost: Lost, found: Survey, lost_before: Collection[tuple[str, datetime]]) -> Iterator[Finding]:
-        """Rebuild what a batch lacks from the first source that has it."""
+        """Yield a finding for each part that a batch lacks, rebuilt from the first source that has it."""
         for place, make in (
             ("found elsewhere in the lake", lambda left: self._adopt(left, found)),
             ("rebuilt from its source file", self._from_source),
@@ -367,7 +367,7 @@ class Repair:
                 )
 
     def _tidy(self, found: Survey) -> Iterator[Finding]:
-        """Remove damaged files from the ledger, and from the lake the files that the ledger does not refer to."""
+        """Yield what was removed: damaged files from the ledger, files it does not refer to from the lake."""
         # A rebuilt file has the same name if it has the same content.
         bad = {file.path for file in found.bad if self._dry_run or not self._is_made(file)}
         if bad and not self._dry_run:
@@ -379,7 +379,7 @@ class Repair:
         if removed:
             if not self._dry_run:
                 self._lake.storage.remove(removed)
-            yield Finding(f"{len(removed):,} files that nothing counts on", _would("removed", self._dry_run))
+            yield Finding(f"{len(removed):,} files that nothing refers to", _would("removed", self._dry_run))
 
     def _is_made(self, file: LakeFile) -> bool:
         """Return True if a damaged file has been rebuilt."""

@@ -169,7 +169,7 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
                 self._presence.report(self._stream.lag())
 
     def _events(self, ledger: DatabaseLedger) -> Iterator[pipeline.Event]:
-        """Ingest what the ledger lacks of the micro-batch in hand; yield the events.
+        """Yield the events of ingesting what the ledger lacks of the micro-batch in hand.
 
         A partition's messages that fail as a whole are split into halves until the one that fails is alone.
         """

@@ -1093,7 +1093,7 @@ class Migration(migrations.Migration):
                     kpis.models.fields.ExactCharField(
                         blank=True,
                         default="",
-                        help_text="Kafka's id of the topic, or when Kinesis made the stream (UTC); empty where not known",
+                        help_text="Kafka's id of the topic, or when the Kinesis stream was created (UTC); empty where not known",
                         max_length=64,
                     ),
                 ),

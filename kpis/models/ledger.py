@@ -162,7 +162,7 @@ class Batch(models.Model):
 
     @property
     def row_word(self) -> str:
-        """What the number of a reject counts: a ``line``, a message's ``offset``, or a ``record`` of the batch."""
+        """The unit that a reject's number counts: ``line``, ``offset`` of a message, or ``record`` of the batch."""
         found = self._range()
         return "line" if not found else "offset" if found[2].isdigit() else "record"
 
@@ -257,7 +257,7 @@ class StreamPosition(models.Model):
         max_length=64,
         blank=True,
         default="",
-        help_text="Kafka's id of the topic, or when Kinesis made the stream (UTC); empty where not known",
+        help_text="Kafka's id of the topic, or when the Kinesis stream was created (UTC); empty where not known",
     )
     generation = models.PositiveIntegerField(
         default=1, help_text="1, and one more each time the topic or stream was recreated under its name"
@@ -357,7 +357,7 @@ class LakeFile(models.Model):
 class LostFile(models.Model):
     """A batch's file of one hour that the lake has lost for good, as ``repair_lake`` found.
 
-    The row is deleted when the batch is replaced, or when the file can be made again.
+    The row is deleted when the batch is replaced, or when the file can be rebuilt.
     """
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="lost_files")

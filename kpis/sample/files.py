@@ -49,7 +49,7 @@ class Sample:
 def make_files(
     sample: Sample, folder: Path, start: datetime, intervals: int, rows: int, seed: int, files: int = 1, bad: int = 0
 ) -> Iterator[Path]:
-    """Write the files of the intervals from ``start`` (aware, aligned) on; yield each path.
+    """Yield the path of each file written, of the intervals from ``start`` (aware, aligned) on.
 
     ``files`` is the number of files that share an interval's rows, ``bad`` the number of wrong rows in BAD_OF. A file
     is written aside and then renamed, so that a process that watches the folder never sees half of one.

@@ -289,7 +289,7 @@ def prepare_task(task: str) -> str:
 
 
 def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterator[str]:
-    """Prepare a stream's messages on an executor: each partition's become a batch.
+    """Yield each partition's messages of a stream as a batch, prepared on an executor.
 
     Messages that the ledger has, or that are beyond the batch's range, are skipped.
     """
@@ -350,7 +350,7 @@ def _moment(batch: pa.RecordBatch, start: int, place: int) -> int | None:
 
 
 def read_partials(task: str) -> Iterator[pa.RecordBatch]:
-    """Read the lake's partials on an executor, combined as far as its own files allow; see combined_partials."""
+    """Yield the lake's partials on an executor, combined as far as its own files allow; see combined_partials."""
     fields = json.loads(task)
     kpi, length = KPIS[fields["kpi"]], LENGTHS[fields["length"]]
     starts = [datetime.fromisoformat(start) for start in fields["starts"]]

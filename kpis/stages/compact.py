@@ -15,7 +15,7 @@ from kpis.stages.room import OUT_OF_ROOM
 
 
 def compact_hours(due: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: Engine) -> Iterator[Event]:
-    """Compact the due hours, except those that were compacted or failed lately. Yield those that fail."""
+    """Yield the failures of compacting the due hours, except those that were compacted or failed lately."""
     for feed, hour in engine.compacted.left_out(engine.failing.left_out(due)):
         try:
             compact(feed, hour, ledger, engine)

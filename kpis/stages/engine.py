@@ -128,7 +128,7 @@ def engine(
     """Open an engine over a lake. What does not fit into its memory, it spills to a temporary folder.
 
     ``verify`` says when the lake's files are compared with their digests, and ``synced`` whether they are on the disk
-    before the ledger counts on them.
+    before the ledger refers to them.
 
     Raises ScratchError where neither has room, and LakeError where the lake's place cannot be used at all.
     """

@@ -16,7 +16,7 @@ from kpis.stages.options import Options
 
 
 def rebuild_hours(start: datetime, end: datetime, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Recompute the results of the feeds' own intervals from start to end (UTC, excluded) from the lake."""
+    """Yield the events of recomputing the feeds' own intervals from start to end (UTC, excluded)."""
     for feed in FEEDS.values():
         kept_from = ledger.kept_from(feed)
         if kept_from and start < kept_from:

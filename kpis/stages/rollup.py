@@ -28,7 +28,7 @@ ROLLED_UP_TOGETHER = timedelta(days=1)
 def roll_up(
     ledger: Ledger, engine: Engine, options: Options, within: tuple[datetime, datetime] | None = None
 ) -> Iterator[Event]:
-    """Compute the longer intervals that are due from their partials, oldest first. Yield what happened.
+    """Yield the events of computing the longer intervals that are due from their partials, oldest first.
 
     ``within`` computes only those that touch the time from its start to its end (UTC, excluded).
     """
@@ -61,7 +61,7 @@ def _roll_up(
     engine: Engine,
     options: Options,
 ) -> Iterator[Event]:
-    """Compute longer intervals in one transaction, each with the references of its moment (UTC)."""
+    """Yield the events of longer intervals, computed in one transaction, with the references of their moments (UTC)."""
     try:
         results = list(_rollups(starts, feed, length, moments, ledger, engine, options))
     except (TotalTooLarge, *OUT_OF_ROOM) as error:

@@ -149,7 +149,7 @@ def _bind_new(
         if not files and files_required and _needs_files():
             raise WrongLake(
                 f"The lake at {lake.storage.url(ROOT)} has none of the files that the database {dialect().location} "
-                f"counts on. {ADVICE}"
+                f"refers to. {ADVICE}"
             )
         marks = Watermark.objects.values_list("feed", "kept_from")
         kept_from = {feed: moment for feed, moment in marks if moment is not None}

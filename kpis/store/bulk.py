@@ -45,6 +45,6 @@ def upsert(rows: list[Any], unique: list[str], changes: list[str]) -> None:
 
 
 def chunks(values: list, size: int) -> Iterator[list]:
-    """Split a list into lists of at most ``size`` values, as a statement takes only so many."""
+    """Yield a list's values in lists of at most ``size``, as a statement takes only so many."""
     for start in range(0, len(values), size):
         yield values[start : start + size]

@@ -100,11 +100,11 @@ class Turns:
 
 
 def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Delete the lake's files of hours that ended by a moment (UTC), except those that a rollup still needs.
+    """Yield a ``Pruned`` per feed after deleting its lake files of hours that ended by a moment (UTC).
 
-    Works a day at a time. First the ledger records that nothing is left there, so that no run counts on a file that is
-    deleted; then the lake records it too, for a ledger that is restored from before. Yields one ``Pruned`` a feed.
-    Raises LakeError.
+    Files that a rollup still needs stay. Works a day at a time. First the ledger records that nothing is left there,
+    so that no run refers to a file that is deleted; then the lake records it too, for a ledger that is restored from
+    before. Raises LakeError.
     """
     ledger = DatabaseLedger()
     for feed in FEEDS.values():
@@ -136,9 +136,9 @@ def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) ->
 
 
 def prune_results(lengths: Collection[Length], before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Delete the results and summaries of intervals of some lengths that ended by a moment (UTC).
+    """Yield a ``Pruned`` per step after deleting the results of intervals that ended by a moment (UTC).
 
-    An interval is deleted with all of its rows and summaries in one transaction. Yields a ``Pruned`` a step.
+    An interval is deleted with all of its rows and summaries in one transaction.
     """
     for length in lengths:
         models = [result_model(kpi) for kpi in KPIS.values() if length in kpi.lengths]
@@ -192,7 +192,7 @@ def _record_pruned_results(length: Length, before: datetime) -> None:
 def prune_batches(
     before: datetime, names_in_place: Callable[[], Collection[tuple[str, str]]], dry_run: bool, turns: Turns
 ) -> Iterator[Pruned]:
-    """Delete batches that were ingested before a moment (UTC), with their intervals and rejects.
+    """Yield a ``Pruned`` per step after deleting batches ingested before a moment (UTC), their intervals and rejects.
 
     Deletes only batches of which the lake has nothing left, and whose file, or a duplicate's, is not among
     ``names_in_place``, the feed and name of each file in the data folder: it would look new. If such a file comes
@@ -245,7 +245,7 @@ def _remove_batches(keys: list[int]) -> None:
 
 
 def prune_rejects(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Delete the rejects of batches that were ingested before a moment (UTC).
+    """Yield a ``Pruned`` after deleting the rejects of batches that were ingested before a moment (UTC).
 
     The database has the first rejects of each batch; their counts stay, and so do all rejects in the lake.
     """
@@ -264,7 +264,7 @@ def prune_rejects(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pru
 
 
 def prune_runs(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Delete the runs that ended before a moment (UTC), except those that ingested a batch of the ledger."""
+    """Yield a ``Pruned`` after deleting the runs that ended before a moment (UTC) without a batch in the ledger."""
     old = Run.objects.filter(ended_at__lt=before).exclude(outcome=Run.Outcome.RUNNING)
     free = old.filter(~Exists(Batch.objects.filter(run=OuterRef("pk"))))
     if dry_run:
@@ -284,7 +284,7 @@ def prune_runs(before: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned
 
 
 def prune_live(before: datetime, now: datetime, dry_run: bool, turns: Turns) -> Iterator[Pruned]:
-    """Delete live counts before a moment (UTC) that no page shows any more, and consumers silent since then."""
+    """Yield a ``Pruned`` per kind after deleting live counts that no page shows any more, and silent consumers."""
     counts = [
         LiveCount.objects.filter(length=length, start_timestamp__lt=min(before, counted_from(length, now)))
         for length in LiveCount.Length.values

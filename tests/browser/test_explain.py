@@ -11,7 +11,7 @@ from tests.browser.conftest import wait_for_charts
 
 
 def answer(site, query: str) -> list[dict]:
-    """What the command answers to a query that was read from a page."""
+    """The command's answer to a query that was read from a page."""
     ended = site.place.run("query_lake", query, "--format", "json")
     assert ended.code == 0, ended.err
     return json.loads(ended.out)

@@ -10,12 +10,12 @@ SPAN = "from=2021-07-18T00:00Z&to=2021-07-18T02:00Z"
 
 
 def drawn_of(page: Page) -> str:
-    """What the map that is drawn tells those who cannot see it."""
+    """The drawn map's description for screen readers."""
     return page.locator("#map-figure [role=graphics-document]").get_attribute("aria-label")
 
 
 def calls(page: Page, step: int) -> dict[str, int]:
-    """What the API says of the step's interval."""
+    """The calls by county in the step's interval, from the API."""
     minutes = 5 * step
     start = f"2021-07-18T{minutes // 60:02}:{minutes % 60:02}:00Z"
     rows = page.request.get(f"/api/KPIs/10/?interval=1&interval_start_timestamp={start}").json()

@@ -39,7 +39,7 @@ def exit_code(*args, **options) -> int:
 
 
 def snapshot(folder: Path) -> dict:
-    """What lies in the folder: all that a run must leave as it is."""
+    """Everything about the folder's files that a run must not change."""
     found = {}
     for path in folder.iterdir():
         status = path.lstat()

@@ -58,7 +58,7 @@ def put_back(copy: sqlite3.Connection) -> None:
 
 
 def figures_of_ledger() -> tuple[dict, dict]:
-    """What the twin gives for the ingested batches."""
+    """The twin's tables for the ingested batches."""
     files = {name: ALL[name] for name in Batch.objects.filter(status="in").values_list("name", flat=True)}
     records = [one for file in files.values() for one in file]
     watermark = {

@@ -400,7 +400,7 @@ def one_of(names: list[str], which: int) -> str | None:
 
 
 def text_of(content: list[Record] | str) -> str:
-    """What a file holds; every other one of records has a row more that is none."""
+    """A file's text; every other file of records has one more row, which is rejected."""
     return content if isinstance(content, str) else file_text(content) + "rubbish\n" * (len(content) % 2)
 
 

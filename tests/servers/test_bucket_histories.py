@@ -24,7 +24,7 @@ ROUNDS = 10
 
 
 class HistoriesInBuckets(Histories):
-    """What a folder's histories are, and the store may be gone from some request on until the run has ended."""
+    """A folder's histories, with a store that may fail from some request on until the run has ended."""
 
     cloud: Cloud
     bucket: object

@@ -1,4 +1,4 @@
-"""What an installation without extras can do, and the one sentence that it says about the rest."""
+"""An installation without extras does the main job, and names the extra that anything else needs."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class Lane:
                 return
 
     def check_what_is_in(self) -> None:
-        """What a killed process leaves is exact for the ingested batches; hours that are due may lag."""
+        """Check that results are exact for the ingested batches; hours that are due may lag."""
         known = self.place.known()
         newest = max(flow.start + 300 for flows in self.contents.values() for flow in flows)
         with self.place.alias() as alias:

@@ -34,7 +34,7 @@ def register(database: str) -> str:
 
 
 def summary(tables: tuple[int, int, int], partitions: tuple[int, int, int, int]) -> str:
-    """What a registration says that changed something."""
+    """The last line of a registration that changed something."""
     created, updated, same = tables
     added, changed, removed, kept = partitions
     return (

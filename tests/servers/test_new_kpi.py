@@ -133,7 +133,7 @@ class Project:
         return self.python("manage.py", *arguments)
 
     def get(self, *addresses: str) -> list:
-        """What each address answers: its status, its text (of a download: in hex), and the admin's number of rows."""
+        """Each address's status, its text (of a download: in hex), and the admin's number of rows."""
         return json.loads(self.python("-c", ASK, stdin=json.dumps(addresses)).splitlines()[-1])
 
     def insert(self, path: str, before: str, text: str) -> None:

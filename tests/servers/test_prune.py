@@ -1,4 +1,4 @@
-"""What is older than it has to be kept goes, whole and nothing else, beside runs and consumers."""
+"""Pruning deletes all that is older than its limit, and nothing else, beside runs and consumers."""
 
 from __future__ import annotations
 

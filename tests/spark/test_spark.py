@@ -181,7 +181,7 @@ class Folder:
 
 
 def history(settings, base: Path, engines: list[Callable[[], list] | None]) -> tuple[dict, dict, list]:
-    """What the steps leave, each ingested by an engine: tables, lake and events."""
+    """The tables, lake and events after the steps, each ingested by an engine."""
     settings.DATA_DIR, settings.LAKE_DIR = base / "data", base / "lake"
     settings.DATA_DIR.mkdir(parents=True)
     empty_tables()

@@ -173,7 +173,7 @@ def test_whatever_is_killed_each_message_counts_once(tmp_path, django_db_blocker
 
 
 def trouble(number: int, kafka: Kafka, consumers: Consumers, random_: random.Random) -> Callable[[], None]:
-    """What is to be killed as the so-manieth."""
+    """The call that kills the process whose turn it is: a consumer, the broker or the database server."""
 
     def kill_broker() -> None:
         kafka.kill()

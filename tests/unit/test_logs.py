@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def logged(settings, capsys):
-    """Switches structured logs on in a form; gives what reads the lines on standard error, each in that form."""
+    """A function that switches structured logs on, and returns one that reads the lines on standard error."""
     roots = list(logging.root.handlers), logging.root.level
 
     def switch_on(log_format: str, level: str = "INFO"):
@@ -53,9 +53,9 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
     with pytest.raises(SystemExit, match="1"):
         call_command("update_network_stats")
     run = Run.objects.get()
-    logged = [fields(line) for line in lines()]
+    events = [fields(line) for line in lines()]
     of_run = {"logger": "kpis.ingest.events", "run": run.pk}
-    assert [line["event"] for line in logged] == [
+    assert [line["event"] for line in events] == [
         "run started",
         "file ingested",
         "file ingested",
@@ -63,8 +63,8 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
         "rolled up",
         "run ended",
     ]
-    assert all(of_run.items() <= line.items() for line in logged)
-    assert logged[1] == of_run | {
+    assert all(of_run.items() <= line.items() for line in events)
+    assert events[1] == of_run | {
         "event": "file ingested",
         "level": "info",
         "feed": "ipflow",
@@ -75,17 +75,17 @@ def test_a_runs_events_are_lines_of_json_with_its_id(data_dir, logged, capsys):
         "rejects": 0,
         "intervals": 1,
     }
-    assert logged[3]["level"] == "warning"
-    assert logged[3]["what"] == "ipflow_data.bad.csv"
-    assert "header" in logged[3]["reason"]
-    assert logged[4] == of_run | {
+    assert events[3]["level"] == "warning"
+    assert events[3]["what"] == "ipflow_data.bad.csv"
+    assert "header" in events[3]["reason"]
+    assert events[4] == of_run | {
         "event": "rolled up",
         "level": "info",
         "feed": "ipflow",
         "interval": "1 hour",
         "interval_start": "2021-07-18T00:00:00Z",
     }
-    assert logged[5] == of_run | {
+    assert events[5] == of_run | {
         "event": "run ended",
         "level": "warning",
         "outcome": "incomplete",
@@ -103,14 +103,14 @@ def test_as_text_each_event_is_one_line_too(data_dir, logged):
     lines = logged("text")
     put(data_dir, 1, [Flow(START, 1, 10, 20, 1, 7)])
     call_command("update_network_stats")
-    logged = lines()
+    events = lines()
     run = f" run={Run.objects.get().pk} "
     assert [
-        "event='run started'" in logged[0],
-        "event='file ingested'" in logged[1],
-        "event='run ended'" in logged[2],
+        "event='run started'" in events[0],
+        "event='file ingested'" in events[1],
+        "event='run ended'" in events[2],
     ] == [True] * 3
-    assert all(line.startswith("timestamp='20") and run in line for line in logged)
+    assert all(line.startswith("timestamp='20") and run in line for line in events)
 
 
 def test_after_the_run_no_line_has_its_id(data_dir, logged):

@@ -35,9 +35,9 @@ GOES_ON = "What was repaired before stays; run it again to continue."
 
 class Command(WorkCommand):
     help = (
-        "Compares the lake with what the database counts on. Rebuilds what is missing or damaged from other files of "
+        "Compares the lake with what the database refers to. Rebuilds what is missing or damaged from other files of "
         "the lake, from the data folder's files or from archived records. Marks intervals that need what is lost as "
-        "incomplete, with the reason, and removes files that nothing counts on. Ends with 0, with 1 if it could not "
+        "incomplete, with the reason, and removes files that nothing refers to. Ends with 0, with 1 if it could not "
         "continue or a dry run found something."
     )
 

@@ -42,7 +42,7 @@ class Command(AnswerCommand):
 
 
 def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
-    """Return the first rows of a KPI's newest interval of a length, as lines of text."""
+    """Yield the first rows of a KPI's newest interval of a length, as lines of text."""
     yield kpi.description
     summary = (
         IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by("-interval_start_timestamp").first()
@@ -80,7 +80,7 @@ def _shown(value: float | None) -> str:
 
 
 def aligned(table: Iterable[list[str]]) -> Iterator[str]:
-    """Return a table's rows as lines, right-aligned, each column as wide as its longest text."""
+    """Yield a table's rows as lines, right-aligned, each column as wide as its longest text."""
     table = list(table)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:

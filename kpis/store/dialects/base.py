@@ -109,7 +109,7 @@ class Dialect(ABC):
         return self.cursor_scope()
 
     def server_findings(self) -> Iterator[Finding]:
-        """Check the server's settings for ``manage.py doctor``."""
+        """Yield what ``manage.py doctor`` finds in the server's settings."""
         yield from ()
 
     def durability_problem(self) -> str:

@@ -36,7 +36,7 @@ def services():
 
 
 def names(rows, response) -> list[str]:
-    """What the fixture calls the rows of an answer."""
+    """The fixture's names of the rows of an answer."""
     by_id = {row.pk: name for name, row in rows.items()}
     return [by_id[row["id"]] for row in response.json()]
 

@@ -183,7 +183,7 @@ def test_rows_in_bulk_are_judged_as_they_are_singly(connection, tmp_path, rows):
 
 
 def figures() -> list[tuple]:
-    """What the hour's rows say, of each KPI that has the unknown numbers."""
+    """The hour's rows of each KPI that has the unknown numbers."""
     rows = []
     for model, value in ((OperatorSignal, "average_signal"), (OperatorGPSPrecision, "average_precision")):
         rows += model.objects.filter(interval=2).values_list(

@@ -180,7 +180,7 @@ def test_a_span_without_records_says_so(client, counties):
 
 
 def test_the_same_address_gives_the_same_picture(counties):
-    """What an address leaves open is filled in; its own address then stands for the same."""
+    """Parameters that an address lacks are filled in; the full address then selects the same."""
     chosen = selection(COUNTY_CALL_VOLUME, {})
     assert (chosen.length, chosen.start, chosen.end) == (FIVE_MINUTES, MIDNIGHT - 12 * FIVE, MIDNIGHT + 2 * FIVE)
     assert (chosen.group, chosen.at) == (None, MIDNIGHT + FIVE)

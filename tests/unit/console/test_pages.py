@@ -1,4 +1,4 @@
-"""What all pages have in common: the login, the menu, the colours, and the script that draws charts."""
+"""All pages share the login, the menu, the colours, and the script that draws charts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is merged so far of a stream's intervals is what all of their batches give, whatever came in between."""
+"""Incremental partials equal the partials of all batches together, whatever came in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table of numpy columns, some with missing values, is as rows and as a pandas frame."""
+"""A table of numpy columns, some with missing values, as rows and as a pandas frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOMENT = datetime(2021, 7, 18, 0, 5, tzinfo=UTC).replace(tzinfo=None)
 
 @pytest.fixture
 def columns() -> dict[str, np.ndarray]:
-    """What DuckDB gives for two rows: the second has only missing values but for the last column."""
+    """DuckDB's columns of two rows: the second has only missing values but for the last column."""
     with duckdb.connect() as connection:
         return connection.execute(
             """

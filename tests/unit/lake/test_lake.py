@@ -1,4 +1,4 @@
-"""What the lake keeps may be put together and pruned, and no result changes."""
+"""The lake is compacted and pruned, and no result changes."""
 
 from __future__ import annotations
 

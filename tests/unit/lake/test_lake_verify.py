@@ -1,4 +1,4 @@
-"""What a disk changed or lost in the lake is noticed when it is read, and is never summed up into a figure."""
+"""A lake file that a disk changed or lost is noticed when it is read, and never becomes part of a result."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_a_dry_run_says_what_is_wrong_and_changes_nothing(lake):
     printed = out.getvalue()
     assert ".parquet is missing" in printed
     assert "partials of ServiceTrafficVolume of 2021-07-18T02:00:00Z: would be rebuilt from its source file" in printed
-    assert "1 files that nothing counts on: would be removed" in printed
+    assert "1 files that nothing refers to: would be removed" in printed
     assert {path: path.stat().st_mtime_ns for path in lake.rglob("*")} == before
     assert (list(LakeFile.objects.values_list()), Run.objects.count()) == (rows, runs)
 

@@ -1,4 +1,4 @@
-"""What the verifier of lake files reads again, remembers and forgets, and what it says of a file it cannot read."""
+"""The verifier of lake files reads again only what changed, and reports a file that it cannot read."""
 
 from __future__ import annotations
 

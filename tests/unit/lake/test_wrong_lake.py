@@ -157,7 +157,7 @@ def test_a_database_of_0_1_0_without_its_lake_is_refused(bound):
     LakeBinding.objects.all().delete()
     LakeFile.objects.all().delete()
     shutil.rmtree(bound)
-    with pytest.raises(CommandError, match=r"has none of the files that the database .* counts on.*repair_lake"):
+    with pytest.raises(CommandError, match=r"has none of the files that the database .* refers to.*repair_lake"):
         call("update_network_stats")
     assert not bound.exists()
     with pytest.raises(CommandError, match=r"is of version 0\.1\.0"):

@@ -1,4 +1,4 @@
-"""What a web process sends its open pages when nothing happens."""
+"""A web process keeps its open pages' connections alive when nothing happens."""
 
 from __future__ import annotations
 

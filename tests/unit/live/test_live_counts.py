@@ -82,7 +82,7 @@ def counted(records: list[Record], now: int) -> dict:
 
 
 def stored() -> dict:
-    """What the table has, as the twin."""
+    """The table's counts, in the shape of the twin."""
     return {
         (dimension, row.length, round(row.start_timestamp.timestamp()), name): count
         for row in LiveCount.objects.all()

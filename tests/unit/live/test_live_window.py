@@ -1,4 +1,4 @@
-"""What an open page is sent: all there is, then what changed; rates, lag and the scores of counties."""
+"""An open page is sent everything, then the changes: rates, lag and the scores of counties."""
 
 from __future__ import annotations
 

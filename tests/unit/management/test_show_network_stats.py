@@ -117,7 +117,7 @@ def test_a_length_that_no_kpi_has(capsys):
 
 
 def lines_of(capsys, kpi: int, *options: str) -> list[str]:
-    """What is shown of one KPI, below its description."""
+    """The lines shown of one KPI, below its description."""
     call_command("show_network_stats", *options)
     lines = capsys.readouterr().out.splitlines()
     descriptions = {one.description for one in KPIS.values()}

@@ -45,7 +45,7 @@ def put(folder: Path, **contents: list[Flow]) -> None:
 
 
 def ledger() -> dict[str, str]:
-    """What became of each file: its status, and for a duplicate of what."""
+    """Each file's status, and the name of the file that it duplicates."""
     return {
         batch.name.removeprefix("ipflow_data.").removesuffix(".csv"): (
             f"{batch.status} {batch.duplicate_of.name.removeprefix('ipflow_data.').removesuffix('.csv')}"
@@ -67,7 +67,7 @@ def assert_counts(*contents: list[Flow]) -> None:
 
 
 def rows() -> list[list]:
-    """What the summaries, the rejects and the intervals of batches say, whatever the batches' names."""
+    """The summaries, the rejects and the intervals of batches, without the batches' names."""
     return [sorted(model.objects.values_list(*columns.split())) for columns, model in TABLES.items()]
 
 

@@ -70,7 +70,7 @@ def summary(hour: int) -> tuple[int, int]:
 
 
 def twin(messages: list[Message], subscribers: Subscribers) -> list[tuple[int, str, int, int]]:
-    """What an hour's rows must be, in plain Python."""
+    """An hour's expected rows, in plain Python."""
     usage, quotas = defaultdict(int), defaultdict(int)
     for email, quota in subscribers.values():
         quotas[email] = max(quotas[email], quota)

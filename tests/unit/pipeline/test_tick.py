@@ -1,4 +1,4 @@
-"""What a run costs that cron starts every five minutes, whatever lies in the folder and in the ledger."""
+"""The cost of a run that cron starts every five minutes, whatever is in the folder and in the ledger."""
 
 from __future__ import annotations
 

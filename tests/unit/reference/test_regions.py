@@ -41,7 +41,7 @@ def no_regions():
 
 
 def load(file: Path, content, verbosity: int = 1, **options) -> str:
-    """What the command says of a file with the content."""
+    """The command's output for a file with the content."""
     out = io.StringIO()
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     call_command("load_regions", str(file), verbosity=verbosity, stdout=out, **options)

@@ -1,4 +1,4 @@
-"""What a batch answers: a file of a folder, messages of a partition, records of a shard."""
+"""Each kind of batch has a name, a range and a position: a file, a partition's messages, a shard's records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each database's dialect promises, on the database that the tests use."""
+"""Each database's dialect keeps its promises, on the database that the tests use."""
 
 from __future__ import annotations
 
