@@ -1,4 +1,4 @@
-"""A power cut takes back nothing that the ledger counts on: the lake on a disk of its own, the database elsewhere.
+"""A power cut takes back nothing that the ledger refers to: the lake on a disk of its own, the database elsewhere.
 
 The disk is a file with an ext4 in it. What a power cut leaves of it is a copy of that file, taken while it is mounted
 and without a sync, right after the processes are gone; mounting the copy recovers its journal, as after a cut. It takes
@@ -79,7 +79,7 @@ def hour_of_files(chance: random.Random, hour: int) -> dict[str, list[Flow]]:
 
 
 def lacking(place: Place) -> list[str]:
-    """The files that the ledger counts on and the lake has not, or not as they were written."""
+    """The files that the ledger refers to and the lake has not, or not as they were written."""
     with place.alias() as alias:
         wanted = {str(file): file.digest for file in LakeFile.objects.using(alias)}
     assert wanted
