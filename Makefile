@@ -64,7 +64,7 @@ $(VENV)/requirements-mysql.done: $(LISTS) | $(VENV)/requirements.done
 	@TOOLS=$(VENV) scripts/install_mysqlclient.sh $(VENV)
 	@touch $@
 
-$(VENV)/scanner.done: kpis/engine/scanner.c kpis/engine/compiled.py | $(VENV)/requirements.done
+$(VENV)/scanner.done: $(wildcard kpis/engine/scanner*.[ch]) kpis/engine/compiled.py | $(VENV)/requirements.done
 	@scripts/build_scanner.sh $(PYTHON_IN)
 	@touch $@
 

@@ -11,5 +11,5 @@ if ! command -v cc >/dev/null && ! command -v gcc >/dev/null && ! command -v cla
 fi
 said=$("$python" -m kpis.engine.compiled 2>&1) || {
     echo "$said" | head -1
-    echo "IP flows are read without it, which takes several times as long ('make -B setup' tries again)."
+    echo "Files are read without it, which takes several times as long ('make -B setup' tries again)."
 }

@@ -112,6 +112,10 @@ class GridCell(Dimension):
         help_text = f"south-west corner of {self.size} degrees, latitude,longitude; empty for no place"
         return ResultColumn(self.name, Label(20), help_text, optional=True)
 
+    def cell_name(self, south: int, west: int) -> str:
+        """Return the name of the cell that begins so many cells north and east of 0,0, as ``of`` gives it."""
+        return f"{south * self.size},{west * self.size}"
+
     def corner(self, name: str) -> tuple[float, float] | None:
         """Return the latitude and longitude of a cell's south-west corner, by the cell's name; None for no place."""
         latitude, _, longitude = name.partition(",")

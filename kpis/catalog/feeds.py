@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +19,9 @@ from kpis.catalog.columns import ColumnType
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
 
 Record = Mapping[str, Any]
+
+# In microseconds.
+_SECOND = 1_000_000
 
 
 class BadRow(ValueError):
@@ -88,25 +91,44 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Range:
+    """The values from ``least`` to ``most`` (None: no bound) that are multiples of ``step``.
+
+    They are values of a column, less those of the column ``less`` if there is one. Of times, the bounds are timedeltas.
+    """
+
+    less: str = ""
+    least: int | timedelta | None = None
+    most: int | timedelta | None = None
+    step: int = 1
+
+
+@dataclass(frozen=True)
 class Check:
-    """A condition on a row as a whole, in SQL over its typed columns and in Python over its values."""
+    """A condition on a row as a whole, in SQL over its typed columns and in Python over its values.
+
+    ``range`` is the same for the compiled scanner, which leaves feeds with a check without one to the bulk reader.
+    """
 
     column: str
     reason: str
     sql: str
     holds: Callable[[Record], bool]
+    range: Range | None = None
 
 
 @dataclass(frozen=True)
 class Moment:
     """A record's own time, UTC, from ``column``: in SQL (a TIMESTAMP, NULL if there is none) and in Python.
 
-    In Python it raises BadRow if the record has none, and OverflowError beyond the year 9999.
+    In Python it raises BadRow if the record has none, and OverflowError beyond the year 9999. ``parts`` is the same for
+    the compiled scanner: columns whose values add up to the time since 1970, each with its unit in microseconds.
     """
 
     column: str
     sql: str
     of: Callable[[Record], datetime]
+    parts: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,14 +193,62 @@ class Feed:
         return self.name_date is not None
 
 
+def check_range(column: str, reason: str, values: Range) -> Check:
+    """Return the check that a column's value, less another's if the range names one, is within a range.
+
+    Both columns have a value in every record.
+    """
+    less, least, most, step = values.less, values.least, values.most, values.step
+    value = f"{column} - {less}" if less else column
+    conditions = [
+        f"{value} {sign} {_literal(bound)}" for sign, bound in ((">=", least), ("<=", most)) if bound is not None
+    ]
+    if least is not None and least == most:
+        conditions = [f"{value} = {_literal(least)}"]
+    if step > 1:
+        conditions.append(f"({value}) % {step} = 0")
+
+    def holds(record: Record) -> bool:
+        value = record[column] - record[less] if less else record[column]
+        return (
+            (least is None or value >= least) and (most is None or value <= most) and (step == 1 or value % step == 0)
+        )
+
+    return Check(column, reason, " AND ".join(conditions) or "true", holds, values)
+
+
+def _literal(bound: int | timedelta) -> str:
+    if isinstance(bound, timedelta):
+        return f"INTERVAL {bound // timedelta(microseconds=1)} MICROSECONDS"
+    return str(bound)
+
+
 def unix_moment(column: str, a_second: int) -> Moment:
-    """Return the time in a column of Unix time with ``a_second`` units per second."""
+    """Return the time in a column of Unix time with ``a_second`` units per second, 1000 at most."""
     limit = END_OF_TIME_MILLISECONDS // 1000 * a_second
+    unit = 1_000_000 // a_second
     return Moment(
         column,
-        f"CASE WHEN {column} < {limit} THEN make_timestamp({column} * {1_000_000 // a_second}) END",
+        f"CASE WHEN {column} < {limit} THEN make_timestamp({column} * {unit}) END",
         lambda record: from_milliseconds(record[column] * 1000 // a_second),
+        ((column, unit),),
     )
+
+
+def own_moment(column: str) -> Moment:
+    """Return the time in a column of dates with times, UTC."""
+    return Moment(column, column, lambda record: record[column].replace(tzinfo=UTC), ((column, _SECOND),))
+
+
+def day_and_time(day: str, time: str) -> Moment:
+    """Return the time in a column of dates and one of times of day, UTC."""
+
+    def of(record: Record) -> datetime:
+        if record[day] is None:
+            raise BadRow(day, "is empty, and neither the file's name nor --date gives the day")
+        return datetime.combine(record[day], record[time], UTC)
+
+    return Moment(day, f"{day} + {time}", of, ((day, 86_400 * _SECOND), (time, _SECOND)))
 
 
 def moment_of(feed: Feed, record: Record) -> datetime:

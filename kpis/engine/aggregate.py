@@ -14,7 +14,7 @@ from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI
 from kpis.engine.merge import can_merge, merge, merge_one, merged_column
-from kpis.engine.scanner import Declined
+from kpis.engine.reductions import Declined
 from kpis.engine.table import Columns, registered
 
 TOTALS_COLUMNS = ("interval_start", "total", "groups")

@@ -1,4 +1,4 @@
-"""The compiled part of the engine: ``scanner.c`` as a library, and how it is built.
+"""The compiled part of the engine: ``scanner.c`` with its headers as a library, and how it is built.
 
 ``python -m kpis.engine.compiled`` builds it with the machine's C compiler, which ``make setup`` does. Its name holds a
 digest of the source, so that a library of another version is never loaded. Without it, DuckDB does all the work, with
@@ -16,53 +16,83 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
-from ctypes import POINTER, c_int, c_int64, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("scanner.c")
+SUFFIXES = (".c", ".h")
 # See mallopt(3).
 M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES = -3, 2**18
 # The number of cores that this process may use.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 COMPILERS = ("cc", "gcc", "clang")
 
-# The return codes of scanner.c's functions.
-DONE, NEW_KEY, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY = range(6)
-SUM, DISTINCT = range(2)
+# What the headers of scanner.c name: return codes, formats, reductions, kinds of columns and their flags.
+DONE, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY = range(5)
+CSV, JSON = range(2)
+SUM, DISTINCT, COUNT, MEAN = range(4)
+INTEGER, DECIMAL, TEXT, CHOICE, POSTAL_CODE, ID, DATE, CLOCK, MONTH_FIRST = range(9)
+OPTIONAL, NEEDED, KEPT, FALLBACK, MISSING = (1 << bit for bit in range(5))
 # The bytes that they may read beyond the end of a text.
-PADDING = 32
+PADDING = 256
 
 
 _FUNCTIONS = {
-    "scanner_new": (c_void_p, [c_int, c_void_p, c_void_p, c_int, c_int]),
+    "scanner_new": (c_void_p, [c_int, c_int, c_void_p, c_int, c_void_p, c_int64, c_int64, c_int64]),
     "scanner_free": (None, [c_void_p]),
-    "scanner_reduce": (c_int, [c_void_p, c_int, c_int, c_int, c_void_p, c_int64]),
-    "scanner_add_key": (c_int, [c_void_p, c_uint64, c_uint64, c_int]),
+    "scanner_time": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int, c_int]),
+    "scanner_check": (c_int, [c_void_p, c_int, c_int, c_int64, c_int64, c_int64]),
+    "scanner_place": (None, [c_void_p, c_int, c_int]),
+    "scanner_cell": (c_int, [c_void_p, c_int, c_int, c_int64]),
+    "scanner_reduce": (c_int, [c_void_p, c_int, c_int, c_int, c_void_p, c_int, c_void_p, c_int64]),
+    "scanner_intern": (c_int64, [c_void_p, c_int, c_char_p, c_int64]),
     "scanner_scan": (c_int, [c_void_p, c_void_p, c_int64, c_void_p]),
-    "scanner_add": (c_int, [c_void_p, c_void_p, c_int]),
+    "scanner_add": (c_int, [c_void_p, c_void_p, c_uint64, c_int64]),
     "scanner_add_pairs": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_uint32, c_uint32]),
     "scanner_lines": (c_int64, [c_void_p]),
-    "scanner_records": (c_int64, [c_void_p, c_int]),
+    "scanner_lacks_day": (c_int, [c_void_p]),
     "scanner_odd": (c_int, [c_void_p]),
     # Three numbers for each line: its own, its offset in the text, and its length without the line feed.
     "scanner_odd_lines": (POINTER(c_int64), [c_void_p]),
-    "scanner_new_key": (POINTER(c_uint64), [c_void_p]),
     "scanner_groups": (c_int64, [c_void_p, c_int]),
-    "scanner_group_keys": (None, [c_void_p, c_int, c_void_p, c_void_p, c_void_p]),
+    "scanner_entry_width": (c_int, [c_void_p, c_int]),
+    "scanner_entries": (POINTER(c_int64), [c_void_p, c_int]),
     "scanner_sort": (c_int, [c_void_p, c_int, c_void_p, c_void_p]),
     "scanner_pairs": (None, [c_void_p, c_int, c_void_p, c_void_p]),
+    "scanner_texts": (c_int64, [c_void_p, c_int]),
+    "scanner_text_ends": (POINTER(c_int64), [c_void_p, c_int]),
+    "scanner_text_bytes": (c_void_p, [c_void_p, c_int]),
+    "write_ids": (None, [c_void_p, c_int64, c_void_p]),
+    "scanner_kept": (c_int64, [c_void_p]),
+    "scanner_kept_intervals": (POINTER(c_uint32), [c_void_p]),
+    "scanner_kept_values": (c_void_p, [c_void_p, c_int]),
+    "scanner_kept_nulls": (POINTER(c_uint8), [c_void_p, c_int]),
     "count_distinct": (c_int, [c_int, c_void_p, c_void_p, c_int64, c_void_p]),
 }
 
 
 def library_path() -> Path:
     """Return the path of the library of this source once it is built."""
-    return SOURCE.with_name(_library_name(SOURCE.read_bytes()))
+    return SOURCE.with_name(_library_name(sources_in(SOURCE.parent)))
 
 
-def _library_name(source: bytes) -> str:
-    return f"scanner-{hashlib.sha256(source).hexdigest()[:12]}.so"
+def sources_in(package: Path | Traversable) -> list[Path | Traversable]:
+    """Return the scanner's source files in the package, by name."""
+    return sorted((file for file in package.iterdir() if _is_source(file.name)), key=lambda file: file.name)
+
+
+def _is_source(name: str) -> bool:
+    return name.startswith("scanner") and name.endswith(SUFFIXES)
+
+
+def _library_name(sources: Iterable[Path | Traversable]) -> str:
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.read_bytes())
+    return f"scanner-{digest.hexdigest()[:12]}.so"
 
 
 @functools.cache
@@ -83,7 +113,7 @@ def _packed_library() -> ctypes.CDLL:
     from importlib import resources
 
     package = resources.files(__package__)
-    name = _library_name((package / SOURCE.name).read_bytes())
+    name = _library_name(sources_in(package))
     with resources.as_file(package / name) as unpacked:
         return ctypes.CDLL(str(unpacked))
 

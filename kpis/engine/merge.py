@@ -18,8 +18,9 @@ import numpy as np
 from kpis.catalog.columns import Integer
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Sum
+from kpis.engine import reductions
 from kpis.engine.compiled import CORES, DISTINCT, library
-from kpis.engine.scanner import MOST_PAIRS, Declined, Reductions, checked
+from kpis.engine.reductions import TABLE, Declined, Reductions, checked
 
 # Sums close to 2^63 are left to DuckDB, which detects an overflow.
 LARGEST_SUM = 2.0**62
@@ -90,9 +91,9 @@ def _add(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
 
 def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
     with ExitStack() as stack:
-        parts = [stack.enter_context(Reductions([0, 0], [0, 0], [0])) for _ in range(CORES)]
+        parts = [stack.enter_context(Reductions(np.zeros(2, dtype=TABLE))) for _ in range(CORES)]
         for part in parts:
-            part.reduce(DISTINCT, 0, [1])
+            part.reduce(DISTINCT, [0], [1])
         # Last in, first out, so that no part is released while a thread uses it.
         threads = stack.enter_context(ThreadPoolExecutor(CORES))
         adding: list[Future[None]] = []
@@ -105,12 +106,19 @@ def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
             ]
         for one in adding:
             one.result()
-        sorted_parts = list(threads.map(lambda part: part.distinct(0, np.zeros(1, dtype=np.int64)), parts))
+        found = list(threads.map(_sorted, parts))
     return Merged(
-        np.concatenate([dimensions for _, dimensions, _, _ in sorted_parts]),
-        np.concatenate([counts for _, _, counts, _ in sorted_parts]),
-        _count_values([values for *_, values in sorted_parts]),
+        np.concatenate([dimensions for dimensions, _, _ in found]),
+        np.concatenate([counts for _, counts, _ in found]),
+        _count_values([values for *_, values in found]),
     )
+
+
+def _sorted(part: Reductions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a part's groups in their order, the number of each one's values, and the values."""
+    dimensions = part.entries(0)[:, 1]
+    order = np.argsort(dimensions)
+    return dimensions[order], *part.distinct(0, order)
 
 
 def _count_values(arrays: list[np.ndarray]) -> int:
@@ -120,5 +128,5 @@ def _count_values(arrays: list[np.ndarray]) -> int:
     found = ctypes.c_int64()
     addresses = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
     lengths = (ctypes.c_int64 * len(arrays))(*(len(array) for array in arrays))
-    checked(compiled.count_distinct(len(arrays), addresses, lengths, 4 * MOST_PAIRS, ctypes.byref(found)))
+    checked(compiled.count_distinct(len(arrays), addresses, lengths, 4 * reductions.MOST_PAIRS, ctypes.byref(found)))
     return found.value

@@ -1,10 +1,9 @@
-"""The fast path from a file to partials: whole-number CSV, parsed and reduced in one pass by compiled code.
+"""The fast path from a file to partials: CSV and JSON lines, parsed and reduced in one pass by compiled code.
 
-It applies to feeds whose columns are whole numbers and whose KPIs are sums and distinct counts by one of them. The feed
-defines what a row means: the compiled code accepts only lines of as many plain numbers as the header has, calls
-``check_record`` once for every combination of the columns that place a row in time, and returns all other lines to be
-judged one by one. In every other case it declines, and the file goes to ``Reader``, whose answer is the truth. The GIL
-is released most of the time, so several files can be scanned at once.
+It applies to feeds whose columns, checks and KPIs ``scan_tables`` can describe in numbers. The feed defines what a row
+means: the compiled code accepts only lines that are plain by these tables, and returns all other lines to be judged one
+by one. In every other case it declines, and the file goes to ``Reader``, whose answer is the truth. The GIL is released
+most of the time, so several files can be scanned at once.
 """
 
 from __future__ import annotations
@@ -12,40 +11,34 @@ from __future__ import annotations
 import ctypes
 import io
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
-from kpis.catalog.columns import Integer
-from kpis.catalog.feeds import BadRow, Feed, FileFormat, moment_of
+from kpis.catalog.feeds import BadRow, Feed
+from kpis.catalog.intervals import EPOCH
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import CountDistinct, Sum
-from kpis.engine.compiled import DISTINCT, DONE, NEW_KEY, ODD_LINES_FULL, PADDING, SUM, library
+from kpis.engine.compiled import DONE, ODD_LINES_FULL, PADDING
 from kpis.engine.reader import Ahead, Reading, Reject
+from kpis.engine.reductions import Declined, checked
+from kpis.engine.scan_columns import partial_columns
+from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns
 from kpis.formats.bounds import FileError
 from kpis.formats.content import identity_of, is_packed, open_file
-from kpis.formats.file_formats import CSV
+from kpis.formats.file_formats import FORMATS
 from kpis.formats.grammar import LONGEST_LINE_BYTES
-from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, check_record, judge, reject_text
-from kpis.formats.lines import Line, first_line_of, held_still
+from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
+from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of, held_still
 
 TEXT_BYTES = 2 * 2**20
-# With more distinct pairs, the file is left to DuckDB, which spills to disk.
-MOST_PAIRS = 16 * 2**20
 # Odd lines take long to judge: if there are many, the bulk reader is faster.
-INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
 ODD_LINES_AT_LEAST, ODD_LINES_SHARE = 5_000, 0.05
-
-
-class Declined(Exception):
-    """The scanner does not support this file: it goes to the bulk reader."""
 
 
 @dataclass
@@ -60,18 +53,6 @@ class Scan:
     partials: dict[int, Columns]
 
 
-def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
-    """Return True if the feed's files can be scanned for these KPIs, each of which has its own partials."""
-    return (
-        library() is not None
-        and feed.format is FileFormat.CSV
-        and not feed.needs_date
-        and all(isinstance(column.type, Integer) for column in feed.columns)
-        and len(_key_columns(feed)) <= 2
-        and all(_is_scannable(kpi) for kpi in kpis)
-    )
-
-
 def scan(
     path: Path,
     feed: Feed,
@@ -79,11 +60,13 @@ def scan(
     interval_start: datetime | None = None,
     most_rejects: int | None = None,
     times: Times = ANY_TIME,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Scan | None:
     """Scan a file for which ``can_scan`` is True; return None if it has to go to the bulk reader.
 
-    ``interval_start`` puts all its records into that interval. Rows whose own time is out of the bounds are rejects.
-    Raises FileError if the file changes meanwhile.
+    ``interval_start`` puts all its records into that interval. ``defaults`` has values for columns that the file lacks
+    or leaves empty. Rows whose own time is out of the bounds are rejects. Raises FileError if the file changes
+    meanwhile.
     """
     if is_packed(path):
         return None
@@ -93,95 +76,10 @@ def scan(
         return None
     with file, held_still(path, identity_of(os.fstat(file.fileno()))):
         try:
-            return _FileScan(feed, kpis, interval_start, most_rejects, times).scan(file)
+            return _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}).scan(file)
         except (Declined, FileError, OSError, KeyError):
             # The reader meets the same error, and reports it.
             return None
-
-
-def _key_columns(feed: Feed) -> list[str]:
-    """Return the columns that decide if a row counts, and in which interval."""
-    return sorted({feed.moment.column, *(check.column for check in feed.checks)})
-
-
-def _is_scannable(kpi: KPI) -> bool:
-    if len(kpi.by) != 1 or kpi.folded or not isinstance(kpi.feed.column(kpi.by[0].column).type, Integer):
-        return False
-    measure = kpi.measure
-    if type(measure) is Sum:
-        types = [kpi.feed.column(column).type for column in measure.columns]
-        return all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
-    return type(measure) is CountDistinct
-
-
-class Reductions:
-    """The compiled scanner's state: rows and pairs are added, groups with their sums or distinct values returned."""
-
-    def __init__(self, least: Sequence[int], most: Sequence[int], key_columns: Sequence[int]):
-        compiled = library()
-        if compiled is None:
-            raise Declined
-        self.library = compiled
-        bounds = [np.array(one, dtype=np.uint64) for one in (least, most)]
-        self.state = compiled.scanner_new(
-            len(least), *(bound.ctypes.data for bound in bounds), key_columns[0], key_columns[-1]
-        )
-        if not self.state:
-            raise Declined
-
-    def __enter__(self) -> Reductions:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.library.scanner_free(self.state)
-
-    def reduce(self, kind: int, dimension: int, columns: Sequence[int]) -> None:
-        """Add a reduction by the column ``dimension``: SUM of columns, or DISTINCT values of one."""
-        terms = np.array(columns, dtype=np.int32)
-        checked(self.library.scanner_reduce(self.state, kind, dimension, len(terms), terms.ctypes.data, MOST_PAIRS))
-
-    def add_pairs(self, dimensions: np.ndarray, values: np.ndarray, part: int, parts: int) -> None:
-        """Add pairs (int64) to the first reduction: of the parts into which dimensions are divided, those of one."""
-        checked(
-            self.library.scanner_add_pairs(
-                self.state, 0, dimensions.ctypes.data, values.ctypes.data, len(values), part, parts
-            )
-        )
-
-    def sums(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return a SUM's groups in order: places of their intervals, dimensions, sums."""
-        intervals, dimensions, sums = self._groups(index, places)
-        order = np.lexsort((dimensions, intervals))
-        return intervals[order], dimensions[order], sums[order]
-
-    def distinct(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return a DISTINCT's groups in order: intervals, dimensions, counts; and all groups' sorted values."""
-        intervals, dimensions, _ = self._groups(index, places)
-        order = np.lexsort((dimensions, intervals))
-        ranks = np.empty(len(order), dtype=np.uint32)
-        ranks[order] = np.arange(len(order), dtype=np.uint32)
-        pairs = ctypes.c_int64()
-        checked(self.library.scanner_sort(self.state, index, ranks.ctypes.data, ctypes.byref(pairs)))
-        values, counts = np.empty(pairs.value, dtype=np.int64), np.empty(len(order), dtype=np.int64)
-        self.library.scanner_pairs(self.state, index, values.ctypes.data, counts.ctypes.data)
-        return intervals[order], dimensions[order], counts, values
-
-    def _groups(self, index: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        count = self.library.scanner_groups(self.state, index)
-        intervals = np.empty(count, dtype=np.int32)
-        dimensions, sums = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
-        self.library.scanner_group_keys(
-            self.state, index, intervals.ctypes.data, dimensions.ctypes.data, sums.ctypes.data
-        )
-        return places[intervals], dimensions, sums
-
-
-def checked(status: int) -> None:
-    """Raise Declined unless a compiled function's status is OK."""
-    if status != DONE:
-        raise Declined
 
 
 def _fill(file: io.FileIO, room: memoryview) -> int:
@@ -199,12 +97,12 @@ class _FileScan:
         interval_start: datetime | None,
         most_rejects: int | None,
         times: Times,
+        defaults: Mapping[str, Any],
     ):
         self.feed, self.kpis, self.interval_start = feed, kpis, interval_start
-        self.most_rejects, self.times, self.ahead = most_rejects, times, Ahead()
-        self.starts: list[datetime] = []
+        self.most_rejects, self.times, self.defaults = most_rejects, times, defaults
+        self.ahead, self.rejects = Ahead(), list[Reject]()
         self.odd, self.is_last = 0, False
-        self.rejects: list[Reject] = []
 
     def scan(self, file: io.FileIO) -> Scan:
         text = bytearray(TEXT_BYTES + PADDING)
@@ -216,9 +114,12 @@ class _FileScan:
         line_end = text.find(b"\n", 0, filled)
         if line_end < 0:
             raise Declined
-        self.row_format = CSV(self.feed, first_line_of(bytes(view[:line_end])), {})
-        with self._reductions() as self.reductions:
+        first_line = first_line_of(bytes(view[:line_end]))
+        self.row_format = FORMATS[self.feed.format](self.feed, first_line, self.defaults)
+        start = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
+        if self.row_format.has_header:
             start = line_end + 1
+        with Tables(self.feed, self.kpis, self.row_format, self.interval_start, self.times, TEXT_BYTES) as self.tables:
             while filled:
                 end = text.rfind(b"\n", 0, filled) + 1
                 if not end:
@@ -235,62 +136,21 @@ class _FileScan:
                 filled, start = filled + read if read else 0, 0
             return self._finished(digest.hexdigest())
 
-    def _reductions(self) -> Reductions:
-        least, most = [0] * len(self.row_format.names), [2**64 - 1] * len(self.row_format.names)
-        for column in self.feed.columns:
-            position = self.row_format.positions[column.name]
-            assert isinstance(column.type, Integer)  # noqa: S101  what can_scan says
-            least[position] = max(0, column.type.minimum)
-            most[position] = 2 ** (column.type.bits - 1) - 1
-            if column.type.maximum is not None:
-                most[position] = min(most[position], column.type.maximum)
-        keys = [self.row_format.positions[name] for name in _key_columns(self.feed)]
-        reductions = Reductions(least, most, keys)
-        for kpi in self.kpis:
-            dimension = self.row_format.positions[kpi.by[0].column]
-            measure = kpi.measure
-            if isinstance(measure, Sum):
-                reductions.reduce(SUM, dimension, [self.row_format.positions[column] for column in measure.columns])
-            elif isinstance(measure, CountDistinct):
-                reductions.reduce(DISTINCT, dimension, [self.row_format.positions[measure.column]])
-        return reductions
-
     def _scan_text(self, view: memoryview, address: int, start: int, end: int) -> None:
         """Scan the whole lines of a text from start to end."""
-        compiled, state = self.reductions.library, self.reductions.state
+        compiled, state = self.tables.reductions.library, self.tables.reductions.state
         scanned = ctypes.c_int64(start)
         while True:
             status = compiled.scanner_scan(state, address, end, ctypes.byref(scanned))
-            if status not in (DONE, NEW_KEY, ODD_LINES_FULL):
+            if status not in (DONE, ODD_LINES_FULL):
                 checked(status)
             if count := compiled.scanner_odd(state):
                 odd_lines = np.ctypeslib.as_array(compiled.scanner_odd_lines(state), (count, 3))
                 for number, offset, length in odd_lines.tolist():
-                    # Numbers count from the line after the header.
-                    self._judge(Line(number + 1, bytes(view[offset : offset + length])))
+                    line = Line(number + self.row_format.has_header, bytes(view[offset : offset + length]))
+                    self._judge(line)
             if status == DONE:
                 return
-            if status == NEW_KEY:
-                self._add_key(compiled.scanner_new_key(state))
-
-    def _add_key(self, key: Any) -> None:
-        columns = _key_columns(self.feed)
-        values = [int(key[0]), int(key[1])]
-        record = dict(zip(columns, values[: len(columns)], strict=True))
-        try:
-            check_record(self.feed, record)
-            self.times.check(self.feed, record)
-        except BadRow:
-            number = -1
-        else:
-            number = self._interval_number(moment_of(self.feed, record))
-        checked(self.reductions.library.scanner_add_key(self.reductions.state, *values, number))
-
-    def _interval_number(self, moment: datetime) -> int:
-        start = self.interval_start or self.feed.interval.floor(moment)
-        if start not in self.starts:
-            self.starts.append(start)
-        return self.starts.index(start)
 
     def _judge(self, line: Line) -> None:
         self.odd += 1
@@ -313,34 +173,30 @@ class _FileScan:
             if isinstance(bad, AheadOfClock):
                 self.ahead.add(bad.moment)
             return
-        values = np.zeros(len(self.row_format.names), dtype=np.int64)
-        for name, position in self.row_format.positions.items():
-            values[position] = record[name]
-        number = self._interval_number(moment_of(self.feed, record))
-        checked(self.reductions.library.scanner_add(self.reductions.state, values.ctypes.data, number))
+        self.tables.add(record)
 
     def _finished(self, digest: str) -> Scan:
-        compiled, state = self.reductions.library, self.reductions.state
-        counts = {start: compiled.scanner_records(state, number) for number, start in enumerate(self.starts)}
-        intervals = {start: count for start, count in sorted(counts.items()) if count}
+        reductions = self.tables.reductions
+        found = reductions.entries(-1)
+        length = self.feed.interval.delta
+        given = self.interval_start
+        moments = [given or EPOCH + number * length for number in found[:, 1].tolist()]
+        intervals = dict(sorted(zip(moments, found[:, 2].tolist(), strict=True)))
         records = sum(intervals.values())
-        reading = Reading(digest, records + len(self.rejects), records, len(self.rejects), intervals, self.ahead)
-        starts = np.array([start.astimezone(UTC).replace(tzinfo=None) for start in self.starts], dtype="datetime64[us]")
+        reading = Reading(
+            digest,
+            records + len(self.rejects),
+            records,
+            len(self.rejects),
+            intervals,
+            self.ahead,
+            self.row_format.lacks_day or bool(reductions.library.scanner_lacks_day(reductions.state)),
+        )
+        starts = np.array([start.astimezone(EPOCH.tzinfo).replace(tzinfo=None) for start in moments], "datetime64[us]")
+        order = np.argsort(starts)
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order))
         partials = {
-            kpi.id: self._partial(index, kpi, np.sort(starts), np.argsort(np.argsort(starts)))
-            for index, kpi in enumerate(self.kpis)
+            kpi.id: partial_columns(self.tables, index, starts[order], places) for index, kpi in enumerate(self.kpis)
         }
         return Scan(reading, self.rejects, partials)
-
-    def _partial(self, index: int, kpi: KPI, starts: np.ndarray, places: np.ndarray) -> Columns:
-        dimension = self.feed.column(kpi.by[0].column).type
-        measure = kpi.measure
-        if isinstance(measure, CountDistinct):
-            intervals, dimensions, counts, values = self.reductions.distinct(index, places)
-            intervals, dimensions = np.repeat(intervals, counts), np.repeat(dimensions, counts)
-            columns = {measure.column: values}
-        else:
-            intervals, dimensions, sums = self.reductions.sums(index, places)
-            columns = dict.fromkeys(measure.partial, sums)
-        columns = {kpi.dimensions[0]: dimensions.astype(INTEGERS[dimension.sql_type], copy=False)} | columns
-        return {"interval_start": starts[intervals]} | columns

@@ -198,7 +198,10 @@ def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> t
 
 
 def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
-    """Yield the lines of a file with these numbers (ascending, from 1), as they are written in it."""
+    """Yield the lines of a file with these numbers (ascending, from 1), as they are written in it.
+
+    The first one comes without the file's byte order mark.
+    """
     with open_file(path) as file:
         passed = 0
         for block, _ in blocks_of(unpacked_chunks(path, RawFile(file), UNBOUNDED)):
@@ -207,7 +210,8 @@ def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
             if first < last:
                 lines = block.replace(b"\r\n", b"\n").split(b"\n")
                 for number in numbers[first:last].tolist():
-                    yield Line(number, lines[number - passed - 1])
+                    content = lines[number - passed - 1]
+                    yield Line(number, content.removeprefix(BYTE_ORDER_MARK) if number == 1 else content)
             passed += count
             if not len(numbers) or passed >= numbers[-1]:
                 return

@@ -117,7 +117,7 @@ def scanner() -> Finding:
     return Finding(
         Verdict.NOTE,
         "compiled scanner",
-        "is not built: IP flows take several times as long; `make -B setup` tries again",
+        "is not built: files take several times as long; `make -B setup` tries again",
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kpis import extras
-from kpis.engine.compiled import library_path
+from kpis.engine.compiled import SUFFIXES, library_path
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -151,7 +151,7 @@ def write_zip(path: Path) -> Path:
     package = Path(__file__).resolve().parents[1]
     files = [package / name for name in MODULES]
     for name in PACKAGES:
-        files += [file for file in sorted((package / name).rglob("*")) if file.suffix in (".py", ".c")]
+        files += [file for file in sorted((package / name).rglob("*")) if file.suffix in (".py", *SUFFIXES)]
     if library_path().exists():
         files.append(library_path())
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,13 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.compiled import CORES
 from kpis.engine.reader import Reader, Reading
-from kpis.engine.scanner import Scan, can_scan, scan
+from kpis.engine.scan_tables import can_scan
+from kpis.engine.scanner import Scan, scan
 from kpis.engine.scratch import translate_errors
 from kpis.formats.bounds import FileError
 from kpis.sources.batch import Batch
@@ -66,7 +68,8 @@ def scan_of(file: Batch, options: Options) -> Scan | None:
         start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
     except FileError:
         return None
-    return scan(file.path, file.feed, kpis, start, options.bounds.rejects, times_of(file, options))
+    times, defaults = times_of(file, options), _defaults(file, options)
+    return scan(file.path, file.feed, kpis, start, options.bounds.rejects, times, defaults)
 
 
 def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> Reading:
@@ -74,11 +77,16 @@ def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> R
     if file.problem:
         raise FileError(file.problem, passing=True)
     start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
-    day = file.feed.date_in(file.name) or options.date
-    defaults = {"date": day} if file.feed.needs_date and day else {}
+    defaults = _defaults(file, options)
     times = replace(times_of(file, options), earliest=earliest)
     with translate_errors(engine.scratch):
         reading = Reader(engine.connection, engine.scratch, options.bounds).read(
             file.path, file.feed, start, defaults, times
         )
     return file.completed(reading, engine.connection)
+
+
+def _defaults(file: Batch, options: Options) -> dict[str, Any]:
+    """Return the values of columns that the batch's rows may lack."""
+    day = file.feed.date_in(file.name) or options.date
+    return {"date": day} if file.feed.needs_date and day else {}

@@ -21,7 +21,8 @@ from kpis.catalog.builtin.ipflow import IPFLOW, SERVICE_TRAFFIC_VOLUME
 from kpis.catalog.registry import FEEDS
 from kpis.clock import Clocks
 from kpis.engine.reader import Ahead, Reader
-from kpis.engine.scanner import can_scan, scan
+from kpis.engine.scan_tables import can_scan
+from kpis.engine.scanner import scan
 from kpis.formats.judge import Times
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, Watermark
 from kpis.sources.places import found_in

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 from kpis.catalog.columns import Choice, MonthFirst, Text
 from kpis.catalog.dimensions import Dimension
-from kpis.catalog.feeds import Check, Column, Feed, FileFormat, Moment
+from kpis.catalog.feeds import Column, Feed, FileFormat, Range, check_range, own_moment
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count
@@ -30,15 +30,12 @@ CDR = Feed(
         Column("Company", Text()),
     ),
     checks=(
-        Check("EndT", "is before StartT", "EndT >= StartT", lambda row: row["EndT"] >= row["StartT"]),
-        Check(
-            "EndT",
-            f"is more than {_LONGEST_CALL.days} days after StartT",
-            f"EndT - StartT <= INTERVAL {_LONGEST_CALL.days} DAYS",
-            lambda row: row["EndT"] - row["StartT"] <= _LONGEST_CALL,
+        check_range("EndT", "is before StartT", Range(less="StartT", least=timedelta(0))),
+        check_range(
+            "EndT", f"is more than {_LONGEST_CALL.days} days after StartT", Range(less="StartT", most=_LONGEST_CALL)
         ),
     ),
-    moment=Moment("StartT", "StartT", lambda row: row["StartT"].replace(tzinfo=UTC)),
+    moment=own_moment("StartT"),
     interval=ONE_MINUTE,
 )
 

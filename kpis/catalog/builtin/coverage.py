@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 from kpis.catalog.columns import Date, Decimal, Integer, PostalCode, Text, TimeOfDay
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import BadRow, Column, Feed, FileFormat, Moment, Place, Record
+from kpis.catalog.feeds import Column, Feed, FileFormat, Place, day_and_time
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, Mean
@@ -15,12 +14,6 @@ from kpis.catalog.measures import Count, Mean
 # A phone's value for an unknown number: CellInfo.UNAVAILABLE of Android, the largest of 32 bits.
 _UNAVAILABLE = 2**31 - 1
 _NO_FIX = (-1, _UNAVAILABLE)
-
-
-def _moment_of_log(record: Record) -> datetime:
-    if record["date"] is None:
-        raise BadRow("date", "is empty, and neither the file's name nor --date gives the day")
-    return datetime.combine(record["date"], record["hour"], UTC)
 
 
 COVERAGE = Feed(
@@ -74,7 +67,7 @@ COVERAGE = Feed(
         Column("postal_code", PostalCode(optional=True)),
     ),
     checks=(),
-    moment=Moment("date", "date + hour", _moment_of_log),
+    moment=day_and_time("date", "hour"),
     interval=FIVE_MINUTES,
     name_date=re.compile(r"\.([0-9]{4}-[0-9]{2}-[0-9]{2})\."),
     place=Place("lat", "long"),

@@ -6,7 +6,7 @@ import re
 
 from kpis.catalog.columns import Integer
 from kpis.catalog.dimensions import Dimension
-from kpis.catalog.feeds import Check, Column, Feed, FileFormat, unix_moment
+from kpis.catalog.feeds import Column, Feed, FileFormat, Range, check_range, unix_moment
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Sum
@@ -30,18 +30,10 @@ IPFLOW = Feed(
         Column("cell_id", Integer(minimum=-(2**63))),
     ),
     checks=(
-        Check(
-            _END,
-            "is not 5 minutes after interval_start_timestamp",
-            f"{_END} - {_START} = {_FIVE_MINUTES}",
-            lambda row: row[_END] - row[_START] == _FIVE_MINUTES,
+        check_range(
+            _END, f"is not 5 minutes after {_START}", Range(less=_START, least=_FIVE_MINUTES, most=_FIVE_MINUTES)
         ),
-        Check(
-            _START,
-            "is not aligned to 5 minutes",
-            f"{_START} % {_FIVE_MINUTES} = 0",
-            lambda row: row[_START] % _FIVE_MINUTES == 0,
-        ),
+        check_range(_START, "is not aligned to 5 minutes", Range(step=_FIVE_MINUTES)),
     ),
     moment=unix_moment(_START, a_second=1000),
     interval=FIVE_MINUTES,

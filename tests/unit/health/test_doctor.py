@@ -166,7 +166,7 @@ def test_this_host_alone_needs_no_https(sound):
 
 def test_a_scanner_that_was_not_built(sound, monkeypatch):
     monkeypatch.setattr(compiled, "library", lambda: None)
-    line = "note compiled scanner: is not built: IP flows take several times as long; `make -B setup` tries again"
+    line = "note compiled scanner: is not built: files take several times as long; `make -B setup` tries again"
     assert_line(sound, "compiled scanner", line, 0)
 
 

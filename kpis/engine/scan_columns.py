@@ -1,0 +1,107 @@
+"""The partials that the compiled scanner found, in the columns that ``partial_of_records`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kpis.catalog.columns import Decimal
+from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.folding import fold
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import CountDistinct, Mean
+from kpis.engine.reductions import Declined
+from kpis.engine.scan_tables import MICRO, OF_TEXTS, Tables
+from kpis.engine.table import Columns
+
+INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
+NO_CELL = -(2**63)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A column of a partial that groups are made by: the values, and numbers in the values' order."""
+
+    name: str
+    values: np.ndarray
+    order: np.ndarray
+
+
+def partial_columns(tables: Tables, index: int, starts: np.ndarray, places: np.ndarray) -> Columns:
+    """Return a KPI's partial, sorted by its keys, by the KPI's place in the tables.
+
+    ``starts`` are those of the intervals, ascending, and ``places`` the place there of each interval by its number.
+    """
+    kpi, reductions = tables.kpis[index], tables.reductions
+    entries = reductions.entries(index)
+    intervals = places[entries[:, 0]]
+    keys = [key for number, one in enumerate(kpi.by, 1) for key in _keys(tables, one, entries[:, number])]
+    order = np.lexsort((*(key.order for key in reversed(keys)), intervals))
+    columns = {"interval_start": starts[intervals[order]]}
+    columns |= {key.name: key.values[order] for key in keys}
+    if isinstance(kpi.measure, CountDistinct):
+        return _with_distinct(tables, index, columns, order)
+    totals = entries[order, 1 + len(kpi.by) :]
+    return columns | dict(zip(kpi.partial_values, _totals(kpi, totals), strict=True))
+
+
+def _totals(kpi: KPI, totals: np.ndarray) -> Sequence[np.ndarray]:
+    columns = [np.ascontiguousarray(column) for column in totals.T]
+    measure = kpi.measure
+    if isinstance(measure, Mean) and not isinstance(kpi.feed.column(measure.column).type, Decimal):
+        if len(totals) and np.abs(columns[0].astype(np.float64)).max() * MICRO >= 2.0**62:
+            raise Declined
+        columns[0] = columns[0] * MICRO
+    return columns
+
+
+def _keys(tables: Tables, dimension: Dimension, found: np.ndarray) -> list[_Key]:
+    """Return the partial's columns of a dimension, whose groups are ``found`` as the scanner has them."""
+    if isinstance(dimension, GridCell):
+        return [_cells(dimension, found)]
+    place = tables.places[dimension.column]
+    if tables.kinds[place] not in OF_TEXTS:
+        sql_type = tables.feed.columns[place].type.sql_type
+        return [_Key(dimension.name, found.astype(INTEGERS[sql_type], copy=False), found)]
+    texts, ranks = tables.reductions.texts(place)
+    if not dimension.folded:
+        return [_Key(dimension.name, texts[found], ranks[found])]
+    folded = [fold(text) for text in texts.tolist()]
+    numbers = {text: number for number, text in enumerate(sorted(set(folded)))}
+    folded_ranks = np.array([numbers[text] for text in folded], dtype=np.int64)
+    return [
+        _Key(dimension.name, np.array(folded, dtype=object)[found], folded_ranks[found]),
+        _Key(dimension.spelling, texts[found], ranks[found]),
+    ]
+
+
+def _cells(dimension: GridCell, found: np.ndarray) -> _Key:
+    cells, places = np.unique(found, return_inverse=True)
+    names = np.array([_cell_name(dimension, cell) for cell in cells.tolist()], dtype=object)
+    ranks = np.empty(len(names), dtype=np.int64)
+    ranks[sorted(range(len(names)), key=names.tolist().__getitem__)] = np.arange(len(names))
+    return _Key(dimension.name, names[places], ranks[places])
+
+
+def _cell_name(dimension: GridCell, cell: int) -> str:
+    if cell == NO_CELL:
+        return ""
+    south = (cell + 2**31) >> 32
+    return dimension.cell_name(south, cell - (south << 32))
+
+
+def _with_distinct(tables: Tables, index: int, columns: Columns, order: np.ndarray) -> Columns:
+    """Return the columns of groups, in their order, with a row for each distinct value of a group."""
+    (name,) = tables.kpis[index].measure.partial_keys
+    counts, values = tables.reductions.distinct(index, order)
+    groups = np.repeat(np.arange(len(order)), counts)
+    place = tables.places[name]
+    if tables.kinds[place] in OF_TEXTS:
+        texts, ranks = tables.reductions.texts(place)
+        by_text = np.lexsort((ranks[values], groups))
+        values = texts[values[by_text]]
+    elif (type_ := INTEGERS.get(tables.feed.columns[place].type.sql_type)) is not None:
+        values = values.astype(type_, copy=False)
+    return {column: found[groups] for column, found in columns.items()} | {name: values}

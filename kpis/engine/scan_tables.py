@@ -1,0 +1,293 @@
+"""The compiled scanner's tables, made from a feed's entry: columns by kind, when a row is, checks, reductions."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+
+from kpis.catalog.columns import (
+    UUID,
+    Choice,
+    ColumnType,
+    Date,
+    Decimal,
+    Integer,
+    MonthFirst,
+    PostalCode,
+    Text,
+    TimeOfDay,
+)
+from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.feeds import Check, Column, Feed, FileFormat, Range, Record, moment_of
+from kpis.catalog.intervals import EPOCH, LAST_DAY
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
+from kpis.engine import compiled
+from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
+from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN, TABLE, Declined, Reductions
+from kpis.formats.file_formats import CSV, RowFormat
+from kpis.formats.grammar import LONGEST_LINE_BYTES
+from kpis.formats.judge import Times
+
+KINDS: dict[type[ColumnType], int] = {
+    Integer: compiled.INTEGER,
+    Decimal: compiled.DECIMAL,
+    Text: compiled.TEXT,
+    Choice: compiled.CHOICE,
+    PostalCode: compiled.POSTAL_CODE,
+    UUID: compiled.ID,
+    Date: compiled.DATE,
+    TimeOfDay: compiled.CLOCK,
+    MonthFirst: compiled.MONTH_FIRST,
+}
+OF_TEXTS = frozenset([compiled.TEXT, compiled.CHOICE, compiled.POSTAL_CODE, compiled.ID])
+# What one of a column's values is; of a time, the microseconds that it lasts.
+MICRO = 1_000_000
+UNITS = {compiled.DATE: 86_400 * MICRO, compiled.CLOCK: MICRO, compiled.MONTH_FIRST: MICRO}
+REDUCTIONS: dict[type[Measure], int] = {
+    Sum: compiled.SUM,
+    Count: compiled.COUNT,
+    Mean: compiled.MEAN,
+    CountDistinct: compiled.DISTINCT,
+}
+MICROSECOND = timedelta(microseconds=1)
+# The scanner reads decimals of up to eleven digits before the point, in millionths.
+LARGEST_DECIMAL = 10**17
+LARGEST, SMALLEST = 2**63 - 1, -(2**63)
+# The most columns with cells, and the most dimensions of a KPI: scanner.h.
+MOST_COLUMNS, MOST_KEYS, MOST_FIELDS = 64, 4, 1_000
+
+
+def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
+    """Return True if the feed's files can be scanned for these KPIs, each of which has its own partials."""
+    cells = sum(isinstance(dimension, GridCell) for kpi in kpis for dimension in kpi.by)
+    return (
+        compiled.library() is not None
+        and len(feed.columns) + cells <= MOST_COLUMNS
+        and all(_is_readable(feed, column) for column in feed.columns)
+        and _has_time_of_its_own(feed)
+        and all(_is_countable(feed, check) for check in feed.checks)
+        and all(_is_scannable(kpi) for kpi in kpis)
+    )
+
+
+def _is_readable(feed: Feed, column: Column) -> bool:
+    type_ = column.type
+    if type(type_) not in KINDS or len(getattr(type_, "unknown", ())) > MOST_UNKNOWN:
+        return False
+    name = column.name
+    is_plain = name.isascii() and name.isprintable() and not set(name) & set('"\\') and len(name) <= LONGEST_NAME
+    return is_plain or feed.format is not FileFormat.JSON_LINES
+
+
+def _has_time_of_its_own(feed: Feed) -> bool:
+    """Return True if a row's time is the sum of columns, and no row without a value can have one."""
+    columns = [feed.column(name) for name, _ in feed.moment.parts]
+    return any(column.required and not column.type.optional for column in columns)
+
+
+def _is_countable(feed: Feed, check: Check) -> bool:
+    values = check.range
+    if values is None:
+        return False
+    kinds = {KINDS.get(type(feed.column(name).type)) for name in (check.column, values.less) if name}
+    bounds = [bound for bound in (values.least, values.most) if bound is not None]
+    unit = UNITS.get(kind := kinds.pop() or 0)
+    if kinds or (unit is None and kind != compiled.INTEGER):
+        return False
+    if unit is None:
+        return all(isinstance(bound, int) for bound in bounds)
+    whole = timedelta(microseconds=unit)
+    return values.step == 1 and all(isinstance(bound, timedelta) and not bound % whole for bound in bounds)
+
+
+def _is_scannable(kpi: KPI) -> bool:
+    feed, measure = kpi.feed, kpi.measure
+    if type(measure) not in REDUCTIONS or len(kpi.by) > MOST_KEYS:
+        return False
+    if not all(_makes_groups(feed, dimension) for dimension in kpi.by):
+        return False
+    types = [feed.column(name).type for name in (*measure.measured, *measure.partial_keys)]
+    if isinstance(measure, Mean):
+        return all(isinstance(one, Integer | Decimal) for one in types)
+    if any(one.optional for one in types):
+        return False
+    if isinstance(measure, Sum):
+        return len(types) <= 4 and all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
+    return not (kpi.folded and isinstance(measure, CountDistinct))
+
+
+def _makes_groups(feed: Feed, dimension: Dimension) -> bool:
+    types = [feed.column(name).type for name in dimension.columns]
+    if type(dimension) is GridCell:
+        is_exact = dimension.size * dimension.per_degree == 1
+        return is_exact and not dimension.folded and all(isinstance(one, Decimal) for one in types)
+    (of,) = types
+    return type(dimension) is Dimension and (
+        KINDS[type(of)] in OF_TEXTS or (isinstance(of, Integer) and not of.optional and not dimension.folded)
+    )
+
+
+class Tables:
+    """The scanner's tables for the rows of one file, and its state; a column's number is its place in the feed.
+
+    ``interval_start`` puts all records into one interval. With ``is_kept`` the records themselves are kept.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        kpis: Sequence[KPI],
+        row_format: RowFormat,
+        interval_start: datetime | None,
+        times: Times,
+        text_bytes: int,
+        is_kept: bool = False,
+    ):
+        self.feed, self.kpis, self.row_format = feed, kpis, row_format
+        self.interval_start, self.times, self.is_kept = interval_start, times, is_kept
+        self.places = {column.name: place for place, column in enumerate(feed.columns)}
+        self.kinds = [KINDS[type(column.type)] for column in feed.columns]
+        tables = np.zeros(len(feed.columns), dtype=TABLE)
+        needed = {name for kpi in kpis for one in kpi.by for name in one.columns}
+        needed |= {name for kpi in kpis for name in kpi.measure.partial_keys}
+        for place, column in enumerate(feed.columns):
+            self._describe(tables[place], column, column.name in needed)
+        format, column_of = compiled.JSON, []
+        if isinstance(row_format, CSV):
+            format, column_of = compiled.CSV, self._column_of(row_format)
+        self.reductions = Reductions(tables, format, column_of, text_bytes, LONGEST_LINE_BYTES)
+        self._fill()
+
+    def __enter__(self) -> Tables:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.reductions.library.scanner_free(self.reductions.state)
+
+    def add(self, record: Record) -> None:
+        """Add a record that was judged."""
+        values, nulls = np.zeros(len(self.feed.columns), dtype=np.int64), 0
+        for place, column in enumerate(self.feed.columns):
+            value = record[column.name]
+            if value is None:
+                nulls |= 1 << place
+            else:
+                values[place] = self._value(place, value)
+        moment = (moment_of(self.feed, record) - EPOCH) // MICROSECOND
+        reductions = self.reductions
+        status = reductions.library.scanner_add(reductions.state, values.ctypes.data, nulls, moment)
+        if status:
+            raise Declined
+
+    def _describe(self, table: np.ndarray, column: Column, is_needed: bool) -> None:
+        type_ = column.type
+        table["kind"] = KINDS[type(type_)]
+        flags = OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
+        if isinstance(self.row_format, CSV):
+            flags |= MISSING * (column.name not in self.row_format.positions)
+            if (default := self.row_format.defaults.get(column.name)) is not None:
+                flags |= FALLBACK
+                table["fallback"] = self._value(self.places[column.name], default)
+        table["flags"] = flags
+        least, most = SMALLEST, LARGEST
+        if isinstance(type_, Integer):
+            beyond = 1 << (type_.bits - 1)
+            least, most = max(type_.minimum, -beyond), min(beyond - 1, LARGEST)
+            most = most if type_.maximum is None else min(most, type_.maximum)
+        elif isinstance(type_, Decimal):
+            least, most = max(type_.minimum * MICRO, -LARGEST_DECIMAL), min(type_.maximum * MICRO, LARGEST_DECIMAL)
+            unknown = [number * MICRO for number in type_.unknown if abs(number) * MICRO <= LARGEST_DECIMAL]
+            table["unknown"][: len(unknown)], table["unknowns"] = unknown, len(unknown)
+        elif isinstance(type_, Text):
+            most = type_.longest
+        table["least"], table["most"] = least, most
+        name = f'"{column.name}"'.encode()
+        table["name"], table["name_length"] = name[:128], len(name)
+
+    def _column_of(self, row_format: CSV) -> list[int]:
+        if not 2 <= len(row_format.names) <= MOST_FIELDS:
+            # A line of one field that is empty is blank.
+            raise Declined
+        column_of = [-1] * len(row_format.names)
+        for name, position in row_format.positions.items():
+            column_of[position] = self.places[name]
+        return column_of
+
+    def _fill(self) -> None:
+        """Say when a row is, which checks it has to pass, and what rows are reduced to."""
+        feed, reductions = self.feed, self.reductions
+        for place, column in enumerate(feed.columns):
+            for word in column.type.words if isinstance(column.type, Choice) else ():
+                reductions.intern(place, word.encode())
+        self._fill_time()
+        for check in feed.checks:
+            values = check.range or Range()
+            unit = UNITS.get(self.kinds[self.places[check.column]], 0)
+            bounds = [
+                default
+                if bound is None
+                else bound // timedelta(microseconds=unit)
+                if isinstance(bound, timedelta)
+                else bound
+                for bound, default in ((values.least, SMALLEST), (values.most, LARGEST))
+            ]
+            self._call("check", self.places[check.column], self.places.get(values.less, -1), *bounds, values.step)
+        if feed.place:
+            reductions.library.scanner_place(
+                reductions.state, self.places[feed.place.latitude], self.places[feed.place.longitude]
+            )
+        cells = len(feed.columns)
+        for kpi in self.kpis:
+            keys = []
+            for dimension in kpi.by:
+                if isinstance(dimension, GridCell):
+                    self._call("cell", *(self.places[name] for name in dimension.columns), dimension.per_degree)
+                    keys.append(cells)
+                    cells += 1
+                else:
+                    keys.append(self.places[dimension.column])
+            columns = [self.places[name] for name in (*kpi.measure.measured, *kpi.measure.partial_keys)]
+            reductions.reduce(REDUCTIONS[type(kpi.measure)], keys, columns, counted=bool(kpi.folded))
+
+    def _fill_time(self) -> None:
+        feed, times = self.feed, self.times
+        parts = np.array([self.places[name] for name, _ in feed.moment.parts], dtype=np.int32)
+        units = np.array([unit for _, unit in feed.moment.parts], dtype=np.int64)
+        # After 1970-01-01T00:00Z and before the last day.
+        earliest = max((times.earliest - EPOCH) // MICROSECOND, 1)
+        latest = min((times.latest - EPOCH) // MICROSECOND, (LAST_DAY - EPOCH) // MICROSECOND - 1)
+        day = self.places[feed.moment.column] if feed.needs_date else -1
+        length = feed.interval.delta // MICROSECOND
+        is_given = self.interval_start is not None
+        self._call("time", len(parts), parts.ctypes.data, units.ctypes.data, earliest, latest, length, is_given, day)
+
+    def _call(self, name: str, *arguments: int) -> None:
+        if getattr(self.reductions.library, f"scanner_{name}")(self.reductions.state, *arguments):
+            raise Declined
+
+    def _value(self, place: int, value: Any) -> int:
+        """Return a column's value as the scanner has it."""
+        kind = self.kinds[place]
+        if kind in OF_TEXTS:
+            return self._number(place, value)
+        if isinstance(value, datetime):
+            return (value.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // timedelta(seconds=1)
+        if isinstance(value, date):
+            return value.toordinal() - EPOCH.toordinal()
+        if isinstance(value, time):
+            return value.hour * 3600 + value.minute * 60 + value.second
+        return int(value.scaleb(6)) if kind == compiled.DECIMAL else int(value)
+
+    def _number(self, place: int, text: str) -> int:
+        """Return the number of a text; 0 where nothing depends on it."""
+        is_needed = self.reductions.tables["flags"][place] & NEEDED
+        # A text that is not ASCII is known from now on, so that further lines with it need not be judged.
+        if not is_needed and text.isascii():
+            return 0
+        is_id = self.kinds[place] == compiled.ID
+        return self.reductions.intern(place, uuid.UUID(text).bytes if is_id else text.encode())

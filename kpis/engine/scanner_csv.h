@@ -1,0 +1,139 @@
+/* Lines of CSV. */
+
+/* The places of the bytes that end a field, or that no plain one has: commas, quotes, control characters and all that
+   is not ASCII. Reads 64 bytes at a time. */
+typedef struct {
+    const uint8_t *block;
+    uint64_t bits;
+} Marks;
+
+#ifdef __SSE2__
+static inline uint64_t marks_in_16(const uint8_t *text) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)text);
+    /* One more than a control character, or than DEL and what follows it, is less than one more than a space. */
+    __m128i others = _mm_cmplt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8(1)), _mm_set1_epi8(' ' + 1));
+    __m128i commas = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(',')), quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    return (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_or_si128(others, _mm_or_si128(commas, quotes)));
+}
+
+static inline uint64_t marks_in(const uint8_t *text) {
+    return marks_in_16(text) | marks_in_16(text + 16) << 16 | marks_in_16(text + 32) << 32 |
+           marks_in_16(text + 48) << 48;
+}
+#else
+static inline uint64_t marks_in(const uint8_t *text) {
+    const uint64_t ones = 0x0101010101010101ULL;
+    uint64_t bits = 0;
+    for (int i = 0; i < 64; i += 8) {
+        uint64_t word = load(text + i), low = word & ~TOPS;
+        uint64_t commas = low ^ ones * ',', quotes = low ^ ones * '"';
+        /* The top bit of a byte is set where it has a mark: no sum below carries into the next byte. */
+        uint64_t marks = word | ~(commas + ~TOPS) | ~(quotes + ~TOPS) | ~(low + ones * (128 - ' ')) | (low + ones);
+        bits |= ((marks & TOPS) >> 7) * 0x0102040810204080ULL >> 56 << i;
+    }
+    return bits;
+}
+#endif
+
+static inline void start_marks(Marks *marks, const uint8_t *text) {
+    marks->block = text;
+    marks->bits = marks_in(text);
+}
+
+static inline const uint8_t *next_mark(Marks *marks) {
+    while (!marks->bits) {
+        marks->block += 64;
+        marks->bits = marks_in(marks->block);
+    }
+    const uint8_t *place = marks->block + __builtin_ctzll(marks->bits);
+    marks->bits &= marks->bits - 1;
+    return place;
+}
+
+/* Reads a line without quotes, spaces round fields and characters other than ASCII; gives the next line's place, or
+   NULL where it is not one. */
+static inline const uint8_t *read_plain(Scanner *scanner, Marks *marks, const uint8_t *text, Row *row, int *status) {
+    int last = scanner->fields - 1;
+    for (int field = 0;; field++) {
+        const uint8_t *end = next_mark(marks);
+        if (field < last) {
+            if (*end != ',') return NULL;
+        } else if (*end == '\r') {
+            const uint8_t *next = next_mark(marks);
+            if (next != end + 1 || *next != '\n') return NULL;
+        } else if (*end != '\n') {
+            return NULL;
+        }
+        int column = scanner->column_of[field];
+        if (column >= 0) {
+            size_t length = (size_t)(end - text);
+            if (length && (*text == ' ' || end[-1] == ' ')) return NULL;
+            if (!read_field(&scanner->column[column], column, text, length, 1, row, status)) return NULL;
+        }
+        if (field == last) return *end == '\r' ? end + 2 : end + 1;
+        text = end + 1;
+    }
+}
+
+static int is_utf_8(const uint8_t *text, const uint8_t *end) {
+    while (text < end) {
+        uint8_t first = *text++;
+        if (first < 0x80) continue;
+        int more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+        if (first < 0xC2 || first > 0xF4 || end - text < more) return 0;
+        if (first == 0xE0 && *text < 0xA0) return 0;
+        if (first == 0xED && *text > 0x9F) return 0;
+        if (first == 0xF0 && *text < 0x90) return 0;
+        if (first == 0xF4 && *text > 0x8F) return 0;
+        for (; more; more--)
+            if ((*text++ & 0xC0) != 0x80) return 0;
+    }
+    return 1;
+}
+
+static inline int is_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
+
+/* Gives the place after the field that begins at `text`, with the text within its quotes and spaces from `start` to
+   `end`; NULL where a quote is badly placed, or one within the text. */
+static const uint8_t *next_field(const uint8_t *text, const uint8_t *line_end, const uint8_t **start,
+                                 const uint8_t **end) {
+    const uint8_t *from = text, *after;
+    while (from < line_end && is_blank(*from)) from++;
+    if (from < line_end && *from == '"') {
+        from++;
+        const uint8_t *quote = memchr(from, '"', (size_t)(line_end - from));
+        if (!quote) return NULL;
+        *end = quote;
+        for (after = quote + 1; after < line_end && is_blank(*after);) after++;
+        if (after < line_end && *after != ',') return NULL;
+    } else {
+        after = memchr(from, ',', (size_t)(line_end - from));
+        if (!after) after = line_end;
+        if (memchr(from, '"', (size_t)(after - from))) return NULL;
+        *end = after;
+    }
+    while (from < *end && is_blank(*from)) from++;
+    while (*end > from && is_blank((*end)[-1])) (*end)--;
+    *start = from;
+    return after;
+}
+
+/* Reads a line that may have quotes and spaces round its fields, and known texts that are not ASCII. */
+static int read_dressed(Scanner *scanner, const uint8_t *text, const uint8_t *line_end, Row *row, int *status) {
+    while (line_end > text && line_end[-1] == '\r') line_end--;
+    for (const uint8_t *at = text; at < line_end; at++)
+        if ((*at < ' ' && *at != '\t') || *at == 127) return 0;
+    for (int field = 0; field < scanner->fields; field++) {
+        const uint8_t *start, *end, *after = next_field(text, line_end, &start, &end);
+        if (!after || (after == line_end) != (field == scanner->fields - 1)) return 0;
+        int column = scanner->column_of[field], is_ascii = 1;
+        for (const uint8_t *at = start; at < end; at++) is_ascii &= *at >= ' ' && *at < 127;
+        if (column < 0) {
+            if (!is_ascii && !is_utf_8(start, end)) return 0;
+        } else if (!read_field(&scanner->column[column], column, start, (size_t)(end - start), is_ascii, row, status)) {
+            return 0;
+        }
+        text = after + 1;
+    }
+    return 1;
+}

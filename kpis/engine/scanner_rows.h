@@ -1,0 +1,155 @@
+/* Rows: where and whether one counts, and what is kept of it. */
+
+typedef struct {
+    int32_t column, other; /* other: -1 for none */
+    int64_t least, most, step;
+} Check;
+
+typedef struct {
+    int32_t latitude, longitude;
+    int64_t per_degree;
+} Cell;
+
+typedef struct {
+    int64_t line, offset, length;
+} OddLine;
+
+typedef struct {
+    int format, columns, fields;
+    int16_t column_of[MOST_FIELDS]; /* CSV: a field's column, or -1; JSON: the column of the last line's keys */
+    uint64_t missing, fallbacks, day; /* by column: in no line; with a fallback; the one that may lack the day */
+    int latitude, longitude; /* the place, or -1 */
+    int parts;
+    int32_t part_columns[MOST_PARTS];
+    int64_t part_units[MOST_PARTS]; /* in microseconds */
+    int64_t earliest, latest, length; /* of a moment, and of intervals, in microseconds */
+    int is_given; /* all rows count in one interval */
+    int checks, cells, reductions;
+    int64_t longest_line;
+    Check check[MOST_CHECKS];
+    Cell cell[MOST_COLUMNS];
+    Column column[MOST_COLUMNS];
+    Reduction reduction[MOST_REDUCTIONS];
+    Groups intervals; /* by their number since 1970: the number of records */
+    int64_t last_start, last_interval;
+    int64_t lines; /* all that were passed, blank and odd ones as well */
+    int lacks_day;
+    int is_kept;
+    size_t kept, kept_room, most_kept;
+    uint32_t *kept_intervals;
+    int odd;
+    OddLine odd_line[ODD_LINES];
+    uint8_t *scratch;
+} Scanner;
+
+/* ---- where a row counts -------------------------------------------------------------------------------------- */
+
+static inline int64_t interval_of(Scanner *scanner, int64_t moment, int *status) {
+    if ((uint64_t)(moment - scanner->last_start) < (uint64_t)scanner->length) return scanner->last_interval;
+    int64_t number = scanner->is_given ? 0 : moment / scanner->length;
+    uint32_t interval = group_of(&scanner->intervals, 0, &number, 1, status);
+    if (interval == NO_GROUP) return -1;
+    scanner->last_start = moment / scanner->length * scanner->length;
+    return scanner->last_interval = interval;
+}
+
+/* Gives the interval's number from 0, -1 where the row is no record. */
+static inline int64_t place_row(Scanner *scanner, Row *row, int *status) {
+    uint64_t lacks_day = row->nulls & scanner->day;
+    if (row->nulls & scanner->fallbacks)
+        for (int i = 0; i < scanner->columns; i++)
+            if (row->nulls & scanner->fallbacks & 1ULL << i) {
+                row->values[i] = scanner->column[i].table.fallback;
+                row->nulls &= ~(1ULL << i);
+            }
+    if (scanner->latitude >= 0) {
+        uint64_t place = 1ULL << scanner->latitude | 1ULL << scanner->longitude;
+        if (!(row->nulls & place) && !row->values[scanner->latitude] && !row->values[scanner->longitude])
+            row->nulls |= place;
+    }
+    int64_t moment = 0;
+    for (int i = 0; i < scanner->parts; i++) {
+        int64_t part, column = scanner->part_columns[i];
+        if (row->nulls >> column & 1) return -1;
+        if (__builtin_mul_overflow(row->values[column], scanner->part_units[i], &part)) return -1;
+        if (__builtin_add_overflow(moment, part, &moment)) return -1;
+    }
+    if (moment < scanner->earliest || moment > scanner->latest) return -1;
+    for (int i = 0; i < scanner->checks; i++) {
+        const Check *check = &scanner->check[i];
+        int64_t value = row->values[check->column];
+        if (row->nulls >> check->column & 1) return -1;
+        if (check->other >= 0) {
+            if (row->nulls >> check->other & 1) return -1;
+            if (__builtin_sub_overflow(value, row->values[check->other], &value)) return -1;
+        }
+        if (value < check->least || value > check->most || (check->step > 1 && value % check->step)) return -1;
+    }
+    if (lacks_day) scanner->lacks_day = 1;
+    return interval_of(scanner, moment, status);
+}
+
+/* ---- what is kept of a row ----------------------------------------------------------------------------------- */
+
+static inline int is_wide(const Column *column) {
+    int kind = column->table.kind;
+    return kind != TEXT && kind != CHOICE && kind != POSTAL_CODE && kind != ID;
+}
+
+static int grow_kept(Scanner *scanner) {
+    size_t room = scanner->kept_room ? 2 * scanner->kept_room : 1u << 16;
+    if (scanner->kept_room >= scanner->most_kept) return TOO_MANY;
+    uint32_t *intervals = realloc(scanner->kept_intervals, room * sizeof *intervals);
+    if (!intervals) return NO_MEMORY;
+    scanner->kept_intervals = intervals;
+    for (int i = 0; i < scanner->columns; i++) {
+        Column *column = &scanner->column[i];
+        if (!(column->table.flags & KEPT)) continue;
+        uint8_t *kept = realloc(column->kept, room * (is_wide(column) ? 8 : 4));
+        if (!kept) return NO_MEMORY;
+        column->kept = kept;
+        uint8_t *nulls = realloc(column->kept_nulls, room);
+        if (!nulls) return NO_MEMORY;
+        column->kept_nulls = nulls;
+    }
+    scanner->kept_room = room;
+    return DONE;
+}
+
+static inline int keep_row(Scanner *scanner, int64_t interval, const Row *row) {
+    if (scanner->kept == scanner->kept_room) {
+        int status = grow_kept(scanner);
+        if (status) return status;
+    }
+    size_t at = scanner->kept++;
+    scanner->kept_intervals[at] = (uint32_t)interval;
+    for (int i = 0; i < scanner->columns; i++) {
+        Column *column = &scanner->column[i];
+        if (!(column->table.flags & KEPT)) continue;
+        uint32_t number = (uint32_t)row->values[i];
+        if (is_wide(column))
+            memcpy(column->kept + 8 * at, &row->values[i], 8);
+        else
+            memcpy(column->kept + 4 * at, &number, 4);
+        column->kept_nulls[at] = row->nulls >> i & 1;
+    }
+    return DONE;
+}
+
+static inline int64_t floor_of(int64_t value, int64_t by) { return value / by - (value % by < 0); }
+
+static inline int reduce_row(Scanner *scanner, Row *row, int64_t interval) {
+    for (int i = 0; i < scanner->cells; i++) {
+        const Cell *cell = &scanner->cell[i];
+        uint64_t place = 1ULL << cell->latitude | 1ULL << cell->longitude;
+        int64_t south = floor_of(row->values[cell->latitude] * cell->per_degree, 1000000);
+        int64_t west = floor_of(row->values[cell->longitude] * cell->per_degree, 1000000);
+        row->values[scanner->columns + i] = row->nulls & place ? INT64_MIN : south * (1LL << 32) + west;
+    }
+    for (int i = 0; i < scanner->reductions; i++) {
+        int status = reduce(&scanner->reduction[i], interval, row->values, row->nulls);
+        if (status) return status;
+    }
+    entry_of(&scanner->intervals, (uint32_t)interval)[2]++;
+    return scanner->is_kept ? keep_row(scanner, interval, row) : DONE;
+}
