@@ -3,12 +3,14 @@
 1. *Plan*: keep the batches that the ledger does not have as they are, oldest first, each with the reason.
 2. *Prepare*: read each once into records and rejects, and reduce the records to partials. Changes no ledger and needs
    no lock. The scanner reads the next files meanwhile, or a cluster's executors do all of it.
-3. *Lake*: write the batch's partials, rejects and (where wanted) records aside, then rename them into place.
-4. *Merge*: compute each interval that the batch touches once, from the partials of all batches in it.
-5. *Commit*: one transaction writes the batch's ledger row and replaces the rows of those intervals. Where a total is
-   too large, or memory runs out, the batch fails instead, with its reason.
-6. *Roll up*: merge the longer intervals that closed or changed.
-7. *Compact*: put each closed hour's partials into one file a KPI.
+3. *Group*: gather prepared batches until there are as many of them, or as many bytes or seconds, as the options allow.
+4. *Lake*: write the group's partials, rejects and (where wanted) records aside, then rename them into place.
+5. *Merge*: compute each interval that the group touches once, from the partials of all batches in it.
+6. *Commit*: one transaction writes the batches' ledger rows and replaces the rows of those intervals. Where the
+   database or a total refuses that, or memory runs out, the group is halved until the batch to blame is alone: it
+   fails, with its reason.
+7. *Roll up*: merge the longer intervals that closed or changed.
+8. *Compact*: put each closed hour's partials into one file a KPI.
 
 Free of Django: ``run`` works on any ledger, the database's or one in memory, and ``compute`` answers for a folder in a
 notebook::
@@ -22,7 +24,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.registry import KPIS
 from kpis.formats.bounds import FileError
+from kpis.sources.batch import Batch
 from kpis.sources.places import found_in
 from kpis.sources.stream import Recreated
 from kpis.stages.commit import ingest
@@ -47,8 +51,10 @@ from kpis.stages.events import (
     Skipped,
     Unchanged,
     UnfinishedFiles,
+    batch_of,
     skipped_line,
 )
+from kpis.stages.group import Group, Groups
 from kpis.stages.identity import known_digest
 from kpis.stages.ledger import Entry, Ledger, Reopened
 from kpis.stages.memory_ledger import MemoryLedger
@@ -73,6 +79,7 @@ __all__ = [
     "Entry",
     "Event",
     "Failed",
+    "Group",
     "IngestReason",
     "Ingested",
     "IntervalFrom",
@@ -89,15 +96,17 @@ __all__ = [
     "Skipped",
     "Unchanged",
     "UnfinishedFiles",
+    "batch_of",
     "compute",
     "engine",
-    "ingest",
     "known_to",
     "plan",
     "prepare",
+    "prepare_all",
     "rebuild",
     "roll_up",
     "run",
+    "run_group",
     "run_prepared",
     "scan_of",
     "skipped_line",
@@ -106,7 +115,7 @@ __all__ = [
 
 
 def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Yield the events of ingesting the planned files one by one, then of due rollups and compactions.
+    """Yield the events of ingesting the planned files in groups, then of due rollups and compactions.
 
     Raises LakeError, ScratchError, SourceLost, or what the ledger raises, when nothing more can be done; the next run
     then goes on.
@@ -121,16 +130,51 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     yield from compact_hours(compactions, ledger, engine)
 
 
+@contextmanager
+def prepare_all(batches: Sequence[Batch], engine: Engine, options: Options, earliest: datetime) -> Iterator[Group]:
+    """Prepare batches of one feed as a group for ``run_group``; see ``prepare``. Its tables are dropped at the end."""
+    group = Group(batches[0].feed, engine.connection)
+    with ExitStack() as stack:
+        stack.callback(group.close)
+        for batch in batches[:-1]:
+            with prepare(batch, engine, options, earliest=earliest) as one:
+                group.add(one, None)
+                group.keep(options)
+        group.add(stack.enter_context(prepare(batches[-1], engine, options, earliest=earliest)), None)
+        yield group
+
+
+def run_group(group: Group, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    """Ingest a group of prepared batches that are new; then roll up and compact as ``run`` does.
+
+    The batches' events come first, one each.
+    """
+    yield from _run_after(lambda: ingest(group.batches, ledger, engine, options), ledger, engine, options)
+
+
 def run_prepared(batches: Iterable[Prepared], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Yield the events of ingesting prepared batches that are new, then of rollups and compactions as in ``run``.
 
     Batches may be prepared while they are iterated over. Their events come first.
     """
+
+    def ingested() -> Iterator[Event]:
+        groups = Groups(ledger, engine, options)
+        for one in batches:
+            yield from groups.add(one, None)
+        yield from groups.commit()
+
+    yield from _run_after(ingested, ledger, engine, options)
+
+
+def _run_after(
+    ingested: Callable[[], Iterator[Event]], ledger: Ledger, engine: Engine, options: Options
+) -> Iterator[Event]:
+    """Roll up and compact what is due after batches are ingested; yield the events."""
     _begin(ledger, engine)
     reopened = ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
     compactions = ledger.due_compactions()
-    for one in batches:
-        yield ingest(one, None, ledger, engine, options)
+    yield from ingested()
     yield from reopened
     yield from roll_up(ledger, engine, options)
     yield from compact_hours(compactions, ledger, engine)
@@ -178,7 +222,8 @@ def _begin(ledger: Ledger, engine: Engine) -> None:
 
 
 def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Yield the event of each planned file, ingested on this machine unless the ledger knows its content."""
+    """Yield the events of the planned files, ingested here in groups unless the ledger knows their content."""
+    groups = Groups(ledger, engine, options)
     for (file, entry, why), scan_of_file in scanned_ahead(planned, engine.scratch, options):
         digest = known_digest(file, entry, options) if why in BY_CONTENT and entry is not None else ""
         if digest and entry is not None:
@@ -186,13 +231,17 @@ def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, option
             yield Unchanged(file)
         else:
             with prepare(file, engine, options, scan_of_file) as one:
-                event = ingest(one, entry, ledger, engine, options)
+                events = groups.add(one, entry)
             # Not within the block, as the consumer of events may stop here with the connection closed.
-            yield event
+            yield from events
+    yield from groups.commit()
 
 
 def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
-    """Yield the event of each planned file, ingested as the cluster has prepared it."""
+    """Yield the events of the planned files, ingested in groups as the cluster has prepared them."""
+    groups = Groups(ledger, engine, options)
     assert engine.cluster is not None  # noqa: S101  what run says
-    for (_, entry, _), one in engine.cluster.prepare(planned, engine, options):
-        yield ingest(one, entry, ledger, engine, options)
+    with engine.cluster.prepare(planned, engine, options) as prepared:
+        for (_, entry, _), one in prepared:
+            yield from groups.add(one, entry)
+        yield from groups.commit()

@@ -91,6 +91,28 @@ MAX_CLOCK_AHEAD = timedelta(
         unit="s",
     )
 )
+GROUP_FILES = files.integer(
+    "GROUP_FILES",
+    1_000,
+    minimum=1,
+    help="At most so many files of a run are committed together. A run that is killed loses those of the open group, "
+    "which the next run reads again.",
+    unit="files",
+)
+GROUP_MB = files.integer(
+    "GROUP_MB",
+    32,
+    minimum=1,
+    help="Files are committed together until their partials take so much memory.",
+    unit="MB",
+)
+GROUP_SECONDS = files.integer(
+    "GROUP_SECONDS",
+    10,
+    minimum=0,
+    help="Files are committed together that are read within so many seconds; `0` commits each alone.",
+    unit="s",
+)
 WATCH_LISTING_SECONDS = files.integer(
     "WATCH_LISTING_SECONDS", 300, minimum=1, help="How often `--watch` lists the whole place.", unit="s"
 )

@@ -95,6 +95,12 @@ def plain_settings(settings, tmp_path):
 
 
 @pytest.fixture
+def each_alone(settings) -> None:
+    """Files are committed one by one, so that each has lake files of its own."""
+    settings.GROUP_FILES = 1
+
+
+@pytest.fixture
 def data_dir(settings) -> Path:
     """The folder that files are ingested from, empty."""
     settings.DATA_DIR.mkdir()

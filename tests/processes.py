@@ -125,14 +125,14 @@ class Place:
         return sorted(path.relative_to(self.lake) for path in self.lake.rglob("*") if path.is_file())
 
     def keys_in_lake(self) -> tuple[set[str], set[str]]:
-        """The names of the batches whose partials lie in the lake: by themselves, and compacted with others.
+        """The names of the batches whose partials lie in the lake: by themselves, and with others in a file.
 
-        A compacted file may still hold rows of a batch that was replaced since.
+        A file of several may still hold rows of a batch that was replaced since.
         """
         alone, compacted = set(), set()
         connection = duckdb.connect()
         for path in self.lake.glob("partials/**/*.parquet"):
-            if path.name.startswith("compacted-"):
+            if path.name.startswith(("group-", "compacted-")):
                 held = connection.sql(
                     f"SELECT decode(value) FROM parquet_kv_metadata('{path}') WHERE key = 'batches'::BLOB"
                 )

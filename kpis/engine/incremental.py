@@ -44,11 +44,19 @@ class IncrementalPartials:
         self._connection = connection
         self._merged: OrderedDict[tuple[int, datetime], _Merged] = OrderedDict()
 
-    def merge(self, kpi: KPI, start: datetime, keys: Collection[str], key: str, fresh: str, others: PartialsOf) -> str:
+    def merge(
+        self,
+        kpi: KPI,
+        start: datetime,
+        keys: Collection[str],
+        own: Collection[str],
+        fresh: Iterable[str],
+        others: PartialsOf,
+    ) -> str:
         """Merge a KPI's partial of the interval that starts at a moment (UTC), and return its table's name.
 
-        It has the batches with the keys, and a ``fresh`` one, whose ``key`` is none of them, from its own table.
-        ``others`` returns the batches that are not merged yet. Raises TotalTooLarge.
+        It has the batches with the keys, and those with the keys ``own``, which are none of them, from the ``fresh``
+        tables. ``others`` returns the batches that are not merged yet. Raises TotalTooLarge.
         """
         known = self._merged.get((kpi.id, start))
         if known is not None and not known.keys <= set(keys):
@@ -57,7 +65,7 @@ class IncrementalPartials:
         lacking = set(keys) - (known.keys if known else frozenset())
         name = f"incremental_{kpi.id}_{int(start.timestamp())}"
         with others(lacking) as tables:
-            merged = [*([name] if known else []), fresh, *tables]
+            merged = [*([name] if known else []), *fresh, *tables]
             union = " UNION ALL BY NAME ".join(f"FROM {table}" for table in merged)
             columns = ", ".join(["interval_start", *kpi.partial_keys])
             sums = "".join(f", CAST(sum({value}) AS BIGINT) AS {value}" for value in kpi.partial_values)
@@ -69,7 +77,7 @@ class IncrementalPartials:
                     SELECT {columns}{sums} FROM ({union}) WHERE interval_start = {moment} GROUP BY {columns}"""
                 )
         (rows,) = self._connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0]
-        self._merged[kpi.id, start] = _Merged(name, frozenset({*keys, key}), rows)
+        self._merged[kpi.id, start] = _Merged(name, frozenset({*keys, *own}), rows)
         self._merged.move_to_end((kpi.id, start))
         return name
 

@@ -5,7 +5,7 @@ Both read and write numpy arrays directly, without pandas, whose import takes a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,16 @@ def registered(connection: duckdb.DuckDBPyConnection, name: str, columns: Column
         yield name
     finally:
         connection.unregister(name)
+
+
+def joined(tables: Sequence[Columns]) -> dict[str, np.ndarray]:
+    """Return the rows of several tables that have the same columns, one table after the other."""
+    return {name: _concatenated([table[name] for table in tables]) for name in tables[0]}
+
+
+def _concatenated(columns: list[np.ndarray]) -> np.ndarray:
+    are_masked = any(isinstance(column, np.ma.MaskedArray) for column in columns)
+    return np.ma.concatenate(columns) if are_masked else np.concatenate(columns)
 
 
 def _unmasked(column: np.ndarray) -> np.ndarray:

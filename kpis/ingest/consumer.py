@@ -1,7 +1,8 @@
 """The consumer of a stream: ingests its messages batch by batch, each batch like a file.
 
-A batch's results and its partition's new offset are committed in one transaction. Between batches the consumer releases
-the lock, so that other consumers and runs over files can work.
+The batches that are due together, one a partition, are committed together: their results and the partitions' new
+offsets in one transaction. In between the consumer releases the lock, so that other consumers and runs over files can
+work.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Generic, Protocol, TypeVar
 
 from django.db import close_old_connections
@@ -140,19 +141,19 @@ class Consumer(BaseConsumer[Stream]):
     """The consumer of a stream, whose partitions several processes may share."""
 
     def _ingest(self, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
-        """Yield the events of the batch that is due, prepared without the lock and committed under it."""
-        messages = self._stream.batch()
+        """Yield the events of the batches that are due, prepared without the lock and committed together under it."""
+        batches = self._stream.batches()
         close_old_connections()
         # Records too late for their hour to be recomputed are rejected one by one, and do not fail the batch.
-        kept_from = DatabaseLedger().kept_from(messages.feed) or EPOCH
+        kept_from = DatabaseLedger().kept_from(self._stream.feed) or EPOCH
         options = replace(self._options, clocks=DatabaseLedger().clocks())
-        with pipeline.prepare(messages, self._engine, options, earliest=kept_from) as one:
+        with pipeline.prepare_all(batches, self._engine, options, earliest=kept_from) as group:
             while not is_stopped():
                 close_old_connections()
                 try:
                     with ledger_lock():
-                        if self._stream.follows_on(messages):
-                            yield from self._run_with(one, messages)
+                        if all(self._stream.follows_on(messages) for messages in batches):
+                            yield from self._run_with(group, batches)
                         return
                 except AlreadyRunning:
                     # Meanwhile messages are read ahead, within the limits.
@@ -160,22 +161,26 @@ class Consumer(BaseConsumer[Stream]):
                     self._stream.poll(POLL_SECONDS)
                     self._presence.report(self._stream.lag())
 
-    def _run_with(self, one: pipeline.Prepared, messages: Messages) -> Iterator[pipeline.Event]:
+    def _run_with(self, group: pipeline.Group, batches: list[Messages]) -> Iterator[pipeline.Event]:
         with self._recorded() as self._run:
             RUN.set(self._run.pk)
             ledger = DatabaseLedger(self._run)
-            events = pipeline.run_prepared([one], ledger, self._engine, self._options)
+            events = pipeline.run_group(group, ledger, self._engine, self._options)
+            by_name = {messages.name: messages for messages in batches}
+            # The batches' own events come first, then those of the rollups that are due.
+            of_batches = []
             try:
-                # The batch's own event comes first, then those of the rollups that are due.
-                of_batch = next(events)
-            except SeveralFailed:
+                for event in islice(events, len(batches)):
+                    of_batches.append(event)
+                    self._stream.acknowledge(by_name[pipeline.batch_of(event)])
+            except SeveralFailed as error:
                 # If the database or the lake refuses a message, the batch is split until that message fails alone.
-                self._stream.cut(messages)
+                self._stream.cut(by_name[error.batch.name])
+            if not of_batches:
                 return
-            self._stream.acknowledge(messages)
             self._announcer.announce()
             # If no later messages arrive, the intervals must be closed by the clock.
             self._close_at = 0
             if self._stream.is_caught_up():
                 self._close_by_clock(ledger)
-            yield from self._reported(chain([of_batch], events))
+            yield from self._reported(chain(of_batches, events))

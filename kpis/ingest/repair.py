@@ -214,10 +214,10 @@ class Repair:
                         continue
                     staging = self._lake.stage(batch.key)
                     for kpi, hour in sorted(lost.parts):
-                        (table,) = one.partials[kpi]
-                        add_partial(staging, KPIS[kpi], hour, table)
+                        with one.partial(self._engine.connection, kpi) as table:
+                            add_partial(staging, KPIS[kpi], hour, table)
                     for rejects in lost.rejects:
-                        staging.add_rejects(feed, rejects.hour)
+                        staging.add_rejects(feed, rejects.hour, batch.key)
                     for records in lost.records:
                         add_records(staging, feed, records.hour)
                     self._publish(staging, lost)
@@ -274,7 +274,7 @@ class Repair:
             staging = self._lake.stage(batch.key)
             write_rejects(self._engine.connection, kept)
             for file in lost.rejects:
-                staging.add_rejects(lost.feed, file.hour)
+                staging.add_rejects(lost.feed, file.hour, batch.key)
             self._publish(staging, made)
         return made
 

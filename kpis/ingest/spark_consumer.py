@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
@@ -173,6 +173,10 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
 
         A partition's messages that fail as a whole are split into halves until the one that fails is alone.
         """
+        cluster, frame = self._engine.cluster, self._stream.frame
+        assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
+        assert frame is not None  # noqa: S101  what is due
+        feed, name = self._stream.feed, self._stream.name
         # The ends of the parts of a partition that are to be ingested next; the part before the last of them remains.
         until: list[tuple[int, int]] = []
         while True:
@@ -182,12 +186,15 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
             part = Part(ledger.kept_from(self._stream.feed) or EPOCH, positions, start.newest, origins)
             part = replace(part, ranges={one: (part.is_in_up_to(one), end) for one, end in until[-1:]})
             options = replace(self._options, clocks=ledger.clocks())
-            in_hand: list[Messages] = []
-            with closing(self._prepared(part, in_hand, options)) as prepared:
+            with cluster.prepare_messages(frame, feed, name, part, self._engine, options) as prepared:
+                if prepared:
+                    # By now the executors have read all of them.
+                    self._stream.check(part.positions)
                 try:
                     yield from pipeline.run_prepared(prepared, ledger, self._engine, options)
-                except SeveralFailed:
-                    (messages,) = in_hand
+                except SeveralFailed as error:
+                    # What was read of a topic.
+                    messages = cast(Messages, error.batch)
                     if not until:
                         until.append((int(messages.partition), int(messages.next_offset)))
                     until.append((int(messages.partition), messages.middle))
@@ -195,18 +202,3 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
             if not until:
                 return
             until.pop()
-
-    def _prepared(self, part: Part, in_hand: list[Messages], options: pipeline.Options) -> Generator[pipeline.Prepared]:
-        """Yield the micro-batch's prepared batches; the one that is being ingested is ``in_hand``."""
-        cluster, frame = self._engine.cluster, self._stream.frame
-        assert isinstance(cluster, SparkCluster)  # noqa: S101  what the command makes
-        assert frame is not None  # noqa: S101  what is due
-        feed, name = self._stream.feed, self._stream.name
-        made = cluster.prepare_messages(frame, feed, name, part, self._engine, options)
-        for number, one in enumerate(made):
-            if not number:
-                # By now the executors have read all of them.
-                self._stream.check(part.positions)
-            # What was read of a topic.
-            in_hand[:] = [cast(Messages, one.entry.file)]
-            yield one

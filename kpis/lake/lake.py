@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -33,6 +33,8 @@ TABLE_BYTES = 2**20
 # Half of DuckDB's default, which halves the memory that a file takes while it is written.
 ROW_GROUP = 61_440
 SEALING_THREADS = 4
+# The number of files of several batches whose keys are kept in memory.
+MOST_KEPT = 1_000
 
 # Returns the files that count in some of the lake's folders.
 Counted = Callable[[Collection[PurePosixPath]], Iterable[LakeFile]]
@@ -64,7 +66,7 @@ class FileLedger(Protocol):
 
 @dataclass(frozen=True)
 class PartialFile:
-    """A file of partials to read: its expected content, and if it is compacted, the keys of the batches to read."""
+    """A file of partials to read: its expected content, and if it has more batches, the keys of those to read."""
 
     expected: Expected
     keys: frozenset[str] | None = None
@@ -79,8 +81,9 @@ class Lake:
     """The lake as a tree of files, read and written through a DuckDB connection."""
 
     def __init__(self, storage: Storage, connection: duckdb.DuckDBPyConnection, verify: Verify = Verify.ALWAYS):
-        self.storage = storage
-        self._connection = connection
+        self.storage, self.connection = storage, connection
+        # The keys of the batches of files that have several; a file's name changes with its content.
+        self._keys: OrderedDict[PurePosixPath, frozenset[str]] = OrderedDict()
         self._threads = ThreadPoolExecutor(SEALING_THREADS, thread_name_prefix="lake")
         self.verifier = Verifier(storage, self._threads, verify)
         storage.open_to(connection)
@@ -122,18 +125,18 @@ class Lake:
     def _files_with(
         self, folder: PurePosixPath, keys: Collection[str], counted: Iterable[LakeFile]
     ) -> dict[PurePosixPath, PartialFile]:
-        """Return the folder's files with the batches' partials; of compacted ones with the keys to take from them.
+        """Return the folder's files with the batches' partials; of those of several, with the keys to take from them.
 
-        A batch's own file takes precedence: a compacted one may have its rows as well.
+        A batch's own file takes precedence: others may have its rows as well, from before it was replaced.
         """
-        files, lacking, compacted = {}, set(keys), []
+        files, lacking, several = {}, set(keys), []
         for file in sorted(counted, key=lambda file: file.path):
             if not file.key:
-                compacted.append(file)
+                several.append(file)
             elif file.key in lacking:
                 files[file.path] = PartialFile(Expected.of(file))
                 lacking.remove(file.key)
-        for file in compacted if lacking else ():
+        for file in several if lacking else ():
             held = self.keys_in(file.path)
             found = lacking & held
             if found:
@@ -176,11 +179,37 @@ class Lake:
             raise
 
     def keys_in(self, path: PurePosixPath) -> set[str]:
-        """Return the keys of the batches whose partials a compacted file holds."""
-        query = f"SELECT decode(value) FROM parquet_kv_metadata({self._literal(path)}) WHERE decode(key) = 'batches'"
-        with self._reading(path):
-            found = self._connection.execute(query).fetchall()
-        return set(found[0][0].split(",")) if found else set()
+        """Return the keys of the batches whose partials a group's or a compacted file holds."""
+        if path not in self._keys:
+            query = (
+                f"SELECT decode(value) FROM parquet_kv_metadata({self._literal(path)}) WHERE decode(key) = 'batches'"
+            )
+            with self._reading(path):
+                found = self.connection.execute(query).fetchall()
+            self._keys[path] = frozenset(found[0][0].split(",")) if found else frozenset()
+        self._keys.move_to_end(path)
+        while len(self._keys) > MOST_KEPT:
+            self._keys.popitem(last=False)
+        return set(self._keys[path])
+
+    def stale_keys(self, files: Collection[LakeFile]) -> dict[PurePosixPath, set[str]]:
+        """Return which batches' rows are not to be read from which of the files that count, as another one has them.
+
+        That is so after a batch was replaced, and again got the content that it had. See ``files``.
+        """
+        folders: dict[PurePosixPath, list[LakeFile]] = defaultdict(list)
+        for file in files:
+            folders[file.path.parent].append(file)
+        stale = {}
+        for found in folders.values():
+            read = {file.key for file in found if file.key}
+            several = sorted(file.path for file in found if not file.key)
+            for path in several if len(found) > 1 else ():
+                keys = self.keys_in(path)
+                if keys & read:
+                    stale[path] = keys & read
+                read |= keys
+        return stale
 
     def compact(self, kpi: KPI, hour: datetime, keys: Collection[str], ledger: FileLedger) -> None:
         """Put an hour's partials of the batches with the keys into one file; does nothing if they are in one."""
@@ -193,7 +222,7 @@ class Lake:
         with self.partials(kpi, {hour: keys}, ledger.files, compaction=True) as tables:
             if tables:
                 rows = " UNION ALL BY NAME ".join(f"FROM {table}" for table in tables)
-                staging.add(partials_file(kpi, hour, name), rows, batches=listed)
+                staging.add(partials_file(kpi, hour, name), rows, listed)
         ledger.exchange_files(staging.publish(former), former)
         self.finalize(staging.name, ledger)
 
@@ -238,7 +267,7 @@ class Lake:
     def _read_through(self, path: PurePosixPath) -> None:
         """Read every value of a file; raises DamagedFile if that fails."""
         with self._reading(path):
-            self._connection.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({self._literal(path)})").fetchall()
+            self.connection.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({self._literal(path)})").fetchall()
 
     @contextmanager
     def _reading(self, path: PurePosixPath) -> Iterator[None]:
@@ -289,8 +318,8 @@ class Lake:
         return len(names)
 
     def count(self, table: str) -> int:
-        """Return the number of rows of a table of the connection."""
-        return self._connection.table(table).shape[0]
+        """Return the number of rows of a table, which SQL says."""
+        return self.connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
 
     def write(self, path: Path, query: str, batches: str = "", by: str = "") -> None:
         """Write a query's rows to a local Parquet file; ``batches``, comma-separated keys, go into its metadata.
@@ -306,17 +335,17 @@ class Lake:
         if by:
             options += f", PARTITION_BY ({by})"
         with translate_errors(str(path)), self._one_thread() if by else nullcontext():
-            self._connection.execute(f"COPY ({query}) TO {_quoted(str(path))} ({options})")
+            self.connection.execute(f"COPY ({query}) TO {_quoted(str(path))} ({options})")
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:
         """Make DuckDB use one thread, so that rows are written in order."""
-        ((threads,),) = self._connection.execute("SELECT current_setting('threads')").fetchall()
-        self._connection.execute("SET threads = 1")
+        ((threads,),) = self.connection.execute("SELECT current_setting('threads')").fetchall()
+        self.connection.execute("SET threads = 1")
         try:
             yield
         finally:
-            self._connection.execute(f"SET threads = {threads}")
+            self.connection.execute(f"SET threads = {threads}")
 
     def sealed(self, written: Path, file: LakeFile) -> Future[LakeFile]:
         """Digest a file that was written aside, and sync it to the disk, while other work goes on.

@@ -12,6 +12,7 @@ from kpis.catalog.kpis import KPI
 
 STAGING = PurePosixPath("staging")
 COMPACTED = "compacted-"
+GROUP = "group-"
 HOUR_FOLDERS = ("year", "month", "day", "hour")
 # The number of hex digits of a file's digest in its name.
 DIGEST_DIGITS = 16
@@ -22,8 +23,9 @@ class LakeFile:
     """A file of the lake as the ledger keeps it.
 
     ``path`` is relative to the lake's root; ``feed`` (a feed's name) and ``hour`` (its start, UTC) are those of its
-    rows. ``key`` is that of the batch whose rows it has; a compacted file has several batches, and no key. ``digest``
-    is BLAKE3 of the content in hex, "" if unknown; ``size`` is in bytes, and ``etag`` is an object's in a bucket.
+    rows. ``key`` is that of the batch whose rows it has; a group's or a compacted file has several batches, and no key:
+    their keys are in its metadata. ``digest`` is BLAKE3 of the content in hex, "" if unknown; ``size`` is in bytes, and
+    ``etag`` is an object's in a bucket.
     """
 
     path: PurePosixPath

@@ -6,8 +6,8 @@ import json
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
-from kpis.catalog.registry import partial_kpis
-from kpis.engine.aggregate import Partials
+from kpis.engine.table import Columns, registered
 from kpis.lake.errors import translate_errors
 from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
 
@@ -31,14 +30,27 @@ ROWS_A_PASS = 500_000
 HOUR_NUMBER = "date_diff('hour', TIMESTAMP '1970-01-01', interval_start)"
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows to write: SQL that selects them, each with the key of its ``batch``.
+
+    The SQL may name tables that are in memory (``columns``, by name), which are registered while it is executed.
+    """
+
+    query: str
+    columns: Mapping[str, Columns] = field(default_factory=dict)
+
+
 class Staging:
     """Files that are written aside; ``publish`` puts them into place.
 
-    While one is written, those before it are digested and synced.
+    While one is written, those before it are digested and synced. ``placed`` are adopted files that are in place, by
+    where they were aside.
     """
 
     def __init__(self, lake: Lake, name: str, folder: PurePosixPath | None = None):
         self.name = name
+        self.placed: dict[PurePosixPath, LakeFile] = {}
         self._lake, self._storage = lake, lake.storage
         self._folder = folder or STAGING / name
         self._written: dict[Path, Future[LakeFile]] = {}
@@ -46,66 +58,55 @@ class Staging:
         with self._translate_errors():
             self._aside = self._storage.aside(self._folder)
 
-    def add_batch(
-        self,
-        feed: Feed,
-        intervals: Collection[datetime],
-        partials: Mapping[int, Partials],
-        moment: datetime,
-        with_rejects: bool,
-        with_records: bool,
-    ) -> None:
-        """Write what the lake keeps of a batch: its partials by KPI id, its rejects and, where wanted, its records.
+    def add_partials(self, kpi: KPI, rows: Collection[Rows], hours: Mapping[datetime, Collection[str]]) -> None:
+        """Write a KPI's partials, one file for each hour (start, UTC), in the rows' order.
 
-        ``intervals`` are the starts (UTC) of those that it has records in. The rejects go to the hour of the first of
-        them, or of ``moment`` (UTC) if there is none.
+        ``hours`` has the keys of the batches with rows in it; the file of only one of them has its name.
         """
-        hours = sorted({ONE_HOUR.floor(start) for start in intervals})
-        for kpi in partial_kpis(feed) if hours else []:
-            (table,) = partials[kpi.id]
-            self.add_partial(kpi, table, hours)
-        if with_rejects:
-            self.add_rejects(feed, min(intervals, default=moment))
-        if with_records:
-            self.add_records(feed, hours)
 
-    def add_partial(self, kpi: KPI, table: str, hours: Collection[datetime]) -> None:
-        """Write a KPI's partial from a table, one file for each hour (start, UTC), in its order and with the key."""
-        self._add_hours(table, hours, lambda hour: partials_file(kpi, hour, self.name, self.name))
+        def file_of(hour: datetime) -> LakeFile:
+            own = min(hours[hour]) if len(hours[hour]) == 1 else ""
+            return partials_file(kpi, hour, own or self.name, own)
 
-    def add_records(self, feed: Feed, hours: Collection[datetime]) -> None:
-        """Write the records in the connection's table ``records``, one file for each hour (start, UTC), by time."""
+        with ExitStack() as stack:
+            for name, columns in (one for some in rows for one in some.columns.items()):
+                stack.enter_context(registered(self._lake.connection, name, columns))
+            self._add_hours(" UNION ALL BY NAME ".join(f"({some.query})" for some in rows), hours, file_of)
+
+    def add_records(self, feed: Feed, hours: Collection[datetime], key: str, table: str = "records") -> None:
+        """Write a batch's records from a table, one file for each hour (start, UTC), by time."""
         columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
         self._add_hours(
-            "records",
-            hours,
-            lambda hour: records_file(feed, hour, self.name),
-            f"interval_start, {columns}",
+            f"SELECT interval_start, {columns}, '{key}' AS batch FROM {table}",
+            {hour: [key] for hour in hours},
+            lambda hour: records_file(feed, hour, key),
             f' ORDER BY interval_start, "{feed.moment.column}"',
         )
 
     def _add_hours(
         self,
-        table: str,
-        hours: Collection[datetime],
+        query: str,
+        hours: Mapping[datetime, Collection[str]],
         file_of: Callable[[datetime], LakeFile],
-        columns: str = "*",
         order: str = "",
     ) -> None:
-        """Write a table's rows, one file for each hour (start, UTC), with the key."""
-        rows = f"SELECT {columns}, '{self.name}' AS batch"
-        if len(hours) > FEW_HOURS and self._lake.count(table) <= ROWS_A_PASS:
+        """Write a query's rows, one file for each hour (start, UTC), with the keys of its batches if it has several."""
+        if len(hours) > FEW_HOURS and self._lake.count(f"({query})") <= ROWS_A_PASS:
             folder = self._aside / "hours"
-            self._lake.write(folder, f"{rows}, {HOUR_NUMBER} AS hour_number FROM {table}{order}", by="hour_number")
+            several = {key for keys in hours.values() if len(keys) > 1 for key in keys}
+            self._lake.write(
+                folder, f"SELECT *, {HOUR_NUMBER} AS hour_number FROM ({query}){order}", _listed(several), "hour_number"
+            )
             for hour in hours:
                 (found,) = (folder / f"hour_number={int(hour.timestamp()) // 3600}").iterdir()
                 self._seal(found.rename(self._new()), file_of(hour))
             shutil.rmtree(folder)
             return
-        for hour in hours:
+        for hour, keys in hours.items():
             end = hour + ONE_HOUR.delta
             within = f" WHERE interval_start >= {_timestamp(hour)} AND interval_start < {_timestamp(end)}"
-            self.add(file_of(hour), f"{rows} FROM {table}{within if len(hours) > 1 else ''}{order}")
+            rows = f"SELECT * FROM ({query}){within if len(hours) > 1 else ''}{order}"
+            self.add(file_of(hour), rows, _listed(keys) if len(keys) > 1 else "")
 
     def _new(self) -> Path:
         return self._aside / f"{len(self._written)}.parquet"
@@ -113,10 +114,10 @@ class Staging:
     def _seal(self, written: Path, file: LakeFile) -> None:
         self._written[written] = self._lake.sealed(written, file)
 
-    def add_rejects(self, feed: Feed, moment: datetime) -> None:
-        """Write the rejects in the connection's table ``rejects`` to the hour of the moment (UTC)."""
-        query = f"SELECT '{self.name}' AS batch, line, \"column\", reason, text FROM rejects ORDER BY line"
-        self.add(rejects_file(feed, moment, self.name), query)
+    def add_rejects(self, feed: Feed, moment: datetime, key: str, table: str = "rejects") -> None:
+        """Write a batch's rejects from a table to the hour of the moment (UTC)."""
+        query = f"SELECT '{key}' AS batch, line, \"column\", reason, text FROM {table} ORDER BY line"
+        self.add(rejects_file(feed, moment, key), query)
 
     def add(self, file: LakeFile, query: str, batches: str = "") -> None:
         """Write a query's rows to a file; ``batches``, comma-separated keys, go into its metadata."""
@@ -133,13 +134,14 @@ class Staging:
             written = {place: sealed.result() for place, sealed in self._written.items()}
             added = [*written.values(), *self._adopted.values()]
             self._write_plan([*(file.path for file in added), *replaces])
-            published = [
-                *(replace(file, etag=self._storage.put(place, file.path)) for place, file in written.items()),
-                *(replace(file, etag=self._storage.move(place, file.path)) for place, file in self._adopted.items()),
-            ]
+            published = [replace(file, etag=self._storage.put(place, file.path)) for place, file in written.items()]
+            for place, file in self._adopted.items():
+                # Those in place already are a refused group's.
+                etag = file.etag if place == file.path else self._storage.move(place, file.path)
+                self.placed[place] = replace(file, etag=etag)
             self._storage.sync()
         self._lake.verifier.trust(written.values())
-        return published
+        return [*published, *self.placed.values()]
 
     def put_aside(self) -> dict[PurePosixPath, LakeFile]:
         """Put the files into the staging's folder of the tree, for another process to ``adopt``.
@@ -161,6 +163,10 @@ class Staging:
 
     def _translate_errors(self) -> AbstractContextManager[None]:
         return translate_errors(self._storage.url(self._folder))
+
+
+def _listed(keys: Collection[str]) -> str:
+    return ",".join(sorted(keys))
 
 
 def _timestamp(moment: datetime) -> str:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from kpis.lake.errors import translate_errors
 from kpis.lake.lake import Lake
-from kpis.lake.layout import COMPACTED, DIGEST_DIGITS, LakeFile
+from kpis.lake.layout import COMPACTED, DIGEST_DIGITS, GROUP, LakeFile
 from kpis.storage import Stored
 
 # All folders of the tree with files that count.
@@ -68,11 +68,11 @@ def survey(lake: Lake, counted: Iterable[LakeFile], digested: bool, progress: Pr
 def adoptable(lake: Lake, folder: PurePosixPath, orphans: dict[str, Stored], key: str) -> tuple[str, str] | None:
     """Return the name and digest of an orphan in a folder that has a batch's rows and the digest in its name.
 
-    A batch's own file takes precedence over a compacted one. None if there is none.
+    A batch's own file takes precedence over one of several batches. None if there is none.
     """
     own = [name for name in orphans if name.startswith(f"{key}.")]
-    compacted = [name for name in orphans if name.startswith(COMPACTED)]
-    for name in [*own, *compacted]:
+    several = [name for name in orphans if name.startswith((GROUP, COMPACTED))]
+    for name in [*own, *several]:
         path = folder / name
         digits = PurePosixPath(path.stem).suffix.removeprefix(".")
         if len(digits) != DIGEST_DIGITS:

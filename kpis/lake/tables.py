@@ -92,7 +92,7 @@ def lake_tables() -> list[LakeTable]:
 
 def scan(location: str, table: LakeTable) -> str:
     """Return SQL for the rows of all of a table's files, below the lake's location; see ``scan_of`` for the columns."""
-    return scan_of(_literal(f"{escaped(location)}/{table.folder}/{FILES}"), table)
+    return scan_of(quoted(f"{escaped(location)}/{table.folder}/{FILES}"), table)
 
 
 def scan_of(files: str, table: LakeTable) -> str:
@@ -158,5 +158,5 @@ def escaped(location: str) -> str:
     return "".join(f"[{c}]" if c in "[*?" else c for c in location.rstrip("/"))
 
 
-def _literal(text: str) -> str:
+def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -34,7 +34,7 @@ from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.folding import add_fold
 from kpis.engine.scratch import ScratchError, scratch
 from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, translate_errors
-from kpis.lake.tables import LakeTable, empty, escaped, partials_table, records_table, rejects_table, scan_of
+from kpis.lake.tables import LakeTable, empty, escaped, partials_table, quoted, records_table, rejects_table, scan_of
 from kpis.storage import Address, Storage, storage_at
 
 # The table of the ledger's batches: columns with their types in DuckDB.
@@ -246,10 +246,16 @@ class _Views:
         rows = empty(table)
         if files:
             self._lake.verifier.check_sizes(table.folder, files)
+            stale = self._lake.stale_keys(files)
             name = f"files_of_{table.name}"
-            urls = [escaped(self._lake.storage.url(file.path)) for file in files]
-            self._connection.execute(f'SET VARIABLE "{name}" = $1', [urls])
-            rows = scan_of(f"getvariable('{name}')", table)
+            urls = [escaped(self._lake.storage.url(file.path)) for file in files if file.path not in stale]
+            if urls:
+                self._connection.execute(f'SET VARIABLE "{name}" = $1', [urls])
+                rows = scan_of(f"getvariable('{name}')", table)
+            for path, keys in stale.items():
+                listed = ", ".join(f"'{key}'" for key in sorted(keys))
+                one = scan_of(quoted(escaped(self._lake.storage.url(path))), table)
+                rows += f" UNION ALL BY NAME FROM ({one}) WHERE batch NOT IN ({listed})"
         return f"FROM ({rows}) WHERE batch IN (SELECT key FROM batches WHERE status = 'in' AND feed = '{feed.name}')"
 
     def _view(self, name: str, query: str) -> None:

@@ -60,9 +60,9 @@ class Stream(ABC, Generic[AnySpool]):
         self.feed, self.name = feed, name
         self._limits, self._folder = limits, folder
         self._pending: dict[Any, _Pending[AnySpool]] = {}
-        # The partitions whose batches come now, one after the other.
+        # The partitions whose batches come now.
         self._turn: set[Any] = set()
-        # The batch that is to be ingested next, or the parts into which it was split.
+        # The batches that are to be ingested next, or the parts into which they were split, a partition's in order.
         self._in_hand: list[Messages] = []
         self._positions: Mapping[Any, Any] = {}
         # The origin of each partition's messages that are being read.
@@ -131,15 +131,21 @@ class Stream(ABC, Generic[AnySpool]):
         news, self._recreated = self._recreated, []
         return news
 
-    def batch(self) -> Messages:
-        """Return the batch to ingest next: all of the partition that is due. The one before must be acknowledged."""
+    def batches(self) -> list[Messages]:
+        """Return the batches to ingest next: all of each partition that is due, one a partition.
+
+        Each must be acknowledged or cut. Of one that was cut only the next part is among them.
+        """
         if not self._in_hand:
-            partition = self._next()
-            self._turn.discard(partition)
-            spool = self._pending.pop(partition).spool
-            origin = self._origins.get(partition, Origin())
-            self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition), origin))
-        return self._in_hand[-1]
+            for partition in self._next():
+                spool = self._pending.pop(partition).spool
+                origin = self._origins.get(partition, Origin())
+                self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition), origin))
+            self._turn.clear()
+        firsts: dict[Any, Messages] = {}
+        for messages in self._in_hand:
+            firsts.setdefault(messages.partition, messages)
+        return list(firsts.values())
 
     def acknowledge(self, messages: Messages) -> None:
         """Mark the batch in hand as ingested, and remove its file."""
@@ -148,10 +154,9 @@ class Stream(ABC, Generic[AnySpool]):
         self._positions = {**self._positions, messages.partition: messages.new_position}
 
     def cut(self, messages: Messages) -> None:
-        """Replace the batch in hand by its halves, as it cannot be ingested as a whole."""
-        self._in_hand.remove(messages)
-        first, second = messages.halves()
-        self._in_hand += [second, first]
+        """Replace a batch in hand by its halves, as it cannot be ingested as a whole."""
+        place = self._in_hand.index(messages)
+        self._in_hand[place : place + 1] = messages.halves()
 
     def follows_on(self, messages: Messages) -> bool:
         """Return True if the batch starts at the committed position; else all is read again from there."""
@@ -175,11 +180,11 @@ class Stream(ABC, Generic[AnySpool]):
             self._pending[partition] = _Pending(self._new_spool(partition, path), self._empty_at)
         return self._pending[partition].spool
 
-    def _next(self) -> Partition:
-        """Return the partition to ingest next: the oldest of those that are due, else the largest."""
+    def _next(self) -> list[Partition]:
+        """Return the partitions to ingest next: those that are due, oldest first, else the largest."""
         if self._turn:
-            return min(self._turn, key=lambda partition: self._pending[partition].since)
-        return max(self._pending, key=lambda partition: self._pending[partition].spool.count)
+            return sorted(self._turn, key=lambda partition: self._pending[partition].since)
+        return [max(self._pending, key=lambda partition: self._pending[partition].spool.count)]
 
     def _due_in(self) -> float:
         """Return the seconds until a batch is due by its age; infinite if nothing is pending."""

@@ -1,8 +1,8 @@
 """A run on Spark: executors prepare files, as this machine would, and merge large partials.
 
 An executor reads its files and reduces them by the same code as a run without a cluster, and writes what the lake keeps
-of them into the lake's staging. The driver, which alone writes the ledger, then puts a batch's files into place and
-commits it, one batch after the other. So files must be where all executors see them: in a shared folder, or in object
+of them into the lake's staging. The driver, which alone writes the ledger, then puts a group's files into place and
+commits it, one group after the other. So files must be where all executors see them: in a shared folder, or in object
 storage. An executor that is lost, or a driver that is killed, leaves only what the next run removes.
 """
 
@@ -12,15 +12,15 @@ import json
 import uuid
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
 from itertools import groupby, islice
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kpis import pipeline
 from kpis.catalog.feeds import Feed
@@ -38,6 +38,7 @@ from kpis.sources.places import decode_file, encode_file
 from kpis.sources.spool import Spool
 from kpis.spark.encoding import decode_options, decode_prepared, encode_options, encode_partials, encode_prepared
 from kpis.spark.engine import START, MicroBatches, Source, Spark, spark
+from kpis.spark.packing import packed
 from kpis.spark.session import Master, SparkError, check
 from kpis.storage import Address, address
 
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-# Small files are put together until a task has so many bytes to read.
-TASK_BYTES = 32 * 2**20
-MOST_FILES_A_TASK = 200
 # The number of concurrent jobs: while the driver ingests the files of one, the executors have the next.
 JOBS = 2
 TASKS_A_CORE = 2
@@ -60,8 +58,6 @@ PART_BYTES = 8 * 2**20
 # Errors on an executor that are not a file's fault, and so end the run.
 ERRORS = {kind.__name__: kind for kind in (LakeError, ScratchError, SourceLost)}
 SPARK_TYPES = {"VARCHAR": "STRING", "INTEGER": "INT", "BIGINT": "BIGINT", "TIMESTAMP": "TIMESTAMP_NTZ"}
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -121,12 +117,18 @@ class SparkCluster:
     def spark(self) -> Spark:
         return self._start()
 
+    @contextmanager
     def prepare(
         self, planned: Iterable[Planned], engine: Engine, options: Options
-    ) -> Iterator[tuple[Planned, Prepared]]:
-        folder = STAGING / f"spark-{uuid.uuid4().hex}"
-        common = {**self._place, "folder": str(folder), "options": encode_options(options)}
-        tasks = _packed(planned, lambda one: one[0].size)
+    ) -> Iterator[Iterator[tuple[Planned, Prepared]]]:
+        with _folder(engine) as folder:
+            common = {**self._place, "folder": folder, "options": encode_options(options)}
+            with closing(self._prepared(planned, common)) as prepared:
+                yield prepared
+
+    def _prepared(self, planned: Iterable[Planned], common: Mapping[str, Any]) -> Generator[tuple[Planned, Prepared]]:
+        """Yield the planned files, each prepared, in their order."""
+        tasks = packed(planned, lambda one: one[0].size)
         with ThreadPoolExecutor(JOBS, thread_name_prefix="spark") as threads:
             jobs: deque[tuple[list[list[Planned]], Future[list[str]]]] = deque()
             try:
@@ -146,7 +148,6 @@ class SparkCluster:
                 if jobs:
                     self.spark.cancel()
                 threads.shutdown(wait=True, cancel_futures=True)
-                engine.lake.discard(folder)
 
     def merges(self, kpi: KPI, size: int) -> bool:
         return size > self._merge_bytes and not (
@@ -201,17 +202,17 @@ class SparkCluster:
         """Read a Kafka topic in micro-batches."""
         return self.spark.stream(connection, source, engine.scratch / "checkpoint")
 
+    @contextmanager
     def prepare_messages(
         self, frame: DataFrame, feed: Feed, topic: str, part: Part, engine: Engine, options: Options
-    ) -> Iterator[Prepared]:
-        """Yield a prepared batch for each partition's messages that are not ingested yet, in the partitions' order.
+    ) -> Iterator[list[Prepared]]:
+        """Give a prepared batch for each partition's messages that are not ingested yet, in the partitions' order.
 
-        A batch that fails as a whole may be asked for in halves, see ``Part``.
+        Their files are in the lake's staging until the end. A batch that fails as a whole may be asked for in halves,
+        see ``Part``.
         """
-        folder = STAGING / f"spark-{uuid.uuid4().hex}"
         stream = {
             **self._place,
-            "folder": str(folder),
             "options": encode_options(options),
             "feed": feed.name,
             "topic": topic,
@@ -222,13 +223,11 @@ class SparkCluster:
             "ranges": part.ranges or {one: [part.is_in_up_to(one), None] for one in part.positions},
             "only": bool(part.ranges),
         }
-        try:
-            answers = self.spark.answers(frame, prepare_micro_batch, json.dumps(stream))
+        with _folder(engine) as folder:
+            answers = self.spark.answers(frame, prepare_micro_batch, json.dumps({**stream, "folder": folder}))
             found = [one for answer in answers for one in _answered(answer)]
-            for one in sorted(found, key=lambda answer: answer["messages"]["partition"]):
-                yield decode_prepared(one, decode_messages(feed, one["messages"]))
-        finally:
-            engine.lake.discard(folder)
+            found.sort(key=lambda answer: answer["messages"]["partition"])
+            yield [decode_prepared(one, decode_messages(feed, one["messages"])) for one in found]
 
     def table(
         self, kpi: KPI, length: Length, files: Mapping[PurePosixPath, PartialFile], starts: Collection[datetime]
@@ -244,9 +243,19 @@ class SparkCluster:
         }
         tasks = [
             json.dumps({**common, "files": [encode_partials(path, file) for path, file in some]})
-            for some in _packed(files.items(), lambda one: one[1].size)
+            for some in packed(files.items(), lambda one: one[1].size)
         ]
         return self.spark.table(read_partials, tasks, types)
+
+
+@contextmanager
+def _folder(engine: Engine) -> Iterator[str]:
+    """Give a new folder of the lake's staging for what executors write, and remove what is left in it."""
+    folder = STAGING / f"spark-{uuid.uuid4().hex}"
+    try:
+        yield str(folder)
+    finally:
+        engine.lake.discard(folder)
 
 
 @contextmanager
@@ -374,20 +383,6 @@ def _partial_types(kpi: KPI) -> dict[str, str]:
 
     types = {column.name: SPARK_TYPES[column.type] for column in partials_table(kpi).columns if column.name != "batch"}
     return types | dict.fromkeys(kpi.partial_values, "DECIMAL(38,0)")
-
-
-def _packed(found: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
-    """Yield lists for tasks: a large item alone, several small ones together."""
-    some: list[T] = []
-    size = 0
-    for one in found:
-        if some and (size + size_of(one) > TASK_BYTES or len(some) == MOST_FILES_A_TASK):
-            yield some
-            some, size = [], 0
-        some.append(one)
-        size += size_of(one)
-    if some:
-        yield some
 
 
 def _answered(answer: str) -> list[dict[str, Any]]:

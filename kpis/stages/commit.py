@@ -1,35 +1,154 @@
-"""Commit: write a prepared batch to the lake, merge the intervals that it touches, and commit both to the ledger."""
+"""Commit: write prepared batches to the lake, merge the intervals that they touch, and commit both to the ledger."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any
 
-from kpis.catalog.intervals import to_text
+from blake3 import blake3
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import ONE_HOUR, to_text
 from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import Results, TotalTooLarge
 from kpis.engine.incremental import MOST_INTERVALS
-from kpis.lake import LakeFile, counted_with
+from kpis.lake import GROUP, Counted, Staging, counted_with
 from kpis.stages.engine import Engine
 from kpis.stages.events import Duplicate, Event, Failed, Ingested, Unchanged
 from kpis.stages.identity import heir_of, is_same, twin_of
-from kpis.stages.ledger import Change, Entry, Keys, Ledger
+from kpis.stages.ledger import BatchChange, Change, Entry, Keys, Ledger, Refused
 from kpis.stages.merge import Fresh, KeysBetween, keys_in, merged, merged_incrementally
-from kpis.stages.options import Options
-from kpis.stages.prepared import Prepared
+from kpis.stages.options import Duplicates, Options
+from kpis.stages.prepared import Prepared, Source, sources, stage
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 
 # So many rows of results are held at once, and more by one group of hours.
 ROWS_AHEAD = 250_000
+# The exceptions by which the lake, the database or a total refuses batches.
+REFUSALS = (TotalTooLarge, Refused, *OUT_OF_ROOM)
 
 
-def ingest(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
-    """Ingest one prepared batch and return what happened: write its files, merge its intervals, commit.
+@dataclass(frozen=True)
+class _Member:
+    """A batch that is committed: ``leaving`` is the entry whose content it replaces, ``heir`` as in ``BatchChange``.
+
+    ``left`` are the intervals (starts, UTC) that the former content touched.
+    """
+
+    one: Prepared
+    former: Entry | None = None
+    leaving: Entry | None = None
+    left: frozenset[datetime] = frozenset()
+    heir: str = ""
+
+
+def ingest(
+    batches: Sequence[tuple[Prepared, Entry | None]], ledger: Ledger, engine: Engine, options: Options
+) -> Iterator[Event]:
+    """Ingest prepared batches of one feed together: write their files, merge their intervals, commit. Yield the events.
+
+    Each comes with its former entry in the ledger, whose content it replaces; all have different names and contents.
+    Batches that need more than to be counted, such as duplicates, come after all others, one by one. Where the lake,
+    the ledger or a total refuses the batches, they are halved until the one to blame is alone and fails.
+    """
+    feed = batches[0][0].entry.file.feed
+    known = ledger.entries([former.file for _, former in batches if former is not None])
+    formers = [(one, known.get((feed.name, one.entry.file.name)) if former else None) for one, former in batches]
+    kept_from = ledger.kept_from(feed)
+    twins = _with_twins([one.entry for one, _ in formers], feed, ledger, options)
+    together, others = [], []
+    for one, former in formers:
+        member = None if one.entry.digest in twins else _member(one, former, kept_from, ledger)
+        if member is not None:
+            together.append(member)
+        else:
+            others.append((one, former))
+    if together:
+        yield from _commit(together, ledger, engine, options)
+    for one, former in others:
+        yield _ingest_alone(one, former, ledger, engine, options)
+
+
+def _with_twins(entries: Collection[Entry], feed: Feed, ledger: Ledger, options: Options) -> set[str]:
+    """Return the contents (digests) of batches that the ledger has, maybe by another name."""
+    if options.duplicates is Duplicates.COUNT:
+        return set()
+    digests = [entry.digest for entry in entries if entry.is_in and entry.records and entry.file.counts_by_content]
+    return {other.digest for other in ledger.with_digests(feed, digests)} if digests else set()
+
+
+def _member(one: Prepared, former: Entry | None, kept_from: datetime | None, ledger: Ledger) -> _Member | None:
+    """Return a batch as one to commit with others, if it only counts and replaces; else None."""
+    entry = one.entry
+    if not entry.is_in:
+        return None
+    leaving = former if former is not None and former.is_in else None
+    if former is not None and former.is_known and (is_same(entry, former) or heir_of(entry, former, ledger)):
+        return None
+    left = frozenset(ledger.intervals(leaving)) if leaving else frozenset()
+    if kept_from and any(start < kept_from for start in chain(entry.intervals, left)):
+        return None
+    return _Member(one, former, leaving, left)
+
+
+def _commit(members: Sequence[_Member], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    """Commit batches in one transaction, or in halves if they are refused; one that is refused alone fails."""
+    staging = engine.lake.stage(_name_of(members))
+    try:
+        ledger.commit(_publish(members, staging, ledger, engine, options))
+    except REFUSALS as error:
+        if isinstance(error, OUT_OF_ROOM):
+            engine.make_room()
+        if len(members) == 1:
+            engine.lake.finalize(staging.name, ledger)
+            yield _refused(members[0], error, ledger, engine, options)
+            return
+        middle = len(members) // 2
+        placed = [_in_place(member, staging) for member in members]
+        for half in (placed[:middle], placed[middle:]):
+            yield from _commit(half, ledger, engine, options)
+        # Last, as what executors wrote and the group put into place would be gone.
+        engine.lake.finalize(staging.name, ledger)
+        return
+    engine.lake.finalize(staging.name, ledger)
+    yield from (Ingested(member.one.entry, member.left | frozenset(member.one.entry.intervals)) for member in members)
+
+
+def _name_of(members: Sequence[_Member]) -> str:
+    """Return the name of the batches' staging, and of files that have rows of several of them."""
+    keys = sorted(member.one.entry.key for member in members)
+    return keys[0] if len(keys) == 1 else GROUP + blake3(",".join(keys).encode()).hexdigest()[:24]
+
+
+def _in_place(member: _Member, staging: Staging) -> _Member:
+    """Return a batch of a refused group with what executors wrote for it where the group has put it."""
+    if member.one.written is None:
+        return member
+    placed = [(aside, staging.placed.get(aside)) for aside in member.one.written]
+    written = {(file.path if file else aside): file or member.one.written[aside] for aside, file in placed}
+    return replace(member, one=replace(member.one, written=written))
+
+
+def _refused(member: _Member, error: Exception, ledger: Ledger, engine: Engine, options: Options) -> Failed:
+    """Let a batch fail that was refused."""
+    one, former = member.one, member.former
+    if not isinstance(error, OUT_OF_ROOM):
+        return _fail(
+            replace(one, entry=replace(one.entry, is_in=False, reason=str(error))), member, ledger, engine, options
+        )
+    retry = not one.entry.file.is_divisible
+    entry = replace(one.entry, is_in=False, reason=out_of_room(error), retry=retry)
+    if retry and former is not None and former.is_known:
+        return Failed(entry.file.name, entry.reason)
+    return _fail(replace(one, entry=entry), member, ledger, engine, options)
+
+
+def _ingest_alone(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Event:
+    """Ingest a prepared batch and return what happened.
 
     It replaces what its ``former`` entry in the ledger gave. A file with the content of an ingested batch becomes its
     duplicate. Where the former content has duplicates, one of them holds it from now on, so that it still counts.
@@ -48,121 +167,130 @@ def ingest(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, 
     heir = heir_of(entry, former, ledger)
     # What goes with the former content, and what is there only now.
     leaving = former if former is not None and former.is_in and not heir else None
-    gone = _pruned_start(replace(entry, intervals={}) if twin else entry, leaving, ledger)
+    left = frozenset(ledger.intervals(leaving)) if leaving else frozenset()
+    member = _Member(one, former, leaving, left, heir)
+    gone = _pruned_start(left if twin else left | entry.intervals.keys(), ledger.kept_from(entry.file.feed))
     if gone:
         reason = f"touches the interval from {to_text(gone)}, whose other records the lake no longer has"
         if leaving is not None:
             return Failed(name, reason)
         entry, twin = replace(entry, is_in=False, reason=reason), None
     if twin is not None:
-        return _pass_over(one, twin, leaving, heir, ledger, engine, options)
+        return _pass_over(member, twin, ledger, engine, options)
     if not entry.is_in:
-        return _fail(replace(one, entry=entry), leaving, heir, ledger, engine, options)
-    try:
-        change = _publish(one, leaving, ledger, engine, options)
-        ledger.commit(replace(change, heir=heir))
-    except TotalTooLarge as error:
-        engine.lake.finalize(entry.key, ledger)
-        failed = replace(one, entry=replace(entry, is_in=False, reason=str(error)))
-        return _fail(failed, leaving, heir, ledger, engine, options)
-    except OUT_OF_ROOM as error:
-        engine.make_room()
-        engine.lake.finalize(entry.key, ledger)
-        entry = replace(entry, is_in=False, reason=out_of_room(error), retry=not entry.file.is_divisible)
-        if entry.retry and former is not None and former.is_known:
-            return Failed(name, entry.reason)
-        return _fail(replace(one, entry=entry), leaving, heir, ledger, engine, options)
-    engine.lake.finalize(entry.key, ledger)
-    return Ingested(entry, change.touched)
+        return _fail(replace(one, entry=entry), member, ledger, engine, options)
+    (event,) = _commit([member], ledger, engine, options)
+    return event
 
 
-def _pass_over(
-    one: Prepared, twin: Entry, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options
-) -> Event:
+def _pass_over(member: _Member, twin: Entry, ledger: Ledger, engine: Engine, options: Options) -> Event:
     """Record that a file is a duplicate of an ingested batch, or its new name; remove what the file gave before."""
-    file = one.entry.file
+    one, file = member.one, member.one.entry.file
     lying = {name: file.has_beside(name) for name in (twin.file.name, *ledger.duplicates(twin)) if name != file.name}
     renamed = not lying[twin.file.name]
     gone = frozenset(name for name, is_there in lying.items() if not is_there)
     entry = replace(one.entry, is_in=False, duplicate_of=twin.file.name, key="", lines=0, records=0, rejects=0)
-    kept = replace(one, entry=replace(entry, intervals={}), first_rejects=[], partials={}, written=None)
-    _commit_without(kept, leaving, ledger, engine, options, heir=heir, renamed=gone)
+    kept = BatchChange(replace(entry, intervals={}), [], member.heir, gone)
+    _commit_without(kept, member, ledger, engine, options)
     if renamed and not (entry.kpis <= twin.kpis and one.entry.records == twin.records):
         # Only this file is left to give what the batch lacks: a new KPI, or records that were ahead of the clock.
         (former,) = ledger.entries([file]).values()
-        return ingest(one, former, ledger, engine, options)
+        return _ingest_alone(one, former, ledger, engine, options)
     return Duplicate(file, twin.file.name, renamed)
 
 
-def _fail(one: Prepared, leaving: Entry | None, heir: str, ledger: Ledger, engine: Engine, options: Options) -> Failed:
+def _fail(one: Prepared, member: _Member, ledger: Ledger, engine: Engine, options: Options) -> Failed:
     """Record that a file failed; remove what its former content gave, which is no longer what the file says."""
-    entry = one.entry
-    failed = Prepared(replace(entry, key="", kpis=frozenset(), records=0, intervals={}), one.first_rejects)
-    _commit_without(failed, leaving, ledger, engine, options, heir=heir)
-    return Failed(entry.file.name, entry.reason)
+    entry = replace(one.entry, key="", kpis=frozenset(), records=0, intervals={})
+    _commit_without(BatchChange(entry, one.first_rejects, member.heir), member, ledger, engine, options)
+    return Failed(one.entry.file.name, one.entry.reason)
 
 
-def _commit_without(
-    one: Prepared, leaving: Entry | None, ledger: Ledger, engine: Engine, options: Options, **changes: Any
-) -> None:
-    """Commit a batch that counts nothing, and remove what its former entry ``leaving`` gave; see ``Change``."""
-    staging, replaced = None, _files_of(leaving, ledger)
-    if leaving is not None:
-        staging = engine.lake.stage(f"without-{leaving.key}")
+def _commit_without(change: BatchChange, member: _Member, ledger: Ledger, engine: Engine, options: Options) -> None:
+    """Commit a batch that counts nothing, and remove what its former content gave."""
+    staging, replaced = None, _files_of(member.leaving, ledger)
+    if member.leaving is not None:
+        staging = engine.lake.stage(f"without-{member.leaving.key}")
         staging.publish(replaced)
-    ledger.commit(replace(_change(one, leaving, ledger, engine, options, replaced=replaced), **changes))
+    member = replace(member, one=Prepared(change.entry))
+    results = _results([member], {}, counted_with(ledger.files, (), replaced), ledger, engine, options)
+    ledger.commit(Change(change.entry.file.feed, [change], member.left, _ahead(results), replaced=replaced))
     if staging is not None:
         engine.lake.finalize(staging.name, ledger)
 
 
-def _publish(one: Prepared, former: Entry | None, ledger: Ledger, engine: Engine, options: Options) -> Change:
-    """Publish the batch's files in the lake, and return the change with the results of every interval it touches."""
-    staging = engine.lake.stage(one.entry.key)
-    one.stage(staging, options)
-    replaced = _files_of(former, ledger)
+def _publish(members: Sequence[_Member], staging: Staging, ledger: Ledger, engine: Engine, options: Options) -> Change:
+    """Publish the batches' files in the lake; return the change with the results of every interval that they touch."""
+    batches = [member.one for member in members]
+    feed = batches[0].entry.file.feed
+    found = {kpi: sources(batches, kpi) for kpi in set().union(*(one.partials for one in batches))}
+    stage(batches, found, staging, options)
+    replaced = [path for member in members for path in _files_of(member.leaving, ledger)]
     files = staging.publish(replaced)
-    change = _change(one, former, ledger, engine, options, files, replaced)
+    counted = counted_with(ledger.files, files, replaced)
     now = options.at_hand.earliest
-    closed_until = one.entry.file.closes(one.entry.intervals, one.newest, options.allowed_lateness, now)
-    return replace(change, closed_until=closed_until, live=one.live)
+    closes = [one.entry.file.closes(one.entry.intervals, one.newest, options.allowed_lateness, now) for one in batches]
+    return Change(
+        feed,
+        [BatchChange(one.entry, one.first_rejects, member.heir) for member, one in zip(members, batches, strict=True)],
+        _touched(members),
+        _ahead(_results(members, found, counted, ledger, engine, options)),
+        closed_until=max((moment for moment in closes if moment is not None), default=None),
+        live=[one.live for one in batches if one.live is not None],
+        files=files,
+        replaced=replaced,
+    )
 
 
-def _change(
-    one: Prepared,
-    former: Entry | None,
+def _touched(members: Sequence[_Member]) -> frozenset[datetime]:
+    """Return the starts (UTC) of the intervals that batches, or what they replace, have records in."""
+    return frozenset().union(*(member.left | member.one.entry.intervals.keys() for member in members))
+
+
+def _results(
+    members: Sequence[_Member],
+    found: Mapping[int, Collection[Source]],
+    counted: Counted,
     ledger: Ledger,
     engine: Engine,
     options: Options,
-    files: Collection[LakeFile] = (),
-    replaced: Collection[PurePosixPath] = (),
-) -> Change:
-    """Return what a batch changes; ``files`` are its own in the lake, ``replaced`` those of its former content."""
-    entry = one.entry
-    feed = entry.file.feed
-    touched = frozenset(entry.intervals) | (ledger.intervals(former) if former else set())
-    keys_between = _keys_of_batch(entry, former, ledger)
-    counted = counted_with(ledger.files, files, replaced)
-    fresh = Fresh(entry.key, one.partials, is_followed=entry.file.is_followed)
-    if fresh.is_followed and one.partials and len(touched) <= MOST_INTERVALS:
+) -> Iterator[Results]:
+    """Yield the results of every interval that batches of one feed touch; ``found`` are their partials by KPI id."""
+    feed, touched = members[0].one.entry.file.feed, _touched(members)
+    keys_between = _keys_with(members, feed, ledger)
+    hours: dict[datetime, set[str]] = {}
+    for entry in (member.one.entry for member in members if member.one.partials):
+        for start in entry.intervals:
+            hours.setdefault(ONE_HOUR.floor(start), set()).add(entry.key)
+    fresh = Fresh(
+        hours,
+        {kpi: {one.table: one.columns for one in tables} for kpi, tables in found.items()},
+        members[0].one.entry.file.is_followed,
+    )
+    if fresh.are_followed and fresh.partials and len(touched) <= MOST_INTERVALS:
         keys = keys_in(feed.interval, touched, keys_between)
-        results = merged_incrementally(feed, entry.intervals, keys, counted, fresh, engine, options.top_n)
-    else:
-        kpis = kpis_of(feed, feed.interval)
-        results = merged(kpis, feed.interval, touched, keys_between, counted, engine, options.top_n, fresh)
-    return Change(entry, one.first_rejects, touched, _ahead(results), files=files, replaced=replaced)
+        return merged_incrementally(feed, touched, keys, counted, fresh, engine, options.top_n)
+    kpis = kpis_of(feed, feed.interval)
+    return merged(kpis, feed.interval, touched, keys_between, counted, engine, options.top_n, fresh)
 
 
-def _keys_of_batch(entry: Entry, former: Entry | None, ledger: Ledger) -> KeysBetween:
-    """Return a callable that gives the batches in a feed's intervals, as they are once this batch is committed."""
-    feed, ordered = entry.file.feed, sorted(entry.intervals)
+def _keys_with(members: Sequence[_Member], feed: Feed, ledger: Ledger) -> KeysBetween:
+    """Return a callable that gives the batches in a feed's intervals, as they are once these are committed."""
+    leaving = {member.leaving.key for member in members if member.leaving is not None}
+    own: Keys = {}
+    for member in members:
+        entry = member.one.entry
+        for start in entry.intervals:
+            own.setdefault(start, {})[entry.key] = entry.kpis
+    ordered = sorted(own)
 
     def keys_between(start: datetime, end: datetime) -> Keys:
         known = ledger.keys(feed, start, end)
         keys: Keys = {}
         for moment, found in known.items():
-            keys[moment] = {key: kpis for key, kpis in found.items() if former is None or key != former.key}
+            keys[moment] = {key: kpis for key, kpis in found.items() if key not in leaving}
         for moment in ordered[bisect_left(ordered, start) : bisect_left(ordered, end)]:
-            keys.setdefault(moment, {})[entry.key] = entry.kpis
+            keys.setdefault(moment, {}).update(own[moment])
         return keys
 
     return keys_between
@@ -181,12 +309,10 @@ def _ahead(results: Iterator[Results]) -> Iterable[Results]:
 
 
 def _files_of(entry: Entry | None, ledger: Ledger) -> list[PurePosixPath]:
-    """Return the lake's files of an ingested batch."""
+    """Return the lake's files that have rows of an ingested batch only."""
     return [file.path for file in ledger.files_of(entry.key)] if entry is not None and entry.is_in else []
 
 
-def _pruned_start(entry: Entry, former: Entry | None, ledger: Ledger) -> datetime | None:
-    """Return the first interval that a batch touches, or touched, where the lake was pruned; None for none."""
-    kept_from = ledger.kept_from(entry.file.feed)
-    touched = set(entry.intervals) | (ledger.intervals(former) if former else set())
+def _pruned_start(touched: Iterable[datetime], kept_from: datetime | None) -> datetime | None:
+    """Return the first of the intervals (starts, UTC) where the lake was pruned; None for none."""
     return min((start for start in touched if kept_from and start < kept_from), default=None)

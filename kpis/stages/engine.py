@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -38,8 +38,8 @@ class Cluster(Protocol):
 
     def prepare(
         self, planned: Iterable[Planned], engine: Engine, options: Options
-    ) -> Iterator[tuple[Planned, Prepared]]:
-        """Yield the planned files in their order, each prepared, with its files in the lake's staging.
+    ) -> AbstractContextManager[Iterator[tuple[Planned, Prepared]]]:
+        """Give the planned files in their order, each prepared, with its files in the lake's staging until the end.
 
         The next ones are prepared meanwhile. Changed files are read even if their content turns out to be known.
         """
@@ -77,6 +77,19 @@ class Paused:
         return ((feed, interval) for feed, interval in due if (feed.name, interval) not in self._since)
 
 
+class Threads:
+    """The number of threads of a connection's queries. DuckDB takes a millisecond to set it, also to what it is."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection):
+        self._connection = connection
+        self._number = 0
+
+    def set(self, number: int) -> None:
+        if number != self._number:
+            self._connection.execute(f"SET threads = {number}")
+            self._number = number
+
+
 @dataclass(frozen=True)
 class Engine:
     """A DuckDB connection, the lake that is read and written through it, and a folder for temporary files.
@@ -93,12 +106,13 @@ class Engine:
     recent: RecentPartials
     failing: Paused
     compacted: Paused
+    threads: Threads
     cluster: Cluster | None = None
     cores: int = CORES
 
     def use_cores(self, cores: int) -> None:
         """Limit DuckDB's queries to so many cores, or to those that there are; each core takes memory of its own."""
-        self.connection.execute(f"SET threads = {min(cores, self.cores)}")
+        self.threads.set(min(cores, self.cores))
 
     def make_room(self) -> None:
         """Drop what is cached of former batches, and the tables of one that failed."""
@@ -151,6 +165,7 @@ def engine(
                     RecentPartials(connection),
                     Paused(),
                     Paused(),
+                    Threads(connection),
                 )
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise ScratchError(out_of_room(error)) from error

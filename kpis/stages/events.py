@@ -79,6 +79,16 @@ class Rebuilt:
 Event = Ingested | Unchanged | Duplicate | Skipped | Failed | RolledUp | Rebuilt | Reopened | Recreated
 
 
+def batch_of(event: Event) -> str:
+    """Return the name of the batch that was ingested or failed; empty for other events."""
+    match event:
+        case Ingested(entry, _):
+            return entry.file.name
+        case Failed(what, _):
+            return what
+    return ""
+
+
 @dataclass
 class Report:
     """The counts of a run, added up from its events."""

@@ -74,7 +74,7 @@ def twin_of(entry: Entry, ledger: Ledger, options: Options) -> Entry | None:
     is_alone = options.duplicates is Duplicates.COUNT or not entry.file.counts_by_content
     if is_alone or not entry.is_in or not entry.records:
         return None
-    for other in ledger.with_digest(entry.file.feed, entry.digest):
+    for other in ledger.with_digests(entry.file.feed, [entry.digest]):
         if other.file.name != entry.file.name and gives_the_same(entry, other):
             return other
     return None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -64,32 +64,45 @@ class Entry:
         return self.is_in or bool(self.duplicate_of and not self.is_renamed)
 
 
-@dataclass(frozen=True)
-class Change:
-    """The changes of one batch, in one transaction: its entry, its first rejects and the intervals it touched.
+class Refused(Exception):
+    """The ledger cannot store what a change says; the message says why."""
 
-    ``touched`` are the starts (UTC) of the feed's intervals that the batch touches or its former content touched;
-    ``results`` is read once and has what each of the feed's KPIs gives there now: nothing, where no records are left;
-    some of it is computed as it is read, which raises TotalTooLarge. The batch closes its feed's intervals that end at
-    ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further ones. ``live`` counts a
-    stream's messages for the live page. ``files`` are those of the lake that count from then on, and ``replaced`` the
-    paths of those that no longer do.
+
+@dataclass(frozen=True)
+class BatchChange:
+    """The changes of a batch itself: its entry and its first rejects.
 
     ``heir`` names the duplicate that holds the batch's former content from now on, with its intervals and rejects.
     ``renamed`` names duplicates of the entry's content whose files are gone; where the batch ``duplicate_of`` is among
-    them, its content counts by this entry's name from now on.
+    them, its content counts by this entry's name from now on. Of several batches of a change, none has either.
     """
 
     entry: Entry
     first_rejects: list[Reject]
+    heir: str = ""
+    renamed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Change:
+    """The changes of batches of one feed that are committed in one transaction.
+
+    ``touched`` are the starts (UTC) of the feed's intervals that the batches touch or their former contents touched;
+    ``results`` is read once and has what each of the feed's KPIs gives there now: nothing, where no records are left;
+    some of it is computed as it is read, which raises TotalTooLarge. The batches close the feed's intervals that end at
+    ``closed_until`` (UTC) or before, as far as the clocks have come; None: no further ones. ``live`` counts a
+    stream's messages for the live page. ``files`` are those of the lake that count from then on, and ``replaced`` the
+    paths of those that no longer do.
+    """
+
+    feed: Feed
+    batches: Sequence[BatchChange]
     touched: frozenset[datetime]
     results: Iterable[Results]
     closed_until: datetime | None = None
-    live: LiveCounts | None = None
+    live: Sequence[LiveCounts] = ()
     files: Collection[LakeFile] = ()
     replaced: Collection[PurePosixPath] = ()
-    heir: str = ""
-    renamed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -132,8 +145,8 @@ class Ledger(FileLedger, Protocol):
     def entries(self, files: Collection[Batch]) -> dict[tuple[str, str], Entry]:
         """Return the known batches' entries by feed name and batch name; without their intervals."""
 
-    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
-        """Return the feed's ingested files that have records and this content; without their intervals."""
+    def with_digests(self, feed: Feed, digests: Collection[str]) -> list[Entry]:
+        """Return the feed's ingested files that have records and one of these contents; without their intervals."""
 
     def duplicates(self, entry: Entry) -> list[str]:
         """Return the names of a batch's duplicates, oldest first, without those that were renamed."""
@@ -148,7 +161,10 @@ class Ledger(FileLedger, Protocol):
         """Return the batches in each of the feed's intervals from start to end (excluded)."""
 
     def commit(self, change: Change) -> None:
-        """Write a batch's change in one transaction, and mark the longer intervals that it touches as due."""
+        """Write a change in one transaction, and mark the longer intervals that it touches as due.
+
+        Raises Refused if the ledger cannot store it, and what reading the results raises; then nothing is changed.
+        """
 
     def touch(self, entry: Entry, file: Batch) -> None:
         """Record a known file's new version; its content, whose digest the entry has, is the same."""

@@ -21,7 +21,7 @@ from kpis.engine.aggregate import Results
 from kpis.engine.table import frame
 from kpis.lake import Lake, LakeFile
 from kpis.sources.batch import Batch, Version
-from kpis.stages.ledger import Change, Entry, Keys, Reopened
+from kpis.stages.ledger import BatchChange, Change, Entry, Keys, Reopened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,11 +95,12 @@ class MemoryLedger:
         names = {(file.feed.name, file.name) for file in files}
         return {name: entry for name, entry in self._entries.items() if name in names}
 
-    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
+    def with_digests(self, feed: Feed, digests: Collection[str]) -> list[Entry]:
         return [
             entry
             for entry in self._entries.values()
-            if (entry.file.feed, entry.digest) == (feed, digest)
+            if entry.file.feed == feed
+            and entry.digest in digests
             and entry.is_in
             and entry.records
             and entry.file.counts_by_content
@@ -143,26 +144,31 @@ class MemoryLedger:
         return found
 
     def commit(self, change: Change) -> None:
-        feed = change.entry.file.feed
-        name, other = change.entry.file.name, change.entry.duplicate_of
-        if change.heir:
-            self._hand_over(feed, name, change.heir)
-        self._entries[feed.name, name] = change.entry
-        for gone in change.renamed - {other}:
-            self._entries[feed.name, gone] = replace(self._entries[feed.name, gone], is_renamed=True)
-        if other in change.renamed:
-            nothing = replace(change.entry, file=self._entries[feed.name, other].file, is_renamed=True)
-            self._hand_over(feed, other, name)
-            self._entries[feed.name, other] = replace(nothing, duplicate_of=name)
+        feed = change.feed
+        for one in change.batches:
+            self._save(one)
         self.exchange_files(change.files, change.replaced)
         self._replace(feed, feed.interval, change.results)
         now = clock.now()
-        if any(start + feed.interval.delta > now for start in change.entry.intervals):
+        if any(start + feed.interval.delta > now for one in change.batches for start in one.entry.intervals):
             self._ahead.add(feed.name)
         if change.closed_until:
             self._close(feed, [min(change.closed_until, now)])
         for length in lengths_of(feed)[1:]:
             self._due |= {(feed.name, length.at(moment)): True for moment in change.touched}
+
+    def _save(self, one: BatchChange) -> None:
+        """Write a batch's entry, and what becomes of its duplicates."""
+        feed, name, other = one.entry.file.feed, one.entry.file.name, one.entry.duplicate_of
+        if one.heir:
+            self._hand_over(feed, name, one.heir)
+        self._entries[feed.name, name] = one.entry
+        for gone in one.renamed - {other}:
+            self._entries[feed.name, gone] = replace(self._entries[feed.name, gone], is_renamed=True)
+        if other in one.renamed:
+            nothing = replace(one.entry, file=self._entries[feed.name, other].file, is_renamed=True)
+            self._hand_over(feed, other, name)
+            self._entries[feed.name, other] = replace(nothing, duplicate_of=name)
 
     def _hand_over(self, feed: Feed, giver: str, taker: str) -> None:
         """Make a batch's content count by the name of one of its duplicates, with all other duplicates."""

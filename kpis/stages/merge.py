@@ -10,8 +10,10 @@ A lake file that is missing or damaged stops only the intervals that need it: th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -24,6 +26,7 @@ from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import Partials, Results, kept_results, results_of_partials, timestamp
 from kpis.engine.incremental import IncrementalPartials, PartialsOf
 from kpis.engine.recent import RecentPartials
+from kpis.engine.table import registered
 from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.stages.ledger import Keys
 
@@ -72,14 +75,20 @@ class Merging(Protocol):
 
 @dataclass(frozen=True)
 class Fresh:
-    """The batch that is being ingested: its key and its partials by KPI id, which need not be read from the lake.
+    """The batches that are being committed: their partials by KPI id, which need not be read from the lake.
 
-    A stream's batch ``is_followed`` by others of the same hours.
+    ``hours`` has by hour (start, UTC) the keys of those that have records in it. A stream's batches ``are_followed`` by
+    others of the same hours.
     """
 
-    key: str = ""
+    hours: Mapping[datetime, Collection[str]] = field(default_factory=dict)
     partials: Mapping[int, Partials] = field(default_factory=dict)
-    is_followed: bool = False
+    are_followed: bool = False
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The keys of all of the batches."""
+        return frozenset(key for keys in self.hours.values() for key in keys)
 
 
 def merged(
@@ -119,22 +128,22 @@ def merged_incrementally(
     merging: Merging,
     top_n: int,
 ) -> Iterator[Results]:
-    """Yield what ``merged`` does for the few intervals that a stream's batch touches, from incremental partials."""
+    """Yield what ``merged`` does for the few intervals that a stream's batches touch, from incremental partials."""
     for kpi in kpis_of(feed, feed.interval):
         source, length = kpi.source, feed.interval
         lacking = _lacking(kpi, length, keys)
-        (table,) = fresh.partials[source.id]
         partials: dict[str, None] = {}
         whole = []
         for start in sorted(starts):
             if start in lacking:
                 yield kept_results(kpi, length, [start], LACKS_KPI, again=False)
                 continue
-            others = keys[start].keys() - {fresh.key}
+            others, own = keys[start].keys() - fresh.keys, keys[start].keys() & fresh.keys
             try:
-                name = merging.incremental.merge(
-                    source, start, others, fresh.key, table, _partials_of(source, start, counted, merging)
-                )
+                with _tables(merging.connection, fresh.partials[source.id]) as tables:
+                    name = merging.incremental.merge(
+                        source, start, others, own, tables, _partials_of(source, start, counted, merging)
+                    )
             except DamagedFile as error:
                 yield kept_results(kpi, length, [start], error.public_reason, str(error))
                 continue
@@ -165,6 +174,11 @@ class _Work:
     @property
     def at_hand(self) -> Partials:
         return self.fresh.partials.get(self.kpi.source.id, {})
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The keys of the batches whose partials are at hand."""
+        return self.fresh.keys if self.at_hand else frozenset()
 
     def hours(self) -> dict[datetime, set[str]]:
         """Return the batches whose partials are needed, by hour; for some hours there may be none."""
@@ -217,9 +231,9 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     """Return the results of the work; None if it is too large to merge at once."""
     source, all_hours = work.kpi.source, work.hours()
     hours = {hour: keys for hour, keys in all_hours.items() if keys}
-    own = work.fresh.key if work.at_hand else ""
+    own = work.own
     are_many = len(hours) > FEW_HOURS
-    if hours and (are_many or work.fresh.is_followed or merging.recent.holds(source, all_hours)):
+    if hours and (are_many or work.fresh.are_followed or merging.recent.holds(source, all_hours)):
         lacking = merging.recent.lacking(source, all_hours, work.counted())
         files = merging.lake.files(source, _without(own, lacking), work.lake_files)
         if len(files) <= GROUP_FILES and sum(file.size for file in files.values()) <= GROUP_BYTES:
@@ -246,25 +260,35 @@ def _merge_recent(
 ) -> Results:
     """Return the results of many hours from the recent partials, after adding those they lack from the files."""
     source, recent = work.kpi.source, merging.recent
-    own = work.fresh.key if work.at_hand else ""
     with merging.lake.tables(files) as tables:
-        recent.add(source, tables, _without(own, lacking))
-    of_own = {hour: {own} for hour, keys in lacking.items() if own in keys}
+        recent.add(source, tables, _without(work.own, lacking))
+    # The tables have all of the own batches' rows of an hour, also of those that are in none of these intervals.
+    of_own = {hour: work.fresh.hours[hour] for hour, keys in lacking.items() if keys & work.own}
     if of_own:
-        (table,) = work.at_hand
         within = " OR ".join(
             f"(interval_start >= {timestamp(begin)} AND interval_start < {timestamp(end)})"
             for begin, end in _spans(sorted(of_own), ONE_HOUR.delta)
         )
-        recent.add(source, [f"{table} WHERE {within}"], of_own)
+        with _tables(merging.connection, work.at_hand) as tables:
+            recent.add(source, [f"{table} WHERE {within}" for table in tables], of_own)
     name = recent.table(source)
     partials: Partials = {name: None} if name else {}
     return results_of_partials(merging.connection, work.kpi, work.length, partials, work.starts, work.top_n)
 
 
-def _without(own: str, hours: Mapping[datetime, set[str]]) -> dict[datetime, set[str]]:
-    """Return the batches by hour without the one whose partials are in memory."""
-    return {hour: left for hour, keys in hours.items() if (left := keys - {own})}
+@contextmanager
+def _tables(connection: duckdb.DuckDBPyConnection, partials: Partials) -> Iterator[list[str]]:
+    """Let queries read partials; yield their tables."""
+    with ExitStack() as stack:
+        for table, columns in partials.items():
+            if columns is not None:
+                stack.enter_context(registered(connection, table, columns))
+        yield list(partials)
+
+
+def _without(own: Collection[str], hours: Mapping[datetime, set[str]]) -> dict[datetime, set[str]]:
+    """Return the batches by hour without those whose partials are in memory."""
+    return {hour: left for hour, keys in hours.items() if (left := keys - frozenset(own))}
 
 
 def _groups(length: Length, starts: list[datetime]) -> Iterator[list[datetime]]:

@@ -39,7 +39,8 @@ class Options:
     all that work on a batch; None: the host's clock does. A row that lies more than ``max_clock_ahead`` ahead of the
     latest of them is a reject; its file is read again once it no longer does. ``duplicates`` says whether files of the
     same content count once or each. ``verify`` digests the content of every known file, in case it changed while its
-    size and times did not.
+    size and times did not. Batches are committed together up to ``group_batches``, up to ``group_bytes`` of their
+    partials in memory, or for ``group_seconds``.
     """
 
     top_n: int = 10
@@ -57,6 +58,9 @@ class Options:
     max_clock_ahead: timedelta = timedelta(days=1)
     duplicates: Duplicates = Duplicates.IGNORE
     verify: bool = False
+    group_batches: int = 1_000
+    group_bytes: int = 32 * 2**20
+    group_seconds: float = 10
 
     @property
     def at_hand(self) -> Clocks:

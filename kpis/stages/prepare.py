@@ -18,14 +18,13 @@ from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.reader import Reading, Reject, newest_moment, write_rejects
 from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError
-from kpis.engine.table import registered
 from kpis.formats.bounds import FileError, TooManyRejects
 from kpis.sources.batch import Batch
 from kpis.stages.engine import Engine
 from kpis.stages.identity import key_of, reading_of
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
-from kpis.stages.prepared import Prepared
+from kpis.stages.prepared import Prepared, sources, stage
 from kpis.stages.read import read
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 from kpis.stages.times import read_again_at_of
@@ -92,7 +91,8 @@ def _read_and_reduce(
             reading = read(file, engine, options, earliest)
         else:
             reading = scanned.reading
-            write_rejects(engine.connection, scanned.rejects)
+            if scanned.rejects:
+                write_rejects(engine.connection, scanned.rejects)
         if not file.is_followed:
             options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
     except TooManyRejects as error:
@@ -132,9 +132,7 @@ def _read_and_reduce(
     partials: dict[int, Partials] = {}
     for kpi in partial_kpis(file.feed) if entry.intervals else []:
         if scanned:
-            columns = scanned.partials[kpi.id]
-            table = stack.enter_context(registered(engine.connection, f"partial_{kpi.id}", columns))
-            partials[kpi.id] = {table: columns}
+            partials[kpi.id] = {f"partial_{kpi.id}": scanned.partials[kpi.id]}
         else:
             try:
                 table = stack.enter_context(partial_of_records(engine.connection, kpi, entry.intervals))
@@ -171,5 +169,5 @@ def write_aside(one: Prepared, engine: Engine, options: Options, folder: PurePos
     if not one.entry.is_in:
         return one
     staging = engine.lake.stage(one.entry.key, folder)
-    one.stage(staging, options)
+    stage([one], {kpi: sources([one], kpi) for kpi in one.partials}, staging, options)
     return replace(one, partials={}, written=staging.put_aside())

@@ -1,27 +1,42 @@
-"""A prepared batch: the output of ``prepare`` and the input of ``ingest``."""
+"""A prepared batch: the output of ``prepare``, and what is committed, alone or with others in a group."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
+import duckdb
+import numpy as np
+
+from kpis.catalog.intervals import ONE_HOUR
+from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
 from kpis.engine.live import LiveCounts
 from kpis.engine.reader import Reject
-from kpis.lake import LakeFile, Staging
+from kpis.engine.table import Columns, joined, registered
+from kpis.lake import LakeFile, Rows, Staging
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
+
+# Larger tables in memory are not joined, as that copies them.
+SMALL_ROWS = 100_000
+# The column that says of which of the group's batches a row is.
+NUMBER = "batch_number"
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A parsed and aggregated batch: its entry, its first rejects and, unless it failed, its partials by KPI id.
 
-    ``written`` maps files that a cluster's executor wrote to the lake's staging to what they become in the lake; then
-    there are no partials here. Of a stream's batch, ``newest`` is the newest of its records' times (UTC) that are not
-    ahead of the clock, and ``live`` counts its messages for the live page.
+    ``rejects`` and ``records`` are SQL for its tables. With a ``number``, the partials that are not in memory are those
+    rows of tables that it shares with others which have that number. ``written`` maps files that a cluster's executor
+    wrote to the lake's staging to what they become in the lake; then there are no partials here. Of a stream's batch,
+    ``newest`` is the newest of its records' times (UTC) that are not ahead of the clock, and ``live`` counts its
+    messages for the live page.
     """
 
     entry: Entry
@@ -30,14 +45,93 @@ class Prepared:
     written: Mapping[PurePosixPath, LakeFile] | None = None
     newest: datetime | None = None
     live: LiveCounts | None = None
+    rejects: str = "rejects"
+    records: str = "records"
+    number: int | None = None
 
-    def stage(self, staging: Staging, options: Options) -> None:
-        """Add to a staging what the lake keeps of the batch, or adopt what an executor wrote for it."""
-        entry = self.entry
-        if self.written is not None:
-            staging.adopt(self.written)
-            return
-        feed = entry.file.feed
-        with_records = feed.name in options.archive_feeds
-        moment = entry.file.age_key[0]
-        staging.add_batch(feed, entry.intervals, self.partials, moment, bool(entry.rejects), with_records)
+    @contextmanager
+    def partial(self, connection: duckdb.DuckDBPyConnection, kpi_id: int) -> Iterator[str]:
+        """Let queries read a KPI's partial; yield its table."""
+        ((table, columns),) = self.partials[kpi_id].items()
+        with nullcontext(table) if columns is None else registered(connection, table, columns) as name:
+            yield name
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table of partials: its SQL, its columns if they are in memory, and SQL for the key of a row's batch."""
+
+    table: str
+    columns: Columns | None
+    batch: str
+
+    @property
+    def rows(self) -> Rows:
+        """The rows to write into the lake."""
+        without = f" EXCLUDE ({NUMBER})" if NUMBER in self.batch else ""
+        query = f"SELECT *{without}, {self.batch} AS batch FROM {self.table}"
+        return Rows(query, {} if self.columns is None else {self.table: self.columns})
+
+
+def sources(batches: Sequence[Prepared], kpi_id: int) -> list[Source]:
+    """Return the tables of a KPI's partials of several batches, as few as can be."""
+    found: list[Source] = []
+    small: list[tuple[str, Columns]] = []
+    shared: dict[str, dict[int, str]] = defaultdict(dict)
+    for batch in batches:
+        key = batch.entry.key
+        for table, columns in batch.partials.get(kpi_id, {}).items():
+            if columns is not None and len(columns["interval_start"]) <= SMALL_ROWS:
+                small.append((key, columns))
+            elif columns is not None or batch.number is None:
+                name = table if columns is None else f"partial_{kpi_id}_{len(found)}"
+                found.append(Source(name, columns, f"'{key}'"))
+            else:
+                shared[table][batch.number] = key
+    if small:
+        found.append(_joined(small, f"partial_{kpi_id}_joined"))
+    for table, keys in shared.items():
+        listed = ", ".join(map(str, keys))
+        mapped = ", ".join(f"{number}: '{key}'" for number, key in keys.items())
+        found.append(Source(f"(FROM {table} WHERE {NUMBER} IN ({listed}))", None, f"map {{{mapped}}}[{NUMBER}]"))
+    return found
+
+
+def _joined(tables: list[tuple[str, Columns]], name: str) -> Source:
+    """Return one table in memory of several, each of one batch (its key); sorted by time, as each of them is."""
+    if len(tables) == 1:
+        return Source(name, tables[0][1], f"'{tables[0][0]}'")
+    columns = joined([columns for _, columns in tables])
+    counts = [len(one["interval_start"]) for _, one in tables]
+    columns[NUMBER] = np.repeat(np.arange(len(tables), dtype=np.int32), counts)
+    starts = columns["interval_start"]
+    if (starts[1:] < starts[:-1]).any():
+        order = np.argsort(starts, kind="stable")
+        columns = {name: column[order] for name, column in columns.items()}
+    listed = ", ".join(f"'{key}'" for key, _ in tables)
+    return Source(name, columns, f"[{listed}][{NUMBER} + 1]")
+
+
+def stage(batches: Collection[Prepared], found: Mapping[int, list[Source]], staging: Staging, options: Options) -> None:
+    """Add to a staging what the lake keeps of batches of one feed, or adopt what an executor wrote for them.
+
+    ``found`` has the tables of their partials by KPI id. The rejects go to the hour of the first of the intervals that
+    a batch has records in, or to that of its age if it has none.
+    """
+    hours: dict[datetime, list[str]] = defaultdict(list)
+    for one in batches:
+        if one.written is not None:
+            staging.adopt(one.written)
+            continue
+        entry, feed = one.entry, one.entry.file.feed
+        own = sorted({ONE_HOUR.floor(start) for start in entry.intervals})
+        for hour in own:
+            hours[hour].append(entry.key)
+        if entry.rejects:
+            moment = min(entry.intervals, default=entry.file.age_key[0])
+            staging.add_rejects(feed, moment, entry.key, one.rejects)
+        if feed.name in options.archive_feeds:
+            staging.add_records(feed, own, entry.key, one.records)
+    if hours:
+        for kpi in partial_kpis(next(iter(batches)).entry.file.feed):
+            staging.add_partials(kpi, [one.rows for one in found[kpi.id]], dict(sorted(hours.items())))

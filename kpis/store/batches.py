@@ -18,7 +18,7 @@ from kpis.sources.batch import Batch as SourceBatch
 from kpis.sources.batch import Version
 from kpis.sources.directory import FoundFile
 from kpis.stages.ledger import Change, Entry, Keys
-from kpis.store.bulk import chunks
+from kpis.store.bulk import ROWS_A_STATEMENT, chunks, insert_rows
 from kpis.store.intervals import intervals_between
 
 NAMES_A_QUERY = 500
@@ -56,10 +56,17 @@ class BatchLedger:
             if (name := (batch.feed, batch.name)) in by_name
         }
 
-    def with_digest(self, feed: Feed, digest: str) -> list[Entry]:
-        batches = Batch.objects.filter(digest=digest, feed=feed.name, status=Batch.Status.IN, records__gt=0)
-        # Only a stream's batch has a slash in its name.
-        found = batches.exclude(name__contains="/").order_by("pk")
+    def with_digests(self, feed: Feed, digests: Collection[str]) -> list[Entry]:
+        # Asked for more, or for an order, SQLite would look among all of the feed's instead of for the digests.
+        batches = Batch.objects.order_by()
+        found = [
+            batch
+            for some in chunks(list(digests), NAMES_A_QUERY)
+            for batch in batches.filter(digest__in=some)
+            # Only a stream's batch has a slash in its name.
+            if (batch.feed, batch.status) == (feed.name, Batch.Status.IN) and batch.records and "/" not in batch.name
+        ]
+        found.sort(key=lambda batch: batch.pk)
         return [_entry(batch, FoundFile(feed, batch.name, Path(), 0, 0)) for batch in found]
 
     def duplicates(self, entry: Entry) -> list[str]:
@@ -94,38 +101,63 @@ class BatchLedger:
         batches.update(size=file.size, reading=entry.reading, **values)
 
 
-def save_batch(change: Change, run: Run | None) -> None:
-    """Write a change's batch with its intervals and rejects, and what becomes of its duplicates."""
-    entry, feed = change.entry, change.entry.file.feed
-    if change.heir:
-        _hand_over(_batch(feed, entry.file.name), _batch(feed, change.heir))
-    batch, is_new = _save_entry(entry, run)
-    if not is_new:
-        BatchInterval.objects.filter(batch=batch).delete()
-        Reject.objects.filter(batch=batch).delete()
-        LostFile.objects.filter(batch=batch).delete()
-    BatchInterval.objects.bulk_create(
-        (BatchInterval(batch=batch, interval_start_timestamp=start, records=records))
-        for start, records in entry.intervals.items()
+def save_batches(change: Change, run: Run | None) -> None:
+    """Write a change's batches with their intervals and rejects, and what becomes of their duplicates."""
+    feed = change.feed
+    for one in change.batches:
+        if one.heir:
+            _hand_over(_batch(feed, one.entry.file.name), _batch(feed, one.heir))
+    saved = _save_entries(feed, [one.entry for one in change.batches], run)
+    of_batches = [(saved[one.entry.file.name], one) for one in change.batches]
+    insert_rows(
+        BatchInterval,
+        ["batch", "interval_start_timestamp", "records"],
+        ((batch.pk, start, count) for batch, one in of_batches for start, count in one.entry.intervals.items()),
     )
-    Reject.objects.bulk_create(
-        Reject(
-            batch=batch,
-            line=line,
-            column=column,
-            reason=reason,
-            text=text,
-            sequence_number=entry.file.sequence_number(line),
-        )
-        for line, column, reason, text in change.first_rejects
+    insert_rows(
+        Reject,
+        ["batch", "line", "column", "reason", "text", "sequence_number"],
+        (
+            (batch.pk, *reject, one.entry.file.sequence_number(reject[0]))
+            for batch, one in of_batches
+            for reject in one.first_rejects
+        ),
     )
-    _rename(batch, change.renamed, run)
+    for batch, one in of_batches:
+        _rename(batch, one.renamed, run)
 
 
-def _save_entry(entry: Entry, run: Run | None) -> tuple[Batch, bool]:
-    """Write an entry as a batch; returns it, and True if its name is new."""
+def _save_entries(feed: Feed, entries: Collection[Entry], run: Run | None) -> dict[str, Batch]:
+    """Write entries as batches; returns these by their names. Of known ones, intervals and rejects are deleted."""
+    of_feed, now = Batch.objects.filter(feed=feed.name).order_by(), clock.now()
+    names = [entry.file.name for entry in entries]
+    known = {batch.name: batch for some in _named(of_feed, names) for batch in some}
+    new = []
+    for entry in entries:
+        values = _values(entry, run, now)
+        batch = known.get(entry.file.name)
+        if batch is None:
+            new.append(Batch(feed=feed.name, name=entry.file.name, **values))
+            continue
+        if batch.digest != entry.digest:
+            batch.revision += 1
+        for name, value in values.items():
+            setattr(batch, name, value)
+        batch.save()
+    for some in chunks([batch.pk for batch in known.values()], NAMES_A_QUERY):
+        for model in (BatchInterval, Reject, LostFile):
+            model.objects.filter(batch__in=some).delete()
+    made = Batch.objects.bulk_create(new, batch_size=ROWS_A_STATEMENT)
+    if any(batch.pk is None for batch in made):
+        # MySQL does not return the keys.
+        made = [batch for some in _named(of_feed, [batch.name for batch in made]) for batch in some]
+    return known | {batch.name: batch for batch in made}
+
+
+def _values(entry: Entry, run: Run | None, now: datetime) -> dict[str, Any]:
+    """Return an entry by the columns of its batch."""
     status = Batch.Status.DUPLICATE if entry.duplicate_of else Batch.Status.FAILED
-    values = {
+    return {
         "status": Batch.Status.IN if entry.is_in else status,
         "duplicate_of": _batch(entry.file.feed, entry.duplicate_of) if entry.duplicate_of else None,
         "reason": entry.reason,
@@ -142,18 +174,9 @@ def _save_entry(entry: Entry, run: Run | None) -> tuple[Batch, bool]:
         "lines": entry.lines,
         "records": entry.records,
         "rejects": entry.rejects,
-        "ingested_at": clock.now(),
+        "ingested_at": now,
         "run": run,
     }
-    batch = Batch.objects.filter(feed=entry.file.feed.name, name=entry.file.name).first()
-    if batch is None:
-        return Batch.objects.create(feed=entry.file.feed.name, name=entry.file.name, **values), True
-    if batch.digest != entry.digest:
-        batch.revision += 1
-    for name, value in values.items():
-        setattr(batch, name, value)
-    batch.save()
-    return batch, False
 
 
 def _rename(batch: Batch, names: Collection[str], run: Run | None) -> None:

@@ -9,6 +9,7 @@ from django.db import Error as DatabaseError
 from django.db import OperationalError, ProgrammingError, connection
 
 from kpis.models import Run
+from kpis.sources.batch import Batch
 from kpis.store.dialects import dialect
 
 
@@ -21,7 +22,11 @@ class Overtaken(Exception):
 
 
 class SeveralFailed(Exception):
-    """A batch of several messages failed as a whole; without those that fail, the others can be ingested."""
+    """A ``batch`` of several messages failed as a whole; without those that fail, the others can be ingested."""
+
+    def __init__(self, batch: Batch):
+        super().__init__(batch.name)
+        self.batch = batch
 
 
 class StoreError(Exception):
@@ -34,8 +39,12 @@ def translate_errors() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        reason = " ".join(str(error.args[-1] if error.args else error).split()).rstrip(".")
-        raise StoreError(f"Cannot use the database {dialect().location}: {reason}.{_advice(error)}") from error
+        raise StoreError(f"Cannot use the database {dialect().location}: {one_line(error)}.{_advice(error)}") from error
+
+
+def one_line(error: DatabaseError) -> str:
+    """Return a database's error in one line, without a final full stop."""
+    return " ".join(str(error.args[-1] if error.args else error).split()).rstrip(".")
 
 
 def _advice(error: DatabaseError) -> str:

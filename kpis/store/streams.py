@@ -45,7 +45,7 @@ class StreamLedger:
         if entry.retry:
             raise ScratchError(f"{batch.path}, where the messages of {batch.name} are spooled, {entry.reason}.")
         if batch.is_divisible and not entry.is_in:
-            raise SeveralFailed
+            raise SeveralFailed(batch)
         if not self.advance(batch.feed, step):
             raise Overtaken(f"Another consumer has ingested {step.stream}/{step.partition} meanwhile.")
 

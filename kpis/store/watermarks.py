@@ -6,6 +6,7 @@ early is reopened.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -75,15 +76,15 @@ class WatermarkLedger:
         return Watermark.objects.filter(feed=feed.name).values_list("kept_from", flat=True).first()
 
 
-def raise_watermark(entry: Entry, until: datetime | None, now: datetime) -> datetime | None:
-    """Raise a feed's watermark to what a batch closes, and no further than the clocks (``now``); returns it."""
-    feed = entry.file.feed
+def raise_watermark(feed: Feed, entries: Collection[Entry], until: datetime | None, now: datetime) -> datetime | None:
+    """Raise a feed's watermark to what batches close, and no further than the clocks (``now``); returns it."""
+    starts = {(start, entry.file.is_followed) for entry in entries for start in entry.intervals}
     mark = Watermark.objects.filter(feed=feed.name).first()
-    newest = max((start + feed.interval.delta for start in entry.intervals if start <= now), default=None)
-    ahead = ahead_until(feed, now, ((start, entry.file.is_followed) for start in entry.intervals))
+    newest = max((start + feed.interval.delta for start, _ in starts if start <= now), default=None)
+    ahead = ahead_until(feed, now, starts)
     if until is not None:
         until = min(until, now)
-    if mark is None and entry.intervals:
+    if mark is None and starts:
         mark = Watermark.objects.create(
             feed=feed.name, newest_interval_end=newest, closed_until=until, ahead_until=ahead
         )

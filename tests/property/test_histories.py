@@ -2,9 +2,9 @@
 
 Hypothesis makes up histories: files that come, change, repeat and turn to rubbish, that are copied, renamed,
 compressed, uploaded under unfinished names, or changed with size and time kept; runs over the whole folder or over some
-of it, by clocks that are right or wrong, runs that die at one of the points below, and rebuilds. After each run that
-ended well by right clocks the database must hold exactly what the files of that moment give, and nothing is final
-before its end.
+of it, in groups of any size, by clocks that are right or wrong, runs that die at one of the points below, and rebuilds.
+After each run that ended well by right clocks the database must hold exactly what the files of that moment give, and
+nothing is final before its end.
 
 ``HISTORIES`` sets how many are tried (12 on SQLite and 6 on a server by default, 1,000 and 40 with ``LONG=1``).
 """
@@ -24,6 +24,7 @@ import pytest
 import zstandard
 from django.core.management import call_command
 from django.db import connection
+from django.test import override_settings
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -47,6 +48,7 @@ from kpis.models import (
 )
 from kpis.models.result_models import RESULT_MODELS
 from kpis.reference.subscribers import put_subscribers
+from kpis.stages.group import Group
 from kpis.store import ledger as store_ledger
 from kpis.store import watermarks
 from kpis.store.ledger import DatabaseLedger
@@ -66,6 +68,9 @@ DEATHS = {
     "between two lake files": (Staging, "add", "after"),
     "before the lake has the batch": (Staging, "publish", "before"),
     "between lake and database": (Staging, "publish", "after"),
+    "after a batch is kept": (Group, "keep", "after"),
+    "in a group's commit, before the ledger rows": (store_ledger, "save_batches", "before"),
+    "in a group's commit, after the ledger rows": (store_ledger, "save_batches", "after"),
     "in the commit, before the results": (store_ledger, "replace_results", "before"),
     "in the commit, after the results": (store_ledger, "replace_results", "after"),
     "after the commit": (DatabaseLedger, "commit", "after"),
@@ -167,8 +172,9 @@ class Histories(RuleBasedStateMachine):
 
     folder: Path
 
-    @initialize(changes=changes())
-    def begin(self, changes):
+    @initialize(changes=changes(), group_files=st.sampled_from([1, 2, 3, 1000]))
+    def begin(self, changes, group_files):
+        self.group_files = group_files
         models = [
             *RESULT_MODELS.values(),
             Subscriber,
@@ -289,9 +295,10 @@ class Histories(RuleBasedStateMachine):
         self.check()
 
     def update(self, *args, host: int = 0, database: int = 0, **options) -> None:
-        """A run by clocks that are so many seconds ahead."""
+        """A run by clocks that are so many seconds ahead; each history has groups of another size."""
         hands = [moment(self.now + ahead) for ahead in (host, database)]
         with (
+            override_settings(GROUP_FILES=self.group_files, GROUP_SECONDS=3600),
             patch.object(clock, "now", lambda: hands[0]),
             patch.object(watermarks, "database_time", lambda: hands[1]),
             # A file that failed ends the command with 1; whether it should have shows in the tables.

@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 from kpis import pipeline
 from kpis.catalog.registry import KPIS
 from kpis.health import doctor, state
-from kpis.lake import Staging
+from kpis.lake import Rows, Staging
 from kpis.models import Batch
 from kpis.sources.bucket import FoundObject
 from kpis.sources.places import found_in
@@ -257,7 +257,7 @@ def test_large_files_of_the_lake_are_read_by_what_is_asked_for(bucket, tmp_path)
             "(hash(i) >> 1)::BIGINT AS cell_id, (hash(-i) >> 1)::BIGINT AS msisdn FROM range(200_000) AS t(i)"
         )
         staging = engine.lake.stage("large")
-        staging.add_partial(kpi, "large", [moment(START)])
+        staging.add_partials(kpi, [Rows("SELECT *, 'large' AS batch FROM large")], {moment(START): ["large"]})
         files = staging.publish([])
         assert bucket.Object(keys(bucket, "lake/partials")[0]).content_length > SMALL_BYTES
         with engine.lake.partials(kpi, {moment(START): {"large"}}, lambda folders: files) as (table,):
@@ -318,6 +318,7 @@ def test_a_bucket_that_is_not_there_is_wrong_use(bucket, settings):
     assert raised.value.returncode == 2
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_pruning_and_compaction_leave_a_bucket_as_they_leave_a_folder(bucket):
     files = hour_of_flows(0, 3) | hour_of_flows(1, 3) | {"ipflow_data.x.csv": [Flow(START + 7200, 1, 1, 1, 1, 1)]}
     put(bucket, files)

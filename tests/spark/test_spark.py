@@ -198,6 +198,7 @@ def history(settings, base: Path, engines: list[Callable[[], list] | None]) -> t
     return tables(), lake(settings.LAKE_DIR), reported
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_spark_and_runs_that_mix_engines_leave_what_this_machine_leaves(tmp_path, settings, spark):
     def on_spark(merge_bytes: int = NEVER):
         return lambda: ingest(settings, spark, merge_bytes)

@@ -133,6 +133,9 @@ class Command(WorkCommand):
             duplicates=pipeline.Duplicates(settings.DUPLICATES),
             allowed_lateness=settings.ALLOWED_LATENESS,
             max_clock_ahead=settings.MAX_CLOCK_AHEAD,
+            group_batches=settings.GROUP_FILES,
+            group_bytes=settings.GROUP_MB * 2**20,
+            group_seconds=settings.GROUP_SECONDS,
         )
         self.verbosity = verbosity
         only = FEEDS[feed] if feed else None

@@ -52,7 +52,7 @@ def test_an_interval_has_what_its_batches_give(history):
             if fate != "another's":
                 for start in sorted({start for start, _ in partial}):
                     there = [one for one, found in known.items() if start in {moment for moment, _ in found}]
-                    name = merged.merge(KPI, start, there, key, key, others)
+                    name = merged.merge(KPI, start, there, [key], [key], others)
                     wanted = Counter()
                     for one in [*there, key]:
                         found = partial if one == key else known[one]
@@ -77,11 +77,11 @@ def test_only_what_is_not_merged_yet_is_read():
         merged = IncrementalPartials(connection)
         for key in ("one", "two", "three", "four"):
             table(connection, key, {(START, "a"): 1})
-        merged.merge(KPI, START, [], "one", "one", noted)
-        merged.merge(KPI, START, ["one"], "two", "two", noted)
-        merged.merge(KPI, START, ["one", "two", "three"], "four", "four", noted)
+        merged.merge(KPI, START, [], ["one"], ["one"], noted)
+        merged.merge(KPI, START, ["one"], ["two"], ["two"], noted)
+        merged.merge(KPI, START, ["one", "two", "three"], ["four"], ["four"], noted)
         # The ledger knows nothing of the last one.
-        merged.merge(KPI, START, ["one", "two", "three"], "four", "four", noted)
+        merged.merge(KPI, START, ["one", "two", "three"], ["four"], ["four"], noted)
     assert asked == [set(), set(), {"three"}, {"one", "two", "three"}]
 
 
@@ -90,4 +90,4 @@ def test_a_total_beyond_64_bits_is_reported():
         table(connection, "one", {(START, "a"): 2**63 - 1})
         table(connection, "two", {(START, "a"): 1})
         with pytest.raises(TotalTooLarge, match="AntennaTrafficVolume"):
-            IncrementalPartials(connection).merge(KPI, START, ["one"], "two", "two", others)
+            IncrementalPartials(connection).merge(KPI, START, ["one"], ["two"], ["two"], others)

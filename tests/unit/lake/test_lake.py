@@ -44,6 +44,7 @@ def parquet_names(lake_dir, hour: int) -> list[str]:
     return sorted(path.name for path in lake_dir.glob(f"partials/CellUniqueUsers/**/hour={hour:02}/*.parquet"))
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_the_run_after_compacts_closed_hours_and_changes_no_result(files, lake_dir):
     update()
     assert stored() == expected(files, START + 25 * 300)
@@ -57,6 +58,7 @@ def test_the_run_after_compacts_closed_hours_and_changes_no_result(files, lake_d
     assert stored() == expected(files, START + 25 * 300)
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_a_batch_replaced_after_compaction_counts_as_it_is_now(files, data_dir, lake_dir):
     update()
     update()
@@ -71,6 +73,7 @@ def test_a_batch_replaced_after_compaction_counts_as_it_is_now(files, data_dir, 
     assert stored() == expected(files, START + 25 * 300)
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_a_dry_run_of_pruning_counts_and_removes_nothing(files, lake_dir):
     update()
     before = sorted(lake_dir.rglob("*.parquet"))
@@ -80,6 +83,7 @@ def test_a_dry_run_of_pruning_counts_and_removes_nothing(files, lake_dir):
     assert Watermark.objects.get().kept_from is None
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_pruning_changes_no_result_and_keeps_what_a_rollup_still_needs(files, lake_dir):
     update()
     said = prune("1d")

@@ -17,7 +17,7 @@ from tests.servers.test_faults import DAMAGES
 from tests.twin import Call, Flow, Log, Message, Record, expected, moment, stored
 from tests.unit.pipeline.test_archives import newest, put
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("each_alone")]
 
 START = 1626566400  # 2021-07-18T00:00:00Z
 LARGEST = 2**63 - 1
