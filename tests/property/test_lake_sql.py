@@ -58,18 +58,21 @@ def lake(data_dir, lake_dir, tmp_path, settings) -> Path:
 # What the views hold.
 
 
+@pytest.mark.sqlite_alone
 def test_a_kpis_view_has_the_twins_figures_of_all_groups(lake):
     wanted, _ = expected(FILES, WATERMARK, top_n=ALL, subscribers=SUBSCRIBERS)
     for kpi in twin.KPIS:
         assert figures(kpi) == of_shortest(kpi, wanted) != {}, KPIS[kpi.id].name
 
 
+@pytest.mark.sqlite_alone
 def test_a_kpis_view_goes_beyond_the_top_of_its_table(data_dir):
     write(data_dir, "ipflow_data.a.csv", [Flow(START, 1, service, 0, service, cell=7) for service in range(1, 31)])
     update()
     assert rows("SELECT count(*), sum(total_bytes) FROM ServiceTrafficVolume") == [(30, 465)]
 
 
+@pytest.mark.sqlite_alone
 def test_partials_keep_distinct_users_exact_over_any_span(lake):
     by_hour = (
         "SELECT hour_start, cell_id, count(DISTINCT msisdn) FROM CellUniqueUsers_partials GROUP BY ALL ORDER BY ALL"
@@ -78,6 +81,7 @@ def test_partials_keep_distinct_users_exact_over_any_span(lake):
     assert rows(by_hour) == [(midnight, 7, 2), (midnight, 8, 1), (one, 7, 2), (one, 8, 1), (one, 9, 1)]
 
 
+@pytest.mark.sqlite_alone
 def test_a_feeds_view_has_its_records(lake):
     flows = rows(
         "SELECT interval_start_timestamp, msisdn, bytes_uplink, bytes_downlink, service_id, cell_id FROM ipflow"
@@ -132,6 +136,7 @@ def test_batches_are_the_ledger(lake, data_dir):
     ]
 
 
+@pytest.mark.sqlite_alone
 def test_views_of_nothing_are_empty_with_the_types_of_full_ones(lake):
     full = {view: described(view) for view in view_names()}
     LakeFile.objects.all().delete()

@@ -126,6 +126,7 @@ def test_table_is_browsed_searched_and_opened(admin_client, filled, model):
     assert admin_client.get("/admin/kpis/").status_code == 200
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize("model", [model for model in MODELS if model is not Subscriber])
 def test_table_is_read_only(admin_client, filled, model):
     row = model.objects.first()
@@ -247,6 +248,7 @@ def test_the_personal_tables_are_those_of_personal_kpis_and_of_subscribers():
     assert [*results, Subscriber, QuotaChange] == PERSONAL
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("permissions", [(), ("view_personal",)])
 def test_personal_tables_need_the_permission_besides_their_own(client, filled, model, permissions):
@@ -358,6 +360,7 @@ def test_editing_subscribers_needs_both_permissions(client, name, also_personal)
     assert client.post(other, FILLED_IN | NO_CHANGES).status_code == 403
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize("model", MODELS)
 def test_viewing_needs_the_tables_own_permission(client, filled, model):
     client.force_login(make_user(is_staff=True))

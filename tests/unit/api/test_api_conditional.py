@@ -163,6 +163,7 @@ def test_what_fails_has_no_tag_and_is_never_unchanged(client, address):
 ANYONE, READER, NOBODY = "no-cache", "private, no-cache", "private, no-store"
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db
 @pytest.mark.parametrize("form", ["json", "csv"])
 @pytest.mark.parametrize(

@@ -283,6 +283,7 @@ def test_root_lists_the_endpoints(client):
     assert all(client.get(address).status_code == 200 for address in endpoints.values())
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize(
     ("public", "logged_in", "status"),
     [(True, False, 200), (True, True, 200), (False, False, 401), (False, True, 200)],
@@ -401,6 +402,7 @@ def test_other_texts_are_filtered_letter_by_letter(client, kpi, column):
 PERSONAL = ["/api/KPIs/5/", "/api/KPIs/6/", "/api/KPIs/5/anomalies/", "/api/KPIs/6/anomalies/"]
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize("query", ["", "?format=csv", "?format=parquet", "?interval=9"])
 @pytest.mark.parametrize(("permissions", "status"), [(None, 401), ((), 403), (("view_personal",), 200)])
 @pytest.mark.parametrize("address", PERSONAL)

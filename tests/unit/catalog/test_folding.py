@@ -30,7 +30,6 @@ from kpis.engine.folding import add_fold
 from kpis.models import OperatorCallVolume, OperatorSignal
 from kpis.models.result_models import result_model
 from tests.factories import MIDNIGHT, make_result, make_summary
-from tests.spark.test_spark import ingest
 from tests.twin import Call, file_text
 from tests.unit.catalog.test_unknown_numbers import HEADER, log
 
@@ -118,19 +117,11 @@ def test_one_operator_in_two_spellings_is_one_group_that_either_finds(data_dir, 
     assert cell["grid_cell"] == "-34.60,-58.40"
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db(transaction=True)
 def test_spellings_in_a_bucket_are_one_group_as_well(bucket):
     bucket.put_object(Key="in/coverage_data.2023-11-15.1.csv", Body=TWO_SPELLINGS.encode())
     update()
-    assert signals() == [("ΕΛΛΆΣ", 21.0, 2, 1)]
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("merge_bytes", [2**60, 0], ids=["merged here", "merged on spark"])
-def test_spellings_on_spark_are_one_group_as_well(spark, settings, data_dir, merge_bytes):
-    (data_dir / "coverage_data.2023-11-15.1.csv").write_text(TWO_SPELLINGS)
-    (data_dir / "coverage_data.2023-11-16.1.csv").write_text(f"{HEADER}\n{log('00:00:00')}\n")
-    ingest(settings, spark, merge_bytes)
     assert signals() == [("ΕΛΛΆΣ", 21.0, 2, 1)]
 
 

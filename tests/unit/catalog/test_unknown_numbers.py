@@ -29,7 +29,6 @@ from kpis.formats.file_formats import CSV, JSONLines
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import CoverageGridSignal, OperatorGPSPrecision, OperatorSignal, Reject
-from tests.spark.test_spark import ingest
 
 HEADER = (
     "hour,lat,long,signal,network,operator,status,description,net,speed,satellites,precission,provider,activity,"
@@ -210,23 +209,12 @@ def test_unknown_signals_precisions_and_places_are_empty_and_counted(data_dir):
     assert Reject.objects.count() == 0
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db(transaction=True)
 def test_unknown_numbers_in_a_bucket_are_empty_as_well(bucket):
     bucket.put_object(Key="in/coverage_data.2023-11-14.1.csv", Body=UNKNOWN_LAST.encode())
     update()
     assert figures() == FIGURES
-
-
-@pytest.mark.django_db(transaction=True)
-def test_unknown_numbers_are_empty_on_spark_as_well(spark, settings, data_dir):
-    later = log("23:00:00", signal="-85")
-    (data_dir / "coverage_data.2023-11-14.1.csv").write_text(UNKNOWN_LAST + later + "\n" + log("23:05:00") + "\n")
-    (data_dir / "coverage_data.2023-11-15.1.csv").write_text(f"{HEADER}\n{log('00:00:00')}\n")
-    ingest(settings, spark)
-    assert figures()[0] == FIGURES[0]
-    assert list(Reject.objects.values_list("column", "reason")) == [
-        ("signal", "is not between -5 and 97 (ASU, not dBm)")
-    ]
 
 
 def test_the_reference_has_each_range_and_unknown_number_of_the_catalog():

@@ -316,6 +316,7 @@ def assert_follows_the_schema(chart: Chart) -> None:
         alt.LayerChart.from_dict(specification).to_dict()
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.django_db
 @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
 def test_bars_follow_vega_lites_schema(theme):

@@ -24,7 +24,6 @@ from kpis.models import Batch, Reject
 from kpis.sources.spool import Spool
 from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
-from tests.spark.test_spark import ingest
 
 DEVICE, ANTENNA_ID = (f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "01")
 
@@ -136,13 +135,6 @@ def test_both_are_rejects_of_a_file(data_dir):
 def test_both_are_rejects_of_a_file_in_a_bucket(bucket):
     bucket.put_object(Key="in/antenna_data.twice.jsonl", Body=CONTENT.encode())
     update()
-    check()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_both_are_rejects_on_spark(spark, settings, data_dir):
-    (data_dir / "antenna_data.twice.jsonl").write_text(CONTENT)
-    ingest(settings, spark)
     check()
 
 

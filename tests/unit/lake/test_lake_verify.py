@@ -16,7 +16,11 @@ from tests.copies import made_once
 from tests.effort import times
 from tests.twin import Flow, Message, expected, file_text, moment, stored
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("each_alone")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("each_alone"),
+    pytest.mark.sqlite_alone,
+]
 
 START = 1626566400  # 2021-07-18T00:00:00Z
 HOUR = [moment(START), moment(START + 3600)]

@@ -18,7 +18,7 @@ from kpis.storage.folder import Folder
 from kpis.store.binding import check_ids
 from tests.twin import Flow, expected, file_text, moment, stored
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
 START = 1626566400  # 2021-07-18T00:00:00Z
 HOUR = [moment(START), moment(START + 3600)]

@@ -82,6 +82,7 @@ def put(folder, files: dict[str, list[Record]]) -> None:
         (folder / name).write_text(file_text(records))
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize("feed", FEEDS)
 def test_files_over_a_week_give_what_their_records_give_in_one_run_and_in_several(data_dir, feed):
     files = archive(feed, files=4, rows=60, days=7)

@@ -11,7 +11,6 @@ from django.core.management import CommandError
 from kpis.models import Batch, ServiceTrafficVolume
 from tests.processes import Place
 from tests.servers.test_watch import await_true, stopped, watching
-from tests.spark.test_spark import ingest
 from tests.twin import Flow, expected, file_text
 from tests.unit.management.test_update_network_stats import START, update
 
@@ -58,13 +57,6 @@ def test_a_byte_that_changes_with_size_and_time_kept_counts(path, change):
     assert "1 files ingested, 0 failed" in update()
     assert total() == 80
     assert "0 files ingested, 0 failed" in update()
-
-
-@pytest.mark.parametrize("change", [in_place, by_a_move])
-def test_spark_counts_a_byte_that_changes_with_size_and_time_kept(path, change, settings, spark):
-    change(path, CHANGED)
-    ingest(settings, spark)
-    assert total() == 80
 
 
 def test_a_watch_counts_a_byte_that_changes_with_size_and_time_kept(place: Place):

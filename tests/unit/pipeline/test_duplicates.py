@@ -26,7 +26,6 @@ from tests.factories import make_user
 from tests.processes import Place
 from tests.property.test_histories import DEATHS, Death, dying
 from tests.servers.test_watch import await_true, stopped, watching
-from tests.spark.test_spark import ingest
 from tests.twin import HEADER, Flow, Log, expected, file_text, moment, stored
 from tests.unit.management.test_update_network_stats import START, update
 
@@ -266,15 +265,6 @@ def test_a_day_in_the_name_is_part_of_what_a_file_says_of_which_one_row_tells_no
     assert stored() == expected({"1": logs, "2": again}, START + 87000)
 
 
-def test_spark_finds_duplicates_whose_names_tell_days_that_no_row_needs(data_dir, settings, spark):
-    logs = [Log(START, "O2", "5", 0, "", "")]
-    put_logs(data_dir, file_text(logs), "2021-07-18.1", "2021-07-19.1")
-    text = file_text(logs)
-    put_logs(data_dir, text.replace("date,", "", 1).replace("2021-07-18,", ""), "2021-07-19.2", "2021-07-20.2")
-    ingest(settings, spark)
-    assert sorted(Batch.objects.values_list("status", flat=True)) == ["duplicate", "in", "in", "in"]
-
-
 def test_with_duplicates_to_be_counted_each_file_counts(data_dir, settings):
     settings.DUPLICATES = "count"
     put(data_dir, a=FLOWS, b=FLOWS)
@@ -349,22 +339,6 @@ def test_objects_are_duplicates_and_renamed_as_files_are(bucket):
     update()
     assert ledger() == {"a": "renamed b", "b": "in", "c.csv.gz": "in"}
     assert_counts(FLOWS, OTHERS)
-
-
-def test_spark_finds_duplicates_and_renamed_files(data_dir, settings, spark):
-    put(data_dir, a=FLOWS, b=FLOWS)
-    ingest(settings, spark)
-    assert sorted(ledger().values()) == ["duplicate a", "in"]
-    os.rename(data_dir / "ipflow_data.a.csv", data_dir / "ipflow_data.c.csv")
-    events = ingest(settings, spark)
-    assert [(type(event), event.of, event.renamed) for event in events] == [
-        (pipeline.Duplicate, "ipflow_data.a.csv", True)
-    ]
-    put(data_dir, c=OTHERS)
-    ingest(settings, spark)
-    assert ledger() == {"a": "renamed b", "b": "in", "c": "in"}
-    assert_counts(FLOWS, OTHERS)
-    assert not list(settings.LAKE_DIR.glob("staging/*"))
 
 
 def test_a_watch_finds_duplicates_and_renamed_files(place: Place):

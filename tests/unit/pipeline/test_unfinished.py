@@ -19,7 +19,6 @@ from kpis.models import Batch, ServiceTrafficVolume
 from network_analysis.logs import configuration
 from tests.processes import Place
 from tests.servers.test_watch import await_ingested, flows, stopped, watching
-from tests.spark.test_spark import ingest
 from tests.twin import Flow, expected, file_text
 from tests.unit.management.test_update_network_stats import START, update
 
@@ -79,15 +78,6 @@ def test_a_watch_names_an_unfinished_file_once_and_reads_it_when_it_has_its_name
         out, err = stopped(process)
     assert [line for line in (out + err).splitlines() if "skipped" in line] == [SKIPPED.format(begun.name)]
     assert place.stored() == expected(files | flows(1), START + 600)
-
-
-def test_spark_reads_an_upload_when_it_has_its_name(data_dir, settings, spark):
-    begun = data_dir / f"{NAME}.inprogress"
-    begun.write_text(TEXT)
-    assert not ingest(settings, spark)
-    begun.rename(data_dir / NAME)
-    ingest(settings, spark)
-    assert ServiceTrafficVolume.objects.get(interval=1).total_bytes == 30
 
 
 def test_unfinished_files_are_named_by_feed_and_not_without_end(data_dir):
