@@ -21,6 +21,8 @@ DATABASES = {"sqlite": "SQLite", "mysql": "MySQL/MariaDB", "postgresql": "Postgr
 TIERS = ["spark", "streams", "servers", "browser", "property", "unit"]
 # Those whose promises are about something else than the rows in the database.
 BESIDE_DATABASES = {"spark", "browser"}
+# Those whose tests share what takes long to start: a Spark, or a site with a browser.
+SHARING = {"spark", "browser"}
 TRANSACTIONAL_FIXTURES = {"transactional_db", "django_db_reset_sequences", "live_server"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_client"}
 
@@ -48,9 +50,10 @@ def pytest_report_header(config) -> str:
 def pytest_collection_modifyitems(items):
     items.sort(key=_turn)
     for item in items:
-        # A module's tests stay together, as they share fixtures; but for those that empty the database after them,
-        # which come when all others have found in it what the migrations put there.
-        group = f"{item.module.__name__.removeprefix('tests.')}{'-emptying' if _empties(item) else ''}"
+        # A module's tests stay together, or a folder's, as they share fixtures; but for those that empty the database
+        # after them, which come when all others have found in it what the migrations put there.
+        shared = _tier(item) if _tier(item) in SHARING else item.module.__name__.removeprefix("tests.")
+        group = f"{shared}{'-emptying' if _empties(item) else ''}"
         item.add_marker(pytest.mark.xdist_group(group))
         uses_database = (
             item.get_closest_marker("django_db")

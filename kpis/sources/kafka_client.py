@@ -82,6 +82,8 @@ class TopicIdentity:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
+                # A request for a partition waits until the one before it is answered, which asks for messages to come.
+                "fetch.wait.max.ms": 10,
             }
         )
 

@@ -222,13 +222,7 @@ def assert_thirteenth_kpi_is_there(project: Project) -> None:
     project.manage("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull)
 
 
-def test_a_new_kpi_takes_an_entry_a_model_and_a_migration(project):
-    project.add_kpi()
-    project.manage("update_network_stats")
-    assert_thirteenth_kpi_is_there(project)
-
-
-def test_files_that_are_in_already_are_read_again_for_a_new_kpi(project):
+def test_a_new_kpi_takes_an_entry_a_model_and_a_migration_and_files_are_read_again(project):
     project.manage("migrate", "-v", "0")
     project.manage("update_network_stats")
     (before,) = project.get("/api/KPIs/7/")

@@ -105,7 +105,8 @@ def consume(place: Place, broker, offset: int) -> None:
     """A consumer on a host whose clock is so far ahead, until it is idle."""
     command = [
         *(sys.executable, "-c", WRONG, str(offset), MANAGE, "consume_stream", "--feed=antenna", "--topic=antenna"),
-        *(f"--bootstrap-servers={broker.servers}", "--group=antenna", "--until-idle=1"),
+        # A group of its own, as the mock cluster keeps a consumer that has ended in its group for a while.
+        *(f"--bootstrap-servers={broker.servers}", f"--group=antenna{offset}", "--until-idle=1"),
     ]
     ended = subprocess.run(command, env=place.environment(), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
