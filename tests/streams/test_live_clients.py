@@ -204,6 +204,7 @@ async def look(web: Web) -> None:
             assert now["newest"] >= json.loads(pages[0].texts[first + FRAMES - 1])["newest"]
 
 
+@pytest.mark.sqlite_alone
 def test_hundreds_of_pages_get_each_frame_at_once_and_none_waits_for_a_slow_one(place, broker):
     with (
         calls_coming(broker, "many"),
@@ -213,6 +214,7 @@ def test_hundreds_of_pages_get_each_frame_at_once_and_none_waits_for_a_slow_one(
         asyncio.run(look(web))
 
 
+@pytest.mark.sqlite_alone
 def test_through_redis_pages_hear_of_each_batch(place, broker):
     with (
         running(Redis) as redis,

@@ -178,6 +178,7 @@ def test_a_failing_request_is_one_line_with_its_traceback(client, logged, monkey
     assert "exception=" in line
 
 
+@pytest.mark.sqlite_alone
 def test_the_settings_come_from_the_environment(tmp_path):
     environment = {
         **os.environ,

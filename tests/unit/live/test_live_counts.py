@@ -91,6 +91,7 @@ def stored() -> dict:
     }
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize(("feed", "record"), [(CDR, calls), (ANTENNA, messages)], ids=["cdr", "antenna"])
 def test_each_message_counts_once_in_its_second_and_minute(feed, record, lake_dir):
     # Each batch with its fate: in, killed before its commit and tried again, or in and tried again.

@@ -95,6 +95,7 @@ def test_files_over_a_week_give_what_their_records_give_in_one_run_and_in_severa
     assert not DueRollup.objects.filter(interval_start_timestamp__lt=moment(newest(files) - 3600)).exists()
 
 
+@pytest.mark.sqlite_alone
 def test_a_replaced_file_over_a_week_takes_back_what_it_gave(data_dir):
     files = archive("cdr", files=3, rows=60, days=7)
     closed = newest(files)
@@ -152,6 +153,7 @@ def test_archives_go_in_exactly_within_the_default_memory(place, feed, count, da
     assert not IntervalSummary.objects.filter(state="incomplete").exists()
 
 
+@pytest.mark.sqlite_alone
 def test_a_file_over_more_hours_than_may_be_fails_alone_and_says_what_to_do(data_dir, settings):
     settings.MAX_HOURS_PER_FILE = 100
     put(data_dir, {"cdr_data.wide.csv": archive("cdr", 1, 400, 7)["cdr_data.0.csv"]})
@@ -174,6 +176,7 @@ def test_a_file_over_more_hours_than_may_be_fails_alone_and_says_what_to_do(data
     assert hours > 24
 
 
+@pytest.mark.sqlite_alone
 def test_a_file_for_which_memory_does_not_suffice_fails_alone_and_is_tried_again(data_dir, lake_dir, monkeypatch):
     # As without a compiler: the scanner needs no memory of DuckDB's.
     monkeypatch.setattr(read, "can_scan", lambda feed, kpis: False)
