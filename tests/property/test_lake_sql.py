@@ -9,7 +9,6 @@ from pathlib import Path
 import duckdb
 import pytest
 from django.core.management import CommandError
-from django.db import connection
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
@@ -188,6 +187,7 @@ def test_an_interval_with_a_batch_older_than_the_kpi_has_no_figures_of_it(lake):
     assert len(rows("SELECT * FROM ServiceTrafficVolume")) == 5
 
 
+@pytest.mark.sqlite_alone
 def test_views_agree_with_the_tables_at_every_point_of_any_history(tmp_path, settings):
     settings.DATA_DIR, settings.LAKE_DIR = tmp_path / "history" / "data", tmp_path / "history" / "lake"
     Watched.folder = tmp_path / "history"
@@ -206,7 +206,7 @@ class Watched(Histories):
 
 
 TRIED = settings(
-    max_examples=times("LAKE_HISTORIES", 6 if connection.vendor == "sqlite" else 3, 30),
+    max_examples=times("LAKE_HISTORIES", 6, 30),
     stateful_step_count=5,
     suppress_health_check=list(HealthCheck),
 )

@@ -17,7 +17,7 @@ from tests.factories import MIDNIGHT, make_result, make_user
 from tests.processes import PATIENCE, new_place
 from tests.web import Web, running_web
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
 
 def open_live(web: Web, path: str = "/ws/live/", origin: str | None = None, **headers: str) -> AbstractContextManager:

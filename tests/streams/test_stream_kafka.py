@@ -1,7 +1,7 @@
 """Real consumers of a real protocol, killed, stopped, doubled and kept waiting: each message counts once.
 
-``KILLS`` sets how many consumers are killed (6 by default). ``LONG=1`` also ingests 200,000 messages of which some are
-days late, with the default memory.
+``KILLS`` sets how many consumers are killed: 3, with ``LONG=1`` 30. ``LONG=1`` also ingests 200,000 messages of which
+some are days late, with the default memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.unit.sources.test_stream import days_late, without_batches
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
-KILLS = times("KILLS", 6, 30)
+KILLS = times("KILLS", 3, 30)
 START = 1626566400  # 2021-07-18T00:00:00Z
 # Of a feed's sample file.
 ROWS = 300

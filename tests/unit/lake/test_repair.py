@@ -145,6 +145,7 @@ DAMAGES: list[Callable[[Path], None]] = [
 ]
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_repair_makes_the_lake_again_from_the_source_files(lake, damage):
     views = [query(sql) for sql in VIEWS]
@@ -192,6 +193,7 @@ def test_a_dry_run_says_what_is_wrong_and_changes_nothing(lake):
     assert (list(LakeFile.objects.values_list()), Run.objects.count()) == (rows, runs)
 
 
+@pytest.mark.sqlite_alone
 @pytest.mark.parametrize("damage", [all_of_an_hour_lost, compacted_file_damaged, file_cut])
 def test_without_source_files_archived_records_serve(lake, data_dir, damage):
     for path in data_dir.iterdir():
