@@ -54,7 +54,13 @@ Scanner *scanner_new(int format, int columns, const Table *tables, int fields, c
         /* The empty text has number 0. */
         if (!status) intern(&column->texts, (const uint8_t *)"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 0, &status);
     }
-    for (int i = 0; i < fields; i++) scanner->column_of[i] = (int16_t)column_of[i];
+    scanner->is_whole = fields > 0;
+    for (int i = 0; i < fields; i++) {
+        int column = scanner->column_of[i] = (int16_t)column_of[i];
+        if (column < 0 || tables[column].kind != INTEGER) scanner->is_whole = 0;
+        if (!scanner->is_whole) continue;
+        scanner->whole[i] = (Whole){.least = tables[column].least, .most = tables[column].most, .column = column, .length = 8};
+    }
     if (format == JSON) {
         for (int i = 0; i < columns; i++) scanner->column_of[i] = (int16_t)i;
         scanner->scratch = malloc((size_t)text_bytes + 64);
@@ -81,6 +87,8 @@ int scanner_time(Scanner *scanner, int parts, const int32_t *columns, const int6
     scanner->length = length;
     /* Of no interval yet. */
     scanner->last_start = INT64_MAX - length;
+    scanner->last_place = -1;
+    for (int i = 0; i < parts; i++) add_place(scanner, columns[i]);
     scanner->is_given = is_given;
     scanner->day = day < 0 ? 0 : 1ULL << day;
     return DONE;
@@ -90,6 +98,8 @@ int scanner_time(Scanner *scanner, int parts, const int32_t *columns, const int6
 int scanner_check(Scanner *scanner, int column, int other, int64_t least, int64_t most, int64_t step) {
     if (scanner->checks == MOST_CHECKS) return TOO_MANY;
     scanner->check[scanner->checks++] = (Check){column, other, least, most, step};
+    add_place(scanner, column);
+    if (other >= 0) add_place(scanner, other);
     return DONE;
 }
 
@@ -97,6 +107,7 @@ int scanner_check(Scanner *scanner, int column, int other, int64_t least, int64_
 void scanner_place(Scanner *scanner, int latitude, int longitude) {
     scanner->latitude = latitude;
     scanner->longitude = longitude;
+    scanner->places = -1;
 }
 
 /* Adds a computed column, the cell of a place: its southern edge in the upper 32 bits, its western edge in the lower,
@@ -128,31 +139,38 @@ int64_t scanner_intern(Scanner *scanner, int column, const uint8_t *text, int64_
     return intern(&scanner->column[column].texts, text, (size_t)length, &status);
 }
 
-/* Scans a text that ends in a line feed and has PADDING bytes of zeros behind it; `scanned` gives how far it came.
-   Goes on after ODD_LINES_FULL. */
+static int reduce_read_rows(Scanner *scanner) {
+    int count = scanner->rows;
+    scanner->rows = 0;
+    return reduce_rows(scanner, scanner->row, count);
+}
+
+/* Scans a text that ends in a line feed and has PADDING bytes behind it that can be read; `scanned` gives how far it
+   came. Goes on after ODD_LINES_FULL. */
 int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t *scanned) {
     const uint8_t *at = text + *scanned, *end = text + length;
-    int status = DONE, is_json = scanner->format == JSON;
-    Row row = {0};
+    int status = DONE, is_json = scanner->format == JSON, is_whole = scanner->is_whole;
     Marks marks = {at, 0};
     scanner->odd = 0;
-    if (!is_json) start_marks(&marks, at);
+    if (!is_json && !is_whole) start_marks(&marks, at);
     while (at < end) {
         const uint8_t *next, *line_end = NULL;
-        row.nulls = scanner->missing;
+        Row *row = &scanner->row[scanner->rows];
+        row->nulls = scanner->missing;
         if (is_json) {
-            next = read_object(scanner, at, &row, &status);
-        } else if (!(next = read_plain(scanner, &marks, at, &row, &status)) && !status) {
+            next = read_object(scanner, at, row, &status);
+        } else if (!(next = is_whole ? read_numbers(scanner, at, row) : read_plain(scanner, &marks, at, row, &status)) &&
+                   !status) {
             line_end = memchr(at, '\n', (size_t)(end - at));
-            row.nulls = scanner->missing;
-            if (read_dressed(scanner, at, line_end, &row, &status)) next = line_end + 1;
-            start_marks(&marks, line_end + 1);
+            row->nulls = scanner->missing;
+            if (read_dressed(scanner, at, line_end, row, &status)) next = line_end + 1;
+            if (!is_whole) start_marks(&marks, line_end + 1);
         }
-        int64_t interval = -1;
-        if (next && next - at <= scanner->longest_line) interval = place_row(scanner, &row, &status);
+        row->interval = -1;
+        if (next && next - at <= scanner->longest_line) row->interval = place_row(scanner, row, &status);
         if (status) break;
-        if (interval >= 0) {
-            status = reduce_row(scanner, &row, interval);
+        if (row->interval >= 0) {
+            if (++scanner->rows == ROWS) status = reduce_read_rows(scanner);
             if (status) break;
         } else {
             if (scanner->odd == ODD_LINES) {
@@ -167,17 +185,17 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
         at = next;
     }
     *scanned = at - text;
+    if (!status) status = reduce_read_rows(scanner);
     return status;
 }
 
 /* Adds a record that was an odd line, by its columns' values and its moment. */
 int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, int64_t moment) {
-    Row row;
+    Row row = {.nulls = nulls};
     int status = DONE;
     memcpy(row.values, values, scanner->columns * sizeof *values);
-    row.nulls = nulls;
-    int64_t interval = interval_of(scanner, moment, &status);
-    return status ? status : reduce_row(scanner, &row, interval);
+    row.interval = interval_of(scanner, moment, &status);
+    return status ? status : reduce_rows(scanner, &row, 1);
 }
 
 /* Adds pairs of a key and a column's values to a reduction that keeps distinct ones, all to interval 0: of the
@@ -185,12 +203,13 @@ int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, int64_t
 int scanner_add_pairs(Scanner *scanner, int index, const int64_t *keys, const int64_t *values, int64_t count,
                       uint32_t part, uint32_t parts) {
     Reduction *reduction = &scanner->reduction[index];
+    int64_t *entry;
     uint32_t group = 0;
     int ours = 0, status = DONE;
     for (int64_t i = 0; i < count; i++) {
         if (!i || keys[i] != keys[i - 1]) {
             ours = (hash_of(0, &keys[i], 1) >> 16) % parts == part;
-            if (ours) group = group_of(&reduction->groups, 0, &keys[i], 1, &status);
+            if (ours) group = group_of(&reduction->groups, hash_of(0, &keys[i], 1), 0, &keys[i], 1, &entry, &status);
             if (status) return status;
         }
         if (ours) status = add_pair(reduction, group, values[i]);

@@ -26,9 +26,12 @@
 #define MOST_TERMS 4
 #define MOST_KEYS 4
 #define MOST_PARTS 4
+#define MOST_PLACES 2
 #define MOST_CHECKS 16
 #define MOST_UNKNOWN 8
 #define ODD_LINES 4096
+#define ROWS 16
+#define SMALL_TABLE 16384 /* groups whose table is mostly in the cache */
 
 enum status { DONE = 0, ODD_LINES_FULL = 1, TOO_LARGE = 2, TOO_MANY = 3, NO_MEMORY = 4 };
 enum format { CSV = 0, JSON = 1 };

@@ -75,6 +75,21 @@ static inline const uint8_t *read_plain(Scanner *scanner, Marks *marks, const ui
     }
 }
 
+/* Reads a line of nothing but whole numbers without a sign, up to 16 digits long, as read_plain does. */
+static inline const uint8_t *read_numbers(Scanner *scanner, const uint8_t *text, Row *row) {
+    Whole *field = scanner->whole, *last = field + scanner->fields - 1;
+    for (;; field++) {
+        int64_t number;
+        text = field->is_repeated ? read_again(field, text, &number) : read_number(text, &number);
+        if (!text || number < field->least || number > field->most) return NULL;
+        row->values[field->column] = number;
+        if (field == last) break;
+        if (*text++ != ',') return NULL;
+    }
+    if (*text == '\r') text++;
+    return *text == '\n' ? text + 1 : NULL;
+}
+
 static int is_utf_8(const uint8_t *text, const uint8_t *end) {
     while (text < end) {
         uint8_t first = *text++;

@@ -21,10 +21,15 @@ typedef struct {
     uint8_t *kept_nulls; /* ...and 1 where there is no value */
 } Column;
 
+/* A field of a line of whole numbers: its column, the column's bounds, and where it mostly has the digits of the line
+   before, their number from 8 to 16, the first and the last eight of them, and what they are. */
 typedef struct {
-    int64_t values[MOST_COLUMNS];
-    uint64_t nulls;
-} Row;
+    int64_t least, most;
+    int32_t column, is_repeated;
+    size_t length;
+    uint64_t low, high;
+    int64_t number;
+} Whole;
 
 static const int64_t POWER_OF_TEN[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 #define ZEROS 0x3030303030303030ULL
@@ -203,9 +208,48 @@ static int is_word(const uint8_t *text, size_t length, const uint8_t *word, size
     return 1;
 }
 
+/* Reads 1 to 16 digits; gives the place after them, or NULL where there are none or more. */
+static inline const uint8_t *read_number(const uint8_t *text, int64_t *number) {
+    uint64_t word = load(text) ^ ZEROS, others = not_digits(word);
+    if (others) {
+        int digits = __builtin_ctzll(others) >> 3;
+        *number = digits ? (int64_t)eight_digits(word << (64 - 8 * digits)) : 0;
+        return digits ? text + digits : NULL;
+    }
+    uint64_t high = eight_digits(word);
+    word = load(text + 8) ^ ZEROS;
+    others = not_digits(word);
+    if (!others) {
+        *number = (int64_t)(high * 100000000 + eight_digits(word));
+        return (uint8_t)(text[16] - '0') < 10 ? NULL : text + 16;
+    }
+    int digits = __builtin_ctzll(others) >> 3;
+    *number = (int64_t)high;
+    if (digits) *number = *number * POWER_OF_TEN[digits] + (int64_t)eight_digits(word << (64 - 8 * digits));
+    return text + 8 + digits;
+}
+
+/* Reads a number that mostly is, to the letter, what it was in the line before. */
+static inline const uint8_t *read_again(Whole *field, const uint8_t *text, int64_t *number) {
+    size_t length = field->length;
+    uint64_t low = load(text);
+    if (low == field->low && load(text + length - 8) == field->high && (uint8_t)(text[length] - '0') > 9) {
+        *number = field->number;
+        return text + length;
+    }
+    const uint8_t *end = read_number(text, number);
+    if (end && end - text >= 8) {
+        field->length = (size_t)(end - text);
+        field->low = low;
+        field->high = load(end - 8);
+        field->number = *number;
+    }
+    return end;
+}
+
 /* Gives 1 with the column's value in the row, 0 where the field is not clean. `is_ascii` says that all its characters
    are printable ASCII. Reads up to 24 bytes from its start, and up to 8 beyond its end. */
-static inline int read_field(Column *column, int index, const uint8_t *text, size_t length, int is_ascii, Row *row,
+static int read_field(Column *column, int index, const uint8_t *text, size_t length, int is_ascii, Row *row,
                              int *status) {
     const Table *table = &column->table;
     int64_t *value = &row->values[index];

@@ -93,12 +93,14 @@ static inline int64_t *entry_of(const Groups *groups, uint32_t group) {
 }
 
 /* Gives the group's number, a new one with totals of 0 where it first comes; NO_GROUP if it cannot be added. `count`
-   is the number of the table's keys. */
-static inline uint32_t group_of(Groups *groups, int64_t interval, const int64_t *keys, int count, int *status) {
-    uint32_t hash = hash_of(interval, keys, count), slot = hash & groups->mask;
+   is the number of the table's keys, `hash` their hash; `found` gives the group's entry. */
+static inline uint32_t group_of(Groups *groups, uint32_t hash, int64_t interval, const int64_t *keys, int count,
+                                int64_t **found, int *status) {
+    uint32_t slot = hash & groups->mask;
     for (; groups->slots[slot]; slot = (slot + 1) & groups->mask) {
         uint32_t group = groups->slots[slot] - 1;
-        if (is_group(entry_of(groups, group), interval, keys, count)) return group;
+        *found = entry_of(groups, group);
+        if (is_group(*found, interval, keys, count)) return group;
     }
     if (groups->count == groups->capacity) {
         *status = grow_groups(groups);
@@ -111,6 +113,7 @@ static inline uint32_t group_of(Groups *groups, int64_t interval, const int64_t 
     entry[0] = interval;
     memcpy(entry + 1, keys, count * sizeof *keys);
     groups->slots[slot] = ++groups->count;
+    *found = entry;
     return groups->count - 1;
 }
 
@@ -271,20 +274,17 @@ static inline int add_pair(Reduction *reduction, uint32_t group, int64_t value) 
     return DONE;
 }
 
-/* Adds a row's values to a reduction. A bit of `nulls` is set for a column without a value. */
-static inline int reduce(Reduction *reduction, int64_t interval, const int64_t *values, uint64_t nulls) {
-    int64_t keys[MOST_KEYS];
-    int status = DONE, count = reduction->groups.keys;
-    uint32_t group;
-    keys[0] = values[reduction->key_columns[0]];
-    if (count == 1) {
-        group = group_of(&reduction->groups, interval, keys, 1, &status);
-    } else {
-        for (int i = 1; i < count; i++) keys[i] = values[reduction->key_columns[i]];
-        group = group_of(&reduction->groups, interval, keys, count, &status);
-    }
-    if (group == NO_GROUP) return status;
-    int64_t *totals = entry_of(&reduction->groups, group) + 1 + count;
+/* A row's values, each a column's or one that is computed of columns; a bit of `nulls` is set for each without one. */
+typedef struct {
+    int64_t values[MOST_COLUMNS];
+    uint64_t nulls;
+    int64_t interval;
+} Row;
+
+/* Adds a row's values to the totals of its group, zeros where that is new. */
+static inline int add_to(Reduction *reduction, uint32_t group, int64_t *totals, const Row *row) {
+    int status = DONE;
+    const int64_t *values = row->values;
     switch (reduction->kind) {
     case SUM:
         for (int term = 0; term < reduction->terms; term++)
@@ -295,7 +295,7 @@ static inline int reduce(Reduction *reduction, int64_t interval, const int64_t *
         (*totals++)++;
         break;
     case MEAN:
-        if (nulls >> reduction->columns[0] & 1) {
+        if (row->nulls >> reduction->columns[0] & 1) {
             totals[2]++;
         } else {
             if (__builtin_add_overflow(totals[0], values[reduction->columns[0]], totals)) return TOO_LARGE;
@@ -307,6 +307,42 @@ static inline int reduce(Reduction *reduction, int64_t interval, const int64_t *
         status = add_pair(reduction, group, values[reduction->columns[0]]);
     }
     if (reduction->counted) (*totals)++;
+    return status;
+}
+
+/* Adds up to ROWS rows to a reduction: what they need of a large table is fetched for all of them at once. */
+static inline int reduce(Reduction *reduction, const Row *rows, int count) {
+    Groups *groups = &reduction->groups;
+    int64_t keys[ROWS][MOST_KEYS], *entry;
+    uint32_t hashes[ROWS];
+    int width = groups->keys, status = DONE;
+    if (width == 1 && groups->capacity <= SMALL_TABLE) {
+        for (int i = 0; i < count && !status; i++) {
+            const int64_t *key = &rows[i].values[reduction->key_columns[0]];
+            uint32_t hash = hash_of(rows[i].interval, key, 1);
+            uint32_t group = group_of(groups, hash, rows[i].interval, key, 1, &entry, &status);
+            if (!status) status = add_to(reduction, group, entry + 2, &rows[i]);
+        }
+        return status;
+    }
+    for (int i = 0; i < count; i++) {
+        keys[i][0] = rows[i].values[reduction->key_columns[0]];
+        for (int key = 1; key < width; key++) keys[i][key] = rows[i].values[reduction->key_columns[key]];
+        hashes[i] = hash_of(rows[i].interval, keys[i], width);
+        __builtin_prefetch(&groups->slots[hashes[i] & groups->mask]);
+    }
+    for (int i = 0; i < count; i++) {
+        uint32_t number = groups->slots[hashes[i] & groups->mask];
+        if (number) __builtin_prefetch(entry_of(groups, number - 1));
+    }
+    for (int i = 0; i < count && !status; i++) {
+        uint32_t group;
+        if (width == 1)
+            group = group_of(groups, hashes[i], rows[i].interval, keys[i], 1, &entry, &status);
+        else
+            group = group_of(groups, hashes[i], rows[i].interval, keys[i], width, &entry, &status);
+        if (!status) status = add_to(reduction, group, entry + 1 + width, &rows[i]);
+    }
     return status;
 }
 

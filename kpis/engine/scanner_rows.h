@@ -16,6 +16,8 @@ typedef struct {
 
 typedef struct {
     int format, columns, fields;
+    int is_whole; /* all fields are whole numbers */
+    Whole whole[MOST_COLUMNS];
     int16_t column_of[MOST_FIELDS]; /* CSV: a field's column, or -1; JSON: the column of the last line's keys */
     uint64_t missing, fallbacks, day; /* by column: in no line; with a fallback; the one that may lack the day */
     int latitude, longitude; /* the place, or -1 */
@@ -32,6 +34,11 @@ typedef struct {
     Reduction reduction[MOST_REDUCTIONS];
     Groups intervals; /* by their number since 1970: the number of records */
     int64_t last_start, last_interval;
+    /* The columns that say whether and where a row counts, if they are few, with the values of the last row that did
+       and its interval, -1 for none. */
+    int places;
+    int32_t place_columns[MOST_PLACES];
+    int64_t last_values[MOST_PLACES], last_place;
     int64_t lines; /* all that were passed, blank and odd ones as well */
     int lacks_day;
     int is_kept;
@@ -40,6 +47,8 @@ typedef struct {
     int odd;
     OddLine odd_line[ODD_LINES];
     uint8_t *scratch;
+    int rows;
+    Row row[ROWS]; /* those that are read and not yet reduced */
 } Scanner;
 
 /* ---- where a row counts -------------------------------------------------------------------------------------- */
@@ -47,14 +56,15 @@ typedef struct {
 static inline int64_t interval_of(Scanner *scanner, int64_t moment, int *status) {
     if ((uint64_t)(moment - scanner->last_start) < (uint64_t)scanner->length) return scanner->last_interval;
     int64_t number = scanner->is_given ? 0 : moment / scanner->length;
-    uint32_t interval = group_of(&scanner->intervals, 0, &number, 1, status);
+    int64_t *entry;
+    uint32_t interval = group_of(&scanner->intervals, hash_of(0, &number, 1), 0, &number, 1, &entry, status);
     if (interval == NO_GROUP) return -1;
     scanner->last_start = moment / scanner->length * scanner->length;
     return scanner->last_interval = interval;
 }
 
 /* Gives the interval's number from 0, -1 where the row is no record. */
-static inline int64_t place_row(Scanner *scanner, Row *row, int *status) {
+static int64_t place_anew(Scanner *scanner, Row *row, int *status) {
     uint64_t lacks_day = row->nulls & scanner->day;
     if (row->nulls & scanner->fallbacks)
         for (int i = 0; i < scanner->columns; i++)
@@ -89,6 +99,30 @@ static inline int64_t place_row(Scanner *scanner, Row *row, int *status) {
     return interval_of(scanner, moment, status);
 }
 
+/* The same; mostly of the times of the row that came before. */
+static inline int64_t place_row(Scanner *scanner, Row *row, int *status) {
+    if (scanner->places <= 0 || row->nulls) return place_anew(scanner, row, status);
+    int64_t others = scanner->last_place < 0;
+    for (int i = 0; i < scanner->places; i++) others |= row->values[scanner->place_columns[i]] ^ scanner->last_values[i];
+    if (!others) return scanner->last_place;
+    scanner->last_place = place_anew(scanner, row, status);
+    for (int i = 0; i < scanner->places; i++) scanner->last_values[i] = row->values[scanner->place_columns[i]];
+    return scanner->last_place;
+}
+
+/* Adds a column that says whether or where a row counts; with too many of them each row is placed by itself. */
+static void add_place(Scanner *scanner, int column) {
+    for (int i = 0; i < scanner->places; i++)
+        if (scanner->place_columns[i] == column) return;
+    for (int i = 0; i < scanner->fields && scanner->is_whole; i++)
+        if (scanner->whole[i].column == column) scanner->whole[i].is_repeated = 1;
+    if (scanner->places < 0 || scanner->places == MOST_PLACES) {
+        scanner->places = -1;
+        return;
+    }
+    scanner->place_columns[scanner->places++] = column;
+}
+
 /* ---- what is kept of a row ----------------------------------------------------------------------------------- */
 
 static inline int is_wide(const Column *column) {
@@ -116,13 +150,13 @@ static int grow_kept(Scanner *scanner) {
     return DONE;
 }
 
-static inline int keep_row(Scanner *scanner, int64_t interval, const Row *row) {
+static inline int keep_row(Scanner *scanner, const Row *row) {
     if (scanner->kept == scanner->kept_room) {
         int status = grow_kept(scanner);
         if (status) return status;
     }
     size_t at = scanner->kept++;
-    scanner->kept_intervals[at] = (uint32_t)interval;
+    scanner->kept_intervals[at] = (uint32_t)row->interval;
     for (int i = 0; i < scanner->columns; i++) {
         Column *column = &scanner->column[i];
         if (!(column->table.flags & KEPT)) continue;
@@ -138,18 +172,22 @@ static inline int keep_row(Scanner *scanner, int64_t interval, const Row *row) {
 
 static inline int64_t floor_of(int64_t value, int64_t by) { return value / by - (value % by < 0); }
 
-static inline int reduce_row(Scanner *scanner, Row *row, int64_t interval) {
-    for (int i = 0; i < scanner->cells; i++) {
-        const Cell *cell = &scanner->cell[i];
-        uint64_t place = 1ULL << cell->latitude | 1ULL << cell->longitude;
-        int64_t south = floor_of(row->values[cell->latitude] * cell->per_degree, 1000000);
-        int64_t west = floor_of(row->values[cell->longitude] * cell->per_degree, 1000000);
-        row->values[scanner->columns + i] = row->nulls & place ? INT64_MIN : south * (1LL << 32) + west;
+/* Adds up to ROWS rows to what they are reduced to. */
+static int reduce_rows(Scanner *scanner, Row *rows, int count) {
+    int status = DONE;
+    for (int row = 0; row < count && scanner->cells; row++)
+        for (int i = 0; i < scanner->cells; i++) {
+            const Cell *cell = &scanner->cell[i];
+            int64_t *values = rows[row].values;
+            uint64_t place = 1ULL << cell->latitude | 1ULL << cell->longitude;
+            int64_t south = floor_of(values[cell->latitude] * cell->per_degree, 1000000);
+            int64_t west = floor_of(values[cell->longitude] * cell->per_degree, 1000000);
+            values[scanner->columns + i] = rows[row].nulls & place ? INT64_MIN : south * (1LL << 32) + west;
+        }
+    for (int i = 0; i < scanner->reductions && !status; i++) status = reduce(&scanner->reduction[i], rows, count);
+    for (int row = 0; row < count && !status; row++) {
+        entry_of(&scanner->intervals, (uint32_t)rows[row].interval)[2]++;
+        if (scanner->is_kept) status = keep_row(scanner, &rows[row]);
     }
-    for (int i = 0; i < scanner->reductions; i++) {
-        int status = reduce(&scanner->reduction[i], interval, row->values, row->nulls);
-        if (status) return status;
-    }
-    entry_of(&scanner->intervals, (uint32_t)interval)[2]++;
-    return scanner->is_kept ? keep_row(scanner, interval, row) : DONE;
+    return status;
 }
