@@ -137,6 +137,23 @@ class Reductions:
         self.library.scanner_pairs(self.state, index, values.ctypes.data, counts.ctypes.data)
         return counts, values
 
+    def kept_intervals(self) -> np.ndarray:
+        """Return the interval's number of each row that was kept."""
+        count = self.library.scanner_kept(self.state)
+        if not count:
+            return np.empty(0, dtype=np.int64)
+        return np.ctypeslib.as_array(self.library.scanner_kept_intervals(self.state), (count,)).astype(np.int64)
+
+    def kept(self, column: int, dtype: type[np.generic]) -> tuple[np.ndarray, np.ndarray]:
+        """Return a column's values in the rows that were kept, as the scanner has them, and where there is none."""
+        count = self.library.scanner_kept(self.state)
+        if not count:
+            return np.empty(0, dtype=dtype), np.empty(0, dtype=bool)
+        values = self.library.scanner_kept_values(self.state, column)
+        nulls = np.ctypeslib.as_array(self.library.scanner_kept_nulls(self.state, column), (count,))
+        content = (ctypes.c_char * (count * np.dtype(dtype).itemsize)).from_address(values)
+        return np.frombuffer(content, dtype=dtype).copy(), nulls.astype(bool)
+
     def texts(self, column: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a column's dictionary as Python texts (an array of objects), and each text's rank in their order.
 

@@ -1,20 +1,23 @@
-"""The partials that the compiled scanner found, in the columns that ``partial_of_records`` gives."""
+"""What the compiled scanner found: partials in the columns of ``partial_of_records``, and the records themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import duckdb
 import numpy as np
 
 from kpis.catalog.columns import Decimal
 from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Mean
+from kpis.engine import compiled
 from kpis.engine.reductions import Declined
-from kpis.engine.scan_tables import MICRO, OF_TEXTS, Tables
-from kpis.engine.table import Columns
+from kpis.engine.scan_tables import KINDS, MICRO, OF_TEXTS, Tables
+from kpis.engine.table import Columns, registered
 
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
 NO_CELL = -(2**63)
@@ -90,6 +93,47 @@ def _cell_name(dimension: GridCell, cell: int) -> str:
         return ""
     south = (cell + 2**31) >> 32
     return dimension.cell_name(south, cell - (south << 32))
+
+
+def record_columns(tables: Tables, starts: np.ndarray) -> Columns:
+    """Return the records that were kept, with their ``interval_start``; ``starts`` has those by an interval's number.
+
+    The values are as the scanner has them, but for texts; ``write_records`` makes columns of the feed of them.
+    """
+    reductions = tables.reductions
+    columns = {"interval_start": starts[reductions.kept_intervals()]}
+    for place, column in enumerate(tables.feed.columns):
+        if tables.kinds[place] in OF_TEXTS:
+            # Where there is none, the empty text.
+            values = reductions.texts(place)[0][reductions.kept(place, np.uint32)[0]]
+        else:
+            numbers, nulls = reductions.kept(place, np.int64)
+            values = np.ma.masked_array(numbers, nulls) if nulls.any() else numbers
+        columns[column.name] = values
+    return columns
+
+
+def write_records(connection: duckdb.DuckDBPyConnection, feed: Feed, columns: Columns) -> None:
+    """Write ``record_columns`` into the connection's table ``records``, as the bulk reader makes it."""
+    values = ", ".join(f'{_record_value(column)} AS "{column.name}"' for column in feed.columns)
+    with registered(connection, "scanned_records", columns) as table:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT interval_start, {values} FROM {table}")
+
+
+def _record_value(column: Column) -> str:
+    """Return SQL for a column's value from what the scanner has of it."""
+    name, kind = f'"{column.name}"', KINDS[type(column.type)]
+    if kind == compiled.DECIMAL:
+        return f"CAST({name} * CAST(0.000001 AS DECIMAL(6, 6)) AS {column.type.sql_type})"
+    if kind == compiled.DATE:
+        return f"CAST(DATE '1970-01-01' + CAST({name} AS INTEGER) AS DATE)"
+    if kind == compiled.CLOCK:
+        return f"make_time({name} // 3600, {name} // 60 % 60, {name} % 60)"
+    if kind == compiled.MONTH_FIRST:
+        return f"make_timestamp({name} * {MICRO})"
+    if kind in OF_TEXTS:
+        return f"nullif({name}, '')" if column.type.optional else name
+    return f"CAST({name} AS {column.type.sql_type})"
 
 
 def _with_distinct(tables: Tables, index: int, columns: Columns, order: np.ndarray) -> Columns:

@@ -26,7 +26,7 @@ from kpis.catalog.kpis import KPI
 from kpis.engine.compiled import DONE, ODD_LINES_FULL, PADDING
 from kpis.engine.reader import Ahead, Reading, Reject
 from kpis.engine.reductions import Declined, checked
-from kpis.engine.scan_columns import partial_columns
+from kpis.engine.scan_columns import partial_columns, record_columns
 from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns
 from kpis.formats.bounds import FileError
@@ -45,12 +45,14 @@ ODD_LINES_AT_LEAST, ODD_LINES_SHARE = 5_000, 0.05
 class Scan:
     """The result of a scan: the reading, the rejects, and each KPI's partial, by the KPI's id.
 
-    A partial is what ``partial_of_records`` makes of the same records, in columns.
+    A partial is what ``partial_of_records`` makes of the same records, in columns. ``records`` are the records
+    themselves, for ``write_records``, if they were to be kept.
     """
 
     reading: Reading
     rejects: list[Reject]
     partials: dict[int, Columns]
+    records: Columns | None = None
 
 
 def scan(
@@ -61,12 +63,13 @@ def scan(
     most_rejects: int | None = None,
     times: Times = ANY_TIME,
     defaults: Mapping[str, Any] | None = None,
+    with_records: bool = False,
 ) -> Scan | None:
     """Scan a file for which ``can_scan`` is True; return None if it has to go to the bulk reader.
 
     ``interval_start`` puts all its records into that interval. ``defaults`` has values for columns that the file lacks
-    or leaves empty. Rows whose own time is out of the bounds are rejects. Raises FileError if the file changes
-    meanwhile.
+    or leaves empty. Rows whose own time is out of the bounds are rejects. ``with_records`` keeps the records. Raises
+    FileError if the file changes meanwhile.
     """
     if is_packed(path):
         return None
@@ -76,7 +79,7 @@ def scan(
         return None
     with file, held_still(path, identity_of(os.fstat(file.fileno()))):
         try:
-            return _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}).scan(file)
+            return _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, with_records).scan(file)
         except (Declined, FileError, OSError, KeyError):
             # The reader meets the same error, and reports it.
             return None
@@ -98,9 +101,11 @@ class _FileScan:
         most_rejects: int | None,
         times: Times,
         defaults: Mapping[str, Any],
+        with_records: bool,
     ):
         self.feed, self.kpis, self.interval_start = feed, kpis, interval_start
         self.most_rejects, self.times, self.defaults = most_rejects, times, defaults
+        self.with_records = with_records
         self.ahead, self.rejects = Ahead(), list[Reject]()
         self.odd, self.is_last = 0, False
 
@@ -119,7 +124,8 @@ class _FileScan:
         start = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
         if self.row_format.has_header:
             start = line_end + 1
-        with Tables(self.feed, self.kpis, self.row_format, self.interval_start, self.times, TEXT_BYTES) as self.tables:
+        given, times = self.interval_start, self.times
+        with Tables(self.feed, self.kpis, self.row_format, given, times, TEXT_BYTES, self.with_records) as self.tables:
             while filled:
                 end = text.rfind(b"\n", 0, filled) + 1
                 if not end:
@@ -182,11 +188,11 @@ class _FileScan:
         given = self.interval_start
         moments = [given or EPOCH + number * length for number in found[:, 1].tolist()]
         intervals = dict(sorted(zip(moments, found[:, 2].tolist(), strict=True)))
-        records = sum(intervals.values())
+        count = sum(intervals.values())
         reading = Reading(
             digest,
-            records + len(self.rejects),
-            records,
+            count + len(self.rejects),
+            count,
             len(self.rejects),
             intervals,
             self.ahead,
@@ -199,4 +205,5 @@ class _FileScan:
         partials = {
             kpi.id: partial_columns(self.tables, index, starts[order], places) for index, kpi in enumerate(self.kpis)
         }
-        return Scan(reading, self.rejects, partials)
+        records = record_columns(self.tables, starts) if self.with_records else None
+        return Scan(reading, self.rejects, partials, records)

@@ -16,6 +16,7 @@ from kpis.engine.aggregate import Partials, TotalTooLarge, partial_of_records
 from kpis.engine.compiled import CORES
 from kpis.engine.live import LiveCounts, live_counts
 from kpis.engine.reader import Reading, Reject, newest_moment, write_rejects
+from kpis.engine.scan_columns import write_records
 from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import FileError, TooManyRejects
@@ -93,6 +94,8 @@ def _read_and_reduce(
             reading = scanned.reading
             if scanned.rejects:
                 write_rejects(engine.connection, scanned.rejects)
+            if scanned.records is not None:
+                write_records(engine.connection, file.feed, scanned.records)
         if not file.is_followed:
             options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
     except TooManyRejects as error:

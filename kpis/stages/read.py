@@ -62,14 +62,15 @@ def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
 def scan_of(file: Batch, options: Options) -> Scan | None:
     """Return what the scanner finds in a file; None where the reader has to read it, which says what is wrong."""
     kpis = partial_kpis(file.feed)
-    if file.problem or file.feed.name in options.archive_feeds or not can_scan(file.feed, kpis):
+    if file.problem or not can_scan(file.feed, kpis):
         return None
     try:
         start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
     except FileError:
         return None
-    times, defaults = times_of(file, options), _defaults(file, options)
-    return scan(file.path, file.feed, kpis, start, options.bounds.rejects, times, defaults)
+    times, defaults, most_rejects = times_of(file, options), _defaults(file, options), options.bounds.rejects
+    is_archived = file.feed.name in options.archive_feeds
+    return scan(file.path, file.feed, kpis, start, most_rejects, times, defaults, with_records=is_archived)
 
 
 def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> Reading:

@@ -30,6 +30,7 @@ from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import partial_of_records
 from kpis.engine.folding import add_fold
 from kpis.engine.reader import Reader
+from kpis.engine.scan_columns import write_records
 from kpis.engine.scanner import scan
 from kpis.engine.table import rows
 from kpis.formats.bounds import FileError
@@ -321,7 +322,7 @@ def test_random_files_give_what_judge_and_reader_give(folder, connection, monkey
         path.write_bytes(content)
         defaults = {"date": DAY} if feed.needs_date and chance.random() < 0.7 else {}
         given = datetime(2030, 1, 1, tzinfo=UTC) if chance.random() < 0.1 else None
-        found = scan(path, feed, kpis, given, None, TIMES, defaults)
+        found = scan(path, feed, kpis, given, None, TIMES, defaults, with_records=case % 16 == 0)
         if found is None:
             continue
         taken += 1
@@ -344,6 +345,12 @@ def agrees_with_the_reader(connection, feed, path, found, given, defaults) -> No
     reading = Reader(connection).read(path, feed, given, defaults, TIMES)
     assert found.reading == reading
     assert connection.execute("FROM rejects ORDER BY line").fetchall() == found.rejects
+    if found.records is not None:
+        expected = Counter(connection.execute("FROM records").fetchall())
+        types = connection.execute("DESCRIBE records").fetchall()
+        write_records(connection, feed, found.records)
+        assert Counter(connection.execute("FROM records").fetchall()) == expected
+        assert not expected or connection.execute("DESCRIBE records").fetchall() == types
     for kpi in partial_kpis(feed) if reading.records else []:
         columns = found.partials[kpi.id]
         with partial_of_records(connection, kpi, reading.intervals) as table:
