@@ -110,11 +110,13 @@ class _FileScan:
         self.odd, self.is_last = 0, False
 
     def scan(self, file: io.FileIO) -> Scan:
-        text = bytearray(TEXT_BYTES + PADDING)
+        # A small file needs no more than its size, and one byte, to meet its end.
+        room = min(TEXT_BYTES, os.fstat(file.fileno()).st_size + 1)
+        text = bytearray(room + PADDING)
         view = memoryview(text)
         address = ctypes.addressof(ctypes.c_char.from_buffer(text))
         digest = blake3()
-        filled = _fill(file, view[:TEXT_BYTES])
+        filled = _fill(file, view[:room])
         digest.update(view[:filled])
         line_end = text.find(b"\n", 0, filled)
         if line_end < 0:
@@ -125,7 +127,7 @@ class _FileScan:
         if self.row_format.has_header:
             start = line_end + 1
         given, times = self.interval_start, self.times
-        with Tables(self.feed, self.kpis, self.row_format, given, times, TEXT_BYTES, self.with_records) as self.tables:
+        with Tables(self.feed, self.kpis, self.row_format, given, times, room, self.with_records) as self.tables:
             while filled:
                 end = text.rfind(b"\n", 0, filled) + 1
                 if not end:
@@ -133,7 +135,7 @@ class _FileScan:
                 self._scan_text(view, address, start, end)
                 filled -= end
                 view[:filled] = view[end : end + filled]
-                read = _fill(file, view[filled:TEXT_BYTES])
+                read = _fill(file, view[filled:room])
                 digest.update(view[filled : filled + read])
                 if not read and filled:
                     self.is_last = True

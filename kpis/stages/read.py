@@ -27,12 +27,17 @@ from kpis.stages.plan import BY_CONTENT, Planned
 from kpis.stages.times import start_in_name, times_of
 
 
+# Handing a file to another thread and back takes about as long as scanning so much.
+SMALL_BYTES = 64 * 2**10
+
+
 def scanned_ahead(
     planned: Iterable[Planned], scratch: Path, options: Options
 ) -> Iterator[tuple[Planned, Callable[[], Scan | None]]]:
     """Yield the planned files, fetched, each with a callable that returns its scan; fetch and scan the next meanwhile.
 
-    A changed file is scanned only when the callable is called, since its content may turn out to be known.
+    A changed file is scanned only when the callable is called, since its content may turn out to be known; so is a
+    small one, for which handing it to a thread takes longer than scanning it.
     """
     files = iter(planned)
     with ThreadPoolExecutor(CORES, thread_name_prefix="scanner") as threads:
@@ -41,7 +46,7 @@ def scanned_ahead(
             while True:
                 for one in islice(files, CORES + 1 - len(waiting)):
                     fetched = threads.submit(one[0].fetched, scratch)
-                    if one[2] in BY_CONTENT:
+                    if one[2] in BY_CONTENT or one[0].size <= SMALL_BYTES:
                         waiting.append((fetched, one, partial(_scan, fetched, options)))
                     else:
                         waiting.append((fetched, one, threads.submit(_scan, fetched, options).result))
