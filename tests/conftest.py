@@ -93,6 +93,7 @@ def plain_settings(settings, tmp_path):
     settings.HEALTH_MAX_AGE = None
     settings.LOG_FORMAT = ""
     settings.DUPLICATES = "ignore"
+    settings.GROUP_FILES = 1000
     # The default hash is slow on purpose, and hundreds of tests make an account each.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -187,11 +187,9 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
             part = replace(part, ranges={one: (part.is_in_up_to(one), end) for one, end in until[-1:]})
             options = replace(self._options, clocks=ledger.clocks())
             with cluster.prepare_messages(frame, feed, name, part, self._engine, options) as prepared:
-                if prepared:
-                    # By now the executors have read all of them.
-                    self._stream.check(part.positions)
                 try:
-                    yield from pipeline.run_prepared(prepared, ledger, self._engine, options)
+                    checked = self._checked(prepared, part.positions)
+                    yield from pipeline.run_prepared(checked, ledger, self._engine, options)
                 except SeveralFailed as error:
                     # What was read of a topic.
                     messages = cast(Messages, error.batch)
@@ -202,3 +200,13 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
             if not until:
                 return
             until.pop()
+
+    def _checked(
+        self, prepared: Iterator[pipeline.Prepared], positions: Mapping[int, Position]
+    ) -> Iterator[pipeline.Prepared]:
+        """Yield the prepared batches once it is checked that all of them were read from one topic."""
+        for number, one in enumerate(prepared):
+            if not number:
+                # By now the executors have read all of them.
+                self._stream.check(positions)
+            yield one

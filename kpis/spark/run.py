@@ -205,11 +205,11 @@ class SparkCluster:
     @contextmanager
     def prepare_messages(
         self, frame: DataFrame, feed: Feed, topic: str, part: Part, engine: Engine, options: Options
-    ) -> Iterator[list[Prepared]]:
+    ) -> Iterator[Iterator[Prepared]]:
         """Give a prepared batch for each partition's messages that are not ingested yet, in the partitions' order.
 
-        Their files are in the lake's staging until the end. A batch that fails as a whole may be asked for in halves,
-        see ``Part``.
+        Nothing is read before the first is asked for. Their files are in the lake's staging until the end. A batch that
+        fails as a whole may be asked for in halves, see ``Part``.
         """
         stream = {
             **self._place,
@@ -224,10 +224,17 @@ class SparkCluster:
             "only": bool(part.ranges),
         }
         with _folder(engine) as folder:
-            answers = self.spark.answers(frame, prepare_micro_batch, json.dumps({**stream, "folder": folder}))
-            found = [one for answer in answers for one in _answered(answer)]
-            found.sort(key=lambda answer: answer["messages"]["partition"])
-            yield [decode_prepared(one, decode_messages(feed, one["messages"])) for one in found]
+            yield self._messages(frame, feed, {**stream, "folder": folder})
+
+    def _messages(self, frame: DataFrame, feed: Feed, stream: Mapping[str, Any]) -> Iterator[Prepared]:
+        """Yield what the executors prepare once the first is asked for."""
+        found = [
+            one
+            for answer in self.spark.answers(frame, prepare_micro_batch, json.dumps(stream))
+            for one in _answered(answer)
+        ]
+        for one in sorted(found, key=lambda answer: answer["messages"]["partition"]):
+            yield decode_prepared(one, decode_messages(feed, one["messages"]))
 
     def table(
         self, kpi: KPI, length: Length, files: Mapping[PurePosixPath, PartialFile], starts: Collection[datetime]

@@ -26,7 +26,6 @@ from kpis.stages.options import IntervalFrom, Options
 from kpis.stages.plan import BY_CONTENT, Planned
 from kpis.stages.times import start_in_name, times_of
 
-
 # Handing a file to another thread and back takes about as long as scanning so much.
 SMALL_BYTES = 64 * 2**10
 

@@ -205,6 +205,7 @@ def test_an_object_that_changes_while_it_is_read_is_ingested_by_the_next_run(buc
     assert stored() == expected(other, START + 300)
 
 
+@pytest.mark.usefixtures("each_alone")
 @pytest.mark.parametrize("point", ["between lake and database", "after the commit", "before the lake has the batch"])
 def test_what_a_broken_run_left_in_the_bucket_goes_with_the_next(bucket, point):
     files = hour_of_flows(0)

@@ -96,7 +96,7 @@ class Lane:
     def measure(self) -> None:
         """Ingests the first hour undisturbed: the time to the first file, and the time for all."""
         began = time.monotonic()
-        process = self.place.start()
+        process = self.place.start(GROUP_FILES="1")
         process.stdout.readline()
         self.seconds_before = time.monotonic() - began
         assert end_of(process).code == 0
@@ -112,7 +112,7 @@ class Lane:
         """Starts a process and kills it; False when it ended before."""
         known = self.place.known()
         todo = sum(digest(flows) != known.get(name) for name, flows in self.files.items()) or 1
-        process = self.place.start()
+        process = self.place.start(GROUP_FILES=self.random.choice("1123"))
         if self.random.random() < 0.7:
             wait = self.seconds_before * 0.9 + self.random.random() * self.seconds * todo / 24
         else:
@@ -237,7 +237,7 @@ def test_the_lock_of_a_killed_run_blocks_no_other(place):
 
 def test_a_killed_run_is_recorded_as_broken_off_by_the_next(place):
     place.put(hour_of_files(random.Random(3), 0))  # noqa: S311
-    process = place.start()
+    process = place.start(GROUP_FILES="1")
     process.stdout.readline()
     killed(process)
     assert [run.outcome for run in runs(place)] == ["running"]
@@ -252,7 +252,7 @@ def test_a_killed_run_is_recorded_as_broken_off_by_the_next(place):
 def test_a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on(place, name):
     files = hour_of_files(random.Random(4), 0)  # noqa: S311
     place.put(files)
-    process = place.start()
+    process = place.start(GROUP_FILES="1")
     process.stdout.readline()
     process.send_signal(signal.Signals[name])
     ended = end_of(process)
@@ -278,7 +278,7 @@ def test_lake_files_that_the_ledger_does_not_know_never_count_and_those_of_kille
     files = hour_of_files(random.Random(5), 0)  # noqa: S311
     names = sorted(files)
     place.put({name: files[name] for name in names[:-2]})
-    assert place.run().code == 0
+    assert place.run(GROUP_FILES="1").code == 0
     strays = []
     for path in place.lake.glob("partials/*/*/*/*/hour=00/*.parquet"):
         if path.name.partition(".")[0] == min(place.keys()):

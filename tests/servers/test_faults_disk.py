@@ -97,7 +97,8 @@ def check_repaired(place: Place, files: dict[str, list[Flow]]) -> None:
 
 def test_a_full_lake_is_named_and_the_next_run_goes_on_when_there_is_room(place, files):
     with small_disk(place.lake, 40):
-        check_error(place.run(), f"Cannot use the lake at {place.lake}/staging/", ": No space left on device.")
+        ended = place.run(GROUP_FILES="1")
+        check_error(ended, f"Cannot use the lake at {place.lake}/staging/", ": No space left on device.")
         assert 0 < len(place.known()) < len(files)
         check_what_is_in(place, files)
         check_error(place.run(), f"Cannot use the lake at {place.lake}", "No space left on device")

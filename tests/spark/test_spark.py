@@ -70,7 +70,9 @@ KILLS = times("KILLS", 1, 2)
 def ingest(settings, spark: Spark | None = None, merge_bytes: int = NEVER, rebuild: tuple | None = None) -> list:
     """A run over the data folder, or a rebuild: here, or on Spark, which merges from so many bytes on."""
     duplicates = pipeline.Duplicates(settings.DUPLICATES)
-    options = pipeline.Options(archive_feeds=frozenset({"antenna"}), duplicates=duplicates)
+    options = pipeline.Options(
+        archive_feeds=frozenset({"antenna"}), duplicates=duplicates, group_batches=settings.GROUP_FILES
+    )
     with pipeline.engine(settings.LAKE_DIR) as engine:
         if spark:
             place = {"lake": str(settings.LAKE_DIR), "memory_limit_mb": 300, "verify": "always", "synced": True}
@@ -257,6 +259,7 @@ def test_what_spark_merges_is_what_this_machine_merges(data_dir, settings, spark
         ingest(settings)
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_a_damaged_partial_stops_only_the_intervals_that_need_it_on_spark_too(data_dir, settings, spark):
     for name, start in (("a", START), ("b", START + 300), ("c", START + 3600)):
         (data_dir / f"ipflow_data.{name}.csv").write_text(file_text([Flow(start, 1, 1, 0, 7, 5)]))
@@ -290,7 +293,7 @@ def test_a_total_beyond_64_bits_is_reported_by_spark_too(data_dir, settings, spa
 
 
 def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settings, spark, monkeypatch):
-    monkeypatch.setattr("kpis.spark.run.TASK_BYTES", 1000)
+    monkeypatch.setattr("kpis.spark.packing.TASK_BYTES", 1000)
     draw = random.Random(1)  # noqa: S311
     flows = [Flow(START, number, 1, 1, 1, 1 if number % 2 else draw.randrange(2, 400)) for number in range(1, 40_001)]
     for part in range(4):
@@ -322,7 +325,7 @@ def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settin
 
 
 def test_small_files_go_together_and_large_ones_alone(data_dir, settings, spark, monkeypatch):
-    monkeypatch.setattr("kpis.spark.run.TASK_BYTES", 1000)
+    monkeypatch.setattr("kpis.spark.packing.TASK_BYTES", 1000)
     sizes = {}
     for number, rows in enumerate((1, 1, 1, 60, 1, 1)):
         flows = [Flow(START + 300 * number, 1 + row, 1, 1, 1, 1) for row in range(rows)]
@@ -369,7 +372,7 @@ def test_a_driver_that_is_killed_leaves_nothing_half_done_and_the_next_one_ends_
     need_spark()
     files = flows_of([*range(3), 12], 300)
     place.put(files)
-    on_cluster = ON_SPARK | {"SPARK_MASTER": "local-cluster[2,1,1024]", "SPARK_MERGE_MB": "0"}
+    on_cluster = ON_SPARK | {"SPARK_MASTER": "local-cluster[2,1,1024]", "SPARK_MERGE_MB": "0", "GROUP_FILES": "2"}
     # When some of the files are in, and while executors are at work.
     for until in (lambda: len(place.known()) > 0, lambda: any(place.lake.glob("staging/spark-*/*/*/*")))[:KILLS]:
         process = place.start(**on_cluster)
