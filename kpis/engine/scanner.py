@@ -11,9 +11,12 @@ from __future__ import annotations
 import ctypes
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,8 @@ from kpis.engine.reductions import Declined, checked
 from kpis.engine.scan_columns import partial_columns, record_columns
 from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns
-from kpis.formats.bounds import FileError
-from kpis.formats.content import identity_of, is_packed, open_file
+from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, FileError
+from kpis.formats.content import RawFile, identity_of, is_packed, open_file, unpacked_chunks
 from kpis.formats.file_formats import FORMATS
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
@@ -64,22 +67,30 @@ def scan(
     times: Times = ANY_TIME,
     defaults: Mapping[str, Any] | None = None,
     with_records: bool = False,
+    bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Scan | None:
     """Scan a file for which ``can_scan`` is True; return None if it has to go to the bulk reader.
 
     ``interval_start`` puts all its records into that interval. ``defaults`` has values for columns that the file lacks
-    or leaves empty. Rows whose own time is out of the bounds are rejects. ``with_records`` keeps the records. Raises
-    FileError if the file changes meanwhile.
+    or leaves empty. Rows whose own time is out of the bounds are rejects. ``with_records`` keeps the records.
+    ``bounds`` are those of what a packed file unpacks to. Raises FileError if the file changes meanwhile.
     """
-    if is_packed(path):
-        return None
     try:
         file = open_file(path)
     except FileError:
         return None
-    with file, held_still(path, identity_of(os.fstat(file.fileno()))):
+    with ExitStack() as stack:
+        stack.enter_context(file)
+        stack.enter_context(held_still(path, identity_of(os.fstat(file.fileno()))))
         try:
-            return _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, with_records).scan(file)
+            fill: Callable[[memoryview], int] = partial(_fill, file)
+            size = os.fstat(file.fileno()).st_size
+            if is_packed(path):
+                chunks = unpacked_chunks(path, RawFile(file), bounds)
+                fill, size = stack.enter_context(_Unpacked(chunks)).fill, TEXT_BYTES
+            return _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, with_records).scan(
+                fill, size
+            )
         except (Declined, FileError, OSError, KeyError):
             # The reader meets the same error, and reports it.
             return None
@@ -88,6 +99,36 @@ def scan(
 def _fill(file: io.FileIO, room: memoryview) -> int:
     """Read from a file until the buffer is full; return the number of bytes, 0 at the file's end."""
     return file.readinto(room) or 0
+
+
+class _Unpacked:
+    """A packed file's content, of which another thread unpacks the next chunk while one is scanned."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self._chunks, self._chunk = chunks, memoryview(b"")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="unpacker")
+        self._next = self._thread.submit(next, chunks, b"")
+
+    def __enter__(self) -> _Unpacked:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
+
+    def fill(self, room: memoryview) -> int:
+        """Fill the room with what comes next; return the number of bytes, which are fewer only at the end."""
+        filled = 0
+        while filled < len(room):
+            if not self._chunk:
+                self._chunk = memoryview(self._next.result())
+                if not self._chunk:
+                    break
+                self._next = self._thread.submit(next, self._chunks, b"")
+            count = min(len(room) - filled, len(self._chunk))
+            room[filled : filled + count] = self._chunk[:count]
+            self._chunk = self._chunk[count:]
+            filled += count
+        return filled
 
 
 class _FileScan:
@@ -109,14 +150,15 @@ class _FileScan:
         self.ahead, self.rejects = Ahead(), list[Reject]()
         self.odd, self.is_last = 0, False
 
-    def scan(self, file: io.FileIO) -> Scan:
-        # A small file needs no more than its size, and one byte, to meet its end.
-        room = min(TEXT_BYTES, os.fstat(file.fileno()).st_size + 1)
+    def scan(self, fill: Callable[[memoryview], int], size: int) -> Scan:
+        """Scan what ``fill`` gives, of ``size`` bytes, or of more than a buffer has room for."""
+        # One byte more, to meet the end.
+        room = min(TEXT_BYTES, size + 1)
         text = bytearray(room + PADDING)
         view = memoryview(text)
         address = ctypes.addressof(ctypes.c_char.from_buffer(text))
         digest = blake3()
-        filled = _fill(file, view[:room])
+        filled = fill(view[:room])
         digest.update(view[:filled])
         line_end = text.find(b"\n", 0, filled)
         if line_end < 0:
@@ -135,7 +177,7 @@ class _FileScan:
                 self._scan_text(view, address, start, end)
                 filled -= end
                 view[:filled] = view[end : end + filled]
-                read = _fill(file, view[filled:room])
+                read = fill(view[filled:room])
                 digest.update(view[filled : filled + read])
                 if not read and filled:
                     self.is_last = True

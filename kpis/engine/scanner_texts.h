@@ -84,7 +84,7 @@ static inline int64_t intern(Texts *texts, const uint8_t *text, size_t length, i
         slot = find_text(texts, words, text);
     }
     size_t start = texts->count ? (size_t)texts->ends[texts->count - 1] : 0;
-    if (start + length > texts->room) {
+    if (start + length >= texts->room) {
         size_t room = 2 * texts->room + length + 4096;
         uint8_t *bytes = realloc(texts->bytes, room);
         if (!bytes) {

@@ -72,9 +72,9 @@ def scan_of(file: Batch, options: Options) -> Scan | None:
         start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
     except FileError:
         return None
-    times, defaults, most_rejects = times_of(file, options), _defaults(file, options), options.bounds.rejects
+    times, defaults, bounds = times_of(file, options), _defaults(file, options), options.bounds
     is_archived = file.feed.name in options.archive_feeds
-    return scan(file.path, file.feed, kpis, start, most_rejects, times, defaults, with_records=is_archived)
+    return scan(file.path, file.feed, kpis, start, bounds.rejects, times, defaults, is_archived, bounds)
 
 
 def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> Reading:

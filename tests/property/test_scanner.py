@@ -30,8 +30,9 @@ from kpis.engine.reductions import Declined
 from kpis.engine.scan_tables import can_scan
 from kpis.engine.scanner import scan
 from kpis.engine.table import rows
+from kpis.formats.bounds import Bounds
 from tests.effort import times
-from tests.property.test_reader import FIVE_MINUTES, NAMES, START, files, judged_singly, line, text_of
+from tests.property.test_reader import FIVE_MINUTES, NAMES, PACKERS, START, files, judged_singly, line, text_of
 
 CASES = times("SCANNER_CASES", 800, 20_000)
 KPIS = kpis_of(IPFLOW)
@@ -195,8 +196,16 @@ def test_what_it_does_not_take_is_left_to_the_reader(folder, content):
     assert scan(path, IPFLOW, KPIS) is None
 
 
-def test_packed_files_are_left_to_the_reader(folder):
-    path = folder / "ipflow_data.csv.gz"
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_packed_file_that_is_damaged_or_beyond_its_bounds_is_left_to_the_reader(folder, suffix):
+    content = text_of(line(number) for number in range(50_000)).encode()
+    path = folder / f"ipflow_data.packed.csv{suffix}"
+    packed = PACKERS[suffix](content)
+    path.write_bytes(packed)
+    assert scan(path, IPFLOW, KPIS).reading.records == 50_000
+    assert scan(path, IPFLOW, KPIS, bounds=Bounds(unpacked_bytes=len(content) - 1)) is None
+    path.write_bytes(packed[: len(packed) // 2])
+    assert scan(path, IPFLOW, KPIS) is None
     path.write_bytes(b"")
     assert scan(path, IPFLOW, KPIS) is None
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import random
@@ -18,6 +19,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import zstandard
 
 from kpis.catalog.columns import MONTHS
 from kpis.catalog.dimensions import GridCell
@@ -40,6 +42,7 @@ from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of
 from tests.effort import times
 
 CASES = times("SCANNER_CASES", 250, 5_000)
+PACKERS = [("", bytes), ("", bytes), ("", bytes), (".gz", gzip.compress), (".zst", zstandard.compress)]
 DAY = date(2021, 7, 18)
 TIMES = Times(earliest=datetime(2021, 7, 17, tzinfo=UTC), latest=datetime(2021, 7, 18, 3, tzinfo=UTC))
 
@@ -314,12 +317,15 @@ def random_file(feed: Feed, chance: random.Random) -> bytes:
 @pytest.mark.parametrize("feed", FEEDS.values(), ids=FEEDS)
 def test_random_files_give_what_judge_and_reader_give(folder, connection, monkeypatch, feed):
     chance = random.Random(20210718)  # noqa: S311  test data need no secrecy
-    kpis, path, taken = partial_kpis(feed), folder / f"{feed.name}.random", 0
+    kpis, taken = partial_kpis(feed), 0
     for case in range(CASES):
         # Texts so short that lines lie across their borders.
         monkeypatch.setattr(scanner_module, "TEXT_BYTES", chance.choice([2_000, 3_000, 2**20]))
         content = random_file(feed, chance)
-        path.write_bytes(content)
+        # Some files are packed.
+        suffix, pack = chance.choice(PACKERS)
+        path = folder / f"{feed.name}.random{suffix}"
+        path.write_bytes(pack(content))
         defaults = {"date": DAY} if feed.needs_date and chance.random() < 0.7 else {}
         given = datetime(2030, 1, 1, tzinfo=UTC) if chance.random() < 0.1 else None
         found = scan(path, feed, kpis, given, None, TIMES, defaults, with_records=case % 16 == 0)
