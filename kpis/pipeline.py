@@ -12,6 +12,8 @@
 7. *Roll up*: merge the longer intervals that closed or changed.
 8. *Compact*: put each closed hour's partials into one file a KPI.
 
+Stages are imported once they have something to do: numpy and DuckDB take longer to import than a run over nothing new.
+
 Free of Django: ``run`` works on any ledger, the database's or one in memory, and ``compute`` answers for a folder in a
 notebook::
 
@@ -24,10 +26,11 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +38,7 @@ from kpis.catalog.registry import KPIS
 from kpis.formats.bounds import FileError
 from kpis.sources.batch import Batch
 from kpis.sources.places import found_in
-from kpis.sources.stream import Recreated
-from kpis.stages.commit import ingest
-from kpis.stages.compact import compact_hours
+from kpis.sources.positions import Recreated
 from kpis.stages.engine import Cluster, Engine, engine
 from kpis.stages.events import (
     MAX_NAMES_SHOWN,
@@ -54,21 +55,19 @@ from kpis.stages.events import (
     batch_of,
     skipped_line,
 )
-from kpis.stages.group import Group, Groups
 from kpis.stages.identity import known_digest
 from kpis.stages.ledger import Entry, Ledger, Reopened
-from kpis.stages.memory_ledger import MemoryLedger
 from kpis.stages.options import Duplicates, IntervalFrom, Options
 from kpis.stages.plan import BY_CONTENT, IngestReason, Planned, known_to, plan
-from kpis.stages.prepare import prepare, write_aside
-from kpis.stages.prepared import Prepared
-from kpis.stages.read import scan_of, scanned_ahead
-from kpis.stages.rebuild import rebuild_hours
-from kpis.stages.rollup import roll_up
 from kpis.storage import address
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from kpis.catalog.feeds import Feed
+    from kpis.catalog.intervals import Interval
+    from kpis.stages.group import Group
+    from kpis.stages.prepared import Prepared
 
 __all__ = [
     "MAX_NAMES_SHOWN",
@@ -84,10 +83,8 @@ __all__ = [
     "Ingested",
     "IntervalFrom",
     "Ledger",
-    "MemoryLedger",
     "Options",
     "Planned",
-    "Prepared",
     "Rebuilt",
     "Recreated",
     "Reopened",
@@ -101,16 +98,13 @@ __all__ = [
     "engine",
     "known_to",
     "plan",
-    "prepare",
     "prepare_all",
     "rebuild",
     "roll_up",
     "run",
     "run_group",
     "run_prepared",
-    "scan_of",
     "skipped_line",
-    "write_aside",
 ]
 
 
@@ -125,14 +119,20 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     yield from ledger.adjust_watermarks(options.at_hand, options.allowed_lateness)
     # Those of former runs: an hour that this one rolls up may well be touched again soon.
     compactions = ledger.due_compactions()
-    yield from (_run_on_cluster if engine.cluster else _run_here)(planned, ledger, engine, options)
+    files = iter(planned)
+    first = next(files, None)
+    if first is not None:
+        yield from (_run_on_cluster if engine.cluster else _run_here)(chain([first], files), ledger, engine, options)
     yield from roll_up(ledger, engine, options)
-    yield from compact_hours(compactions, ledger, engine)
+    yield from _compact(compactions, ledger, engine)
 
 
 @contextmanager
 def prepare_all(batches: Sequence[Batch], engine: Engine, options: Options, earliest: datetime) -> Iterator[Group]:
     """Prepare batches of one feed as a group for ``run_group``; see ``prepare``. Its tables are dropped at the end."""
+    from kpis.stages.group import Group
+    from kpis.stages.prepare import prepare
+
     group = Group(batches[0].feed, engine.connection)
     with ExitStack() as stack:
         stack.callback(group.close)
@@ -149,6 +149,8 @@ def run_group(group: Group, ledger: Ledger, engine: Engine, options: Options) ->
 
     The batches' events come first, one each.
     """
+    from kpis.stages.commit import ingest
+
     yield from _run_after(lambda: ingest(group.batches, ledger, engine, options), ledger, engine, options)
 
 
@@ -157,6 +159,7 @@ def run_prepared(batches: Iterable[Prepared], ledger: Ledger, engine: Engine, op
 
     Batches may be prepared while they are iterated over. Their events come first.
     """
+    from kpis.stages.group import Groups
 
     def ingested() -> Iterator[Event]:
         groups = Groups(ledger, engine, options)
@@ -177,7 +180,25 @@ def _run_after(
     yield from ingested()
     yield from reopened
     yield from roll_up(ledger, engine, options)
-    yield from compact_hours(compactions, ledger, engine)
+    yield from _compact(compactions, ledger, engine)
+
+
+def roll_up(
+    ledger: Ledger, engine: Engine, options: Options, within: tuple[datetime, datetime] | None = None
+) -> Iterator[Event]:
+    """Yield the events of computing the longer intervals that are due from their partials, oldest first.
+
+    ``within`` computes only those that touch the time from its start to its end (UTC, excluded).
+    """
+    due = [
+        (feed, interval)
+        for feed, interval in ledger.due_rollups(options.roll_up_open)
+        if not within or (interval.start < within[1] and within[0] < interval.end)
+    ]
+    if due:
+        from kpis.stages.rollup import roll_up_due
+
+        yield from roll_up_due(due, ledger, engine, options)
 
 
 def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
@@ -185,6 +206,8 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
 
     Longer intervals are recomputed where they hold one of these.
     """
+    from kpis.stages.rebuild import rebuild_hours
+
     _begin(ledger, engine)
     yield from ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
     options = replace(options, recompute=True)
@@ -199,6 +222,8 @@ def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
     ``Options``, and open intervals are computed too. Warns of unfinished files. Raises FileError for the first file
     that cannot be ingested.
     """
+    from kpis.stages.memory_ledger import MemoryLedger
+
     ledger = MemoryLedger()
     unfinished = UnfinishedFiles()
     chosen = Options(roll_up_open=True, **options)
@@ -223,6 +248,10 @@ def _begin(ledger: Ledger, engine: Engine) -> None:
 
 def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Yield the events of the planned files, ingested here in groups unless the ledger knows their content."""
+    from kpis.stages.group import Groups
+    from kpis.stages.prepare import prepare
+    from kpis.stages.read import scanned_ahead
+
     groups = Groups(ledger, engine, options)
     for (file, entry, why), scan_of_file in scanned_ahead(planned, engine.scratch, options):
         digest = known_digest(file, entry, options) if why in BY_CONTENT and entry is not None else ""
@@ -239,9 +268,19 @@ def _run_here(planned: Iterable[Planned], ledger: Ledger, engine: Engine, option
 
 def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Yield the events of the planned files, ingested in groups as the cluster has prepared them."""
+    from kpis.stages.group import Groups
+
     groups = Groups(ledger, engine, options)
     assert engine.cluster is not None  # noqa: S101  what run says
     with engine.cluster.prepare(planned, engine, options) as prepared:
         for (_, entry, _), one in prepared:
             yield from groups.add(one, entry)
         yield from groups.commit()
+
+
+def _compact(due: Collection[tuple[Feed, Interval]], ledger: Ledger, engine: Engine) -> Iterator[Event]:
+    """Yield the events of the due hours whose compaction fails."""
+    if due:
+        from kpis.stages.compact import compact_hours
+
+        yield from compact_hours(due, ledger, engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import duckdb
@@ -15,9 +15,9 @@ from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI
 from kpis.engine.merge import can_merge, merge, merge_one, merged_column
 from kpis.engine.reductions import Declined
+from kpis.engine.results import TOTALS_COLUMNS, Results
 from kpis.engine.table import Columns, registered
 
-TOTALS_COLUMNS = ("interval_start", "total", "groups")
 TOO_LARGE = "is beyond 2^63-1, the largest number that is kept"
 
 # With more intervals than an hour has, one SQL query computes the results of all.
@@ -32,27 +32,6 @@ Partials = Mapping[str, Columns | None]
 
 class TotalTooLarge(Exception):
     """A KPI's value does not fit into 64 bits; the message names the KPI."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """One KPI's finished intervals of one length.
-
-    ``rows`` has ``interval_start`` (datetime64, UTC), ``rank``, the KPI's dimensions and its value columns; ``totals``
-    has one row per interval: ``interval_start``, ``total`` (over all groups) and ``groups`` (their number). ``starts``
-    (UTC) are those of all computed intervals, also of those without rows. With a ``reason`` the intervals could not be
-    computed: there are no rows, the stored rows stay, and ``again`` is True if a later run may compute them. ``detail``
-    is the reason for the operator.
-    """
-
-    kpi: KPI
-    length: Length
-    rows: Columns
-    totals: Columns
-    starts: tuple[datetime, ...] = ()
-    reason: str = ""
-    detail: str = ""
-    again: bool = True
 
 
 @contextmanager

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-import numpy as np
-
 if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
     import pandas as pd
 
 # Masked where a value may be missing; ``tolist`` then gives None.
-Columns = Mapping[str, np.ndarray]
+Columns = Mapping[str, "np.ndarray"]
 
 
 def frame(columns: Columns) -> pd.DataFrame:
@@ -47,11 +46,15 @@ def joined(tables: Sequence[Columns]) -> dict[str, np.ndarray]:
 
 
 def _concatenated(columns: list[np.ndarray]) -> np.ndarray:
+    import numpy as np
+
     are_masked = any(isinstance(column, np.ma.MaskedArray) for column in columns)
     return np.ma.concatenate(columns) if are_masked else np.concatenate(columns)
 
 
 def _unmasked(column: np.ndarray) -> np.ndarray:
+    import numpy as np
+
     if not isinstance(column, np.ma.MaskedArray) or not column.mask.any():
         return np.asarray(column)
     if column.dtype.kind in "fM":

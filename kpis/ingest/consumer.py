@@ -26,7 +26,9 @@ from kpis.live.announcements import Announcer
 from kpis.live.presence import Presence
 from kpis.models import Run
 from kpis.sources.messages import Messages
-from kpis.sources.stream import Recreated, Stream
+from kpis.sources.positions import Recreated
+from kpis.sources.stream import Stream
+from kpis.stages.group import Group
 from kpis.store.errors import AlreadyRunning, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import ledger_lock
@@ -161,7 +163,7 @@ class Consumer(BaseConsumer[Stream]):
                     self._stream.poll(POLL_SECONDS)
                     self._presence.report(self._stream.lag())
 
-    def _run_with(self, group: pipeline.Group, batches: list[Messages]) -> Iterator[pipeline.Event]:
+    def _run_with(self, group: Group, batches: list[Messages]) -> Iterator[pipeline.Event]:
         with self._recorded() as self._run:
             RUN.set(self._run.pk)
             ledger = DatabaseLedger(self._run)

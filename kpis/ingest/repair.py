@@ -35,6 +35,8 @@ from kpis.lake.layout import partials_file, partials_folder, records_file
 from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, LostFile, Reject, Watermark
 from kpis.models import LakeFile as StoredLakeFile
+from kpis.stages.prepare import prepare
+from kpis.stages.read import scan_of
 from kpis.store.binding import rebind
 from kpis.store.lake_files import lake_files
 from kpis.store.ledger import DatabaseLedger
@@ -207,9 +209,7 @@ class Repair:
                 return lost
             fetched = file.fetched(self._engine.scratch)
             try:
-                with pipeline.prepare(
-                    fetched, self._engine, options, partial(pipeline.scan_of, fetched, options)
-                ) as one:
+                with prepare(fetched, self._engine, options, partial(scan_of, fetched, options)) as one:
                     if not is_same(one.entry, batch):
                         continue
                     staging = self._lake.stage(batch.key)

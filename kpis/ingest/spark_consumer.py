@@ -23,10 +23,11 @@ from kpis.ingest.consumer import POLL_SECONDS, BaseConsumer
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, starts_of
 from kpis.sources.kafka_client import Start, TopicIdentity, client, translate_errors
-from kpis.sources.messages import KAFKA, Messages, Origin, Position, by_number
-from kpis.sources.stream import Recreated
+from kpis.sources.messages import KAFKA, Messages
+from kpis.sources.positions import Origin, Position, Recreated, by_number
 from kpis.spark.engine import MicroBatches, Source
 from kpis.spark.run import Part, SparkCluster
+from kpis.stages.prepared import Prepared
 from kpis.store.errors import AlreadyRunning, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import ledger_lock
@@ -201,9 +202,7 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
                 return
             until.pop()
 
-    def _checked(
-        self, prepared: Iterator[pipeline.Prepared], positions: Mapping[int, Position]
-    ) -> Iterator[pipeline.Prepared]:
+    def _checked(self, prepared: Iterator[Prepared], positions: Mapping[int, Position]) -> Iterator[Prepared]:
         """Yield the prepared batches once it is checked that all of them were read from one topic."""
         for number, one in enumerate(prepared):
             if not number:

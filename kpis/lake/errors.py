@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-import duckdb
+if TYPE_CHECKING:
+    import duckdb
 
 REPAIR = "Run manage.py repair_lake, which rebuilds it from its source or reports what is lost."
 
@@ -63,8 +65,12 @@ def translate_errors(place: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LakeError(f"Cannot use the lake at {error.filename or place}: {error.strerror or error}.") from error
-    except duckdb.IOException as error:
-        raise LakeError(f"Cannot use the lake at {place}: {reason_of(error)}.") from error
+    except Exception as error:
+        import duckdb
+
+        if isinstance(error, duckdb.IOException):
+            raise LakeError(f"Cannot use the lake at {place}: {reason_of(error)}.") from error
+        raise
 
 
 def reason_of(error: duckdb.Error) -> str:

@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import duckdb
 from blake3 import blake3
 
 from kpis.catalog.feeds import Feed
@@ -24,6 +24,9 @@ from kpis.lake.layout import COMPACTED, STAGING, LakeFile, hour_of, partials_fil
 from kpis.lake.staging import PLAN, Staging
 from kpis.lake.verify import Expected, Verifier, Verify, digest_of
 from kpis.storage import Storage
+
+if TYPE_CHECKING:
+    import duckdb
 
 # A table has two files, more if they are small: few enough that one table's content fits into memory, and many enough
 # that a query does not name too many tables, each of which takes memory.
@@ -78,15 +81,23 @@ class PartialFile:
 
 
 class Lake:
-    """The lake as a tree of files, read and written through a DuckDB connection."""
+    """The lake as a tree of files, read and written through a DuckDB connection that can read them.
 
-    def __init__(self, storage: Storage, connection: duckdb.DuckDBPyConnection, verify: Verify = Verify.ALWAYS):
-        self.storage, self.connection = storage, connection
+    ``connect`` returns the connection, and is called when it is first needed.
+    """
+
+    def __init__(
+        self, storage: Storage, connect: Callable[[], duckdb.DuckDBPyConnection], verify: Verify = Verify.ALWAYS
+    ):
+        self.storage, self._connect = storage, connect
         # The keys of the batches of files that have several; a file's name changes with its content.
         self._keys: OrderedDict[PurePosixPath, frozenset[str]] = OrderedDict()
         self._threads = ThreadPoolExecutor(SEALING_THREADS, thread_name_prefix="lake")
         self.verifier = Verifier(storage, self._threads, verify)
-        storage.open_to(connection)
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        return self._connect()
 
     def stage(self, key: str, folder: PurePosixPath | None = None) -> Staging:
         """Return a staging, in a folder of the tree if one is named, for the files of the batch with this key.
@@ -153,6 +164,8 @@ class Lake:
 
         Raises DamagedFile for a file that is missing or damaged, also if the caller's query over the SQL finds that.
         """
+        import duckdb
+
         self.verifier.check({path: file.expected for path, file in files.items()}, compaction)
         whole: list[list[str]] = []
         tables, size = [], 0
@@ -272,6 +285,8 @@ class Lake:
     @contextmanager
     def _reading(self, path: PurePosixPath) -> Iterator[None]:
         """Translate the error of reading a file into DamagedFile, or LakeError if the store is the cause."""
+        import duckdb
+
         try:
             yield
         except duckdb.OutOfMemoryException:

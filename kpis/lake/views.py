@@ -148,7 +148,8 @@ def _connected(
             _check(connection, query)
             # Before the connection can read a bucket, as listing the files there keeps Python waiting.
             names = _names_in(connection, query)
-            _Views(connection, Lake(storage, connection), ledger).create(names)
+            storage.open_to(connection)
+            _Views(connection, Lake(storage, lambda: connection), ledger).create(names)
             root = storage.url(PurePosixPath())
             # The second is the location as the readers get it, escaped if it looks like a pattern.
             connection.execute("SET allowed_directories = ?", [[root, escaped(root)]])

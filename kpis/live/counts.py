@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from django.db import connection
 
 from kpis.catalog.live import MOST_GROUPS, OTHERS, counted_from
-from kpis.engine.live import LiveCounts
 from kpis.models import LiveCount, LiveFeed
+
+if TYPE_CHECKING:
+    from kpis.engine.live import LiveCounts
 
 Groups = dict[str, dict[str, int]]
 

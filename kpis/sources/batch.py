@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from kpis.engine.reader import Reading
-    from kpis.sources.messages import Position
+    from kpis.sources.positions import Position
 
 # A file in a listing: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a folder may
 # hold hundreds of thousands of files.

@@ -18,7 +18,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import from_milliseconds
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka_client import QUIET, Start, TopicIdentity, client, mark_of, translate_errors
-from kpis.sources.messages import Origin, Partition, Position
+from kpis.sources.positions import Origin, Partition, Position
 from kpis.sources.spool import Spool
 from kpis.sources.stream import MESSAGES_AT_ONCE, Limits, Stream
 

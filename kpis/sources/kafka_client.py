@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from kpis import extras
 from kpis.sources.directory import SourceError
-from kpis.sources.messages import Origin, Position, message_mark
+from kpis.sources.messages import message_mark
+from kpis.sources.positions import Origin, Position
 
 if TYPE_CHECKING:
     import confluent_kafka

@@ -26,7 +26,8 @@ from kpis.catalog.feeds import Feed
 from kpis.sources.batch import Step
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.kinesis_shards import FIRST_PAUSE_SECONDS, Shard, Share, beginnings_of, hash_keys, parts_of
-from kpis.sources.messages import KINESIS, Origin, Partition, Position
+from kpis.sources.messages import KINESIS
+from kpis.sources.positions import Origin, Partition, Position
 from kpis.sources.spool import ShardSpool
 from kpis.sources.stream import Limits, Stream
 from kpis.storage.bucket import CLIENT

@@ -15,7 +15,8 @@ from kpis.catalog.feeds import Feed, FileFormat
 from kpis.engine.reader import Reject
 from kpis.formats.judge import reject_text
 from kpis.formats.lines import Line
-from kpis.sources.messages import BLANK_LINE, FIRST_ORIGIN, Messages, Origin, Partition, Refused, ShardRecords, batch_of
+from kpis.sources.messages import BLANK_LINE, Messages, Refused, ShardRecords, batch_of
+from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition
 
 
 class Spool:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kpis.catalog.feeds import Feed
-from kpis.sources.messages import Messages, Origin, Partition
+from kpis.sources.messages import Messages
+from kpis.sources.positions import Origin, Partition, Recreated
 from kpis.sources.spool import Spool
 
 MESSAGES_AT_ONCE = 10_000
@@ -28,17 +29,6 @@ class Limits:
     messages: int
     size: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Recreated:
-    """A topic or stream was deleted and created again under its name, and is read from its beginning.
-
-    ``what`` names it; ``reason`` is the evidence, and says how its batches are named from now on.
-    """
-
-    what: str
-    reason: str
 
 
 @dataclass

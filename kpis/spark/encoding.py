@@ -12,9 +12,10 @@ from kpis.clock import Clocks
 from kpis.engine.live import LiveCounts
 from kpis.formats.bounds import Bounds
 from kpis.lake import LakeFile, PartialFile
-from kpis.pipeline import Options, Prepared
+from kpis.pipeline import Options
 from kpis.sources.directory import FoundFile
 from kpis.stages.ledger import Entry
+from kpis.stages.prepared import Prepared
 
 # The fields of an entry that JSON has types for.
 ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")

@@ -28,18 +28,23 @@ from kpis.catalog.intervals import LENGTHS, Length, from_milliseconds
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct
 from kpis.catalog.registry import FEEDS, KPIS
-from kpis.engine.aggregate import Partials, Results, combined_partials, results_of_groups, results_of_partials
+from kpis.engine.aggregate import Partials, combined_partials, results_of_groups, results_of_partials
+from kpis.engine.results import Results
 from kpis.engine.scratch import ScratchError
 from kpis.lake import STAGING, Expected, LakeError, PartialFile, Verify
-from kpis.pipeline import Engine, Options, Planned, Prepared
+from kpis.pipeline import Engine, Options, Planned
 from kpis.sources.directory import SourceLost
-from kpis.sources.messages import Origin, Position, decode_messages, message_mark
+from kpis.sources.messages import decode_messages, message_mark
 from kpis.sources.places import decode_file, encode_file
+from kpis.sources.positions import Origin, Position
 from kpis.sources.spool import Spool
 from kpis.spark.encoding import decode_options, decode_prepared, encode_options, encode_partials, encode_prepared
 from kpis.spark.engine import START, MicroBatches, Source, Spark, spark
 from kpis.spark.packing import packed
 from kpis.spark.session import Master, SparkError, check
+from kpis.stages.prepare import prepare, write_aside
+from kpis.stages.prepared import Prepared
+from kpis.stages.read import scan_of
 from kpis.storage import Address, address
 
 if TYPE_CHECKING:
@@ -296,8 +301,8 @@ def prepare_task(task: str) -> str:
         with _engine_of(fields) as engine:
             for number, encoded_file in enumerate(fields["files"]):
                 file = decode_file(encoded_file, engine.scratch).fetched(engine.scratch)
-                with pipeline.prepare(file, engine, options, partial(pipeline.scan_of, file, options)) as one:
-                    answers.append(encode_prepared(pipeline.write_aside(one, engine, options, folder / str(number))))
+                with prepare(file, engine, options, partial(scan_of, file, options)) as one:
+                    answers.append(encode_prepared(write_aside(one, engine, options, folder / str(number))))
                 file.close()
     except tuple(ERRORS.values()) as error:
         return json.dumps({"error": type(error).__name__, "reason": str(error)})
@@ -331,10 +336,8 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterato
                 position = stream["positions"].get(str(partition))
                 origin = Origin(**stream["origins"].get(str(partition), stream["origin"]))
                 messages = spool.messages(stream["topic"], partition, position and Position.decode(position), origin)
-                with pipeline.prepare(
-                    messages, engine, options, earliest=datetime.fromisoformat(stream["earliest"])
-                ) as one:
-                    aside = pipeline.write_aside(one, engine, options, folder / str(partition))
+                with prepare(messages, engine, options, earliest=datetime.fromisoformat(stream["earliest"])) as one:
+                    aside = write_aside(one, engine, options, folder / str(partition))
                 yield json.dumps({"prepared": [{**encode_prepared(aside), "messages": messages.encode()}]})
     except tuple(ERRORS.values()) as error:
         yield json.dumps({"error": type(error).__name__, "reason": str(error)})

@@ -14,8 +14,9 @@ from blake3 import blake3
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, to_text
 from kpis.catalog.registry import kpis_of
-from kpis.engine.aggregate import Results, TotalTooLarge
+from kpis.engine.aggregate import TotalTooLarge
 from kpis.engine.incremental import MOST_INTERVALS
+from kpis.engine.results import Results
 from kpis.lake import GROUP, Counted, Staging, counted_with
 from kpis.stages.engine import Engine
 from kpis.stages.events import Duplicate, Event, Failed, Ingested, Unchanged

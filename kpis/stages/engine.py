@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Protocol
-
-import duckdb
+from typing import TYPE_CHECKING, Protocol
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI
-from kpis.engine.aggregate import Results
 from kpis.engine.compiled import CORES, tune_malloc
-from kpis.engine.folding import add_fold
-from kpis.engine.incremental import IncrementalPartials
-from kpis.engine.recent import RecentPartials
+from kpis.engine.results import Results
 from kpis.engine.scratch import ScratchError, scratch
 from kpis.lake import Lake, PartialFile, Verify
 from kpis.lake import translate_errors as translate_lake_errors
 from kpis.stages.options import Options
 from kpis.stages.plan import Planned
-from kpis.stages.prepared import Prepared
-from kpis.stages.room import out_of_room
-from kpis.storage import Address, storage_at
+from kpis.storage import Address, Storage, storage_at
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from kpis.engine.incremental import IncrementalPartials
+    from kpis.engine.recent import RecentPartials
+    from kpis.stages.prepared import Prepared
 
 # How long a process skips an interval that could not be read from the lake, or whose files were compacted.
 PAUSE_SECONDS = 60
@@ -77,17 +78,49 @@ class Paused:
         return ((feed, interval) for feed, interval in due if (feed.name, interval) not in self._since)
 
 
-class Threads:
-    """The number of threads of a connection's queries. DuckDB takes a millisecond to set it, also to what it is."""
+class Workspace:
+    """A DuckDB connection that can read a lake's files, and the partials that are cached in it.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection):
-        self._connection = connection
-        self._number = 0
+    Each is made when it is first used, and DuckDB imported: a run over nothing new needs neither.
+    """
 
-    def set(self, number: int) -> None:
-        if number != self._number:
-            self._connection.execute(f"SET threads = {number}")
-            self._number = number
+    def __init__(self, config: Mapping[str, str], storage: Storage):
+        self._config, self._storage = config, storage
+        self._stack = ExitStack()
+        self._threads = 0
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        from kpis.engine.folding import add_fold
+
+        connection = self._stack.enter_context(duckdb.connect(config=dict(self._config)))
+        add_fold(connection)
+        self._storage.open_to(connection)
+        return connection
+
+    @cached_property
+    def incremental(self) -> IncrementalPartials:
+        from kpis.engine.incremental import IncrementalPartials
+
+        return IncrementalPartials(self.connection)
+
+    @cached_property
+    def recent(self) -> RecentPartials:
+        from kpis.engine.recent import RecentPartials
+
+        return RecentPartials(self.connection)
+
+    def use_threads(self, number: int) -> None:
+        """Set the number of threads of queries. DuckDB takes a millisecond to set it, also to what it is."""
+        if number != self._threads:
+            self.connection.execute(f"SET threads = {number}")
+            self._threads = number
+
+    def close(self) -> None:
+        """Close the connection, if it was opened."""
+        self._stack.close()
 
 
 @dataclass(frozen=True)
@@ -99,20 +132,32 @@ class Engine:
     touch many hours in every batch, and to rewrite each hour's files every time would take longer than all else.
     """
 
-    connection: duckdb.DuckDBPyConnection
+    workspace: Workspace
     lake: Lake
     scratch: Path
-    incremental: IncrementalPartials
-    recent: RecentPartials
     failing: Paused
     compacted: Paused
-    threads: Threads
     cluster: Cluster | None = None
     cores: int = CORES
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection."""
+        return self.workspace.connection
+
+    @property
+    def incremental(self) -> IncrementalPartials:
+        """The merged partials of a stream's last intervals."""
+        return self.workspace.incremental
+
+    @property
+    def recent(self) -> RecentPartials:
+        """The partials of the hours that were merged last."""
+        return self.workspace.recent
+
     def use_cores(self, cores: int) -> None:
         """Limit DuckDB's queries to so many cores, or to those that there are; each core takes memory of its own."""
-        self.threads.set(min(cores, self.cores))
+        self.workspace.use_threads(min(cores, self.cores))
 
     def make_room(self) -> None:
         """Drop what is cached of former batches, and the tables of one that failed."""
@@ -150,22 +195,18 @@ def engine(
     with scratch() as folder:
         with translate_lake_errors(str(lake_dir)):
             storage = storage_at(lake_dir, folder, synced)
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{memory_limit_mb}MB",
-            "temp_directory": str(folder / "spill"),
-        }
+        config = {"memory_limit": f"{memory_limit_mb}MB", "temp_directory": str(folder / "spill")}
+        workspace = Workspace(config, storage)
         try:
-            with duckdb.connect(config=config) as connection:
-                add_fold(connection)
-                yield Engine(
-                    connection,
-                    Lake(storage, connection, verify),
-                    folder,
-                    IncrementalPartials(connection),
-                    RecentPartials(connection),
-                    Paused(),
-                    Paused(),
-                    Threads(connection),
-                )
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            raise ScratchError(out_of_room(error)) from error
+            lake = Lake(storage, lambda: workspace.connection, verify)
+            yield Engine(workspace, lake, folder, Paused(), Paused())
+        except ScratchError:
+            raise
+        except Exception as error:
+            from kpis.stages.room import OUT_OF_ROOM, out_of_room
+
+            if isinstance(error, OUT_OF_ROOM):
+                raise ScratchError(out_of_room(error)) from error
+            raise
+        finally:
+            workspace.close()

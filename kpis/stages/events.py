@@ -9,7 +9,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval
 from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch
-from kpis.sources.stream import Recreated
+from kpis.sources.positions import Recreated
 from kpis.stages.ledger import Entry, Reopened
 
 # At most this many unfinished files are named.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from kpis.catalog.intervals import to_text
-from kpis.engine.reader import Reading
 from kpis.formats.bounds import FileError
 from kpis.formats.content import content_digests
 from kpis.sources.batch import Batch
 from kpis.stages.ledger import Entry, Ledger
 from kpis.stages.options import Duplicates, IntervalFrom, Options
+
+if TYPE_CHECKING:
+    from kpis.engine.reader import Reading
 
 
 def reading_of(file: Batch, options: Options) -> str:

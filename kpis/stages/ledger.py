@@ -15,14 +15,15 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import Reference
 from kpis.clock import Clocks
-from kpis.engine.aggregate import Results
-from kpis.engine.live import LiveCounts
-from kpis.engine.reader import Reject
+from kpis.engine.results import Results
 from kpis.lake import FileLedger, Lake, LakeFile
 from kpis.sources.batch import Batch, Version
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from kpis.engine.live import LiveCounts
+    from kpis.engine.reader import Reject
 
 # By the start (UTC) of an interval: the keys of the batches in it, each with its KPIs' ids.
 Keys = dict[datetime, dict[str, frozenset[int]]]

@@ -17,7 +17,7 @@ from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI, Reference
 from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.clock import Clocks
-from kpis.engine.aggregate import Results
+from kpis.engine.results import Results
 from kpis.engine.table import frame
 from kpis.lake import Lake, LakeFile
 from kpis.sources.batch import Batch, Version

@@ -23,9 +23,10 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import kpis_of
-from kpis.engine.aggregate import Partials, Results, kept_results, results_of_partials, timestamp
+from kpis.engine.aggregate import Partials, kept_results, results_of_partials, timestamp
 from kpis.engine.incremental import IncrementalPartials, PartialsOf
 from kpis.engine.recent import RecentPartials
+from kpis.engine.results import Results
 from kpis.engine.table import registered
 from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.stages.ledger import Keys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -11,9 +11,10 @@ from kpis import clock
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH, Interval, Length, to_text
 from kpis.catalog.registry import FEEDS, kpis_of
-from kpis.engine.aggregate import Results, TotalTooLarge, kept_results
+from kpis.engine.aggregate import TotalTooLarge, kept_results
 from kpis.engine.compiled import CORES
 from kpis.engine.merge import can_merge
+from kpis.engine.results import Results
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event, Failed, RolledUp
 from kpis.stages.ledger import Ledger
@@ -25,18 +26,11 @@ from kpis.stages.room import NO_ROOM, OUT_OF_ROOM, out_of_room
 ROLLED_UP_TOGETHER = timedelta(days=1)
 
 
-def roll_up(
-    ledger: Ledger, engine: Engine, options: Options, within: tuple[datetime, datetime] | None = None
+def roll_up_due(
+    due: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: Engine, options: Options
 ) -> Iterator[Event]:
-    """Yield the events of computing the longer intervals that are due from their partials, oldest first.
-
-    ``within`` computes only those that touch the time from its start to its end (UTC, excluded).
-    """
-    due = [
-        (feed, interval)
-        for feed, interval in engine.failing.left_out(ledger.due_rollups(options.roll_up_open))
-        if not within or (interval.start < within[1] and within[0] < interval.end)
-    ]
+    """Yield the events of computing the longer intervals that are due from their partials, oldest first."""
+    due = list(engine.failing.left_out(due))
     due.sort(key=lambda one: (_together(one[1]), one[0].name, one[1].length.minutes, one[1].start))
     for (_, name, length), group in groupby(due, lambda one: (_together(one[1]), one[0].name, one[1].length)):
         feed, starts = FEEDS[name], [interval.start for _, interval in group]

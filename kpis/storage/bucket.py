@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
-import duckdb
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -27,6 +26,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from kpis.storage import SCHEME, BucketAddress, Stored
+
+if TYPE_CHECKING:
+    import duckdb
 
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.1

@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from kpis.storage import Stored
+
+if TYPE_CHECKING:
+    import duckdb
 
 PART_BYTES = 2**20
 

@@ -8,7 +8,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from kpis import clock
 from kpis.catalog.feeds import Feed
-from kpis.engine.aggregate import Results
+from kpis.engine.results import Results
 from kpis.lake import Lake
 from kpis.live.counts import add_live_counts
 from kpis.models import Run

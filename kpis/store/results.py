@@ -8,7 +8,6 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 from django.db.models import QuerySet
 
 from kpis import clock
@@ -17,7 +16,7 @@ from kpis.catalog.folding import fold
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import kpis_of
-from kpis.engine.aggregate import TOTALS_COLUMNS, Results
+from kpis.engine.results import TOTALS_COLUMNS, Results
 from kpis.engine.table import rows
 from kpis.models import IntervalSummary, LostFile
 from kpis.models.result_models import result_model
@@ -80,17 +79,15 @@ def _replace_rows(result: Results) -> None:
 
 def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
     """Yield a KPI's rows: INTERVAL_COLUMNS, dimensions, values and folded dimensions."""
-    columns = {name: result.rows[name] for name in ("interval_start", "rank", *result.kpi.columns)}
-    for dimension in result.kpi.folded:
-        names = result.rows[dimension.name].tolist()
-        columns[dimension.folded_column] = np.array([fold(name) for name in names], dtype=object)
+    values_of = {name: result.rows[name].tolist() for name in ("interval_start", "rank", *result.kpi.columns)}
+    folded = [[fold(name) for name in values_of[dimension.name]] for dimension in result.kpi.folded]
 
     @cache
     def bounds(start: datetime) -> tuple[datetime, datetime]:
         interval = Interval(result.length, start.replace(tzinfo=UTC))
         return interval.start, interval.end
 
-    for start, rank, *values in rows(columns):
+    for start, rank, *values in zip(*values_of.values(), *folded, strict=True):
         yield *bounds(start), result.length.code, rank, *values
 
 

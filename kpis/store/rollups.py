@@ -14,7 +14,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import Reference
 from kpis.catalog.registry import FEEDS
-from kpis.engine.aggregate import Results
+from kpis.engine.results import Results
 from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
 from kpis.reference.subscribers import subscribers_at
 from kpis.store.bulk import chunks

@@ -8,7 +8,7 @@ from kpis.catalog.feeds import Feed
 from kpis.engine.scratch import ScratchError
 from kpis.models import StreamPosition
 from kpis.sources.batch import Step
-from kpis.sources.messages import Origin, Position
+from kpis.sources.positions import Origin, Position
 from kpis.stages.ledger import Entry
 from kpis.store.errors import Overtaken, SeveralFailed
 

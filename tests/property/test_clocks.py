@@ -28,6 +28,7 @@ from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject
 from kpis.sources.places import found_in
 from kpis.stages.ledger import Reopened
 from kpis.stages.memory_ledger import MemoryLedger
+from kpis.stages.prepare import prepare
 from kpis.store import watermarks
 from kpis.store.ledger import DatabaseLedger
 from tests.effort import times
@@ -77,7 +78,7 @@ def consumer(tmp_path, lake_dir):
                 batch = replace(batch, arrived=self.arrived)
                 self.offset += len(records)
                 by_these = replace(options, clocks=ledger.clocks())
-                with pipeline.prepare(batch, engine, by_these) as one:
+                with prepare(batch, engine, by_these) as one:
                     return list(pipeline.run_prepared([one], ledger, engine, by_these))
 
             def close(self) -> bool:

@@ -21,7 +21,8 @@ from kpis.sources.directory import SourceError
 from kpis.sources.kinesis import KinesisStream
 from kpis.sources.kinesis_aggregated import HashKeys, unpacked
 from kpis.sources.kinesis_shards import Share
-from kpis.sources.messages import Position, Refused, ShardRecords
+from kpis.sources.messages import Refused, ShardRecords
+from kpis.sources.positions import Position
 from kpis.sources.stream import Limits
 from tests.kinesis import Records, mended
 from tests.processes import PATIENCE, Place, end_of, killed, new_place

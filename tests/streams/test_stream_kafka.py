@@ -26,7 +26,8 @@ from kpis.catalog.feeds import FileFormat
 from kpis.models import Batch, Reject, Run, StreamPosition, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
-from kpis.sources.messages import Messages, Position
+from kpis.sources.messages import Messages
+from kpis.sources.positions import Position
 from tests.broker import Broker, mock_broker
 from tests.effort import times
 from tests.processes import PATIENCE, Place, end_of, killed, new_place

@@ -20,7 +20,8 @@ from kpis.sources import kafka as kafka_source
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
 from kpis.sources.kafka_client import TopicIdentity
-from kpis.sources.messages import Messages, Origin, Position
+from kpis.sources.messages import Messages
+from kpis.sources.positions import Origin, Position
 from kpis.sources.stream import Limits
 from tests.broker import Broker, mock_broker
 from tests.processes import PATIENCE, Place, end_of, killed

@@ -28,7 +28,8 @@ from kpis.management.output import WRONG_USE, WorkCommand
 from kpis.management.stopping import stopping
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import Topic
-from kpis.sources.messages import KAFKA, KINESIS, by_number
+from kpis.sources.messages import KAFKA, KINESIS
+from kpis.sources.positions import by_number
 from kpis.sources.stream import Limits, Stream
 from kpis.spark.engine import kafka_settings
 from kpis.spark.session import SparkError

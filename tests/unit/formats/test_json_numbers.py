@@ -22,6 +22,7 @@ from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import Batch, Reject
 from kpis.sources.spool import Spool
+from kpis.stages.prepare import prepare
 from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
 
@@ -145,7 +146,7 @@ def test_both_are_rejects_of_a_stream(tmp_path, lake_dir):
     spool.add(list(range(len(lines))), [line.encode() for line in lines])
     options = pipeline.Options(max_reject_ratio=1)
     messages, ledger = spool.messages("calls", 0, None), DatabaseLedger(make_run())
-    with pipeline.engine(lake_dir) as engine, pipeline.prepare(messages, engine, options) as one:
+    with pipeline.engine(lake_dir) as engine, prepare(messages, engine, options) as one:
         list(pipeline.run_prepared([one], ledger, engine, options))
     check()
 

@@ -25,7 +25,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture
 def lake(tmp_path, connection) -> Lake:
     """A lake that verifies no digests, with two files of one row each."""
-    lake = Lake(Folder(tmp_path), connection, Verify.OFF)
+    lake = Lake(Folder(tmp_path), lambda: connection, Verify.OFF)
     lake.write(tmp_path / FIRST, "SELECT 1 AS value")
     lake.write(tmp_path / SECOND, "SELECT 2 AS value")
     return lake

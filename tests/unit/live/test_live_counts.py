@@ -18,6 +18,7 @@ from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.builtin.cdr import CDR
 from kpis.catalog.feeds import Feed
 from kpis.models import LiveCount, LiveFeed
+from kpis.stages.prepare import prepare
 from kpis.store.errors import Overtaken
 from kpis.store.ledger import DatabaseLedger
 from tests.effort import times
@@ -58,7 +59,7 @@ class Stream:
         """Takes records in as the batch that follows on so many."""
         values = [(position + number, record.line().encode()) for number, record in enumerate(records)]
         batch = spooled(values, position or None, self._engine.scratch / "messages", self._feed)
-        with pipeline.prepare(batch, self._engine, OPTIONS) as one:
+        with prepare(batch, self._engine, OPTIONS) as one:
             list(pipeline.run_prepared([one], self._ledger, self._engine, OPTIONS))
 
 

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from kpis.models import Batch
 from kpis.store import batches
 from tests.factories import make_run
+from tests.processes import Ended
 from tests.twin import Flow, file_text, moment
 from tests.unit.management.test_update_network_stats import START, put, update
 
@@ -30,6 +31,16 @@ OF_THE_WEB = {
 }
 OF_A_TERMINAL_OR_A_LOG = {"structlog", "tqdm"}
 OF_THE_CLOUD = {"boto3", "botocore", "fsspec", "kpis.sources.bucket", "kpis.storage.bucket"}
+OF_WORK = {
+    "altair",
+    "duckdb",
+    "kpis.engine.aggregate",
+    "kpis.stages.commit",
+    "kpis.stages.merge",
+    "numpy",
+    "pandas",
+    "pyarrow",
+}
 DRIVERS = {"mysql": "MySQLdb", "postgresql": "psycopg"}
 
 
@@ -37,11 +48,35 @@ def test_a_run_imports_only_what_it_works_with(place):
     place.put({"ipflow_data.1.csv": [Flow(START, 1, 10, 20, 1, 7)]})
     ended = place.run(PYTHONPROFILEIMPORTTIME="1")
     assert ended.out.startswith("ingested ipflow_data.1.csv: 1 records")
-    imported = set(re.findall(r"^import time: .*\| +(\S+)$", ended.err, re.MULTILINE))
+    imported = imported_by(ended)
     assert imported >= {"django.db.models", "duckdb", "kpis.store.ledger"}
     assert set(sys.modules) >= OF_THE_WEB
     others = {driver for vendor, driver in DRIVERS.items() if vendor != connection.vendor}
     assert imported & (OF_THE_WEB | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD | others) == set()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--retry-failed", "--verify")], ids=" ".join)
+def test_a_run_over_nothing_new_imports_nothing_that_computes(place, arguments):
+    assert place.run("update_network_stats").out.startswith("0 files ingested")
+    ended = place.run("update_network_stats", *arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert ended.code == 0
+    assert re.match("0 files ingested|would ingest 0 files", ended.out)
+    imported = imported_by(ended)
+    assert imported >= {"kpis.pipeline", "kpis.store.ledger"}
+    assert imported & (OF_WORK | OF_THE_WEB | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD) == set()
+
+
+def test_a_run_over_known_files_imports_nothing_that_computes(place):
+    place.put({"ipflow_data.1.csv": [Flow(START, 1, 10, 20, 1, 7)]})
+    place.run()
+    ended = place.run(PYTHONPROFILEIMPORTTIME="1")
+    assert ended.out.startswith("0 files ingested, 0 failed")
+    assert imported_by(ended) & OF_WORK == set()
+
+
+def imported_by(ended: Ended) -> set[str]:
+    """The modules that a process imported with PYTHONPROFILEIMPORTTIME."""
+    return set(re.findall(r"^import time: .*\| +(\S+)$", ended.err, re.MULTILINE))
 
 
 def statements_of_a_tick(data_dir, number: int) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch, Step
 from kpis.sources.directory import files_named
-from kpis.sources.messages import Position
+from kpis.sources.positions import Position
 from kpis.sources.spool import ShardSpool, Spool
 
 CDR = FEEDS["cdr"]

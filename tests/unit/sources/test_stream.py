@@ -23,8 +23,10 @@ from kpis.ingest.runs import mark_for_retry
 from kpis.lake import Lake
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamPosition, Watermark
 from kpis.sources.batch import Step
-from kpis.sources.messages import Messages, Origin, Position, ShardRecords
+from kpis.sources.messages import Messages, ShardRecords
+from kpis.sources.positions import Origin, Position
 from kpis.sources.spool import ShardSpool, Spool
+from kpis.stages.prepare import prepare
 from kpis.store.errors import Overtaken, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_run
@@ -52,7 +54,7 @@ def ingest(tmp_path, lake_dir):
             return run(batch, replace(OPTIONS, allowed_lateness=timedelta(seconds=lateness)))
 
         def run(batch: Messages, options: pipeline.Options = OPTIONS) -> pipeline.Event:
-            with pipeline.prepare(batch, engine, options) as one:
+            with prepare(batch, engine, options) as one:
                 first, *_ = pipeline.run_prepared([one], ledger, engine, options)
             return first
 
@@ -196,7 +198,7 @@ def test_a_lost_partial_keeps_no_messages_out_and_they_count_once_it_is_back(tmp
 
     def ingest(engine, first: int) -> list[pipeline.Event]:
         batch = spooled(values(records[first : first + 4], first), first or None, tmp_path / "messages", CDR)
-        with pipeline.prepare(batch, engine, OPTIONS) as one:
+        with prepare(batch, engine, OPTIONS) as one:
             return list(pipeline.run_prepared([one], ledger, engine, OPTIONS))
 
     with pipeline.engine(lake_dir) as engine:
