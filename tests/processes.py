@@ -34,6 +34,11 @@ RECONNECTS = re.compile(
 _aliases = count()
 
 
+def bare_environment(**variables: str) -> dict[str, str]:
+    """An environment of these variables, and of those by which coverage measures a process."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")} | variables
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a process ended: its exit code (negative: the signal that killed it) and what it said."""

@@ -21,6 +21,7 @@ from kpis.admin.results import IntervalSummaryAdmin
 from kpis.api.viewsets import SummaryViewSet
 from network_analysis.secret_key import MISSING
 from tests.factories import make_batch, make_reject, make_run, make_user
+from tests.processes import bare_environment
 from tests.unit.test_settings import manage
 
 pytestmark = pytest.mark.sqlite_alone
@@ -129,7 +130,7 @@ def test_with_https_all_but_probes_are_sent_there(tmp_path, proxies, through_a_p
     result = subprocess.run(
         [sys.executable, "-c", SHOW],
         cwd=project_settings.BASE_DIR,
-        env=environment,
+        env=bare_environment(**environment),
         capture_output=True,
         text=True,
         check=False,
@@ -154,7 +155,7 @@ def test_the_web_does_not_start_on_wrong_settings(command, environment, line):
     result = subprocess.run(
         [sys.executable, *command],
         cwd=project_settings.BASE_DIR,
-        env={"PYTHON_DOTENV_DISABLED": "1", **environment},
+        env=bare_environment(PYTHON_DOTENV_DISABLED="1", **environment),
         capture_output=True,
         text=True,
         check=False,

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from network_analysis.settings import database
+from tests.processes import bare_environment
 
 DATABASE_HELP = (
     "DATABASE_URL must be like sqlite:////folder/file.sqlite3, mysql://user:password@host:3306/name "
@@ -24,7 +25,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     inherited = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     return subprocess.run(
         [sys.executable, settings.BASE_DIR / "manage.py", *arguments],
-        env={**inherited, "PYTHON_DOTENV_DISABLED": "1", "SECRET_KEY": "x" * 50, **environment},
+        env=bare_environment(**inherited, **{"PYTHON_DOTENV_DISABLED": "1", "SECRET_KEY": "x" * 50} | environment),
         capture_output=True,
         text=True,
         check=False,
