@@ -10,7 +10,7 @@
    database or a total refuses that, or memory runs out, the group is halved until the batch to blame is alone: it
    fails, with its reason.
 7. *Roll up*: merge the longer intervals that closed or changed.
-8. *Compact*: put each closed hour's partials into one file a KPI.
+8. *Compact*: put each closed hour's partials into one file a KPI, and the many small ones of a stream into larger ones.
 
 Stages are imported once they have something to do: numpy and DuckDB take longer to import than a run over nothing new.
 
@@ -133,13 +133,13 @@ def prepare_all(batches: Sequence[Batch], engine: Engine, options: Options, earl
     from kpis.stages.group import Group
     from kpis.stages.prepare import prepare
 
-    group = Group(batches[0].feed, engine.connection)
+    group = Group(batches[0].feed, engine.connection, options)
     with ExitStack() as stack:
         stack.callback(group.close)
         for batch in batches[:-1]:
             with prepare(batch, engine, options, earliest=earliest) as one:
                 group.add(one, None)
-                group.keep(options)
+                group.keep()
         group.add(stack.enter_context(prepare(batches[-1], engine, options, earliest=earliest)), None)
         yield group
 
@@ -177,10 +177,16 @@ def _run_after(
     _begin(ledger, engine)
     reopened = ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
     compactions = ledger.due_compactions()
-    yield from ingested()
+    own = []
+    for event in ingested():
+        own.append(event)
+        yield event
     yield from reopened
     yield from roll_up(ledger, engine, options)
     yield from _compact(compactions, ledger, engine)
+    from kpis.stages.compact import join_files
+
+    join_files(own, ledger, engine)
 
 
 def roll_up(

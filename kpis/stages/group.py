@@ -21,7 +21,7 @@ from kpis.stages.ledger import Entry, Ledger
 from kpis.stages.options import Options
 from kpis.stages.prepared import NUMBER, Prepared
 
-# About how many bytes of a group a record takes whose batch's partials are in DuckDB's tables.
+# About how many bytes of a group a record takes where it, or its part of the partials, is in DuckDB's tables.
 BYTES_A_RECORD = 64
 
 
@@ -31,11 +31,11 @@ class Group:
     What is kept of a batch is copied, as the next one is prepared in the same tables. The last one need not be.
     """
 
-    def __init__(self, feed: Feed, connection: duckdb.DuckDBPyConnection):
+    def __init__(self, feed: Feed, connection: duckdb.DuckDBPyConnection, options: Options):
         self.batches: list[tuple[Prepared, Entry | None]] = []
         self.size = 0
         self.since = time.monotonic()
-        self._feed, self._connection = feed, connection
+        self._feed, self._connection, self._archived = feed, connection, options.archive_feeds
         self._names: set[str] = set()
         self._digests: set[str] = set()
         self._tables: set[str] = set()
@@ -48,11 +48,13 @@ class Group:
         """Add a batch that is committed, or kept, before the next one is prepared."""
         self.batches.append((one, former))
         self.size += size_of(one)
+        if self._feed.name in self._archived:
+            self.size += 2 * BYTES_A_RECORD * one.entry.records
         self._names.add(one.entry.file.name)
         if one.entry.digest and one.entry.file.counts_by_content:
             self._digests.add(one.entry.digest)
 
-    def keep(self, options: Options) -> None:
+    def keep(self) -> None:
         """Copy what the connection's tables have of the batch that was added last."""
         one, former = self.batches[-1]
         if not one.entry.is_in or one.written is not None:
@@ -65,7 +67,7 @@ class Group:
         one = replace(one, partials=partials, number=number)
         if one.entry.rejects:
             one = replace(one, rejects=self._part(one.rejects, number))
-        if self._feed.name in options.archive_feeds:
+        if self._feed.name in self._archived:
             one = replace(one, records=self._part(one.records, number))
         self.batches[-1] = one, former
 
@@ -110,11 +112,11 @@ class Groups:
         events = []
         if feed.name in self._open and self._open[feed.name].has(one.entry):
             events += list(self._commit(feed.name))
-        group = self._open.setdefault(feed.name, Group(feed, self._engine.connection))
+        group = self._open.setdefault(feed.name, Group(feed, self._engine.connection, self._options))
         group.add(one, former)
         if self._are_full():
             return [*events, *self.commit()]
-        group.keep(self._options)
+        group.keep()
         return events
 
     def commit(self) -> Iterator[Event]:

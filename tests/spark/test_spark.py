@@ -292,6 +292,7 @@ def test_a_total_beyond_64_bits_is_reported_by_spark_too(data_dir, settings, spa
     assert Batch.objects.get(status="in").name == "ipflow_data.a.csv"
 
 
+@pytest.mark.usefixtures("each_alone")
 def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settings, spark, monkeypatch):
     monkeypatch.setattr("kpis.spark.packing.TASK_BYTES", 1000)
     draw = random.Random(1)  # noqa: S311
@@ -337,6 +338,20 @@ def test_small_files_go_together_and_large_ones_alone(data_dir, settings, spark,
     ingest(settings, spark)
     assert [[task.count('"feed"') for task in job] for job in jobs] == [[3, 1, 2]]
     assert Batch.objects.filter(status="in").count() == 6
+
+
+def test_many_files_of_one_interval_are_committed_in_one_group(data_dir, settings, spark, monkeypatch):
+    files = {f"ipflow_data.{number}.csv": [Flow(START, 1 + number, 1, 1, 1, 1)] for number in range(200)}
+    for name, flows in files.items():
+        (data_dir / name).write_text(file_text(flows))
+    batches = []
+    commit = DatabaseLedger.commit
+    monkeypatch.setattr(
+        DatabaseLedger, "commit", lambda self, change: batches.append(len(change.batches)) or commit(self, change)
+    )
+    ingest(settings, spark)
+    assert batches == [200]
+    assert stored() == expected(files, START + 300)
 
 
 def test_the_zip_has_what_executors_need_and_the_same_bytes_each_time(tmp_path):

@@ -21,7 +21,7 @@ from kpis.engine.scratch import ScratchError
 from kpis.ingest.events import log_event
 from kpis.ingest.runs import mark_for_retry
 from kpis.lake import Lake
-from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, StreamPosition, Watermark
+from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, LakeFile, Reject, StreamPosition, Watermark
 from kpis.sources.batch import Step
 from kpis.sources.messages import Messages, ShardRecords
 from kpis.sources.positions import Origin, Position
@@ -500,3 +500,18 @@ def test_without_its_client_the_command_says_what_it_needs(monkeypatch):
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     with pytest.raises(CommandError, match=r"^Streams from Kafka need confluent-kafka: pip install "):
         call_command("consume_stream", feed="cdr", bootstrap_servers="127.0.0.1:1", topic="calls", group="g")
+
+
+def test_a_stream_of_many_small_batches_leaves_few_lake_files_an_hour(ingest, lake_dir):
+    records = [AntennaMessage(START + 2 * number, number % 7, number % 3, number, "SKYPE") for number in range(180)]
+    for first in range(0, 180, 2):
+        ingest(values(records[first : first + 2], first), first or None)
+    for kpi in ("AntennaTrafficVolume", "AppTrafficVolume", "UserTrafficVolume"):
+        assert len(list(lake_dir.glob(f"partials/{kpi}/**/*.parquet"))) <= 24
+    assert not list(lake_dir.glob("staging/*"))
+    assert LakeFile.objects.filter(folder__startswith="partials/").count() <= 3 * 24
+    rows, _ = stored()
+    wanted, _ = expected({"all": records}, START + 360)
+    assert {key: one for key, one in rows.items() if key[1] == 3} == {
+        key: one for key, one in wanted.items() if key[1] == 3
+    }
