@@ -355,9 +355,10 @@ class Lake:
             self.finalize(name, ledger)
         return len(names)
 
-    def count(self, table: str) -> int:
-        """Return the number of rows of a table, which SQL says."""
-        return self.connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
+    def rows_by(self, query: str, by: str) -> dict[int, int]:
+        """Return how many of a query's rows have each value of an SQL expression, a whole number."""
+        found = self.connection.execute(f"SELECT {by}, count(*) FROM ({query}) GROUP BY ALL").fetchall()
+        return dict(found)
 
     def write(self, path: Path, query: str, batches: str = "", by: str = "") -> None:
         """Write a query's rows to a local Parquet file; ``batches``, comma-separated keys, go into its metadata.

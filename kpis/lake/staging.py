@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kpis.lake.lake import Lake
 
 PLAN = "plan.json"
-# A partial over more hours is written in one pass, if it has few enough rows to be sorted in memory.
+# More hours are written several in a pass, as many as have few enough rows to be sorted in memory.
 FEW_HOURS = 4
 ROWS_A_PASS = 500_000
 # SQL for the number of hours from 1970 to the hour of a row.
@@ -91,22 +91,36 @@ class Staging:
         order: str = "",
     ) -> None:
         """Write a query's rows, one file for each hour (start, UTC), with the keys of its batches if it has several."""
-        if len(hours) > FEW_HOURS and self._lake.count(f"({query})") <= ROWS_A_PASS:
+        for some in self._passes(query, hours):
+            end = some[-1] + ONE_HOUR.delta
+            within = f" WHERE interval_start >= {_timestamp(some[0])} AND interval_start < {_timestamp(end)}"
+            rows = f"FROM ({query}){within if len(hours) > 1 else ''}{order}"
+            several = {key for hour in some if len(hours[hour]) > 1 for key in hours[hour]}
+            if len(some) == 1:
+                self.add(file_of(some[0]), f"SELECT * {rows}", _listed(several))
+                continue
             folder = self._aside / "hours"
-            several = {key for keys in hours.values() if len(keys) > 1 for key in keys}
-            self._lake.write(
-                folder, f"SELECT *, {HOUR_NUMBER} AS hour_number FROM ({query}){order}", _listed(several), "hour_number"
-            )
-            for hour in hours:
-                (found,) = (folder / f"hour_number={int(hour.timestamp()) // 3600}").iterdir()
+            self._lake.write(folder, f"SELECT *, {HOUR_NUMBER} AS hour_number {rows}", _listed(several), "hour_number")
+            for hour in some:
+                (found,) = (folder / f"hour_number={_hour_number(hour)}").iterdir()
                 self._seal(found.rename(self._new()), file_of(hour))
             shutil.rmtree(folder)
+
+    def _passes(self, query: str, hours: Collection[datetime]) -> Iterator[list[datetime]]:
+        """Yield the hours in order, those together that are written in one pass over a query's rows."""
+        if len(hours) <= FEW_HOURS:
+            yield from ([hour] for hour in sorted(hours))
             return
-        for hour, keys in hours.items():
-            end = hour + ONE_HOUR.delta
-            within = f" WHERE interval_start >= {_timestamp(hour)} AND interval_start < {_timestamp(end)}"
-            rows = f"SELECT * FROM ({query}){within if len(hours) > 1 else ''}{order}"
-            self.add(file_of(hour), rows, _listed(keys) if len(keys) > 1 else "")
+        rows = self._lake.rows_by(query, HOUR_NUMBER)
+        some: list[datetime] = []
+        size = 0
+        for hour in sorted(hours):
+            size += rows[_hour_number(hour)]
+            if some and size > ROWS_A_PASS:
+                yield some
+                some, size = [], rows[_hour_number(hour)]
+            some.append(hour)
+        yield some
 
     def _new(self) -> Path:
         return self._aside / f"{len(self._written)}.parquet"
@@ -167,6 +181,11 @@ class Staging:
 
 def _listed(keys: Collection[str]) -> str:
     return ",".join(sorted(keys))
+
+
+def _hour_number(hour: datetime) -> int:
+    """Return HOUR_NUMBER of the rows of an hour (start, UTC)."""
+    return int(hour.timestamp()) // 3600
 
 
 def _timestamp(moment: datetime) -> str:
