@@ -174,6 +174,8 @@ def _run_after(
     ingested: Callable[[], Iterator[Event]], ledger: Ledger, engine: Engine, options: Options
 ) -> Iterator[Event]:
     """Roll up and compact what is due after batches are ingested; yield the events."""
+    from kpis.stages.compact import join_files
+
     _begin(ledger, engine)
     reopened = ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
     compactions = ledger.due_compactions()
@@ -184,8 +186,6 @@ def _run_after(
     yield from reopened
     yield from roll_up(ledger, engine, options)
     yield from _compact(compactions, ledger, engine)
-    from kpis.stages.compact import join_files
-
     join_files(own, ledger, engine)
 
 
