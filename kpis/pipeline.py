@@ -26,8 +26,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -36,9 +35,9 @@ from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.registry import KPIS
 from kpis.formats.bounds import FileError
-from kpis.sources.batch import Batch
 from kpis.sources.places import found_in
 from kpis.sources.positions import Recreated
+from kpis.stages.due import compact, roll_up
 from kpis.stages.engine import Cluster, Engine, engine
 from kpis.stages.events import (
     MAX_NAMES_SHOWN,
@@ -64,8 +63,6 @@ from kpis.storage import address
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kpis.catalog.feeds import Feed
-    from kpis.catalog.intervals import Interval
     from kpis.stages.group import Group
     from kpis.stages.prepared import Prepared
 
@@ -98,7 +95,6 @@ __all__ = [
     "engine",
     "known_to",
     "plan",
-    "prepare_all",
     "rebuild",
     "roll_up",
     "run",
@@ -124,24 +120,7 @@ def run(planned: Iterable[Planned], ledger: Ledger, engine: Engine, options: Opt
     if first is not None:
         yield from (_run_on_cluster if engine.cluster else _run_here)(chain([first], files), ledger, engine, options)
     yield from roll_up(ledger, engine, options)
-    yield from _compact(compactions, ledger, engine)
-
-
-@contextmanager
-def prepare_all(batches: Sequence[Batch], engine: Engine, options: Options, earliest: datetime) -> Iterator[Group]:
-    """Prepare batches of one feed as a group for ``run_group``; see ``prepare``. Its tables are dropped at the end."""
-    from kpis.stages.group import Group
-    from kpis.stages.prepare import prepare
-
-    group = Group(batches[0].feed, engine.connection, options)
-    with ExitStack() as stack:
-        stack.callback(group.close)
-        for batch in batches[:-1]:
-            with prepare(batch, engine, options, earliest=earliest) as one:
-                group.add(one, None)
-                group.keep()
-        group.add(stack.enter_context(prepare(batches[-1], engine, options, earliest=earliest)), None)
-        yield group
+    yield from compact(compactions, ledger, engine)
 
 
 def run_group(group: Group, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
@@ -185,26 +164,8 @@ def _run_after(
         yield event
     yield from reopened
     yield from roll_up(ledger, engine, options)
-    yield from _compact(compactions, ledger, engine)
+    yield from compact(compactions, ledger, engine)
     join_files(own, ledger, engine)
-
-
-def roll_up(
-    ledger: Ledger, engine: Engine, options: Options, within: tuple[datetime, datetime] | None = None
-) -> Iterator[Event]:
-    """Yield the events of computing the longer intervals that are due from their partials, oldest first.
-
-    ``within`` computes only those that touch the time from its start to its end (UTC, excluded).
-    """
-    due = [
-        (feed, interval)
-        for feed, interval in ledger.due_rollups(options.roll_up_open)
-        if not within or (interval.start < within[1] and within[0] < interval.end)
-    ]
-    if due:
-        from kpis.stages.rollup import roll_up_due
-
-        yield from roll_up_due(due, ledger, engine, options)
 
 
 def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
@@ -282,11 +243,3 @@ def _run_on_cluster(planned: Iterable[Planned], ledger: Ledger, engine: Engine, 
         for (_, entry, _), one in prepared:
             yield from groups.add(one, entry)
         yield from groups.commit()
-
-
-def _compact(due: Collection[tuple[Feed, Interval]], ledger: Ledger, engine: Engine) -> Iterator[Event]:
-    """Yield the events of the due hours whose compaction fails."""
-    if due:
-        from kpis.stages.compact import compact_hours
-
-        yield from compact_hours(due, ledger, engine)

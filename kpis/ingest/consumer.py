@@ -28,7 +28,7 @@ from kpis.models import Run
 from kpis.sources.messages import Messages
 from kpis.sources.positions import Recreated
 from kpis.sources.stream import Stream
-from kpis.stages.group import Group
+from kpis.stages.group import Group, prepare_all
 from kpis.store.errors import AlreadyRunning, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import ledger_lock
@@ -149,7 +149,7 @@ class Consumer(BaseConsumer[Stream]):
         # Records too late for their hour to be recomputed are rejected one by one, and do not fail the batch.
         kept_from = DatabaseLedger().kept_from(self._stream.feed) or EPOCH
         options = replace(self._options, clocks=DatabaseLedger().clocks())
-        with pipeline.prepare_all(batches, self._engine, options, earliest=kept_from) as group:
+        with prepare_all(batches, self._engine, options, earliest=kept_from) as group:
             while not is_stopped():
                 close_old_connections()
                 try:

@@ -14,13 +14,11 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from blake3 import blake3
-
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.lake.errors import DamagedFile, reason_of, translate_errors
-from kpis.lake.layout import COMPACTED, GROUP, STAGING, LakeFile, hour_of, partials_file, partials_folder
+from kpis.lake.layout import STAGING, LakeFile, hour_of, partials_folder
 from kpis.lake.staging import PLAN, Staging
 from kpis.lake.verify import Expected, Verifier, Verify, digest_of
 from kpis.storage import Storage
@@ -36,9 +34,6 @@ TABLE_BYTES = 2**20
 # Half of DuckDB's default, which halves the memory that a file takes while it is written.
 ROW_GROUP = 61_440
 SEALING_THREADS = 4
-# With more files of a KPI's partials in an hour than this, so many are joined.
-MOST_FILES_AN_HOUR = 24
-FILES_TO_JOIN = 16
 # The number of files of several batches whose keys are kept in memory.
 MOST_KEPT = 1_000
 
@@ -226,41 +221,6 @@ class Lake:
                     stale[path] = keys & read
                 read |= keys
         return stale
-
-    def compact(self, kpi: KPI, hour: datetime, keys: Collection[str], ledger: FileLedger) -> None:
-        """Put an hour's partials of the batches with the keys into one file; does nothing if they are in one."""
-        former = [file.path for file in ledger.files([partials_folder(kpi, hour)])]
-        if len(former) < 2:
-            return
-        listed = ",".join(sorted(keys))
-        name = COMPACTED + blake3(f"{kpi.name} {hour:%Y%m%d%H} {listed}".encode()).hexdigest()[:24]
-        staging = self.stage(name)
-        with self.partials(kpi, {hour: keys}, ledger.files, compaction=True) as tables:
-            if tables:
-                rows = " UNION ALL BY NAME ".join(f"FROM {table}" for table in tables)
-                staging.add(partials_file(kpi, hour, name), rows, listed)
-        ledger.exchange_files(staging.publish(former), former)
-        self.finalize(staging.name, ledger)
-
-    def join(self, kpi: KPI, hour: datetime, files: Collection[LakeFile], ledger: FileLedger) -> None:
-        """Put the smallest of an hour's files of partials, which are all that count, into one if there are many.
-
-        So each row is written again a few times, however many files there have been.
-        """
-        some = sorted(files, key=lambda file: (file.size, file.path))[:FILES_TO_JOIN]
-        held = [{file.key} if file.key else self.keys_in(file.path) for file in some]
-        keys = set().union(*held)
-        # Where a batch that was replaced is in two of them, compaction takes the rows of one.
-        if len(files) <= MOST_FILES_AN_HOUR or len(keys) < sum(map(len, held)):
-            return
-        listed = ",".join(sorted(keys))
-        staging = self.stage(GROUP + blake3(f"{kpi.name} {hour:%Y%m%d%H} {listed}".encode()).hexdigest()[:24])
-        with self.tables({file.path: PartialFile(Expected.of(file)) for file in some}) as tables:
-            rows = " UNION ALL BY NAME ".join(f"FROM {table}" for table in tables)
-            staging.add(partials_file(kpi, hour, staging.name), rows, listed)
-        former = [file.path for file in some]
-        ledger.exchange_files(staging.publish(former), former)
-        self.finalize(staging.name, ledger)
 
     def prune(self, feed: Feed, kpis: Iterable[KPI], before: datetime, dry_run: bool) -> tuple[int, int]:
         """Remove the lake's files of a feed and its KPIs in the hours that end before a moment (UTC).

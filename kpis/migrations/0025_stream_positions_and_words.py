@@ -142,7 +142,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="the sequence number at which a shard began, which tells it from another of its name",
+                        help_text="the sequence number at which a shard began, unlike any other of its name",
                         max_length=129,
                     ),
                 ),

@@ -272,7 +272,7 @@ class StreamPosition(models.Model):
         max_length=LONGEST_SEQUENCE_NUMBER,
         blank=True,
         default="",
-        help_text="the sequence number at which a shard began, which tells it from another of its name",
+        help_text="the sequence number at which a shard began, unlike any other of its name",
     )
     is_ended = models.BooleanField(
         default=False, help_text="whether a shard is ingested to its end, so that its child shards are read"

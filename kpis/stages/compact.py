@@ -9,7 +9,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, Interval, to_text
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, partial_kpis
-from kpis.lake import DamagedFile, LakeFile
+from kpis.lake import DamagedFile, LakeFile, combine
 from kpis.lake.layout import partials_folder
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event, Failed, Ingested
@@ -46,7 +46,7 @@ def join_files(ingested: Iterable[Event], ledger: Ledger, engine: Engine) -> Non
             found[folders[file.path.parent]].append(file)
         try:
             for kpi, files in found.items():
-                engine.lake.join(kpi, hour.start, files, ledger)
+                combine.join(engine.lake, kpi, hour.start, files, ledger)
         except (DamagedFile, *OUT_OF_ROOM):
             engine.failing.add([(feed.name, hour)])
 
@@ -58,7 +58,8 @@ def compact(feed: Feed, hour: Interval, ledger: Ledger, engine: Engine) -> None:
     damaged = None
     for kpi in partial_kpis(feed):
         try:
-            engine.lake.compact(kpi, hour.start, [key for key, kpis in batches.items() if kpi.id in kpis], ledger)
+            keys = [key for key, kpis in batches.items() if kpi.id in kpis]
+            combine.compact(engine.lake, kpi, hour.start, keys, ledger)
         except DamagedFile as error:
             damaged = damaged or error
     if damaged is not None:

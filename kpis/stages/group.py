@@ -6,19 +6,23 @@ Each interval that they touch is then merged once, and they share one transactio
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 import duckdb
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
+from kpis.sources.batch import Batch
 from kpis.stages.commit import ingest
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event
 from kpis.stages.ledger import Entry, Ledger
 from kpis.stages.options import Options
+from kpis.stages.prepare import prepare
 from kpis.stages.prepared import NUMBER, Prepared
 
 # About how many bytes of a group a record takes where it, or its part of the partials, is in DuckDB's tables.
@@ -138,6 +142,23 @@ class Groups:
             or sum(group.size for group in groups) >= options.group_bytes
             or time.monotonic() - min(group.since for group in groups) >= options.group_seconds
         )
+
+
+@contextmanager
+def prepare_all(batches: Sequence[Batch], engine: Engine, options: Options, earliest: datetime) -> Iterator[Group]:
+    """Prepare batches of one feed, and yield them as a group for ``pipeline.run_group``; see ``prepare``.
+
+    Its tables are dropped at the end.
+    """
+    group = Group(batches[0].feed, engine.connection, options)
+    with ExitStack() as stack:
+        stack.callback(group.close)
+        for batch in batches[:-1]:
+            with prepare(batch, engine, options, earliest=earliest) as one:
+                group.add(one, None)
+                group.keep()
+        group.add(stack.enter_context(prepare(batches[-1], engine, options, earliest=earliest)), None)
+        yield group
 
 
 def size_of(one: Prepared) -> int:

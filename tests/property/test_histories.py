@@ -32,7 +32,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from kpis import clock
 from kpis.catalog.intervals import to_milliseconds
 from kpis.engine.reader import Reader
-from kpis.lake import Lake, Staging
+from kpis.lake import Lake, Staging, combine
 from kpis.models import (
     Batch,
     BatchInterval,
@@ -75,7 +75,7 @@ DEATHS = {
     "in the commit, after the results": (store_ledger, "replace_results", "after"),
     "after the commit": (DatabaseLedger, "commit", "after"),
     "before the lake is finalized": (Lake, "finalize", "before"),
-    "before a compaction": (Lake, "compact", "before"),
+    "before a compaction": (combine, "compact", "before"),
     "between a compaction's old and new files": (DatabaseLedger, "exchange_files", "before"),
     "after the old files may go": (DatabaseLedger, "exchange_files", "after"),
     "before a rollup": (DatabaseLedger, "commit_rollup", "before"),

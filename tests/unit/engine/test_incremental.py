@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpis.catalog.registry import KPIS
 from kpis.engine import incremental
 from kpis.engine.aggregate import TotalTooLarge
 from kpis.engine.incremental import IncrementalPartials
+from tests.effort import times
 
 KPI = next(kpi for kpi in KPIS.values() if kpi.name == "AntennaTrafficVolume")
 START = datetime(2021, 7, 18, tzinfo=UTC)
@@ -40,6 +41,7 @@ def table(connection: duckdb.DuckDBPyConnection, name: str, partial: dict[tuple[
     return name
 
 
+@settings(max_examples=times("INCREMENTAL_HISTORIES", 25, 100))
 @given(histories)
 def test_an_interval_has_what_its_batches_give(history):
     with duckdb.connect() as connection, pytest.MonkeyPatch.context() as patch:

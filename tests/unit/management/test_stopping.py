@@ -85,7 +85,7 @@ def test_another_thread_leaves_the_signals_alone(handlers):
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_work_that_asks_is_told_of_a_signal_and_not_interrupted(handlers, number):
+def test_work_that_asks_learns_of_a_signal_and_is_not_interrupted(handlers, number):
     before = handlers()
     with stopping() as is_stopped:
         assert not is_stopped()

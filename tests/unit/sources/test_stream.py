@@ -20,7 +20,7 @@ from kpis.catalog.feeds import Feed
 from kpis.engine.scratch import ScratchError
 from kpis.ingest.events import log_event
 from kpis.ingest.runs import mark_for_retry
-from kpis.lake import Lake
+from kpis.lake import Lake, combine
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, LakeFile, Reject, StreamPosition, Watermark
 from kpis.sources.batch import Step
 from kpis.sources.messages import Messages, ShardRecords
@@ -502,14 +502,16 @@ def test_without_its_client_the_command_says_what_it_needs(monkeypatch):
         call_command("consume_stream", feed="cdr", bootstrap_servers="127.0.0.1:1", topic="calls", group="g")
 
 
-def test_a_stream_of_many_small_batches_leaves_few_lake_files_an_hour(ingest, lake_dir):
-    records = [AntennaMessage(START + 2 * number, number % 7, number % 3, number, "SKYPE") for number in range(180)]
-    for first in range(0, 180, 2):
+def test_a_stream_of_many_small_batches_leaves_few_lake_files_an_hour(ingest, lake_dir, monkeypatch):
+    monkeypatch.setattr(combine, "MOST_FILES_AN_HOUR", 6)
+    monkeypatch.setattr(combine, "FILES_TO_JOIN", 4)
+    records = [AntennaMessage(START + 6 * number, number % 7, number % 3, number, "SKYPE") for number in range(60)]
+    for first in range(0, 60, 2):
         ingest(values(records[first : first + 2], first), first or None)
     for kpi in ("AntennaTrafficVolume", "AppTrafficVolume", "UserTrafficVolume"):
-        assert len(list(lake_dir.glob(f"partials/{kpi}/**/*.parquet"))) <= 24
+        assert len(list(lake_dir.glob(f"partials/{kpi}/**/*.parquet"))) <= 6
     assert not list(lake_dir.glob("staging/*"))
-    assert LakeFile.objects.filter(folder__startswith="partials/").count() <= 3 * 24
+    assert LakeFile.objects.filter(folder__startswith="partials/").count() <= 3 * 6
     rows, _ = stored()
     wanted, _ = expected({"all": records}, START + 360)
     assert {key: one for key, one in rows.items() if key[1] == 3} == {
