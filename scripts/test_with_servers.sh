@@ -1,11 +1,11 @@
 #!/bin/sh
 # Usage: test_with_servers.sh PYTEST SQLITE_URL [ARGUMENT...]
-# Runs the tests of the slow folders (spark, streams, servers, browser) on SQLite, and beside them all tests that depend
-# on the database on each server of TEST_DATABASE_URLS (comma-separated), what those print being shown at the end: each
-# in as many processes as there are cores (TEST_PROCESSES), as slow tests wait more than they work. LONG=1 has tests that
-# repeat themselves do so often. TEST_KAFKA_JARS names the folder that .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a
-# server that is not among them is a failure, and so is a missing Kafka, Java, Spark, Redis, libfaketime, Chromium or
-# disk for the power cuts, or that the benchmarks' peers are not installed; else the tests that need one are left out.
+# Runs the tests of the slow folders (spark, streams, servers, browser) on SQLite, in as many processes as there are
+# cores (TEST_PROCESSES), and beside them all tests that depend on the database on each server of TEST_DATABASE_URLS
+# (comma-separated), a process each; what those print is shown at the end. LONG=1 has tests that repeat themselves do so
+# often. TEST_KAFKA_JARS names the folder that .ci/kafka.sh filled. With REQUIRE_SERVICES=1 a server that is not among
+# them is a failure, and so is a missing Kafka, Java, Spark, Redis, libfaketime, Chromium or disk for the power cuts, or
+# that the benchmarks' peers are not installed; else the tests that need one are left out.
 set -eu
 pytest=$1
 sqlite=$2
@@ -34,8 +34,6 @@ if [ ! -e "$peers" ] && [ "${REQUIRE_SERVICES:-}" = 1 ]; then
     exit 1
 fi
 
-processes=${TEST_PROCESSES:-$(getconf _NPROCESSORS_ONLN)}
-side_by_side="-n $processes --dist loadgroup --no-loadscope-reorder"
 said=$(mktemp -d)
 servers=
 trap 'rm -rf "$said"' EXIT
@@ -43,11 +41,12 @@ trap 'kill $servers 2>/dev/null; rm -rf "$said"; exit 130' INT TERM
 number=0
 for url in $urls; do
     number=$((number + 1))
-    DATABASE_URL=$url "$pytest" $side_by_side -m database -p no:cacheprovider "$@" >"$said/$number" 2>&1 &
+    DATABASE_URL=$url "$pytest" -m database -p no:cacheprovider "$@" >"$said/$number" 2>&1 &
     servers="$servers $!"
 done
 failed=
-DATABASE_URL=$sqlite "$pytest" $side_by_side tests/spark tests/streams tests/servers tests/browser "$@" || failed=SQLite
+DATABASE_URL=$sqlite "$pytest" -n "${TEST_PROCESSES:-$(getconf _NPROCESSORS_ONLN)}" --dist loadgroup --no-loadscope-reorder \
+    tests/spark tests/streams tests/servers tests/browser "$@" || failed=SQLite
 for server in $servers; do
     wait "$server" || failed="${failed:+$failed and }a server"
 done

@@ -39,6 +39,10 @@ class Trouble:
         self.files |= files
         self.place.put(files)
 
+    def start(self) -> subprocess.Popen[str]:
+        """Starts a run that commits each file alone."""
+        return self.place.start(GROUP_FILES="1")
+
     def flows(self, start: int) -> list[Flow]:
         some = self.random.randrange
         return [Flow(start, some(1, 9), some(99), some(99), some(20), some(20)) for _ in range(50)]
@@ -95,7 +99,7 @@ def test_a_server_that_is_gone_before_the_run(trouble):
 @pytest.mark.parametrize("files", [1, 4])
 def test_a_server_that_is_killed_while_a_run_works(trouble, files):
     trouble.put_hour()
-    process = trouble.place.start()
+    process = trouble.start()
     after_lines(process, files)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=trouble.random.random() * 0.02)
@@ -107,7 +111,7 @@ def test_a_server_that_is_killed_while_a_run_works(trouble, files):
 
 def test_a_server_that_is_killed_between_lake_and_commit(trouble):
     trouble.put_hour()
-    process = trouble.place.start()
+    process = trouble.start()
     after_lines(process, 1)
     began = time.monotonic()
     while not list(trouble.place.lake.glob("staging/*/plan.json")):
@@ -120,7 +124,7 @@ def test_a_server_that_is_killed_between_lake_and_commit(trouble):
 
 def test_a_server_that_is_killed_and_is_back_before_the_run_asks_again(trouble):
     trouble.put_hour()
-    process = trouble.place.start()
+    process = trouble.start()
     after_lines(process, 3)
     process.send_signal(signal.SIGSTOP)
     trouble.server.kill()

@@ -292,7 +292,7 @@ class Reader:
 
     def take(self) -> ShardRecords:
         """Takes in what is due, or what there is."""
-        batch = self.stream.batch()
+        batch = self.stream.batches()[0]
         assert self.stream.follows_on(batch)
         self.ledger[batch.partition] = batch.new_position
         self.stream.acknowledge(batch)
@@ -478,7 +478,7 @@ def test_a_batch_that_cannot_go_in_as_one_is_cut_between_its_records(records, tm
     records.put([*values(7), b"", *values(7), b""])
     with reading(records, tmp_path) as reader:
         reader.read(16)
-        batch = reader.stream.batch()
+        batch = reader.stream.batches()[0]
         numbers = records.numbers(batch.partition)
         halves = batch.halves()
         begin, end = halves

@@ -138,7 +138,7 @@ class Reading:
             assert time.monotonic() - began < PATIENCE
             self.topic.poll(0.1)
             if self.topic.due():
-                batch = self.topic.batch()
+                batch = self.topic.batches()[0]
                 if self.topic.follows_on(batch):
                     self.positions[batch.partition] = batch.new_position
                     self.topic.acknowledge(batch)
