@@ -73,7 +73,8 @@ class Lane:
         done = 0
         self.put(hour_of_files(self.random, 0))
         self.measure()
-        for hour in range(1, number + 1):
+        # A process may end before it is killed, so there are more hours than kills.
+        for hour in range(1, number + 20):
             for files in (hour_of_files(self.random, hour), self.replacements()):
                 self.put(files)
                 chain = min(self.random.randint(3, 7), number - done)
