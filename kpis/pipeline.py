@@ -75,7 +75,6 @@ __all__ = [
     "Entry",
     "Event",
     "Failed",
-    "Group",
     "IngestReason",
     "Ingested",
     "IntervalFrom",
