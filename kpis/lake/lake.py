@@ -105,14 +105,12 @@ class Lake:
         return Staging(self, key, folder)
 
     @contextmanager
-    def partials(
-        self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Counted, compaction: bool = False
-    ) -> Iterator[list[str]]:
+    def partials(self, kpi: KPI, hours: Mapping[datetime, Collection[str]], counted: Counted) -> Iterator[list[str]]:
         """Yield SQL for tables of a KPI's partials: of each hour (start, UTC) those of the batches with the keys.
 
         Raises what ``files`` and ``tables`` raise.
         """
-        with self.tables(self.files(kpi, hours, counted), compaction) as tables:
+        with self.tables(self.files(kpi, hours, counted)) as tables:
             yield tables
 
     def files(
