@@ -93,6 +93,20 @@ def agrees_with_the_reader(path, connection) -> None:
             assert list(rows(found.partials[kpi.id])) == connection.execute(f"FROM {table}").fetchall()
 
 
+def damage(text: bytearray, start: int, pieces: list[bytes], chance: random.Random) -> None:
+    """Changes a byte of a text behind its start, puts a piece into it, or cuts or doubles some bytes."""
+    at = chance.randrange(start, len(text) + 1)
+    kind = chance.randrange(4)
+    if kind == 0:
+        text[at : at + 1] = bytes([chance.randrange(256)])
+    elif kind == 1:
+        text[at:at] = chance.choice(pieces)
+    elif kind == 2:
+        del text[at : at + chance.randrange(30)]
+    else:
+        text[at:at] = text[at : at + chance.randrange(200)]
+
+
 def random_file(chance: random.Random) -> bytes:
     """A file of up to 40 rows: mostly valid, with some bytes changed, put in, taken out or repeated in most."""
     numbers = (1, 9, 99, 10**7, 10**12, 2**31 - 1, 2**31, 10**17, 10**18, 2**63 - 1, 2**63)
@@ -106,16 +120,7 @@ def random_file(chance: random.Random) -> bytes:
     text = bytearray(chance.choice([b"\n", b"\n", b"\r\n"]).join(lines) + chance.choice([b"\n", b"\n", b""]))
     pieces = [b"\n", b",", b"-", b"\r", b'"', b" ", b"\0", b"\xff", b"x", b"0", b"1" * 17, b"9" * 19, b".", b"", HEADER]
     for _ in range(chance.choice([0, 1, 1, 2, 5])):
-        at = chance.randrange(len(HEADER), len(text) + 1)
-        kind = chance.randrange(4)
-        if kind == 0:
-            text[at : at + 1] = bytes([chance.randrange(256)])
-        elif kind == 1:
-            text[at:at] = chance.choice(pieces)
-        elif kind == 2:
-            del text[at : at + chance.randrange(30)]
-        else:
-            text[at:at] = text[at : at + chance.randrange(80)]
+        damage(text, len(HEADER), pieces, chance)
     return bytes(text)
 
 

@@ -40,6 +40,7 @@ from kpis.formats.file_formats import FORMATS
 from kpis.formats.judge import Times, judge, reject_text
 from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of
 from tests.effort import times
+from tests.property.test_scanner import damage
 
 CASES = times("SCANNER_CASES", 250, 5_000)
 PACKERS = [("", bytes), ("", bytes), ("", bytes), (".gz", gzip.compress), (".zst", zstandard.compress)]
@@ -301,16 +302,7 @@ def random_file(feed: Feed, chance: random.Random) -> bytes:
         )
     text = bytearray(chance.choice([b"\n", b"\n", b"\r\n"]).join(lines) + chance.choice([b"\n", b"\n", b"\r\n", b""]))
     for _ in range(chance.choice([0, 0, 0, 1, 1, 3])):
-        at = chance.randrange(len(lines[0]) if len(lines) > 1 else 0, len(text) + 1)
-        kind = chance.randrange(4)
-        if kind == 0:
-            text[at : at + 1] = bytes([chance.randrange(256)])
-        elif kind == 1:
-            text[at:at] = chance.choice(ODD_BYTES)
-        elif kind == 2:
-            del text[at : at + chance.randrange(30)]
-        else:
-            text[at:at] = text[at : at + chance.randrange(200)]
+        damage(text, len(lines[0]) if len(lines) > 1 else 0, ODD_BYTES, chance)
     return chance.choice([b""] * 9 + [BYTE_ORDER_MARK]) + bytes(text)
 
 
