@@ -1,4 +1,4 @@
-"""An answer of the API as rows, whatever its format."""
+"""An answer of the API as rows: of JSON, CSV or Parquet."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class TopicStart:
 
 
 class SparkTopic:
-    """A topic whose messages Spark reads: the counterpart of ``sources.kafka.Topic``, with the micro-batch in hand."""
+    """A topic whose messages Spark reads: the counterpart of ``sources.kafka.Topic``, with its current micro-batch."""
 
     def __init__(
         self, feed: Feed, name: str, stream: MicroBatches, servers: str, identity: TopicIdentity, start: TopicStart
@@ -80,7 +80,7 @@ class SparkTopic:
         return news
 
     def poll(self, seconds: float) -> None:
-        """Wait up to ``seconds`` for a micro-batch, or while there is one in hand. Raises SourceError."""
+        """Wait up to ``seconds`` for a micro-batch, or while one is being ingested. Raises SourceError."""
         if self.frame is not None:
             time.sleep(seconds)
             return
@@ -111,7 +111,7 @@ class SparkTopic:
             raise SourceError(f"The topic {self.name} was recreated while it was read.")
 
     def acknowledge(self) -> None:
-        """Mark the micro-batch in hand as ingested."""
+        """Mark the current micro-batch as ingested."""
         self.frame = None
         self._quiet_since = time.monotonic()
         self._stream.acknowledge()
@@ -170,7 +170,7 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
                 self._presence.report(self._stream.lag())
 
     def _events(self, ledger: DatabaseLedger) -> Iterator[pipeline.Event]:
-        """Yield the events of ingesting what the ledger lacks of the micro-batch in hand.
+        """Yield the events of ingesting the messages of the current micro-batch that the ledger does not have.
 
         A partition's messages that fail as a whole are split into halves until the one that fails is alone.
         """

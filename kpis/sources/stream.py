@@ -138,13 +138,13 @@ class Stream(ABC, Generic[AnySpool]):
         return list(firsts.values())
 
     def acknowledge(self, messages: Messages) -> None:
-        """Mark the batch in hand as ingested, and remove its file."""
+        """Mark one of the ``batches`` as ingested, and remove its file."""
         self._in_hand.remove(messages)
         messages.path.unlink()
         self._positions = {**self._positions, messages.partition: messages.new_position}
 
     def cut(self, messages: Messages) -> None:
-        """Replace a batch in hand by its halves, as it cannot be ingested as a whole."""
+        """Replace one of the ``batches`` by its halves, as it cannot be ingested as a whole."""
         place = self._in_hand.index(messages)
         self._in_hand[place : place + 1] = messages.halves()
 

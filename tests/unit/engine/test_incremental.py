@@ -1,4 +1,4 @@
-"""Incremental partials equal the partials of all batches together, whatever came in between."""
+"""Incremental partials equal the partials of all batches together, also after batches that were lost or another's."""
 
 from __future__ import annotations
 

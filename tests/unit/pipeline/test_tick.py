@@ -1,4 +1,4 @@
-"""The cost of a run that cron starts every five minutes, whatever is in the folder and in the ledger."""
+"""The cost of a run that cron starts every five minutes, with few and with many files in folder and ledger."""
 
 from __future__ import annotations
 
