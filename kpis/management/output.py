@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 # The exit status of a command that was called wrongly.
 WRONG_USE = 2
 
+# Django's system checks import all of the web, which takes three times as long as a command's own imports. They are for
+# deployments: ``check`` and ``migrate`` run them.
+NO_CHECKS = ()
+
 
 class WorkCommand(NegativeValues):
     """A command whose output only reports its work.
@@ -26,6 +30,8 @@ class WorkCommand(NegativeValues):
     What cannot be written (a full disk, a closed pipe, a closed stream) is dropped and changes neither the work nor the
     exit status; letters that the encoding lacks are written as escapes. Either is reported once, on standard error.
     """
+
+    requires_system_checks = NO_CHECKS
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any) -> None:
         super().__init__(
@@ -59,6 +65,8 @@ class AnswerCommand(NegativeValues):
 
     Output that cannot be written ends it with 1 and the reason; a reader that has left the pipe ends it quietly.
     """
+
+    requires_system_checks = NO_CHECKS
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: Any) -> None:
         super().__init__(_checked(stdout or sys.stdout), _best_effort(stderr or sys.stderr), **options)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import altair as alt
-
-# Imported completely here: Altair would use it half imported by another thread.
-import pandas  # noqa: F401
+from typing import TYPE_CHECKING, Any
 
 from kpis.console.theme import Theme
+
+if TYPE_CHECKING:
+    import altair as alt
 
 # The size of pictures, in CSS pixels.
 WIDTH = 960

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
-
-import altair as alt
+from typing import TYPE_CHECKING, Any
 
 from kpis.console import moments
 from kpis.console.charts.axis import value_axis
@@ -14,6 +12,11 @@ from kpis.console.charts.chart import Chart, hatched, name_of
 from kpis.console.charts.maps import feature
 from kpis.console.theme import Theme
 from kpis.models import Region
+
+if TYPE_CHECKING:
+    import altair as alt
+else:
+    from kpis.console.charts import lazy as alt
 
 # The seconds that a region's value on the map sums.
 MAP_SECONDS = 60
@@ -23,8 +26,6 @@ GROUPS = 6
 _MAP_HEIGHT = 600
 _AREAS_HEIGHT = 230
 _SIGN = 14
-# Values that need no formatting.
-_AS_IT_IS = alt.DataFormat(parse=None)
 # The width that the values beside the areas take, so that the plot does not move when they grow.
 _AXIS_WIDTH = 38
 
@@ -100,8 +101,9 @@ def live_areas(title: str, theme: Theme) -> Chart:
     }
     x: dict[str, Any] = {"scale": span, "axis": axis}
     colours = [*theme.categories[:GROUPS], theme.rest]
+    as_it_is = alt.DataFormat(parse=None)
     areas = (
-        alt.Chart(alt.NamedData("points", format=_AS_IT_IS))
+        alt.Chart(alt.NamedData("points", format=as_it_is))
         # No value is missing, which "filter" checks in new rows only, and Vega-Lite's default in all rows each time.
         .mark_area(opacity=0.95, clip=True, invalid="filter")
         .encode(
@@ -117,7 +119,7 @@ def live_areas(title: str, theme: Theme) -> Chart:
         )
     )
     cuts = (
-        alt.Chart(alt.NamedData("cuts", format=_AS_IT_IS))
+        alt.Chart(alt.NamedData("cuts", format=as_it_is))
         .mark_rect(color=theme.warn_wash, stroke=theme.warn, strokeDash=[3, 3], strokeWidth=0.75, clip=True)
         .encode(x=alt.X("start:Q", **x), x2=alt.X2("end"))
     )

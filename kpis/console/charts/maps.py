@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
-
-import altair as alt
+from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
@@ -18,6 +16,11 @@ from kpis.console.navigation import title_of
 from kpis.console.regions import Place
 from kpis.console.theme import Theme
 from kpis.models import Region
+
+if TYPE_CHECKING:
+    import altair as alt
+else:
+    from kpis.console.charts import lazy as alt
 
 _HEIGHT = 560
 

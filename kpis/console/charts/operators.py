@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import altair as alt
-
 from kpis.catalog.folding import fold
 from kpis.catalog.intervals import to_milliseconds
 from kpis.catalog.kpis import KPI
@@ -20,7 +18,10 @@ from kpis.console.theme import Theme
 from kpis.console.window import Window
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
+else:
+    from kpis.console.charts import lazy as alt
 
 OTHER = "Other"
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
-
-import altair as alt
+from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.builtin.antenna import USER_QUOTA_EXCEEDED
 from kpis.catalog.intervals import ONE_HOUR, to_milliseconds
@@ -13,6 +11,11 @@ from kpis.console import figures, moments
 from kpis.console.charts.axis import time_axis, time_scale
 from kpis.console.charts.chart import Chart, name_of
 from kpis.console.theme import Theme
+
+if TYPE_CHECKING:
+    import altair as alt
+else:
+    from kpis.console.charts import lazy as alt
 
 _TITLE = "Subscribers over their quota"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import altair as alt
-
 from kpis.catalog.intervals import to_milliseconds
 from kpis.catalog.kpis import KPI
 from kpis.console import figures, moments
@@ -18,7 +16,10 @@ from kpis.console.window import Window
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
+else:
+    from kpis.console.charts import lazy as alt
 
 # With at most so many points each has a dot.
 _MOST_DOTS = 60

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-
-import altair as alt
+from typing import TYPE_CHECKING
 
 from kpis.console import figures, moments
 from kpis.console.charts.chart import Chart, hatched, name_of
@@ -13,6 +12,11 @@ from kpis.console.interval_groups import IntervalGroups
 from kpis.console.navigation import title_of
 from kpis.console.theme import Theme
 from kpis.models import IntervalSummary
+
+if TYPE_CHECKING:
+    import altair as alt
+else:
+    from kpis.console.charts import lazy as alt
 
 _BAR = 27
 

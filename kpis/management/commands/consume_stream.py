@@ -52,7 +52,6 @@ class Command(WorkCommand):
         "interval that they touch. Continues at the ledger's position and runs until a signal ends it, after the "
         "current batch. Ends with 0, with 1 if it cannot continue or a message failed, with 2 for wrong use."
     )
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="the messages' feed")

@@ -17,7 +17,6 @@ class Command(AnswerCommand):
         "Checks settings, database, lake, data folder, clocks and schedule, one line each: ok, note, or mend with "
         "what to do. Ends with 1 if something must be fixed. Changes nothing."
     )
-    requires_system_checks = []
 
     def handle(self, **options: Any) -> None:
         findings = []

@@ -17,7 +17,6 @@ from kpis.sample.day import SPAN
 
 class Command(WorkCommand):
     help = "Writes files of realistic sample data; the same seed gives the same bytes."
-    requires_system_checks = ()  # it uses neither settings nor database
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to write to; created if it is missing")

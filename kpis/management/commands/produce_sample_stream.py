@@ -19,7 +19,6 @@ class Command(WorkCommand):
         "Produces realistic messages to a Kafka topic at a fixed rate, with the current time, and reports their "
         "number at the end. The same seed gives the same messages at the same time."
     )
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", required=True, choices=STREAMS, help="the feed")

@@ -47,8 +47,6 @@ class Command(WorkCommand):
         "with 1 if a file failed, with 2 for wrong use. With --watch it ingests files as they land, and ends with 0 "
         "on a signal, after the current files."
     )
-    # The system checks import the whole web, which takes longer than a run; `manage.py check` runs them.
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="*", type=_place, metavar="FILE", help="these files instead of the folder's")

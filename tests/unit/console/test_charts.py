@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from datetime import timedelta
 
 import altair as alt
@@ -335,3 +338,19 @@ def test_pictures_have_the_title_and_are_what_they_are_called():
     page = html(chart).decode()
     assert "Service traffic volume: all groups" in page
     assert not re.search(r"(src|href)=[\"']?https?:", page)
+
+
+def test_a_server_imports_what_draws_at_its_start_and_pandas_before_altair():
+    """Altair uses pandas as it finds it, half imported by another thread too."""
+    shown = "import sys; names = list(sys.modules); print([name for name in names if name in ('altair', 'pandas')])"
+    imported = [
+        subprocess.run(
+            [sys.executable, "-c", f"import {module}; {shown}"],
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "network_analysis.settings"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for module in ("kpis.console.charts.lazy", "network_analysis.wsgi")
+    ]
+    assert imported == ["[]\n", "['pandas', 'altair']\n"]

@@ -7,6 +7,7 @@ import re
 import sys
 
 import pytest
+from django.core.management import get_commands, load_command_class
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -72,6 +73,29 @@ def test_a_run_over_known_files_imports_nothing_that_computes(place):
     ended = place.run(PYTHONPROFILEIMPORTTIME="1")
     assert ended.out.startswith("0 files ingested, 0 failed")
     assert imported_by(ended) & OF_WORK == set()
+
+
+@pytest.mark.sqlite_alone
+@pytest.mark.parametrize(
+    ("command", "says"), [("check", "no issues"), ("migrate", "No migrations to apply"), ("showmigrations", "[X]")]
+)
+def test_a_command_of_django_imports_nothing_that_computes_or_draws(place, command, says):
+    ended = place.run(command, PYTHONPROFILEIMPORTTIME="1")
+    assert (ended.code, says in ended.out) == (0, True)
+    assert imported_by(ended) & (OF_WORK | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD) == set()
+
+
+@pytest.mark.sqlite_alone
+def test_a_command_that_answers_leaves_the_web_alone(place):
+    ended = place.run("show_network_stats", PYTHONPROFILEIMPORTTIME="1")
+    assert ended.code == 0
+    assert imported_by(ended) & (OF_WORK | OF_THE_WEB | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD) == set()
+
+
+def test_no_command_of_ours_runs_the_checks_which_import_the_web():
+    commands = [name for name, app in get_commands().items() if app == "kpis" and name != "migrate"]
+    assert len(commands) > 10
+    assert {name for name in commands if load_command_class("kpis", name).requires_system_checks} == set()
 
 
 def imported_by(ended: Ended) -> set[str]:
