@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.checks import Check
+from benchmarks.checks import BARS, Bar, Check
 from benchmarks.contest import Command, Contestant, Figures, contest
 from benchmarks.place import Place
+from benchmarks.samples import Sampled
 from benchmarks.shapes import Shape
 
 PEERS = ("pandas", "polars", "duckdb", "chdb")
@@ -22,6 +23,12 @@ class Sizes:
     """The sizes of a benchmark, in rows per file and in numbers."""
 
     hour_rows: int
+    feed_rows: int
+    split_rows: int
+    split_files: int
+    many_files: int
+    scattered_rows: int
+    scattered_intervals: int
     day_rows: int
     day_files: int
     tick_rows: int
@@ -38,6 +45,12 @@ class Sizes:
 
 FULL = Sizes(
     hour_rows=1_000_000,
+    feed_rows=166_667,
+    split_rows=640_000,
+    split_files=64,
+    many_files=1_000,
+    scattered_rows=1_000_000,
+    scattered_intervals=10_000,
     day_rows=100_000,
     day_files=288,
     tick_rows=1_000,
@@ -53,6 +66,12 @@ FULL = Sizes(
 )
 SHORT = Sizes(
     hour_rows=500,
+    feed_rows=300,
+    split_rows=500,
+    split_files=5,
+    many_files=3,
+    scattered_rows=500,
+    scattered_intervals=30,
     day_rows=100,
     day_files=24,
     tick_rows=100,
@@ -75,6 +94,15 @@ class Outcome:
     title: str
     figures: dict[str, Figures]
     checks: list[Check] = field(default_factory=list)
+
+    def check_peers(self, of: str, wall: Bar, cpu: Bar) -> None:
+        """Check this project's figures against the best of each of its peers' figures."""
+        own, peers = self.figures[PROJECT], [self.figures[name] for name in PEERS]
+        self.checks += [
+            wall.check(of, own.wall / min(one.wall for one in peers)),
+            cpu.check(of, own.cpu / min(one.cpu for one in peers)),
+            BARS["memory"].check(of, own.peak / min(one.peak for one in peers)),
+        ]
 
 
 @dataclass(frozen=True)
@@ -99,7 +127,7 @@ class Bench:
         sizes = self.sizes
         return Shape(name, **{"rows": sizes.hour_rows, "users": sizes.users, "cells": sizes.cells} | changes)
 
-    def files(self, shape: Shape) -> list[Path]:
+    def files(self, shape: Shape | Sampled) -> list[Path]:
         """Return the shape's files, read once, so that they are in the page cache."""
         paths = shape.made(self.cache)
         for path in paths:

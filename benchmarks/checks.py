@@ -1,4 +1,4 @@
-"""The checks of a run, each with its limit, the measured value, and whether it passes."""
+"""The checks of a run, each with its limit, the measured value, and whether it passes; ``BARS`` has all limits."""
 
 from __future__ import annotations
 
@@ -23,3 +23,44 @@ class Check:
         sign = ">=" if self.least else "<="
         verdict = "pass" if self.passed else "FAIL"
         return f"{verdict}  {self.number:<3} {self.what}: {self.measured:.3g} (bar: {sign} {self.bar:g})"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A promise: the limit of what is measured, the most of it, or with ``least`` the least."""
+
+    number: str
+    what: str
+    limit: float
+    least: bool = False
+
+    def check(self, of: str, measured: float) -> Check:
+        return Check(self.number, f"{of}: {self.what}", measured, self.limit, self.least)
+
+
+# 1: beside the peers; 2: memory; 3: many files and intervals; 4: start-up; 5: rejects; 6: the API.
+BARS = {
+    "hour wall": Bar("1", "wall time, of the fastest peer's", 0.5),
+    "hour CPU": Bar("1", "CPU time, of the thriftiest peer's", 0.5),
+    "feed wall": Bar("1", "wall time, of the fastest peer's", 0.8),
+    "feed CPU": Bar("1", "CPU time, of the thriftiest peer's", 0.8),
+    "scan": Bar("1", "how many times as fast as Polars's plan", 3, least=True),
+    "memory": Bar("2", "peak memory, of the leanest peer's", 0.6),
+    "day memory": Bar("2", "peak memory, of one hour's", 1.2),
+    "day wall": Bar("3", "wall time, of one hour's", 26),
+    "users wall": Bar("3", "wall time, of fewer users'", 2),
+    "split wall": Bar("3", "wall time, of one file's", 1.6),
+    "split CPU": Bar("3", "CPU time, of one file's", 1.6),
+    "many wall": Bar("3", "seconds", 20),
+    "many memory": Bar("3", "peak memory in MB", 300),
+    "scattered wall": Bar("3", "wall time, of one interval's", 10),
+    "scattered CPU": Bar("3", "CPU time, of one interval's", 10),
+    "nothing new": Bar("4", "seconds more than Django's set-up", 0.25),
+    # 0.6 s where Django's set-up takes 0.35 s.
+    "tick": Bar("4", "wall time, of Django's set-up", 0.6 / 0.35),
+    "tick of many": Bar("4", "wall time, of the tick's", 1.1),
+    "rejects wall": Bar("5", "wall time, of the fastest peer's", 1),
+    "rejects kept": Bar("5", "rejects kept, of all", 1, least=True),
+    "page": Bar("6", "milliseconds in the process", 3),
+    "last page": Bar("6", "time, of the first page's", 1.1),
+}

@@ -47,14 +47,19 @@ class Contestant:
 
 @dataclass
 class Figures:
-    """The measurements of a contestant's runs: wall times in seconds, peaks of memory in bytes."""
+    """The measurements of a contestant's runs: wall and CPU times in seconds, peaks of memory in bytes."""
 
     walls: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
 
     @property
     def wall(self) -> float:
         return median(self.walls)
+
+    @property
+    def cpu(self) -> float:
+        return median(self.cpus)
 
     def times(self, other: Figures) -> float:
         """Return the ratio of the wall times: the median over the turns in which both ran."""
@@ -78,11 +83,12 @@ def contest(contestants: Sequence[Contestant], runs: int, scratch: Path) -> dict
         for contestant in [*contestants[first:], *contestants[:first]]:
             folder = scratch / "run"
             folder.mkdir()
-            wall, peak = measured(contestant.prepared(folder, run), folder)
+            wall, cpu, peak = measured(contestant.prepared(folder, run), folder)
             if contestant.self_timed:
                 wall = json.loads((folder / "out").read_text())["seconds"]
             if run or not runs:
                 figures[contestant.name].walls.append(wall)
+                figures[contestant.name].cpus.append(cpu)
                 figures[contestant.name].peaks.append(peak)
             if contestant.answer:
                 answer = contestant.answer(folder)
@@ -94,12 +100,12 @@ def contest(contestants: Sequence[Contestant], runs: int, scratch: Path) -> dict
     return figures
 
 
-def measured(command: Command, folder: Path) -> tuple[float, int]:
-    """Run a command; return its wall time in seconds and peak memory in bytes. Raises ContestError if it fails."""
+def measured(command: Command, folder: Path) -> tuple[float, float, int]:
+    """Run a command; return its wall and CPU seconds and its peak memory in bytes. Raises ContestError if it fails."""
     launcher: list[str | Path] = [sys.executable, "-I", "-S", MEASURED, folder / "figures", folder / "out"]
     output(replace(command, arguments=[*launcher, *command.arguments]))
     figures = json.loads((folder / "figures").read_text())
-    return figures["wall"], figures["peak"]
+    return figures["wall"], figures["cpu"], figures["peak"]
 
 
 def output(command: Command) -> str:
@@ -120,4 +126,6 @@ def _difference(one: Any, other: Any) -> str:
         for key in sorted(one.keys() | other.keys()):
             if one.get(key) != other.get(key):
                 return f"{key}: {_difference(one.get(key), other.get(key))}"
-    return f"{one}\nand\n{other}"[:2000]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        one, other = next((pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]), (one, other))
+    return f"{str(one)[:1000]}\nand\n{str(other)[:1000]}"

@@ -1,4 +1,4 @@
-"""Run one command and write its wall time (s) and the peak memory (bytes, resident) of its largest process.
+"""Run one command and write its wall and CPU time (s) and the peak memory (bytes, resident) of its largest process.
 
 Usage: python -I -S measured.py FIGURES OUTPUT COMMAND...
 
@@ -19,5 +19,5 @@ process = os.posix_spawn(
 status, usage = os.wait4(process, 0)[1:]
 wall = time.perf_counter() - started
 with open(figures, "w") as file:
-    json.dump({"wall": wall, "peak": usage.ru_maxrss * 1024}, file)
+    json.dump({"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024}, file)
 sys.exit(os.waitstatus_to_exitcode(status))

@@ -15,7 +15,7 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from benchmarks.bench import Outcome
+from benchmarks.bench import PROJECT, Outcome
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "benchmarks.md"
 MEGABYTE = 1_000_000
@@ -41,10 +41,16 @@ def table(outcomes: Mapping[str, Outcome], facts: Mapping[str, str]) -> str:
         runs = max(len(figures.walls) for figures in outcome.figures.values())
         lines += ["", f"{outcome.title} (medians of {runs})"]
         width = max(map(len, outcome.figures))
-        lines.append(f"  {'':<{width}}  {'wall':>10}  {'least':>10}  {'most':>10}  {'peak memory':>12}")
+        head = ("wall", "least", "most", "CPU", "memory")
+        lines.append(
+            " ".join([f"  {'':<{width}}", *(f"{name:>9}" for name in head), "   ours / it:  wall   CPU"]).rstrip()
+        )
         for name, one in outcome.figures.items():
-            times = "  ".join(f"{_time(seconds):>10}" for seconds in (one.wall, min(one.walls), max(one.walls)))
-            lines.append(f"  {name:<{width}}  {times}  {one.peak / MEGABYTE:>9,.0f} MB")
+            times = (_time(seconds) for seconds in (one.wall, min(one.walls), max(one.walls), one.cpu))
+            cells = [*times, f"{one.peak / MEGABYTE:,.0f} MB"]
+            lines.append(
+                " ".join([f"  {name:<{width}}", *(f"{cell:>9}" for cell in cells), _ratios(outcome, name)]).rstrip()
+            )
         lines += [f"  {check}" for check in outcome.checks]
     return "\n".join(lines)
 
@@ -85,6 +91,13 @@ def write_into_page(section: str, text: str) -> None:
     before, _, rest = PAGE.read_text().partition(begin)
     _, _, after = rest.partition(end)
     PAGE.write_text(f"{before}{begin}\n```\n{text}\n```\n{end}{after}")
+
+
+def _ratios(outcome: Outcome, name: str) -> str:
+    """Return this project's times, of those of a peer on the same files."""
+    project, *of = [PROJECT, *name.partition(", ")[2:]]
+    own, one = outcome.figures.get(", ".join(filter(None, [project, *of]))), outcome.figures[name]
+    return "" if own is None or own is one else f"{own.wall / one.wall:>17.2f} {own.cpu / one.cpu:>5.2f}"
 
 
 def _time(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """The benchmarks by their names, in the order in which they run."""
 
 from benchmarks.suite.day import day
-from benchmarks.suite.hours import few_users, hour, many_cells, users
+from benchmarks.suite.feeds import OTHERS, feed_benchmark
+from benchmarks.suite.hours import few_users, hour, ipflow, many_cells, users
 from benchmarks.suite.pages import pages
 from benchmarks.suite.rejects import rejects
 from benchmarks.suite.scan import scan
@@ -9,6 +10,8 @@ from benchmarks.suite.tick import tick
 
 BENCHMARKS = {
     "hour": hour,
+    "ipflow": ipflow,
+    **{name: feed_benchmark(name) for name in OTHERS},
     "scan": scan,
     "rejects": rejects,
     "few-users": few_users,

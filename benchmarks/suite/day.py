@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import PROJECT, Bench, Outcome, named
-from benchmarks.checks import Check
+from benchmarks.checks import BARS
 
 
 def day(bench: Bench) -> Outcome:
@@ -16,7 +16,7 @@ def day(bench: Bench) -> Outcome:
     outcome = bench.contest(f"{hours} hours against one, files of {sizes.day_rows:,} rows", contestants)
     long, short = (outcome.figures[named(PROJECT, of)] for of in (f"{hours} hours", "one hour"))
     outcome.checks = [
-        Check("2", f"{hours} hours: peak memory, of one hour's", long.peak / short.peak, 1.2),
-        Check("4", f"{hours} hours: wall time, of one hour's", long.wall / short.wall, 26),
+        BARS["day memory"].check(f"{hours} hours", long.peak / short.peak),
+        BARS["day wall"].check(f"{hours} hours", long.wall / short.wall),
     ]
     return outcome

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from benchmarks.bench import PEERS, PROJECT, Bench, Outcome, named
-from benchmarks.checks import Check
+from benchmarks.checks import BARS
 from benchmarks.shapes import Shape
 
 
 def hour(bench: Bench) -> Outcome:
     outcome = _against_peers(bench, "One hour", bench.shape("hour"))
-    own, peers = outcome.figures[PROJECT], [outcome.figures[name] for name in PEERS]
-    outcome.checks = [
-        Check("1", "one hour: wall time, of the fastest peer's", own.wall / min(one.wall for one in peers), 0.7),
-        Check("2", "one hour: peak memory, of the leanest peer's", own.peak / min(one.peak for one in peers), 0.6),
-    ]
+    outcome.check_peers("one hour", BARS["hour wall"], BARS["hour CPU"])
+    return outcome
+
+
+def ipflow(bench: Bench) -> Outcome:
+    outcome = _against_peers(bench, "An hour of IP flows", bench.shape("ipflow", rows=bench.sizes.feed_rows))
+    outcome.check_peers("ipflow", BARS["feed wall"], BARS["feed CPU"])
     return outcome
 
 
@@ -35,7 +37,7 @@ def users(bench: Bench) -> Outcome:
         contestants += [*(bench.peer(name, paths, of) for name in PEERS), bench.project(paths, of)]
     outcome = bench.contest(f"One hour of {some:,} and of {many:,} users, who have equally many rows", contestants)
     walls = [outcome.figures[named(PROJECT, f"{count:,} users")].wall for count in (some, many)]
-    outcome.checks = [Check("4", f"one hour of {many:,} users: wall time, of {some:,} users'", walls[1] / walls[0], 2)]
+    outcome.checks = [BARS["users wall"].check(f"one hour of {many:,} users", walls[1] / walls[0])]
     return outcome
 
 

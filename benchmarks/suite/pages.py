@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from benchmarks.bench import Bench, Outcome
-from benchmarks.checks import Check
+from benchmarks.checks import BARS
 from benchmarks.contest import Command, Contestant, output
 from benchmarks.place import Place
 from benchmarks.stored import stored
@@ -49,8 +49,8 @@ def pages(bench: Bench) -> Outcome:
     outcome = often.contest(f"A filtered page of {ROWS} rows, of {rows:,}", contestants)
     paged = {which: outcome.figures[API.format(which)] for which in ("first", "last")}
     outcome.checks = [
-        *(Check("6", f"{which} page: milliseconds in the process", 1000 * paged[which].wall, 3) for which in paged),
-        Check("6", "last page: time, of the first page's", paged["last"].times(paged["first"]), 1.1),
+        *(BARS["page"].check(f"{which} page", 1000 * paged[which].wall) for which in paged),
+        BARS["last page"].check("last page", paged["last"].times(paged["first"])),
     ]
     return outcome
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import PEERS, PROJECT, Bench, Outcome
-from benchmarks.checks import Check
+from benchmarks.checks import BARS
 from benchmarks.contest import Command, Contestant, ContestError
 from benchmarks.place import Place
 
@@ -43,10 +43,8 @@ def rejects(bench: Bench) -> Outcome:
     outcome = bench.contest("One hour with 1% bad rows, all of them kept", [*map(peer, PEERS), project])
     walls = {name: figures.wall for name, figures in outcome.figures.items()}
     outcome.checks = [
-        Check(
-            "5", "1% bad rows: wall time, of the fastest peer's", walls[PROJECT] / min(walls[name] for name in PEERS), 1
-        ),
-        Check("5", "1% bad rows: rejects kept, of all", kept[PROJECT] / len(bad), 1, least=True),
+        BARS["rejects wall"].check("1% bad rows", walls[PROJECT] / min(walls[name] for name in PEERS)),
+        BARS["rejects kept"].check("1% bad rows", kept[PROJECT] / len(bad)),
     ]
     return outcome
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import PROJECT, Bench, Outcome
-from benchmarks.checks import Check
+from benchmarks.checks import BARS
 from benchmarks.contest import Command, Contestant
 from benchmarks.place import Place
 
@@ -30,7 +30,7 @@ def scan(bench: Bench) -> Outcome:
     ]
     outcome = bench.contest("Scan and reduction to five minutes alone, one hour", contestants)
     ratio = outcome.figures["polars"].wall / outcome.figures[PROJECT].wall
-    outcome.checks = [Check("1", "scan alone: how many times as fast as Polars's plan", ratio, 3, least=True)]
+    outcome.checks = [BARS["scan"].check("scan alone", ratio)]
     return outcome
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Bench, Outcome, answer_of_peer
-from benchmarks.checks import Check
+from benchmarks.checks import BARS
 from benchmarks.contest import Command, Contestant
 from benchmarks.place import Place
 from benchmarks.shapes import FIVE_MINUTES, START
@@ -54,10 +54,9 @@ def tick(bench: Bench) -> Outcome:
     shutil.rmtree(folders)
     alone, nothing, own = (outcome.figures[name].wall for name in (DJANGO, NOTHING_NEW, TICK))
     outcome.checks = [
-        Check("3", "nothing new: seconds more than Django's set-up", nothing - alone, 0.25),
-        # 0.6 s where Django's set-up takes 0.35 s.
-        Check("3", "tick: wall time, of Django's set-up", own / alone, 0.6 / 0.35),
-        Check("3", f"{known}: wall time, of the tick's", outcome.figures[known].wall / own, 1.1),
+        BARS["nothing new"].check("nothing new", nothing - alone),
+        BARS["tick"].check("tick", own / alone),
+        BARS["tick of many"].check(known, outcome.figures[known].wall / own),
     ]
     return outcome
 

@@ -33,8 +33,10 @@ def says(name: str, text: str, of: str = "") -> Contestant:
 
 
 @needs_peers
-def test_this_project_and_its_peers_give_the_same_answers(tmp_path):
-    benchmarks = ["hour", "scan", "rejects", "tick", "pages"]
+@pytest.mark.parametrize(
+    "benchmarks", [["hour", "scan", "rejects", "tick", "pages"], ["antenna", "coverage", "cdr"]], ids=" ".join
+)
+def test_this_project_and_its_peers_give_the_same_answers(tmp_path, benchmarks):
     ended = subprocess.run(
         [PEERS / "bin" / "python", "-m", "benchmarks", "--short", "--folder", tmp_path, *benchmarks],
         cwd=ROOT,
@@ -43,7 +45,7 @@ def test_this_project_and_its_peers_give_the_same_answers(tmp_path):
         check=False,
     )
     assert ended.stderr == ""
-    assert ended.stdout == "The answers are the same, row by row: hour, scan, rejects, tick, pages.\n"
+    assert ended.stdout == f"The answers are the same, row by row: {', '.join(benchmarks)}.\n"
 
 
 @needs_peers
@@ -81,8 +83,8 @@ def test_a_contest_fails_where_a_process_does(tmp_path):
 
 def test_a_peak_is_the_processes_own_and_its_largest_childs(tmp_path):
     held = b"x" * 150_000_000
-    _, small = measured(Command([sys.executable, "-c", ""]), Path(tmp_path))
+    _, _, small = measured(Command([sys.executable, "-c", ""]), Path(tmp_path))
     assert small < 50_000_000 < len(held)
     parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = b\"x\" * 150_000_000'])"
-    _, large = measured(Command([sys.executable, "-c", parent]), Path(tmp_path))
+    _, _, large = measured(Command([sys.executable, "-c", parent]), Path(tmp_path))
     assert 150_000_000 < large < 200_000_000
