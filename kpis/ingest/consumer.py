@@ -53,6 +53,7 @@ class Readable(Protocol):
     def poll(self, seconds: float) -> None: ...
     def recreated(self) -> list[Recreated]: ...
     def due(self) -> bool: ...
+    # Both answer by what the last poll found: between them nothing becomes true that would end a consumer unclosed.
     def is_caught_up(self) -> bool: ...
     def is_idle(self, seconds: float) -> bool: ...
     def lag(self) -> int | None: ...
@@ -78,8 +79,9 @@ class BaseConsumer(ABC, Generic[AnyReadable]):
         self._notes: list[str] = []
         self._presence = Presence(stream.feed.name, stream.name)
         self._announcer = Announcer()
-        # The time of the next closing by the clock (monotonic).
-        self._close_at: float = math.inf
+        # The time of the next closing by the clock (monotonic): at first as soon as all is ingested, as a consumer that
+        # was killed may have left intervals open.
+        self._close_at: float = 0
 
     def work(self, until_idle: float | None, is_stopped: Callable[[], bool]) -> Iterator[pipeline.Event]:
         """Yield events while batches are ingested, until stopped or idle for ``until_idle`` seconds."""

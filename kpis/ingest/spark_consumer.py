@@ -70,6 +70,7 @@ class SparkTopic:
         self._recreated: list[Recreated] = []
         note_recreated(start.partitions.values(), name, self._note_recreated)
         self.frame: DataFrame | None = None
+        self._is_waiting = False
 
     def _note_recreated(self, reason: str) -> None:
         self._recreated.append(Recreated(self.name, reason))
@@ -89,6 +90,7 @@ class SparkTopic:
             with suppress(client().KafkaException):
                 self._check(_positions(DatabaseLedger(), self.feed, self.name))
         self.frame = self._stream.poll(seconds)
+        self._is_waiting = self.frame is None and self._stream.is_waiting()
 
     def check(self, positions: Mapping[int, Position]) -> None:
         """Check that everything read so far is of the same topic.
@@ -120,10 +122,10 @@ class SparkTopic:
         return self.frame is not None
 
     def is_caught_up(self) -> bool:
-        return self.frame is None and self._stream.is_waiting()
+        return self._is_waiting
 
     def is_idle(self, seconds: float) -> bool:
-        return time.monotonic() - self._quiet_since >= seconds and self.is_caught_up()
+        return time.monotonic() - self._quiet_since >= seconds and self._is_waiting
 
     def lag(self) -> int | None:
         return self._stream.lag()

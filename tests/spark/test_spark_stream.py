@@ -11,21 +11,30 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from subprocess import TimeoutExpired
 
 import pytest
 
+from kpis import pipeline
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.intervals import ONE_HOUR
+from kpis.ingest.spark_consumer import SparkConsumer, SparkTopic, TopicStart
 from kpis.models import Batch, Reject, Run, StreamPosition
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import java_options
 from kpis.spark.engine import kafka_settings
 from kpis.spark.session import SparkError
+from kpis.stages.prepare import prepare
+from kpis.store.ledger import DatabaseLedger
 from tests.broker import Broker
 from tests.clusters import JAVA, need_spark
 from tests.effort import times
+from tests.factories import make_run
 from tests.processes import PATIENCE, Place, end_of, killed
 from tests.streams.test_stream_kafka import START, check_ranges, check_tables, consume, record
-from tests.twin import Message
+from tests.twin import Message, expected, moment, stored
+from tests.unit.sources.test_stream import spooled, values
 
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,6 +108,37 @@ def test_a_driver_that_is_killed_under_load_neither_loses_nor_doubles_a_message(
     names = {path.name for path in place.lake_files()} - {"lake.json"}
     assert {name.partition(".")[0] for name in names if "compacted-" not in name} <= place.keys()
     assert not list(place.lake.glob("staging/*"))
+
+
+class QuietTopic:
+    """Micro-batches of a topic without news, of which Spark says at each second look that it waits."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    def poll(self, seconds: float) -> None:
+        pass
+
+    def is_waiting(self) -> bool:
+        self._looks += 1
+        return self._looks % 2 == 0
+
+    def lag(self) -> int:
+        return 0
+
+
+def test_a_consumer_that_is_to_end_once_it_is_idle_closes_by_the_clock_before(tmp_path, settings):
+    messages = [Message(START + 300 * number, 1, number, 5, "SKYPE") for number in range(4)]
+    with pipeline.engine(settings.LAKE_DIR) as engine:
+        batch, never = spooled(values(messages), None, tmp_path / "messages"), timedelta(days=10_000)
+        options = pipeline.Options(max_reject_ratio=1, allowed_lateness=never)
+        with prepare(batch, engine, options) as one:
+            list(pipeline.run_prepared([one], DatabaseLedger(make_run()), engine, options))
+        topic = SparkTopic(ANTENNA, "quiet", QuietTopic(), "", None, TopicStart("", {}))
+        consumer = SparkConsumer(topic, engine, pipeline.Options(), "consume_stream", pipeline.Report())
+        events = list(consumer.work(0, lambda: False))
+    assert events == [pipeline.RolledUp(ANTENNA, ONE_HOUR.at(moment(START)))]
+    assert stored() == expected({"quiet": messages}, START + 7200)
 
 
 def test_a_topic_made_again_is_read_from_its_beginning_and_a_partition_that_is_added_from_its_first_message(

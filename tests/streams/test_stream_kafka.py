@@ -23,7 +23,7 @@ from django.db.models import Sum
 from kpis.catalog import feeds as catalog
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.feeds import FileFormat
-from kpis.models import Batch, Reject, Run, StreamPosition, Watermark
+from kpis.models import Batch, IntervalSummary, Reject, Run, StreamPosition, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
 from kpis.sources.messages import Messages
@@ -202,6 +202,20 @@ def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_messa
     assert not list(place.lake.glob("staging/*"))
     with place.alias() as alias:
         assert set(Run.objects.using(alias).values_list("outcome", flat=True)) <= {"succeeded", "broken"}
+
+
+def test_a_consumer_closes_what_one_that_was_killed_left_open(broker, place):
+    records = messages("antenna", 30)
+    put(broker, "left-open", records)
+    # As one leaves it that is killed before it closes anything.
+    ended = end_of(consume(place, broker, "antenna", "first", topic="left-open", ALLOWED_LATENESS=str(10**9)))
+    assert (ended.code, ended.problems) == (0, [])
+    with place.alias() as alias:
+        assert set(IntervalSummary.objects.using(alias).values_list("state", flat=True)) == {"provisional"}
+    # There is nothing new for the next one.
+    ended = end_of(consume(place, broker, "antenna", "second", topic="left-open"))
+    assert (ended.code, ended.problems) == (0, [])
+    check_tables(place, records)
 
 
 @pytest.mark.skipif(os.environ.get("LONG") != "1", reason="takes minutes; LONG=1 runs it")
