@@ -20,6 +20,8 @@ def main() -> None:
     # A command imports some 100,000 objects, none of them garbage. To scan them every 700 allocations, Python's
     # default, takes a tenth of a short run.
     gc.set_threshold(200_000)
+    # NumPy's linear algebra, which nothing here uses, else starts a thread for each core that waits for work in a loop.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured

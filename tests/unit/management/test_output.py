@@ -189,3 +189,16 @@ def test_an_answers_reader_may_leave_at_any_row(lake_dir):
     assert 1000 < len(out.getvalue()) < 1100
     with pytest.raises(CommandError, match="cannot be written: No space left on device"):
         call_command("query_lake", "SELECT 1", stdout=Broken(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+
+
+def test_what_a_process_imported_for_its_command_is_no_longer_searched_for_garbage():
+    script = """
+import gc
+from kpis.management.output import WorkCommand
+from network_analysis.__main__ import main
+
+WorkCommand.execute = lambda *given, **options: print(gc.get_freeze_count() > 10_000)
+main()
+"""
+    command = [sys.executable, "-c", script, "update_network_stats"]
+    assert subprocess.check_output(command, text=True, timeout=PATIENCE) == "True\n"
