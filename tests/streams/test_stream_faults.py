@@ -7,6 +7,7 @@ as systemd would. ``TROUBLES`` sets how often something is killed (6 by default)
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -129,8 +130,9 @@ class Consumers:
             process.terminate()
         for process in self.processes:
             end = end_of(process)
-            # What was killed last may have ended one before.
-            if end.code:
+            # What was killed last may have ended one before. One that has only just been started again handles no
+            # signal yet, and ends by it without a word.
+            if end.code not in (0, -signal.SIGTERM):
                 check_lost(end)
 
     def check(self, records: list[Record]) -> None:
@@ -145,6 +147,7 @@ class Consumers:
 
 def check_lost(end: Ended) -> None:
     """Checks that a consumer ended as it lost what it cannot do without, and says so."""
+    assert end.err, end
     *_, line = end.err.splitlines()
     assert line.startswith(WITHOUT), line
     assert line.endswith("What was ingested before stays; the next consumer goes on from there.")
