@@ -12,6 +12,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.browser.chromium import CHROMIUM
 from tests.browser.site import ANALYST, PASSWORD, Site, running_site
 
+# No page takes so long (ms), also on a machine that has other things to do.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
+
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory, django_db_blocker) -> Iterator[Site]:
@@ -48,7 +52,7 @@ def watched_page(chromium: Browser, site: Site, **profile) -> Iterator[Page]:
 
     context = chromium.new_context(base_url=site.origin, timezone_id="Asia/Tokyo", **profile)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE)
     page.on("request", note_request)
     page.on("console", note_message)
     page.on("pageerror", lambda error: faults.append(f"an error on {page.url}: {error}"))

@@ -8,16 +8,19 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from kpis.models import Run
-from tests.processes import PATIENCE, Ended, Place, end_of
+from tests.processes import Ended, Place, end_of
 from tests.services import MariaDB, PostgreSQL, Server, running
 from tests.twin import Flow, expected
 
 START = 1626566400  # 2021-07-18T00:00:00Z
+# How many runs may end before the trouble begins.
+RUNS = 20
 
 
 class Trouble:
@@ -39,9 +42,23 @@ class Trouble:
         self.files |= files
         self.place.put(files)
 
-    def start(self) -> subprocess.Popen[str]:
-        """Starts a run that commits each file alone."""
-        return self.place.start(GROUP_FILES="1")
+    def meets(self, files: int, trouble: Callable[[subprocess.Popen[str]], object]) -> None:
+        """Checks that a run, which commits each file alone, fails by trouble that begins after so many files.
+
+        A run that ends before it is followed by another one over another hour.
+        """
+        for _ in range(RUNS):
+            self.put_hour()
+            process = self.place.start(GROUP_FILES="1")
+            for _ in range(files):
+                assert process.stdout.readline().startswith("ingested ")
+            trouble(process)
+            ended = end_of(process)
+            if ended.code:
+                self.check_error(ended)
+                return
+            self.server.start()
+        pytest.fail(f"each run ended before the trouble began, after {files} files")
 
     def flows(self, start: int) -> list[Flow]:
         some = self.random.randrange
@@ -82,12 +99,6 @@ def trouble(started, django_db_blocker):
         yield started
 
 
-def after_lines(process: subprocess.Popen[str], number: int) -> None:
-    """Waits until the process has ingested so many files."""
-    for _ in range(number):
-        assert process.stdout.readline().startswith("ingested ")
-
-
 def test_a_server_that_is_gone_before_the_run(trouble):
     trouble.put_hour()
     trouble.server.kill()
@@ -98,39 +109,35 @@ def test_a_server_that_is_gone_before_the_run(trouble):
 
 @pytest.mark.parametrize("files", [1, 4])
 def test_a_server_that_is_killed_while_a_run_works(trouble, files):
-    trouble.put_hour()
-    process = trouble.start()
-    after_lines(process, files)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=trouble.random.random() * 0.02)
-    trouble.server.kill()
-    trouble.check_error(end_of(process))
+    def kill(process: subprocess.Popen[str]) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=trouble.random.random() * 0.02)
+        trouble.server.kill()
+
+    trouble.meets(files, kill)
     trouble.server.start()
     trouble.check_next_run()
 
 
 def test_a_server_that_is_killed_between_lake_and_commit(trouble):
-    trouble.put_hour()
-    process = trouble.start()
-    after_lines(process, 1)
-    began = time.monotonic()
-    while not list(trouble.place.lake.glob("staging/*/plan.json")):
-        assert time.monotonic() - began < PATIENCE
-    trouble.server.kill()
-    trouble.check_error(end_of(process))
+    def kill(process: subprocess.Popen[str]) -> None:
+        while not list(trouble.place.lake.glob("staging/*/plan.json")) and process.poll() is None:
+            pass
+        trouble.server.kill()
+
+    trouble.meets(1, kill)
     trouble.server.start()
     trouble.check_next_run()
 
 
 def test_a_server_that_is_killed_and_is_back_before_the_run_asks_again(trouble):
-    trouble.put_hour()
-    process = trouble.start()
-    after_lines(process, 3)
-    process.send_signal(signal.SIGSTOP)
-    trouble.server.kill()
-    trouble.server.start()
-    process.send_signal(signal.SIGCONT)
-    trouble.check_error(end_of(process))
+    def kill(process: subprocess.Popen[str]) -> None:
+        process.send_signal(signal.SIGSTOP)
+        trouble.server.kill()
+        trouble.server.start()
+        process.send_signal(signal.SIGCONT)
+
+    trouble.meets(3, kill)
     with trouble.place.alias() as alias:
         run = Run.objects.using(alias).first()
         assert run.outcome == "broken"

@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
 def open_live(web: Web, path: str = "/ws/live/", origin: str | None = None, **headers: str) -> AbstractContextManager:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return connect(f"ws://{web.address}{path}", origin=origin, additional_headers=named, max_size=None)
+    address = f"ws://{web.address}{path}"
+    return connect(address, origin=origin, additional_headers=named, max_size=None, open_timeout=PATIENCE)
 
 
 def is_shown(page: ClientConnection) -> bool:
@@ -103,7 +104,7 @@ def test_the_pages_are_there_beside_it(client, tmp_path):
 
 def ask(web: Web, address: str, headers: dict[str, str]) -> tuple[int, Message, bytes]:
     """A page's status, headers and content."""
-    connection = HTTPConnection(web.address)
+    connection = HTTPConnection(web.address, timeout=PATIENCE)
     connection.request("GET", address, headers=headers)
     response = connection.getresponse()
     content = response.read()

@@ -310,7 +310,7 @@ def test_a_consumer_works_on_exactly_while_results_and_lake_are_pruned(place: Pl
         put(broker, "pruned", records[100:])
         for process in [*prunings, consumer]:
             ended = end_of(process)
-            assert (ended.code, ended.err) == (0, "")
+            assert (ended.code, ended.problems) == (0, [])
     ended = place.run("prune", "--older-than=1h", "--interval=5m")
     assert (ended.code, ended.err) == (0, "")
     rows, summaries = without(expected({"all": records}, START + 10800), FIVE_MINUTES, START + 10800)

@@ -9,6 +9,7 @@ from kpis.ingest import runs
 from kpis.models import Batch, Run
 from tests.factories import make_batch, make_run, make_user
 from tests.processes import PATIENCE
+from tests.servers.test_faults import gate, open_gate
 from tests.twin import Flow
 
 START = 1626566400  # 2021-07-18T00:00:00Z
@@ -48,9 +49,11 @@ def test_a_run_that_is_started_works_by_itself_and_is_in_the_ledger(client, in_p
 
 def test_one_process_starts_one_run_at_a_time(client, in_place):
     client.force_login(staff("start_run"))
+    path = gate(in_place)
     first = runs.start_run()
     assert runs.start_run() is None
     assert "has not ended yet" in client.post(ADDRESS, follow=True).content.decode()
+    open_gate(path, first)
     first.wait(PATIENCE)
     second = runs.start_run()
     assert second.wait(PATIENCE) == 0

@@ -25,7 +25,7 @@ from websockets.asyncio.client import connect
 from kpis.models import AntennaTrafficVolume, Batch, IntervalSummary
 from tests.effort import LONG
 from tests.processes import PATIENCE, Place
-from tests.streams.test_live_clients import SlowPage, until
+from tests.streams.test_live_clients import PATIENT, SlowPage, until
 from tests.twin import FIVE_MINUTES, Message, file_text, moment, uuid
 from tests.web import Web, running_web
 
@@ -123,7 +123,7 @@ async def live(web: Web, is_over: threading.Event) -> tuple[int, int]:
         vanishing = [SlowPage(web.address) for _ in range(BROKEN)]
         pages = [
             await stack.enter_async_context(
-                connect(f"ws://{web.address}/ws/live/", compression=None, max_size=None, open_timeout=PATIENCE)
+                connect(f"ws://{web.address}/ws/live/", compression=None, max_size=None, **PATIENT)
             )
             for _ in range(PAGES - 2 * BROKEN)
         ]

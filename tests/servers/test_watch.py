@@ -21,6 +21,7 @@ from django.core.management import CommandError, call_command
 from kpis import pipeline
 from kpis.management.commands.update_network_stats import is_news, new_in
 from kpis.models import Run
+from kpis.sources import arrivals as arrivals_module
 from kpis.sources.arrivals import FolderArrivals
 from kpis.sources.queue import Malformed, names_in
 from kpis.storage import BucketAddress
@@ -113,19 +114,25 @@ def test_what_lands_in_a_folder_is_ingested_until_a_signal_comes(place, by):
     assert (first, last) == ("watch: by inotify", "watch ended: a signal came")
 
 
-def test_a_file_is_ingested_when_nothing_more_is_written_to_it(place):
-    files = {"ipflow_data.0.csv": [Flow(START, number, 1, 1, 1, 1) for number in range(1, 12)]}
-    lines = file_text(files["ipflow_data.0.csv"]).splitlines(keepends=True)
-    with watching(place) as process:
-        with (place.data / "ipflow_data.0.csv").open("w", buffering=1) as file:
-            for line in lines:
-                file.write(line)
-                # A slow writer, each line of which is reported.
-                time.sleep(0.1)
-        await_ingested(place, 1, process)
-        out, _ = stopped(process)
-    assert out.count("files ingested, ") == 1
-    assert place.stored() == expected(files, START + 300)
+def test_a_file_counts_as_complete_when_nothing_more_is_written_to_it(tmp_path, monkeypatch):
+    assert arrivals_module.QUIET_SECONDS == 0.3
+    monkeypatch.setattr(arrivals_module, "QUIET_SECONDS", 2 * PATIENCE)
+    name, began = "ipflow_data.0.csv", time.monotonic()
+    with FolderArrivals(tmp_path) as arrivals, (tmp_path / name).open("w", buffering=1) as file:
+        arrivals.listen()
+        written = began
+        # A slow writer, whose lines are each reported.
+        for _ in range(3):
+            file.write("a line\n")
+            while arrivals._landed.get(name, began) <= written:
+                assert arrivals.wait(1) == set()
+                assert time.monotonic() - began < PATIENCE
+            written = arrivals._landed[name]
+        monkeypatch.undo()
+        while not (names := arrivals.wait(1)):
+            assert time.monotonic() - began < PATIENCE
+        assert names == {name}
+        assert time.monotonic() - written >= arrivals_module.QUIET_SECONDS
 
 
 def test_what_was_not_reported_is_found_by_the_next_listing_and_no_failure_ends_the_watch(place):

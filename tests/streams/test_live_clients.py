@@ -39,6 +39,8 @@ SLOW = 10
 SECONDS = int(os.environ.get("LIVE_SECONDS", "0"))
 RATE = int(os.environ.get("LIVE_RATE", "6000"))
 TICKS = 20
+# A client that waits for a busy server, and does not ask it whether it is there.
+PATIENT = {"open_timeout": PATIENCE, "ping_interval": None}
 LONG_AGO = 1626566400  # 2021-07-18T00:00:00Z
 COUNTIES = [f"County {number}" for number in range(58)]
 OPERATORS = ("AT&T", "Sprint", "T-Mobile", "Verizon")
@@ -126,6 +128,10 @@ class SlowPage:
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
         )
 
+    def await_answer(self) -> None:
+        """Waits until the server has let it in, and reads nothing."""
+        self._socket.recv(1, socket.MSG_PEEK)
+
     def read(self, number: int) -> list[dict]:
         """Reads the first so many of the messages that wait for it."""
         with self._socket.makefile("rb") as file:
@@ -150,7 +156,7 @@ async def opened(web: Web, number: int, stack: AsyncExitStack) -> list[Page]:
     pages = []
     for first in range(0, number, 50):
         opening = (
-            connect(f"ws://{web.address}/ws/live/", compression=None, max_size=None, open_timeout=PATIENCE)
+            connect(f"ws://{web.address}/ws/live/", compression=None, max_size=None, **PATIENT)
             for _ in range(min(50, number - first))
         )
         pages += [Page(one) for one in await asyncio.gather(*opening)]
@@ -187,6 +193,7 @@ async def look(web: Web) -> None:
     async with AsyncExitStack() as stack:
         pages = await opened(web, CLIENTS - SLOW, stack)
         slow = [stack.enter_context(closing(SlowPage(web.address))) for _ in range(SLOW)]
+        await asyncio.gather(*(asyncio.to_thread(one.await_answer) for one in slow))
         # Two more frames: then the slow ones have all that they will ever be kept.
         first = len(pages[0].texts) + 2
         await until(lambda: len(pages[0].texts) >= first)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import PATIENCE
+
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
 websockets = pytest.importorskip("websockets")
 
@@ -28,7 +30,7 @@ def unused_port() -> int:
 
 async def first_figures(address: str) -> dict:
     """The first message in which calls and messages have come in."""
-    async with asyncio.timeout(120), websockets.connect(address, max_size=None) as line:
+    async with asyncio.timeout(PATIENCE), websockets.connect(address, max_size=None, open_timeout=PATIENCE) as line:
         while True:
             message = json.loads(await line.recv())
             if all(message["feeds"][feed]["rate"] > 0 for feed in ("cdr", "antenna")):
@@ -52,7 +54,7 @@ def test_the_demo_streams_and_leaves_nothing_behind(tmp_path, unused_port):
         message = asyncio.run(first_figures(f"ws://127.0.0.1:{unused_port}/ws/live/"))
         assert {feed["consumers"] for feed in message["feeds"].values()} == {1}
         os.killpg(demo.pid, signal.SIGINT)
-        said, failed = demo.communicate(timeout=120)
+        said, failed = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0, failed
     assert failed == ""
     assert len(re.findall(r"[0-9,]+ messages in .* a second", said)) == 2

@@ -23,7 +23,7 @@ from django.db.models import Sum
 from kpis.catalog import feeds as catalog
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.feeds import FileFormat
-from kpis.models import Batch, IntervalSummary, Reject, Run, StreamPosition, Watermark
+from kpis.models import Batch, IntervalSummary, Reject, Run, StreamConsumer, StreamPosition, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
 from kpis.sources.messages import Messages
@@ -123,6 +123,17 @@ def await_all(place: Place, feed: str, number: int, processes: list[subprocess.P
                 pytest.fail(processes[0].stderr.read())
 
 
+def await_at_work(place: Place, feed: str, processes: list[subprocess.Popen]) -> None:
+    """Waits until each consumer of a feed is at work, so that a signal ends it after its batch and not at its start."""
+    began = time.monotonic()
+    with place.alias() as alias:
+        consumers = StreamConsumer.objects.using(alias).filter(feed=feed).values_list("process", flat=True)
+        while {process.pid for process in processes} - set(consumers.all()):
+            assert time.monotonic() - began < PATIENCE
+            assert [process.poll() for process in processes] == [None] * len(processes)
+            time.sleep(0.05)
+
+
 def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_broker, tmp_path):
     subscribers = tmp_path / "subscribers.csv"
     write_file(subscribers, FileFormat.CSV, SAMPLES["antenna"].subscribers(ROWS, 1))
@@ -144,6 +155,7 @@ def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_br
     assert (ended.code, ended.err) == (0, "")
     for (feed, place), processes in started.items():
         await_all(place, feed, len(lines[feed]), processes)
+        await_at_work(place, feed, processes)
         for process in processes:
             process.send_signal(signal.SIGTERM)
         assert [end_of(process).code for process in processes] == [0] * len(processes)
@@ -185,7 +197,8 @@ def test_consumers_that_are_killed_at_any_moment_neither_lose_nor_double_a_messa
             consume(place, broker, "cdr", f"round-{round_}", "-v1", topic="killed", STREAM_BATCH_RECORDS="40")
             for _ in range(min(3, KILLS - round_))
         ]
-        processes[0].stdout.readline()
+        # When some are in, whichever consumer has them.
+        await_all(place, "cdr", len(records) - 1499, processes)
         for process in random_.sample(processes, len(processes)):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=random_.random())
