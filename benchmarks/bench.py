@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.checks import BARS, Bar, Check
 from benchmarks.contest import Command, Contestant, Figures, contest
 from benchmarks.place import Place
-from benchmarks.samples import Sampled
+from benchmarks.samples import Sampled, Scattered
 from benchmarks.shapes import Shape
 
 PEERS = ("pandas", "polars", "duckdb", "chdb")
@@ -127,7 +127,7 @@ class Bench:
         sizes = self.sizes
         return Shape(name, **{"rows": sizes.hour_rows, "users": sizes.users, "cells": sizes.cells} | changes)
 
-    def files(self, shape: Shape | Sampled) -> list[Path]:
+    def files(self, shape: Shape | Sampled | Scattered) -> list[Path]:
         """Return the shape's files, read once, so that they are in the page cache."""
         paths = shape.made(self.cache)
         for path in paths:

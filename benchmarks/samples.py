@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kpis.catalog.feeds import FileFormat
 from kpis.sample import SAMPLES, make_files, write_file
+from kpis.sample.chance import below, bits, words_of
 
 SEED = 1
 # The busiest hour of the samples' networks, in which each interval has as many rows as the next.
@@ -40,6 +41,27 @@ class Sampled:
             if sample.subscribers:
                 write_file(subscribers_of(folder), FileFormat.CSV, sample.subscribers(self.rows, SEED))
             aside.rename(folder)
+        return sorted(folder.iterdir())
+
+
+@dataclass(frozen=True)
+class Scattered:
+    """One file of IP flows, each row in one of so many intervals, in no order."""
+
+    rows: int
+    intervals: int
+
+    def made(self, cache: Path) -> list[Path]:
+        """Return the file; make it unless it is in the cache."""
+        folder, sample = cache / f"scattered-{self.intervals}x{self.rows}-{SEED}", SAMPLES["ipflow"]
+        if not folder.exists():
+            ((interval, columns),) = sample.intervals(BUSIEST["ipflow"], 1, self.rows, SEED)
+            draws = bits(words_of(SEED, self.intervals).random_raw(self.rows), 0, 31)
+            later = below(self.intervals, draws, 31) * interval.length.milliseconds
+            for name in ("interval_start_timestamp", "interval_end_timestamp"):
+                columns[name] = columns[name] + later
+            folder.mkdir(parents=True)
+            write_file(folder / sample.file_name(interval, 1, 1), FileFormat.CSV, columns)
         return sorted(folder.iterdir())
 
 

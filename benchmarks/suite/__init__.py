@@ -2,6 +2,7 @@
 
 from benchmarks.suite.day import day
 from benchmarks.suite.feeds import OTHERS, feed_benchmark
+from benchmarks.suite.files import many, scattered, split
 from benchmarks.suite.hours import few_users, hour, ipflow, many_cells, users
 from benchmarks.suite.pages import pages
 from benchmarks.suite.rejects import rejects
@@ -18,6 +19,9 @@ BENCHMARKS = {
     "many-cells": many_cells,
     "users": users,
     "day": day,
+    "split": split,
+    "many": many,
+    "scattered": scattered,
     "tick": tick,
     "pages": pages,
 }
