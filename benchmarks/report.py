@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from benchmarks.bench import PROJECT, Outcome
+from benchmarks.bench import PROJECT, Outcome, named
+from benchmarks.contest import ContestError
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "benchmarks.md"
 MEGABYTE = 1_000_000
@@ -28,31 +30,30 @@ def about() -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in MEASURED)]
     return {
+        "command": f'make bench ARGS="{" ".join(sys.argv[1:])}"',
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {memory / 2**30:.0f} GiB",
         "versions": ", ".join(versions),
     }
 
 
-def table(outcomes: Mapping[str, Outcome], facts: Mapping[str, str]) -> str:
-    """Return the results as text."""
-    lines = [f"{name}: {fact}" for name, fact in facts.items()]
-    for outcome in outcomes.values():
-        runs = max(len(figures.walls) for figures in outcome.figures.values())
-        lines += ["", f"{outcome.title} (medians of {runs})"]
-        width = max(map(len, outcome.figures))
-        head = ("wall", "least", "most", "CPU", "memory")
-        lines.append(
-            " ".join([f"  {'':<{width}}", *(f"{name:>9}" for name in head), "   ours / it:  wall   CPU"]).rstrip()
-        )
-        for name, one in outcome.figures.items():
-            times = (_time(seconds) for seconds in (one.wall, min(one.walls), max(one.walls), one.cpu))
-            cells = [*times, f"{one.peak / MEGABYTE:,.0f} MB"]
-            lines.append(
-                " ".join([f"  {name:<{width}}", *(f"{cell:>9}" for cell in cells), _ratios(outcome, name)]).rstrip()
-            )
-        lines += [f"  {check}" for check in outcome.checks]
-    return "\n".join(lines)
+def facts_text(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {fact}" for name, fact in facts.items())
+
+
+def table(outcome: Outcome) -> str:
+    """Return a benchmark's results, as of today, as text that is not wider than a page."""
+    runs = max(len(figures.walls) for figures in outcome.figures.values())
+    width = max(map(len, outcome.figures))
+    peers = any(_ratios(outcome, name) for name in outcome.figures)
+    lines = [f"{outcome.title} (medians of {runs}, {datetime.now(UTC):%Y-%m-%d})"]
+    lines.append(
+        _line(width, "", ["wall", "least", "most", "CPU", "memory", *(["ours: wall", "CPU"] if peers else [])])
+    )
+    for name, one in outcome.figures.items():
+        times = [_time(seconds) for seconds in (one.wall, min(one.walls), max(one.walls), one.cpu)]
+        lines.append(_line(width, name, [*times, f"{one.peak / MEGABYTE:,.0f} MB", *_ratios(outcome, name)]))
+    return "\n".join([*lines, *(f"  {check}" for check in outcome.checks)])
 
 
 def document(outcomes: Mapping[str, Outcome], facts: Mapping[str, str]) -> str:
@@ -88,16 +89,22 @@ def chart(outcomes: Mapping[str, Outcome], path: Path) -> None:
 def write_into_page(section: str, text: str) -> None:
     """Put a text between the two marks of a section of the page."""
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
-    before, _, rest = PAGE.read_text().partition(begin)
-    _, _, after = rest.partition(end)
+    before, found, rest = PAGE.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise ContestError(f"{PAGE} has no marks for {section}")
     PAGE.write_text(f"{before}{begin}\n```\n{text}\n```\n{end}{after}")
 
 
-def _ratios(outcome: Outcome, name: str) -> str:
-    """Return this project's times, of those of a peer on the same files."""
-    project, *of = [PROJECT, *name.partition(", ")[2:]]
-    own, one = outcome.figures.get(", ".join(filter(None, [project, *of]))), outcome.figures[name]
-    return "" if own is None or own is one else f"{own.wall / one.wall:>17.2f} {own.cpu / one.cpu:>5.2f}"
+def _line(width: int, name: str, cells: list[str]) -> str:
+    widths = (9, 8, 8, 8, 8, 10, 5)
+    return f"  {name:<{width}}" + " ".join(f"{cell:>{of}}" for cell, of in zip(cells, widths, strict=False))
+
+
+def _ratios(outcome: Outcome, name: str) -> list[str]:
+    """Return this project's wall and CPU time, each of those of a peer on the same files."""
+    own, one = outcome.figures.get(named(PROJECT, name.partition(", ")[2])), outcome.figures[name]
+    return [] if own is None or own is one else [f"{own.wall / one.wall:.2f}", f"{own.cpu / one.cpu:.2f}"]
 
 
 def _time(seconds: float) -> str:

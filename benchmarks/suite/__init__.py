@@ -6,7 +6,7 @@ from benchmarks.suite.files import many, scattered, split
 from benchmarks.suite.hours import few_users, hour, ipflow, many_cells, users
 from benchmarks.suite.pages import pages
 from benchmarks.suite.rejects import rejects
-from benchmarks.suite.scan import scan
+from benchmarks.suite.scan import scan, scans
 from benchmarks.suite.tick import tick
 
 BENCHMARKS = {
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "ipflow": ipflow,
     **{name: feed_benchmark(name) for name in OTHERS},
     "scan": scan,
+    "scans": scans,
     "rejects": rejects,
     "few-users": few_users,
     "many-cells": many_cells,

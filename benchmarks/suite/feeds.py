@@ -35,9 +35,15 @@ def _against_peers(bench: Bench, name: str) -> Outcome:
     paths = bench.files(Sampled(name, rows))
     feed = SAMPLES[name].feed
     contestants = [*(_peer(peer, feed, paths) for peer in PEERS), _project(bench, feed, paths)]
-    outcome = bench.contest(f"An hour of {feed.description.partition(':')[0]}, 12 x {rows:,} rows", contestants)
+    outcome = bench.contest(f"An hour of {_of(feed)}, 12 x {rows:,} rows", contestants)
     outcome.check_peers(name, BARS["feed wall"], BARS["feed CPU"])
     return outcome
+
+
+def _of(feed: Feed) -> str:
+    """Return the feed's records in words, as within a sentence."""
+    words = feed.description.partition(":")[0]
+    return words[0].lower() + words[1:]
 
 
 def _peer(peer: str, feed: Feed, paths: list[Path]) -> Contestant:
