@@ -249,13 +249,6 @@ class _Reading:
         self.connection.unregister("rows_to_insert")
 
 
-def newest_moment(connection: duckdb.DuckDBPyConnection, feed: Feed, now: datetime) -> datetime | None:
-    """Return the newest time in the table ``records`` that is not after ``now`` (UTC)."""
-    before = f"{feed.moment.sql} <= TIMESTAMP '{to_text(now).rstrip('Z')}'"
-    found = connection.execute(f"SELECT max({feed.moment.sql}) FROM records WHERE {before}").fetchall()[0][0]
-    return found and found.replace(tzinfo=UTC)
-
-
 def write_rejects(connection: duckdb.DuckDBPyConnection, rejects: list[Reject]) -> None:
     """Replace the rows of the connection's table ``rejects``."""
     connection.execute(

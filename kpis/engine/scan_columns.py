@@ -15,6 +15,7 @@ from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Mean
 from kpis.engine import compiled
+from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_tables import KINDS, MICRO, OF_TEXTS, Tables
 from kpis.engine.table import Columns, registered
@@ -93,6 +94,29 @@ def _cell_name(dimension: GridCell, cell: int) -> str:
         return ""
     south = (cell + 2**31) >> 32
     return dimension.cell_name(south, cell - (south << 32))
+
+
+def timeline(tables: Tables) -> Timeline | None:
+    """Return when the records are, and by which groups; None if they were not counted by their own time."""
+    if tables.live is None:
+        return None
+    parts = [unit for _, unit in tables.feed.moment.parts]
+    every = _by_moment(tables, len(tables.kpis), parts)
+    groups = {}
+    for number, dimension in enumerate(tables.live, len(tables.kpis) + 1):
+        columns = _by_moment(tables, number, parts)
+        texts, _ = tables.reductions.texts(tables.places[dimension.column])
+        groups[dimension.name] = {**columns, "name": texts[columns["name"]]}
+    return Timeline(every["moment"], every["count"], groups)
+
+
+def _by_moment(tables: Tables, index: int, parts: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return a reduction's groups by moment (us since 1970), ascending, with the key that follows the moment's."""
+    entries = tables.reductions.entries(index)
+    moments = sum((entries[:, 1 + part] * unit for part, unit in enumerate(parts)), np.zeros(len(entries), np.int64))
+    order = np.argsort(moments, kind="stable")
+    entries = entries[order]
+    return {"moment": moments[order], "name": entries[:, 1 + len(parts)], "count": entries[:, -1]}
 
 
 def record_columns(tables: Tables, starts: np.ndarray) -> Columns:

@@ -135,7 +135,8 @@ def _makes_groups(feed: Feed, dimension: Dimension) -> bool:
 class Tables:
     """The scanner's tables for the rows of one file, and its state; a column's number is its place in the feed.
 
-    ``interval_start`` puts all records into one interval. With ``is_kept`` the records themselves are kept.
+    ``interval_start`` puts all records into one interval. With ``is_kept`` the records themselves are kept. Unless
+    ``live`` is None, records are counted by their own time too, and by it and each of these dimensions.
     """
 
     def __init__(
@@ -147,14 +148,16 @@ class Tables:
         times: Times,
         text_bytes: int,
         is_kept: bool = False,
+        live: Sequence[Dimension] | None = None,
     ):
         self.feed, self.kpis, self.row_format = feed, kpis, row_format
-        self.interval_start, self.times, self.is_kept = interval_start, times, is_kept
+        self.interval_start, self.times, self.is_kept, self.live = interval_start, times, is_kept, live
         self.places = {column.name: place for place, column in enumerate(feed.columns)}
         self.kinds = [KINDS[type(column.type)] for column in feed.columns]
         tables = np.zeros(len(feed.columns), dtype=TABLE)
         needed = {name for kpi in kpis for one in kpi.by for name in one.columns}
         needed |= {name for kpi in kpis for name in kpi.measure.partial_keys}
+        needed |= {dimension.column for dimension in live or ()}
         for place, column in enumerate(feed.columns):
             self._describe(tables[place], column, column.name in needed)
         format, column_of = compiled.JSON, []
@@ -253,6 +256,10 @@ class Tables:
                     keys.append(self.places[dimension.column])
             columns = [self.places[name] for name in (*kpi.measure.measured, *kpi.measure.partial_keys)]
             reductions.reduce(REDUCTIONS[type(kpi.measure)], keys, columns, counted=bool(kpi.folded))
+        if self.live is not None:
+            when = [self.places[name] for name, _ in feed.moment.parts]
+            for of in ([], *([self.places[dimension.column]] for dimension in self.live)):
+                reductions.reduce(compiled.COUNT, [*when, *of], [])
 
     def _fill_time(self) -> None:
         feed, times = self.feed, self.times

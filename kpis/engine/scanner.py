@@ -23,13 +23,15 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.kpis import KPI
 from kpis.engine.compiled import DONE, ODD_LINES_FULL, PADDING
+from kpis.engine.live import Timeline
 from kpis.engine.reader import Ahead, Reading, Reject
 from kpis.engine.reductions import Declined, checked
-from kpis.engine.scan_columns import partial_columns, record_columns
+from kpis.engine.scan_columns import partial_columns, record_columns, timeline
 from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, FileError
@@ -49,13 +51,14 @@ class Scan:
     """The result of a scan: the reading, the rejects, and each KPI's partial, by the KPI's id.
 
     A partial is what ``partial_of_records`` makes of the same records, in columns. ``records`` are the records
-    themselves, for ``write_records``, if they were to be kept.
+    themselves, for ``write_records``, if they were to be kept. ``timeline`` says when they are, if that was asked for.
     """
 
     reading: Reading
     rejects: list[Reject]
     partials: dict[int, Columns]
     records: Columns | None = None
+    timeline: Timeline | None = None
 
 
 def scan(
@@ -68,12 +71,14 @@ def scan(
     defaults: Mapping[str, Any] | None = None,
     with_records: bool = False,
     bounds: Bounds = DEFAULT_BOUNDS,
+    live: Sequence[Dimension] | None = None,
 ) -> Scan | None:
     """Scan a file for which ``can_scan`` is True; return None if it has to go to the bulk reader.
 
     ``interval_start`` puts all its records into that interval. ``defaults`` has values for columns that the file lacks
     or leaves empty. Rows whose own time is out of the bounds are rejects. ``with_records`` keeps the records.
-    ``bounds`` are those of what a packed file unpacks to. Raises FileError if the file changes meanwhile.
+    ``bounds`` are those of what a packed file unpacks to. Unless ``live`` is None, the scan has a timeline with the
+    groups of these dimensions. Raises FileError if the file changes meanwhile.
     """
     try:
         file = open_file(path)
@@ -88,9 +93,8 @@ def scan(
             if is_packed(path):
                 chunks = unpacked_chunks(path, RawFile(file), bounds)
                 fill, size = stack.enter_context(_Unpacked(chunks)).fill, TEXT_BYTES
-            return _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, with_records).scan(
-                fill, size
-            )
+            file_scan = _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, with_records, live)
+            return file_scan.scan(fill, size)
         except (Declined, FileError, OSError, KeyError):
             # The reader meets the same error, and reports it.
             return None
@@ -143,10 +147,11 @@ class _FileScan:
         times: Times,
         defaults: Mapping[str, Any],
         with_records: bool,
+        live: Sequence[Dimension] | None,
     ):
         self.feed, self.kpis, self.interval_start = feed, kpis, interval_start
         self.most_rejects, self.times, self.defaults = most_rejects, times, defaults
-        self.with_records = with_records
+        self.with_records, self.live = with_records, live
         self.ahead, self.rejects = Ahead(), list[Reject]()
         self.odd, self.is_last = 0, False
 
@@ -169,7 +174,8 @@ class _FileScan:
         if self.row_format.has_header:
             start = line_end + 1
         given, times = self.interval_start, self.times
-        with Tables(self.feed, self.kpis, self.row_format, given, times, room, self.with_records) as self.tables:
+        kept = self.with_records, self.live
+        with Tables(self.feed, self.kpis, self.row_format, given, times, room, *kept) as self.tables:
             while filled:
                 end = text.rfind(b"\n", 0, filled) + 1
                 if not end:
@@ -250,4 +256,4 @@ class _FileScan:
             kpi.id: partial_columns(self.tables, index, starts[order], places) for index, kpi in enumerate(self.kpis)
         }
         records = record_columns(self.tables, starts) if self.with_records else None
-        return Scan(reading, self.rejects, partials, records)
+        return Scan(reading, self.rejects, partials, records, timeline(self.tables))

@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
 from django.db.models import F
@@ -36,7 +35,6 @@ from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, LostFile, Reject, Watermark
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.stages.prepare import prepare
-from kpis.stages.read import scan_of
 from kpis.store.binding import rebind
 from kpis.store.lake_files import lake_files
 from kpis.store.ledger import DatabaseLedger
@@ -209,7 +207,7 @@ class Repair:
                 return lost
             fetched = file.fetched(self._engine.scratch)
             try:
-                with prepare(fetched, self._engine, options, partial(scan_of, fetched, options)) as one:
+                with prepare(fetched, self._engine, options) as one:
                     if not is_same(one.entry, batch):
                         continue
                     staging = self._lake.stage(batch.key)

@@ -119,9 +119,10 @@ class Messages(FoundFile):
 
     def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
         """Return the reading with the messages that could not be a line added as rejects, each with its offset."""
-        lines = np.arange(len(self.offsets)) + self.first_line
-        with registered(connection, "offsets", {"line": lines, "message": self.offsets}) as table:
-            connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
+        if reading.rejects:
+            lines = np.arange(len(self.offsets)) + self.first_line
+            with registered(connection, "offsets", {"line": lines, "message": self.offsets}) as table:
+                connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
         add_rejects(connection, self.rejects)
         count = len(self.rejects)
         return replace(reading, lines=reading.lines + count, rejects=reading.rejects + count)

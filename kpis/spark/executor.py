@@ -28,7 +28,6 @@ from kpis.sources.positions import Origin, Position
 from kpis.sources.spool import Spool
 from kpis.spark.encoding import decode_options, encode_prepared
 from kpis.stages.prepare import prepare, write_aside
-from kpis.stages.read import scan_of
 from kpis.storage import address
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def prepare_task(task: str) -> str:
         with _engine_of(fields) as engine:
             for number, encoded_file in enumerate(fields["files"]):
                 file = decode_file(encoded_file, engine.scratch).fetched(engine.scratch)
-                with prepare(file, engine, options, partial(scan_of, file, options)) as one:
+                with prepare(file, engine, options) as one:
                     answers.append(encode_prepared(write_aside(one, engine, options, folder / str(number))))
                 file.close()
     except tuple(ERRORS.values()) as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import PurePosixPath
 
 from kpis.catalog.intervals import EPOCH, ONE_HOUR
@@ -14,8 +15,8 @@ from kpis.catalog.registry import partial_kpi_ids, partial_kpis
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, TotalTooLarge, partial_of_records
 from kpis.engine.compiled import CORES
-from kpis.engine.live import LiveCounts, live_counts
-from kpis.engine.reader import Reading, Reject, newest_moment, write_rejects
+from kpis.engine.live import LiveCounts, timeline_of_records
+from kpis.engine.reader import Reject, write_rejects
 from kpis.engine.scan_columns import write_records
 from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError
@@ -26,7 +27,7 @@ from kpis.stages.identity import key_of, reading_of
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
 from kpis.stages.prepared import Prepared, sources, stage
-from kpis.stages.read import read
+from kpis.stages.read import read, scan_of
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 from kpis.stages.times import read_again_at_of
 
@@ -38,16 +39,17 @@ def prepare(
     file: Batch,
     engine: Engine,
     options: Options,
-    scan_of_file: Callable[[], Scan | None] = lambda: None,
+    scan_of_file: Callable[[], Scan | None] | None = None,
     earliest: datetime = EPOCH,
 ) -> Iterator[Prepared]:
     """Parse and aggregate a batch. Writes nothing to the ledger or the lake and needs no lock.
 
-    Its records, rejects and partials are in the connection's tables until the next batch is prepared. ``scan_of_file``
-    returns what the scanner found in it, or None where the reader has to read it; the reader rejects rows of before
-    ``earliest`` (UTC).
+    Its records, rejects and partials are in the connection's tables until the next batch is prepared. Rows of before
+    ``earliest`` (UTC) are rejects. ``scan_of_file`` returns what the scanner found in it, or None where the reader has
+    to read it; by default it is scanned now.
     """
     with ExitStack() as stack:
+        scan_of_file = scan_of_file or partial(scan_of, file, options, earliest)
         yield _prepare(file, engine, options, scan_of_file, earliest, stack)
 
 
@@ -91,9 +93,9 @@ def _read_and_reduce(
         if scanned is None:
             reading = read(file, engine, options, earliest)
         else:
-            reading = scanned.reading
-            if scanned.rejects:
+            if scanned.rejects or file.is_followed:
                 write_rejects(engine.connection, scanned.rejects)
+            reading = file.completed(scanned.reading, engine.connection)
             if scanned.records is not None:
                 write_records(engine.connection, file.feed, scanned.records)
         if not file.is_followed:
@@ -113,7 +115,7 @@ def _read_and_reduce(
     except FileError as error:
         reading_of_file, again = reading_of(file, options), error.read_again_at
         return Prepared(Entry(file, False, str(error), error.passing, reading=reading_of_file, read_again_at=again))
-    newest, live = _of_stream(file, reading, engine, options.at_hand)
+    newest, live = _of_stream(file, scanned, engine, options.at_hand)
     first_rejects = _first_rejects(engine) if reading.rejects else []
     entry = Entry(
         file,
@@ -151,17 +153,17 @@ def _first_rejects(engine: Engine) -> list[Reject]:
 
 
 def _of_stream(
-    file: Batch, reading: Reading, engine: Engine, clocks: Clocks
+    file: Batch, scanned: Scan | None, engine: Engine, clocks: Clocks
 ) -> tuple[datetime | None, LiveCounts | None]:
     """Return the newest record's time (UTC) and the live counts of a stream's batch; for a file, None and None."""
     if not file.is_followed:
         return None, None
-    now, feed = clocks.host, file.feed
-    newest = newest_moment(engine.connection, feed, clocks.earliest)
-    if not reading.records or feed.name not in LIVE_DIMENSIONS:
-        return newest, None
-    span = counted_from(MINUTE, now), now + EARLY
-    return newest, live_counts(engine.connection, feed, LIVE_DIMENSIONS[feed.name], reading.intervals, *span)
+    now, dimensions = clocks.host, LIVE_DIMENSIONS.get(file.feed.name, ())
+    timeline = scanned.timeline if scanned is not None else None
+    if timeline is None:
+        timeline = timeline_of_records(engine.connection, file.feed, dimensions)
+    live = timeline.live_counts(counted_from(MINUTE, now), now + EARLY) if dimensions else None
+    return timeline.newest(clocks.earliest), live
 
 
 def write_aside(one: Prepared, engine: Engine, options: Options, folder: PurePosixPath) -> Prepared:

@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from kpis.catalog.intervals import EPOCH
+from kpis.catalog.live import LIVE_DIMENSIONS
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.compiled import CORES
 from kpis.engine.reader import Reader, Reading
@@ -63,8 +65,11 @@ def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
     return scan_of(fetched.result(), options)
 
 
-def scan_of(file: Batch, options: Options) -> Scan | None:
-    """Return what the scanner finds in a file; None where the reader has to read it, which says what is wrong."""
+def scan_of(file: Batch, options: Options, earliest: datetime = EPOCH) -> Scan | None:
+    """Return what the scanner finds in a batch; None where the reader has to read it, which says what is wrong.
+
+    Rows of before ``earliest`` (UTC) are rejects.
+    """
     kpis = partial_kpis(file.feed)
     if file.problem or not can_scan(file.feed, kpis):
         return None
@@ -72,9 +77,11 @@ def scan_of(file: Batch, options: Options) -> Scan | None:
         start = start_in_name(file, options) if options.interval_from is IntervalFrom.FILENAME else None
     except FileError:
         return None
-    times, defaults, bounds = times_of(file, options), _defaults(file, options), options.bounds
+    times, defaults = replace(times_of(file, options), earliest=earliest), _defaults(file, options)
+    bounds = options.bounds
     is_archived = file.feed.name in options.archive_feeds
-    return scan(file.path, file.feed, kpis, start, bounds.rejects, times, defaults, is_archived, bounds)
+    live = LIVE_DIMENSIONS.get(file.feed.name, ()) if file.is_followed else None
+    return scan(file.path, file.feed, kpis, start, bounds.rejects, times, defaults, is_archived, bounds, live)
 
 
 def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> Reading:
