@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from django.db.models import F, Min
+
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import ONE_HOUR, Length, to_text
+from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
+from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS
 from kpis.lake import LakeFile
 from kpis.lake.layout import partials_folder, records_file, rejects_file
-from kpis.models import Batch, IntervalSummary, LostFile
+from kpis.models import Batch, BatchInterval, IntervalSummary, LostFile, Watermark
 from kpis.sources.directory import FoundFile
 
 # A KPI's partials of one hour (start, UTC), by the KPI's id.
@@ -87,8 +90,22 @@ def name_of(lost: Lost) -> str:
 def file_of(gone: LostFile) -> LakeFile:
     """Return a lost file of rejects or records, as the ledger had it."""
     batch, hour = gone.batch, gone.interval_start_timestamp
-    make = rejects_file if gone.folder.startswith("rejects/") else records_file
-    return make(FEEDS[batch.feed], hour, batch.key)
+    if gone.folder.startswith("rejects/"):
+        return rejects_file(FEEDS[batch.feed], hour, [batch.key])
+    return records_file(FEEDS[batch.feed], hour, batch.key)
+
+
+def rejects_in(file: LakeFile) -> list[LakeFile]:
+    """Return the files of rejects, one a batch, that stand for one which batches share, by the ledger.
+
+    Those of batches with rejects whose first records are in its hour, unless they are recorded as lost.
+    """
+    first = Min("intervals__interval_start_timestamp")
+    there = BatchInterval.objects.filter(batch__feed=file.feed, **within(file.hour)).values("batch")
+    lost = LostFile.objects.filter(folder=file.path.parent).values("batch")
+    batches = Batch.objects.filter(pk__in=there, status=Batch.Status.IN, rejects__gt=0).exclude(pk__in=lost)
+    keys = batches.annotate(first=first).filter(first__gte=file.hour).order_by("pk").values_list("key", flat=True)
+    return [rejects_file(FEEDS[file.feed], file.hour, [key]) for key in keys]
 
 
 def lost_file(batch: Batch, folder: PurePosixPath, kpi: int, hour: datetime, reason: str, now: datetime) -> None:
@@ -110,6 +127,55 @@ def incomplete(feed: Feed, length: Length, hour: datetime) -> set[datetime]:
         interval_end_timestamp__gt=hour,
     )
     return set(summaries.values_list("interval_start_timestamp", flat=True))
+
+
+def mark_incomplete(kpi: KPI, starts: Collection[datetime], reason: str, now: datetime) -> None:
+    """Mark a KPI's intervals that hold some of the feed's own (starts, UTC) as incomplete."""
+    closed_until = closed_until_of(kpi.feed)
+    for length in kpi.lengths:
+        wanted = {length.floor(start) for start in starts}
+        summaries = IntervalSummary.objects.filter(
+            kpi=kpi.id, interval=length.code, interval_start_timestamp__in=wanted
+        )
+        there = set(summaries.values_list("interval_start_timestamp", flat=True))
+        # MySQL assigns from left to right.
+        summaries.exclude(state=IntervalSummary.State.INCOMPLETE).update(
+            previous_total=F("total"),
+            previous_mean=F("mean"),
+            previous_updated_at=F("updated_at"),
+            revision=F("revision") + 1,
+            state=IntervalSummary.State.INCOMPLETE,
+            reason=reason,
+            updated_at=now,
+        )
+        if kpi.reference:
+            # An interval without records has no summary.
+            continue
+        for start in sorted(wanted - there):
+            interval = Interval(length, start)
+            if length != kpi.feed.interval and not interval.is_closed(closed_until):
+                # It gets its summary, with this reason, once it has closed.
+                continue
+            from_start = {"batch__feed": kpi.feed.name, "interval_start_timestamp__gte": interval.start}
+            intervals = BatchInterval.objects.filter(**from_start, interval_start_timestamp__lt=interval.end)
+            IntervalSummary.objects.create(
+                kpi=kpi.id,
+                interval=length.code,
+                interval_start_timestamp=interval.start,
+                interval_end_timestamp=interval.end,
+                groups=0,
+                records=sum(intervals.values_list("records", flat=True)),
+                batches=intervals.values("batch").distinct().count(),
+                first_computed_at=now,
+                state=IntervalSummary.State.INCOMPLETE,
+                reason=reason,
+                updated_at=now,
+            )
+
+
+def closed_until_of(feed: Feed) -> datetime | None:
+    """Return a feed's watermark (UTC)."""
+    return Watermark.objects.filter(feed=feed.name).values_list("closed_until", flat=True).first()
 
 
 def of_hour(hour: datetime) -> str:

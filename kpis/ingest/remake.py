@@ -46,6 +46,11 @@ def add_partial(staging: Staging, kpi: KPI, hour: datetime, table: str) -> None:
     staging.add(file, f"SELECT *, '{staging.name}' AS batch FROM {table} WHERE {of_hour(hour)}")
 
 
+def add_rejects(staging: Staging, feed: Feed, hour: datetime) -> None:
+    """Write a batch's rejects from the table ``rejects`` to a file of its own in an hour (start, UTC)."""
+    staging.add_rejects(feed, hour, [staging.name], f"SELECT *, '{staging.name}' AS batch FROM rejects")
+
+
 def add_records(staging: Staging, feed: Feed, hour: datetime) -> None:
     """Write a batch's records of one hour from the table ``records``, as they were written at first."""
     columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())

@@ -15,24 +15,37 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from pathlib import PurePosixPath
 
 from django.db import transaction
-from django.db.models import F
 
 from kpis import clock, pipeline
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import ONE_HOUR, Interval
-from kpis.catalog.kpis import KPI
+from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.engine.aggregate import TotalTooLarge, partial_of_records
 from kpis.engine.reader import write_rejects
 from kpis.formats.bounds import UNBOUNDED
-from kpis.ingest.lost import Finding, Lost, Part, Sources, file_of, folder_of, incomplete, lost_file, name_of, within
-from kpis.ingest.remake import add_partial, add_records, is_same, options_of, other_names
+from kpis.ingest.lost import (
+    Finding,
+    Lost,
+    Part,
+    Sources,
+    closed_until_of,
+    file_of,
+    folder_of,
+    incomplete,
+    lost_file,
+    mark_incomplete,
+    name_of,
+    rejects_in,
+    within,
+)
+from kpis.ingest.remake import add_partial, add_records, add_rejects, is_same, options_of, other_names
 from kpis.lake import Expected, LakeError, LakeFile, PartialFile, Staging, archived_columns
 from kpis.lake.layout import partials_file, partials_folder, records_file
 from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey
-from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, IntervalSummary, LostFile, Reject, Watermark
+from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, LostFile, Reject
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.stages.prepare import prepare
 from kpis.store.binding import rebind
@@ -86,15 +99,17 @@ class Repair:
         files: dict[str, list[LakeFile]] = defaultdict(list)
         for feed in FEEDS.values():
             for part, keys in self._needed(feed).items():
-                for key in self._uncovered(part, keys, found):
+                for key in self._lacking(folder_of(part), keys, found):
                     parts[key].add(part)
         for file in found.bad:
-            if file.key and file.path.parts[0] in ("rejects", "records"):
-                files[file.key].append(file)
+            if file.path.parts[0] in KINDS:
+                for one in [file] if file.key else rejects_in(file):
+                    if file.key or self._lacking(file.path.parent, {one.key}, found):
+                        files[one.key].append(one)
         for gone in LostFile.objects.filter(kpi=0).select_related("batch"):
             # A part that was recorded as lost may have been found again.
             file = file_of(gone)
-            if not any(one.key == file.key for one in found.healthy.get(file.path.parent, [])):
+            if self._lacking(file.path.parent, {file.key}, found):
                 files[file.key].append(file)
         lost = []
         for some in _batched(sorted(parts.keys() | files.keys()), KEYS_A_QUERY):
@@ -117,10 +132,9 @@ class Repair:
                     needed[int(kpi), ONE_HOUR.floor(start)].add(key)
         return needed
 
-    def _uncovered(self, part: Part, keys: set[str], found: Survey) -> set[str]:
-        """Return those of the keys whose partials no healthy file has."""
-        kpi, hour = part
-        there = found.healthy.get(partials_folder(KPIS[kpi], hour), [])
+    def _lacking(self, folder: PurePosixPath, keys: set[str], found: Survey) -> set[str]:
+        """Return the keys of those batches of which no healthy file of the folder has rows."""
+        there = found.healthy.get(folder, [])
         lacking = keys - {file.key for file in there}
         for file in there if lacking else ():
             if not file.key:
@@ -215,7 +229,7 @@ class Repair:
                         with one.partial(self._engine.connection, kpi) as table:
                             add_partial(staging, KPIS[kpi], hour, table)
                     for rejects in lost.rejects:
-                        staging.add_rejects(feed, rejects.hour, batch.key)
+                        add_rejects(staging, feed, rejects.hour)
                     for records in lost.records:
                         add_records(staging, feed, records.hour)
                     self._publish(staging, lost)
@@ -272,7 +286,7 @@ class Repair:
             staging = self._lake.stage(batch.key)
             write_rejects(self._engine.connection, kept)
             for file in lost.rejects:
-                staging.add_rejects(lost.feed, file.hour, batch.key)
+                add_rejects(staging, lost.feed, file.hour)
             self._publish(staging, made)
         return made
 
@@ -304,7 +318,7 @@ class Repair:
                     interval_start_timestamp=start,
                     defaults={"changed": True},
                 )
-        if ONE_HOUR.at(hour).is_closed(_closed_until(feed)):
+        if ONE_HOUR.at(hour).is_closed(closed_until_of(feed)):
             DueCompaction.objects.get_or_create(feed=feed.name, interval_start_timestamp=hour)
 
     @transaction.atomic
@@ -320,49 +334,7 @@ class Repair:
             starts = set(BatchInterval.objects.filter(batch=batch, **within(hour)).values_list(*START, flat=True))
             for one in KPIS.values():
                 if one.source.id == kpi:
-                    self._mark_incomplete(one, starts, f"Cannot be computed again: {reason}.", now)
-
-    def _mark_incomplete(self, kpi: KPI, starts: Collection[datetime], reason: str, now: datetime) -> None:
-        closed_until = _closed_until(kpi.feed)
-        for length in kpi.lengths:
-            wanted = {length.floor(start) for start in starts}
-            summaries = IntervalSummary.objects.filter(
-                kpi=kpi.id, interval=length.code, interval_start_timestamp__in=wanted
-            )
-            there = set(summaries.values_list("interval_start_timestamp", flat=True))
-            # MySQL assigns from left to right.
-            summaries.exclude(state=IntervalSummary.State.INCOMPLETE).update(
-                previous_total=F("total"),
-                previous_mean=F("mean"),
-                previous_updated_at=F("updated_at"),
-                revision=F("revision") + 1,
-                state=IntervalSummary.State.INCOMPLETE,
-                reason=reason,
-                updated_at=now,
-            )
-            if kpi.reference:
-                # An interval without records has no summary.
-                continue
-            for start in sorted(wanted - there):
-                interval = Interval(length, start)
-                if length != kpi.feed.interval and not interval.is_closed(closed_until):
-                    # It gets its summary, with this reason, once it has closed.
-                    continue
-                within = {"batch__feed": kpi.feed.name, "interval_start_timestamp__gte": interval.start}
-                intervals = BatchInterval.objects.filter(**within, interval_start_timestamp__lt=interval.end)
-                IntervalSummary.objects.create(
-                    kpi=kpi.id,
-                    interval=length.code,
-                    interval_start_timestamp=interval.start,
-                    interval_end_timestamp=interval.end,
-                    groups=0,
-                    records=sum(intervals.values_list("records", flat=True)),
-                    batches=intervals.values("batch").distinct().count(),
-                    first_computed_at=now,
-                    state=IntervalSummary.State.INCOMPLETE,
-                    reason=reason,
-                    updated_at=now,
-                )
+                    mark_incomplete(one, starts, f"Cannot be computed again: {reason}.", now)
 
     def _tidy(self, found: Survey) -> Iterator[Finding]:
         """Yield what was removed: damaged files from the ledger, files it does not refer to from the lake."""
@@ -382,10 +354,6 @@ class Repair:
     def _is_made(self, file: LakeFile) -> bool:
         """Return True if a damaged file has been rebuilt."""
         return dict(self._lake.verifier.digests([file.path])).get(file.path) == file.digest != ""
-
-
-def _closed_until(feed: Feed) -> datetime | None:
-    return Watermark.objects.filter(feed=feed.name).values_list("closed_until", flat=True).first()
 
 
 def _batched(values: list[str], size: int) -> Iterable[list[str]]:

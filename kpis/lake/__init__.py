@@ -16,6 +16,8 @@ Batches that are committed together share a file, ``group-<digest of the keys>.<
 in which several of them have records. Its ``batch`` column and metadata name them. A closed hour's partials of a KPI
 are compacted to one file of the same kind, ``compacted-<digest of the keys>.<digest>.parquet``. Such a file keeps the
 rows of a batch that was replaced until the next compaction; they are not read, and a batch's own file takes precedence.
+They share a file of rejects an hour too, which is written again when one of them is replaced. Archived records are one
+file a batch and hour.
 
 ``lake.json`` in the root names the lake's database (``identity``). Files of version 0.1.0 have names without a digest
 and are adopted by ``adoption``.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+
+from blake3 import blake3
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
@@ -42,6 +45,11 @@ class LakeFile:
         return replace(self, path=self.path.with_name(name), digest=digest, size=size)
 
 
+def name_of(keys: Collection[str]) -> str:
+    """Return the name of a file with rows of the batches with these keys: the key of a single one."""
+    return min(keys) if len(keys) == 1 else GROUP + blake3(",".join(sorted(keys)).encode()).hexdigest()[:24]
+
+
 def partials_folder(kpi: KPI, hour: datetime) -> PurePosixPath:
     """Return the folder of a KPI's partials of one hour (any moment of it, UTC)."""
     return PurePosixPath("partials", kpi.name, *_hour_folders(hour))
@@ -52,10 +60,15 @@ def partials_file(kpi: KPI, hour: datetime, name: str, key: str = "") -> LakeFil
     return LakeFile(partials_folder(kpi, hour) / f"{name}.parquet", kpi.feed.name, ONE_HOUR.floor(hour), key)
 
 
-def rejects_file(feed: Feed, moment: datetime, key: str) -> LakeFile:
-    """Return the file of a batch's rejects, by the hour of a moment (UTC), before its digest and size are known."""
-    path = PurePosixPath("rejects", feed.name, *_hour_folders(moment), f"{key}.parquet")
-    return LakeFile(path, feed.name, ONE_HOUR.floor(moment), key)
+def rejects_folder(feed: Feed, moment: datetime) -> PurePosixPath:
+    """Return the folder of a feed's rejects of the hour of a moment (UTC)."""
+    return PurePosixPath("rejects", feed.name, *_hour_folders(moment))
+
+
+def rejects_file(feed: Feed, moment: datetime, keys: Collection[str]) -> LakeFile:
+    """Return the file of batches' rejects, by the hour of a moment (UTC), before its digest and size are known."""
+    path = rejects_folder(feed, moment) / f"{name_of(keys)}.parquet"
+    return LakeFile(path, feed.name, ONE_HOUR.floor(moment), min(keys) if len(keys) == 1 else "")
 
 
 def records_file(feed: Feed, hour: datetime, key: str) -> LakeFile:

@@ -128,10 +128,10 @@ class Staging:
     def _seal(self, written: Path, file: LakeFile) -> None:
         self._written[written] = self._lake.sealed(written, file)
 
-    def add_rejects(self, feed: Feed, moment: datetime, key: str, table: str = "rejects") -> None:
-        """Write a batch's rejects from a table to the hour of the moment (UTC)."""
-        query = f"SELECT '{key}' AS batch, line, \"column\", reason, text FROM {table} ORDER BY line"
-        self.add(rejects_file(feed, moment, key), query)
+    def add_rejects(self, feed: Feed, moment: datetime, keys: Collection[str], rows: str) -> None:
+        """Write rejects of the batches with the keys, which SQL selects, to one file of the hour of a moment (UTC)."""
+        query = f'SELECT batch, line, "column", reason, text FROM ({rows}) ORDER BY batch, line'
+        self.add(rejects_file(feed, moment, keys), query, _listed(keys) if len(keys) > 1 else "")
 
     def add(self, file: LakeFile, query: str, batches: str = "") -> None:
         """Write a query's rows to a file; ``batches``, comma-separated keys, go into its metadata."""

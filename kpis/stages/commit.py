@@ -9,15 +9,14 @@ from datetime import datetime
 from itertools import chain
 from pathlib import PurePosixPath
 
-from blake3 import blake3
-
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, to_text
 from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import TotalTooLarge
 from kpis.engine.incremental import MOST_INTERVALS
 from kpis.engine.results import Results
-from kpis.lake import GROUP, Counted, Staging, counted_with
+from kpis.lake import Counted, LakeFile, Staging, counted_with
+from kpis.lake.layout import name_of
 from kpis.stages.engine import Engine
 from kpis.stages.events import Duplicate, Event, Failed, Ingested, Unchanged
 from kpis.stages.identity import heir_of, is_same, twin_of
@@ -25,6 +24,7 @@ from kpis.stages.ledger import BatchChange, Change, Entry, Keys, Ledger, Refused
 from kpis.stages.merge import Fresh, KeysBetween, keys_in, merged, merged_incrementally
 from kpis.stages.options import Duplicates, Options
 from kpis.stages.prepared import Prepared, Source, sources, stage
+from kpis.stages.replaced import replaced_files
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 
 # So many rows of results are held at once, and more by one group of hours.
@@ -121,8 +121,7 @@ def _commit(members: Sequence[_Member], ledger: Ledger, engine: Engine, options:
 
 def _name_of(members: Sequence[_Member]) -> str:
     """Return the name of the batches' staging, and of files that have rows of several of them."""
-    keys = sorted(member.one.entry.key for member in members)
-    return keys[0] if len(keys) == 1 else GROUP + blake3(",".join(keys).encode()).hexdigest()[:24]
+    return name_of([member.one.entry.key for member in members])
 
 
 def _in_place(member: _Member, staging: Staging) -> _Member:
@@ -209,13 +208,15 @@ def _fail(one: Prepared, member: _Member, ledger: Ledger, engine: Engine, option
 
 def _commit_without(change: BatchChange, member: _Member, ledger: Ledger, engine: Engine, options: Options) -> None:
     """Commit a batch that counts nothing, and remove what its former content gave."""
-    staging, replaced = None, _files_of(member.leaving, ledger)
+    staging, files, replaced = None, list[LakeFile](), list[PurePosixPath]()
     if member.leaving is not None:
         staging = engine.lake.stage(f"without-{member.leaving.key}")
-        staging.publish(replaced)
+        replaced = replaced_files([(member.leaving, member.left)], staging, ledger, engine.lake)
+        files = staging.publish(replaced)
     member = replace(member, one=Prepared(change.entry))
-    results = _results([member], {}, counted_with(ledger.files, (), replaced), ledger, engine, options)
-    ledger.commit(Change(change.entry.file.feed, [change], member.left, _ahead(results), replaced=replaced))
+    results = _results([member], {}, counted_with(ledger.files, files, replaced), ledger, engine, options)
+    feed = change.entry.file.feed
+    ledger.commit(Change(feed, [change], member.left, _ahead(results), files=files, replaced=replaced))
     if staging is not None:
         engine.lake.finalize(staging.name, ledger)
 
@@ -226,7 +227,8 @@ def _publish(members: Sequence[_Member], staging: Staging, ledger: Ledger, engin
     feed = batches[0].entry.file.feed
     found = {kpi: sources(batches, kpi) for kpi in set().union(*(one.partials for one in batches))}
     stage(batches, found, staging, options)
-    replaced = [path for member in members for path in _files_of(member.leaving, ledger)]
+    leaving = [(member.leaving, member.left) for member in members if member.leaving is not None]
+    replaced = replaced_files(leaving, staging, ledger, engine.lake)
     files = staging.publish(replaced)
     counted = counted_with(ledger.files, files, replaced)
     now = options.at_hand.earliest
@@ -307,11 +309,6 @@ def _ahead(results: Iterator[Results]) -> Iterable[Results]:
         if rows > ROWS_AHEAD:
             return chain(ahead, results)
     return ahead
-
-
-def _files_of(entry: Entry | None, ledger: Ledger) -> list[PurePosixPath]:
-    """Return the lake's files that have rows of an ingested batch only."""
-    return [file.path for file in ledger.files_of(entry.key)] if entry is not None and entry.is_in else []
 
 
 def _pruned_start(touched: Iterable[datetime], kept_from: datetime | None) -> datetime | None:

@@ -70,19 +70,17 @@ class Group:
             partials[kpi.id] = {table: columns} if columns is not None else {self._copied(table, number): None}
         one = replace(one, partials=partials, number=number)
         if one.entry.rejects:
-            one = replace(one, rejects=self._part(one.rejects, number))
+            one = replace(one, rejects=self._copied(one.rejects, number))
         if self._feed.name in self._archived:
-            one = replace(one, records=self._part(one.records, number))
+            table = self._copied(one.records, number)
+            part = f"(SELECT * EXCLUDE ({NUMBER}) FROM {table} WHERE {NUMBER} = {number})"
+            one = replace(one, records=part)
         self.batches[-1] = one, former
 
     def close(self) -> None:
         """Drop the copies."""
         for table in self._tables:
             self._connection.execute(f"DROP TABLE IF EXISTS {table}")
-
-    def _part(self, table: str, number: int) -> str:
-        """Copy a table; return SQL for the copy."""
-        return f"(SELECT * EXCLUDE ({NUMBER}) FROM {self._copied(table, number)} WHERE {NUMBER} = {number})"
 
     def _copied(self, table: str, number: int) -> str:
         """Copy a table into the one of its name that all batches share; return that one's name."""

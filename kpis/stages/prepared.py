@@ -32,11 +32,11 @@ NUMBER = "batch_number"
 class Prepared:
     """A parsed and aggregated batch: its entry, its first rejects and, unless it failed, its partials by KPI id.
 
-    ``rejects`` and ``records`` are SQL for its tables. With a ``number``, the partials that are not in memory are those
-    rows of tables that it shares with others which have that number. ``written`` maps files that a cluster's executor
-    wrote to the lake's staging to what they become in the lake; then there are no partials here. Of a stream's batch,
-    ``newest`` is the newest of its records' times (UTC) that are not ahead of the clock, and ``live`` counts its
-    messages for the live page.
+    ``rejects`` and ``records`` are SQL for its tables. With a ``number``, the rejects, and the partials that are not in
+    memory, are those rows of tables that it shares with others which have that number. ``written`` maps files that a
+    cluster's executor wrote to the lake's staging to what they become in the lake; then there are no partials here. Of
+    a stream's batch, ``newest`` is the newest of its records' times (UTC) that are not ahead of the clock, and ``live``
+    counts its messages for the live page.
     """
 
     entry: Entry
@@ -91,9 +91,7 @@ def sources(batches: Sequence[Prepared], kpi_id: int) -> list[Source]:
     if small:
         found.append(_joined(small, f"partial_{kpi_id}_joined"))
     for table, keys in shared.items():
-        listed = ", ".join(map(str, keys))
-        mapped = ", ".join(f"{number}: '{key}'" for number, key in keys.items())
-        found.append(Source(f"(FROM {table} WHERE {NUMBER} IN ({listed}))", None, f"map {{{mapped}}}[{NUMBER}]"))
+        found.append(Source(_rows_of(keys, table), None, _key_of(keys)))
     return found
 
 
@@ -112,13 +110,39 @@ def _joined(tables: list[tuple[str, Columns]], name: str) -> Source:
     return Source(name, columns, f"[{listed}][{NUMBER} + 1]")
 
 
+def rejects_of(batches: Collection[Prepared]) -> str:
+    """Return SQL for the rejects of batches, each with the key of its batch."""
+    queries: list[str] = []
+    shared: dict[str, dict[int, str]] = defaultdict(dict)
+    for one in batches:
+        if one.number is None:
+            queries.append(f"SELECT *, '{one.entry.key}' AS batch FROM {one.rejects}")
+        else:
+            shared[one.rejects][one.number] = one.entry.key
+    for table, keys in shared.items():
+        queries.append(f"SELECT * EXCLUDE ({NUMBER}), {_key_of(keys)} AS batch FROM {_rows_of(keys, table)}")
+    return " UNION ALL BY NAME ".join(queries)
+
+
+def _rows_of(keys: Mapping[int, str], table: str) -> str:
+    """Return SQL for a shared table's rows of the batches with the numbers."""
+    return f"(FROM {table} WHERE {NUMBER} IN ({', '.join(map(str, keys))}))"
+
+
+def _key_of(keys: Mapping[int, str]) -> str:
+    """Return SQL for the key of a shared table's row, by the number of its batch."""
+    mapped = ", ".join(f"{number}: '{key}'" for number, key in keys.items())
+    return f"map {{{mapped}}}[{NUMBER}]"
+
+
 def stage(batches: Collection[Prepared], found: Mapping[int, list[Source]], staging: Staging, options: Options) -> None:
     """Add to a staging what the lake keeps of batches of one feed, or adopt what an executor wrote for them.
 
     ``found`` has the tables of their partials by KPI id. The rejects go to the hour of the first of the intervals that
-    a batch has records in, or to that of its age if it has none.
+    a batch has records in; if it has none, to a file of its own in the hour of its age.
     """
     hours: dict[datetime, list[str]] = defaultdict(list)
+    rejected: dict[datetime, list[Prepared]] = defaultdict(list)
     for one in batches:
         if one.written is not None:
             staging.adopt(one.written)
@@ -127,11 +151,15 @@ def stage(batches: Collection[Prepared], found: Mapping[int, list[Source]], stag
         own = sorted({ONE_HOUR.floor(start) for start in entry.intervals})
         for hour in own:
             hours[hour].append(entry.key)
-        if entry.rejects:
-            moment = min(entry.intervals, default=entry.file.age_key[0])
-            staging.add_rejects(feed, moment, entry.key, one.rejects)
+        if entry.rejects and entry.intervals:
+            rejected[ONE_HOUR.floor(min(entry.intervals))].append(one)
+        elif entry.rejects:
+            staging.add_rejects(feed, entry.file.age_key[0], [entry.key], rejects_of([one]))
         if feed.name in options.archive_feeds:
             staging.add_records(feed, own, entry.key, one.records)
+    feed = next(iter(batches)).entry.file.feed
+    for hour, some in sorted(rejected.items()):
+        staging.add_rejects(feed, hour, [one.entry.key for one in some], rejects_of(some))
     if hours:
-        for kpi in partial_kpis(next(iter(batches)).entry.file.feed):
+        for kpi in partial_kpis(feed):
             staging.add_partials(kpi, [one.rows for one in found[kpi.id]], dict(sorted(hours.items())))

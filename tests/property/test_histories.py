@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import duckdb
 import pytest
 import zstandard
 from django.core.management import call_command
@@ -308,6 +309,9 @@ class Histories(RuleBasedStateMachine):
 
     def check(self) -> None:
         check(self.files, self.newest_ever, self.now)
+        # As other engines read them, which do not know the ledger.
+        kept = Batch.objects.filter(status=Batch.Status.IN, rejects__gt=0).values_list("key", "rejects")
+        assert rejects_in(self.folder / "lake") == dict(kept)
 
     def run(self):
         self.update()
@@ -400,6 +404,16 @@ class Histories(RuleBasedStateMachine):
             # Now all that there is has ended.
             self.now = START + 3 * DAY
             self.run()
+
+
+def rejects_in(lake: Path) -> dict[str, int]:
+    """The number of rejects that lie in a lake, by the keys of their batches."""
+    files = [str(path) for path in lake.glob("rejects/**/*.parquet")]
+    if not files:
+        return {}
+    query = "SELECT batch, count(*) FROM read_parquet($1, hive_partitioning = false) GROUP BY batch"
+    with duckdb.connect(config={"threads": 1}) as opened:
+        return dict(opened.execute(query, [files]).fetchall())
 
 
 def one_of(names: list[str], which: int) -> str | None:
