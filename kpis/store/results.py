@@ -20,13 +20,15 @@ from kpis.engine.results import TOTALS_COLUMNS, Results
 from kpis.engine.table import rows
 from kpis.models import IntervalSummary, LostFile
 from kpis.models.result_models import result_model
-from kpis.store.bulk import chunks, insert_rows, upsert
+from kpis.store.bulk import chunks, insert_columns, insert_rows, upsert
 from kpis.store.due import mark_due
 from kpis.store.intervals import count_records
 from kpis.store.locks import check_lock
 
 STARTS_A_QUERY = 500
-INTERVAL_COLUMNS = ["interval_start_timestamp", "interval_end_timestamp", "interval", "rank"]
+# The rows of an interval are inserted by themselves if there are so many an interval.
+LONG_LIST = 100
+BOUNDS = ("interval_start_timestamp", "interval_end_timestamp")
 SUMMARY_KEY = ["interval_start_timestamp", "interval", "kpi"]
 # The columns of a summary that has no former revision.
 NEW_SUMMARY = [
@@ -90,22 +92,32 @@ def _replace_rows(result: Results) -> None:
     model = result_model(result.kpi)
     for some in chunks(sorted(result.starts), STARTS_A_QUERY):
         model.objects.filter(interval=result.length.code, interval_start_timestamp__in=some).delete()
-    folded = [dimension.folded_column for dimension in result.kpi.folded]
-    insert_rows(model, [*INTERVAL_COLUMNS, *result.kpi.columns, *folded], _rows(result))
+    columns = {name: result.rows[name].tolist() for name in ("rank", *result.kpi.columns)}
+    for dimension in result.kpi.folded:
+        columns[dimension.folded_column] = [fold(name) for name in columns[dimension.name]]
+    code = {"interval": result.length.code}
+    for own, of_each, place in _spans(result):
+        insert_columns(model, {**of_each, **{name: values[place] for name, values in columns.items()}}, {**code, **own})
 
 
-def _rows(result: Results) -> Iterator[tuple[Any, ...]]:
-    """Yield a KPI's rows: INTERVAL_COLUMNS, dimensions, values and folded dimensions."""
-    values_of = {name: result.rows[name].tolist() for name in ("interval_start", "rank", *result.kpi.columns)}
-    folded = [[fold(name) for name in values_of[dimension.name]] for dimension in result.kpi.folded]
+def _spans(result: Results) -> Iterator[tuple[dict[str, datetime], dict[str, list[datetime]], slice]]:
+    """Yield the rows to insert together, with the bounds (UTC) of their one interval, or else those of each row."""
+    import numpy as np
+
+    starts = result.rows["interval_start"]
 
     @cache
     def bounds(start: datetime) -> tuple[datetime, datetime]:
         interval = Interval(result.length, start.replace(tzinfo=UTC))
         return interval.start, interval.end
 
-    for start, rank, *values in zip(*values_of.values(), *folded, strict=True):
-        yield *bounds(start), result.length.code, rank, *values
+    if not len(starts) or len(starts) < LONG_LIST * len(result.starts):
+        found = list(map(bounds, starts.tolist()))
+        yield {}, {name: [both[place] for both in found] for place, name in enumerate(BOUNDS)}, slice(None)
+        return
+    ends = [*(np.flatnonzero(starts[1:] != starts[:-1]) + 1).tolist(), len(starts)]
+    for first, end in zip([0, *ends], ends, strict=False):
+        yield dict(zip(BOUNDS, bounds(starts[first].item()), strict=True)), {}, slice(first, end)
 
 
 def _summarize(

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import repeat
 from typing import Any
 
 from django.db import Error as DatabaseError
@@ -73,12 +74,19 @@ class Dialect(ABC):
         """Return False if the lock was taken on a connection of its own, and that connection was lost."""
         return True
 
-    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows into a table, as fast as the database can; ``table`` and ``columns`` are quoted SQL."""
-        values = ", ".join(["%s"] * len(rows[0]))
+    def insert(
+        self, table: str, names: Sequence[str], constants: Sequence[Any], columns: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows into a table, as fast as the database can; ``table`` and ``names`` are quoted SQL.
+
+        The first columns have the same values in all rows, the ``constants``; the others have a value for each row.
+        """
+        values = ", ".join(["%s"] * len(names))
         with self.connection.cursor() as cursor:
-            # The driver for MySQL makes statements of many rows of it; to SQLite it is one prepared statement.
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({values})", rows)
+            # The driver for MySQL makes statements of many rows of it.
+            cursor.executemany(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})", list(rows_of(constants, columns))
+            )
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -136,3 +144,8 @@ class Dialect(ABC):
                 cursor.execute(query, [name])
         except DatabaseError:
             self.connection.close()
+
+
+def rows_of(constants: Sequence[Any], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of ``Dialect.insert``."""
+    return zip(*map(repeat, constants), *columns, strict=False)

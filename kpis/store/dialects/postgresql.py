@@ -15,7 +15,7 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import transaction
 
-from kpis.store.dialects.base import Dialect, Finding, Verdict
+from kpis.store.dialects.base import Dialect, Finding, Verdict, rows_of
 
 # Advisory locks have numbers.
 LOCK = int.from_bytes(hashlib.sha256(b"network_analysis").digest()[:8], signed=True)
@@ -75,13 +75,15 @@ class PostgreSQL(Dialect):
     def holds_run_lock(self) -> bool:
         return all(map(_is_alive, _lock_connections))
 
-    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+    def insert(
+        self, table: str, names: Sequence[str], constants: Sequence[Any], columns: Sequence[Sequence[Any]]
+    ) -> None:
         with (
             self.connection.cursor() as cursor,
             self.connection.wrap_database_errors,
-            cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy,
+            cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy,
         ):
-            for row in rows:
+            for row in rows_of(constants, columns):
                 copy.write_row(row)
 
     @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.utils.dateparse import parse_datetime
@@ -17,6 +18,8 @@ from kpis.store.dialects.base import Dialect
 
 # What SQLite may keep in memory while a run works; other processes need little.
 CACHE_KILOBYTES = 64 * 1024
+# More rows in a statement bring nothing, and older versions of SQLite take no more parameters.
+ROWS_A_STATEMENT, PARAMETERS_A_STATEMENT = 30, 999
 # The datetimes of the longest page that the API gives; so many take 4.5 MB.
 _CACHED_DATETIMES = 20_000
 
@@ -47,6 +50,25 @@ class SQLite(Dialect):
             self._tune_for_writing()
             yield True
 
+    def insert(
+        self, table: str, names: Sequence[str], constants: Sequence[Any], columns: Sequence[Sequence[Any]]
+    ) -> None:
+        width, count = len(columns), len(columns[0])
+        # All rows' values, one row after the other.
+        values: list[Any] = [None] * (width * count)
+        for place, column in enumerate(columns):
+            values[place::width] = column
+        most = max(1, min(ROWS_A_STATEMENT, (PARAMETERS_A_STATEMENT - len(constants)) // width))
+        whole = count - count % most
+        with self.connection.cursor() as cursor:
+            for rows, start, end in ((most, 0, whole), (count - whole, whole, count)):
+                if start < end:
+                    some = range(start * width, end * width, rows * width)
+                    cursor.executemany(
+                        _insert(table, tuple(names), len(constants), rows),
+                        ((*constants, *values[first : first + rows * width]) for first in some),
+                    )
+
     def _tune_for_writing(self) -> None:
         with self.connection.cursor() as cursor:
             # A transaction that does not fit is written and read back page by page.
@@ -66,6 +88,19 @@ class SQLite(Dialect):
             finally:
                 if self.connection.connection is not None and self.connection.connection.in_transaction:
                     cursor.execute("ROLLBACK")
+
+
+@cache
+def _insert(table: str, names: tuple[str, ...], constants: int, rows: int) -> str:
+    """Return the statement that inserts so many rows; its parameters are the constants and then each row's values."""
+    width = len(names) - constants
+    same = [f"?{number + 1}" for number in range(constants)]
+    listed = ([*same, *(f"?{constants + row * width + number + 1}" for number in range(width))] for row in range(rows))
+    # ABORT, the default, writes every page that a statement of several rows changes to a journal first, to undo only
+    # the statement. A row that is refused here undoes the transaction.
+    return f"INSERT OR FAIL INTO {table} ({', '.join(names)}) VALUES " + ", ".join(
+        f"({', '.join(row)})" for row in listed
+    )
 
 
 @lru_cache(maxsize=_CACHED_DATETIMES)

@@ -44,7 +44,7 @@ def test_queries_in_a_snapshot_see_nothing_that_is_committed_meanwhile(two):
     one, other = two
     with one.snapshot():
         assert values(one) == [1]
-        other.insert("number", "value", [[2]])
+        other.insert("number", ["value"], [], [[2]])
         assert values(other) == [1, 2]
         assert values(one) == [1]
     assert values(one) == [1, 2]
@@ -53,7 +53,7 @@ def test_queries_in_a_snapshot_see_nothing_that_is_committed_meanwhile(two):
 @pytest.mark.parametrize("scope", ["cursor_scope", "streaming"])
 def test_a_server_side_cursor_gives_all_rows_within_its_scope(two, scope):
     one, _ = two
-    one.insert("number", "value", [[value] for value in range(2, 1001)])
+    one.insert("number", ["value"], [], [range(2, 1001)])
     with getattr(one, scope)(), one.connection.chunked_cursor() as cursor:
         cursor.execute("SELECT value FROM number ORDER BY value")
         found = list(cursor.fetchmany(10)) + list(cursor.fetchall())
