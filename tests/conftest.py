@@ -15,6 +15,7 @@ import network_analysis.urls  # noqa: F401  registers every app's admin, in the 
 from kpis.storage import address
 from network_analysis.settings import database
 from tests.processes import Place, new_place
+from tests.scanner import check_is_built
 
 DATABASES = {"sqlite": "SQLite", "mysql": "MySQL/MariaDB", "postgresql": "PostgreSQL"}
 # The folders, which say how slow tests are: of those that run together, what takes longest comes first.
@@ -37,6 +38,7 @@ def pytest_configure(config):
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     os.environ.setdefault("SECRET_KEY", "for-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz")
     settings.SECRET_KEY = os.environ["SECRET_KEY"]
+    check_is_built()
 
 
 def pytest_report_header(config) -> str:

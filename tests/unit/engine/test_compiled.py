@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from kpis.engine import compiled
+from tests.scanner import check_is_built
 
 SOURCE = b"int answer(void) { return 42; }\n"
 NAME = f"scanner-{hashlib.sha256(SOURCE).hexdigest()[:12]}.so"
@@ -64,3 +65,21 @@ def test_a_library_that_was_not_built_is_none(folder):
         assert compiled.library() is None
     finally:
         compiled.library.cache_clear()
+
+
+def test_tests_do_not_begin_with_a_scanner_of_other_sources(folder, monkeypatch):
+    monkeypatch.setattr(compiled, "COMPILERS", ())
+    with pytest.raises(pytest.UsageError) as raised:
+        check_is_built()
+    assert str(raised.value) == (
+        f"The compiled scanner {folder / NAME} is not built (scanner-0123456789ab.so is of other sources): "
+        "run `make setup`, or `.venv/bin/python -m kpis.engine.compiled`."
+    )
+    (folder / NAME).touch()
+    check_is_built()
+
+
+def test_tests_begin_without_a_scanner_where_there_is_no_compiler(folder, monkeypatch):
+    (folder / "scanner-0123456789ab.so").unlink()
+    monkeypatch.setattr(compiled, "COMPILERS", ("no-such-compiler",))
+    check_is_built()
