@@ -182,15 +182,19 @@ def own_database(folder: Path) -> str:
     return url._replace(path=f"/{quote(connection.settings_dict['NAME'], safe='')}").geturl()
 
 
-def new_place(folder: Path) -> Place:
-    """A place with a migrated, empty database."""
-    folder.mkdir()
-    place = Place(folder, own_database(folder))
-    if connection.vendor == "sqlite":
+def migrated_database(folder: Path) -> str:
+    """The address of a migrated database: on SQLite a file in the folder, made empty if it is not there yet."""
+    if connection.vendor == "sqlite" and not (folder / "place.sqlite3").exists():
         import sqlite3
 
         connection.ensure_connection()
         copy = sqlite3.connect(folder / "place.sqlite3")
         connection.connection.backup(copy)
         copy.close()
-    return place
+    return own_database(folder)
+
+
+def new_place(folder: Path) -> Place:
+    """A place with a migrated, empty database."""
+    folder.mkdir()
+    return Place(folder, migrated_database(folder))

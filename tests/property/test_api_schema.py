@@ -25,7 +25,7 @@ pytestmark = pytest.mark.sqlite_alone
 HOUR = utc("2021-07-17T23:00:00")
 
 load_all_checks()
-EXAMPLES = times("SCHEMA_EXAMPLES", 6, 40)
+EXAMPLES = times("SCHEMA_EXAMPLES", 3, 40)
 KEPT = CHECKS.get_by_names(
     ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 )

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor != "sqlite", reason="copies the database as a whole"),
 ]
 
-TRIALS = times("DAMAGE_TRIALS", 12, 250)
+TRIALS = times("DAMAGE_TRIALS", 8, 250)
 LATE = {
     "ipflow_data.late.csv": [Flow(START, 9, 1000, 0, service=9, cell=9), Flow(START + 3600, 9, 5, 0, 9, 9)],
     "antenna_data.late.jsonl": [Message(START + 7, device=5, antenna=1, bytes=9, app="SKYPE")],

@@ -26,7 +26,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.sqlite_alone
 
-VALUES = times("FUZZ_VALUES", 5, 1000)
+VALUES = times("FUZZ_VALUES", 3, 1000)
 
 HOSTILE = (
     "",

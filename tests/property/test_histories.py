@@ -58,7 +58,7 @@ from tests.twin import SECONDS, Call, Flow, Log, Message, Record, expected, file
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HISTORIES = times("HISTORIES", 12, 1000) if connection.vendor == "sqlite" else times("HISTORIES", 6, 40)
+HISTORIES = times("HISTORIES", 8, 1000) if connection.vendor == "sqlite" else times("HISTORIES", 6, 40)
 START = 1626566400  # 2021-07-18T00:00:00Z
 HOUR, DAY = 3600, 86400
 

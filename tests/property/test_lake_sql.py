@@ -206,7 +206,7 @@ class Watched(Histories):
 
 
 TRIED = settings(
-    max_examples=times("LAKE_HISTORIES", 4, 30),
+    max_examples=times("LAKE_HISTORIES", 2, 30),
     stateful_step_count=5,
     suppress_health_check=list(HealthCheck),
 )

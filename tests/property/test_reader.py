@@ -33,7 +33,7 @@ NAMES = list(IPFLOW.column_names)
 PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 FIVE_MINUTES = 300_000
 
-EXAMPLES = times("READER_EXAMPLES", 60, 1000)
+EXAMPLES = times("READER_EXAMPLES", 40, 1000)
 many = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -42,7 +42,7 @@ from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of
 from tests.effort import times
 from tests.property.test_scanner import damage
 
-CASES = times("SCANNER_CASES", 250, 5_000)
+CASES = times("SCANNER_CASES", 150, 5_000)
 PACKERS = [("", bytes), ("", bytes), ("", bytes), (".gz", gzip.compress), (".zst", zstandard.compress)]
 DAY = date(2021, 7, 18)
 TIMES = Times(earliest=datetime(2021, 7, 17, tzinfo=UTC), latest=datetime(2021, 7, 18, 3, tzinfo=UTC))

@@ -41,7 +41,7 @@ def table(connection: duckdb.DuckDBPyConnection, name: str, partial: dict[tuple[
     return name
 
 
-@settings(max_examples=times("INCREMENTAL_HISTORIES", 25, 100))
+@settings(max_examples=times("INCREMENTAL_HISTORIES", 12, 100))
 @given(histories)
 def test_an_interval_has_what_its_batches_give(history):
     with duckdb.connect() as connection, pytest.MonkeyPatch.context() as patch:

@@ -102,7 +102,7 @@ def test_each_message_counts_once_in_its_second_and_minute(feed, record, lake_di
     # Here the time of a record is its age.
     one = Call(5, "Kern", "O2", "CALL") if feed is CDR else Message(5, 1, 1, 1, "SKYPE")
 
-    @hypothesis_settings(max_examples=times("LIVE_HISTORIES", 4, 40))
+    @hypothesis_settings(max_examples=times("LIVE_HISTORIES", 2, 40))
     @example([([one], fate) for fate in ("in", "killed", "doubled")])
     @given(histories)
     def check(history):

@@ -85,7 +85,7 @@ def put(folder, files: dict[str, list[Record]]) -> None:
 @pytest.mark.sqlite_alone
 @pytest.mark.parametrize("feed", FEEDS)
 def test_files_over_a_week_give_what_their_records_give_in_one_run_and_in_several(data_dir, feed):
-    files = archive(feed, files=4, rows=60, days=7)
+    files = archive(feed, files=4, rows=30, days=7)
     *most, last = files
     put(data_dir, {name: files[name] for name in most})
     assert "3 files ingested, 0 failed" in update()
