@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,18 @@ ROWS = [
     row(LAST, 1, "3G", 1, 5.0, 1, 0),
 ]
 
+COMMANDS = """
+import contextlib, io, json, sys
+from django.core.management import execute_from_command_line
+
+said = []
+for command in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        execute_from_command_line(["manage.py", *command])
+    said.append(out.getvalue())
+print(json.dumps(said))
+"""
+
 ASK = """
 import json, sys
 import django
@@ -129,8 +142,9 @@ class Project:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def manage(self, *arguments: str) -> str:
-        return self.python("manage.py", *arguments)
+    def manage(self, *commands: str) -> list[str]:
+        """Runs commands one after the other in a process; gives what each printed."""
+        return json.loads(self.python("-c", COMMANDS, stdin=json.dumps([*map(shlex.split, commands)])))
 
     def get(self, *addresses: str) -> list:
         """Each address's status, its text (of a download: in hex), and the admin's number of rows."""
@@ -148,10 +162,8 @@ class Project:
         self.insert("kpis/catalog/builtin/coverage.py", "    COVERAGE_GRID_SIGNAL,\n)", LISTED)
         self.insert("kpis/models/results.py", MODEL.splitlines(keepends=True)[0], MODEL)
         before = self.migrations()
-        self.manage("makemigrations", "kpis")
+        self.manage("makemigrations kpis")
         assert len(self.migrations() - before) == 1
-        self.manage("makemigrations", "--check", "--dry-run")
-        self.manage("migrate", "-v", "0")
 
     def migrations(self) -> set[Path]:
         return set((self.tree / "kpis/migrations").glob("0*.py"))
@@ -216,22 +228,27 @@ def assert_thirteenth_kpi_is_there(project: Project) -> None:
     assert "4G, status 0" in texts[13]
     points = json.loads(texts[14])["datasets"]["points"]
     assert [point["value"] for point in points] == [15.25, None, None, None, None, None, 40.0]
-    assert "NetworkSpeed" in project.manage("shell", "-v", "0", "-c", "import kpis.models.results as r; print(dir(r))")
-    assert "Kinds of network by average speed" in project.manage("show_network_stats")
-    project.manage("check")
-    project.manage("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull)
+    models, shown, *_ = project.manage(
+        "shell -v 0 -c 'import kpis.models.results as r; print(dir(r))'",
+        "show_network_stats",
+        "check",
+        f"spectacular --validate --fail-on-warn --file {os.devnull}",
+    )
+    assert "NetworkSpeed" in models
+    assert "Kinds of network by average speed" in shown
 
 
 def test_a_new_kpi_takes_an_entry_a_model_and_a_migration_and_files_are_read_again(project):
-    project.manage("migrate", "-v", "0")
-    project.manage("update_network_stats")
+    project.manage("migrate -v 0", "update_network_stats")
     (before,) = project.get("/api/KPIs/7/")
     assert len(json.loads(before[1])) == 4
     project.add_kpi()
-    planned = project.manage("update_network_stats", "--dry-run")
+    *_, planned, _ = project.manage(
+        "makemigrations --check --dry-run", "migrate -v 0", "update_network_stats --dry-run", "update_network_stats"
+    )
     assert planned.count("for a new KPI") == 3
-    project.manage("update_network_stats")
     assert_thirteenth_kpi_is_there(project)
     (after,) = project.get("/api/KPIs/7/")
     assert without_ids(after[1]) == without_ids(before[1])
-    assert project.manage("update_network_stats").startswith("0 files ingested, 0 failed")
+    (again,) = project.manage("update_network_stats")
+    assert again.startswith("0 files ingested, 0 failed")

@@ -9,6 +9,7 @@ from kpis.ingest import runs
 from kpis.models import Batch, Run
 from tests.factories import make_batch, make_run, make_user
 from tests.processes import PATIENCE
+from tests.servers.test_buckets import update
 from tests.servers.test_faults import gate, open_gate
 from tests.twin import Flow
 
@@ -110,16 +111,13 @@ def test_failed_files_are_marked_and_others_stay_as_they_are(client):
     assert "0 failed files will be tried again" in nothing.content.decode()
 
 
-def test_a_marked_file_is_tried_again_by_the_next_run(place):
-    (place.data / "ipflow_data.a.csv").write_text("rubbish")
-    assert place.run().code == 1
+@pytest.mark.django_db(transaction=True)
+def test_a_marked_file_is_tried_again_by_the_next_run(data_dir):
+    (data_dir / "ipflow_data.a.csv").write_text("rubbish")
+    assert "0 files ingested, 1 failed" in update()
     # Unchanged, it is let alone.
-    assert place.run().out.startswith("0 files ingested, 0 failed")
-    with place.alias() as alias:
-        assert runs.mark_for_retry(Batch.objects.using(alias).all()) == 1
-    assert place.run("update_network_stats", "--dry-run").out.startswith(
-        "would ingest ipflow_data.a.csv (ipflow, tried"
-    )
-    assert place.run().code == 1
-    with place.alias() as alias:
-        assert not Batch.objects.using(alias).get().retry
+    assert "0 files ingested, 0 failed" in update()
+    assert runs.mark_for_retry(Batch.objects.all()) == 1
+    assert "would ingest ipflow_data.a.csv (ipflow, tried" in update(dry_run=True)
+    assert "0 files ingested, 1 failed" in update()
+    assert not Batch.objects.get().retry

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 
 from kpis.models import Batch, IntervalSummary, Watermark
+from tests.effort import LONG
 from tests.processes import MANAGE, Place
 from tests.twin import Flow, Message, Record, expected, moment
 from tests.unit.sources.test_stream import without_batches
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 HOUR, DAY = 3600, 86400
-OFFSETS = [DAY, -DAY, 300, -3 * DAY]
-ORDERS = 12 if os.environ.get("LONG") == "1" else 1
+OFFSETS = [DAY, -DAY, 300, *([-3 * DAY] if LONG else [])]
+ORDERS = 12 if LONG else 1
 
 
 @pytest.fixture(autouse=True)
