@@ -63,6 +63,7 @@ BARS = {
     # 0.6 s where Django's set-up takes 0.35 s.
     "tick": Bar("4", "wall time, of Django's set-up", 0.6 / 0.35),
     "tick of many": Bar("4", "wall time, of the tick's", 1.1),
+    "spark": Bar("1", "wall time, of the plain script's", 0.5),
     "rejects wall": Bar("5", "wall time, of the fastest peer's", 1),
     "rejects kept": Bar("5", "rejects kept, of all", 1, least=True),
     "page": Bar("6", "milliseconds in the process", 3),

@@ -2,10 +2,10 @@
 
 ``scale.py [ROWS ...]`` ingests 12 files of so many rows each (10,000, 100,000, 1,000,000 and 3,000,000 by default) by
 whole commands, each with an empty database and lake, and compares all answers, row by row. Spark is ``local[N]`` on the
-N cores of this machine, and the files are in the page cache. Memory is what all processes of a command have together,
-Java's among them, at its highest of four samples a second; wall time is from the command's start to its end.
-``--master`` names another Spark, ``--only`` picks contestants. It ends with 1 if Spark takes more than half of the
-plain script's time at 1,000,000 rows a file.
+N cores of this machine, and the files are in the page cache. CPU seconds and memory are what all processes of a command
+have together, Java's among them, the memory at its highest, by four samples a second; wall time is from the command's
+start to its end. ``--master`` names another Spark, ``--only`` picks contestants. It ends with 1 if Spark takes more
+than half of the plain script's time at 1,000,000 rows a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from subprocess import PIPE, Popen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.checks import Check
+from benchmarks.checks import BARS
 from benchmarks.contest import ROOT, Command, output
 from benchmarks.place import PYTHON, Place
 from benchmarks.shapes import Shape
@@ -40,15 +40,15 @@ from importlib.metadata import version
 packages = (f"{name} {version(name)}" for name in ("pyspark", "duckdb", "pyarrow"))
 print(f"Python {sys.version.split()[0]}", *packages, sep=", ")
 """
-LARGEST_SHARE = 0.5
 CHECKED = 1_000_000
 
 
 @dataclass(frozen=True)
 class Taken:
-    """The measurements of a command: wall time in seconds, memory of all its processes in bytes; and its answer."""
+    """The measurements of a command: wall and CPU seconds, memory of all its processes in bytes; and its answer."""
 
     wall: float
+    cpu: float
     peak: int
     answer: Mapping[str, dict]
 
@@ -75,7 +75,7 @@ def main() -> int:
             file.read_bytes()
         runs = [{name: taken(CONTESTANTS[name], files, options.master) for name in names} for _ in range(options.runs)]
         found = {name: _median([run[name] for run in runs]) for name in names}
-        cells = [f"{one.wall:,.1f} s, {one.peak / 1e6:,.0f} MB" for one in found.values()]
+        cells = [f"{one.wall:,.1f} s, {one.cpu:,.1f} CPU, {one.peak / 1e6:,.0f} MB" for one in found.values()]
         print(f"{12 * rows:>12,}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
         for name, one in found.items():
             if one.answer != next(iter(found.values())).answer:
@@ -83,7 +83,7 @@ def main() -> int:
                 return 1
         if rows == CHECKED and {"spark", "plain spark"} <= found.keys():
             share = found["spark"].wall / found["plain spark"].wall
-            checks.append(Check("6", "the hour on Spark: wall time, of the plain script's", share, LARGEST_SHARE))
+            checks.append(BARS["spark"].check("the hour on Spark", share))
     print("\n".join(map(str, checks)))
     return int(not all(check.passed for check in checks))
 
@@ -125,29 +125,33 @@ def taken(contestant: Callable, files: list[Path], master: str) -> Taken:
         wall = time.perf_counter() - started
         if process.returncode:
             sys.exit(f"{command.arguments} ended with {process.returncode}:\n{said.decode()[-3000:]}")
-        return Taken(wall, peak.end(), answer())
+        return Taken(wall, *peak.end(), answer())
 
 
 def _median(runs: list[Taken]) -> Taken:
-    return Taken(median(one.wall for one in runs), int(median(one.peak for one in runs)), runs[0].answer)
+    wall, cpu = (median(of) for of in zip(*((one.wall, one.cpu) for one in runs), strict=True))
+    return Taken(wall, cpu, int(median(one.peak for one in runs)), runs[0].answer)
 
 
 class _Peak:
-    """The peak memory of a process and its descendants together, in bytes; shared memory counts once."""
+    """The CPU seconds and the peak memory of a process and its descendants together; shared memory counts once."""
 
     def __init__(self, process: int):
         self._process, self._peak, self._ended = process, 0, threading.Event()
+        self._cpu: dict[int, float] = {}
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
 
-    def end(self) -> int:
+    def end(self) -> tuple[float, int]:
         self._ended.set()
         self._thread.join()
-        return self._peak
+        return sum(self._cpu.values()), self._peak
 
     def _look(self) -> None:
         while not self._ended.wait(1 / LOOKS_A_SECOND):
-            self._peak = max(self._peak, sum(map(_memory, [self._process, *_below(self._process)])))
+            processes = [self._process, *_below(self._process)]
+            self._peak = max(self._peak, sum(map(_memory, processes)))
+            self._cpu |= {process: cpu for process in processes if (cpu := _cpu(process))}
 
 
 def _below(process: int) -> Iterator[int]:
@@ -156,6 +160,14 @@ def _below(process: int) -> Iterator[int]:
             for child in map(int, path.read_text().split()):
                 yield child
                 yield from _below(child)
+
+
+def _cpu(process: int) -> float:
+    """Return the CPU seconds of a process, 0 if it has ended."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0
 
 
 def _memory(process: int) -> int:
