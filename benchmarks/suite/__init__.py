@@ -7,7 +7,7 @@ from benchmarks.suite.hours import few_users, hour, ipflow, many_cells, users
 from benchmarks.suite.pages import pages
 from benchmarks.suite.rejects import rejects
 from benchmarks.suite.scan import scan, scans
-from benchmarks.suite.tick import tick
+from benchmarks.suite.tick import start, tick
 
 BENCHMARKS = {
     "hour": hour,
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "split": split,
     "many": many,
     "scattered": scattered,
+    "start": start,
     "tick": tick,
     "pages": pages,
 }
