@@ -34,7 +34,9 @@ def says(name: str, text: str, of: str = "") -> Contestant:
 
 @needs_peers
 @pytest.mark.parametrize(
-    "benchmarks", [["hour", "scan", "rejects", "split", "start", "tick", "pages"], ["antenna", "coverage", "cdr"]], ids=" ".join
+    "benchmarks",
+    [["hour", "scan", "rejects", "split", "start", "tick", "pages"], ["antenna", "coverage", "cdr"]],
+    ids=" ".join,
 )
 def test_this_project_and_its_peers_give_the_same_answers(tmp_path, benchmarks):
     ended = subprocess.run(
