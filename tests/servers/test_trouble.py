@@ -31,7 +31,7 @@ from tests.web import Web, running_web
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROWS, CLIENTS, RUNS, PAGES, BROKEN = (1_000_000, 32, 60, 300, 20) if LONG else (20_000, 6, 4, 30, 3)
+ROWS, CLIENTS, RUNS, PAGES, BROKEN = (1_000_000, 32, 60, 300, 20) if LONG else (20_000, 4, 3, 30, 3)
 START = 1626566400  # 2021-07-18T00:00:00Z
 INTERVALS, ANTENNAS = 6, 30
 # Long before what the runs write.
