@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +110,9 @@ class Topic(Stream[Spool]):
         with translate_errors(self._servers):
             room = self._room()
             self._pause(not room)
-            found = self._consumer.consume(room or 1, min(seconds, self._due_in()) if room else seconds)
+            # While more is waiting no batch is due by its age, and few large polls cost less than many small ones.
+            is_by_age = room and not self._are_more_waiting
+            found = self._consumer.consume(room or 1, min(seconds, self._due_in()) if is_by_age else seconds)
             # What was read before the rebalance is of no use.
             if not self._is_stale:
                 self._take(found)
@@ -196,34 +198,33 @@ class Topic(Stream[Spool]):
             self._is_paused = is_paused
 
     def _take(self, found: list[confluent_kafka.Message]) -> None:
-        offsets: dict[int, list[int]] = defaultdict(list)
-        values: dict[int, list[bytes | None]] = defaultdict(list)
-        first: dict[int, confluent_kafka.Message] = {}
-        last: dict[int, confluent_kafka.Message] = {}
+        # A loop in Python over messages takes as long as all else that is done with them.
+        message_type = self._kafka.Message
         ends = set()
-        for message in found:
-            error, partition, offset = message.error(), message.partition(), message.offset()
-            if error is not None and error.code() == self._kafka.KafkaError._PARTITION_EOF:
-                ends.add(partition)
-            elif error is not None:
-                self._handle_error(error)
-            elif partition is not None and offset is not None:
-                offsets[partition].append(offset)
-                values[partition].append(message.value())
-                first.setdefault(partition, message)
-                last[partition] = message
+        if any(error is not None for error in map(message_type.error, found)):
+            for message in found:
+                error = message.error()
+                if error is not None and error.code() == self._kafka.KafkaError._PARTITION_EOF:
+                    ends.add(message.partition())
+                elif error is not None:
+                    self._handle_error(error)
+            found = [message for message in found if message.error() is None]
         if self._is_stale:
             return
-        # An end-of-partition event comes after the partition's last message.
-        self._at_end = (self._at_end - offsets.keys()) | ends
-        for partition in offsets:
+        partitions = set()
+        for partition, some in groupby(sorted(found, key=message_type.partition), message_type.partition):
+            messages = list(some)
+            partitions.add(partition)
             spool = self._spool(partition)
             if spool.first_message is None:
-                spool.first_message = offsets[partition][0], mark_of(first[partition])
-            spool.last_message = mark_of(last[partition])
-            spool.add(offsets[partition], values[partition], self._arrival(last[partition]))
-            self._largest = max(self._largest, max(map(len, filter(None, values[partition])), default=0))
-        if offsets:
+                spool.first_message = messages[0].offset(), mark_of(messages[0])
+            spool.last_message = mark_of(messages[-1])
+            values = list(map(message_type.value, messages))
+            spool.add(list(map(message_type.offset, messages)), values, self._arrival(messages[-1]))
+            self._largest = max(self._largest, max(map(len, filter(None, values)), default=0))
+        # An end-of-partition event comes after the partition's last message.
+        self._at_end = (self._at_end - partitions) | ends
+        if found:
             self._logged.clear()
             self._quiet_since = time.monotonic()
 
