@@ -1,10 +1,14 @@
-"""The rate at which one consumer ingests a topic on one core, beside the producer.
+"""The rate at which one consumer ingests a topic on one core, beside the producer; and a live load for minutes.
 
 ``stream.py [--intervals N] [--bootstrap-servers HOST:PORT]`` puts five minutes' messages, 300,000 of each feed, so many
 times into a topic, and then starts one consumer, limited to one core, for them. Without an address it starts a Kafka of
 its own from the folder that ``TEST_KAFKA_JARS`` names, on the other cores. The database of ``DATABASE_URL`` (by default
-a new SQLite file) must be empty. It ends with 1 if a feed's rate is below 50,000 records a second, from the consumer's
-start to its last commit, or if the totals are not those of the messages.
+a new SQLite file) must be empty. It ends with 1 if a feed's rate is below its bar, from the consumer's start to its
+last commit, or if the totals are not those of the messages.
+
+``stream.py --load MINUTES [--rate N]`` produces so many messages of each feed a second instead, for one consumer a
+feed. It ends with 1 if the lake had too many files of an hour and KPI at any time, if the consumers' memory grew, or if
+they did not keep up.
 """
 # Django has to be set up before its models are imported.
 # ruff: noqa: E402
@@ -18,11 +22,12 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import DEVNULL, PIPE, Popen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -53,7 +58,11 @@ A_SECOND = 1_000
 USERS, ANTENNAS = 20_000, 2_000
 # Messages differ in their times alone after so many.
 DIFFERENT = 200_000
-LEAST = 50_000
+# The lowest rates, in records a second.
+LEAST = {"antenna": 100_000, "cdr": 150_000}
+# The bars of the load: files of an hour and KPI, memory at the end of that after a fifth of the time, and seconds.
+MOST_FILES, MOST_GROWTH, MOST_BEHIND = 40, 1.2, 10
+SAMPLE_SECONDS = 5
 CORE = min(os.sched_getaffinity(0))
 
 Made = tuple[Callable[[int], bytes], Callable[[int], int]]
@@ -106,14 +115,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-stream ARGS=", description="measures a consumer of streams")
     parser.add_argument("--intervals", type=int, default=10, help="of five minutes (default: 10)")
     parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="a Kafka that runs already")
+    parser.add_argument("--load", type=int, metavar="MINUTES", help="put a live load on consumers for so long")
+    parser.add_argument("--rate", type=int, default=6_000, help="of the load, messages a second (default: 6,000)")
     options = parser.parse_args()
     call_command("migrate", verbosity=0)
     if Batch.objects.exists():
         parser.error("the database is not empty")
     messages = options.intervals * FIVE_MINUTES.minutes * 60 * A_SECOND
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {connection.vendor}, {messages:,} messages a feed")
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {connection.vendor}", flush=True)
     with kafka(options.bootstrap_servers, parser.error) as servers:
-        checks = [measured(feed, messages, servers) for feed in FEEDS]
+        if options.load:
+            checks = loaded(servers, options.load * 60, options.rate)
+        else:
+            print(f"{messages:,} messages a feed")
+            checks = [measured(feed, messages, servers) for feed in FEEDS]
     print("\n".join(map(str, checks)))
     return int(not all(check.passed for check in checks))
 
@@ -167,7 +182,86 @@ def measured(feed: str, messages: int, servers: str) -> Check:
     wanted = sum(map(worth, range(messages)))
     if total != wanted:
         sys.exit(f"{feed}: the rows add up to {total:,}, the messages to {wanted:,}.")
-    return Check("3", f"{feed}: records a second, from the start to the last commit", rate, LEAST, least=True)
+    return Check("7", f"{feed}: records a second, from the start to the last commit", rate, LEAST[feed], least=True)
+
+
+def manage(command: str, feed: str, servers: str, topic: str, *arguments: str, stdout: int = DEVNULL) -> Popen[str]:
+    """Start a command on a feed's topic."""
+    options = [f"--feed={feed}", f"--bootstrap-servers={servers}", f"--topic={topic}", *arguments]
+    return Popen([sys.executable, ROOT / "manage.py", command, *options], stdin=DEVNULL, stdout=stdout, text=True)
+
+
+def loaded(servers: str, seconds: int, rate: int) -> list[Check]:
+    """Produce ``rate`` messages of each feed a second, consume them, and report files and memory."""
+    topics = {feed: f"load-{feed}-{uuid.uuid4().hex[:8]}" for feed in FEEDS}
+    for feed, topic in topics.items():
+        # The topic has to be there.
+        manage("produce_sample_stream", feed, servers, topic, "--rate=1", "--seconds=1").wait()
+    consumers = [manage("consume_stream", feed, servers, topic, f"--group={topic}") for feed, topic in topics.items()]
+    pace = (f"--rate={rate}", f"--seconds={seconds}", "--seed=2")
+    producers = [
+        manage("produce_sample_stream", feed, servers, topic, *pace, stdout=PIPE) for feed, topic in topics.items()
+    ]
+    files: Counter[str] = Counter()
+    memory: list[float] = []
+    began = time.monotonic()
+    while any(producer.poll() is None for producer in producers):
+        time.sleep(SAMPLE_SECONDS)
+        if any(consumer.poll() is not None for consumer in consumers):
+            sys.exit("A consumer ended.")
+        memory.append(sum(map(resident, consumers)))
+        files |= lake_files()
+    produced = len(producers) + sum(
+        int(producer.communicate()[0].partition(" ")[0].replace(",", "")) for producer in producers
+    )
+    ended = time.monotonic()
+    while (ingested := counted()) < produced and time.monotonic() - ended < 60:
+        time.sleep(0.1)
+    behind = time.monotonic() - ended
+    files |= lake_files()
+    for consumer in consumers:
+        consumer.terminate()
+    usages = [os.wait4(consumer.pid, 0)[2] for consumer in consumers]
+    if ingested != produced:
+        sys.exit(f"{produced:,} messages were produced, and {ingested:,} are ingested.")
+    first, last = (
+        max(memory[place:][: len(memory) // 5 or 1]) for place in (len(memory) // 5, -(len(memory) // 5) or -1)
+    )
+    busy = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    print(
+        f"{produced:,} messages in {ended - began:,.0f} s, {Batch.objects.count():,} batches; both consumers: "
+        f"{first:,.0f} MB after a fifth of the time, {last:,.0f} MB at the end, {busy:,.0f} s of CPU time"
+    )
+    for folder, count in sorted(files.items()):
+        print(f"{folder}: at most {count:,} files of an hour at a time")
+    partials = {folder: count for folder, count in files.items() if folder.startswith("partials/")}
+    return [
+        Check("7", "lake files of an hour and KPI, at most at a time", max(partials.values()), MOST_FILES),
+        Check("7", "memory at the end, of that after a fifth of the time", last / first, MOST_GROWTH),
+        Check("7", "seconds from the last message to the last commit", behind, MOST_BEHIND),
+    ]
+
+
+def counted() -> int:
+    """Return how many messages are ingested."""
+    return Batch.objects.aggregate(total=Sum("lines"))["total"] or 0
+
+
+def resident(process: Popen[str]) -> float:
+    """Return a process's memory in MB."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 10**6
+
+
+def lake_files() -> Counter[str]:
+    """Return the most files of any hour of each of the lake's tables, such as ``partials/UserTrafficVolume``."""
+    found: Counter[str] = Counter()
+    lake = Path(os.environ["LAKE_DIR"])
+    for folder, _, names in os.walk(lake):
+        count = sum(name.endswith(".parquet") for name in names)
+        if count and "/hour=" in folder:
+            found |= Counter({"/".join(Path(folder).relative_to(lake).parts[:2]): count})
+    return found
 
 
 def produce(servers: str, topic: str, messages: Iterator[bytes]) -> float:
