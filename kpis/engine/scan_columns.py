@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 
 from kpis.catalog.columns import Decimal
@@ -18,10 +18,11 @@ from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_tables import KINDS, MICRO, OF_TEXTS, Tables
-from kpis.engine.table import Columns, registered
+from kpis.engine.table import Columns
 
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
 NO_CELL = -(2**63)
+RECORDS = "scanned_records"
 
 
 @dataclass(frozen=True)
@@ -119,29 +120,51 @@ def _by_moment(tables: Tables, index: int, parts: Sequence[int]) -> dict[str, np
     return {"moment": moments[order], "name": entries[:, 1 + len(parts)], "count": entries[:, -1]}
 
 
-def record_columns(tables: Tables, starts: np.ndarray) -> Columns:
-    """Return the records that were kept, with their ``interval_start``; ``starts`` has those by an interval's number.
+@dataclass(frozen=True)
+class Records:
+    """The records of a file, in columns as the scanner has them; ``sql`` makes columns of the feed of them.
 
-    The values are as the scanner has them, but for texts; ``write_records`` makes columns of the feed of them.
+    They are ``in_order`` if they are sorted by interval and moment. ``size`` is about how many bytes they take.
     """
-    reductions = tables.reductions
+
+    columns: Columns
+    sql: str
+    in_order: bool
+    size: int
+
+
+def records_of(tables: Tables, starts: np.ndarray) -> Records:
+    """Return the records that were kept; ``starts`` are those of the intervals, by their numbers."""
+    reductions, feed = tables.reductions, tables.feed
     columns = {"interval_start": starts[reductions.kept_intervals()]}
-    for place, column in enumerate(tables.feed.columns):
+    size = 0
+    for place, column in enumerate(feed.columns):
         if tables.kinds[place] in OF_TEXTS:
             # Where there is none, the empty text.
-            values = reductions.texts(place)[0][reductions.kept(place, np.uint32)[0]]
+            texts, _ = reductions.texts(place)
+            values = texts[reductions.kept(place, np.uint32)[0]]
+            size += sum(map(sys.getsizeof, texts.tolist()))
         else:
             numbers, nulls = reductions.kept(place, np.int64)
             values = np.ma.masked_array(numbers, nulls) if nulls.any() else numbers
         columns[column.name] = values
-    return columns
+    size += sum(column.nbytes for column in columns.values())
+    in_order = _are_sorted(columns["interval_start"], columns[feed.moment.column])
+    return Records(columns, _records_sql(feed), in_order, size)
 
 
-def write_records(connection: duckdb.DuckDBPyConnection, feed: Feed, columns: Columns) -> None:
-    """Write ``record_columns`` into the connection's table ``records``, as the bulk reader makes it."""
+def _are_sorted(starts: np.ndarray, moments: np.ndarray) -> bool:
+    """Return True if rows are sorted by two columns; False also where a value is missing or no number."""
+    if moments.dtype == object or isinstance(moments, np.ma.MaskedArray):
+        return False
+    later, same = starts[1:] > starts[:-1], starts[1:] == starts[:-1]
+    return bool((later | (same & (moments[1:] >= moments[:-1]))).all())
+
+
+def _records_sql(feed: Feed) -> str:
+    """Return SQL for records as the bulk reader makes them from the columns, which are the table RECORDS."""
     values = ", ".join(f'{_record_value(column)} AS "{column.name}"' for column in feed.columns)
-    with registered(connection, "scanned_records", columns) as table:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT interval_start, {values} FROM {table}")
+    return f"SELECT interval_start, {values} FROM {RECORDS}"
 
 
 def _record_value(column: Column) -> str:

@@ -31,7 +31,7 @@ from kpis.engine.compiled import DONE, ODD_LINES_FULL, PADDING
 from kpis.engine.live import Timeline
 from kpis.engine.reader import Ahead, Reading, Reject
 from kpis.engine.reductions import Declined, checked
-from kpis.engine.scan_columns import partial_columns, record_columns, timeline
+from kpis.engine.scan_columns import Records, partial_columns, records_of, timeline
 from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, FileError
@@ -51,13 +51,13 @@ class Scan:
     """The result of a scan: the reading, the rejects, and each KPI's partial, by the KPI's id.
 
     A partial is what ``partial_of_records`` makes of the same records, in columns. ``records`` are the records
-    themselves, for ``write_records``, if they were to be kept. ``timeline`` says when they are, if that was asked for.
+    themselves, if they were to be kept. ``timeline`` says when they are, if that was asked for.
     """
 
     reading: Reading
     rejects: list[Reject]
     partials: dict[int, Columns]
-    records: Columns | None = None
+    records: Records | None = None
     timeline: Timeline | None = None
 
 
@@ -255,5 +255,5 @@ class _FileScan:
         partials = {
             kpi.id: partial_columns(self.tables, index, starts[order], places) for index, kpi in enumerate(self.kpis)
         }
-        records = record_columns(self.tables, starts) if self.with_records else None
+        records = records_of(self.tables, starts) if self.with_records else None
         return Scan(reading, self.rejects, partials, records, timeline(self.tables))

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
+import duckdb
+
 from kpis import pipeline
 from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
 from kpis.ingest.lost import Sources, of_hour
-from kpis.lake import Staging, archived_columns
+from kpis.lake import Rows, Staging, archived_columns
 from kpis.lake.layout import partials_file, records_file
 from kpis.models import Batch
 from kpis.sources.directory import FoundFile
@@ -51,11 +53,14 @@ def add_rejects(staging: Staging, feed: Feed, hour: datetime) -> None:
     staging.add_rejects(feed, hour, [staging.name], f"SELECT *, '{staging.name}' AS batch FROM rejects")
 
 
-def add_records(staging: Staging, feed: Feed, hour: datetime) -> None:
-    """Write a batch's records of one hour from the table ``records``, as they were written at first."""
+def add_records(
+    staging: Staging, feed: Feed, hour: datetime, records: Rows, connection: duckdb.DuckDBPyConnection
+) -> None:
+    """Write a batch's records of one hour, as they were written at first."""
     columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
-    rows = f"SELECT interval_start, {columns}, '{staging.name}' AS batch FROM records WHERE {of_hour(hour)}"
-    staging.add(records_file(feed, hour, staging.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
+    rows = f"SELECT interval_start, {columns}, '{staging.name}' AS batch FROM ({records.query}) WHERE {of_hour(hour)}"
+    with records.registered(connection):
+        staging.add(records_file(feed, hour, staging.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
 
 
 def sources_in(files: Mapping[tuple[str, str], FoundFile]) -> Sources:

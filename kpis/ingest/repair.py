@@ -231,7 +231,7 @@ class Repair:
                     for rejects in lost.rejects:
                         add_rejects(staging, feed, rejects.hour)
                     for records in lost.records:
-                        add_records(staging, feed, records.hour)
+                        add_records(staging, feed, records.hour, one.records, self._engine.connection)
                     self._publish(staging, lost)
                     return lost
             finally:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,8 @@ from kpis.lake.errors import translate_errors
 from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
 
 if TYPE_CHECKING:
+    import duckdb
+
     from kpis.lake.lake import Lake
 
 PLAN = "plan.json"
@@ -32,13 +34,24 @@ HOUR_NUMBER = "date_diff('hour', TIMESTAMP '1970-01-01', interval_start)"
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to write: SQL that selects them, each with the key of its ``batch``.
+    """Rows to write: SQL that selects them; of partials, each with the key of its ``batch``.
 
-    The SQL may name tables that are in memory (``columns``, by name), which are registered while it is executed.
+    The SQL may name tables that are in memory (``columns``, by name), which are ``registered`` while it is executed;
+    ``size`` is about how many bytes these take. The rows may be ``in_order`` already.
     """
 
     query: str
     columns: Mapping[str, Columns] = field(default_factory=dict)
+    in_order: bool = False
+    size: int = 0
+
+    @contextmanager
+    def registered(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Let queries read the tables that are in memory."""
+        with ExitStack() as stack:
+            for name, columns in self.columns.items():
+                stack.enter_context(registered(connection, name, columns))
+            yield
 
 
 class Staging:
@@ -69,19 +82,20 @@ class Staging:
             return partials_file(kpi, hour, own or self.name, own)
 
         with ExitStack() as stack:
-            for name, columns in (one for some in rows for one in some.columns.items()):
-                stack.enter_context(registered(self._lake.connection, name, columns))
+            for some in rows:
+                stack.enter_context(some.registered(self._lake.connection))
             self._add_hours(" UNION ALL BY NAME ".join(f"({some.query})" for some in rows), hours, file_of)
 
-    def add_records(self, feed: Feed, hours: Collection[datetime], key: str, table: str = "records") -> None:
-        """Write a batch's records from a table, one file for each hour (start, UTC), by time."""
+    def add_records(self, feed: Feed, hours: Collection[datetime], key: str, records: Rows) -> None:
+        """Write a batch's records, one file for each hour (start, UTC), by time."""
         columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
-        self._add_hours(
-            f"SELECT interval_start, {columns}, '{key}' AS batch FROM {table}",
-            {hour: [key] for hour in hours},
-            lambda hour: records_file(feed, hour, key),
-            f' ORDER BY interval_start, "{feed.moment.column}"',
-        )
+        with records.registered(self._lake.connection):
+            self._add_hours(
+                f"SELECT interval_start, {columns}, '{key}' AS batch FROM ({records.query})",
+                {hour: [key] for hour in hours},
+                lambda hour: records_file(feed, hour, key),
+                "" if records.in_order else f' ORDER BY interval_start, "{feed.moment.column}"',
+            )
 
     def _add_hours(
         self,

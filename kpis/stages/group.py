@@ -16,6 +16,7 @@ import duckdb
 from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
+from kpis.lake import Rows
 from kpis.sources.batch import Batch
 from kpis.stages.commit import ingest
 from kpis.stages.engine import Engine
@@ -53,7 +54,7 @@ class Group:
         self.batches.append((one, former))
         self.size += size_of(one)
         if self._feed.name in self._archived:
-            self.size += 2 * BYTES_A_RECORD * one.entry.records
+            self.size += one.records.size or 2 * BYTES_A_RECORD * one.entry.records
         self._names.add(one.entry.file.name)
         if one.entry.digest and one.entry.file.counts_by_content:
             self._digests.add(one.entry.digest)
@@ -71,10 +72,10 @@ class Group:
         one = replace(one, partials=partials, number=number)
         if one.entry.rejects:
             one = replace(one, rejects=self._copied(one.rejects, number))
-        if self._feed.name in self._archived:
-            table = self._copied(one.records, number)
-            part = f"(SELECT * EXCLUDE ({NUMBER}) FROM {table} WHERE {NUMBER} = {number})"
-            one = replace(one, records=part)
+        if self._feed.name in self._archived and not one.records.columns:
+            table = self._copied("records", number)
+            rows = Rows(f"SELECT * EXCLUDE ({NUMBER}) FROM {table} WHERE {NUMBER} = {number}")
+            one = replace(one, records=rows)
         self.batches[-1] = one, former
 
     def close(self) -> None:

@@ -17,16 +17,17 @@ from kpis.engine.aggregate import Partials, TotalTooLarge, partial_of_records
 from kpis.engine.compiled import CORES
 from kpis.engine.live import LiveCounts, timeline_of_records
 from kpis.engine.reader import Reject, write_rejects
-from kpis.engine.scan_columns import write_records
+from kpis.engine.scan_columns import RECORDS
 from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import FileError, TooManyRejects
+from kpis.lake import Rows
 from kpis.sources.batch import Batch
 from kpis.stages.engine import Engine
 from kpis.stages.identity import key_of, reading_of
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
-from kpis.stages.prepared import Prepared, sources, stage
+from kpis.stages.prepared import OF_TABLE, Prepared, sources, stage
 from kpis.stages.read import read, scan_of
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 from kpis.stages.times import read_again_at_of
@@ -44,7 +45,7 @@ def prepare(
 ) -> Iterator[Prepared]:
     """Parse and aggregate a batch. Writes nothing to the ledger or the lake and needs no lock.
 
-    Its records, rejects and partials are in the connection's tables until the next batch is prepared. Rows of before
+    What it gives lies in memory, or in the connection's tables until the next batch is prepared. Rows of before
     ``earliest`` (UTC) are rejects. ``scan_of_file`` returns what the scanner found in it, or None where the reader has
     to read it; by default it is scanned now.
     """
@@ -96,8 +97,6 @@ def _read_and_reduce(
             if scanned.rejects or file.is_followed:
                 write_rejects(engine.connection, scanned.rejects)
             reading = file.completed(scanned.reading, engine.connection)
-            if scanned.records is not None:
-                write_records(engine.connection, file.feed, scanned.records)
         if not file.is_followed:
             options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
     except TooManyRejects as error:
@@ -144,7 +143,9 @@ def _read_and_reduce(
             except TotalTooLarge as error:
                 return Prepared(replace(entry, is_in=False, reason=str(error)), first_rejects)
             partials[kpi.id] = {table: None}
-    return Prepared(entry, first_rejects, partials, newest=newest, live=live)
+    found = scanned.records if scanned else None
+    records = Rows(found.sql, {RECORDS: found.columns}, found.in_order, found.size) if found else OF_TABLE
+    return Prepared(entry, first_rejects, partials, newest=newest, live=live, records=records)
 
 
 def _first_rejects(engine: Engine) -> list[Reject]:

@@ -26,17 +26,19 @@ from kpis.stages.options import Options
 SMALL_ROWS = 100_000
 # The column that says of which of the group's batches a row is.
 NUMBER = "batch_number"
+# The records of the batch that was read last, where the bulk reader read it.
+OF_TABLE = Rows("FROM records")
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A parsed and aggregated batch: its entry, its first rejects and, unless it failed, its partials by KPI id.
 
-    ``rejects`` and ``records`` are SQL for its tables. With a ``number``, the rejects, and the partials that are not in
-    memory, are those rows of tables that it shares with others which have that number. ``written`` maps files that a
-    cluster's executor wrote to the lake's staging to what they become in the lake; then there are no partials here. Of
-    a stream's batch, ``newest`` is the newest of its records' times (UTC) that are not ahead of the clock, and ``live``
-    counts its messages for the live page.
+    ``rejects`` is SQL for a table, and ``records`` are the rows to archive, if those of its feed are archived. With a
+    ``number``, the rejects, and the partials that are not in memory, are those rows of tables that it shares with
+    others which have that number. ``written`` maps files that a cluster's executor wrote to the lake's staging to what
+    they become in the lake; then there are no partials here. Of a stream's batch, ``newest`` is the newest of its
+    records' times (UTC) that are not ahead of the clock, and ``live`` counts its messages for the live page.
     """
 
     entry: Entry
@@ -46,7 +48,7 @@ class Prepared:
     newest: datetime | None = None
     live: LiveCounts | None = None
     rejects: str = "rejects"
-    records: str = "records"
+    records: Rows = OF_TABLE
     number: int | None = None
 
     @contextmanager

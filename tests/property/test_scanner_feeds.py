@@ -32,9 +32,9 @@ from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import partial_of_records
 from kpis.engine.folding import add_fold
 from kpis.engine.reader import Reader
-from kpis.engine.scan_columns import write_records
+from kpis.engine.scan_columns import RECORDS
 from kpis.engine.scanner import scan
-from kpis.engine.table import rows
+from kpis.engine.table import registered, rows
 from kpis.formats.bounds import FileError
 from kpis.formats.file_formats import FORMATS
 from kpis.formats.judge import Times, judge, reject_text
@@ -346,7 +346,8 @@ def agrees_with_the_reader(connection, feed, path, found, given, defaults) -> No
     if found.records is not None:
         expected = Counter(connection.execute("FROM records").fetchall())
         types = connection.execute("DESCRIBE records").fetchall()
-        write_records(connection, feed, found.records)
+        with registered(connection, RECORDS, found.records.columns):
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS {found.records.sql}")
         assert Counter(connection.execute("FROM records").fetchall()) == expected
         assert not expected or connection.execute("DESCRIBE records").fetchall() == types
     for kpi in partial_kpis(feed) if reading.records else []:

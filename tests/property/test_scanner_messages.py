@@ -152,8 +152,9 @@ def found_in(engine: pipeline.Engine, one: Prepared) -> dict:
     return {"entry": one.entry, "newest": one.newest, "live": one.live, "first": one.first_rejects, **tables}
 
 
-def records_in(engine: pipeline.Engine) -> Counter:
-    return Counter(engine.connection.execute("FROM records").fetchall())
+def records_in(engine: pipeline.Engine, one: Prepared) -> Counter:
+    with one.records.registered(engine.connection):
+        return Counter(engine.connection.execute(f"FROM ({one.records.query})").fetchall())
 
 
 @pytest.mark.parametrize("feed", [FEEDS[name] for name in STREAM_FEEDS], ids=STREAM_FEEDS)
@@ -171,7 +172,7 @@ def test_random_messages_give_what_judge_and_reader_give(tmp_path, lake_dir, mon
             taken += scanned is not None
             with prepare(batch, engine, options, partial(lambda scan: scan, scanned), EARLIEST) as one:
                 found = found_in(engine, one)
-                kept = records_in(engine) if archived and one.partials else None
+                kept = records_in(engine, one) if archived and one.partials else None
             records, rejects = judged(batch, messages)
             entry = found["entry"]
             totals = [row[-1] for kpi in partial_kpis(feed) for row in naive_partial(kpi, records) if entry.reason]
@@ -188,5 +189,5 @@ def test_random_messages_give_what_judge_and_reader_give(tmp_path, lake_dir, mon
                 assert found["live"] == naive_live(feed, records)
             with prepare(batch, engine, options, lambda: None, EARLIEST) as one:
                 assert found_in(engine, one) == found, messages
-                assert kept is None or records_in(engine) == kept
+                assert kept is None or records_in(engine, one) == kept
     assert taken > 0.8 * BATCHES

@@ -126,6 +126,7 @@ def test_records_of_the_archived_feeds_are_kept_sorted_by_time_and_replaced_with
     settings.ARCHIVE_FEEDS = frozenset({"antenna"})
     messages = [
         Message(START + 3700, 1, 2, 30, "SKYPE"),
+        Message(START + 9, 2, 2, 50, "y"),
         Message(START + 5, 2, 2, 40, "é"),
         Message(START, 1, 1, 9, "x"),
     ]
@@ -136,7 +137,11 @@ def test_records_of_the_archived_feeds_are_kept_sorted_by_time_and_replaced_with
     archived = sorted(lake_dir.glob("records/*/year=2021/month=07/day=18/hour=*/*.parquet"))
     assert [path.parts[-6] + "/" + path.parts[-2] for path in archived] == ["antenna/hour=00", "antenna/hour=01"]
     rows = duckdb.sql(f"SELECT timestamp, id, antenna_id, bytes, app FROM '{archived[0]}'").fetchall()
-    assert rows == [(START, uuid(1), uuid(1), 9, "x"), (START + 5, uuid(2), uuid(2), 40, "é")]
+    assert rows == [
+        (START, uuid(1), uuid(1), 9, "x"),
+        (START + 5, uuid(2), uuid(2), 40, "é"),
+        (START + 9, uuid(2), uuid(2), 50, "y"),
+    ]
     path.write_text(file_text(messages[:1]))
     update()
     (left,) = lake_dir.glob("records/*/year=*/month=*/day=*/hour=*/*.parquet")
