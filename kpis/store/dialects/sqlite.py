@@ -18,6 +18,8 @@ from kpis.store.dialects.base import Dialect
 
 # What SQLite may keep in memory while a run works; other processes need little.
 CACHE_KILOBYTES = 64 * 1024
+# The length of SQLite's log, in pages (64 MB), from which a commit copies them to the database.
+PAGES_A_CHECKPOINT = 16 * 1024
 # More rows in a statement bring nothing, and older versions of SQLite take no more parameters.
 ROWS_A_STATEMENT, PARAMETERS_A_STATEMENT = 30, 999
 # The datetimes of the longest page that the API gives; so many take 4.5 MB.
@@ -73,6 +75,8 @@ class SQLite(Dialect):
         with self.connection.cursor() as cursor:
             # A transaction that does not fit is written and read back page by page.
             cursor.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
+            # Each commit changes pages all over the indexes: by default nearly every one copies them to the database.
+            cursor.execute(f"PRAGMA wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
             if settings.LAKE_SYNC and not self.connection.in_atomic_block:
                 # A commit must be on the disk before the lake's files are removed that it replaces. By default SQLite
                 # syncs only when it checkpoints its log, and a power cut would lose the last commits.
