@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,8 @@ def kafka():
 
 
 @pytest.fixture
-def place(tmp_path, transactional_db) -> Place:
+def place(tmp_path, transactional_db) -> Iterator[Place]:
     """A database, data folder and lake for real processes."""
-    return new_place(tmp_path / "place")
+    place = new_place(tmp_path / "place")
+    yield place
+    place.close()

@@ -61,6 +61,7 @@ class Place:
         self.data, self.lake, self.temporary = folder / "data", folder / "lake", folder / "temporary"
         self.data.mkdir(parents=True)
         self.temporary.mkdir()
+        self._started: list[subprocess.Popen[str]] = []
 
     def put(self, files: dict[str, list[Flow]]) -> None:
         """Writes files of flows into the data folder."""
@@ -82,7 +83,7 @@ class Place:
     def start(self, *arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
         """Starts ``manage.py`` with the arguments, ``update_network_stats`` by default; ``variables`` go to its
         environment, and ``prefix`` is a command that starts it."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*prefix, sys.executable, MANAGE, *(arguments or ("update_network_stats",))],
             env=self.environment(**variables),
             stdin=subprocess.DEVNULL,
@@ -92,6 +93,16 @@ class Place:
             # A suite that runs in the background ignores these signals, and its processes would too.
             preexec_fn=_reset_signals,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """Kills what a failed test left running and closes its pipes, so that no later test is blamed for them."""
+        for process in self._started:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                pipe.close()
 
     def run(self, *arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> Ended:
         """Starts ``manage.py`` and waits for its end."""
