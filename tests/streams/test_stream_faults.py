@@ -84,9 +84,7 @@ class Consumers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                killed(process)
+        self.place.close()
 
     def start(self) -> subprocess.Popen[str]:
         return consume(self.place, self.broker, FEED, self.server.name, "-v0", topic=TOPIC)
