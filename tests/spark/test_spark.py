@@ -384,11 +384,11 @@ def flows_of(numbers: Iterable[int], rows: int) -> dict[str, list[Flow]]:
 
 
 def test_a_driver_that_is_killed_leaves_nothing_half_done_and_the_next_one_ends_exact(place):
-    """With executors in processes of their own."""
+    """With an executor in a process of its own."""
     need_spark()
     files = flows_of([*range(3), 12], 300)
     place.put(files)
-    on_cluster = ON_SPARK | {"SPARK_MASTER": "local-cluster[2,1,1024]", "SPARK_MERGE_MB": "0", "GROUP_FILES": "2"}
+    on_cluster = ON_SPARK | {"SPARK_MASTER": "local-cluster[1,2,1024]", "SPARK_MERGE_MB": "0", "GROUP_FILES": "2"}
     # When some of the files are in, and while executors are at work.
     for until in (lambda: len(place.known()) > 0, lambda: any(place.lake.glob("staging/spark-*/*/*/*")))[:KILLS]:
         process = place.start(**on_cluster)
