@@ -248,9 +248,10 @@ static inline const uint8_t *read_again(Whole *field, const uint8_t *text, int64
 }
 
 /* Gives 1 with the column's value in the row, 0 where the field is not clean. `is_ascii` says that all its characters
-   are printable ASCII. Reads up to 24 bytes from its start, and up to 8 beyond its end. */
-static int read_field(Column *column, int index, const uint8_t *text, size_t length, int is_ascii, Row *row,
-                             int *status) {
+   are printable ASCII. Reads up to 24 bytes from its start, and up to 8 beyond its end. Calling it takes an eighth of a
+   scan, so it is inlined although it is large. */
+static inline __attribute__((always_inline)) int read_field(Column *column, int index, const uint8_t *text,
+                                                            size_t length, int is_ascii, Row *row, int *status) {
     const Table *table = &column->table;
     int64_t *value = &row->values[index];
     if (!length) {
