@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.db import transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
@@ -37,6 +38,11 @@ class RestartableExecutor(MigrationExecutor):
                 return super().apply_migration(state, migration, fake, fake_initial)
             with self._marked(migration) as is_begun, _skipping_applied(self.connection, is_begun):
                 return super().apply_migration(state, migration, fake, fake_initial)
+
+    def record_migration(self, migration: Migration) -> None:  # type: ignore[override]  # the stubs are of an older Django
+        # A squashed one is recorded with all that it replaces: after some of them alone, the others would be applied.
+        with transaction.atomic(using=self.connection.alias):
+            super().record_migration(migration)  # type: ignore[call-arg, arg-type]  # as above
 
     def migrate(self, *args: Any, **kwargs: Any) -> ProjectState:
         state = super().migrate(*args, **kwargs)
