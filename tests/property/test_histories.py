@@ -311,7 +311,11 @@ class Histories(RuleBasedStateMachine):
         check(self.files, self.newest_ever, self.now)
         # As other engines read them, which do not know the ledger.
         kept = Batch.objects.filter(status=Batch.Status.IN, rejects__gt=0).values_list("key", "rejects")
-        assert rejects_in(self.folder / "lake") == dict(kept)
+        assert self.rejects() == dict(kept)
+
+    def rejects(self) -> dict[str, int]:
+        """The number of rejects that lie in the lake, by the keys of their batches."""
+        return rejects_in(self.folder / "lake")
 
     def run(self):
         self.update()

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 from django.core.management import CommandError
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from tests.cloud import Cloud
 from tests.effort import times
-from tests.property.test_histories import Histories, changes, tried
+from tests.property.test_histories import Histories, changes, rejects_in, tried
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
@@ -55,6 +58,14 @@ class HistoriesInBuckets(Histories):
 
     def remove(self, name: str) -> None:
         self.bucket.Object(f"in/{name}").delete()
+
+    def rejects(self) -> dict[str, int]:
+        with TemporaryDirectory() as lake:
+            for one in self.bucket.objects.filter(Prefix="lake/rejects/"):
+                path = Path(lake) / one.key.removeprefix("lake/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(one.get()["Body"].read())
+            return rejects_in(Path(lake))
 
     @rule(changes=changes(), left=st.integers(0, 60))
     def files_come_and_the_store_goes_away(self, changes, left):
