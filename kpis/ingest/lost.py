@@ -15,8 +15,9 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS
 from kpis.lake import LakeFile
 from kpis.lake.layout import partials_folder, records_file, rejects_file
-from kpis.models import Batch, BatchInterval, IntervalSummary, LostFile, Watermark
+from kpis.models import Batch, BatchInterval, IntervalSummary, LostFile
 from kpis.sources.directory import FoundFile
+from kpis.store.watermarks import closed_until
 
 # A KPI's partials of one hour (start, UTC), by the KPI's id.
 Part = tuple[int, datetime]
@@ -75,7 +76,7 @@ def within(hour: datetime) -> dict[str, datetime]:
     return {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}
 
 
-def name_of(lost: Lost) -> str:
+def describe(lost: Lost) -> str:
     """Describe a batch's lost parts."""
     kinds = []
     if lost.parts:
@@ -98,7 +99,8 @@ def file_of(gone: LostFile) -> LakeFile:
 def rejects_in(file: LakeFile) -> list[LakeFile]:
     """Return the files of rejects, one a batch, that stand for one which batches share, by the ledger.
 
-    Those of batches with rejects whose first records are in its hour, unless they are recorded as lost.
+    One for each batch that has rejects and whose first record is in the file's hour, except batches that are recorded
+    as lost.
     """
     first = Min("intervals__interval_start_timestamp")
     there = BatchInterval.objects.filter(batch__feed=file.feed, **within(file.hour)).values("batch")
@@ -131,7 +133,7 @@ def incomplete(feed: Feed, length: Length, hour: datetime) -> set[datetime]:
 
 def mark_incomplete(kpi: KPI, starts: Collection[datetime], reason: str, now: datetime) -> None:
     """Mark a KPI's intervals that hold some of the feed's own (starts, UTC) as incomplete."""
-    closed_until = closed_until_of(kpi.feed)
+    until = closed_until(kpi.feed)
     for length in kpi.lengths:
         wanted = {length.floor(start) for start in starts}
         summaries = IntervalSummary.objects.filter(
@@ -153,7 +155,7 @@ def mark_incomplete(kpi: KPI, starts: Collection[datetime], reason: str, now: da
             continue
         for start in sorted(wanted - there):
             interval = Interval(length, start)
-            if length != kpi.feed.interval and not interval.is_closed(closed_until):
+            if length != kpi.feed.interval and not interval.is_closed(until):
                 # It gets its summary, with this reason, once it has closed.
                 continue
             from_start = {"batch__feed": kpi.feed.name, "interval_start_timestamp__gte": interval.start}
@@ -171,11 +173,6 @@ def mark_incomplete(kpi: KPI, starts: Collection[datetime], reason: str, now: da
                 reason=reason,
                 updated_at=now,
             )
-
-
-def closed_until_of(feed: Feed) -> datetime | None:
-    """Return a feed's watermark (UTC)."""
-    return Watermark.objects.filter(feed=feed.name).values_list("closed_until", flat=True).first()
 
 
 def of_hour(hour: datetime) -> str:

@@ -31,13 +31,12 @@ from kpis.ingest.lost import (
     Lost,
     Part,
     Sources,
-    closed_until_of,
+    describe,
     file_of,
     folder_of,
     incomplete,
     lost_file,
     mark_incomplete,
-    name_of,
     rejects_in,
     within,
 )
@@ -51,6 +50,7 @@ from kpis.stages.prepare import prepare
 from kpis.store.binding import rebind
 from kpis.store.lake_files import lake_files
 from kpis.store.ledger import DatabaseLedger
+from kpis.store.watermarks import closed_until
 
 KINDS = ("rejects", "records")
 START = ("interval_start_timestamp",)
@@ -96,25 +96,28 @@ class Repair:
     def _lost(self, found: Survey) -> list[Lost]:
         """Return what the healthy files lack of the ingested batches, oldest first."""
         parts: dict[str, set[Part]] = defaultdict(set)
-        files: dict[str, list[LakeFile]] = defaultdict(list)
+        # One a folder: several bad files may have had rows of a batch.
+        files: dict[str, dict[PurePosixPath, LakeFile]] = defaultdict(dict)
         for feed in FEEDS.values():
             for part, keys in self._needed(feed).items():
                 for key in self._lacking(folder_of(part), keys, found):
                     parts[key].add(part)
-        for file in found.bad:
+        # A batch's own file first: its digest is known.
+        for file in sorted(found.bad, key=lambda file: not file.key):
             if file.path.parts[0] in KINDS:
                 for one in [file] if file.key else rejects_in(file):
                     if file.key or self._lacking(file.path.parent, {one.key}, found):
-                        files[one.key].append(one)
+                        files[one.key].setdefault(one.path.parent, one)
         for gone in LostFile.objects.filter(kpi=0).select_related("batch"):
             # A part that was recorded as lost may have been found again.
             file = file_of(gone)
             if self._lacking(file.path.parent, {file.key}, found):
-                files[file.key].append(file)
+                files[file.key].setdefault(file.path.parent, file)
         lost = []
         for some in _batched(sorted(parts.keys() | files.keys()), KEYS_A_QUERY):
             for batch in Batch.objects.filter(key__in=some, status=Batch.Status.IN):
-                kinds = {kind: [one for one in files[batch.key] if one.path.parts[0] == kind] for kind in KINDS}
+                theirs = files[batch.key].values()
+                kinds = {kind: [one for one in theirs if one.path.parts[0] == kind] for kind in KINDS}
                 lost.append(Lost(batch, parts[batch.key], **kinds))
         return sorted(lost, key=lambda one: one.batch.pk)
 
@@ -133,7 +136,7 @@ class Repair:
         return needed
 
     def _lacking(self, folder: PurePosixPath, keys: set[str], found: Survey) -> set[str]:
-        """Return the keys of those batches of which no healthy file of the folder has rows."""
+        """Return those keys for which no healthy file of the folder has rows."""
         there = found.healthy.get(folder, [])
         lacking = keys - {file.key for file in there}
         for file in there if lacking else ():
@@ -161,7 +164,7 @@ class Repair:
             made = make(lost) if lost else None
             if made:
                 lost = lost.without(made)
-                yield Finding(name_of(made), f"would be {place}" if self._dry_run else place)
+                yield Finding(describe(made), f"would be {place}" if self._dry_run else place)
         # Known losses are not reported again.
         news = Lost(
             lost.batch,
@@ -171,7 +174,7 @@ class Repair:
         )
         if news:
             yield Finding(
-                name_of(news), "would be recorded as lost" if self._dry_run else "lost for good", is_lost=True
+                describe(news), "would be recorded as lost" if self._dry_run else "lost for good", is_lost=True
             )
             if not self._dry_run:
                 self._give_up(news)
@@ -318,7 +321,7 @@ class Repair:
                     interval_start_timestamp=start,
                     defaults={"changed": True},
                 )
-        if ONE_HOUR.at(hour).is_closed(closed_until_of(feed)):
+        if ONE_HOUR.at(hour).is_closed(closed_until(feed)):
             DueCompaction.objects.get_or_create(feed=feed.name, interval_start_timestamp=hour)
 
     @transaction.atomic

@@ -119,6 +119,26 @@ def test_a_repair_gives_each_batch_of_a_lost_file_of_rejects_its_own(
     assert "0 findings, 0 lost" in repair()
 
 
+@pytest.mark.parametrize("lost", ["group-*.parquet", "*.parquet"])
+@pytest.mark.parametrize("is_source_there", [True, False])
+def test_a_repair_gives_each_batch_one_file_when_all_files_of_its_hour_are_lost(
+    files, data_dir, lake_dir, lost, is_source_there
+):
+    for name in "fg":
+        put(data_dir, name, 1, START)
+    assert "2 files ingested, 0 failed" in update()
+    assert names_of(lake_dir) == [["a", "b", "c"], ["d"], ["f", "g"]]
+    for path in lake_dir.glob(f"rejects/**/{lost}"):
+        path.unlink()
+    if not is_source_there:
+        for path in data_dir.iterdir():
+            path.unlink()
+    assert "0 lost" in repair()
+    assert names_of(lake_dir) == [[name] for name in "abcdfg"]
+    assert kept(lake_dir) == sorted([*of("a", "b", "c", "d"), (0, "wrong f", 6), (0, "wrong g", 6)])
+    assert "0 findings, 0 lost" in repair()
+
+
 def test_what_is_lost_for_good_of_a_shared_file_of_rejects_is_named_once(files, data_dir, lake_dir):
     (shared,) = lake_dir.glob("rejects/**/group-*.parquet")
     shared.unlink()
