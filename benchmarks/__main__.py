@@ -54,7 +54,7 @@ def main() -> int:
     print(f"\nImports of a tick\n{profile}" if profile else "")
     keep(outcomes, facts, profile, folder, options.docs)
     failed = [name for name, outcome in outcomes.items() if not all(check.passed for check in outcome.checks)]
-    print(f"Bars that fell: {', '.join(failed)}." if failed else "No bar fell.")
+    print(f"Failed: {', '.join(failed)}." if failed else "All checks passed.")
     return int(bool(failed))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import tempfile
 import threading
@@ -117,7 +118,7 @@ def taken(contestant: Callable, files: list[Path], master: str) -> Taken:
         folder = Path(name)
         command, answer = contestant(folder, files, master)
         environment = {"PATH": os.environ["PATH"], "TMPDIR": name, **command.environment}
-        started = time.perf_counter()
+        before, started = _ended_children(), time.perf_counter()
         with (folder / "out").open("wb") as out:
             process = Popen(list(map(str, command.arguments)), env=environment, cwd=ROOT, stdout=out, stderr=PIPE)
         peak = _Peak(process.pid)
@@ -125,7 +126,9 @@ def taken(contestant: Callable, files: list[Path], master: str) -> Taken:
         wall = time.perf_counter() - started
         if process.returncode:
             sys.exit(f"{command.arguments} ended with {process.returncode}:\n{said.decode()[-3000:]}")
-        return Taken(wall, *peak.end(), answer())
+        sampled, most = peak.end()
+        # Exact where nothing outlives the process and was not waited for.
+        return Taken(wall, max(sampled, _ended_children() - before), most, answer())
 
 
 def _median(runs: list[Taken]) -> Taken:
@@ -133,8 +136,17 @@ def _median(runs: list[Taken]) -> Taken:
     return Taken(wall, cpu, int(median(one.peak for one in runs)), runs[0].answer)
 
 
+def _ended_children() -> float:
+    """Return the CPU seconds of all processes that have ended and were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class _Peak:
-    """The CPU seconds and the peak memory of a process and its descendants together; shared memory counts once."""
+    """The CPU seconds, at the last of four samples a second, and the peak memory of a process and its descendants.
+
+    Shared memory counts once.
+    """
 
     def __init__(self, process: int):
         self._process, self._peak, self._ended = process, 0, threading.Event()

@@ -24,7 +24,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
@@ -197,31 +197,36 @@ def loaded(servers: str, seconds: int, rate: int) -> list[Check]:
     for feed, topic in topics.items():
         # The topic has to be there.
         manage("produce_sample_stream", feed, servers, topic, "--rate=1", "--seconds=1").wait()
-    consumers = [manage("consume_stream", feed, servers, topic, f"--group={topic}") for feed, topic in topics.items()]
-    pace = (f"--rate={rate}", f"--seconds={seconds}", "--seed=2")
-    producers = [
-        manage("produce_sample_stream", feed, servers, topic, *pace, stdout=PIPE) for feed, topic in topics.items()
-    ]
-    files: Counter[str] = Counter()
-    memory: list[float] = []
-    began = time.monotonic()
-    while any(producer.poll() is None for producer in producers):
-        time.sleep(SAMPLE_SECONDS)
-        if any(consumer.poll() is not None for consumer in consumers):
-            sys.exit("A consumer ended.")
-        memory.append(sum(map(resident, consumers)))
+    with ExitStack() as started:
+        consumers = [
+            manage("consume_stream", feed, servers, topic, f"--group={topic}") for feed, topic in topics.items()
+        ]
+        pace = (f"--rate={rate}", f"--seconds={seconds}", "--seed=2")
+        producers = [
+            manage("produce_sample_stream", feed, servers, topic, *pace, stdout=PIPE) for feed, topic in topics.items()
+        ]
+        for process in (*consumers, *producers):
+            started.callback(process.kill)
+        files: Counter[str] = Counter()
+        memory: list[float] = []
+        began = time.monotonic()
+        while any(producer.poll() is None for producer in producers):
+            time.sleep(SAMPLE_SECONDS)
+            if any(consumer.poll() is not None for consumer in consumers):
+                sys.exit("A consumer ended.")
+            memory.append(sum(map(resident, consumers)))
+            files |= lake_files()
+        produced = len(producers) + sum(
+            int(producer.communicate()[0].partition(" ")[0].replace(",", "")) for producer in producers
+        )
+        ended = time.monotonic()
+        while (ingested := counted()) < produced and time.monotonic() - ended < 60:
+            time.sleep(0.1)
+        behind = time.monotonic() - ended
         files |= lake_files()
-    produced = len(producers) + sum(
-        int(producer.communicate()[0].partition(" ")[0].replace(",", "")) for producer in producers
-    )
-    ended = time.monotonic()
-    while (ingested := counted()) < produced and time.monotonic() - ended < 60:
-        time.sleep(0.1)
-    behind = time.monotonic() - ended
-    files |= lake_files()
-    for consumer in consumers:
-        consumer.terminate()
-    usages = [os.wait4(consumer.pid, 0)[2] for consumer in consumers]
+        for consumer in consumers:
+            consumer.terminate()
+        usages = [os.wait4(consumer.pid, 0)[2] for consumer in consumers]
     if ingested != produced:
         sys.exit(f"{produced:,} messages were produced, and {ingested:,} are ingested.")
     first, last = (
