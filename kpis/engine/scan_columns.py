@@ -98,7 +98,7 @@ def _cell_name(dimension: GridCell, cell: int) -> str:
 
 
 def timeline(tables: Tables) -> Timeline | None:
-    """Return when the records are, and by which groups; None if they were not counted by their own time."""
+    """Return the number of records at each moment, of all and by group; None if the scan was not asked for it."""
     if tables.live is None:
         return None
     parts = [unit for _, unit in tables.feed.moment.parts]

@@ -51,7 +51,7 @@ class Scan:
     """The result of a scan: the reading, the rejects, and each KPI's partial, by the KPI's id.
 
     A partial is what ``partial_of_records`` makes of the same records, in columns. ``records`` are the records
-    themselves, if they were to be kept. ``timeline`` says when they are, if that was asked for.
+    themselves, if they were to be kept. ``timeline`` has their number at each moment, if that was asked for.
     """
 
     reading: Reading

@@ -45,7 +45,7 @@ class LakeFile:
         return replace(self, path=self.path.with_name(name), digest=digest, size=size)
 
 
-def name_of(keys: Collection[str]) -> str:
+def shared_name(keys: Collection[str]) -> str:
     """Return the name of a file with rows of the batches with these keys: the key of a single one."""
     return min(keys) if len(keys) == 1 else GROUP + blake3(",".join(sorted(keys)).encode()).hexdigest()[:24]
 
@@ -67,7 +67,7 @@ def rejects_folder(feed: Feed, moment: datetime) -> PurePosixPath:
 
 def rejects_file(feed: Feed, moment: datetime, keys: Collection[str]) -> LakeFile:
     """Return the file of batches' rejects, by the hour of a moment (UTC), before its digest and size are known."""
-    path = rejects_folder(feed, moment) / f"{name_of(keys)}.parquet"
+    path = rejects_folder(feed, moment) / f"{shared_name(keys)}.parquet"
     return LakeFile(path, feed.name, ONE_HOUR.floor(moment), min(keys) if len(keys) == 1 else "")
 
 

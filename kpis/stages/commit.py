@@ -16,7 +16,7 @@ from kpis.engine.aggregate import TotalTooLarge
 from kpis.engine.incremental import MOST_INTERVALS
 from kpis.engine.results import Results
 from kpis.lake import Counted, LakeFile, Staging, counted_with
-from kpis.lake.layout import name_of
+from kpis.lake.layout import shared_name
 from kpis.stages.engine import Engine
 from kpis.stages.events import Duplicate, Event, Failed, Ingested, Unchanged
 from kpis.stages.identity import heir_of, is_same, twin_of
@@ -98,7 +98,7 @@ def _member(one: Prepared, former: Entry | None, kept_from: datetime | None, led
 
 def _commit(members: Sequence[_Member], ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
     """Commit batches in one transaction, or in halves if they are refused; one that is refused alone fails."""
-    staging = engine.lake.stage(_name_of(members))
+    staging = engine.lake.stage(shared_name([member.one.entry.key for member in members]))
     try:
         ledger.commit(_publish(members, staging, ledger, engine, options))
     except REFUSALS as error:
@@ -117,11 +117,6 @@ def _commit(members: Sequence[_Member], ledger: Ledger, engine: Engine, options:
         return
     engine.lake.finalize(staging.name, ledger)
     yield from (Ingested(member.one.entry, member.left | frozenset(member.one.entry.intervals)) for member in members)
-
-
-def _name_of(members: Sequence[_Member]) -> str:
-    """Return the name of the batches' staging, and of files that have rows of several of them."""
-    return name_of([member.one.entry.key for member in members])
 
 
 def _in_place(member: _Member, staging: Staging) -> _Member:

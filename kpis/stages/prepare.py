@@ -27,7 +27,7 @@ from kpis.stages.engine import Engine
 from kpis.stages.identity import key_of, reading_of
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
-from kpis.stages.prepared import OF_TABLE, Prepared, sources, stage
+from kpis.stages.prepared import RECORDS_TABLE, Prepared, sources, stage
 from kpis.stages.read import read, scan_of
 from kpis.stages.room import OUT_OF_ROOM, out_of_room
 from kpis.stages.times import read_again_at_of
@@ -144,7 +144,7 @@ def _read_and_reduce(
                 return Prepared(replace(entry, is_in=False, reason=str(error)), first_rejects)
             partials[kpi.id] = {table: None}
     found = scanned.records if scanned else None
-    records = Rows(found.sql, {RECORDS: found.columns}, found.in_order, found.size) if found else OF_TABLE
+    records = Rows(found.sql, {RECORDS: found.columns}, found.in_order, found.size) if found else RECORDS_TABLE
     return Prepared(entry, first_rejects, partials, newest=newest, live=live, records=records)
 
 

@@ -27,7 +27,7 @@ SMALL_ROWS = 100_000
 # The column that says of which of the group's batches a row is.
 NUMBER = "batch_number"
 # The records of the batch that was read last, where the bulk reader read it.
-OF_TABLE = Rows("FROM records")
+RECORDS_TABLE = Rows("FROM records")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Prepared:
     newest: datetime | None = None
     live: LiveCounts | None = None
     rejects: str = "rejects"
-    records: Rows = OF_TABLE
+    records: Rows = RECORDS_TABLE
     number: int | None = None
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What leaves the lake with batches that are replaced: their own files, and their rows in shared files of rejects.
+"""Files that leave the lake when batches are replaced: their own, and shared ones, written again without their rows.
 
 Shared files of partials keep such rows until they are compacted, and readers leave them out. Those of rejects are not
 compacted, and other engines read all that is in them, so they are written again.

@@ -39,8 +39,9 @@ class RestartableExecutor(MigrationExecutor):
             with self._marked(migration) as is_begun, _skipping_applied(self.connection, is_begun):
                 return super().apply_migration(state, migration, fake, fake_initial)
 
-    def record_migration(self, migration: Migration) -> None:  # type: ignore[override]  # the stubs are of an older Django
-        # A squashed one is recorded with all that it replaces: after some of them alone, the others would be applied.
+    def record_migration(self, migration: Migration) -> None:  # type: ignore[override]  # stubs of an older Django
+        # Django records a squashed migration as all that it replaces. If only some were recorded, the next migrate
+        # would apply the others to tables that exist.
         with transaction.atomic(using=self.connection.alias):
             super().record_migration(migration)  # type: ignore[call-arg, arg-type]  # as above
 

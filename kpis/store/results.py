@@ -101,7 +101,10 @@ def _replace_rows(result: Results) -> None:
 
 
 def _spans(result: Results) -> Iterator[tuple[dict[str, datetime], dict[str, list[datetime]], slice]]:
-    """Yield the rows to insert together, with the bounds (UTC) of their one interval, or else those of each row."""
+    """Yield what to insert at once: the bounds (UTC) that all rows share, or those of each row, and the slice of rows.
+
+    One of the two is empty: long intervals are inserted one by one, short ones together.
+    """
     import numpy as np
 
     starts = result.rows["interval_start"]

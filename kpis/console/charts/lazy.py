@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 
-def load() -> None:
-    """Import what draws. A server calls it before its threads start, so that no request waits for it."""
-    # First, and completely: Altair uses pandas as soon as it is in sys.modules, also half imported by another thread.
-    # An import waits for a thread that is at the same one.
+def import_altair() -> None:
+    """Import pandas and Altair. A server calls it before its threads start, so that no request waits for it."""
+    # pandas first and completely: Altair uses pandas as soon as it is in sys.modules, even while another thread still
+    # imports it.
     import pandas  # noqa: F401, I001
 
     import altair  # noqa: F401
@@ -20,7 +20,7 @@ def load() -> None:
 
 def __getattr__(name: str) -> Any:
     """Return what Altair has under this name."""
-    load()
+    import_altair()
     import altair
 
     # Found in this module from now on.

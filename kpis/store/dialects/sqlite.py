@@ -21,7 +21,7 @@ CACHE_KILOBYTES = 64 * 1024
 # The length of SQLite's log, in pages (64 MB), from which a commit copies them to the database.
 PAGES_A_CHECKPOINT = 16 * 1024
 # More rows in a statement bring nothing, and older versions of SQLite take no more parameters.
-ROWS_A_STATEMENT, PARAMETERS_A_STATEMENT = 30, 999
+MOST_ROWS, MOST_PARAMETERS = 30, 999
 # The datetimes of the longest page that the API gives; so many take 4.5 MB.
 _CACHED_DATETIMES = 20_000
 
@@ -60,7 +60,7 @@ class SQLite(Dialect):
         values: list[Any] = [None] * (width * count)
         for place, column in enumerate(columns):
             values[place::width] = column
-        most = max(1, min(ROWS_A_STATEMENT, (PARAMETERS_A_STATEMENT - len(constants)) // width))
+        most = max(1, min(MOST_ROWS, (MOST_PARAMETERS - len(constants)) // width))
         whole = count - count % most
         with self.connection.cursor() as cursor:
             for rows, start, end in ((most, 0, whole), (count - whole, whole, count)):
