@@ -1,6 +1,6 @@
 """This project's scanner on a feed's files, one after the other; usage: python -m benchmarks.scans.feeds FEED FILE...
 
-Its seconds are those of processor time, whatever the number of threads.
+Its seconds are the CPU seconds of all its threads together.
 """
 
 from __future__ import annotations

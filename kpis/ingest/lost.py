@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from django.db.models import F, Min
+from django.db.models import Min
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, Interval, Length, to_text
@@ -17,6 +17,7 @@ from kpis.lake import LakeFile
 from kpis.lake.layout import partials_folder, records_file, rejects_file
 from kpis.models import Batch, BatchInterval, IntervalSummary, LostFile
 from kpis.sources.directory import FoundFile
+from kpis.store.results import revise_all
 from kpis.store.watermarks import closed_until
 
 # A KPI's partials of one hour (start, UTC), by the KPI's id.
@@ -140,16 +141,8 @@ def mark_incomplete(kpi: KPI, starts: Collection[datetime], reason: str, now: da
             kpi=kpi.id, interval=length.code, interval_start_timestamp__in=wanted
         )
         there = set(summaries.values_list("interval_start_timestamp", flat=True))
-        # MySQL assigns from left to right.
-        summaries.exclude(state=IntervalSummary.State.INCOMPLETE).update(
-            previous_total=F("total"),
-            previous_mean=F("mean"),
-            previous_updated_at=F("updated_at"),
-            revision=F("revision") + 1,
-            state=IntervalSummary.State.INCOMPLETE,
-            reason=reason,
-            updated_at=now,
-        )
+        complete = summaries.exclude(state=IntervalSummary.State.INCOMPLETE)
+        revise_all(complete, IntervalSummary.State.INCOMPLETE, reason, now)
         if kpi.reference:
             # An interval without records has no summary.
             continue

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from kpis import clock
 from kpis.catalog.feeds import Feed
@@ -217,6 +217,20 @@ def _revise(summary: IntervalSummary) -> None:
     summary.revision += 1
     summary.previous_total, summary.previous_mean = summary.total, summary.mean
     summary.previous_updated_at = summary.updated_at
+
+
+def revise_all(summaries: QuerySet[IntervalSummary], state: str, reason: str, now: datetime) -> None:
+    """Make stored summaries the next revision of themselves, in another state, for a reason, at a time (UTC)."""
+    # MySQL assigns from left to right.
+    summaries.update(
+        previous_total=F("total"),
+        previous_mean=F("mean"),
+        previous_updated_at=F("updated_at"),
+        revision=F("revision") + 1,
+        state=state,
+        reason=reason,
+        updated_at=now,
+    )
 
 
 def _lost_file(kpi: KPI, interval: Interval) -> LostFile | None:

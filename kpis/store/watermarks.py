@@ -10,7 +10,6 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
 
 from kpis import clock
 from kpis.catalog.closing import ahead_until, closing_time
@@ -22,7 +21,7 @@ from kpis.models import BatchInterval, DueCompaction, DueRollup, IntervalSummary
 from kpis.stages.ledger import Entry, Reopened
 from kpis.store.dialects import dialect
 from kpis.store.intervals import intervals_between
-from kpis.store.results import summaries_of
+from kpis.store.results import revise_all, summaries_of
 
 # The reason of summaries that were reopened.
 REOPENED = "called final before its end by a clock that was ahead, and provisional again"
@@ -150,16 +149,7 @@ def _reopen(feed: Feed, mark: Watermark, now: datetime) -> None:
                 for start in sorted(early_starts)
             ]
             DueRollup.objects.bulk_create(due, ignore_conflicts=True)
-        # MySQL assigns from left to right.
-        early.update(
-            previous_total=F("total"),
-            previous_mean=F("mean"),
-            previous_updated_at=F("updated_at"),
-            revision=F("revision") + 1,
-            state=IntervalSummary.State.PROVISIONAL,
-            reason=REOPENED,
-            updated_at=clock.now(),
-        )
+        revise_all(early, IntervalSummary.State.PROVISIONAL, REOPENED, clock.now())
     DueCompaction.objects.filter(feed=feed.name, interval_start_timestamp__gt=now - ONE_HOUR.delta).delete()
 
 
