@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 # The interval in seconds at which Kafka is asked for new partitions, and for the topic's identity.
 METADATA_SECONDS = 20
 QUEUE_KILOBYTES = 32 * 1024
+# How long the client fetches nothing after its queue was full. By default it is a second, in which a consumer that is
+# behind ingests all that the queue holds and then waits.
+QUEUE_FULL_MILLISECONDS = 20
 # The Java client's names of librdkafka's options, and of those whose value is a file's content.
 JAVA_SAME = ("bootstrap.servers", "security.protocol", "sasl.mechanism", "ssl.key.password")
 JAVA_FILES = {
@@ -88,6 +91,7 @@ class Topic(Stream[Spool]):
                     "max.poll.interval.ms": LONGEST_BATCH_SECONDS * 1000,
                     "topic.metadata.refresh.interval.ms": METADATA_SECONDS * 1000,
                     "queued.max.messages.kbytes": QUEUE_KILOBYTES,
+                    "fetch.queue.backoff.ms": QUEUE_FULL_MILLISECONDS,
                     "error_cb": self._note,
                 }
             )
