@@ -88,7 +88,8 @@ class Cloud:
 
     @contextmanager
     def dropping(self, share: float = 0.0, left: int | None = None) -> Iterator[Faults]:
-        """Drops a share of the connections meanwhile, and all after ``left`` requests; no client waits long."""
+        """Drops a share of the connections meanwhile, none by default, and all after ``left`` requests; no client waits
+        long."""
         former = self.faults.share, self.faults.left
         self.faults.share, self.faults.left = share, left
         try:
