@@ -134,6 +134,17 @@ def await_at_work(place: Place, feed: str, processes: list[subprocess.Popen]) ->
             time.sleep(0.05)
 
 
+def await_closed(place: Place, feed: str, until: int, processes: list[subprocess.Popen]) -> None:
+    """Waits until what ends by a time is closed, which a consumer that is asked to stop leaves to the next one."""
+    began = time.monotonic()
+    with place.alias() as alias:
+        watermarks = Watermark.objects.using(alias).filter(feed=feed, closed_until__gte=moment(until))
+        while not watermarks.exists():
+            assert time.monotonic() - began < PATIENCE
+            assert [process.poll() for process in processes] == [None] * len(processes)
+            time.sleep(0.05)
+
+
 def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_broker, tmp_path):
     subscribers = tmp_path / "subscribers.csv"
     write_file(subscribers, FileFormat.CSV, SAMPLES["antenna"].subscribers(ROWS, 1))
@@ -156,6 +167,7 @@ def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_br
     for (feed, place), processes in started.items():
         await_all(place, feed, len(lines[feed]), processes)
         await_at_work(place, feed, processes)
+        await_closed(place, feed, START + 2 * 3600, processes)
         for process in processes:
             process.send_signal(signal.SIGTERM)
         assert [end_of(process).code for process in processes] == [0] * len(processes)
