@@ -54,6 +54,10 @@ class WorkCommand(NegativeValues):
             gc.freeze()
         try:
             super().run_from_argv(argv)
+        except BaseException:
+            # The error's frames may refer to DuckDB's objects and to frozen ones in a circle.
+            gc.unfreeze()
+            raise
         finally:
             release()
 

@@ -206,3 +206,23 @@ main()
             [sys.executable, "-c", script, command], capture_output=True, text=True, timeout=PATIENCE
         )
         assert (process.stdout, process.stderr) == (f"{is_frozen}\n", "")
+
+
+def test_a_command_that_fails_says_why_and_nothing_of_what_it_leaves_in_memory():
+    script = """
+from django.core.management import CommandError
+from kpis.management.output import WorkCommand
+from network_analysis.__main__ import main
+
+def fail(command, *given, **options):
+    import duckdb
+    command.circle, command.connection = command, duckdb.connect()
+    raise CommandError("the database is gone")
+
+WorkCommand.execute = fail
+main()
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", script, "update_network_stats"], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (process.returncode, process.stderr) == (1, "CommandError: the database is gone\n")
