@@ -125,8 +125,11 @@ test-all: test test-servers  ## runs all tests
 	@:
 
 COVERED ?= tests
-coverage: setup-dev  ## shows which lines and branches no test runs, on SQLite (COVERED= is where the tests are)
-	@$(ON_SQLITE) $(VENV)/bin/pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
+COVERED_ON ?= sqlite:///$(CURDIR)/var/test.sqlite3
+# A task of a Spark on this machine ends its process, which then saves what it measured.
+coverage: setup-dev  ## shows which lines and branches no test runs (COVERED= is where the tests are, COVERED_ON= a database's URL)
+	@$(HERMETIC) DATABASE_URL=$(COVERED_ON) PYSPARK_SUBMIT_ARGS="--conf spark.python.worker.reuse=false pyspark-shell" \
+		$(VENV)/bin/pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
 		--cov --cov-report=term --cov-report=html:var/coverage $(COVERED) $(ARGS)
 
 lint: setup-dev  ## checks format, style, imports, types, migrations and documentation
