@@ -41,6 +41,8 @@ RATE = int(os.environ.get("LIVE_RATE", "6000"))
 TICKS = 20
 # A client that waits for a busy server, and does not ask it whether it is there.
 PATIENT = {"open_timeout": PATIENCE, "ping_interval": None}
+# A server that does not ask its clients either: a slow page answers nothing, however long a busy machine takes.
+UNASKING = f"--ws-ping-interval={PATIENCE}"
 LONG_AGO = 1626566400  # 2021-07-18T00:00:00Z
 COUNTIES = [f"County {number}" for number in range(58)]
 OPERATORS = ("AT&T", "Sprint", "T-Mobile", "Verizon")
@@ -216,7 +218,7 @@ def test_hundreds_of_pages_get_each_frame_at_once_and_none_waits_for_a_slow_one(
     with (
         calls_coming(broker, "many"),
         consuming(place, broker, "many"),
-        running_web(place, ANONYMOUS_RATE="off") as web,
+        running_web(place, UNASKING, ANONYMOUS_RATE="off") as web,
     ):
         asyncio.run(look(web))
 
@@ -227,7 +229,7 @@ def test_through_redis_pages_hear_of_each_batch(place, broker):
         running(Redis) as redis,
         calls_coming(broker, "redis"),
         consuming(place, broker, "redis", REDIS_URL=redis.url),
-        running_web(place, ANONYMOUS_RATE="off", REDIS_URL=redis.url) as web,
+        running_web(place, UNASKING, ANONYMOUS_RATE="off", REDIS_URL=redis.url) as web,
     ):
         asyncio.run(look(web))
 
