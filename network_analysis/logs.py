@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ RUN: ContextVar[int | None] = ContextVar("run", default=None)
 # Silenced loggers: their lines hold signatures and tokens of requests, or add nothing but a line for each file.
 QUIET = ("boto3", "botocore", "s3transfer", "urllib3", "watchfiles")
 
+# Loggers of which one line a minute is enough: while Redis is away, its client logs a traceback every second.
+REPEATING = ("channels_redis.pubsub",)
+
 PLAIN = {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
 
 
@@ -32,12 +36,15 @@ def configuration(log_format: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"lines": _structured(log_format) if log_format else PLAIN},
+        "filters": {"one a minute": {"()": "network_analysis.logs.OneAMinute"}},
         "handlers": {
             "stderr": {"class": "network_analysis.logs.StandardError", "formatter": "lines"},
             "nowhere": {"class": "logging.NullHandler"},
         },
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {EVENTS: events} | {name: {"level": "WARNING"} for name in QUIET},
+        "loggers": {EVENTS: events}
+        | {name: {"level": "WARNING"} for name in QUIET}
+        | {name: {"filters": ["one a minute"]} for name in REPEATING},
     }
 
 
@@ -47,6 +54,21 @@ class StandardError(logging.StreamHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
+
+
+class OneAMinute(logging.Filter):
+    """A filter that passes one line a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._due = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True if a line is to be logged."""
+        if time.monotonic() < self._due:
+            return False
+        self._due = time.monotonic() + 60
+        return True
 
 
 def _structured(log_format: str) -> dict[str, Any]:

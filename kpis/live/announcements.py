@@ -79,18 +79,3 @@ def _layer() -> BaseChannelLayer:
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
-
-
-class Once(logging.Filter):
-    """A filter that passes one of the channel layer's log lines a minute: it logs each attempt to reconnect."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._due = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return True if a record is to be logged."""
-        if time.monotonic() < self._due:
-            return False
-        self._due = time.monotonic() + 60
-        return True

@@ -8,6 +8,7 @@ import logging.config
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as project_settings
@@ -17,6 +18,7 @@ from kpis.ingest import events
 from kpis.lake import LakeError
 from kpis.models import Run
 from kpis.store.errors import AlreadyRunning
+from network_analysis import logs
 from network_analysis.logs import configuration
 from tests.twin import Flow
 from tests.unit.management.test_update_network_stats import START, put
@@ -202,3 +204,13 @@ def test_the_settings_come_from_the_environment(tmp_path):
     result = manage("update_network_stats")
     assert result.stdout.startswith("0 files ingested, 0 failed")
     assert [json.loads(line)["event"] for line in result.stderr.splitlines()] == ["run started", "run ended"]
+
+
+def test_of_what_the_client_of_redis_logs_each_second_one_line_a_minute_is_logged(logged, monkeypatch):
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    lines = logged("json")
+    logger = pytest.importorskip("channels_redis.pubsub").logger
+    for now.seconds in (1000, 1001, 1059.9, 1060, 1119.9, 1200):
+        logger.error("away since %s", now.seconds)
+    assert [fields(line)["event"] for line in lines()] == ["away since 1000", "away since 1060", "away since 1200"]
