@@ -52,6 +52,7 @@ class Readable(Protocol):
 
     def poll(self, seconds: float) -> None: ...
     def recreated(self) -> list[Recreated]: ...
+    def reassigned(self) -> bool: ...
     def due(self) -> bool: ...
     # Both answer from the last poll, so that an idle consumer always closes by the clock before it ends.
     def is_caught_up(self) -> bool: ...
@@ -95,6 +96,9 @@ class BaseConsumer(ABC, Generic[AnyReadable]):
             self._stream.poll(POLL_SECONDS)
             self._presence.report(self._stream.lag())
             yield from self._noted(self._stream.recreated())
+            if self._stream.reassigned():
+                # As at the start: whoever had the partitions may have been killed.
+                self._close_at = 0
             if self._stream.due():
                 yield from self._ingest(is_stopped)
             elif self._stream.is_caught_up() and time.monotonic() >= self._close_at:

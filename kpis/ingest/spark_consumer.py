@@ -112,6 +112,10 @@ class SparkTopic:
         if not is_same:
             raise SourceError(f"The topic {self.name} was recreated while it was read.")
 
+    def reassigned(self) -> bool:
+        """Return False: Spark reads all partitions, and no other process has any."""
+        return False
+
     def acknowledge(self) -> None:
         """Mark the current micro-batch as ingested."""
         self.frame = None

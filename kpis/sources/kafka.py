@@ -269,7 +269,7 @@ class Topic(Stream[Spool]):
 
     def _assign(self, _: object, partitions: list[confluent_kafka.TopicPartition]) -> None:
         self._partitions = [one.partition for one in partitions]
-        self._is_assigned = self._is_stale = True
+        self._is_assigned = self._is_reassigned = self._is_stale = True
 
     def _revoke(self, *_: object) -> None:
         self._partitions, self._is_assigned, self._is_stale = [], False, True

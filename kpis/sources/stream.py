@@ -60,6 +60,8 @@ class Stream(ABC, Generic[AnySpool]):
         # Recreated topics that are to be reported, and those that were.
         self._recreated: list[Recreated] = []
         self._known_recreated: set[Recreated] = set()
+        # True if this process was assigned partitions since it was last asked.
+        self._is_reassigned = False
         # True if all must be read again from the ledger's positions.
         self._is_stale = False
         # True if as much is waiting to be read as is read at once.
@@ -120,6 +122,11 @@ class Stream(ABC, Generic[AnySpool]):
         """Return the topics and streams that were found to be recreated since the last call."""
         news, self._recreated = self._recreated, []
         return news
+
+    def reassigned(self) -> bool:
+        """Return True if this process was assigned partitions since the last call: another one may have had them."""
+        is_reassigned, self._is_reassigned = self._is_reassigned, False
+        return is_reassigned
 
     def batches(self) -> list[Messages]:
         """Return the batches to ingest next: all of each partition that is due, one a partition.

@@ -13,25 +13,30 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db.models import Sum
 
+from kpis import pipeline
 from kpis.catalog import feeds as catalog
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.feeds import FileFormat
+from kpis.ingest.consumer import Consumer
 from kpis.models import Batch, IntervalSummary, Reject, Run, StreamConsumer, StreamPosition, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sources.kafka import Limits, Topic
 from kpis.sources.messages import Messages
-from kpis.sources.positions import Position
+from kpis.sources.positions import Position, by_number
+from kpis.store.ledger import DatabaseLedger
 from tests.broker import Broker, mock_broker
 from tests.effort import times
 from tests.processes import PATIENCE, Place, end_of, killed, new_place
-from tests.twin import ONE_HOUR, Call, Message, Record, expected, moment
+from tests.twin import ONE_HOUR, Call, Message, Record, expected, moment, stored
 from tests.unit.sources.test_stream import days_late, without_batches
 
 pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: streams are left out")
@@ -241,6 +246,63 @@ def test_a_consumer_closes_what_one_that_was_killed_left_open(broker, place):
     ended = end_of(consume(place, broker, "antenna", "second", topic="left-open"))
     assert (ended.code, ended.problems) == (0, [])
     check_tables(place, records)
+
+
+def test_a_consumer_closes_what_another_left_open_whose_partitions_it_is_assigned(
+    kafka, tmp_path, settings, monkeypatch
+):
+    monkeypatch.setattr("kpis.ingest.consumer.POLL_SECONDS", 0.01)
+    # Kafka takes neither of them for dead, however slow this machine is.
+    monkeypatch.setattr("kpis.sources.kafka.SESSION_SECONDS", PATIENCE)
+    # The first two are of the partitions of the first consumer, the others, which are hours later, of the second's.
+    records = [Message(START + second, 1, 1, 5, "SKYPE") for second in (0, 1, 14_400, 14_401)]
+    kafka.make("inherited")
+    with pipeline.engine(settings.LAKE_DIR) as engine, ExitStack() as stack:
+        consumers, ends = {}, {}
+        for name, lateness in (("first", timedelta(0)), ("second", timedelta(days=10_000))):
+            # Kafka assigns partitions in the order of the clients' ids. A short heartbeat tells of others soon.
+            connection = {"bootstrap.servers": kafka.servers, "client.id": name, "heartbeat.interval.ms": 50}
+            folder = tmp_path / name
+            folder.mkdir()
+            topic = Topic(ANTENNA, "inherited", "inherited", connection, Limits(10, 2**20, 0.1), positions, folder)
+            ends[name] = stack.enter_context(ExitStack())
+            ends[name].enter_context(topic)
+            options = pipeline.Options(max_reject_ratio=1, allowed_lateness=lateness)
+            consumers[name] = topic, Consumer(topic, engine, options, "consume_stream", pipeline.Report())
+        await_steps(consumers.values(), lambda: all(topic.is_caught_up() for topic, _ in consumers.values()))
+        put(kafka, "inherited", records)
+        await_steps([consumers["first"]], lambda: ingested() == 2 and states() == {"final": 2})
+        await_steps([consumers["second"]], lambda: ingested() == 4)
+        assert states() == {"final": 2, "provisional": 1}
+        # As if it were killed now, but Kafka knows at once.
+        ends["second"].close()
+        await_steps([consumers["first"]], lambda: states() == {"final": 4})
+    rows, summaries = expected({"all": records}, START + 86_400)
+    found_rows, found_summaries = stored()
+    assert (found_rows, without_batches(found_summaries)) == (rows, without_batches(summaries))
+
+
+def positions() -> dict[int, Position]:
+    return by_number(DatabaseLedger().positions(ANTENNA, "kafka", "inherited"))
+
+
+def ingested() -> int:
+    return sum(Batch.objects.values_list("lines", flat=True))
+
+
+def states() -> dict[str, int]:
+    """How many summaries of a KPI there are in each state."""
+    return dict(Counter(IntervalSummary.objects.filter(kpi=4).values_list("state", flat=True)))
+
+
+def await_steps(consumers: Iterable[tuple[Topic, Consumer]], until: Callable[[], bool]) -> None:
+    """Has the consumers poll once and work on what is due, by turns, until something is so."""
+    began = time.monotonic()
+    while not until():
+        assert time.monotonic() - began < PATIENCE
+        for topic, consumer in consumers:
+            looks = iter([False])
+            list(consumer.work(None, lambda looks=looks, topic=topic: next(looks, True) and not topic.due()))
 
 
 @pytest.mark.skipif(os.environ.get("LONG") != "1", reason="takes minutes; LONG=1 runs it")
