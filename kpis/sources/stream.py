@@ -50,8 +50,6 @@ class Stream(ABC, Generic[AnySpool]):
         self.feed, self.name = feed, name
         self._limits, self._folder = limits, folder
         self._pending: dict[Any, _Pending[AnySpool]] = {}
-        # The partitions whose batches come now.
-        self._turn: set[Any] = set()
         # The batches that are to be ingested next, or the parts into which they were split, a partition's in order.
         self._in_hand: list[Messages] = []
         self._positions: Mapping[Any, Any] = {}
@@ -109,14 +107,12 @@ class Stream(ABC, Generic[AnySpool]):
         """Return True if a batch is due: there is no room for more, or a partition's messages are old enough.
 
         While more messages are waiting to be read, only room counts: a reader that is behind catches up in large
-        batches. When one partition is due, those of all others follow, so that they appear on a page together.
+        batches.
         """
         if self._in_hand:
             return True
-        if not self._turn and not self._are_more_waiting and not self._due_in():
-            self._turn = set(self._pending)
-        is_due = bool(self._turn) or (bool(self._pending) and not self._room())
-        return is_due and self._is_same()
+        is_by_age = not self._are_more_waiting and not self._due_in()
+        return (is_by_age or (bool(self._pending) and not self._room())) and self._is_same()
 
     def recreated(self) -> list[Recreated]:
         """Return the topics and streams that were found to be recreated since the last call."""
@@ -129,16 +125,16 @@ class Stream(ABC, Generic[AnySpool]):
         return is_reassigned
 
     def batches(self) -> list[Messages]:
-        """Return the batches to ingest next: all of each partition that is due, one a partition.
+        """Return the batches to ingest next, one a partition, each of all that is pending of it.
 
-        Each must be acknowledged or cut. Of one that was cut only the next part is among them.
+        The partitions come together, as their messages mostly lie in the same intervals, which are then computed and
+        written once. Each batch must be acknowledged or cut. Of one that was cut only the next part is among them.
         """
         if not self._in_hand:
-            for partition in self._next():
+            for partition in sorted(self._pending, key=lambda partition: self._pending[partition].since):
                 spool = self._pending.pop(partition).spool
                 origin = self._origins.get(partition, Origin())
                 self._in_hand.append(spool.messages(self.name, partition, self._positions.get(partition), origin))
-            self._turn.clear()
         firsts: dict[Any, Messages] = {}
         for messages in self._in_hand:
             firsts.setdefault(messages.partition, messages)
@@ -177,16 +173,8 @@ class Stream(ABC, Generic[AnySpool]):
             self._pending[partition] = _Pending(self._new_spool(partition, path), self._empty_at)
         return self._pending[partition].spool
 
-    def _next(self) -> list[Partition]:
-        """Return the partitions to ingest next: those that are due, oldest first, else the largest."""
-        if self._turn:
-            return sorted(self._turn, key=lambda partition: self._pending[partition].since)
-        return [max(self._pending, key=lambda partition: self._pending[partition].spool.count)]
-
     def _due_in(self) -> float:
         """Return the seconds until a batch is due by its age; infinite if nothing is pending."""
-        if self._turn:
-            return 0.0
         oldest = min((pending.since for pending in self._pending.values()), default=math.inf)
         return max(0.0, oldest + self._limits.seconds - time.monotonic())
 
@@ -206,6 +194,5 @@ class Stream(ABC, Generic[AnySpool]):
         for messages in self._in_hand:
             messages.path.unlink(missing_ok=True)
         self._pending.clear()
-        self._turn.clear()
         self._in_hand.clear()
         self._empty_at = self._quiet_since = time.monotonic()

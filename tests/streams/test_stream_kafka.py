@@ -394,14 +394,28 @@ def test_a_partition_that_was_full_is_read_on_when_it_has_to_be_read_again(broke
         assert list(tmp_path.iterdir()) == [batch.path]
 
 
+def test_a_full_batch_takes_all_that_was_read_of_every_partition(broker, tmp_path):
+    # No partition has as many messages as a batch.
+    broker.put("spread", [Message(START, 1, 1, number, "SKYPE").line() for number in range(24)])
+    connection, limits = {"bootstrap.servers": broker.servers}, Limits(messages=20, size=2**20, seconds=PATIENCE)
+    with Topic(ANTENNA, "spread", "spread", connection, limits, dict, tmp_path) as topic:
+        batches = next_batches(topic)
+        assert sum(batch.count for batch in batches) == 20
+        assert sorted(batch.partition for batch in batches) == [0, 1, 2, 3]
+
+
 def next_batch(topic: Topic) -> Messages:
+    (batch,) = next_batches(topic)
+    return batch
+
+
+def next_batches(topic: Topic) -> list[Messages]:
     began = time.monotonic()
     topic.poll(0.1)
     while not topic.due():
         assert time.monotonic() - began < PATIENCE
         topic.poll(0.1)
-    (batch,) = topic.batches()
-    return batch
+    return topic.batches()
 
 
 def test_a_sample_stream_comes_out_as_it_went_in(broker, place):
