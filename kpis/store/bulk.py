@@ -32,7 +32,7 @@ def insert_columns(
     if not any(columns.values()):
         return
     quoted = connection.ops.quote_name
-    adapted = cache(connection.ops.adapt_datetimefield_value)
+    adapted = cache(dialect().adapt_moment)
     names, values = [], []
     same = {name: [value] for name, value in (constants or {}).items()}
     for name, found in (same | dict(columns)).items():

@@ -88,6 +88,10 @@ class Dialect(ABC):
                 f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})", list(rows_of(constants, columns))
             )
 
+    def adapt_moment(self, moment: datetime | None) -> Any:
+        """Return an aware datetime as ``insert`` takes it; callers keep the answers, as few of them differ."""
+        return self.connection.ops.adapt_datetimefield_value(moment)
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Have all queries within read the database as it is at the first one; writing may fail.

@@ -86,6 +86,10 @@ class PostgreSQL(Dialect):
             for row in rows_of(constants, columns):
                 copy.write_row(row)
 
+    def adapt_moment(self, moment: datetime | None) -> str | None:
+        # The driver does the same, in Python, for each row, which takes four times as long as all else of a row.
+        return None if moment is None else str(moment)
+
     @contextmanager
     def _snapshot_transaction(self) -> Iterator[None]:
         with transaction.atomic(using=self.connection.alias):
