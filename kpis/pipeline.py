@@ -13,6 +13,7 @@
 8. *Compact*: put each closed hour's partials into one file a KPI, and the many small ones of a stream into larger ones.
 
 Stages are imported once they have something to do: numpy and DuckDB take longer to import than a run over nothing new.
+DuckDB is imported once there is something that only it can do; a run over plain files with few partials does without.
 
 Free of Django: ``run`` works on any ledger, the database's or one in memory, and ``compute`` answers for a folder in a
 notebook::
@@ -207,7 +208,8 @@ def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
 
 
 def _begin(ledger: Ledger, engine: Engine) -> None:
-    """Check that the lake is the ledger's, and remove what broken runs left in it."""
+    """Check that the lake is the ledger's, remove what broken runs left in it, and forget what former runs kept."""
+    engine.kept.clear()
     ledger.bind(engine.lake)
     engine.lake.recover(ledger)
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 
 from kpis.catalog.dimensions import SPELLED
@@ -17,6 +17,9 @@ from kpis.engine.merge import can_merge, merge, merge_one, merged_column
 from kpis.engine.reductions import Declined
 from kpis.engine.results import TOTALS_COLUMNS, Results
 from kpis.engine.table import Columns, registered
+
+if TYPE_CHECKING:
+    import duckdb
 
 TOO_LARGE = "is beyond 2^63-1, the largest number that is kept"
 
@@ -311,6 +314,8 @@ def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[
 @contextmanager
 def translate_errors(kpi: KPI) -> Iterator[None]:
     """Translate DuckDB's error for a total that does not fit into 64 bits into TotalTooLarge."""
+    import duckdb
+
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:

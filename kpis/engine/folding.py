@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import duckdb
+from typing import TYPE_CHECKING
 
 from kpis.catalog.folding import SQL_NAME, fold
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def add_fold(connection: duckdb.DuckDBPyConnection) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import KPI
 from kpis.engine.aggregate import translate_errors
+
+if TYPE_CHECKING:
+    import duckdb
 
 # The most intervals of one batch that are cached: for a batch with more, as one that is behind, the lake is as fast.
 MOST_INTERVALS = 12

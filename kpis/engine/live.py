@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 
 from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.engine.table import Columns
+
+if TYPE_CHECKING:
+    import duckdb
 
 MICROSECOND = timedelta(microseconds=1)
 MICROSECONDS_A_SECOND = 1_000_000

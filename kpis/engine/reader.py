@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 
 from kpis.catalog.feeds import BadRow, Feed
@@ -20,6 +19,9 @@ from kpis.formats.file_formats import FORMATS
 from kpis.formats.grammar import Grammar
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
 from kpis.formats.lines import Line, SplitFile, held_still, lines_at, split
+
+if TYPE_CHECKING:
+    import duckdb
 
 REJECT_COLUMNS = ["line", "column", "reason", "text"]
 JUDGED_BYTES = 4 * 2**20
@@ -143,6 +145,8 @@ class _Reading:
 
     def _read_clean(self, found: SplitFile) -> None:
         """Add the clean lines in ``clean_path`` to the table ``records``; some may be left as doubtful."""
+        import duckdb
+
         # Through a link, since DuckDB takes brackets and stars in a name for a pattern.
         link = self.folder / "link.csv"
         link.unlink(missing_ok=True)

@@ -7,12 +7,14 @@ batch would open every lake file of each hour it touches; with it, only the file
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from kpis.catalog.kpis import KPI
+
+if TYPE_CHECKING:
+    import duckdb
 
 # The limit for all KPIs together; beyond it the least recently used hours go.
 MOST_ROWS = 1_500_000
@@ -24,11 +26,15 @@ class RecentPartials:
     It is a cache of the lake: an hour that holds a batch that the ledger does not count is dropped and read again.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection):
-        self._connection = connection
+    def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection]):
+        self._connect = connect
         # By KPI id and hour (start, UTC), the least recently used first.
         self._keys: OrderedDict[tuple[int, datetime], frozenset[str]] = OrderedDict()
         self._tables: dict[int, str] = {}
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self._connect()
 
     def holds(self, kpi: KPI, hours: Collection[datetime]) -> bool:
         """True if partials of any of the hours (starts, UTC) are held."""

@@ -18,7 +18,7 @@ from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_tables import KINDS, MICRO, OF_TEXTS, Tables
-from kpis.engine.table import Columns
+from kpis.engine.table import Columns, is_masked
 
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
 NO_CELL = -(2**63)
@@ -155,7 +155,7 @@ def records_of(tables: Tables, starts: np.ndarray) -> Records:
 
 def _are_sorted(starts: np.ndarray, moments: np.ndarray) -> bool:
     """Return True if rows are sorted by two columns; False also where a value is missing or no number."""
-    if moments.dtype == object or isinstance(moments, np.ma.MaskedArray):
+    if moments.dtype == object or is_masked(moments):
         return False
     later, same = starts[1:] > starts[:-1], starts[1:] == starts[:-1]
     return bool((later | (same & (moments[1:] >= moments[:-1]))).all())

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     import duckdb
 
     from kpis.lake.lake import Lake
+    from kpis.lake.parquet import Column
 
 PLAN = "plan.json"
 # More hours are written several in a pass, as many as have few enough rows to be sorted in memory.
 FEW_HOURS = 4
 ROWS_A_PASS = 500_000
+# Files of so few rows are written without DuckDB, which makes larger ones smaller.
+FEW_ROWS = 10_000
 # SQL for the number of hours from 1970 to the hour of a row.
 HOUR_NUMBER = "date_diff('hour', TIMESTAMP '1970-01-01', interval_start)"
 
@@ -44,6 +47,8 @@ class Rows:
     columns: Mapping[str, Columns] = field(default_factory=dict)
     in_order: bool = False
     size: int = 0
+    # The same rows, in the order of time, if they are in memory.
+    table: Mapping[str, Column] | None = None
 
     @contextmanager
     def registered(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
@@ -81,10 +86,35 @@ class Staging:
             own = min(hours[hour]) if len(hours[hour]) == 1 else ""
             return partials_file(kpi, hour, own or self.name, own)
 
+        tables = [one.table for one in rows]
+        if len(tables) == 1 and tables[0] is not None and self._add_small(tables[0], hours, file_of):
+            return
         with ExitStack() as stack:
             for some in rows:
                 stack.enter_context(some.registered(self._lake.connection))
             self._add_hours(" UNION ALL BY NAME ".join(f"({some.query})" for some in rows), hours, file_of)
+
+    def _add_small(
+        self,
+        table: Mapping[str, Column],
+        hours: Mapping[datetime, Collection[str]],
+        file_of: Callable[[datetime], LakeFile],
+    ) -> bool:
+        """Write a table in memory, one file for each hour (start, UTC), if each is small; else return False."""
+        # As in the layers above, not before there is something to write.
+        from kpis.lake.parquet import rows_between, write_table
+
+        ordered = sorted(hours)
+        parts = [rows_between(table, "interval_start", hour, hour + ONE_HOUR.delta) for hour in ordered]
+        if max(part.stop - part.start for part in parts) > FEW_ROWS:
+            return False
+        for hour, part in zip(ordered, parts, strict=True):
+            rows = {name: column[part] for name, column in table.items()}
+            written, keys = self._new(), hours[hour]
+            with translate_errors(str(written)):
+                write_table(written, rows, {"batches": _listed(keys)} if len(keys) > 1 else {})
+            self._seal(written, file_of(hour))
+        return True
 
     def add_records(self, feed: Feed, hours: Collection[datetime], key: str, records: Rows) -> None:
         """Write a batch's records, one file for each hour (start, UTC), by time."""

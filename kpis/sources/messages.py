@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import duckdb
 import numpy as np
 from blake3 import blake3
 
@@ -25,6 +24,9 @@ from kpis.engine.table import registered
 from kpis.sources.batch import Step
 from kpis.sources.directory import FoundFile, moment_of_change
 from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition, Position
+
+if TYPE_CHECKING:
+    import duckdb
 
 # The sources of messages.
 KAFKA, KINESIS = "kafka", "kinesis"

@@ -25,12 +25,10 @@ from kpis.stages.merge import Fresh, KeysBetween, keys_in, merged, merged_increm
 from kpis.stages.options import Duplicates, Options
 from kpis.stages.prepared import Prepared, Source, sources, stage
 from kpis.stages.replaced import replaced_files
-from kpis.stages.room import OUT_OF_ROOM, out_of_room
+from kpis.stages.room import out_of_room, out_of_room_errors
 
 # So many rows of results are held at once, and more by one group of hours.
 ROWS_AHEAD = 250_000
-# The exceptions by which the lake, the database or a total refuses batches.
-REFUSALS = (TotalTooLarge, Refused, *OUT_OF_ROOM)
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,8 @@ def _commit(members: Sequence[_Member], ledger: Ledger, engine: Engine, options:
     staging = engine.lake.stage(shared_name([member.one.entry.key for member in members]))
     try:
         ledger.commit(_publish(members, staging, ledger, engine, options))
-    except REFUSALS as error:
-        if isinstance(error, OUT_OF_ROOM):
+    except out_of_room_errors(TotalTooLarge, Refused) as error:
+        if isinstance(error, out_of_room_errors()):
             engine.make_room()
         if len(members) == 1:
             engine.lake.finalize(staging.name, ledger)
@@ -116,7 +114,16 @@ def _commit(members: Sequence[_Member], ledger: Ledger, engine: Engine, options:
         engine.lake.finalize(staging.name, ledger)
         return
     engine.lake.finalize(staging.name, ledger)
+    _keep([member.one for member in members], engine)
     yield from (Ingested(member.one.entry, member.left | frozenset(member.one.entry.intervals)) for member in members)
+
+
+def _keep(batches: Iterable[Prepared], engine: Engine) -> None:
+    """Keep the partials of committed batches for rollups, as far as they are in memory."""
+    for one in batches:
+        found = {kpi: columns for kpi, tables in one.partials.items() for columns in tables.values() if columns}
+        if found and not one.entry.file.is_followed:
+            engine.kept.add(one.entry.key, found)
 
 
 def _in_place(member: _Member, staging: Staging) -> _Member:
@@ -131,7 +138,7 @@ def _in_place(member: _Member, staging: Staging) -> _Member:
 def _refused(member: _Member, error: Exception, ledger: Ledger, engine: Engine, options: Options) -> Failed:
     """Let a batch fail that was refused."""
     one, former = member.one, member.former
-    if not isinstance(error, OUT_OF_ROOM):
+    if not isinstance(error, out_of_room_errors()):
         return _fail(
             replace(one, entry=replace(one.entry, is_in=False, reason=str(error))), member, ledger, engine, options
         )

@@ -14,7 +14,7 @@ from kpis.lake.layout import partials_folder
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event, Failed, Ingested
 from kpis.stages.ledger import Ledger
-from kpis.stages.room import OUT_OF_ROOM
+from kpis.stages.room import out_of_room_errors
 
 
 def compact_hours(due: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: Engine) -> Iterator[Event]:
@@ -23,7 +23,7 @@ def compact_hours(due: Iterable[tuple[Feed, Interval]], ledger: Ledger, engine: 
         try:
             compact(feed, hour, ledger, engine)
             engine.compacted.add([(feed.name, hour)])
-        except (DamagedFile, *OUT_OF_ROOM) as error:
+        except out_of_room_errors(DamagedFile) as error:
             engine.failing.add([(feed.name, hour)])
             yield Failed(f"{feed.name}, compaction of the hour from {to_text(hour.start)}", str(error))
 
@@ -47,7 +47,7 @@ def join_files(ingested: Iterable[Event], ledger: Ledger, engine: Engine) -> Non
         try:
             for kpi, files in found.items():
                 combine.join(engine.lake, kpi, hour.start, files, ledger)
-        except (DamagedFile, *OUT_OF_ROOM):
+        except out_of_room_errors(DamagedFile):
             engine.failing.add([(feed.name, hour)])
 
 

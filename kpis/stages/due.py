@@ -18,7 +18,8 @@ def roll_up(
 ) -> Iterator[Event]:
     """Yield the events of computing the longer intervals that are due from their partials, oldest first.
 
-    ``within`` computes only those that touch the time from its start to its end (UTC, excluded).
+    ``within`` computes only those that touch the time from its start to its end (UTC, excluded). What the run kept for
+    this in memory is dropped at the end.
     """
     due = [
         (feed, interval)
@@ -29,6 +30,7 @@ def roll_up(
         from kpis.stages.rollup import roll_up_due
 
         yield from roll_up_due(due, ledger, engine, options)
+    engine.kept.clear()
 
 
 def compact(due: Collection[tuple[Feed, Interval]], ledger: Ledger, engine: Engine) -> Iterator[Event]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from kpis.engine.incremental import IncrementalPartials
+    from kpis.engine.kept import KeptPartials
     from kpis.engine.recent import RecentPartials
     from kpis.stages.prepared import Prepared
 
@@ -98,6 +99,8 @@ class Workspace:
         connection = self._stack.enter_context(duckdb.connect(config=dict(self._config)))
         add_fold(connection)
         self._storage.open_to(connection)
+        if self._threads:
+            connection.execute(f"SET threads = {self._threads}")
         return connection
 
     @cached_property
@@ -110,13 +113,20 @@ class Workspace:
     def recent(self) -> RecentPartials:
         from kpis.engine.recent import RecentPartials
 
-        return RecentPartials(self.connection)
+        return RecentPartials(lambda: self.connection)
+
+    @cached_property
+    def kept(self) -> KeptPartials:
+        from kpis.engine.kept import KeptPartials
+
+        return KeptPartials()
 
     def use_threads(self, number: int) -> None:
         """Set the number of threads of queries. DuckDB takes a millisecond to set it, also to what it is."""
         if number != self._threads:
-            self.connection.execute(f"SET threads = {number}")
             self._threads = number
+            if "connection" in self.__dict__:
+                self.connection.execute(f"SET threads = {number}")
 
     def close(self) -> None:
         """Close the connection, if it was opened."""
@@ -155,6 +165,11 @@ class Engine:
         """The partials of the hours that were merged last."""
         return self.workspace.recent
 
+    @property
+    def kept(self) -> KeptPartials:
+        """The partials of the batches that this run committed."""
+        return self.workspace.kept
+
     def use_cores(self, cores: int) -> None:
         """Limit DuckDB's queries to so many cores, or to those that there are; each core takes memory of its own."""
         self.workspace.use_threads(min(cores, self.cores))
@@ -163,6 +178,7 @@ class Engine:
         """Drop what is cached of former batches, and the tables of one that failed."""
         self.recent.clear()
         self.incremental.clear()
+        self.kept.clear()
         for table in ("records", "judged"):
             self.connection.execute(f"DROP TABLE IF EXISTS {table}")
 
@@ -203,9 +219,9 @@ def engine(
         except ScratchError:
             raise
         except Exception as error:
-            from kpis.stages.room import OUT_OF_ROOM, out_of_room
+            from kpis.stages.room import out_of_room, out_of_room_errors
 
-            if isinstance(error, OUT_OF_ROOM):
+            if isinstance(error, out_of_room_errors()):
                 raise ScratchError(out_of_room(error)) from error
             raise
         finally:

@@ -11,8 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-import duckdb
-
 from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
@@ -36,11 +34,11 @@ class Group:
     What is kept of a batch is copied, as the next one is prepared in the same tables. The last one need not be.
     """
 
-    def __init__(self, feed: Feed, connection: duckdb.DuckDBPyConnection, options: Options):
+    def __init__(self, feed: Feed, engine: Engine, options: Options):
         self.batches: list[tuple[Prepared, Entry | None]] = []
         self.size = 0
         self.since = time.monotonic()
-        self._feed, self._connection, self._archived = feed, connection, options.archive_feeds
+        self._feed, self._engine, self._archived = feed, engine, options.archive_feeds
         self._names: set[str] = set()
         self._digests: set[str] = set()
         self._tables: set[str] = set()
@@ -81,17 +79,17 @@ class Group:
     def close(self) -> None:
         """Drop the copies."""
         for table in self._tables:
-            self._connection.execute(f"DROP TABLE IF EXISTS {table}")
+            self._engine.connection.execute(f"DROP TABLE IF EXISTS {table}")
 
     def _copied(self, table: str, number: int) -> str:
         """Copy a table into the one of its name that all batches share; return that one's name."""
         shared = f'"group_{self._feed.name}_{table}"'
         rows = f"SELECT *, {number}::INTEGER AS {NUMBER} FROM {table}"
         if shared in self._tables:
-            self._connection.execute(f"INSERT INTO {shared} BY NAME {rows}")
+            self._engine.connection.execute(f"INSERT INTO {shared} BY NAME {rows}")
         else:
             self._tables.add(shared)
-            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {shared} AS {rows}")
+            self._engine.connection.execute(f"CREATE OR REPLACE TEMP TABLE {shared} AS {rows}")
         return shared
 
 
@@ -115,7 +113,7 @@ class Groups:
         events = []
         if feed.name in self._open and self._open[feed.name].has(one.entry):
             events += list(self._commit(feed.name))
-        group = self._open.setdefault(feed.name, Group(feed, self._engine.connection, self._options))
+        group = self._open.setdefault(feed.name, Group(feed, self._engine, self._options))
         group.add(one, former)
         if self._are_full():
             return [*events, *self.commit()]
@@ -149,7 +147,7 @@ def prepare_all(batches: Sequence[Batch], engine: Engine, options: Options, earl
 
     Its tables are dropped at the end.
     """
-    group = Group(batches[0].feed, engine.connection, options)
+    group = Group(batches[0].feed, engine, options)
     with ExitStack() as stack:
         stack.callback(group.close)
         for batch in batches[:-1]:

@@ -10,26 +10,31 @@ A lake file that is missing or damaged stops only the intervals that need it: th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Protocol
-
-import duckdb
+from typing import TYPE_CHECKING, Protocol
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import kpis_of
 from kpis.engine.aggregate import Partials, kept_results, results_of_partials, timestamp
+from kpis.engine.array_results import can_use_arrays, results_of_arrays
 from kpis.engine.incremental import IncrementalPartials, PartialsOf
+from kpis.engine.kept import KeptPartials
 from kpis.engine.recent import RecentPartials
+from kpis.engine.reductions import Declined
 from kpis.engine.results import Results
-from kpis.engine.table import registered
+from kpis.engine.table import Columns, registered
 from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.stages.ledger import Keys
+from kpis.stages.room import out_of_memory
+
+if TYPE_CHECKING:
+    import duckdb
 
 HOURS_A_GROUP = 48
 # Up to so many hours are merged directly from the lake's files, as for nearly every file. Not for a stream's batch, nor
@@ -63,6 +68,8 @@ class Merging(Protocol):
     def incremental(self) -> IncrementalPartials: ...
     @property
     def recent(self) -> RecentPartials: ...
+    @property
+    def kept(self) -> KeptPartials: ...
     def merge_elsewhere(
         self,
         kpi: KPI,
@@ -209,7 +216,7 @@ def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
     """Yield the results of the work; in halves if it is too large or a part of it cannot be read."""
     try:
         found = _merge(work, merging)
-    except duckdb.OutOfMemoryException:
+    except out_of_memory():
         # What is cached of other intervals may leave no room.
         merging.recent.clear()
         merging.incremental.clear()
@@ -232,6 +239,11 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     """Return the results of the work; None if it is too large to merge at once."""
     source, all_hours = work.kpi.source, work.hours()
     hours = {hour: keys for hour, keys in all_hours.items() if keys}
+    if hours and can_use_arrays(work.kpi):
+        at_hand = _in_memory(work, hours, merging.kept)
+        with suppress(Declined):
+            if at_hand is not None:
+                return results_of_arrays(work.kpi, work.length, at_hand, work.starts, work.top_n)
     own = work.own
     are_many = len(hours) > FEW_HOURS
     if hours and (are_many or work.fresh.are_followed or merging.recent.holds(source, all_hours)):
@@ -251,6 +263,15 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
         return results_of_partials(
             merging.connection, work.kpi, work.length, partials, work.starts, work.top_n, of_one_batch
         )
+
+
+def _in_memory(work: _Work, hours: Mapping[datetime, set[str]], kept: KeptPartials) -> list[Columns] | None:
+    """Return the partials of all batches in some hours, if all of them are in memory; else None."""
+    own = [columns for columns in work.at_hand.values() if columns is not None]
+    if len(own) < len(work.at_hand):
+        return None
+    others = kept.of(work.kpi.source.id, set().union(*hours.values()) - work.own)
+    return None if others is None else own + others
 
 
 def _merge_recent(

@@ -29,7 +29,7 @@ from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
 from kpis.stages.prepared import RECORDS_TABLE, Prepared, sources, stage
 from kpis.stages.read import read, scan_of
-from kpis.stages.room import OUT_OF_ROOM, out_of_room
+from kpis.stages.room import out_of_room, out_of_room_errors
 from kpis.stages.times import read_again_at_of
 
 FIRST_REJECTS = 100
@@ -69,7 +69,7 @@ def _prepare(
                 one = _read_and_reduce(file, tried, options, scan_of_file, earliest, tables)
                 stack.push(tables.pop_all())
                 return one
-        except OUT_OF_ROOM as error:
+        except out_of_room_errors() as error:
             if file.is_followed and isinstance(error, ScratchError):
                 # Messages are spooled there, so that nothing can go on.
                 raise
@@ -96,7 +96,7 @@ def _read_and_reduce(
         else:
             if scanned.rejects or file.is_followed:
                 write_rejects(engine.connection, scanned.rejects)
-            reading = file.completed(scanned.reading, engine.connection)
+            reading = file.completed(scanned.reading, engine.connection) if file.is_followed else scanned.reading
         if not file.is_followed:
             options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
     except TooManyRejects as error:

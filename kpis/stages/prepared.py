@@ -8,8 +8,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 
 from kpis.catalog.intervals import ONE_HOUR
@@ -19,8 +19,12 @@ from kpis.engine.live import LiveCounts
 from kpis.engine.reader import Reject
 from kpis.engine.table import Columns, joined, registered
 from kpis.lake import LakeFile, Rows, Staging
+from kpis.lake.parquet import Texts
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
+
+if TYPE_CHECKING:
+    import duckdb
 
 # Larger tables in memory are not joined, as that copies them.
 SMALL_ROWS = 100_000
@@ -61,18 +65,26 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Source:
-    """A table of partials: its SQL, its columns if they are in memory, and SQL for the key of a row's batch."""
+    """A table of partials: its SQL, its columns if they are in memory, and SQL for the key of a row's batch.
+
+    ``keys`` are those of the batches in memory, of which NUMBER has the place if there are several.
+    """
 
     table: str
     columns: Columns | None
     batch: str
+    keys: tuple[str, ...] = ()
 
     @property
     def rows(self) -> Rows:
         """The rows to write into the lake."""
         without = f" EXCLUDE ({NUMBER})" if NUMBER in self.batch else ""
         query = f"SELECT *{without}, {self.batch} AS batch FROM {self.table}"
-        return Rows(query, {} if self.columns is None else {self.table: self.columns})
+        if self.columns is None:
+            return Rows(query)
+        places = self.columns.get(NUMBER, np.zeros(len(self.columns["interval_start"]), dtype=np.int32))
+        table = {name: column for name, column in self.columns.items() if name != NUMBER}
+        return Rows(query, {self.table: self.columns}, table=table | {"batch": Texts(self.keys, places)})
 
 
 def sources(batches: Sequence[Prepared], kpi_id: int) -> list[Source]:
@@ -87,7 +99,7 @@ def sources(batches: Sequence[Prepared], kpi_id: int) -> list[Source]:
                 small.append((key, columns))
             elif columns is not None or batch.number is None:
                 name = table if columns is None else f"partial_{kpi_id}_{len(found)}"
-                found.append(Source(name, columns, f"'{key}'"))
+                found.append(Source(name, columns, f"'{key}'", () if columns is None else (key,)))
             else:
                 shared[table][batch.number] = key
     if small:
@@ -100,7 +112,7 @@ def sources(batches: Sequence[Prepared], kpi_id: int) -> list[Source]:
 def _joined(tables: list[tuple[str, Columns]], name: str) -> Source:
     """Return one table in memory of several, each of one batch (its key); sorted by time, as each of them is."""
     if len(tables) == 1:
-        return Source(name, tables[0][1], f"'{tables[0][0]}'")
+        return Source(name, tables[0][1], f"'{tables[0][0]}'", (tables[0][0],))
     columns = joined([columns for _, columns in tables])
     counts = [len(one["interval_start"]) for _, one in tables]
     columns[NUMBER] = np.repeat(np.arange(len(tables), dtype=np.int32), counts)
@@ -109,7 +121,7 @@ def _joined(tables: list[tuple[str, Columns]], name: str) -> Source:
         order = np.argsort(starts, kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
     listed = ", ".join(f"'{key}'" for key, _ in tables)
-    return Source(name, columns, f"[{listed}][{NUMBER} + 1]")
+    return Source(name, columns, f"[{listed}][{NUMBER} + 1]", tuple(key for key, _ in tables))
 
 
 def rejects_of(batches: Collection[Prepared]) -> str:

@@ -20,7 +20,7 @@ from kpis.stages.events import Event, Failed, RolledUp
 from kpis.stages.ledger import Ledger
 from kpis.stages.merge import merged
 from kpis.stages.options import Options
-from kpis.stages.room import NO_ROOM, OUT_OF_ROOM, out_of_room
+from kpis.stages.room import NO_ROOM, out_of_room, out_of_room_errors
 
 # Longer intervals that are due within so long are merged together.
 ROLLED_UP_TOGETHER = timedelta(days=1)
@@ -58,7 +58,7 @@ def _roll_up(
     """Yield the events of longer intervals, computed in one transaction, with the references of their moments (UTC)."""
     try:
         results = list(_rollups(starts, feed, length, moments, ledger, engine, options))
-    except (TotalTooLarge, *OUT_OF_ROOM) as error:
+    except out_of_room_errors(TotalTooLarge) as error:
         if len(starts) > 1:
             # Each on its own, so that only the one that fails is left out.
             for start in starts:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import duckdb
-
 from kpis.engine.scratch import ScratchError
 
 NO_ROOM = "memory, or room for temporary files, did not suffice to compute it"
-# The exceptions that mean it.
-OUT_OF_ROOM = (duckdb.OutOfMemoryException, duckdb.IOException, ScratchError)
+
+
+def out_of_room_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the exceptions that mean it, and others, for an ``except`` clause.
+
+    Called when something is raised, so that a run that needs no DuckDB does not import it.
+    """
+    import duckdb
+
+    return (*others, duckdb.OutOfMemoryException, duckdb.IOException, ScratchError)
+
+
+def out_of_memory() -> type[Exception]:
+    """Return the exception for a lack of memory."""
+    import duckdb
+
+    return duckdb.OutOfMemoryException
 
 
 def out_of_room(error: Exception) -> str:

@@ -11,12 +11,14 @@ from django.core.management import get_commands, load_command_class
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from kpis.engine.compiled import library
 from kpis.models import Batch
 from kpis.store import batches
 from tests.factories import make_run
 from tests.processes import Ended
 from tests.twin import Flow, file_text, moment
 from tests.unit.management.test_update_network_stats import START, put, update
+from tests.unit.pipeline.test_archives import archive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,10 +52,20 @@ def test_a_run_imports_only_what_it_works_with(place):
     ended = place.run(PYTHONPROFILEIMPORTTIME="1")
     assert ended.out.startswith("ingested ipflow_data.1.csv: 1 records")
     imported = imported_by(ended)
-    assert imported >= {"django.db.models", "duckdb", "kpis.store.ledger"}
+    assert imported >= {"django.db.models", "kpis.stages.commit", "kpis.store.ledger"}
     assert set(sys.modules) >= OF_THE_WEB
     others = {driver for vendor, driver in DRIVERS.items() if vendor != connection.vendor}
     assert imported & (OF_THE_WEB | OF_A_TERMINAL_OR_A_LOG | OF_THE_CLOUD | others) == set()
+
+
+@pytest.mark.sqlite_alone
+@pytest.mark.skipif(library() is None, reason="without the compiled scanner DuckDB reads the files")
+@pytest.mark.parametrize("feed", ["ipflow", "coverage", "cdr"])
+def test_a_run_over_plain_files_does_without_duckdb(place, feed):
+    place.put(archive(feed, files=2, rows=50, days=1))
+    ended = place.run(PYTHONPROFILEIMPORTTIME="1")
+    assert re.search("2 files ingested, 0 failed.* [1-9][0-9]* rollups", ended.out)
+    assert imported_by(ended) & {"duckdb", "pandas", "pyarrow"} == set()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--retry-failed", "--verify")], ids=" ".join)

@@ -1,0 +1,81 @@
+"""Small Parquet files that are written without DuckDB: it reads from them what was written."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pytest
+
+from kpis.lake.parquet import Texts, write_table
+
+START = np.datetime64("2021-07-18T19:00:00", "us")
+TYPES = {
+    "interval_start": "TIMESTAMP",
+    "number": "INTEGER",
+    "large": "BIGINT",
+    "text": "VARCHAR",
+    "batch": "VARCHAR",
+}
+NUMBERS = [0, -1, 2**31 - 1, -(2**31)]
+LARGE = [0, -1, 2**63 - 1, -(2**63)]
+WORDS = ["", "a", "Ä", "😀", "x" * 300]
+
+
+def table(rows: int) -> dict:
+    return {
+        "interval_start": START + np.arange(rows) * np.timedelta64(300, "s"),
+        "number": np.array([NUMBERS[row % 4] for row in range(rows)], dtype=np.int32),
+        "large": np.array([LARGE[row % 4] for row in range(rows)], dtype=np.int64),
+        "text": np.array([WORDS[row % 5] for row in range(rows)], dtype=object),
+        "batch": Texts([f"key {number}" for number in range(300)], np.arange(rows) % 300),
+    }
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 300, 10_000])
+def test_a_file_has_the_rows_and_types_that_were_written(tmp_path, rows):
+    columns = table(rows)
+    write_table(tmp_path / "some.parquet", columns, {"batches": "one,two"})
+    found = duckdb.sql(f"FROM '{tmp_path}/some.parquet'")
+    assert dict(zip(found.columns, map(str, found.types), strict=True)) == TYPES
+    places = columns["batch"].places.tolist()
+    expected = {name: column.tolist() for name, column in columns.items() if name != "batch"}
+    assert found.fetchall() == list(
+        zip(*expected.values(), [f"key {place}" for place in places], strict=True),
+    )
+    metadata = duckdb.sql(f"SELECT decode(key), decode(value) FROM parquet_kv_metadata('{tmp_path}/some.parquet')")
+    assert metadata.fetchall() == [("batches", "one,two")]
+
+
+def test_a_file_says_what_its_least_and_largest_values_are(tmp_path):
+    write_table(tmp_path / "some.parquet", table(9), {})
+    found = duckdb.sql(
+        "SELECT path_in_schema, row_group_num_rows, stats_min_value, stats_max_value, stats_null_count "
+        f"FROM parquet_metadata('{tmp_path}/some.parquet')"
+    ).fetchall()
+    assert found == [
+        ("interval_start", 9, "2021-07-18 19:00:00", "2021-07-18 19:40:00", 0),
+        ("number", 9, str(-(2**31)), str(2**31 - 1), 0),
+        ("large", 9, str(-(2**63)), str(2**63 - 1), 0),
+        ("text", 9, "", "😀", 0),
+        ("batch", 9, "key 0", "key 8", 0),
+    ]
+    later = duckdb.sql(f"SELECT number FROM '{tmp_path}/some.parquet' WHERE interval_start > '2021-07-18 19:30:00'")
+    assert later.fetchall() == [(NUMBERS[3],), (NUMBERS[0],)]
+
+
+def test_a_file_may_have_many_columns_with_long_names(tmp_path):
+    columns = {f"{'n' * 200}_{number}": np.array([number], dtype=np.int64) for number in range(40)}
+    write_table(tmp_path / "some.parquet", columns, {})
+    found = duckdb.sql(f"FROM '{tmp_path}/some.parquet'")
+    assert found.columns == list(columns)
+    assert found.fetchall() == [tuple(range(40))]
+
+
+def test_times_have_no_zone(tmp_path):
+    write_table(tmp_path / "some.parquet", {"moment": np.array([START])}, {})
+    assert duckdb.sql(f"SELECT moment FROM '{tmp_path}/some.parquet'").fetchall() == [(START.item(),)]
+    ((unit,),) = duckdb.sql(
+        f"SELECT logical_type FROM parquet_schema('{tmp_path}/some.parquet') WHERE name = 'moment'"
+    ).fetchall()
+    assert "isAdjustedToUTC=0" in unit
+    assert "MICROS" in unit
