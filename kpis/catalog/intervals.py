@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The end of the year 9999: no supported database can keep this time or a later one...
@@ -23,7 +24,7 @@ class Length:
     name: str
     minutes: int
 
-    @property
+    @cached_property
     def delta(self) -> timedelta:
         return timedelta(minutes=self.minutes)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
@@ -32,15 +33,20 @@ def insert_columns(
     if not any(columns.values()):
         return
     quoted = connection.ops.quote_name
-    adapted = cache(dialect().adapt_moment)
     names, values = [], []
     same = {name: [value] for name, value in (constants or {}).items()}
     for name, found in (same | dict(columns)).items():
         field = column(model, name)
         names.append(quoted(field.column or name))
-        values.append(list(map(adapted, found)) if isinstance(field, DateTimeField) else found)
+        values.append(list(map(_adapted, found)) if isinstance(field, DateTimeField) else found)
     own = [value for (value,) in values[: len(same)]]
     dialect().insert(quoted(model._meta.db_table), names, own, values[len(same) :])
+
+
+@lru_cache(maxsize=65_536)
+def _adapted(moment: datetime | None) -> Any:
+    """Return a datetime as the dialect inserts it: the same ones come with each KPI of a feed."""
+    return dialect().adapt_moment(moment)
 
 
 def upsert(rows: list[Any], unique: list[str], changes: list[str]) -> None:
