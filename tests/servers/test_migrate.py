@@ -1,6 +1,7 @@
 """Migrations that are killed between any two of their statements can be run again, and leave the same tables.
 
-``LONG=1`` also kills the squashed migration, which makes a new database.
+``LONG=1`` also kills the squashed migration, which makes a new database, and where a database takes back a migration
+that did not end, after each statement instead of every fourth.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import warnings
 import pytest
 from django.core.management import call_command
 from django.db import Error as DatabaseError
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
@@ -26,6 +27,8 @@ from tests.effort import LONG
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# MySQL and MariaDB commit each statement that changes a table: what is killed leaves something to go on from.
+STEP = 1 if LONG or connection.vendor == "mysql" else 4
 # From here on the single migrations are killed: the first that add columns, and make tables, in a database with some.
 BEFORE = "0010_watermark_closed_until"
 SQUASHED = "0001_squashed_0025_stream_positions_and_words"
@@ -101,7 +104,7 @@ def test_a_migration_that_is_killed_between_any_two_statements_can_be_run_again(
             kills += 1
             with opened(url) as alias:
                 now = applied(alias)
-            statements = statements + 1 if now == known else 1
+            statements = statements + STEP if now == known else 1
             known = now
             if not is_new and not is_filled and ("kpis", BEFORE_POSITIONS) in now:
                 with opened(url) as alias:
