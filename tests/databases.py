@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,22 @@ from django.db.utils import load_backend
 from network_analysis.settings import database
 
 _numbers = count()
+
+
+def flush_of_filled(ops: Any, sql_flush: Callable, style: Any, tables: Iterable[str], **options: bool) -> list[str]:
+    """The statements that empty those of the tables that have rows: as Django's, but PostgreSQL, too, deletes rows.
+
+    That takes a few milliseconds, as tests leave few; TRUNCATE makes new files for each table and index.
+    """
+    tables = list(tables)
+    quoted = map(ops.quote_name, tables)
+    each = (f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {name})" for number, name in enumerate(quoted))
+    with ops.connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(each))
+        filled = [tables[number] for (number,) in cursor.fetchall()]
+    if ops.connection.vendor == "postgresql":
+        return [f"DELETE FROM {ops.quote_name(name)}" for name in filled]
+    return sql_flush(ops, style, filled, **options)
 
 
 @contextmanager
