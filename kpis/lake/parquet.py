@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,8 @@ Field = tuple[int, int, int | bytes]
 
 def write_table(path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]) -> None:
     """Write columns of equal length to a file: int32, int64, ``datetime64[us]``, and texts as objects or ``Texts``."""
-    written = bytearray(MAGIC)
-    chunks = [_chunk(name, _texts(column), written) for name, column in columns.items()]
+    written, packer = bytearray(MAGIC), zstandard.ZstdCompressor(level=LEVEL)
+    chunks = [_chunk(name, _texts(column), written, packer) for name, column in columns.items()]
     rows = chunks[0].rows if chunks else 0
     footer = _footer(chunks, rows, metadata)
     path.write_bytes(bytes(written) + footer + struct.pack("<I", len(footer)) + MAGIC)
@@ -89,7 +90,7 @@ class _Chunk:
     most: bytes
 
 
-def _chunk(name: str, column: Column, written: bytearray) -> _Chunk:
+def _chunk(name: str, column: Column, written: bytearray, packer: zstandard.ZstdCompressor) -> _Chunk:
     """Write a column's pages, and return what the footer says of them."""
     start, dictionary_at, plain = len(written), None, 0
     if isinstance(column, Texts):
@@ -98,7 +99,7 @@ def _chunk(name: str, column: Column, written: bytearray) -> _Chunk:
         dictionary_at = start
         content = b"".join(struct.pack("<I", len(text)) + text for text in texts)
         header = _struct((1, I32, len(texts)), (2, I32, PLAIN))
-        plain += _page(DICTIONARY_PAGE, 7, header, content, written)
+        plain += _page(DICTIONARY_PAGE, 7, header, packer.compress(content), len(content), written)
         values, encoding = _packed(column.places, len(texts)), RLE_DICTIONARY
         used = [texts[place] for place in np.unique(column.places).tolist()]
         least, most = (min(used), max(used)) if used else (b"", b"")
@@ -111,7 +112,8 @@ def _chunk(name: str, column: Column, written: bytearray) -> _Chunk:
     # That each value is there: one run of the level 1.
     levels = _varint(rows << 1) + b"\x01"
     header = _struct((1, I32, rows), (2, I32, encoding), (3, I32, RLE), (4, I32, RLE))
-    plain += _page(DATA_PAGE, 5, header, struct.pack("<I", len(levels)) + levels + values, written)
+    content = struct.pack("<I", len(levels)) + levels + values
+    plain += _page(DATA_PAGE, 5, header, packer.compress(content), len(content), written)
     return _Chunk(name, column, rows, dictionary_at, data_at, len(written) - start, plain, least, most)
 
 
@@ -126,17 +128,16 @@ def _packed(places: np.ndarray, count: int) -> bytes:
     return bytes([bits]) + _varint(groups << 1 | 1) + run.tobytes()
 
 
-def _page(kind: int, field: int, header: bytes, content: bytes, written: bytearray) -> int:
+def _page(kind: int, field: int, header: bytes, packed: bytes, size: int, written: bytearray) -> int:
     """Write a page, whose own header is a field of the page's; return its size unpacked, with the header."""
-    packed = zstandard.ZstdCompressor(level=LEVEL).compress(content)
-    page = _struct((1, I32, kind), (2, I32, len(content)), (3, I32, len(packed)), (field, STRUCT, header))
+    page = _struct((1, I32, kind), (2, I32, size), (3, I32, len(packed)), (field, STRUCT, header))
     written += page + packed
-    return len(page) + len(content)
+    return len(page) + size
 
 
 def _footer(chunks: Sequence[_Chunk], rows: int, metadata: Mapping[str, str]) -> bytes:
     root = _struct((4, BINARY, b"schema"), (5, I32, len(chunks)))
-    schema = [root, *(_schema(chunk) for chunk in chunks)]
+    schema = [root, *(_schema(chunk.name, _type_of(chunk.column), _is_time(chunk.column)) for chunk in chunks)]
     columns = [_struct((2, I64, 0), (3, STRUCT, _column_metadata(chunk))) for chunk in chunks]
     group = _struct((1, LIST, _list(columns)), (2, I64, sum(chunk.plain for chunk in chunks)), (3, I64, rows))
     pairs = [_struct((1, BINARY, key.encode()), (2, BINARY, value.encode())) for key, value in metadata.items()]
@@ -155,13 +156,17 @@ def _type_of(column: Column) -> int:
     return INT32 if column.dtype == np.int32 else INT64
 
 
-def _schema(chunk: _Chunk) -> bytes:
+def _is_time(column: Column) -> bool:
+    return not isinstance(column, Texts) and column.dtype.kind == "M"
+
+
+@cache
+def _schema(name: str, type_: int, is_time: bool) -> bytes:
     """Return a column's element of the schema, with its logical type."""
-    type_ = _type_of(chunk.column)
-    fields: list[Field] = [(1, I32, type_), (3, I32, OPTIONAL), (4, BINARY, chunk.name.encode())]
+    fields: list[Field] = [(1, I32, type_), (3, I32, OPTIONAL), (4, BINARY, name.encode())]
     if type_ == BYTE_ARRAY:
         fields += [(6, I32, UTF8), (10, STRUCT, _struct((1, STRUCT, _struct())))]
-    elif not isinstance(chunk.column, Texts) and chunk.column.dtype.kind == "M":
+    elif is_time:
         unit = _struct((MICROSECONDS, STRUCT, _struct()))
         fields.append((10, STRUCT, _struct((8, STRUCT, _struct((1, FALSE, 0), (2, STRUCT, unit))))))
     else:
@@ -220,6 +225,7 @@ def _zigzag(value: int) -> bytes:
     return _varint(value << 1 if value >= 0 else (-value << 1) - 1)
 
 
+@lru_cache(maxsize=1024)
 def _varint(value: int) -> bytes:
     written = bytearray()
     while value > 0x7F:
