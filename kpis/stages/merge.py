@@ -239,7 +239,8 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     """Return the results of the work; None if it is too large to merge at once."""
     source, all_hours = work.kpi.source, work.hours()
     hours = {hour: keys for hour, keys in all_hours.items() if keys}
-    if hours and can_use_arrays(work.kpi):
+    # What follows a stream's batch needs its partials with the recent ones.
+    if hours and not work.fresh.are_followed and can_use_arrays(work.kpi):
         at_hand = _in_memory(work, hours, merging.kept)
         with suppress(Declined):
             if at_hand is not None:
