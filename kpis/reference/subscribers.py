@@ -18,7 +18,7 @@ from kpis.catalog.columns import UUID, BadValue, Integer, Text
 from kpis.models import QuotaChange, Subscriber
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import numpy as np
 
 COLUMNS = ("id", "name", "email", "quota")
 ROWS_A_STATEMENT = 1000
@@ -86,19 +86,24 @@ def remove_subscribers(ids: Iterable[str]) -> None:
     Subscriber.objects.filter(pk__in=[one.id for one in gone]).delete()
 
 
-def subscribers_at(moment: datetime) -> pd.DataFrame:
+def subscribers_at(moment: datetime) -> dict[str, np.ndarray]:
     """Return the subscribers as they were at a moment (UTC): ``user_id``, ``email``, ``quota`` (bytes an hour).
 
     The quota of an email is the largest of its devices'.
     """
-    import pandas as pd
+    import numpy as np
 
     changes = QuotaChange.objects.filter(since__lte=moment).order_by("since", "id")
     newest = {change[0]: change for change in changes.values_list("subscriber_id", "email", "quota").iterator()}
-    in_force = [change for change in newest.values() if change[2] is not None]
-    frame = pd.DataFrame(in_force, columns=["user_id", "email", "quota"])
-    frame = frame.astype({"user_id": "str", "email": "str", "quota": "int64"})
-    return frame.assign(quota=frame.groupby("email")["quota"].transform("max"))
+    in_force = [(device, email, quota) for device, email, quota in newest.values() if quota is not None]
+    quotas: dict[str, int] = {}
+    for _, email, quota in in_force:
+        quotas[email] = max(quota, quotas.get(email, quota))
+    return {
+        "user_id": np.array([device for device, _, _ in in_force], dtype=object),
+        "email": np.array([email for _, email, _ in in_force], dtype=object),
+        "quota": np.array([quotas[email] for _, email, _ in in_force], dtype=np.int64),
+    }
 
 
 def devices_at(email: str, moment: datetime) -> list[dict[str, str | int]]:

@@ -16,12 +16,11 @@ from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import Reference
 from kpis.clock import Clocks
 from kpis.engine.results import Results
+from kpis.engine.table import Columns
 from kpis.lake import FileLedger, Lake, LakeFile
 from kpis.sources.batch import Batch, Version
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from kpis.engine.live import LiveCounts
     from kpis.engine.reader import Reject
 
@@ -180,7 +179,7 @@ class Ledger(FileLedger, Protocol):
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
         """Return by start (UTC) when a closed interval was first computed, or now where it never was."""
 
-    def reference(self, reference: Reference, moment: datetime) -> pd.DataFrame:
+    def reference(self, reference: Reference, moment: datetime) -> Columns:
         """Return the table that partials are joined with, with its columns, as it was at a moment (UTC)."""
 
     def commit_rollup(

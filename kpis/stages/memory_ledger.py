@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-import duckdb
+import numpy as np
 
 from kpis import clock
 from kpis.catalog.closing import closing_time
@@ -18,7 +18,7 @@ from kpis.catalog.kpis import KPI, Reference
 from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.clock import Clocks
 from kpis.engine.results import Results
-from kpis.engine.table import frame
+from kpis.engine.table import Columns, frame
 from kpis.lake import Lake, LakeFile
 from kpis.sources.batch import Batch, Version
 from kpis.stages.ledger import BatchChange, Change, Entry, Keys, Reopened
@@ -202,10 +202,8 @@ class MemoryLedger:
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
         return dict.fromkeys(starts, clock.now())
 
-    def reference(self, reference: Reference, moment: datetime) -> pd.DataFrame:
-        nothing = ", ".join(f'CAST(NULL AS {column.type.sql_type}) AS "{column.name}"' for column in reference.columns)
-        with duckdb.connect() as connection:
-            return connection.execute(f"SELECT {nothing} WHERE false").df()
+    def reference(self, reference: Reference, moment: datetime) -> Columns:
+        return {column.name: np.empty(0, dtype=object) for column in reference.columns}
 
     def commit_rollup(
         self,

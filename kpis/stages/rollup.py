@@ -10,11 +10,13 @@ from itertools import groupby
 from kpis import clock
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH, Interval, Length, to_text
+from kpis.catalog.kpis import Reference
 from kpis.catalog.registry import FEEDS, kpis_of
 from kpis.engine.aggregate import TotalTooLarge, kept_results
 from kpis.engine.compiled import CORES
 from kpis.engine.merge import can_merge
 from kpis.engine.results import Results
+from kpis.engine.table import Columns, registered
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event, Failed, RolledUp
 from kpis.stages.ledger import Ledger
@@ -95,8 +97,15 @@ def _rollups(
     for kpi in kpis_of(feed, length):
         if kpi.reference:
             for moment in sorted({moments[start] for start in starts}):
-                engine.connection.register(kpi.reference.table, ledger.reference(kpi.reference, moment))
+                _put_reference(kpi.reference, ledger.reference(kpi.reference, moment), engine)
                 yield from merge([kpi], starts=[start for start in starts if moments[start] == moment])
+
+
+def _put_reference(reference: Reference, columns: Columns, engine: Engine) -> None:
+    """Replace a reference's table of the connection."""
+    values = ", ".join(f'CAST("{one.name}" AS {one.type.sql_type}) AS "{one.name}"' for one in reference.columns)
+    with registered(engine.connection, f"{reference.table}_to_insert", columns) as rows:
+        engine.connection.execute(f"CREATE OR REPLACE TEMP TABLE {reference.table} AS SELECT {values} FROM {rows}")
 
 
 def _rolled_up(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Q
@@ -15,14 +14,12 @@ from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import Reference
 from kpis.catalog.registry import FEEDS
 from kpis.engine.results import Results
+from kpis.engine.table import Columns
 from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
 from kpis.reference.subscribers import subscribers_at
 from kpis.store.bulk import chunks
 from kpis.store.results import STARTS_A_QUERY, replace_results, summaries_of
 from kpis.store.watermarks import closed_until
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # The tables that partials are joined with, each a function of the moment at which it is wanted.
 REFERENCES = {"subscribers": subscribers_at}
@@ -58,7 +55,7 @@ class RollupLedger:
             moments |= dict(computed.order_by("-first_computed_at").values_list(*columns))
         return moments
 
-    def reference(self, reference: Reference, moment: datetime) -> pd.DataFrame:
+    def reference(self, reference: Reference, moment: datetime) -> Columns:
         return REFERENCES[reference.table](moment)
 
     @transaction.atomic
