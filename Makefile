@@ -126,9 +126,9 @@ test-all: test test-servers  ## runs all tests
 
 COVERED ?= tests
 COVERED_ON ?= sqlite:///$(CURDIR)/var/test.sqlite3
-# A task of a Spark on this machine ends its process, which then saves what it measured.
+MEASURED_SPARK := PYSPARK_SUBMIT_ARGS="--conf spark.python.daemon.module=tests.measured_workers pyspark-shell"
 coverage: setup-dev  ## shows which lines and branches no test runs (COVERED= is where the tests are, COVERED_ON= a database's URL)
-	@$(HERMETIC) DATABASE_URL=$(COVERED_ON) PYSPARK_SUBMIT_ARGS="--conf spark.python.worker.reuse=false pyspark-shell" \
+	@$(HERMETIC) DATABASE_URL=$(COVERED_ON) $(MEASURED_SPARK) \
 		$(VENV)/bin/pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
 		--cov --cov-report=term --cov-report=html:var/coverage $(COVERED) $(ARGS)
 
