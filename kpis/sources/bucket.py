@@ -69,24 +69,23 @@ class FoundObject(FoundFile):
             number, path = tempfile.mkstemp(suffix if suffix in UNPACKERS else "", "object-", scratch)
         fetched = replace(self, path=Path(path))
         parts = self.bucket.parts(self.stored)
-        with os.fdopen(number, "wb") as file:
-            while True:
-                try:
-                    part = next(parts, b"")
-                except OSError as error:
-                    if error.errno not in PROBLEMS:
-                        raise _lost(error) from error
-                    return replace(fetched, problem=PROBLEMS[error.errno].format(error.strerror))
-                if not part:
-                    return fetched
-                try:
-                    with translate_scratch_errors(scratch):
-                        file.write(part)
-                        file.flush()
-                except ScratchError:
-                    # A partial download takes space that others need.
-                    fetched.path.unlink()
-                    raise
+        try:
+            # Closing writes too.
+            with translate_scratch_errors(scratch), os.fdopen(number, "wb") as file:
+                while True:
+                    try:
+                        part = next(parts, b"")
+                    except OSError as error:
+                        if error.errno not in PROBLEMS:
+                            raise _lost(error) from error
+                        return replace(fetched, problem=PROBLEMS[error.errno].format(error.strerror))
+                    if not part:
+                        return fetched
+                    file.write(part)
+        except ScratchError:
+            # A partial download takes space that others need.
+            fetched.path.unlink()
+            raise
 
     def has_beside(self, name: str) -> bool:
         """Return True if an object of this batch name is directly below the same prefix; raises SourceError."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import re
+import resource
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from unittest.mock import patch
 
@@ -21,7 +25,8 @@ from kpis.health import doctor, state
 from kpis.lake import Rows, Staging
 from kpis.models import Batch
 from kpis.sources.bucket import FoundObject
-from kpis.sources.places import found_in
+from kpis.sources.directory import SourceLost
+from kpis.sources.places import decode_file, encode_file, found_in
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.storage import BucketAddress, address
 from kpis.storage.bucket import PART_BYTES, SMALL_BYTES, client
@@ -152,6 +157,61 @@ def test_an_object_can_be_named(bucket):
     with pytest.raises(CommandError, match=f"Cannot read s3://{bucket.name}/in/ipflow_data.3.csv: Not Found") as raised:
         update(f"s3://{bucket.name}/in/ipflow_data.3.csv")
     assert raised.value.returncode == 2
+
+
+def test_a_file_and_an_object_of_one_name_are_not_both_ingested(bucket, tmp_path):
+    files = {"ipflow_data.1.csv": [Flow(START, 1, 1, 1, 1, 1)]}
+    put(bucket, files)
+    path = tmp_path / "ipflow_data.1.csv"
+    path.write_text(file_text(files[path.name]))
+    with pytest.raises(CommandError, match=r"^ipflow_data\.1\.csv: two files have this name") as raised:
+        update(str(path), f"s3://{bucket.name}/in/ipflow_data.1.csv")
+    assert raised.value.returncode == 2
+
+
+def test_an_object_is_the_same_in_another_process(bucket, settings, tmp_path):
+    put(bucket, {"ipflow_data.1.csv.gz": [Flow(START, 1, 1, 1, 1, 1)]})
+    (found,) = found_in(settings.DATA_DIR)
+    there = decode_file(json.loads(json.dumps(encode_file(found))), tmp_path)
+    assert replace(there, path=found.path) == found
+    assert (there.address, there.stored) == (f"s3://{bucket.name}/in/ipflow_data.1.csv.gz", found.stored)
+    fetched = there.fetched(tmp_path)
+    assert (fetched.path.parent, fetched.path.suffix, fetched.problem) == (tmp_path, ".gz", "")
+    assert fetched.path.read_bytes() == bucket.Object("in/ipflow_data.1.csv.gz").get()["Body"].read()
+
+
+def test_an_object_knows_what_lies_beside_it(bucket, cloud, settings):
+    put(bucket, {f"ipflow_data.{number}.csv": [Flow(START, 1, number, 1, 1, 1)] for number in (1, 2)})
+    found, _ = found_in(settings.DATA_DIR)
+    assert [found.has_beside(f"ipflow_data.{number}.csv") for number in (1, 2, 3)] == [True, True, False]
+    # Of a name that the ledger has in another form it is not known, so that nothing is taken for gone.
+    assert found.has_beside("ipflow_data.\\xff.csv")
+    with cloud.dropping(left=0), pytest.raises(SourceLost, match=re.escape(f"Cannot read s3://{bucket.name}/")):
+        found.has_beside("ipflow_data.2.csv")
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """This process can write no file beyond a size, as on a full disk."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def test_an_object_that_finds_no_room_has_a_problem_and_leaves_nothing(bucket, settings, tmp_path):
+    bucket.put_object(Key="in/ipflow_data.1.csv", Body=b"x" * 5000)
+    (found,) = found_in(settings.DATA_DIR)
+    advice = "Make room there, or name another folder with TMPDIR."
+    scratch = tmp_path / "scratch"
+    problem = f"Cannot write temporary files to {scratch}: "
+    assert found.fetched(scratch).problem == f"{problem}No such file or directory. {advice}"
+    scratch.mkdir()
+    with small_files(4000):
+        assert found.fetched(scratch).problem == f"{problem}File too large. {advice}"
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_listing_is_held_against_the_ledger_page_by_page(bucket):
