@@ -21,6 +21,7 @@ from django.db.utils import load_backend
 
 from kpis.models import Batch
 from network_analysis.settings import database
+from tests.forks import Fork
 from tests.twin import Flow, file_text, stored
 
 MANAGE = Path(__file__).resolve().parents[1] / "manage.py"
@@ -30,6 +31,9 @@ PATIENCE = 300
 RECONNECTS = re.compile(
     r" WARNING kpis\.sources\.kafka: Kafka at .*(brokers are down|[Dd]isconnect|[Cc]onnect.* failed|[Tt]imed out)"
 )
+
+# What variables begin with that Python, its loader or coverage reads as a process starts.
+READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "COVERAGE_")
 
 _aliases = count()
 
@@ -61,7 +65,7 @@ class Place:
         self.data, self.lake, self.temporary = folder / "data", folder / "lake", folder / "temporary"
         self.data.mkdir(parents=True)
         self.temporary.mkdir()
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[subprocess.Popen[str] | Fork] = []
 
     def put(self, files: dict[str, list[Flow]]) -> None:
         """Writes files of flows into the data folder."""
@@ -80,19 +84,30 @@ class Place:
             **variables,
         }
 
-    def start(self, *arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
-        """Starts ``manage.py`` with the arguments, ``update_network_stats`` by default; ``variables`` go to its
-        environment, and ``prefix`` is a command that starts it."""
-        process = subprocess.Popen(
-            [*prefix, sys.executable, MANAGE, *(arguments or ("update_network_stats",))],
-            env=self.environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A suite that runs in the background ignores these signals, and its processes would too.
-            preexec_fn=_reset_signals,
-        )
+    def start(
+        self, *arguments: str, prefix: tuple[str, ...] = (), is_fork: bool = True, **variables: str
+    ) -> subprocess.Popen[str] | Fork:
+        """Starts ``manage.py`` with the arguments, ``update_network_stats`` by default.
+
+        ``variables`` go to its environment, and ``prefix`` is a command that starts it. It is a fork of a process that
+        has imported its libraries (``tests.forks``), unless it must not be or a variable is read as a process starts.
+        """
+        words = [str(MANAGE), *(arguments or ("update_network_stats",))]
+        environment = self.environment(**variables)
+        is_measured = any(name.startswith("COVERAGE_") for name in os.environ)
+        if is_fork and not prefix and not is_measured and not any(name.startswith(READ_AT_START) for name in variables):
+            process = Fork(words, environment)
+        else:
+            process = subprocess.Popen(
+                [*prefix, sys.executable, *words],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                # A suite that runs in the background ignores these signals, and its processes would too.
+                preexec_fn=_reset_signals,
+            )
         self._started.append(process)
         return process
 
@@ -163,7 +178,7 @@ def _reset_signals() -> None:
         signal.signal(one, signal.SIG_DFL)
 
 
-def end_of(process: subprocess.Popen[str], timeout: float = PATIENCE) -> Ended:
+def end_of(process: subprocess.Popen[str] | Fork, timeout: float = PATIENCE) -> Ended:
     """Waits for the end of a process; kills it when it takes too long."""
     with process:
         try:
@@ -174,7 +189,7 @@ def end_of(process: subprocess.Popen[str], timeout: float = PATIENCE) -> Ended:
         return Ended(process.returncode, out, err)
 
 
-def killed(process: subprocess.Popen[str]) -> Ended:
+def killed(process: subprocess.Popen[str] | Fork) -> Ended:
     """Kills a process as ``kill -9`` does, and waits until it is gone."""
     process.kill()
     return end_of(process)

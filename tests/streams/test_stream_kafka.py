@@ -310,7 +310,8 @@ def await_steps(consumers: Iterable[tuple[Topic, Consumer]], until: Callable[[],
 def test_a_stream_of_which_some_messages_are_days_late_goes_in_exactly_within_the_default_memory(broker, place, feed):
     topic, wave = f"days-late-{feed}", 40_000
     records = days_late(catalog.FEEDS[feed], 5 * wave, 7_200)
-    process = consume(place, broker, feed, topic, "--until-idle=30", "-v0", topic=topic, MEMORY_LIMIT_MB="800")
+    options = {"topic": topic, "is_fork": False, "MEMORY_LIMIT_MB": "800"}
+    process = consume(place, broker, feed, topic, "--until-idle=30", "-v0", **options)
     # Wave by wave: the broker keeps the newest messages alone.
     for first in range(0, len(records), wave):
         put(broker, topic, records[first : first + wave])

@@ -146,7 +146,7 @@ def test_a_run_reads_no_partial_of_an_archive_back_that_it_wrote(data_dir, monke
 def test_archives_go_in_exactly_within_the_default_memory(place, feed, count, days):
     files = archive(feed, count, 5_000, days)
     place.put(files)
-    ended = end_of(place.start(), timeout=3600)
+    ended = end_of(place.start(is_fork=False), timeout=3600)
     assert (ended.code, ended.err) == (0, "")
     assert place.stored() == expected(files, newest(files))
     # What Python takes lies beside the 800 MB that the engine may use.
