@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kpis.catalog.columns import Decimal
+from kpis.catalog.columns import Decimal, Integer
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
@@ -18,7 +18,7 @@ from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_tables import KINDS, MICRO, OF_TEXTS, Tables
-from kpis.engine.table import Columns, is_masked
+from kpis.engine.table import Columns, TableColumn, Texts, is_masked
 
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
 NO_CELL = -(2**63)
@@ -125,32 +125,41 @@ class Records:
     """The records of a file, in columns as the scanner has them; ``sql`` makes columns of the feed of them.
 
     They are ``in_order`` if they are sorted by interval and moment. ``size`` is about how many bytes they take.
+    ``table`` has the feed's columns if they are in order and need no SQL.
     """
 
     columns: Columns
     sql: str
     in_order: bool
     size: int
+    table: Mapping[str, TableColumn] | None = None
 
 
 def records_of(tables: Tables, starts: np.ndarray) -> Records:
     """Return the records that were kept; ``starts`` are those of the intervals, by their numbers."""
     reductions, feed = tables.reductions, tables.feed
     columns = {"interval_start": starts[reductions.kept_intervals()]}
+    table: dict[str, TableColumn] = {**columns}
     size = 0
     for place, column in enumerate(feed.columns):
         if tables.kinds[place] in OF_TEXTS:
             # Where there is none, the empty text.
             texts, _ = reductions.texts(place)
-            values = texts[reductions.kept(place, np.uint32)[0]]
+            places = reductions.kept(place, np.uint32)[0]
+            values = texts[places]
+            if not column.type.optional:
+                table[column.name] = Texts(texts.tolist(), places)
             size += sum(map(sys.getsizeof, texts.tolist()))
         else:
             numbers, nulls = reductions.kept(place, np.int64)
             values = np.ma.masked_array(numbers, nulls) if nulls.any() else numbers
+            if not nulls.any() and isinstance(column.type, Integer):
+                table[column.name] = numbers.astype(INTEGERS[column.type.sql_type], copy=False)
         columns[column.name] = values
     size += sum(column.nbytes for column in columns.values())
     in_order = _are_sorted(columns["interval_start"], columns[feed.moment.column])
-    return Records(columns, _records_sql(feed), in_order, size)
+    is_plain = in_order and len(table) == len(columns)
+    return Records(columns, _records_sql(feed), in_order, size, table if is_plain else None)
 
 
 def _are_sorted(starts: np.ndarray, moments: np.ndarray) -> bool:

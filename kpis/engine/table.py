@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
 
 if TYPE_CHECKING:
     import duckdb
@@ -16,6 +17,40 @@ if TYPE_CHECKING:
 
 # Masked where a value may be missing; ``tolist`` then gives None.
 Columns = Mapping[str, "np.ndarray"]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of texts: the place of each row's text in a dictionary."""
+
+    dictionary: Sequence[str]
+    places: np.ndarray
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Texts:
+        return Texts(self.dictionary, self.places[rows])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def used(self) -> Texts:
+        """Return the column without the texts of the dictionary that no row has."""
+        import numpy as np
+
+        is_used = np.bincount(self.places, minlength=len(self.dictionary)) > 0
+        if is_used.all():
+            return self
+        places = np.cumsum(is_used) - 1
+        return Texts([self.dictionary[place] for place in np.flatnonzero(is_used).tolist()], places[self.places])
+
+
+def one_text(text: str, rows: int) -> Texts:
+    """Return a column with the same text in each row."""
+    import numpy as np
+
+    return Texts([text], np.zeros(rows, dtype=np.uint32))
+
+
+TableColumn = Union["np.ndarray", Texts]
 
 
 def frame(columns: Columns) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""Small tables in memory as Parquet files, without DuckDB, which takes longer to be imported than a short run's rest.
+"""Tables in memory as Parquet files, without DuckDB, which takes longer to be imported than a short run's rest.
 
-It writes what the lake's small files of partials need, as in https://parquet.apache.org/docs/file-format/: one row
-group, a page a column, zstd. Texts have a dictionary; times are microseconds without a zone. Readers take a file for
-one of DuckDB's: columns are optional, though no value is missing, and have their least and largest values.
+It writes what the lake's files of few partials, and of records from the scanner, need, as in
+https://parquet.apache.org/docs/file-format/: one row group, a page a column, zstd. Texts have a dictionary; times are
+microseconds without a zone. Readers take a file for one of DuckDB's: columns are optional, though no value is missing,
+and have their least and largest values.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import zstandard
+
+from kpis.engine.table import TableColumn, Texts
 
 MAGIC = b"PAR1"
 LEVEL = 1
@@ -33,23 +36,11 @@ MICROSECONDS = 2
 TRUE, FALSE, I8, I32, I64, BINARY, LIST, STRUCT = 1, 2, 3, 5, 6, 8, 9, 12
 
 
-@dataclass(frozen=True)
-class Texts:
-    """A column of texts: the place of each row's text in a dictionary."""
-
-    dictionary: Sequence[str]
-    places: np.ndarray
-
-    def __getitem__(self, rows: slice) -> Texts:
-        return Texts(self.dictionary, self.places[rows])
-
-
-Column = np.ndarray | Texts
 # A field of a struct: its id, its type, and its value, of which a list or a struct is written already.
 Field = tuple[int, int, int | bytes]
 
 
-def write_table(path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]) -> None:
+def write_table(path: Path, columns: Mapping[str, TableColumn], metadata: Mapping[str, str]) -> None:
     """Write columns of equal length to a file: int32, int64, ``datetime64[us]``, and texts as objects or ``Texts``."""
     written, packer = bytearray(MAGIC), zstandard.ZstdCompressor(level=LEVEL)
     chunks = [_chunk(name, _texts(column), written, packer) for name, column in columns.items()]
@@ -58,7 +49,7 @@ def write_table(path: Path, columns: Mapping[str, Column], metadata: Mapping[str
     path.write_bytes(bytes(written) + footer + struct.pack("<I", len(footer)) + MAGIC)
 
 
-def rows_between(columns: Mapping[str, Column], name: str, start: datetime, end: datetime) -> slice:
+def rows_between(columns: Mapping[str, TableColumn], name: str, start: datetime, end: datetime) -> slice:
     """Return the rows whose time in a column, by which they are sorted, is from start to end (UTC, excluded)."""
     moments = columns[name]
     assert isinstance(moments, np.ndarray)  # noqa: S101  texts are no times
@@ -66,7 +57,7 @@ def rows_between(columns: Mapping[str, Column], name: str, start: datetime, end:
     return slice(*np.searchsorted(moments, [first, last]).tolist())
 
 
-def _texts(column: Column) -> Column:
+def _texts(column: TableColumn) -> TableColumn:
     if isinstance(column, Texts) or column.dtype != object:
         return column
     texts = column.tolist()
@@ -80,7 +71,7 @@ class _Chunk:
     """A column's chunk in the file: where its pages are, how large, and its statistics."""
 
     name: str
-    column: Column
+    column: TableColumn
     rows: int
     dictionary_at: int | None
     data_at: int
@@ -90,10 +81,11 @@ class _Chunk:
     most: bytes
 
 
-def _chunk(name: str, column: Column, written: bytearray, packer: zstandard.ZstdCompressor) -> _Chunk:
+def _chunk(name: str, column: TableColumn, written: bytearray, packer: zstandard.ZstdCompressor) -> _Chunk:
     """Write a column's pages, and return what the footer says of them."""
     start, dictionary_at, plain = len(written), None, 0
     if isinstance(column, Texts):
+        column = column.used()
         rows = len(column.places)
         texts = [text.encode() for text in column.dictionary]
         dictionary_at = start
@@ -101,8 +93,7 @@ def _chunk(name: str, column: Column, written: bytearray, packer: zstandard.Zstd
         header = _struct((1, I32, len(texts)), (2, I32, PLAIN))
         plain += _page(DICTIONARY_PAGE, 7, header, packer.compress(content), len(content), written)
         values, encoding = _packed(column.places, len(texts)), RLE_DICTIONARY
-        used = [texts[place] for place in np.unique(column.places).tolist()]
-        least, most = (min(used), max(used)) if used else (b"", b"")
+        least, most = (min(texts), max(texts)) if texts else (b"", b"")
     else:
         rows = len(column)
         numbers = column.astype(np.int64) if column.dtype.kind == "M" else column
@@ -121,10 +112,11 @@ def _packed(places: np.ndarray, count: int) -> bytes:
     """Return places in a dictionary of ``count`` texts: the number of bits of each, and one run of them."""
     bits = max(1, (count - 1).bit_length())
     groups = -(-len(places) // 8)
-    padded = np.zeros(8 * groups, dtype=np.int64)
+    padded = np.zeros(8 * groups, dtype=np.uint32)
     padded[: len(places)] = places
-    each = (padded[:, np.newaxis] >> np.arange(bits)) & 1
-    run = np.packbits(each.astype(np.uint8).reshape(-1), bitorder="little")
+    # Each place's 32 bits, the lowest first, of which the first ones are kept.
+    each = np.unpackbits(padded.astype("<u4").view(np.uint8).reshape(-1, 4), axis=1, count=bits, bitorder="little")
+    run = np.packbits(each.reshape(-1), bitorder="little")
     return bytes([bits]) + _varint(groups << 1 | 1) + run.tobytes()
 
 
@@ -150,13 +142,13 @@ def _footer(chunks: Sequence[_Chunk], rows: int, metadata: Mapping[str, str]) ->
     return _struct(*fields, (6, BINARY, CREATED_BY.encode()), (7, LIST, _list(orders)))
 
 
-def _type_of(column: Column) -> int:
+def _type_of(column: TableColumn) -> int:
     if isinstance(column, Texts):
         return BYTE_ARRAY
     return INT32 if column.dtype == np.int32 else INT64
 
 
-def _is_time(column: Column) -> bool:
+def _is_time(column: TableColumn) -> bool:
     return not isinstance(column, Texts) and column.dtype.kind == "M"
 
 

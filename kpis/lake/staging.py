@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
-from kpis.engine.table import Columns, registered
+from kpis.engine.table import Columns, TableColumn, one_text, registered
 from kpis.lake.errors import translate_errors
 from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from kpis.lake.lake import Lake
-    from kpis.lake.parquet import Column
 
 PLAN = "plan.json"
 # More hours are written several in a pass, as many as have few enough rows to be sorted in memory.
@@ -31,6 +30,8 @@ FEW_HOURS = 4
 ROWS_A_PASS = 500_000
 # Files of so few rows are written without DuckDB, which makes larger ones smaller.
 FEW_ROWS = 10_000
+# Records that are in memory are, too: their texts have dictionaries already, of which DuckDB would make Python's texts.
+MOST_RECORDS = 500_000
 # SQL for the number of hours from 1970 to the hour of a row.
 HOUR_NUMBER = "date_diff('hour', TIMESTAMP '1970-01-01', interval_start)"
 
@@ -48,7 +49,7 @@ class Rows:
     in_order: bool = False
     size: int = 0
     # The same rows, in the order of time, if they are in memory.
-    table: Mapping[str, Column] | None = None
+    table: Mapping[str, TableColumn] | None = None
 
     @contextmanager
     def registered(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
@@ -87,26 +88,27 @@ class Staging:
             return partials_file(kpi, hour, own or self.name, own)
 
         tables = [one.table for one in rows]
-        if len(tables) == 1 and tables[0] is not None and self._add_small(tables[0], hours, file_of):
+        if len(tables) == 1 and tables[0] is not None and self._add_table(tables[0], hours, FEW_ROWS, file_of):
             return
         with ExitStack() as stack:
             for some in rows:
                 stack.enter_context(some.registered(self._lake.connection))
             self._add_hours(" UNION ALL BY NAME ".join(f"({some.query})" for some in rows), hours, file_of)
 
-    def _add_small(
+    def _add_table(
         self,
-        table: Mapping[str, Column],
+        table: Mapping[str, TableColumn],
         hours: Mapping[datetime, Collection[str]],
+        most_rows: int,
         file_of: Callable[[datetime], LakeFile],
     ) -> bool:
-        """Write a table in memory, one file for each hour (start, UTC), if each is small; else return False."""
+        """Write a table in memory, one file for each hour (start, UTC), unless one has more rows; then return False."""
         # As in the layers above, not before there is something to write.
         from kpis.lake.parquet import rows_between, write_table
 
         ordered = sorted(hours)
         parts = [rows_between(table, "interval_start", hour, hour + ONE_HOUR.delta) for hour in ordered]
-        if max(part.stop - part.start for part in parts) > FEW_ROWS:
+        if max(part.stop - part.start for part in parts) > most_rows:
             return False
         for hour, part in zip(ordered, parts, strict=True):
             rows = {name: column[part] for name, column in table.items()}
@@ -118,11 +120,17 @@ class Staging:
 
     def add_records(self, feed: Feed, hours: Collection[datetime], key: str, records: Rows) -> None:
         """Write a batch's records, one file for each hour (start, UTC), by time."""
+        keys = {hour: [key] for hour in hours}
+        if records.table is not None:
+            table = dict(zip(["interval_start", *archived_columns(feed)], records.table.values(), strict=True))
+            table["batch"] = one_text(key, len(table["interval_start"]))
+            if self._add_table(table, keys, MOST_RECORDS, lambda hour: records_file(feed, hour, key)):
+                return
         columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
         with records.registered(self._lake.connection):
             self._add_hours(
                 f"SELECT interval_start, {columns}, '{key}' AS batch FROM ({records.query})",
-                {hour: [key] for hour in hours},
+                keys,
                 lambda hour: records_file(feed, hour, key),
                 "" if records.in_order else f' ORDER BY interval_start, "{feed.moment.column}"',
             )

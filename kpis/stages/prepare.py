@@ -143,8 +143,9 @@ def _read_and_reduce(
             except TotalTooLarge as error:
                 return Prepared(replace(entry, is_in=False, reason=str(error)), first_rejects)
             partials[kpi.id] = {table: None}
-    found = scanned.records if scanned else None
-    records = Rows(found.sql, {RECORDS: found.columns}, found.in_order, found.size) if found else RECORDS_TABLE
+    found, records = scanned.records if scanned else None, RECORDS_TABLE
+    if found:
+        records = Rows(found.sql, {RECORDS: found.columns}, found.in_order, found.size, found.table)
     return Prepared(entry, first_rejects, partials, newest=newest, live=live, records=records)
 
 

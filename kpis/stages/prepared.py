@@ -17,9 +17,8 @@ from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
 from kpis.engine.live import LiveCounts
 from kpis.engine.reader import Reject
-from kpis.engine.table import Columns, joined, registered
+from kpis.engine.table import Columns, Texts, joined, registered
 from kpis.lake import LakeFile, Rows, Staging
-from kpis.lake.parquet import Texts
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
 

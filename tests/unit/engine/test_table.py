@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kpis.engine.table import frame, registered, rows
+from kpis.engine.table import Texts, frame, one_text, registered, rows
 
 MOMENT = datetime(2021, 7, 18, 0, 5, tzinfo=UTC).replace(tzinfo=None)
 
@@ -50,3 +50,13 @@ def test_a_table_is_there_for_queries_and_gone_afterwards():
             assert connection.execute("FROM given ORDER BY one").fetchall() == [(1, "a"), (2, "b")]
         with pytest.raises(duckdb.CatalogException, match="given"):
             connection.execute("FROM given")
+
+
+def test_a_column_of_texts_leaves_out_what_no_row_has():
+    column = Texts(["a", "b", "c", "d"], np.array([3, 1, 3], dtype=np.uint32))
+    used = column.used()
+    assert (used.dictionary, used.places.tolist()) == (["b", "d"], [1, 0, 1])
+    assert len(column[1:]) == 2
+    assert column[1:].used().places.tolist() == [0, 1]
+    whole = one_text("key", 2)
+    assert (whole.used() is whole, whole.places.tolist()) == (True, [0, 0])

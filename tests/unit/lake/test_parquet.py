@@ -6,7 +6,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from kpis.lake.parquet import Texts, write_table
+from kpis.engine.table import Texts
+from kpis.lake.parquet import write_table
 
 START = np.datetime64("2021-07-18T19:00:00", "us")
 TYPES = {
