@@ -108,7 +108,7 @@ class Staging:
 
         ordered = sorted(hours)
         parts = [rows_between(table, "interval_start", hour, hour + ONE_HOUR.delta) for hour in ordered]
-        if max(part.stop - part.start for part in parts) > most_rows:
+        if max((part.stop - part.start for part in parts), default=0) > most_rows:
             return False
         for hour, part in zip(ordered, parts, strict=True):
             rows = {name: column[part] for name, column in table.items()}
