@@ -95,9 +95,9 @@ def test_one_bad_thing_of_each_kind_stops_nothing_else(data_dir, lake_dir, monke
         DAMAGES[how](path)
 
     good |= files_at("late", START, 4)
-    large = {
-        "antenna_data.large.jsonl": [Message(START + 3900, n % 50, n % 9, 1, f"app{n % 7}" * 20) for n in range(60_000)]
-    }
+    # Not in the order of time, so that they are sorted to be archived.
+    messages = [Message(START + 3900 + n % 7, n % 50, n % 9, 1, f"app{n % 7}" * 20) for n in range(60_000)]
+    large = {"antenna_data.large.jsonl": messages}
     put(data_dir, good | large)
     put(data_dir, {"antenna_data.beyond.jsonl": [Message(START + 3900, 1, 1, LARGEST, "A")] * 2})
     (data_dir / "cdr_data.broken.csv.gz").write_bytes(b"\x1f\x8b no gzip")
