@@ -15,13 +15,8 @@ from kpis.spark.engine import Spark, spark
 from kpis.spark.session import Master
 from tests.services import program
 
-# Spark reads its settings from Java's properties. With few rows, code that Java and Spark compile for speed, and plans
-# that are revised during a query, take more time than they save.
-JAVA = (
-    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms64m -Xmx768m"
-    " -Dspark.sql.codegen.wholeStage=false -Dspark.sql.codegen.factoryMode=NO_CODEGEN"
-    " -Dspark.sql.adaptive.enabled=false -Dspark.sql.shuffle.partitions=2"
-)
+# What Java compiles for speed costs more time than a test has use for; and few rows need few parts.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms64m -Xmx768m"
 
 
 def absent() -> str:
