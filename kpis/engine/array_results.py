@@ -134,7 +134,8 @@ def _order(keys: Sequence[np.ndarray]) -> np.ndarray:
         return np.lexsort(tuple(reversed(keys)))
     combined = np.zeros(len(keys[0]), dtype=np.int64)
     for key, low, width in zip(keys, least, widths, strict=True):
-        combined = combined * width + (key - low)
+        # Numbers of 32 bits may lie further apart than 32 bits hold.
+        combined = combined * width + (key.astype(np.int64, copy=False) - low)
     if (combined[1:] >= combined[:-1]).all():
         return np.arange(len(combined))
     return np.argsort(combined, kind="stable")

@@ -241,10 +241,10 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     hours = {hour: keys for hour, keys in all_hours.items() if keys}
     # What follows a stream's batch needs its partials with the recent ones.
     if hours and not work.fresh.are_followed and can_use_arrays(work.kpi):
-        at_hand = _in_memory(work, hours, merging.kept)
+        in_memory = _in_memory(work, hours, merging.kept)
         with suppress(Declined):
-            if at_hand is not None:
-                return results_of_arrays(work.kpi, work.length, at_hand, work.starts, work.top_n)
+            if in_memory is not None:
+                return results_of_arrays(work.kpi, work.length, in_memory, work.starts, work.top_n)
     own = work.own
     are_many = len(hours) > FEW_HOURS
     if hours and (are_many or work.fresh.are_followed or merging.recent.holds(source, all_hours)):

@@ -17,11 +17,17 @@ from kpis.engine.aggregate import results_of_partials
 from kpis.engine.array_results import can_use_arrays, results_of_arrays
 from kpis.engine.folding import add_fold
 from kpis.engine.reductions import Declined
+from kpis.engine.scan_columns import INTEGERS
 from kpis.engine.table import registered
 from tests.effort import times
 
 START = datetime(2021, 7, 18, tzinfo=UTC)
 TEXTS = ["", "A", "a", "B", "b", "Ä", "ä", "z", "😀", "ﬀ"]
+# The keys of partials, of which some are the smallest and the largest that a column holds.
+NUMBERS = {
+    "INTEGER": [0, 1, 2, 3, -1, 10**9, -(10**9), 2**31 - 1, -(2**31), 7],
+    "BIGINT": [0, 1, 2, 2**31, -1, 2**40, -(2**62), 2**63 - 1, -(2**63), 7],
+}
 SOME = [kpi for kpi in KPIS.values() if can_use_arrays(kpi)]
 
 
@@ -32,6 +38,11 @@ def connection():
         yield opened
 
 
+def sql_type(kpi, dimension):
+    """The type of a dimension's numbers; of a text it does not matter."""
+    return "VARCHAR" if dimension.is_computed else kpi.feed.column(dimension.columns[0]).type.sql_type
+
+
 def partial_of(kpi, rows):
     """Random numbers as a partial of a KPI, which is sorted by its keys and has each once."""
     found = {}
@@ -39,8 +50,7 @@ def partial_of(kpi, rows):
         keys = {"interval_start": np.datetime64((START + moment * kpi.feed.interval.delta).replace(tzinfo=None), "us")}
         for place, one in enumerate(kpi.by):
             own = number // 10**place % 10
-            is_text = one.is_computed or kpi.feed.column(one.columns[0]).type.sql_type in ("VARCHAR", "UUID")
-            keys[one.name] = TEXTS[own] if is_text else own
+            keys[one.name] = NUMBERS.get(sql_type(kpi, one), TEXTS)[own]
             if one.folded:
                 keys[one.name], keys[one.spelling] = fold(TEXTS[own]), TEXTS[own]
         keys |= dict.fromkeys(kpi.measure.partial_keys, value)
@@ -52,8 +62,10 @@ def partial_of(kpi, rows):
         for name in kpi.partial_values:
             of_mean = {"samples": abs(value) // 2, "micro_sum": value if abs(value) > 1 else 0}
             columns[name].append(of_mean.get(name, abs(value) + 1))
+    types = {one.name: INTEGERS.get(sql_type(kpi, one)) for one in kpi.by}
     return {
-        name: np.array(found, dtype=object if isinstance(found[0], str) else None) for name, found in columns.items()
+        name: np.array(found, dtype=object if isinstance(found[0], str) else types.get(name))
+        for name, found in columns.items()
     }
 
 
@@ -86,6 +98,18 @@ def test_results_of_arrays_are_those_of_sql(connection, kpi, batches, starts, to
         assert not len(by_sql.totals["total"])
         return
     assert as_lists(by_arrays) == as_lists(by_sql)
+
+
+def test_numbers_that_lie_far_apart_keep_their_order():
+    kpi = next(kpi for kpi in SOME if kpi.name == "ServiceTrafficVolume")
+    starts = [START + minutes * kpi.feed.interval.delta for minutes in range(3)]
+    moments = np.repeat(np.array([start.replace(tzinfo=None) for start in starts], dtype="datetime64[us]"), 3)
+    services = np.tile(np.array([-2_000_000_000, 100_000_000, 300_000_000], dtype=np.int32), 3)
+    columns = {"interval_start": moments, "service_id": services, "sum": np.arange(9) + 1}
+    found = results_of_arrays(kpi, kpi.feed.interval, [columns], starts, 10)
+    assert found.rows["rank"].tolist() == [1, 2, 3] * 3
+    assert found.rows["total_bytes"].tolist() == [3, 2, 1, 6, 5, 4, 9, 8, 7]
+    assert found.totals["total"].tolist() == [6, 15, 24]
 
 
 def test_a_sum_that_may_not_fit_is_left_to_sql():
