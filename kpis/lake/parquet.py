@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from kpis.engine.table import TableColumn, Texts
+from kpis.engine.table import TableColumn, Texts, is_masked
 
 MAGIC = b"PAR1"
 LEVEL = 1
 # As other engines expect it: without a version they ignore the least and largest texts.
 CREATED_BY = "Network Analysis version 1"
+# The types of columns that can be written; of objects they are texts.
+WRITTEN = tuple(map(np.dtype, ("int32", "int64", "datetime64[us]", "object")))
 # Physical types, encodings, the codec and the kinds of pages, as the format numbers them.
 INT32, INT64, BYTE_ARRAY = 1, 2, 6
 PLAIN, RLE, RLE_DICTIONARY = 0, 3, 8
@@ -41,7 +43,10 @@ Field = tuple[int, int, int | bytes]
 
 
 def write_table(path: Path, columns: Mapping[str, TableColumn], metadata: Mapping[str, str]) -> None:
-    """Write columns of equal length to a file: int32, int64, ``datetime64[us]``, and texts as objects or ``Texts``."""
+    """Write columns of equal length to a file: int32, int64, ``datetime64[us]``, and texts as objects or ``Texts``.
+
+    Raises TypeError for any other column, and where values may be missing.
+    """
     written, packer = bytearray(MAGIC), zstandard.ZstdCompressor(level=LEVEL)
     chunks = [_chunk(name, _texts(column), written, packer) for name, column in columns.items()]
     rows = chunks[0].rows if chunks else 0
@@ -58,7 +63,13 @@ def rows_between(columns: Mapping[str, TableColumn], name: str, start: datetime,
 
 
 def _texts(column: TableColumn) -> TableColumn:
-    if isinstance(column, Texts) or column.dtype != object:
+    if isinstance(column, Texts):
+        return column
+    if is_masked(column) or column.dtype not in WRITTEN:
+        raise TypeError(
+            f"no column of {column.dtype}{', with values missing,' if is_masked(column) else ''} is written"
+        )
+    if column.dtype != object:
         return column
     texts = column.tolist()
     dictionary = sorted(set(texts))
@@ -100,7 +111,7 @@ def _chunk(name: str, column: TableColumn, written: bytearray, packer: zstandard
         values, encoding = numbers.tobytes(), PLAIN
         least, most = (numbers.min().tobytes(), numbers.max().tobytes()) if rows else (b"", b"")
     data_at = len(written)
-    # That each value is there: one run of the level 1.
+    # The definition levels: one run of 1, as no value is missing.
     levels = _varint(rows << 1) + b"\x01"
     header = _struct((1, I32, rows), (2, I32, encoding), (3, I32, RLE), (4, I32, RLE))
     content = struct.pack("<I", len(levels)) + levels + values

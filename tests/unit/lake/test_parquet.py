@@ -80,3 +80,19 @@ def test_times_have_no_zone(tmp_path):
     ).fetchall()
     assert "isAdjustedToUTC=0" in unit
     assert "MICROS" in unit
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([0.5]),
+        np.array([1], dtype=np.uint8),
+        np.ma.array([1], mask=[True]),
+        np.array(["2021"], "datetime64[s]"),
+    ],
+    ids=["fractions", "bytes", "missing values", "seconds"],
+)
+def test_another_type_is_refused_and_no_file_is_left(tmp_path, column):
+    with pytest.raises(TypeError, match=r"^no column of .* is written$"):
+        write_table(tmp_path / "some.parquet", {"column": column}, {})
+    assert not list(tmp_path.iterdir())
