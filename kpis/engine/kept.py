@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 from kpis.engine.table import Columns
 
 # The limits for all KPIs together, beyond which all are dropped: a longer interval needs those of all its batches.
-MOST_ROWS, MOST_BATCHES = 2_000_000, 1_000
+MOST_BYTES, MOST_BATCHES = 64_000_000, 1_000
+# About what a text takes beside the column.
+TEXT_BYTES = 100
 # A KPI's are dropped if an hour has about so many rows: DuckDB is as fast then, and they take much memory.
 MOST_ROWS_AN_HOUR = 200_000
 HOUR = 3600 * 10**6
@@ -28,7 +30,7 @@ class KeptPartials:
         self._kept: dict[int, dict[str, Columns]] = defaultdict(dict)
         # By KPI id and the hour of a batch's first row, how many rows an hour has.
         self._hourly: dict[tuple[int, int], float] = defaultdict(float)
-        self._rows = 0
+        self._bytes = 0
         self._dropped: set[int] = set()
 
     def add(self, key: str, partials: Mapping[int, Columns]) -> None:
@@ -38,12 +40,12 @@ class KeptPartials:
                 continue
             moments = columns["interval_start"]
             self._kept[kpi_id][key] = columns
-            self._rows += len(moments)
+            self._bytes += _size(columns)
             first, last = (int(moments[place].astype("int64")) // HOUR for place in (0, -1))
             self._hourly[kpi_id, first] += len(moments) / (last - first + 1)
             if self._hourly[kpi_id, first] > MOST_ROWS_AN_HOUR or len(self._kept[kpi_id]) > MOST_BATCHES:
                 self._drop(kpi_id)
-        if self._rows > MOST_ROWS:
+        if self._bytes > MOST_BYTES:
             for kpi_id in list(self._kept):
                 self._drop(kpi_id)
 
@@ -53,5 +55,10 @@ class KeptPartials:
         return [kept[key] for key in keys] if all(key in kept for key in keys) else None
 
     def _drop(self, kpi_id: int) -> None:
-        self._rows -= sum(len(columns["interval_start"]) for columns in self._kept.pop(kpi_id).values())
+        self._bytes -= sum(map(_size, self._kept.pop(kpi_id).values()))
         self._dropped.add(kpi_id)
+
+
+def _size(columns: Columns) -> int:
+    """Return about how many bytes the columns take, if each text is one of its own."""
+    return sum(column.nbytes + TEXT_BYTES * len(column) * (column.dtype == object) for column in columns.values())

@@ -15,7 +15,7 @@ def columns(rows: int, hours: int = 1) -> dict[str, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch):
-    monkeypatch.setattr(kept, "MOST_ROWS", 40)
+    monkeypatch.setattr(kept, "MOST_BYTES", 40 * 8)
     monkeypatch.setattr(kept, "MOST_BATCHES", 3)
     monkeypatch.setattr(kept, "MOST_ROWS_AN_HOUR", 10)
 
@@ -61,3 +61,12 @@ def test_all_are_dropped_if_there_are_too_many():
     partials.clear()
     partials.add("a", {1: columns(30, hours=10), 2: columns(11, hours=10)})
     assert (partials.of(1, ["a"]), partials.of(2, ["a"])) == (None, None)
+
+
+def test_texts_count_as_well():
+    partials = KeptPartials()
+    partials.add("a", {1: columns(1) | {"operator": np.array(["O2"], dtype=object)}})
+    partials.add("b", {1: columns(1) | {"operator": np.array(["O2"], dtype=object)}})
+    assert partials.of(1, "ab") is not None
+    partials.add("c", {1: columns(1) | {"operator": np.array(["O2"], dtype=object)}})
+    assert partials.of(1, "a") is None
