@@ -1,10 +1,10 @@
 """Processes of ``manage.py`` that start as forks of one that has imported what all of them import.
 
 Tests start hundreds, and the imports take each about 0.4 s. A fork has its own settings, database and memory, and ends
-by any signal, as a process that is started anew does.
+by any signal, as any process does. It has not the resource limits of the test's process.
 
-This module is the program that is forked as well. For each request, the command's words, environment and folder with
-its pipes, it forks a keeper, which forks the command, and reports the command's process id and then its status.
+This module is also the program that is forked. A request is a command line, an environment, a folder and three pipes.
+For each, the program forks a keeper, which forks the command and reports its process id and then its status.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 # What runs and consumers import that needs no settings. DuckDB is not among it, as a command does without it while it
@@ -68,6 +69,8 @@ class Fork:
             os.close(pipe[1])
         self.stdout, self.stderr, self._report = (os.fdopen(pipe[0], errors="replace") for pipe in (out, err, report))
         self.pid = int(self._report.readline())
+        self._readers: dict[TextIO, threading.Thread] = {}
+        self._read_by_now: dict[TextIO, str] = {}
 
     def poll(self) -> int | None:
         if self.returncode is None and select.select([self._report], [], [], 0)[0]:
@@ -86,16 +89,20 @@ class Fork:
         self._report.close()
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        said: dict[Any, str] = {}
-        pipes = (self.stdout, self.stderr)
-        readers = [threading.Thread(target=lambda pipe=pipe: said.update({pipe: pipe.read()})) for pipe in pipes]
-        for reader in readers:
-            reader.daemon = True
-            reader.start()
-        self.wait(timeout)
-        for reader in readers:
-            reader.join()
-        return said[self.stdout], said[self.stderr]
+        end = None if timeout is None else time.monotonic() + timeout
+        for pipe in (self.stdout, self.stderr):
+            if pipe not in self._readers:
+                self._readers[pipe] = threading.Thread(target=self._read, args=(pipe,), daemon=True)
+                self._readers[pipe].start()
+        for reader in self._readers.values():
+            reader.join(None if end is None else max(0, end - time.monotonic()))
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(self.args, timeout)
+        self.wait(None if end is None else max(0, end - time.monotonic()))
+        return self._read_by_now[self.stdout], self._read_by_now[self.stderr]
+
+    def _read(self, pipe: TextIO) -> None:
+        self._read_by_now[pipe] = pipe.read()
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -111,8 +118,10 @@ class Fork:
         return self
 
     def __exit__(self, *_) -> None:
-        self.stdout.close()
-        self.stderr.close()
+        for pipe in (self.stdout, self.stderr):
+            # A pipe that is still read, as a process that the command left behind has it, cannot be closed.
+            if pipe not in self._readers or not self._readers[pipe].is_alive():
+                pipe.close()
         self.wait()
 
 
@@ -121,7 +130,7 @@ def _server() -> socket.socket:
     """The connection to the program, which ends when the connection does."""
     own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     number = other.fileno()
-    # As of processes that are started anew: what they write is written at once, and NumPy starts no threads.
+    # As in other processes of tests, what is written is written at once; and NumPy starts no threads.
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OPENBLAS_NUM_THREADS": "1"}
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.forks", str(number)], cwd=ROOT, env=environment, pass_fds=[number]
@@ -137,7 +146,7 @@ def _server() -> socket.socket:
 
 
 def _command(requests: socket.socket) -> list[str]:
-    """Serves requests; returns in the fork of each, whose words these are."""
+    """Serves requests; in the process that was forked for a request, returns its command line."""
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()
