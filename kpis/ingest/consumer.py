@@ -97,7 +97,7 @@ class BaseConsumer(ABC, Generic[AnyReadable]):
             self._presence.report(self._stream.lag())
             yield from self._noted(self._stream.recreated())
             if self._stream.reassigned():
-                # As at the start: whoever had the partitions may have been killed.
+                # The consumer that had the partitions may have been killed before it closed their intervals.
                 self._close_at = 0
             if self._stream.due():
                 yield from self._ingest(is_stopped)
