@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kpis.catalog.feeds import FileFormat
+from kpis.catalog.formats import CSV
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sample.chance import below, bits, words_of
 
@@ -39,7 +39,7 @@ class Sampled:
             for _ in make_files(sample, aside, BUSIEST[self.feed], self.intervals, self.rows, SEED, self.files):
                 pass
             if sample.subscribers:
-                write_file(subscribers_of(folder), FileFormat.CSV, sample.subscribers(self.rows, SEED))
+                write_file(subscribers_of(folder), CSV(), sample.subscribers(self.rows, SEED))
             aside.rename(folder)
         return sorted(folder.iterdir())
 
@@ -61,7 +61,7 @@ class Scattered:
             for name in ("interval_start_timestamp", "interval_end_timestamp"):
                 columns[name] = columns[name] + later
             folder.mkdir(parents=True)
-            write_file(folder / sample.file_name(interval, 1, 1), FileFormat.CSV, columns)
+            write_file(folder / sample.file_name(interval, 1, 1), CSV(), columns)
         return sorted(folder.iterdir())
 
 

@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from kpis.catalog.columns import ColumnType
+from kpis.catalog.formats import CSV, Format, Header
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
 
 Record = Mapping[str, Any]
@@ -31,14 +31,6 @@ class BadRow(ValueError):
         super().__init__(f"{column} {reason}" if column else reason)
         self.column = column
         self.reason = reason
-
-
-class FileFormat(StrEnum):
-    """The format of a feed's rows."""
-
-    CSV = "CSV with a header"
-    CSV_WITHOUT_HEADER = "CSV with or without a header"
-    JSON_LINES = "one JSON object a line"
 
 
 @dataclass(frozen=True)
@@ -142,7 +134,7 @@ class Feed:
 
     name: str
     description: str
-    format: FileFormat
+    format: Format
     file_names: tuple[str, ...]
     endings: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -185,7 +177,7 @@ class Feed:
     @property
     def is_streamable(self) -> bool:
         """True if a single row can be parsed, as a message: its columns need no header."""
-        return self.format is not FileFormat.CSV
+        return self.format.has_keys or self.format == CSV(Header.OPTIONAL)
 
     @property
     def needs_date(self) -> bool:

@@ -15,7 +15,7 @@ from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.table import registered
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, TooManyRejects
-from kpis.formats.file_formats import FORMATS
+from kpis.formats.file_formats import row_format_of
 from kpis.formats.grammar import Grammar
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
 from kpis.formats.lines import Line, SplitFile, held_still, lines_at, split
@@ -140,7 +140,7 @@ class _Reading:
         )
 
     def _grammar_of(self, first_line: bytes) -> tuple[Grammar, bool]:
-        self.row_format = FORMATS[self.feed.format](self.feed, first_line, self.defaults)
+        self.row_format = row_format_of(self.feed, first_line, self.defaults)
         return self.row_format.grammar, self.row_format.has_header
 
     def _read_clean(self, found: SplitFile) -> None:

@@ -22,14 +22,14 @@ from kpis.catalog.columns import (
     TimeOfDay,
 )
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import Check, Column, Feed, FileFormat, Range, Record, moment_of
+from kpis.catalog.feeds import Check, Column, Feed, Range, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
 from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN, TABLE, Declined, Reductions
-from kpis.formats.file_formats import CSV, RowFormat
+from kpis.formats.file_formats import CSVRows, RowFormat
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
 
@@ -81,7 +81,7 @@ def _is_readable(feed: Feed, column: Column) -> bool:
         return False
     name = column.name
     is_plain = name.isascii() and name.isprintable() and not set(name) & set('"\\') and len(name) <= LONGEST_NAME
-    return is_plain or feed.format is not FileFormat.JSON_LINES
+    return is_plain or not feed.format.has_keys
 
 
 def _has_time_of_its_own(feed: Feed) -> bool:
@@ -161,7 +161,7 @@ class Tables:
         for place, column in enumerate(feed.columns):
             self._describe(tables[place], column, column.name in needed)
         format, column_of = compiled.JSON, []
-        if isinstance(row_format, CSV):
+        if isinstance(row_format, CSVRows):
             format, column_of = compiled.CSV, self._column_of(row_format)
         self.reductions = Reductions(tables, format, column_of, text_bytes, LONGEST_LINE_BYTES)
         self._fill()
@@ -191,7 +191,7 @@ class Tables:
         type_ = column.type
         table["kind"] = KINDS[type(type_)]
         flags = OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
-        if isinstance(self.row_format, CSV):
+        if isinstance(self.row_format, CSVRows):
             flags |= MISSING * (column.name not in self.row_format.positions)
             if (default := self.row_format.defaults.get(column.name)) is not None:
                 flags |= FALLBACK
@@ -212,7 +212,7 @@ class Tables:
         name = f'"{column.name}"'.encode()
         table["name"], table["name_length"] = name[:128], len(name)
 
-    def _column_of(self, row_format: CSV) -> list[int]:
+    def _column_of(self, row_format: CSVRows) -> list[int]:
         if not 2 <= len(row_format.names) <= MOST_FIELDS:
             # A line of one field that is empty is blank.
             raise Declined

@@ -36,7 +36,7 @@ from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, FileError
 from kpis.formats.content import RawFile, identity_of, is_packed, open_file, unpacked_chunks
-from kpis.formats.file_formats import FORMATS
+from kpis.formats.file_formats import row_format_of
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
 from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of, held_still
@@ -169,7 +169,7 @@ class _FileScan:
         if line_end < 0:
             raise Declined
         first_line = first_line_of(bytes(view[:line_end]))
-        self.row_format = FORMATS[self.feed.format](self.feed, first_line, self.defaults)
+        self.row_format = row_format_of(self.feed, first_line, self.defaults)
         start = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
         if self.row_format.has_header:
             start = line_end + 1

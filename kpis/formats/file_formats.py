@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.columns import BadValue, Integer
-from kpis.catalog.feeds import BadRow, Column, Feed, FileFormat
+from kpis.catalog.feeds import BadRow, Column, Feed
+from kpis.catalog.formats import CSV, Format, Header, JSONLines
 from kpis.formats.bounds import FileError
 from kpis.formats.grammar import LONGEST_LINE_BYTES, Digits, Grammar, PlainText
 
@@ -69,7 +70,7 @@ class RowFormat(ABC):
         return value if default is None else f"coalesce({value}, {_literal(default)})"
 
 
-class CSV(RowFormat):
+class CSVRows(RowFormat):
     """CSV with a header, or, in feeds that allow it, without one and with the feed's columns in their order.
 
     Columns may come in any order and case, with spaces and quotes round their names; columns that the feed does
@@ -80,7 +81,7 @@ class CSV(RowFormat):
         super().__init__(feed, defaults)
         self.names = [name.lower() for name in feed.column_names]
         self.has_header = True
-        if feed.format is not FileFormat.CSV_WITHOUT_HEADER or self._is_header(first_line):
+        if feed.format != CSV(Header.OPTIONAL) or self._is_header(first_line):
             self.names = self._header(first_line)
         else:
             self.has_header = False
@@ -199,7 +200,7 @@ class CSV(RowFormat):
         return f"field_{position}" if self._are_digits else f"trim(field_{position})"
 
 
-class JSONLines(RowFormat):
+class JSONRows(RowFormat):
     """One JSON object per line. Lines whose keys come in the first line's order are read in bulk."""
 
     def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
@@ -256,11 +257,12 @@ class JSONLines(RowFormat):
         return f'trim("{column.name}")'
 
 
-FORMATS: dict[FileFormat, type[CSV] | type[JSONLines]] = {
-    FileFormat.CSV: CSV,
-    FileFormat.CSV_WITHOUT_HEADER: CSV,
-    FileFormat.JSON_LINES: JSONLines,
-}
+_ROWS_OF: dict[type[Format], type[CSVRows] | type[JSONRows]] = {CSV: CSVRows, JSONLines: JSONRows}
+
+
+def row_format_of(feed: Feed, first_line: bytes, defaults: Mapping[str, Any]) -> CSVRows | JSONRows:
+    """Return the format of the rows of a feed's file, by the file's first line; see ``RowFormat``."""
+    return _ROWS_OF[type(feed.format)](feed, first_line, defaults)
 
 
 def split_fields(text: str) -> list[str]:

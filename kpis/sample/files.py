@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kpis.catalog.feeds import Feed, FileFormat
+from kpis.catalog.feeds import Feed
+from kpis.catalog.formats import Format
 from kpis.catalog.intervals import Interval, to_milliseconds
 from kpis.sample.chance import below, bits, words_of
 
@@ -71,7 +72,7 @@ def make_files(
             yield path
 
 
-def write_file(path: Path, file_format: FileFormat, columns: Columns) -> None:
+def write_file(path: Path, file_format: Format, columns: Columns) -> None:
     """Write columns as CSV with a header or as JSON lines, aside and then renamed."""
     _write(path, lines_of(file_format, columns))
 
@@ -87,10 +88,10 @@ def _write(path: Path, lines: Iterable[str]) -> None:
             aside.unlink()
 
 
-def _with_faults(lines: Iterable[str], file_format: FileFormat, word: np.ndarray, bad: int) -> Iterator[str]:
+def _with_faults(lines: Iterable[str], file_format: Format, word: np.ndarray, bad: int) -> Iterator[str]:
     """Yield the lines with ``bad`` of BAD_OF rows made wrong, by a random word for each row."""
     lines = iter(lines)
-    if file_format is not FileFormat.JSON_LINES:
+    if not file_format.has_keys:
         yield next(lines)
     is_bad = below(BAD_OF, bits(word, 0, 32), 32) < bad
     fault = below(len(_FAULTS), bits(word, 32, 16), 16)
@@ -98,9 +99,9 @@ def _with_faults(lines: Iterable[str], file_format: FileFormat, word: np.ndarray
         yield _FAULTS[which](line) if spoil else line
 
 
-def lines_of(file_format: FileFormat, columns: Columns) -> Iterable[str]:
+def lines_of(file_format: Format, columns: Columns) -> Iterable[str]:
     """Yield the columns as lines; texts hold nothing that needs quotes or escapes."""
-    if file_format is FileFormat.JSON_LINES:
+    if file_format.has_keys:
         fields = (f'"{name}": ' + ('"%s"' if values.dtype == object else "%s") for name, values in columns.items())
         as_line = "{" + ", ".join(fields) + "}\n"
     else:

@@ -7,7 +7,6 @@ from functools import partial
 
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.builtin.cdr import CDR
-from kpis.catalog.feeds import FileFormat
 from kpis.catalog.registry import FEEDS
 from kpis.sample.antenna import MessageStream
 from kpis.sample.cdr import CallStream
@@ -36,4 +35,4 @@ class SampleStream:
         """Return the messages of a second in Unix time."""
         messages = [line.rstrip("\n").encode() for line in lines_of(self._format, self.columns(second))]
         # Messages have no header.
-        return messages if self._format is FileFormat.JSON_LINES else messages[1:]
+        return messages if self._format.has_keys else messages[1:]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kpis.catalog.feeds import Feed, FileFormat
+from kpis.catalog.feeds import Feed
 from kpis.engine.reader import Reject
 from kpis.formats.judge import reject_text
 from kpis.formats.lines import Line
@@ -32,7 +32,7 @@ class Spool:
         self._rejects: list[Reject] = []
         self._arrived: datetime | None = None
         # Every message is a row: none of them is the file's header.
-        self._header = b"" if feed.format is FileFormat.JSON_LINES else ",".join(feed.column_names).encode() + b"\n"
+        self._header = b"" if feed.format.has_keys else ",".join(feed.column_names).encode() + b"\n"
         self._file = path.open("wb")
         self._file.write(self._header)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.contrib.auth.models import Permission, User
 
-from kpis.catalog.feeds import FileFormat
+from kpis.catalog.formats import CSV
 from kpis.sample import SAMPLES, make_files, write_file
 from tests.browser.chromium import SERVER
 from tests.factories import MIDNIGHT
@@ -44,7 +44,7 @@ def _fill(place: Place, folder: Path) -> None:
             target.write_text("".join(texts))
     with target.open("a") as file:
         file.write("no such row\n")
-    write_file(folder / "subscribers.csv", FileFormat.CSV, SAMPLES["antenna"].subscribers(ROWS["antenna"], 1))
+    write_file(folder / "subscribers.csv", CSV(), SAMPLES["antenna"].subscribers(ROWS["antenna"], 1))
     ended = place.run("load_subscribers", str(folder / "subscribers.csv"))
     assert ended.code == 0, ended.err
     ended = place.run("update_network_stats")

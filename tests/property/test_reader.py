@@ -23,7 +23,7 @@ from kpis.formats import grammar as grammar_module
 from kpis.formats import judge as rows_module
 from kpis.formats import lines as lines_module
 from kpis.formats.bounds import Bounds, FileError, TooManyRejects
-from kpis.formats.file_formats import CSV
+from kpis.formats.file_formats import CSVRows
 from kpis.formats.judge import judge, reject_text
 from kpis.formats.lines import Line
 from tests.effort import times
@@ -141,7 +141,7 @@ def judged_singly(content: bytes) -> tuple[Counter, list, int] | str:
     if not lines[-1]:
         lines.pop()
     try:
-        row_format = CSV(IPFLOW, lines[0].removeprefix(b"\xef\xbb\xbf").strip(), {})
+        row_format = CSVRows(IPFLOW, lines[0].removeprefix(b"\xef\xbb\xbf").strip(), {})
     except FileError as error:
         return str(error)
     records: Counter = Counter()

@@ -23,8 +23,9 @@ import zstandard
 
 from kpis.catalog.columns import MONTHS
 from kpis.catalog.dimensions import GridCell
-from kpis.catalog.feeds import BadRow, Feed, FileFormat, moment_of
+from kpis.catalog.feeds import BadRow, Feed, moment_of
 from kpis.catalog.folding import fold
+from kpis.catalog.formats import CSV
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean
 from kpis.catalog.registry import FEEDS, partial_kpis
@@ -36,7 +37,7 @@ from kpis.engine.scan_columns import RECORDS
 from kpis.engine.scanner import scan
 from kpis.engine.table import registered, rows
 from kpis.formats.bounds import FileError
-from kpis.formats.file_formats import FORMATS
+from kpis.formats.file_formats import row_format_of
 from kpis.formats.judge import Times, judge, reject_text
 from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of
 from tests.effort import times
@@ -85,7 +86,7 @@ def judged(feed: Feed, content: bytes, defaults: dict, given: datetime | None) -
     if not lines[-1]:
         lines.pop()
     try:
-        row_format = FORMATS[feed.format](feed, first_line_of(lines[0]), defaults)
+        row_format = row_format_of(feed, first_line_of(lines[0]), defaults)
     except (FileError, IndexError):
         return None
     first = 0
@@ -224,7 +225,7 @@ def csv_field(chance: random.Random, text: str, is_plain: bool) -> str:
 
 def csv_file(feed: Feed, chance: random.Random) -> list[bytes]:
     names = list(feed.column_names)
-    has_header = feed.format is FileFormat.CSV or chance.random() < 0.3
+    has_header = feed.format == CSV() or chance.random() < 0.3
     if has_header and chance.random() < 0.5:
         chance.shuffle(names)
         names = [name for name in names if feed.column(name).required or chance.random() < 0.6]
@@ -295,7 +296,7 @@ def json_file(feed: Feed, chance: random.Random) -> list[bytes]:
 
 
 def random_file(feed: Feed, chance: random.Random) -> bytes:
-    lines = (json_file if feed.format is FileFormat.JSON_LINES else csv_file)(feed, chance)
+    lines = (json_file if feed.format.has_keys else csv_file)(feed, chance)
     for _ in range(chance.choice([0, 0, 1, 2])):
         lines.insert(
             chance.randrange(1, len(lines) + 1), chance.choice([b"", b" ", b"\t", lines[0], b"x", BYTE_ORDER_MARK])

@@ -14,14 +14,14 @@ from functools import partial
 import pytest
 
 from kpis import pipeline
-from kpis.catalog.feeds import BadRow, Feed, FileFormat, moment_of
+from kpis.catalog.feeds import BadRow, Feed, moment_of
 from kpis.catalog.live import LIVE_DIMENSIONS
 from kpis.catalog.registry import FEEDS, STREAM_FEEDS, partial_kpis
 from kpis.clock import Clocks
 from kpis.engine import scanner as scanner_module
 from kpis.engine.live import LiveCounts
 from kpis.formats.bounds import UNBOUNDED
-from kpis.formats.file_formats import FORMATS
+from kpis.formats.file_formats import row_format_of
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import judge, reject_text
 from kpis.formats.lines import Line
@@ -62,7 +62,7 @@ Message = tuple[int, bytes | None]
 
 def random_messages(feed: Feed, chance: random.Random) -> list[Message]:
     """Messages with their offsets, of which some are missing, as in a compacted topic."""
-    if feed.format is FileFormat.JSON_LINES:
+    if feed.format.has_keys:
         lines: list[bytes | None] = list(json_file(feed, chance))
     else:
         is_plain = chance.random() < 0.5
@@ -103,7 +103,7 @@ def flaw(line: bytes) -> str:
 def judged(batch: Messages, messages: list[Message]) -> tuple[list, list]:
     """The records, each with its interval's start, and the rejects of messages, in plain Python."""
     feed, allowed = batch.feed, times_of(batch, OPTIONS)
-    row_format = FORMATS[feed.format](feed, ",".join(feed.column_names).encode(), {})
+    row_format = row_format_of(feed, ",".join(feed.column_names).encode(), {})
     records, rejects = [], []
     for offset, value in messages:
         if value is None:

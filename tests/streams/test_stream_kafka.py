@@ -25,7 +25,7 @@ from django.db.models import Sum
 from kpis import pipeline
 from kpis.catalog import feeds as catalog
 from kpis.catalog.builtin.antenna import ANTENNA
-from kpis.catalog.feeds import FileFormat
+from kpis.catalog.formats import CSV
 from kpis.ingest.consumer import Consumer
 from kpis.models import Batch, IntervalSummary, Reject, Run, StreamConsumer, StreamPosition, Watermark
 from kpis.sample import SAMPLES, make_files, write_file
@@ -152,7 +152,7 @@ def await_closed(place: Place, feed: str, until: int, processes: list[subprocess
 
 def test_messages_give_the_tables_of_the_files_that_they_are_the_lines_of(any_broker, tmp_path):
     subscribers = tmp_path / "subscribers.csv"
-    write_file(subscribers, FileFormat.CSV, SAMPLES["antenna"].subscribers(ROWS, 1))
+    write_file(subscribers, CSV(), SAMPLES["antenna"].subscribers(ROWS, 1))
     call_command("load_subscribers", subscribers, verbosity=0)
     filed = new_place(tmp_path / "filed")
     lines = {feed: list(sample_lines(feed, filed)) for feed in FEEDS}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kpis.catalog.columns import UUID, Integer, Text
 from kpis.catalog.dimensions import Dimension
-from kpis.catalog.feeds import Column, Feed, FileFormat, unix_moment
+from kpis.catalog.feeds import Column, Feed, unix_moment
+from kpis.catalog.formats import JSONLines
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI, Reference
 from kpis.catalog.measures import Sum, SumOverQuota
@@ -12,7 +13,7 @@ from kpis.catalog.measures import Sum, SumOverQuota
 ANTENNA = Feed(
     name="antenna",
     description="Antenna messages: bytes per device, antenna and app",
-    format=FileFormat.JSON_LINES,
+    format=JSONLines(),
     file_names=("antenna_data.*",),
     endings=(".jsonl", ".json"),
     columns=(

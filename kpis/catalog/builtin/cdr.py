@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from kpis.catalog.columns import Choice, MonthFirst, Text
 from kpis.catalog.dimensions import Dimension
-from kpis.catalog.feeds import Column, Feed, FileFormat, Range, check_range, own_moment
+from kpis.catalog.feeds import Column, Feed, Range, check_range, own_moment
+from kpis.catalog.formats import CSV, Header
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count
@@ -17,7 +18,7 @@ _LONGEST_CALL = timedelta(days=30)
 CDR = Feed(
     name="cdr",
     description="Call detail records: calls and texts by county and operator",
-    format=FileFormat.CSV_WITHOUT_HEADER,
+    format=CSV(Header.OPTIONAL),
     file_names=("cdr_data.*", "cdr_[0-9]*.csv"),
     endings=(".csv", ".txt"),
     columns=(

@@ -6,7 +6,8 @@ import re
 
 from kpis.catalog.columns import Date, Decimal, Integer, PostalCode, Text, TimeOfDay
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import Column, Feed, FileFormat, Place, day_and_time
+from kpis.catalog.feeds import Column, Feed, Place, day_and_time
+from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, Mean
@@ -19,7 +20,7 @@ _NO_FIX = (-1, _UNAVAILABLE)
 COVERAGE = Feed(
     name="coverage",
     description="Coverage logs of phones: signal, GPS precision and network status by place",
-    format=FileFormat.CSV,
+    format=CSV(),
     file_names=("coverage_data.*",),
     endings=(".csv", ".txt"),
     columns=(

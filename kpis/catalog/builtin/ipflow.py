@@ -6,7 +6,8 @@ import re
 
 from kpis.catalog.columns import Integer
 from kpis.catalog.dimensions import Dimension
-from kpis.catalog.feeds import Column, Feed, FileFormat, Range, check_range, unix_moment
+from kpis.catalog.feeds import Column, Feed, Range, check_range, unix_moment
+from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Sum
@@ -17,7 +18,7 @@ _FIVE_MINUTES = FIVE_MINUTES.milliseconds
 IPFLOW = Feed(
     name="ipflow",
     description="IP flows: bytes up and down per subscriber, service and cell in five minutes",
-    format=FileFormat.CSV,
+    format=CSV(),
     file_names=("ipflow_data.*",),
     endings=(".csv", ".txt"),
     columns=(

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from kpis.catalog.feeds import FileFormat
+from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.management.output import WorkCommand
 from kpis.sample import BAD_OF, SAMPLES, make_files, write_file
@@ -107,7 +107,7 @@ class Command(WorkCommand):
             if subscribers and sample.subscribers:
                 target = subscribers
                 columns = sample.subscribers(rows, seed)
-                write_file(subscribers, FileFormat.CSV, columns)
+                write_file(subscribers, CSV(), columns)
         except OSError as error:
             raise CommandError(f"Cannot write to {target}: {error.strerror}.") from error
         if verbosity:

@@ -25,7 +25,7 @@ from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.registry import FEEDS
 from kpis.engine.reader import Reader
-from kpis.formats.file_formats import CSV, JSONLines
+from kpis.formats.file_formats import row_format_of
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import CoverageGridSignal, OperatorGPSPrecision, OperatorSignal, Reject
@@ -58,7 +58,7 @@ UNKNOWN_LAST = "\n".join(
 
 def judged(feed: Feed, header: str, row: str, defaults: dict | None = None) -> dict | tuple[str, str]:
     """A row's record, or the column and the reason why it is none."""
-    row_format = (JSONLines if feed is ANTENNA else CSV)(feed, header.encode(), defaults or {})
+    row_format = row_format_of(feed, header.encode(), defaults or {})
     try:
         return judge(row_format, Line(2, row.encode()))
     except BadRow as bad:

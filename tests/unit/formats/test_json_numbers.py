@@ -17,7 +17,7 @@ from kpis import pipeline
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.feeds import BadRow
 from kpis.engine.reader import Reader
-from kpis.formats.file_formats import JSONLines
+from kpis.formats.file_formats import JSONRows
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import Batch, Reject
@@ -41,7 +41,7 @@ REASONS = [("bytes", "comes twice"), ("", "is not JSON: a number begins with 0 a
 
 def judged(text: str) -> dict | tuple[str, str]:
     try:
-        return judge(JSONLines(ANTENNA, b"", {}), Line(1, text.encode()))
+        return judge(JSONRows(ANTENNA, b"", {}), Line(1, text.encode()))
     except BadRow as bad:
         return bad.column, bad.reason
 

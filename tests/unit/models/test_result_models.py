@@ -13,7 +13,8 @@ from django.test.utils import isolate_apps
 import kpis.models
 from kpis.catalog import columns
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import Column, Feed, FileFormat, Moment
+from kpis.catalog.feeds import Column, Feed, Moment
+from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI, Reference
 from kpis.catalog.measures import Count, CountDistinct, Mean, Sum, SumOverQuota
@@ -26,7 +27,7 @@ from kpis.models.result_models import make_result_model, result_model
 PROBES = Feed(
     name="probes",
     description="Probes: round trips by site",
-    format=FileFormat.CSV,
+    format=CSV(),
     file_names=("probes.*",),
     endings=(".csv",),
     columns=(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kpis.catalog.feeds import FileFormat
+from kpis.catalog.formats import CSV
 from kpis.sample import SAMPLES, make_files, write_file
 
 # 17:00 in California.
@@ -39,7 +39,7 @@ def subscribers(tmp_path_factory) -> list[dict[str, str]]:
 
 def write_subscribers(folder: Path, rows=ROWS, seed=SEED) -> Path:
     path = folder / "subscribers.csv"
-    write_file(path, FileFormat.CSV, SAMPLES["antenna"].subscribers(rows, seed))
+    write_file(path, CSV(), SAMPLES["antenna"].subscribers(rows, seed))
     return path
 
 

@@ -15,7 +15,7 @@ from kpis.catalog.feeds import BadRow, moment_of
 from kpis.catalog.file_names import feed_of
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.registry import FEEDS
-from kpis.formats.file_formats import FORMATS
+from kpis.formats.file_formats import row_format_of
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.sample import SAMPLES, make_files
@@ -155,7 +155,7 @@ def test_every_row_is_a_record_of_its_file_s_interval(tmp_path, feed):
         assert feed_of(path.name) is FEEDS[feed]
         first_line, *_ = lines = path.read_bytes().splitlines()
         day = FEEDS[feed].date_in(path.name)
-        row_format = FORMATS[FEEDS[feed].format](FEEDS[feed], first_line, {"date": day} if day else {})
+        row_format = row_format_of(FEEDS[feed], first_line, {"date": day} if day else {})
         assert row_format.has_header == (feed != "antenna")
         start = EVENING + number * timedelta(minutes=5)
         for line_number, content in enumerate(lines[row_format.has_header :], 1 + row_format.has_header):
@@ -332,7 +332,7 @@ def test_so_many_rows_are_wrong_as_asked_for_and_the_others_are_as_without(tmp_p
     assert 60 < len(bad) < 140
     first_line = path.read_bytes().splitlines()[0]
     day = FEEDS[feed].date_in(path.name)
-    row_format = FORMATS[FEEDS[feed].format](FEEDS[feed], first_line, {"date": day} if day else {})
+    row_format = row_format_of(FEEDS[feed], first_line, {"date": day} if day else {})
     for line in bad:
         with pytest.raises(BadRow):
             judge(row_format, Line(2, line.encode()))
