@@ -1,0 +1,79 @@
+"""The base of columns' types.
+
+``parse`` is the definition in Python, for a single field, and is the truth. ``is_plain`` and ``value`` are the same in
+SQL, for fields by the million: a text that is plain is accepted by ``parse``, and ``value`` gives the same value. A
+text that is not plain may still be valid; such rows are judged one by one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from kpis.catalog.result_columns import ResultType
+
+
+class BadValue(ValueError):
+    """A field's text that its column cannot hold; the message gives the reason, without repeating the text."""
+
+
+@dataclass(frozen=True)
+class ColumnType(ABC):
+    """A column's type. An empty field of an ``optional`` column is None, NULL in SQL."""
+
+    optional: bool = False
+
+    @property
+    def accepted(self) -> str:
+        """The accepted values, and those that mean "unknown", in words; "" if the type's name is enough."""
+        return ""
+
+    @property
+    def result_type(self) -> ResultType | None:
+        """The type of a result's column whose groups the values name; None if they cannot name groups."""
+        return None
+
+    @property
+    def help_text(self) -> str:
+        """A description of the values for readers of a result's column; "" if there is nothing to say."""
+        return ""
+
+    @property
+    @abstractmethod
+    def sql_type(self) -> str:
+        """The value's type in DuckDB."""
+
+    @abstractmethod
+    def parse_text(self, text: str) -> Any:
+        """Return the value of a text that is not empty; raises BadValue."""
+
+    @property
+    @abstractmethod
+    def pattern(self) -> str:
+        """A regular expression for plain texts that are not empty; valid in Python and in RE2."""
+
+    @abstractmethod
+    def value_of(self, text: str) -> str:
+        """Return SQL for the value of a plain text (an SQL expression); NULL if the pattern accepts too much."""
+
+    def parse(self, text: str) -> Any:
+        """Return the value of a field's text, or None for an empty one that is optional; raises BadValue."""
+        if not text:
+            if self.optional:
+                return None
+            raise BadValue("is empty")
+        return self.parse_text(text)
+
+    def is_plain(self, text: str) -> str:
+        """Return an SQL condition: true if SQL can parse a text (an SQL expression)."""
+        plain = f"(regexp_full_match({text}, '{self.pattern}') AND {self.takes(text)})"
+        return f"({text} IS NULL OR {text} = '' OR {plain})" if self.optional else f"coalesce({plain}, false)"
+
+    def takes(self, text: str) -> str:
+        """Return an SQL condition: true if a text that matches the pattern is accepted."""
+        return f"{self.value_of(text)} IS NOT NULL"
+
+    def value(self, text: str) -> str:
+        """Return SQL for the value of a plain text."""
+        return f"CASE WHEN {text} <> '' THEN {self.value_of(text)} END"
