@@ -29,9 +29,10 @@ from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
 from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN, TABLE, Declined, Reductions
-from kpis.formats.file_formats import CSVRows, RowFormat
+from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
+from kpis.formats.row_format import RowFormat
 
 KINDS: dict[type[ColumnType], int] = {
     Integer: compiled.INTEGER,

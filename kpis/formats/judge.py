@@ -8,9 +8,9 @@ from typing import Any
 
 from kpis.catalog.feeds import BadRow, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
-from kpis.formats.file_formats import RowFormat
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.lines import Line
+from kpis.formats.row_format import RowFormat
 
 LONGEST_REJECT_TEXT = 10_000
 

@@ -18,7 +18,7 @@ from kpis.formats import content as content_module
 from kpis.formats import grammar as grammar_module
 from kpis.formats import lines as lines_module
 from kpis.formats.bounds import Bounds, FileError
-from kpis.formats.file_formats import split_fields
+from kpis.formats.csv_rows import split_fields
 from kpis.formats.grammar import Digits
 from kpis.formats.lines import Line, SplitFile, lines_at, split
 from kpis.sources.directory import batch_name

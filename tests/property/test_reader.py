@@ -18,12 +18,13 @@ from kpis.catalog.feeds import BadRow
 from kpis.engine import reader as reader_module
 from kpis.engine.reader import Reader, Reading
 from kpis.formats import content as content_module
-from kpis.formats import file_formats
+from kpis.formats import csv_rows
 from kpis.formats import grammar as grammar_module
 from kpis.formats import judge as rows_module
 from kpis.formats import lines as lines_module
+from kpis.formats import row_format as row_format_module
 from kpis.formats.bounds import Bounds, FileError, TooManyRejects
-from kpis.formats.file_formats import CSVRows
+from kpis.formats.csv_rows import CSVRows
 from kpis.formats.judge import judge, reject_text
 from kpis.formats.lines import Line
 from tests.effort import times
@@ -55,7 +56,7 @@ def block_size(request, monkeypatch):
         monkeypatch.setattr(content_module, "PACKED_PIECE_BYTES", 7)
         for module in (content_module, lines_module):
             monkeypatch.setattr(module, "BLOCK_BYTES", 64)
-        for module in (content_module, file_formats, grammar_module, lines_module, rows_module):
+        for module in (content_module, csv_rows, row_format_module, grammar_module, lines_module, rows_module):
             monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 200)
         monkeypatch.setattr(reader_module, "JUDGED_BYTES", 100)
 
@@ -248,7 +249,7 @@ def test_what_duckdb_cannot_read_after_all_is_judged_singly(folder, connection, 
     path = folder / "ipflow_data.long.csv"
     path.write_text(text_of([line(1), line(2, cell_id="0" * 3000 + "7"), line(3, msisdn=0)]))
     # It may refuse a line for its length long before the line is too long for us.
-    monkeypatch.setattr(file_formats, "LONGEST_LINE_BYTES", 110)
+    monkeypatch.setattr(row_format_module, "LONGEST_LINE_BYTES", 110)
     reading = read_flows(connection, path)
     assert (reading.records, reading.rejects) == (2, 1)
     assert connection.execute("SELECT cell_id FROM records ORDER BY 1").fetchall() == [(1,), (7,)]

@@ -17,7 +17,7 @@ from kpis import pipeline
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.feeds import BadRow
 from kpis.engine.reader import Reader
-from kpis.formats.file_formats import JSONRows
+from kpis.formats.json_rows import JSONRows
 from kpis.formats.judge import judge
 from kpis.formats.lines import Line
 from kpis.models import Batch, Reject

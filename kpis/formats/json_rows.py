@@ -1,0 +1,136 @@
+"""Rows of JSON lines: an object a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kpis.catalog.columns import BadValue, Integer
+from kpis.catalog.feeds import BadRow, Column, Feed
+from kpis.formats.grammar import PlainText
+from kpis.formats.row_format import RowFormat, read_csv
+
+UNUSED_DELIMITER = "\x1f"
+
+_OF_NUMBERS = frozenset("+-.0123456789")
+_NUMBER_LIKE = re.compile(r"[-+.]*[0-9][-+.0-9A-Za-z_]*")
+
+
+class JSONRows(RowFormat):
+    """One JSON object per line. Lines whose keys come in the first line's order are read in bulk."""
+
+    def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
+        super().__init__(feed, defaults)
+        self.grammar = PlainText(commas=None)
+        keys = list(feed.column_names)
+        try:
+            found = list(_object(first_line.decode()))
+        except (BadRow, UnicodeDecodeError):
+            found = []
+        if sorted(found) == sorted(keys):
+            keys = found
+        self._keys = keys
+
+    def record(self, text: str) -> dict[str, Any]:
+        values = _object(text)
+        record = {}
+        for column in self.feed.columns:
+            if column.name not in values:
+                raise BadRow(column.name, "is missing")
+            value = values[column.name]
+            try:
+                if isinstance(column.type, Integer):
+                    if type(value) is not int:
+                        raise BadValue("is not a whole number")
+                    value = column.type.parse(str(value))
+                else:
+                    if not isinstance(value, str):
+                        raise BadValue("is not a text")
+                    value = column.type.parse(value.strip(" \t"))
+            except BadValue as error:
+                raise BadRow(column.name, str(error)) from None
+            record[column.name] = value
+        return record
+
+    def table(self, path: Path, skip: int) -> str:
+        columns = {column.name: column for column in self.feed.columns}
+        fields = [
+            f'"{key}" *: *' + ("(0|[1-9][0-9]*)" if isinstance(columns[key].type, Integer) else r'"([^"\\\\]*)"')
+            for key in self._keys
+        ]
+        pattern = "^ *\\{ *" + " *, *".join(fields) + " *\\} *$"
+        names = ", ".join(f"'{key}'" for key in self._keys)
+        lines = read_csv(path, skip, UNUSED_DELIMITER, "'line': 'VARCHAR'")
+        return f"(SELECT unnest(regexp_extract(line, '{pattern}', [{names}])) FROM {lines})"
+
+    def plain(self, column: Column) -> str:
+        return column.type.is_plain(self._text(column))
+
+    def value(self, column: Column) -> str:
+        return column.type.value(self._text(column))
+
+    def _text(self, column: Column) -> str:
+        return f'trim("{column.name}")'
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a text; raises BadRow."""
+    # Objects with a key that comes twice, and the first such key.
+    twice: list[tuple[dict[str, Any], str]] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.append((found, next(key for number, key in enumerate(keys) if key in keys[:number])))
+        return found
+
+    try:
+        found = json.loads(text, object_pairs_hook=unique, parse_constant=_no_number)
+    except BadRow:
+        raise
+    except RecursionError:
+        raise BadRow("", "is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        wrong = _wrong_number(text, error.pos)
+        if wrong:
+            raise BadRow("", f"is not JSON: a number {wrong} at character {error.colno}") from None
+        what = error.msg.removesuffix(" at")
+        raise BadRow("", f"is not JSON: {what} at character {error.colno}") from None
+    except ValueError:
+        raise BadRow("", "is not JSON: it holds a number of too many digits") from None
+    for where, key in twice:
+        if where is not found:
+            raise BadRow("", "has an object within in which a key comes twice")
+        raise BadRow(key if key.isidentifier() and len(key) <= 64 else "", "comes twice")
+    if not isinstance(found, dict):
+        raise BadRow("", "is JSON, but not an object")
+    return found
+
+
+def _no_number(name: str) -> None:
+    """Raise BadRow for a constant such as NaN, which Python's parser accepts and JSON does not have."""
+    raise BadRow("", f"is not JSON: {name} is no number there")
+
+
+def _wrong_number(text: str, position: int) -> str:
+    """Return what is wrong with the number at which the parser stopped; "" if it stopped at no number."""
+    if text[position : position + 1].isdigit() and text[position - 1] not in _OF_NUMBERS:
+        return ""
+    start = position
+    while start and text[start - 1] in _OF_NUMBERS:
+        start -= 1
+    found = _NUMBER_LIKE.match(text, start)
+    if found is None or found.end() <= position:
+        return ""
+    number = found[0].lstrip("+-")
+    if found[0].startswith("+"):
+        return "begins with +"
+    if re.match(r"0[0-9]", number):
+        return "begins with 0"
+    if not re.match(r"[0-9]+(\.[0-9]|[^.]|$)", number):
+        return "has no digit before or after its point"
+    return "is written as JSON does not know it"
