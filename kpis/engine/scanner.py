@@ -28,8 +28,8 @@ from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.kpis import KPI
 from kpis.engine.compiled import DONE, ODD_LINES_FULL, PADDING
+from kpis.engine.file_reader import Ahead, Reading, Reject
 from kpis.engine.live import Timeline
-from kpis.engine.reader import Ahead, Reading, Reject
 from kpis.engine.reductions import Declined, checked
 from kpis.engine.scan_columns import Records, partial_columns, records_of, timeline
 from kpis.engine.scan_tables import Tables

@@ -67,22 +67,25 @@ def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
         text = line.content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise BadRow("", "is not valid UTF-8") from None
-    record = row_format.record(text)
-    if row_format.feed.place:
-        record = row_format.feed.place.cleared(record)
-    check_record(row_format.feed, record)
-    return record
+    return checked(row_format.feed, row_format.record(text))
 
 
-def check_record(feed: Feed, record: Record) -> None:
-    """Raise BadRow if a record's time cannot be kept, or a check on the row as a whole fails."""
+def checked(feed: Feed, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a row's record without an unknown place; raises BadRow if its time cannot be kept or a check fails."""
+    if feed.place:
+        record = feed.place.cleared(record)
     moment_of(feed, record)
     for check in feed.checks:
         if not check.holds(record):
             raise BadRow(check.column, check.reason)
+    return record
 
 
 def reject_text(line: Line) -> str:
     """Return a rejected row as text: what is not UTF-8 as ``\\x..``, cut after LONGEST_REJECT_TEXT characters."""
-    text = line.content[: LONGEST_REJECT_TEXT * 4].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    return cut(line.content[: LONGEST_REJECT_TEXT * 4].decode("utf-8", "backslashreplace").replace("\0", "\\x00"))
+
+
+def cut(text: str) -> str:
+    """Return a reject's text, cut after LONGEST_REJECT_TEXT characters."""
     return text if len(text) <= LONGEST_REJECT_TEXT else text[:LONGEST_REJECT_TEXT] + "..."

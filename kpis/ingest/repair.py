@@ -24,7 +24,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.engine.aggregate import TotalTooLarge, partial_of_records
-from kpis.engine.reader import write_rejects
+from kpis.engine.file_reader import write_rejects
 from kpis.formats.bounds import UNBOUNDED
 from kpis.ingest.lost import (
     Finding,

@@ -13,7 +13,7 @@ from kpis.catalog.feeds import Feed
 if TYPE_CHECKING:
     import duckdb
 
-    from kpis.engine.reader import Reading
+    from kpis.engine.file_reader import Reading
     from kpis.sources.positions import Position
 
 # A file in a listing: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a folder may

@@ -21,7 +21,7 @@ from kpis.sources.batch import Step, Version
 if TYPE_CHECKING:
     import duckdb
 
-    from kpis.engine.reader import Reading
+    from kpis.engine.file_reader import Reading
 
 # The length of the ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020
 # characters.

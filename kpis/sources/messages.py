@@ -19,7 +19,7 @@ from blake3 import blake3
 
 from kpis.catalog.closing import closed_by_stream
 from kpis.catalog.feeds import Feed
-from kpis.engine.reader import Reading, Reject, add_rejects
+from kpis.engine.file_reader import Reading, Reject, add_rejects
 from kpis.engine.table import registered
 from kpis.sources.batch import Step
 from kpis.sources.directory import FoundFile, moment_of_change

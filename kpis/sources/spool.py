@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kpis.catalog.feeds import Feed
-from kpis.engine.reader import Reject
+from kpis.engine.file_reader import Reject
 from kpis.formats.judge import reject_text
 from kpis.formats.lines import Line
 from kpis.sources.messages import BLANK_LINE, Messages, Refused, ShardRecords, batch_of

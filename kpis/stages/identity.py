@@ -13,7 +13,7 @@ from kpis.stages.ledger import Entry, Ledger
 from kpis.stages.options import Duplicates, IntervalFrom, Options
 
 if TYPE_CHECKING:
-    from kpis.engine.reader import Reading
+    from kpis.engine.file_reader import Reading
 
 
 def reading_of(file: Batch, options: Options) -> str:

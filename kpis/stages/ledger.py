@@ -21,8 +21,8 @@ from kpis.lake import FileLedger, Lake, LakeFile
 from kpis.sources.batch import Batch, Version
 
 if TYPE_CHECKING:
+    from kpis.engine.file_reader import Reject
     from kpis.engine.live import LiveCounts
-    from kpis.engine.reader import Reject
 
 # By the start (UTC) of an interval: the keys of the batches in it, each with its KPIs' ids.
 Keys = dict[datetime, dict[str, frozenset[int]]]

@@ -15,8 +15,8 @@ from kpis.catalog.registry import partial_kpi_ids, partial_kpis
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, TotalTooLarge, partial_of_records
 from kpis.engine.compiled import CORES
+from kpis.engine.file_reader import Reject, write_rejects
 from kpis.engine.live import LiveCounts, timeline_of_records
-from kpis.engine.reader import Reject, write_rejects
 from kpis.engine.scan_columns import RECORDS
 from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError

@@ -15,8 +15,8 @@ import numpy as np
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
+from kpis.engine.file_reader import Reject
 from kpis.engine.live import LiveCounts
-from kpis.engine.reader import Reject
 from kpis.engine.table import Columns, Texts, joined, registered
 from kpis.lake import LakeFile, Rows, Staging
 from kpis.stages.ledger import Entry

@@ -16,7 +16,8 @@ from kpis.catalog.intervals import EPOCH
 from kpis.catalog.live import LIVE_DIMENSIONS
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.compiled import CORES
-from kpis.engine.reader import Reader, Reading
+from kpis.engine.file_reader import Reading
+from kpis.engine.reader import Reader
 from kpis.engine.scan_tables import can_scan
 from kpis.engine.scanner import Scan, scan
 from kpis.engine.scratch import translate_errors

@@ -20,7 +20,8 @@ from kpis.catalog.builtin.cdr import CDR
 from kpis.catalog.builtin.ipflow import IPFLOW, SERVICE_TRAFFIC_VOLUME
 from kpis.catalog.registry import FEEDS
 from kpis.clock import Clocks
-from kpis.engine.reader import Ahead, Reader
+from kpis.engine.file_reader import Ahead
+from kpis.engine.reader import Reader
 from kpis.engine.scan_tables import can_scan
 from kpis.engine.scanner import scan
 from kpis.formats.judge import Times

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.feeds import BadRow
-from kpis.engine import reader as reader_module
-from kpis.engine.reader import Reader, Reading
+from kpis.engine import line_reader as line_reader_module
+from kpis.engine.file_reader import Reading
+from kpis.engine.reader import Reader
 from kpis.formats import content as content_module
 from kpis.formats import csv_rows
 from kpis.formats import grammar as grammar_module
@@ -58,7 +59,7 @@ def block_size(request, monkeypatch):
             monkeypatch.setattr(module, "BLOCK_BYTES", 64)
         for module in (content_module, csv_rows, row_format_module, grammar_module, lines_module, rows_module):
             monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 200)
-        monkeypatch.setattr(reader_module, "JUDGED_BYTES", 100)
+        monkeypatch.setattr(line_reader_module, "JUDGED_BYTES", 100)
 
 
 numbers = st.one_of(
@@ -296,7 +297,7 @@ def test_a_file_that_changes_between_its_two_readings_fails_for_now(
         change(path)
         return found
 
-    monkeypatch.setattr(reader_module, "split", split_then_change)
+    monkeypatch.setattr(line_reader_module, "split", split_then_change)
     with pytest.raises(FileError, match=reason) as raised:
         read_flows(connection, path)
     assert raised.value.passing
@@ -305,7 +306,7 @@ def test_a_file_that_changes_between_its_two_readings_fails_for_now(
 @pytest.mark.parametrize("bad", ["x", "1626566400000,1626566700000,0,1,1,1,1"], ids=["odd", "beyond a check"])
 def test_a_file_of_more_rejects_than_are_kept_fails_at_the_next_one(tmp_path, connection, monkeypatch, bad):
     judged = []
-    monkeypatch.setattr(reader_module, "judge", lambda _, line: judged.append(line.number) or judge(_, line))
+    monkeypatch.setattr(line_reader_module, "judge", lambda _, line: judged.append(line.number) or judge(_, line))
     path = tmp_path / "flows.csv"
     good = "1626566400000,1626566700000,1,1,1,1,1"
     path.write_text("\n".join([",".join(NAMES), good, *[bad] * 1000, good]))

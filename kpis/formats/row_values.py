@@ -1,0 +1,46 @@
+"""The values of a file's rows in SQL: what the bulk reader needs of every format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from kpis.catalog.feeds import Column, Feed
+
+
+class RowValues(ABC):
+    """The values of one file's rows, in SQL over a table of the rows as they are written.
+
+    ``defaults`` has values for columns that the rows leave empty or lack. ``lacks_day`` is True once a row without a
+    day was parsed in Python, in a feed whose rows may lack it.
+    """
+
+    lacks_day = False
+
+    def __init__(self, feed: Feed, defaults: Mapping[str, Any]):
+        self.feed, self.defaults = feed, defaults
+
+    @abstractmethod
+    def plain(self, column: Column) -> str:
+        """Return an SQL condition: true where SQL can read a column's value, false or NULL elsewhere."""
+
+    @abstractmethod
+    def value(self, column: Column) -> str:
+        """Return an SQL expression for a column's value; it counts only where the value is plain."""
+
+    def lacks(self, column: Column) -> str:
+        """Return an SQL condition: true where a row has no value in a column, defaults aside."""
+        return "false"
+
+    def or_default(self, column: Column, value: str) -> str:
+        """Return an SQL expression for the value, or the column's default where it is NULL."""
+        default = self.defaults.get(column.name)
+        return value if default is None else f"coalesce({value}, {_literal(default)})"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
+    raise TypeError(f"no default can be a {type(value).__name__}")
