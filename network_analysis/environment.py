@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ImproperlyConfigured
 
 from kpis import extras
+from kpis.catalog import registry
+from kpis.catalog.file.errors import CatalogError
 from kpis.storage import Address, address
 
 if TYPE_CHECKING:
@@ -178,7 +180,9 @@ class Group:
         wanted = f"pattern=feed pairs, comma-separated, feeds being {', '.join(values)}"
         return self._read(name, default, convert, wanted, help, shown=shown)
 
-    def feeds(self, name: str, default: tuple[str, ...], known: tuple[str, ...], *, help: str) -> frozenset[str]:
+    def feeds(
+        self, name: str, default: tuple[str, ...], known: tuple[str, ...], *, help: str, shown: str | None = None
+    ) -> frozenset[str]:
         """Parse comma-separated names of feeds; ``none`` for none."""
 
         def convert(value: str) -> frozenset[str]:
@@ -188,7 +192,21 @@ class Group:
             return frozenset(found)
 
         wanted = f"none, or comma-separated feeds of {', '.join(known)}"
-        return self._read(name, frozenset(default), convert, wanted, help, shown=",".join(default))
+        return self._read(name, frozenset(default), convert, wanted, help, shown=shown or ",".join(default))
+
+    def catalog(self, name: str, *, help: str) -> list[Path]:
+        """Parse comma-separated paths of catalog files, and add what they declare to the registry."""
+        self._note(name, "", "paths of files, comma-separated", help, "", None)
+        paths = [Path(path.strip()).absolute() for path in _value(name).split(",") if path.strip()]
+        try:
+            registry.declare(paths)
+        except CatalogError as error:
+            raise ImproperlyConfigured(f"{error}") from None
+        return paths
+
+    def folder(self, name: str, default: Path | None, *, help: str, shown: str) -> Path | None:
+        """Parse a folder's path, relative to the working directory."""
+        return self._read(name, default, lambda value: Path(value).absolute(), "a folder", help, shown=shown)
 
     def place(self, name: str, default: Path, *, help: str, shown: str) -> Address:
         """Parse a folder's path, relative to the working directory, or ``s3://bucket/prefix``."""

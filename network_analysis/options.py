@@ -14,7 +14,7 @@ from django.core.management.utils import get_random_secret_key
 from dotenv import load_dotenv
 
 from kpis.catalog.registry import FEED_FILES as CATALOG_FEED_FILES
-from kpis.catalog.registry import FEEDS
+from kpis.catalog.registry import FEEDS, archived_feeds
 from network_analysis.environment import Group
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -42,6 +42,19 @@ LAKE_DIR = places.place(
 places.mention(
     "AWS_ENDPOINT_URL",
     help="Another object store than AWS's. Credentials, profile and region have AWS's other names.",
+)
+
+# Before the settings that name feeds.
+catalog = Group("The catalog")
+CATALOG = catalog.catalog(
+    "CATALOG",
+    help="[Catalog files](catalog.md): feeds and KPIs of your own. `manage.py apply_catalog` after a change.",
+)
+CATALOG_MIGRATIONS = catalog.folder(
+    "CATALOG_MIGRATIONS",
+    CATALOG[0].parent / "catalog_migrations" if CATALOG else None,
+    help="The folder of the migrations that `apply_catalog` writes.",
+    shown="`catalog_migrations` beside the first catalog file",
 )
 
 files = Group("Files")
@@ -125,7 +138,13 @@ WATCH_POLL_SECONDS = files.integer(
 )
 
 lake = Group("The lake")
-ARCHIVE_FEEDS = lake.feeds("ARCHIVE_FEEDS", ("antenna",), tuple(FEEDS), help="The feeds whose records the lake keeps.")
+ARCHIVE_FEEDS = lake.feeds(
+    "ARCHIVE_FEEDS",
+    archived_feeds(),
+    tuple(FEEDS),
+    help="The feeds whose records the lake keeps.",
+    shown="`antenna`, and those of catalog files that say so",
+)
 LAKE_VERIFY = lake.choice(
     "LAKE_VERIFY",
     "always",

@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "axes",
     "django_htmx",
     "kpis",
+    *(["kpis.declared"] if CATALOG else []),
 ]
 
 MIDDLEWARE = [

@@ -25,6 +25,8 @@ from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from kpis.catalog.result_columns import Fraction, Label, ResultColumn, WholeNumber
 from network_analysis import options
 from network_analysis.environment import Group, Variable
+from scripts.catalog_page import catalog_page
+from scripts.markdown import table
 
 GENERATED = "<!-- Written by `make reference`, from {source}. -->"
 
@@ -78,13 +80,6 @@ RESULT_TYPES: dict[type, Callable] = {
     Fraction: lambda one: "decimal",
     Label: lambda one: "text",
 }
-
-
-def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [list(heads), *([str(cell).replace("|", r"\|") for cell in row] for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 class Recorder(CommandParser):
@@ -251,6 +246,7 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "feeds.md": (feeds_page, "the catalog"),
     "kpis.md": (kpis_page, "the catalog"),
     "settings.md": (settings_page, "network_analysis/options.py"),
+    "catalog.md": (catalog_page, "kpis/catalog/file/entries.py"),
 }
 
 

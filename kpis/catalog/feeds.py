@@ -39,6 +39,7 @@ class Column:
 
     A file may lack a column that is not ``required``: its value is then the one that the file's name or the command
     gives, else none. ``source`` cites what defines the range of its values and the numbers that mean "unknown".
+    ``is_personal`` marks values that identify a person.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Column:
     unit: str = ""
     required: bool = True
     source: str = ""
+    is_personal: bool = False
 
     @property
     def note(self) -> str:
@@ -129,7 +131,9 @@ class Feed:
 
     ``file_names`` are the patterns (as in a shell) of its files' names and ``endings`` how a finished file's name ends,
     see ``FileNames``. ``interval`` is the shortest interval that its records are counted in. ``name_end`` finds in a
-    file's name the Unix time in milliseconds at which its interval ends, ``name_date`` the day of its records.
+    file's name the Unix time in milliseconds at which its interval ends, ``name_date`` the day of its records, as the
+    groups ``year``, ``month`` and ``day``. ``is_archived`` says if the lake keeps its records unless the command's
+    options say otherwise.
     """
 
     name: str
@@ -144,6 +148,7 @@ class Feed:
     name_end: re.Pattern[str] | None = None
     name_date: re.Pattern[str] | None = None
     place: Place | None = None
+    is_archived: bool = False
 
     @property
     def title(self) -> str:
@@ -170,8 +175,8 @@ class Feed:
         """Return the date in a file's name, or None."""
         found = self.name_date.search(file_name) if self.name_date else None
         try:
-            return date.fromisoformat(found[1]) if found else None
-        except ValueError:
+            return date(int(found["year"]), int(found["month"]), int(found["day"])) if found else None
+        except (TypeError, ValueError):
             return None
 
     @property

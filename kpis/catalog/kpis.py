@@ -68,7 +68,7 @@ class KPI:
         except BadEntry as error:
             contradiction = str(error)
         if contradiction:
-            raise BadEntry(f"KPI {self.id} ({self.name}): {contradiction}.")
+            raise BadEntry(contradiction, f"KPI {self.id} ({self.name})")
 
     @property
     def words(self) -> str:

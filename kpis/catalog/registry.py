@@ -1,18 +1,80 @@
-"""The registry of all feeds and KPIs, by name and by id."""
+"""The registry of all feeds and KPIs, by name and by id: the built-in ones, then those of catalog files.
+
+``declare`` adds those of catalog files, before anything looks: settings do it for Django. The dictionaries stay the
+same objects.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kpis.catalog.builtin import antenna, cdr, coverage, ipflow
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 
+if TYPE_CHECKING:
+    from kpis.catalog.file.load import Catalog
+    from kpis.catalog.file.source import Source
+
 FEEDS = {feed.name: feed for feed in (ipflow.IPFLOW, antenna.ANTENNA, coverage.COVERAGE, cdr.CDR)}
-STREAM_FEEDS = tuple(feed.name for feed in FEEDS.values() if feed.is_streamable)
 FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.file_names}
 _KPIS = (*ipflow.KPIS, *antenna.KPIS, *coverage.KPIS, *cdr.KPIS)
 
 KPIS = {kpi.id: kpi for kpi in sorted(_KPIS, key=lambda kpi: kpi.id)}
+# What catalog files declare, and the files themselves.
+DECLARED_FEEDS: dict[str, Feed] = {}
+DECLARED_KPIS: dict[int, KPI] = {}
+SOURCES: list[Source] = []
+
+
+def declare(paths: Iterable[Path]) -> None:
+    """Add what catalog files declare. Raises CatalogError, and adds nothing, if one of them cannot be used."""
+    paths = list(paths)
+    if paths:
+        from kpis.catalog.file.load import load
+
+        _add(load(paths, FEEDS, KPIS.values()))
+
+
+def declare_texts(texts: Iterable[tuple[str, str]]) -> None:
+    """Add what catalog files declare, by their paths and texts, unless it was added before."""
+    texts = list(texts)
+    if texts and texts != declared_texts():
+        from kpis.catalog.file.load import parsed
+        from kpis.catalog.file.source import parse
+
+        _add(parsed([parse(text.encode(), Path(path)) for path, text in texts], FEEDS, KPIS.values()))
+
+
+def declared_texts() -> list[tuple[str, str]]:
+    """Return the paths and texts of the catalog files, for ``declare_texts`` of another process."""
+    return [(f"{source.path}", source.text) for source in SOURCES]
+
+
+def _add(catalog: Catalog) -> None:
+    built_in = dict(FEED_FILES)
+    DECLARED_FEEDS.update(catalog.feeds)
+    DECLARED_KPIS.update(catalog.kpis)
+    SOURCES.extend(catalog.sources)
+    FEEDS.update(catalog.feeds)
+    KPIS.update(sorted(catalog.kpis.items()))
+    # The first pattern that fits decides: an operator's own come first.
+    FEED_FILES.clear()
+    FEED_FILES.update({pattern: feed.name for feed in catalog.feeds.values() for pattern in feed.file_names})
+    FEED_FILES.update(built_in)
+
+
+def stream_feeds() -> tuple[str, ...]:
+    """Return the names of the feeds whose records can come as messages of a stream."""
+    return tuple(feed.name for feed in FEEDS.values() if feed.is_streamable)
+
+
+def archived_feeds() -> tuple[str, ...]:
+    """Return the names of the feeds whose records the lake keeps by default."""
+    return tuple(feed.name for feed in FEEDS.values() if feed.is_archived)
 
 
 def kpis_of(feed: Feed, length: Length | None = None) -> list[KPI]:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 
 class BadEntry(ValueError):
-    """An entry of the catalog that contradicts itself; the message names the entry and the reason."""
+    """An entry of the catalog that contradicts itself; the message names the ``entry``, if given, and the problem."""
+
+    def __init__(self, problem: str, entry: str = "") -> None:
+        super().__init__(f"{entry}: {problem}." if entry else problem)
+        self.problem = problem
 
 
 @dataclass(frozen=True)

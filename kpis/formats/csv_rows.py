@@ -84,8 +84,10 @@ class CSVRows(RowFormat):
             self._check_delimiter(text)
             if all(re.fullmatch("[-+0-9.eE]+", name) for name in names):
                 raise FileError("has no header: its first line is a row of numbers")
-            if missing == ["date"]:
-                raise FileError("has no column date in its header, and neither its name nor --date gives the day")
+            if self.feed.needs_date and missing == [self.feed.moment.column]:
+                raise FileError(
+                    f"has no column {missing[0]} in its header, and neither its name nor --date gives the day"
+                )
             raise FileError(f"has no column {', '.join(missing)} in its header")
         return names
 

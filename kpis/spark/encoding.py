@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kpis import pipeline
+from kpis.catalog import registry
 from kpis.clock import Clocks
 from kpis.engine.live import LiveCounts
 from kpis.formats.bounds import Bounds
@@ -24,6 +25,7 @@ ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines",
 def encode_options(options: Options) -> dict[str, Any]:
     """Return the options that say how a file is read, as JSON has them."""
     return {
+        "catalog": registry.declared_texts(),
         "interval_from": str(options.interval_from),
         "date": options.date and options.date.isoformat(),
         "max_reject_ratio": options.max_reject_ratio,
@@ -37,7 +39,8 @@ def encode_options(options: Options) -> dict[str, Any]:
 
 
 def decode_options(encoded: dict[str, Any]) -> Options:
-    """Return the options that ``encode_options`` encoded."""
+    """Return the options that ``encode_options`` encoded, and declare the catalog files of the driver here."""
+    registry.declare_texts((path, text) for path, text in encoded["catalog"])
     return Options(
         interval_from=pipeline.IntervalFrom(encoded["interval_from"]),
         date=date.fromisoformat(encoded["date"]) if encoded["date"] else None,

@@ -102,4 +102,4 @@ def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> R
 def _defaults(file: Batch, options: Options) -> dict[str, Any]:
     """Return the values of columns that the batch's rows may lack."""
     day = file.feed.date_in(file.name) or options.date
-    return {"date": day} if file.feed.needs_date and day else {}
+    return {file.feed.moment.column: day} if file.feed.needs_date and day else {}

@@ -26,6 +26,7 @@ ANTENNA = Feed(
     checks=(),
     moment=unix_moment("timestamp", a_second=1),
     interval=FIVE_MINUTES,
+    is_archived=True,
 )
 
 SUBSCRIBERS = Reference(

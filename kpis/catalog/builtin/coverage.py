@@ -70,7 +70,7 @@ COVERAGE = Feed(
     checks=(),
     moment=day_and_time("date", "hour"),
     interval=FIVE_MINUTES,
-    name_date=re.compile(r"\.([0-9]{4}-[0-9]{2}-[0-9]{2})\."),
+    name_date=re.compile(r"\.(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})\."),
     place=Place("lat", "long"),
 )
 

@@ -16,7 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from kpis import extras, pipeline
 from kpis.catalog.feeds import Feed
-from kpis.catalog.registry import FEEDS, STREAM_FEEDS
+from kpis.catalog.registry import FEEDS, stream_feeds
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import UNBOUNDED
 from kpis.ingest.consumer import Consumer
@@ -54,7 +54,7 @@ class Command(WorkCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--feed", required=True, choices=STREAM_FEEDS, help="the messages' feed")
+        parser.add_argument("--feed", required=True, choices=stream_feeds(), help="the messages' feed")
         parser.add_argument("--source", choices=sorted(SOURCES), default=KAFKA, help="where the messages come from")
         parser.add_argument("--bootstrap-servers", metavar="HOST:PORT,...", help="Kafka's brokers")
         parser.add_argument("--topic", help="the topic's name")

@@ -1,0 +1,226 @@
+"""Feeds and KPIs of a catalog file's entries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+from kpis.catalog import columns, measures
+from kpis.catalog.columns import ColumnType
+from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.feeds import Column, Feed, Moment, day_and_time, unix_moment
+from kpis.catalog.file import entries
+from kpis.catalog.file.errors import Keys
+from kpis.catalog.file.source import Source
+from kpis.catalog.formats import CSV, Format, Header, JSONLines
+from kpis.catalog.intervals import BY_SHORT_NAME
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Measure
+from kpis.catalog.result_columns import BadEntry
+
+Made = TypeVar("Made")
+
+UNIX = {"unix_s": 1, "unix_ms": 1_000}
+DAY_GROUPS = {"year", "month", "day"}
+
+
+def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
+    """Return the feed of an entry; raises CatalogError if the entry contradicts itself."""
+    at: Keys = ("feeds", name)
+    made = tuple(_column(source, (*at, "columns", key), key, column) for key, column in entry.columns.items())
+    return _made(
+        source,
+        at,
+        lambda: Feed(
+            name=name,
+            description=entry.description,
+            format=_format(entry.format),
+            file_names=tuple(entry.files),
+            endings=tuple(entry.endings) or ENDINGS[type(entry.format)],
+            columns=made,
+            checks=(),
+            moment=_moment(source, at, entry),
+            interval=BY_SHORT_NAME[entry.interval],
+            name_date=_day_in_name(source, at, entry),
+            is_archived=entry.archive,
+        ),
+    )
+
+
+def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[str, Feed]) -> KPI:
+    """Return the KPI of an entry over one of the feeds; raises CatalogError if the entry contradicts itself."""
+    at: Keys = ("kpis", name)
+    if entry.feed not in feeds:
+        raise source.error((*at, "feed"), f"names no feed: {_instead(entry.feed, feeds)}")
+    feed = feeds[entry.feed]
+    lengths = tuple(BY_SHORT_NAME[length] for length in dict.fromkeys(entry.lengths))
+    for length in lengths:
+        if length.minutes % feed.interval.minutes:
+            raise source.error(
+                (*at, "lengths"),
+                f"has {length.short_name}, which is no multiple of the feed's {feed.interval.short_name}",
+            )
+    by = tuple(_dimension(source, (*at, "by", index), one, feed) for index, one in enumerate(entry.by))
+    for index, dimension in enumerate(by):
+        for used in dimension.columns:
+            if feed.column(used).is_personal and not entry.personal:
+                raise source.error(
+                    (*at, "by", index), f"uses the personal column {used}: the KPI must have personal = true"
+                )
+    return _made(
+        source,
+        at,
+        lambda: KPI(
+            id=entry.id,
+            name=name,
+            description=entry.description,
+            feed=feed,
+            by=by,
+            measure=_measure(source, (*at, "measure"), entry.measure, feed),
+            unit=entry.unit,
+            lengths=tuple(sorted(lengths, key=lambda length: length.minutes)),
+            top=entry.top,
+            personal=entry.personal,
+            plural=entry.plural,
+        ),
+    )
+
+
+def _made(source: Source, at: Keys, make: Callable[[], Made]) -> Made:
+    try:
+        return make()
+    except BadEntry as error:
+        raise source.error(at, f"cannot be used: {error.problem}") from None
+
+
+def _instead(name: str, known: Mapping[str, object]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def _known(source: Source, at: Keys, name: str, feed: Mapping[str, object]) -> str:
+    if name not in feed:
+        raise source.error(at, f"names no column: {_instead(name, feed)}")
+    return name
+
+
+ENDINGS = {entries.CSVEntry: (".csv", ".txt"), entries.JSONLinesEntry: (".jsonl", ".json")}
+
+
+def _format(entry: entries.AnyFormat) -> Format:
+    match entry:
+        case entries.CSVEntry():
+            return CSV(Header[entry.header.upper()])
+        case entries.JSONLinesEntry():
+            return JSONLines()
+
+
+def _column(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Column:
+    return _made(
+        source,
+        at,
+        lambda: Column(
+            name,
+            _type(source, at, entry),
+            entry.unit,
+            required=entry.required,
+            source=entry.source,
+            is_personal=entry.personal,
+        ),
+    )
+
+
+def _type(source: Source, at: Keys, entry: entries.AnyColumn) -> ColumnType:
+    optional = entry.optional
+    match entry:
+        case entries.IntegerColumn(minimum=minimum, maximum=maximum, bits=bits):
+            least = -(1 << (bits - 1)) if minimum is None else minimum
+            if maximum is not None and maximum < least:
+                raise source.error((*at, "maximum"), f"is less than the minimum, {least}")
+            return columns.Integer(optional, bits=bits, minimum=least, maximum=maximum)
+        case entries.DecimalColumn(minimum=minimum, maximum=maximum, unknown=unknown):
+            if maximum < minimum:
+                raise source.error((*at, "maximum"), f"is less than the minimum, {minimum}")
+            return columns.Decimal(optional, minimum=minimum, maximum=maximum, unknown=tuple(unknown))
+        case entries.TextColumn(longest=longest):
+            return columns.Text(optional, longest=longest)
+        case entries.ChoiceColumn(words=words):
+            if len({word.lower() for word in words}) < len(words):
+                raise source.error((*at, "words"), "has a word twice; case makes no difference")
+            return columns.Choice(optional, words=tuple(words))
+        case entries.PostalCodeColumn():
+            return columns.PostalCode(optional)
+        case entries.UUIDColumn():
+            return columns.UUID(optional)
+        case entries.DateColumn():
+            return columns.Date(optional)
+        case entries.TimeOfDayColumn():
+            return columns.TimeOfDay(optional)
+        case entries.TimeColumn():
+            return columns.Integer(optional)
+
+
+def _moment(source: Source, at: Keys, entry: entries.FeedEntry) -> Moment:
+    time = entry.time
+    where: Keys = (*at, "time")
+    if bool(time.column) == bool(time.day or time.clock) or bool(time.day) != bool(time.clock):
+        raise source.error(where, "needs the key column, or day and clock together")
+    if time.column:
+        column = entry.columns[_known(source, (*where, "column"), time.column, entry.columns)]
+        if not isinstance(column, entries.TimeColumn):
+            raise source.error((*where, "column"), f"names {time.column}, which is no column of type time")
+        return unix_moment(time.column, UNIX[column.format])
+    for key, name, wanted in (("day", time.day, "date"), ("clock", time.clock, "time_of_day")):
+        found = entry.columns[_known(source, (*where, key), name, entry.columns)]
+        if type(found).__struct_config__.tag != wanted:
+            raise source.error((*where, key), f"names {name}, which is no column of type {wanted}")
+    return day_and_time(time.day, time.clock)
+
+
+def _day_in_name(source: Source, at: Keys, entry: entries.FeedEntry) -> re.Pattern[str] | None:
+    if not entry.day_in_name:
+        return None
+    where: Keys = (*at, "day_in_name")
+    if not entry.time.day:
+        raise source.error(where, "needs time.day: the column whose place the day in the name takes")
+    try:
+        pattern = re.compile(entry.day_in_name)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise source.error(where, f"is not a regular expression: {error}") from None
+    if DAY_GROUPS - set(pattern.groupindex):
+        raise source.error(where, "needs the groups (?P<year>...), (?P<month>...) and (?P<day>...)")
+    return pattern
+
+
+def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, feed: Feed) -> Dimension:
+    known = {column.name: column for column in feed.columns}
+    if isinstance(entry, str):
+        return Dimension(entry, _known(source, at, entry, known))
+    if not entry.grid:
+        return Dimension(
+            entry.name, _known(source, (*at, "column"), entry.column or entry.name, known), folded=entry.ignore_case
+        )
+    if len(entry.grid) != 2 or entry.column or entry.ignore_case:
+        raise source.error(
+            (*at, "grid"), "needs two columns, latitude and longitude, and neither column nor ignore_case"
+        )
+    latitude, longitude = (_known(source, (*at, "grid", index), name, known) for index, name in enumerate(entry.grid))
+    return GridCell(entry.name, latitude, longitude=longitude, per_degree=entry.cells_per_degree)
+
+
+def _measure(source: Source, at: Keys, entry: entries.AnyMeasure, feed: Feed) -> Measure:
+    known = {column.name: column for column in feed.columns}
+    match entry:
+        case entries.SumMeasure(name=name, columns=added):
+            names = [_known(source, (*at, "columns", index), one, known) for index, one in enumerate(added)]
+            return measures.Sum(name, columns=tuple(names))
+        case entries.CountMeasure(name=name, share=share):
+            return measures.Count(name, share=share)
+        case entries.CountDistinctMeasure(name=name, column=column):
+            return measures.CountDistinct(name, column=_known(source, (*at, "column"), column, known))
+        case entries.MeanMeasure(name=name, column=column, samples=samples, empty=empty):
+            return measures.Mean(
+                name, column=_known(source, (*at, "column"), column, known), samples=samples, empty=empty
+            )

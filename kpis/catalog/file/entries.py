@@ -1,0 +1,243 @@
+"""The keys of a catalog file, each with its type, its default and its meaning.
+
+The file is converted to these classes; the JSON Schema for editors and the reference of catalog files are made from
+them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+# A text ends where no character follows: $ would accept a line feed there.
+NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*(?![\s\S])"
+CLASS_NAME = r"^[A-Z][A-Za-z0-9]*(?![\s\S])"
+ONE_LINE = r"^[^\r\n]*\S[^\r\n]*(?![\s\S])"
+LONGEST_FEED_NAME, LONGEST_KPI_NAME, LONGEST_COLUMN_NAME = 16, 40, 50
+# Ids below are those of built-in KPIs; the largest is what a column of the database holds.
+FIRST_ID, LAST_ID = 1000, 32_767
+
+FeedName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_FEED_NAME)]
+KPIName = Annotated[str, Meta(pattern=CLASS_NAME, max_length=LONGEST_KPI_NAME)]
+ColumnName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_COLUMN_NAME)]
+Line = Annotated[str, Meta(pattern=ONE_LINE, max_length=200)]
+LengthName = Literal["1m", "5m", "1h"]
+
+
+class Entry(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A table of a catalog file."""
+
+
+class ColumnEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
+    """A column of a feed; ``type`` says what its values are."""
+
+    unit: Annotated[str, Meta(description="The unit of the values.")] = ""
+    optional: Annotated[bool, Meta(description="Whether a row may leave the column empty.")] = False
+    required: Annotated[bool, Meta(description="Whether each file must have the column.")] = True
+    personal: Annotated[
+        bool, Meta(description="Whether the values identify a person. KPIs with such a dimension must be personal.")
+    ] = False
+    source: Annotated[str, Meta(description="What defines the range of the values, such as a standard.")] = ""
+
+
+class IntegerColumn(ColumnEntry, tag="integer", kw_only=True, frozen=True):
+    """Whole numbers."""
+
+    minimum: Annotated[int | None, Meta(description="The least value. Default: the least of the bits.")] = None
+    maximum: Annotated[int | None, Meta(description="The largest value. Default: the largest of the bits.")] = None
+    bits: Annotated[Literal[32, 64], Meta(description="The size of the numbers, signed.")] = 64
+
+
+class DecimalColumn(ColumnEntry, tag="decimal", kw_only=True, frozen=True):
+    """Decimal numbers, kept exactly to six places."""
+
+    minimum: Annotated[int, Meta(description="The least value.")] = -(10**11)
+    maximum: Annotated[int, Meta(description="The largest value.")] = 10**11
+    unknown: Annotated[list[int], Meta(description="Numbers that mean that the value is not known.")] = []
+
+
+class TextColumn(ColumnEntry, tag="text", kw_only=True, frozen=True):
+    """Texts without control characters."""
+
+    longest: Annotated[int, Meta(ge=1, le=500, description="The most characters of a text.")] = 100
+
+
+class ChoiceColumn(ColumnEntry, tag="choice", kw_only=True, frozen=True):
+    """One of a few words, in any case, kept as they are spelled here."""
+
+    words: Annotated[list[Line], Meta(min_length=1, description="The words.")]
+
+
+class PostalCodeColumn(ColumnEntry, tag="postal_code", kw_only=True, frozen=True):
+    """Postal codes: texts, of which a spreadsheet's ``.0`` is dropped."""
+
+
+class UUIDColumn(ColumnEntry, tag="uuid", kw_only=True, frozen=True):
+    """UUIDs, in any case."""
+
+
+class DateColumn(ColumnEntry, tag="date", kw_only=True, frozen=True):
+    """Days, as ``2026-03-01``."""
+
+
+class TimeOfDayColumn(ColumnEntry, tag="time_of_day", kw_only=True, frozen=True):
+    """Times of day, as ``08:05:00``."""
+
+
+class TimeColumn(ColumnEntry, tag="time", kw_only=True, frozen=True):
+    """Times, as whole numbers of Unix time."""
+
+    format: Annotated[Literal["unix_s", "unix_ms"], Meta(description="How they are written.")]
+
+
+AnyColumn = (
+    IntegerColumn
+    | DecimalColumn
+    | TextColumn
+    | ChoiceColumn
+    | PostalCodeColumn
+    | UUIDColumn
+    | DateColumn
+    | TimeOfDayColumn
+    | TimeColumn
+)
+
+
+class FormatEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
+    """How a feed's rows are written."""
+
+
+class CSVEntry(FormatEntry, tag="csv", kw_only=True, frozen=True):
+    """Fields between delimiters, a row a line."""
+
+    header: Annotated[
+        Literal["required", "optional"],
+        Meta(description="Whether a file begins with the names of its columns. Without, they are in the feed's order."),
+    ] = "required"
+
+
+class JSONLinesEntry(FormatEntry, tag="json_lines", kw_only=True, frozen=True):
+    """One JSON object a line."""
+
+
+AnyFormat = CSVEntry | JSONLinesEntry
+
+
+class TimeEntry(Entry, kw_only=True, frozen=True):
+    """When a record is: the time in ``column``, or the time of day in ``clock`` on the day in ``day``."""
+
+    column: Annotated[str, Meta(description="The column with the time.")] = ""
+    day: Annotated[str, Meta(description="The column with the day, with `clock`.")] = ""
+    clock: Annotated[str, Meta(description="The column with the time of day, with `day`.")] = ""
+
+
+class FeedEntry(Entry, kw_only=True, frozen=True):
+    """A feed: one kind of raw record."""
+
+    description: Annotated[Line, Meta(description="What its records are, in a line.")]
+    files: Annotated[
+        list[Line], Meta(min_length=1, description="Patterns of its files' names, as in a shell: `probe_*.csv`.")
+    ]
+    endings: Annotated[
+        list[Line],
+        Meta(description="How the name of a finished file ends, for patterns that end in `*`. Default: by format."),
+    ] = []
+    format: Annotated[AnyFormat, Meta(description="How its rows are written.")]
+    interval: Annotated[LengthName, Meta(description="The shortest interval that its records are counted in.")] = "5m"
+    time: Annotated[TimeEntry, Meta(description="When a record is.")]
+    columns: Annotated[dict[ColumnName, AnyColumn], Meta(min_length=1, description="Its columns, by name.")]
+    archive: Annotated[bool, Meta(description="Whether the lake keeps the records themselves.")] = False
+    day_in_name: Annotated[
+        str,
+        Meta(
+            description="A regular expression that finds the day of the records in a file's name, with the groups "
+            "`year`, `month` and `day`, for rows whose column `time.day` is missing."
+        ),
+    ] = ""
+
+
+class DimensionEntry(Entry, kw_only=True, frozen=True):
+    """A dimension: what records are grouped by."""
+
+    name: Annotated[ColumnName, Meta(description="The name of the dimension.")]
+    column: Annotated[str, Meta(description="The feed's column. Default: that of the same name.")] = ""
+    ignore_case: Annotated[
+        bool, Meta(description="Whether texts that differ by case make one group, named by the most frequent.")
+    ] = False
+    grid: Annotated[
+        list[str],
+        Meta(description="Two columns, latitude and longitude in degrees, to group by the cells of a grid instead."),
+    ] = []
+    cells_per_degree: Annotated[int, Meta(ge=1, le=1000, description="Of a grid: cells of a degree, each way.")] = 20
+
+
+class MeasureEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
+    """What is computed of each group's records."""
+
+    name: Annotated[ColumnName, Meta(description="The name of the value.")]
+
+
+class SumMeasure(MeasureEntry, tag="sum", kw_only=True, frozen=True):
+    """The sum of one or more columns of whole numbers."""
+
+    columns: Annotated[list[str], Meta(min_length=1, description="The columns.")]
+
+
+class CountMeasure(MeasureEntry, tag="count", kw_only=True, frozen=True):
+    """The number of records."""
+
+    share: Annotated[str, Meta(description="The name of a further value: the group's share of the interval.")] = ""
+
+
+class CountDistinctMeasure(MeasureEntry, tag="count_distinct", kw_only=True, frozen=True):
+    """The number of distinct values of a column."""
+
+    column: Annotated[str, Meta(description="The column.")]
+
+
+class MeanMeasure(MeasureEntry, tag="mean", kw_only=True, frozen=True):
+    """The mean of a column of numbers, over the records that have a value."""
+
+    column: Annotated[str, Meta(description="The column.")]
+    samples: Annotated[ColumnName, Meta(description="The name of the count of records with a value.")] = "samples"
+    empty: Annotated[ColumnName, Meta(description="The name of the count of records without one.")] = "empty_values"
+
+
+AnyMeasure = SumMeasure | CountMeasure | CountDistinctMeasure | MeanMeasure
+
+
+class KPIEntry(Entry, kw_only=True, frozen=True):
+    """A KPI: a measure of a feed's records, by dimensions, per interval."""
+
+    id: Annotated[
+        int,
+        Meta(ge=FIRST_ID, le=LAST_ID, description=f"Its number in addresses, {FIRST_ID} to {LAST_ID}."),
+    ]
+    description: Annotated[Line, Meta(description="What it shows, in a line.")]
+    plural: Annotated[str, Meta(description="The name of its rows. Default: its name in words, with an s.")] = ""
+    feed: Annotated[str, Meta(description="The feed, declared or built in.")]
+    by: Annotated[
+        list[str | DimensionEntry], Meta(min_length=1, description="Its dimensions: columns by name, or tables.")
+    ]
+    measure: Annotated[AnyMeasure, Meta(description="What is computed.")]
+    unit: Annotated[Line, Meta(description="The unit of the values.")]
+    lengths: Annotated[
+        list[LengthName], Meta(min_length=1, description="The interval lengths that it is computed for.")
+    ] = msgspec.field(default_factory=lambda: ["5m", "1h"])
+    top: Annotated[bool, Meta(description="Whether only the TOP_N largest groups of an interval are kept.")] = False
+    personal: Annotated[bool, Meta(description="Whether it shows personal data of subscribers.")] = False
+
+
+class CatalogFile(Entry, kw_only=True, frozen=True):
+    """A catalog file of Network Analysis."""
+
+    feeds: Annotated[dict[FeedName, FeedEntry], Meta(description="Feeds, by name.")] = {}
+    kpis: Annotated[dict[KPIName, KPIEntry], Meta(description="KPIs, by name.")] = {}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of catalog files, for editors."""
+    (schema,), definitions = msgspec.json.schema_components([CatalogFile], ref_template="#/$defs/{name}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}

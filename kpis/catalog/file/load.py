@@ -1,0 +1,62 @@
+"""Catalog files as feeds and KPIs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kpis.catalog.feeds import Feed
+from kpis.catalog.file import source as sources
+from kpis.catalog.file.build import feed_of, kpi_of
+from kpis.catalog.file.convert import convert
+from kpis.catalog.file.source import Source
+from kpis.catalog.kpis import KPI
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What catalog files declare: ``feeds`` by name, ``kpis`` by id, and ``sources``, the files themselves."""
+
+    sources: tuple[Source, ...]
+    feeds: Mapping[str, Feed]
+    kpis: Mapping[int, KPI]
+
+
+def load(paths: Iterable[Path], feeds: Mapping[str, Feed], kpis: Collection[KPI]) -> Catalog:
+    """Read catalog files; raises CatalogError, with the file and line, if one cannot be used.
+
+    ``feeds`` and ``kpis`` are those that there are besides: the files may refer to the feeds, and not use their names
+    or the names and ids of the KPIs.
+    """
+    return parsed([sources.read(path) for path in paths], feeds, kpis)
+
+
+def parsed(files: Iterable[Source], feeds: Mapping[str, Feed], kpis: Collection[KPI]) -> Catalog:
+    """Return what parsed catalog files declare; see ``load``."""
+    read = [(source, convert(source)) for source in files]
+    declared: dict[str, Feed] = {}
+    patterns = {pattern: feed.name for feed in feeds.values() for pattern in feed.file_names}
+    for source, entries in read:
+        for name, feed_entry in entries.feeds.items():
+            if name in feeds or name in declared:
+                kind = "a built-in feed" if name in feeds else "another feed"
+                raise source.error(("feeds", name), f"is the name of {kind}: choose another")
+            declared[name] = feed_of(source, name, feed_entry)
+            for index, pattern in enumerate(feed_entry.files):
+                if pattern in patterns:
+                    raise source.error(
+                        ("feeds", name, "files", index), f"is a pattern of the feed {patterns[pattern]} too"
+                    )
+                patterns[pattern] = name
+    by_name = {kpi.name.lower(): kpi for kpi in kpis}
+    by_id: dict[int, KPI] = {}
+    for source, entries in read:
+        for name, kpi_entry in entries.kpis.items():
+            kpi = kpi_of(source, name, kpi_entry, {**feeds, **declared})
+            if kpi.name.lower() in by_name:
+                raise source.error(("kpis", name), "is the name of another KPI, apart from case: choose another")
+            if kpi.id in by_id:
+                raise source.error(("kpis", name, "id"), f"is {kpi.id}, the id of {by_id[kpi.id].name} too")
+            by_name[kpi.name.lower()] = by_id[kpi.id] = kpi
+    return Catalog(tuple(source for source, _ in read), declared, by_id)

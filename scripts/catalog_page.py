@@ -1,0 +1,120 @@
+"""The reference page of catalog files, made from the classes of their entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import inspect
+
+from kpis.catalog.file import entries
+from scripts.markdown import table
+
+INTRO = """
+A catalog file declares feeds and KPIs of your own, in [TOML](https://toml.io). `CATALOG` names it, or several of them
+with commas between. A feed is a table `[feeds.NAME]`, a KPI a table `[kpis.NAME]`:
+
+```toml
+{example}```
+
+A file that cannot be used stops each command with its line and the reason.
+"""
+
+EXAMPLE = """\
+[feeds.probe]
+description = "Probe counters: bytes per cell"
+files = ["probe_*.csv"]
+format = {type = "csv"}
+time = {column = "begin"}
+
+[feeds.probe.columns]
+begin = {type = "time", format = "unix_ms"}
+cell = {type = "integer", minimum = 1}
+operator = {type = "text", optional = true}
+bytes = {type = "integer", minimum = 0, unit = "bytes"}
+
+[kpis.CellVolume]
+id = 1001
+feed = "probe"
+description = "Cells by bytes"
+by = ["cell"]
+measure = {type = "sum", columns = ["bytes"], name = "total_bytes"}
+unit = "bytes"
+lengths = ["5m", "1h"]
+"""
+
+# The tables of the page, each with its title, and the classes of what it describes.
+SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
+    ("A feed", "`[feeds.NAME]`, with a name of lower-case letters, digits and `_`.", (entries.FeedEntry,)),
+    ("The format of a feed", "`format = {type = ...}`", entries.AnyFormat.__args__),
+    ("The time of a feed's records", "`time = {...}`: either `column`, or `day` and `clock`.", (entries.TimeEntry,)),
+    ("A column", "`NAME = {type = ...}` in `[feeds.NAME.columns]`. All types have:", (entries.ColumnEntry,)),
+    ("The types of columns", "", entries.AnyColumn.__args__),
+    ("A KPI", "`[kpis.NAME]`, with a name of letters and digits that begins with a capital.", (entries.KPIEntry,)),
+    ("A dimension", "An entry of `by`, where the name of a column alone does not do.", (entries.DimensionEntry,)),
+    ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", entries.AnyMeasure.__args__),
+]
+# What classes have from their base, which is described once.
+COMMON = {entries.ColumnEntry, entries.MeasureEntry}
+
+
+def catalog_page() -> str:
+    """Return the page of catalog files: an example, and the keys of each table."""
+    parts = ["# Catalog files", INTRO.strip().replace("{example}", EXAMPLE)]
+    for title, intro, classes in SECTIONS:
+        parts += [f"## {title}", *([intro] if intro else [])]
+        for one in classes:
+            if (tag := one.__struct_config__.tag) and one not in COMMON:
+                parts += [f"### `{tag}`", " ".join((one.__doc__ or "").split()).replace("``", "`")]
+            rows = list(_rows(one))
+            if rows:
+                parts.append(table(("key", "values", "default", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _rows(entry: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:
+    found = inspect.type_info(entry)
+    assert isinstance(found, inspect.StructType)  # noqa: S101  entries are structs
+    common = {name for base in entry.__mro__[1:] if base in COMMON for name in base.__struct_fields__}
+    for key in found.fields:
+        if key.name in common and entry not in COMMON:
+            continue
+        described = key.type
+        meaning = ""
+        while isinstance(described, inspect.Metadata):
+            meaning = (described.extra_json_schema or {}).get("description", meaning)
+            described = described.type
+        yield f"`{key.encode_name}`", _values(described), _default(key), meaning
+
+
+def _default(key: inspect.Field) -> str:
+    if key.required:
+        return "required"
+    value = key.default if key.default is not msgspec.NODEFAULT else key.default_factory()
+    if value in (None, "", [], {}):
+        return ""
+    return f"`{msgspec.json.encode(value).decode()}`"
+
+
+def _values(type_: inspect.Type) -> str:
+    match type_:
+        case inspect.Metadata():
+            return _values(type_.type)
+        case inspect.LiteralType(values):
+            return ", ".join(f"`{value}`" for value in values)
+        case inspect.IntType(ge=ge, le=le):
+            return "whole number" + (
+                f", {ge} to {le}" if le is not None else f", {ge} or more" if ge is not None else ""
+            )
+        case inspect.StrType():
+            return "text"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.ListType(item_type=item):
+            return f"list of {_values(item)}"
+        case inspect.StructType() | inspect.DictType():
+            return "table"
+        case inspect.UnionType(types=types):
+            kinds = dict.fromkeys(_values(one) for one in types if not isinstance(one, inspect.NoneType))
+            return " or ".join(kinds)
+    return type(type_).__name__

@@ -1,0 +1,473 @@
+"""Catalog files: what they declare, and the one message, with file and line, of each that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from kpis.catalog import columns, measures
+from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.file.entries import json_schema
+from kpis.catalog.file.errors import CatalogError
+from kpis.catalog.file.load import load, parsed
+from kpis.catalog.file.source import parse
+from kpis.catalog.formats import CSV, Header, JSONLines
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
+from kpis.catalog.registry import DECLARED_FEEDS, FEED_FILES, FEEDS, KPIS
+
+GOOD = """\
+[feeds.probe]
+description = "Probe counters: bytes per cell"
+files = ["probe_*.csv"]
+format = {type = "csv"}
+interval = "1m"
+time = {column = "begin"}
+
+[feeds.probe.columns]
+begin = {type = "time", format = "unix_ms"}
+cell = {type = "integer", minimum = 1, bits = 32}
+owner = {type = "text", optional = true, longest = 40, personal = true}
+bytes = {type = "integer", unit = "bytes"}
+signal = {type = "decimal", optional = true, minimum = -140, maximum = 0, unknown = [99]}
+kind = {type = "choice", words = ["VOICE", "DATA"]}
+
+[kpis.CellVolume]
+id = 1001
+feed = "probe"
+description = "Cells by bytes"
+by = ["cell", {name = "kind"}]
+measure = {type = "sum", columns = ["bytes"], name = "total_bytes"}
+unit = "bytes"
+lengths = ["1h", "1m", "5m"]
+top = true
+"""
+
+LOGS = """\
+[feeds.logs]
+description = "Drive tests"
+files = ["*.drive", "log_*"]
+endings = [".log"]
+format = {type = "json_lines"}
+time = {day = "day", clock = "clock"}
+day_in_name = '_(?P<day>\\d\\d)(?P<month>\\d\\d)(?P<year>\\d{4})\\.'
+archive = true
+
+[feeds.logs.columns]
+day = {type = "date", optional = true, required = false}
+clock = {type = "time_of_day"}
+lat = {type = "decimal"}
+lon = {type = "decimal"}
+code = {type = "postal_code", optional = true}
+device = {type = "uuid"}
+
+[kpis.PlaceDevices]
+id = 1002
+feed = "logs"
+description = "Places by devices"
+by = [{name = "place", grid = ["lat", "lon"], cells_per_degree = 10}]
+measure = {type = "count_distinct", column = "device", name = "devices"}
+unit = "devices"
+
+[kpis.AntennaMessages]
+id = 1003
+feed = "antenna"
+description = "Antennas by messages"
+by = ["antenna_id"]
+measure = {type = "count", name = "messages", share = "share"}
+unit = "messages"
+"""
+
+
+def declared(text: str, *others: str):
+    sources = [
+        parse(one.encode(errors="surrogateescape"), Path(f"{number}.toml"))
+        for number, one in enumerate((text, *others), 1)
+    ]
+    return parsed(sources, FEEDS, KPIS.values())
+
+
+def test_a_feed_is_what_its_table_says():
+    feed = declared(GOOD).feeds["probe"]
+    assert (feed.name, feed.description, feed.format) == ("probe", "Probe counters: bytes per cell", CSV())
+    assert (feed.file_names, feed.endings, feed.interval) == (("probe_*.csv",), (".csv", ".txt"), ONE_MINUTE)
+    assert (feed.is_archived, feed.checks, feed.moment.column) == (False, (), "begin")
+    assert [column.name for column in feed.columns] == ["begin", "cell", "owner", "bytes", "signal", "kind"]
+    assert feed.column("cell").type == columns.Integer(minimum=1, bits=32)
+    assert feed.column("owner").type == columns.Text(optional=True, longest=40)
+    assert feed.column("owner").is_personal
+    assert feed.column("bytes").type == columns.Integer(minimum=-(2**63))
+    assert feed.column("bytes").unit == "bytes"
+    assert feed.column("signal").type == columns.Decimal(optional=True, minimum=-140, maximum=0, unknown=(99,))
+    assert feed.column("kind").type == columns.Choice(words=("VOICE", "DATA"))
+    moment = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
+    assert feed.moment.of({"begin": 1772366400500}) == moment
+
+
+def test_a_feed_takes_the_day_from_a_files_name():
+    feed = declared(LOGS).feeds["logs"]
+    assert (feed.format, feed.endings, feed.interval, feed.is_archived) == (JSONLines(), (".log",), FIVE_MINUTES, True)
+    assert feed.date_in("log_01032026.log") == date(2026, 3, 1)
+    assert feed.date_in("log_32032026.log") is None
+    assert feed.date_in("log.log") is None
+
+
+def test_a_kpi_is_what_its_table_says():
+    kpi = declared(GOOD).kpis[1001]
+    assert (kpi.name, kpi.description, kpi.feed.name, kpi.unit) == ("CellVolume", "Cells by bytes", "probe", "bytes")
+    assert kpi.by == (Dimension("cell", "cell"), Dimension("kind", "kind"))
+    assert kpi.measure == measures.Sum("total_bytes", columns=("bytes",))
+    assert (kpi.lengths, kpi.top, kpi.personal) == ((ONE_MINUTE, FIVE_MINUTES, ONE_HOUR), True, False)
+
+
+def test_a_kpi_groups_by_the_cells_of_a_grid_and_counts_a_built_in_feed():
+    kpis = declared(LOGS).kpis
+    assert kpis[1002].by == (GridCell("place", "lat", longitude="lon", per_degree=10),)
+    assert kpis[1002].measure == measures.CountDistinct("devices", column="device")
+    assert kpis[1003].feed is FEEDS["antenna"]
+    assert kpis[1003].measure == measures.Count("messages", share="share")
+
+
+def test_files_may_refer_to_each_others_feeds():
+    feed, kpi = GOOD.split("[kpis", 1)
+    assert declared("[kpis" + kpi, feed).kpis[1001].feed.name == "probe"
+
+
+def test_a_csv_feed_may_lack_a_header():
+    text = GOOD.replace('type = "csv"', 'type = "csv", header = "optional"')
+    assert declared(text).feeds["probe"].format == CSV(Header.OPTIONAL)
+
+
+def at(line: int, key: str, problem: str) -> str:
+    return f"1.toml:{line}: {key} {problem}" if key else f"1.toml:{line}: {problem}"
+
+
+COLUMN = "feeds.probe.columns.{}".format
+KPI = "kpis.CellVolume.{}".format
+NAMES = "must be lower-case letters and digits, with single _ between them"
+EACH = "each row also has id, interval_start_timestamp, interval_end_timestamp, interval, rank"
+TYPES = "integer, decimal, text, choice, postal_code, uuid, date, time_of_day, time"
+
+# What is replaced in GOOD, by what, and the message.
+BROKEN = {
+    "syntax": ('"integer", unit', '"integer" unit', at(12, "", "is not TOML: unclosed inline table")),
+    "a key twice": ("id = 1001", "id = 1001\nid = 1002", at(18, "", "is not TOML: cannot overwrite a value")),
+    "not UTF-8": ("Cells by", "Cells \udcff", at(19, "", "is not valid UTF-8: save the file as UTF-8")),
+    "an unknown section": (
+        "[feeds.probe]",
+        "[feed.probe]",
+        at(1, "feed", "is not a key of this table; did you mean feeds?"),
+    ),
+    "a list of feeds": (
+        "[feeds.probe]\n",
+        "[[feeds]]\n",
+        at(1, "feeds", "is a list of tables: give each table its name, as in [feeds.NAME]"),
+    ),
+    "a feed's name": ("feeds.probe", "feeds.Probe", at(1, "feeds.Probe", NAMES)),
+    "a long feed's name": (
+        "feeds.probe",
+        "feeds." + "p" * 41,
+        at(1, "feeds." + "p" * 41, "has 41 characters; it can have 16 at most"),
+    ),
+    "an unknown key": (
+        "files =",
+        "filess =",
+        at(3, "feeds.probe.filess", "is not a key of this table; did you mean files?"),
+    ),
+    "no files": ('files = ["probe_*.csv"]\n', "", at(1, "feeds.probe", "lacks the key files")),
+    "empty files": ('["probe_*.csv"]', "[]", at(3, "feeds.probe.files", "is empty")),
+    "a text of files": (
+        '["probe_*.csv"]',
+        '"probe_*.csv"',
+        at(3, "feeds.probe.files", "must be a list in [ ], not a text in quotes"),
+    ),
+    "a built-in pattern": (
+        '"probe_*.csv"',
+        '"cdr_data.*"',
+        at(3, "feeds.probe.files[1]", "is a pattern of the feed cdr too"),
+    ),
+    "a format": ('"csv"', '"cvs"', at(4, "feeds.probe.format.type", "must be one of csv, json_lines; it is 'cvs'")),
+    "a format's option": (
+        '"csv"}',
+        '"csv", delimeter = ";"}',
+        at(4, "feeds.probe.format.delimeter", "is not a key of this table; it can have header"),
+    ),
+    "a header": (
+        '"csv"}',
+        '"csv", header = "maybe"}',
+        at(4, "feeds.probe.format.header", "must be one of optional, required; it is 'maybe'"),
+    ),
+    "no format": ('format = {type = "csv"}\n', "", at(1, "feeds.probe", "lacks the key format")),
+    "an interval": ('"1m"\n', '"7m"\n', at(5, "feeds.probe.interval", "must be one of 1h, 1m, 5m; it is '7m'")),
+    "an interval's type": (
+        '"1m"\n',
+        "1\n",
+        at(5, "feeds.probe.interval", "must be a text in quotes, not a whole number"),
+    ),
+    "no time": (
+        '{column = "begin"}',
+        "{}",
+        at(6, "feeds.probe.time", "needs the key column, or day and clock together"),
+    ),
+    "two times": (
+        '{column = "begin"}',
+        '{column = "begin", day = "x", clock = "y"}',
+        at(6, "feeds.probe.time", "needs the key column, or day and clock together"),
+    ),
+    "half a time": (
+        '{column = "begin"}',
+        '{day = "begin"}',
+        at(6, "feeds.probe.time", "needs the key column, or day and clock together"),
+    ),
+    "a time's column": (
+        '{column = "begin"}',
+        '{column = "beginn"}',
+        at(6, "feeds.probe.time.column", "names no column: did you mean begin?"),
+    ),
+    "a time that is none": (
+        '{column = "begin"}',
+        '{column = "cell"}',
+        at(6, "feeds.probe.time.column", "names cell, which is no column of type time"),
+    ),
+    "a day that is none": (
+        '{column = "begin"}',
+        '{day = "begin", clock = "cell"}',
+        at(6, "feeds.probe.time.day", "names begin, which is no column of type date"),
+    ),
+    "a day in the name alone": (
+        "[feeds.probe.columns]",
+        "day_in_name = 'x'\n[feeds.probe.columns]",
+        at(8, "feeds.probe.day_in_name", "needs time.day: the column whose place the day in the name takes"),
+    ),
+    "another section": (
+        "[feeds.probe.columns]",
+        "[feeds.probe.columns]\n[x]",
+        at(9, "x", "is not a key of this table; it can have feeds, kpis"),
+    ),
+    "a column's name": ("cell = {", "Cell = {", at(10, COLUMN("Cell"), NAMES)),
+    "a column that is none": (
+        '{type = "text", optional = true, longest = 40, personal = true}',
+        "3",
+        at(11, COLUMN("owner"), "must be a table, not a whole number"),
+    ),
+    "a column's type": ('"text"', '"txt"', at(11, COLUMN("owner.type"), f"must be one of {TYPES}; it is 'txt'")),
+    "no type": ('type = "text", ', "", at(11, COLUMN("owner"), "lacks the key type")),
+    "a column's key": (
+        "longest",
+        "longst",
+        at(11, COLUMN("owner.longst"), "is not a key of this table; did you mean longest?"),
+    ),
+    "a length of texts": ("longest = 40", "longest = 0", at(11, COLUMN("owner.longest"), "must be 1 or more; it is 0")),
+    "a size": ("bits = 32", "bits = 16", at(10, COLUMN("cell.bits"), "must be one of 32, 64; it is 16")),
+    "bounds": (
+        "minimum = 1,",
+        "minimum = 1, maximum = 0,",
+        at(10, COLUMN("cell.maximum"), "is less than the minimum, 1"),
+    ),
+    "bounds of decimals": (
+        "maximum = 0,",
+        "maximum = -150,",
+        at(13, COLUMN("signal.maximum"), "is less than the minimum, -140"),
+    ),
+    "a bound": (
+        "minimum = 1,",
+        'minimum = "1",',
+        at(10, COLUMN("cell.minimum"), "must be a whole number, not a text in quotes"),
+    ),
+    "words": (
+        '["VOICE", "DATA"]',
+        '["VOICE", "voice"]',
+        at(14, COLUMN("kind.words"), "has a word twice; case makes no difference"),
+    ),
+    "no words": ('["VOICE", "DATA"]', "[]", at(14, COLUMN("kind.words"), "is empty")),
+    "a word": (
+        '["VOICE", "DATA"]',
+        '["VOICE", ""]',
+        at(14, COLUMN("kind.words[2]"), "must be one line that is not blank"),
+    ),
+    "a flag": (
+        "optional = true, longest",
+        "optional = 1, longest",
+        at(11, COLUMN("owner.optional"), "must be true or false, not a whole number"),
+    ),
+    "a KPI's name": (
+        "kpis.CellVolume",
+        "kpis.cell_volume",
+        at(16, "kpis.cell_volume", "must be a capital letter, then letters and digits"),
+    ),
+    "a built-in KPI's name": (
+        "kpis.CellVolume",
+        "kpis.OperatorSIGNAL",
+        at(16, "kpis.OperatorSIGNAL", "is the name of another KPI, apart from case: choose another"),
+    ),
+    "a list of KPIs": (
+        "[kpis.CellVolume]",
+        "[[kpis]]",
+        at(16, "kpis", "is a list of tables: give each table its name, as in [kpis.NAME]"),
+    ),
+    "an id": ("id = 1001", "id = 12", at(17, KPI("id"), "must be 1000 or more; it is 12")),
+    "a large id": ("id = 1001", "id = 99999", at(17, KPI("id"), "must be 32767 or less; it is 99999")),
+    "an id's type": ("id = 1001", 'id = "1001"', at(17, KPI("id"), "must be a whole number, not a text in quotes")),
+    "no id": ("id = 1001\n", "", at(16, "kpis.CellVolume", "lacks the key id")),
+    "a KPI's feed": ('feed = "probe"', 'feed = "prob"', at(18, KPI("feed"), "names no feed: did you mean probe?")),
+    "a description": ('"Cells by bytes"', '" "', at(19, KPI("description"), "must be one line that is not blank")),
+    "a long description": (
+        "Cells by bytes",
+        "x" * 201,
+        at(19, KPI("description"), "has 201 characters; it can have 200 at most"),
+    ),
+    "no dimension": ('["cell", {name = "kind"}]', "[]", at(20, KPI("by"), "is empty")),
+    "a dimension": ('["cell", ', '["cel", ', at(20, KPI("by[1]"), "names no column: did you mean cell?")),
+    "a dimension's column": (
+        '{name = "kind"}',
+        '{name = "sort"}',
+        at(20, KPI("by[2].column"), "names no column: there are begin, cell, owner, bytes, signal, kind"),
+    ),
+    "a dimension's key": (
+        '{name = "kind"}',
+        '{name = "kind", fold = true}',
+        at(
+            20,
+            KPI("by[2].fold"),
+            "is not a key of this table; it can have name, column, ignore_case, grid, cells_per_degree",
+        ),
+    ),
+    "a dimension of decimals": (
+        '["cell", ',
+        '["signal", ',
+        at(
+            16,
+            "kpis.CellVolume",
+            "cannot be used: dimension signal: the column signal is a Decimal, which names no groups",
+        ),
+    ),
+    "a folded number": (
+        '{name = "kind"}',
+        '{name = "cell2", column = "cell", ignore_case = true}',
+        at(
+            16,
+            "kpis.CellVolume",
+            "cannot be used: dimension cell2 is folded, but the column cell (Integer) has no texts",
+        ),
+    ),
+    "a dimension twice": (
+        '{name = "kind"}',
+        '"cell"',
+        at(16, "kpis.CellVolume", f"cannot be used: it has two columns cell; {EACH}"),
+    ),
+    "a personal dimension": (
+        '["cell", ',
+        '["owner", ',
+        at(20, KPI("by[1]"), "uses the personal column owner: the KPI must have personal = true"),
+    ),
+    "a grid": (
+        '{name = "kind"}',
+        '{name = "place", grid = ["signal"]}',
+        at(20, KPI("by[2].grid"), "needs two columns, latitude and longitude, and neither column nor ignore_case"),
+    ),
+    "a measure": (
+        '"sum"',
+        '"total"',
+        at(21, KPI("measure.type"), "must be one of sum, count, count_distinct, mean; it is 'total'"),
+    ),
+    "a measure's key": (
+        'columns = ["bytes"]',
+        'column = "bytes"',
+        at(21, KPI("measure.column"), "is not a key of this table; did you mean columns?"),
+    ),
+    "a measure's column": (
+        '["bytes"]',
+        '["byte"]',
+        at(21, KPI("measure.columns[1]"), "names no column: did you mean bytes?"),
+    ),
+    "a sum of decimals": (
+        'columns = ["bytes"]',
+        'columns = ["signal"]',
+        at(16, "kpis.CellVolume", "cannot be used: total_bytes is a sum of signal: not all of them are whole numbers"),
+    ),
+    "a measure's name": ('"total_bytes"', '"Total"', at(21, KPI("measure.name"), NAMES)),
+    "a measure's taken name": (
+        '"total_bytes"',
+        '"rank"',
+        at(16, "kpis.CellVolume", f"cannot be used: it has two columns rank; {EACH}"),
+    ),
+    "a length": ('"1h", "1m"', '"1h", "2h"', at(23, KPI("lengths[2]"), "must be one of 1h, 1m, 5m; it is '2h'")),
+    "a shorter length": (
+        '"1m"\ntime',
+        '"5m"\ntime',
+        at(23, KPI("lengths"), "has 1m, which is no multiple of the feed's 5m"),
+    ),
+    "no length": ('["1h", "1m", "5m"]', "[]", at(23, KPI("lengths"), "is empty")),
+    "no unit": ('unit = "bytes"\n', "", at(16, "kpis.CellVolume", "lacks the key unit")),
+}
+
+
+def message_of(*texts: str) -> str:
+    before = dict(FEED_FILES), list(FEEDS), list(KPIS)
+    with pytest.raises(CatalogError) as error:
+        declared(*texts)
+    assert (dict(FEED_FILES), list(FEEDS), list(KPIS)) == before
+    assert DECLARED_FEEDS == {}
+    return f"{error.value}"
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_catalog_has_one_message_with_its_line(old: str, new: str, message: str):
+    assert GOOD.count(old) >= 1
+    assert message_of(GOOD.replace(old, new, 1)) == message
+
+
+def test_names_and_ids_are_taken_once_over_all_files():
+    feed, kpi = GOOD.split("[kpis", 1)
+    assert message_of(feed, feed) == "2.toml:1: feeds.probe is the name of another feed: choose another"
+    assert (
+        message_of(GOOD.replace("feeds.probe", "feeds.cdr"))
+        == "1.toml:1: feeds.cdr is the name of a built-in feed: choose another"
+    )
+    same_id = "[kpis" + kpi.replace("CellVolume", "Volume")
+    assert message_of(GOOD, same_id) == "2.toml:2: kpis.Volume.id is 1001, the id of CellVolume too"
+    assert (
+        message_of(GOOD, "[kpis" + kpi)
+        == "2.toml:1: kpis.CellVolume is the name of another KPI, apart from case: choose another"
+    )
+    assert message_of(
+        GOOD, GOOD.replace("feeds.probe", "feeds.other").replace("CellVolume", "Other").replace("1001", "1002")
+    ) == ("2.toml:3: feeds.other.files[1] is a pattern of the feed probe too")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(CatalogError) as error:
+        load([tmp_path / "catalog.toml"], FEEDS, KPIS.values())
+    assert f"{error.value}" == f"{tmp_path}/catalog.toml:1: cannot be read: No such file or directory"
+
+
+def test_a_command_with_a_broken_catalog_says_so_in_one_line(tmp_path: Path):
+    path = tmp_path / "catalog.toml"
+    path.write_text(GOOD.replace("1001", "7"))
+    command = [sys.executable, "manage.py", "update_network_stats"]
+    result = subprocess.run(
+        command,
+        cwd=settings.BASE_DIR,
+        env=os.environ | {"CATALOG": f"{path}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"{path}:17: kpis.CellVolume.id must be 1000 or more; it is 7\n"
+
+
+def test_the_json_schema_describes_every_key():
+    schema = json_schema()
+    tables = schema["$defs"]
+    assert schema["$ref"] == "#/$defs/CatalogFile"
+    assert tables["KPIEntry"]["required"] == ["id", "description", "feed", "by", "measure", "unit"]
+    assert tables["KPIEntry"]["additionalProperties"] is False
+    for name, table in tables.items():
+        for key, value in table["properties"].items():
+            assert key == "type" or value["description"], f"{name}.{key}"
