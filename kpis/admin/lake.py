@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from kpis.admin.base import TableAdmin, batch_link
-from kpis.models import DueCompaction, LakeBinding, LakeFile, LostFile
+from kpis.models import DueCompaction, KPISet, LakeBinding, LakeFile, LostFile
 
 
 @admin.register(LakeFile)
@@ -30,6 +30,14 @@ class LostFileAdmin(TableAdmin):
     @admin.display(description="batch", ordering="batch__name")
     def _batch(self, lost: LostFile) -> str:
         return batch_link(lost.batch)
+
+
+@admin.register(KPISet)
+class KPISetAdmin(TableAdmin):
+    """The sets of KPIs of which the lake has a batch's partials."""
+
+    list_display = ("id", "kpis")
+    search_fields = ("kpis",)
 
 
 @admin.register(LakeBinding)

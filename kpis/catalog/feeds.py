@@ -17,8 +17,12 @@ from typing import Any
 from kpis.catalog.columns import ColumnType
 from kpis.catalog.formats import CSV, Format, Header
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
+from kpis.catalog.result_columns import BadEntry
 
 Record = Mapping[str, Any]
+
+# In characters; the tables that name feeds have columns of this length.
+LONGEST_FEED_NAME = 40
 
 # In microseconds.
 _SECOND = 1_000_000
@@ -149,6 +153,11 @@ class Feed:
     name_date: re.Pattern[str] | None = None
     place: Place | None = None
     is_archived: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise BadEntry if the entry contradicts itself."""
+        if len(self.name) > LONGEST_FEED_NAME:
+            raise BadEntry(f"Feed {self.name}: its name has {len(self.name)} characters, and {LONGEST_FEED_NAME} fit.")
 
     @property
     def title(self) -> str:

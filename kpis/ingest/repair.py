@@ -48,6 +48,7 @@ from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, LostFile
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.stages.prepare import prepare
 from kpis.store.binding import rebind
+from kpis.store.kpi_sets import kpi_ids
 from kpis.store.lake_files import lake_files
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.watermarks import closed_until
@@ -128,11 +129,10 @@ class Repair:
         if kept_from:
             intervals = intervals.filter(interval_start_timestamp__gte=kept_from)
         needed: dict[Part, set[str]] = defaultdict(set)
-        columns = intervals.order_by().values_list("interval_start_timestamp", "batch__key", "batch__kpis")
+        columns = intervals.order_by().values_list("interval_start_timestamp", "batch__key", "batch__kpi_set__kpis")
         for start, key, kpis in columns.iterator(chunk_size=10_000):
-            for kpi in kpis.split(","):
-                if kpi:
-                    needed[int(kpi), ONE_HOUR.floor(start)].add(key)
+            for kpi in kpi_ids(kpis):
+                needed[kpi, ONE_HOUR.floor(start)].add(key)
         return needed
 
     def _lacking(self, folder: PurePosixPath, keys: set[str], found: Survey) -> set[str]:

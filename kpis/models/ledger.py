@@ -7,6 +7,7 @@ import re
 from django.db import models
 from django.db.models import F, Q
 
+from kpis.catalog.feeds import LONGEST_FEED_NAME
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.registry import FEEDS
 from kpis.models.fields import ExactCharField
@@ -67,6 +68,24 @@ class Run(models.Model):
         return f"run {self.pk} of {self.started_at:%Y-%m-%d %H:%M:%S}Z"
 
 
+class KPISet(models.Model):
+    """A set of KPIs: those whose partials the lake has of a batch. Batches refer to it, as few sets differ.
+
+    Rows are only added, never changed.
+    """
+
+    # MySQL has no unique constraint over text of any length.
+    digest = models.CharField(max_length=64, unique=True, help_text="BLAKE3 of the column kpis, in hex")
+    kpis = models.TextField(help_text="ids of the KPIs, ascending, separated by commas")
+
+    class Meta:
+        verbose_name = "KPI set"
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.kpis
+
+
 class Batch(models.Model):
     """A unit of ingestion: the newest content of the file of a name, or a range of a stream's messages.
 
@@ -81,7 +100,7 @@ class Batch(models.Model):
         DUPLICATE = "duplicate", "duplicate"
         RENAMED = "renamed", "renamed"
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
     name = ExactCharField(
         max_length=700, help_text="the file's name without its folder, or stream/partition/first-last"
     )
@@ -106,8 +125,12 @@ class Batch(models.Model):
     reading = models.CharField(
         max_length=64, blank=True, help_text="the options by which it was read; empty: the defaults"
     )
-    kpis = models.CharField(
-        max_length=64, blank=True, help_text="ids of the KPIs whose partials are in the lake, separated by commas"
+    kpi_set = models.ForeignKey(
+        KPISet,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        help_text="the KPIs whose partials are in the lake; empty: none",
     )
     size = models.BigIntegerField(help_text="bytes")
     modified_ns = models.BigIntegerField(help_text="the file's modification time, ns since 1970-01-01T00:00Z")
@@ -221,7 +244,7 @@ class Watermark(models.Model):
     it is lowered to the latest clock.
     """
 
-    feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices, unique=True)
     newest_interval_end = models.DateTimeField(
         null=True,
         help_text="UTC; the end of the newest interval that has records; empty while all are ahead of the clock",
@@ -244,7 +267,7 @@ class StreamPosition(models.Model):
     text: sequence numbers have more digits than a database's integers.
     """
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
     source = models.CharField(max_length=16, help_text="kafka or kinesis")
     stream = ExactCharField(max_length=249, help_text="the topic's or stream's name")
     partition = ExactCharField(max_length=128, help_text="the partition's number, or the shard's id")
@@ -296,7 +319,7 @@ class DueRollup(models.Model):
     computed earlier, as provisional, stays due.
     """
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
     interval = models.PositiveSmallIntegerField(choices=interval_choices)
     interval_start_timestamp = models.DateTimeField(help_text="UTC")
     changed = models.BooleanField(default=True, help_text="whether partials changed since it was last computed")
@@ -314,7 +337,7 @@ class DueRollup(models.Model):
 class DueCompaction(models.Model):
     """A closed hour whose partials in the lake are to be compacted into one file a KPI."""
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
     interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")
 
     class Meta:
@@ -331,7 +354,7 @@ class LakeFile(models.Model):
     The row is written and deleted in the transaction that commits or replaces the file's content.
     """
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
     folder = ExactCharField(max_length=128, help_text="relative to the lake's root")
     name = ExactCharField(max_length=128)
     interval_start_timestamp = models.DateTimeField(help_text="UTC; the hour's")

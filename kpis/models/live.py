@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from kpis.catalog.feeds import LONGEST_FEED_NAME
 from kpis.catalog.live import MINUTE, SECOND
 from kpis.models.fields import ExactCharField
 from kpis.models.ledger import feed_choices
@@ -12,7 +13,7 @@ from kpis.models.ledger import feed_choices
 class LiveFeed(models.Model):
     """The newest batch of a feed's stream that has live counts. Counts that changed with it have its revision."""
 
-    feed = models.CharField(max_length=16, choices=feed_choices, unique=True)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices, unique=True)
     revision = models.BigIntegerField(help_text="raised by 1 with each batch")
     committed_at = models.DateTimeField(help_text="UTC")
     delay = models.FloatField(help_text="seconds from a record's own time to the commit: the median of the batch")
@@ -31,7 +32,7 @@ class LiveCount(models.Model):
         SECOND = SECOND, "1 second"
         MINUTE = MINUTE, "1 minute"
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
     length = models.PositiveSmallIntegerField(choices=Length, help_text="seconds")
     start_timestamp = models.DateTimeField(help_text="UTC")
     groups = models.JSONField(help_text="number of records by dimension and group")
@@ -49,7 +50,7 @@ class LiveCount(models.Model):
 class StreamConsumer(models.Model):
     """A process that ingests a stream, and its lag when it last reported."""
 
-    feed = models.CharField(max_length=16, choices=feed_choices)
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
     topic = ExactCharField(max_length=249)
     host = models.CharField(max_length=255)
     process = models.PositiveIntegerField(help_text="process id on the host")

@@ -13,13 +13,14 @@ from django.db.models import QuerySet
 from kpis import clock
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.models import Batch, BatchInterval, LostFile, Reject, Run
+from kpis.models import Batch, BatchInterval, KPISet, LostFile, Reject, Run
 from kpis.sources.batch import Batch as SourceBatch
 from kpis.sources.batch import Version
 from kpis.sources.directory import FoundFile
 from kpis.stages.ledger import Change, Entry, Keys
 from kpis.store.bulk import ROWS_A_STATEMENT, chunks, insert_rows
 from kpis.store.intervals import intervals_between
+from kpis.store.kpi_sets import find_kpi_set, kpi_ids, save_kpi_set
 
 NAMES_A_QUERY = 500
 # For more names than these, reading all that the ledger has is faster than asking for them.
@@ -27,7 +28,7 @@ MOST_NAMES = 10_000
 # The statuses of batches whose files' content counts.
 KNOWN = {Batch.Status.IN, Batch.Status.DUPLICATE}
 # The columns that go with a content to the batch by which it counts from now on.
-CONTENT = ("key", "digest", "kpis", "lines", "records", "rejects", "read_again_at", "ingested_at", "run")
+CONTENT = ("key", "digest", "kpi_set", "lines", "records", "rejects", "read_again_at", "ingested_at", "run")
 # The columns of a batch whose content counts by another.
 NO_CONTENT: dict[str, Any] = {"key": "", "read_again_at": None, "lines": 0, "records": 0, "rejects": 0}
 
@@ -38,27 +39,28 @@ class BatchLedger:
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
         batches = Batch.objects.filter(feed=feed.name).order_by()
         columns = ("name", "size", "mark")
-        wanted = {"kpis": _kpi_text(kpis), "read_again_at": None}
         if len(versions) > MOST_NAMES:
-            return batches.filter(status__in=KNOWN, **wanted).values_list(*columns)
+            kpi_set = find_kpi_set(kpis)
+            return batches.filter(status__in=KNOWN, kpi_set=kpi_set, read_again_at=None).values_list(*columns)
         # Asked for a status as well, SQLite would look among all that have it instead of for the names.
         names = _named(batches, [name for name, _, _ in versions])
-        rows_of_names = (row for some in names for row in some.values_list(*columns, "status", *wanted))
-        return [row[:3] for row in rows_of_names if row[3] in KNOWN and row[4:] == tuple(wanted.values())]
+        rows = [row for some in names for row in some.values_list(*columns, "status", "kpi_set", "read_again_at")]
+        wanted = (find_kpi_set(kpis), None) if rows else ()
+        return [row[:3] for row in rows if row[3] in KNOWN and row[4:] == wanted]
 
     def entries(self, files: Collection[SourceBatch]) -> dict[tuple[str, str], Entry]:
         by_name = {(file.feed.name, file.name): file for file in files}
         batches = Batch.objects.filter(feed__in={feed for feed, _ in by_name}).order_by()
         return {
             name: _entry(batch, by_name[name])
-            for some in _named(batches.select_related("duplicate_of"), sorted({name for _, name in by_name}))
+            for some in _named(batches.select_related("duplicate_of", "kpi_set"), sorted({name for _, name in by_name}))
             for batch in some
             if (name := (batch.feed, batch.name)) in by_name
         }
 
     def with_digests(self, feed: Feed, digests: Collection[str]) -> list[Entry]:
         # Asked for more, or for an order, SQLite would look among all of the feed's instead of for the digests.
-        batches = Batch.objects.order_by()
+        batches = Batch.objects.select_related("kpi_set").order_by()
         found = [
             batch
             for some in chunks(list(digests), NAMES_A_QUERY)
@@ -83,8 +85,8 @@ class BatchLedger:
 
     def keys(self, feed: Feed, start: datetime, end: datetime) -> Keys:
         found: Keys = {}
-        for moment, key, kpis in intervals_between(feed, start, end, "batch__key", "batch__kpis"):
-            found.setdefault(moment, {})[key] = _kpi_ids(kpis)
+        for moment, key, kpis in intervals_between(feed, start, end, "batch__key", "batch__kpi_set__kpis"):
+            found.setdefault(moment, {})[key] = kpi_ids(kpis)
         lost = LostFile.objects.filter(
             interval_start_timestamp__gte=ONE_HOUR.floor(start), interval_start_timestamp__lt=end, kpi__gt=0
         )
@@ -132,9 +134,10 @@ def _save_entries(feed: Feed, entries: Collection[Entry], run: Run | None) -> di
     of_feed, now = Batch.objects.filter(feed=feed.name).order_by(), clock.now()
     names = [entry.file.name for entry in entries]
     known = {batch.name: batch for some in _named(of_feed, names) for batch in some}
+    kpi_sets = {kpis: save_kpi_set(kpis) for kpis in {entry.kpis for entry in entries}}
     new = []
     for entry in entries:
-        values = _values(entry, run, now)
+        values = _values(entry, kpi_sets[entry.kpis], run, now)
         batch = known.get(entry.file.name)
         if batch is None:
             new.append(Batch(feed=feed.name, name=entry.file.name, **values))
@@ -154,7 +157,7 @@ def _save_entries(feed: Feed, entries: Collection[Entry], run: Run | None) -> di
     return known | {batch.name: batch for batch in made}
 
 
-def _values(entry: Entry, run: Run | None, now: datetime) -> dict[str, Any]:
+def _values(entry: Entry, kpi_set: KPISet | None, run: Run | None, now: datetime) -> dict[str, Any]:
     """Return an entry by the columns of its batch."""
     status = Batch.Status.DUPLICATE if entry.duplicate_of else Batch.Status.FAILED
     return {
@@ -166,7 +169,7 @@ def _values(entry: Entry, run: Run | None, now: datetime) -> dict[str, Any]:
         "key": entry.key,
         "digest": entry.digest,
         "reading": entry.reading,
-        "kpis": _kpi_text(entry.kpis),
+        "kpi_set": kpi_set,
         "size": entry.file.size,
         "modified_ns": entry.file.modified_ns,
         "etag": entry.file.etag,
@@ -224,7 +227,7 @@ def _entry(batch: Batch, file: SourceBatch) -> Entry:
         key=batch.key,
         digest=batch.digest,
         reading=batch.reading,
-        kpis=_kpi_ids(batch.kpis),
+        kpis=kpi_ids(batch.kpi_set.kpis) if batch.kpi_set else frozenset(),
         lines=batch.lines,
         records=batch.records,
         rejects=batch.rejects,
@@ -237,11 +240,3 @@ def _named(batches: QuerySet[Batch], names: list[str]) -> Iterator[QuerySet[Batc
     """Yield the batches that have the names, some at a time."""
     for some in chunks(names, NAMES_A_QUERY):
         yield batches.filter(name__in=some)
-
-
-def _kpi_text(ids: frozenset[int]) -> str:
-    return ",".join(str(kpi) for kpi in sorted(ids))
-
-
-def _kpi_ids(text: str) -> frozenset[int]:
-    return frozenset(int(kpi) for kpi in text.split(",") if kpi)

@@ -15,10 +15,11 @@ from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.lake import LakeFile
 from kpis.lake.views import BATCH_COLUMNS
-from kpis.models import Batch, BatchInterval, LostFile
+from kpis.models import Batch, BatchInterval, KPISet, LostFile
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.result_models import result_model
 from kpis.store.dialects import dialect
+from kpis.store.kpi_sets import kpi_ids
 from kpis.store.lake_files import lake_files
 
 ROWS_A_FRAME = 20_000
@@ -35,10 +36,9 @@ class DatabaseLedgerTables:
         return _frames(rows, list(BATCH_COLUMNS))
 
     def lacking(self, kpi: KPI) -> Collection[datetime]:
-        ingested = Batch.objects.filter(feed=kpi.feed.name, status=Batch.Status.IN).order_by()
-        found = ingested.values_list("kpis", flat=True).distinct()
-        older = [kpis for kpis in found if str(kpi.id) not in kpis.split(",")]
-        starts = BatchInterval.objects.filter(batch__feed=kpi.feed.name, batch__kpis__in=older).order_by()
+        having = [one.pk for one in KPISet.objects.all() if kpi.id in kpi_ids(one.kpis)]
+        of_feed = BatchInterval.objects.filter(batch__feed=kpi.feed.name).order_by()
+        starts = of_feed.exclude(batch__kpi_set__in=having)
         lacking = {_plain(start) for start in starts.values_list("interval_start_timestamp", flat=True).distinct()}
         for batch, hour in LostFile.objects.filter(kpi=kpi.source.id).values_list("batch", "interval_start_timestamp"):
             within = {"interval_start_timestamp__gte": hour, "interval_start_timestamp__lt": hour + ONE_HOUR.delta}

@@ -15,6 +15,7 @@ from kpis.models import (
     Batch,
     DueCompaction,
     DueRollup,
+    KPISet,
     LakeBinding,
     LakeFile,
     LiveCount,
@@ -88,6 +89,7 @@ def rows(number: int) -> None:
         LostFile.objects.create(
             batch=batch, folder=folder, kpi=1, interval_start_timestamp=start, reason="lost", noted_at=start
         )
+        KPISet.objects.create(digest=f"{count}", kpis=f"{count}")
         ResultPruning.objects.create(interval=count + 1, before=start)
     LakeBinding.objects.create(database_id=uuid.uuid4(), lake_id=uuid.uuid4())
     QuotaChange.objects.update(since=HOUR)

@@ -21,6 +21,7 @@ from kpis.models import Batch, BatchInterval, IntervalSummary, Reject, Run
 from kpis.models.result_models import result_model
 from kpis.sources.places import found_in
 from kpis.stages.memory_ledger import MemoryLedger
+from kpis.store.kpi_sets import save_kpi_set
 from kpis.store.ledger import DatabaseLedger
 from tests.factories import make_user
 from tests.processes import Place
@@ -290,10 +291,10 @@ def test_a_new_kpi_is_filled_from_the_copy_whose_original_is_gone(data_dir):
     update()
     (data_dir / "ipflow_data.a.csv").unlink()
     # As if the second KPI had not been there then.
-    Batch.objects.update(kpis="1")
+    Batch.objects.update(kpi_set=save_kpi_set(frozenset({1})))
     assert "ingested ipflow_data.b.csv: 2 records" in update()
     assert ledger() == {"a": "renamed b", "b": "in"}
-    assert Batch.objects.get(name="ipflow_data.b.csv").kpis == "1,2"
+    assert str(Batch.objects.get(name="ipflow_data.b.csv").kpi_set) == "1,2"
     assert_counts(FLOWS)
 
 
