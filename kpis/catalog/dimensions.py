@@ -51,7 +51,8 @@ class Dimension:
     def of(self, feed: Feed) -> str:
         """SQL over the feed's records for a record's group, as the record spells it."""
         column = feed.column(self.column)
-        return f"coalesce({column.name}, '')" if column.type.optional else column.name
+        name = column.type.group_sql(column.name)
+        return f"coalesce({name}, '')" if column.type.optional else name
 
     def unit(self, feed: Feed) -> str:
         """The dimension's unit, "" for none."""
@@ -68,7 +69,7 @@ class Dimension:
         is_text = isinstance(column.type.result_type, Label)
         if self.folded and not is_text:
             raise BadEntry(f"dimension {self.name} is folded, but the column {column.name} ({kind}) has no texts")
-        if column.type.optional and not is_text:
+        if column.type.may_be_none and not is_text:
             raise BadEntry(
                 f"dimension {self.name}: the column {column.name} ({kind}) is optional, and only a text can be empty"
             )

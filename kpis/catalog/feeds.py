@@ -12,9 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
-from kpis.catalog.columns import ColumnType
+from kpis.catalog.columns import BadValue, ColumnType
+from kpis.catalog.columns.zones import UTC_ZONE, Zone
 from kpis.catalog.formats import CSV, Format, Header
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
 from kpis.catalog.result_columns import BadEntry
@@ -26,6 +28,7 @@ LONGEST_FEED_NAME = 40
 
 # In microseconds.
 _SECOND = 1_000_000
+_NEVER_SET = "is Unix time 0, as of a clock that was never set"
 
 
 class BadRow(ValueError):
@@ -115,18 +118,37 @@ class Check:
     range: Range | None = None
 
 
+class At(StrEnum):
+    """Which end of a record's own interval its time is.
+
+    An interval does not contain its end: a record whose interval ends at 12:05 belongs to what ends then, of any
+    length, and so to the time just before it.
+    """
+
+    START = "start"
+    END = "end"
+
+    @property
+    def shift(self) -> int:
+        """The microseconds from the time that is written to one within the record's interval."""
+        return -1 if self is At.END else 0
+
+
 @dataclass(frozen=True)
 class Moment:
     """A record's own time, UTC, from ``column``: in SQL (a TIMESTAMP, NULL if there is none) and in Python.
 
     In Python it raises BadRow if the record has none, and OverflowError beyond the year 9999. ``parts`` is the same for
-    the compiled scanner: columns whose values add up to the time since 1970, each with its unit in microseconds.
+    the compiled scanner: columns whose values add up to the time since 1970, each with its unit in microseconds. That
+    is local time of the ``zone``; ``shift`` microseconds are added to the UTC time.
     """
 
     column: str
     sql: str
     of: Callable[[Record], datetime]
     parts: tuple[tuple[str, int], ...] = ()
+    zone: Zone = UTC_ZONE
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -246,15 +268,44 @@ def own_moment(column: str) -> Moment:
     return Moment(column, column, lambda record: record[column].replace(tzinfo=UTC), ((column, _SECOND),))
 
 
-def day_and_time(day: str, time: str) -> Moment:
-    """Return the time in a column of dates and one of times of day, UTC."""
+def moment_at(column: str, at: At = At.START) -> Moment:
+    """Return the time in a column of ``Timestamp``s, at which the record's own interval starts or ends."""
+
+    def of(record: Record) -> datetime:
+        if record[column] is None:
+            raise BadRow(column, "is empty")
+        return _shifted(column, record[column].replace(tzinfo=UTC), at)
+
+    return Moment(column, _shifted_sql(f'"{column}"', at), of, ((column, 1),), shift=at.shift)
+
+
+def day_and_time(day: str, time: str, zone: str = "UTC", at: At = At.START) -> Moment:
+    """Return the time in a column of dates and one of times of day, local times of the zone."""
+    local_zone = Zone(zone)
 
     def of(record: Record) -> datetime:
         if record[day] is None:
             raise BadRow(day, "is empty, and neither the file's name nor --date gives the day")
-        return datetime.combine(record[day], record[time], UTC)
+        if record[time] is None:
+            raise BadRow(time, "is empty")
+        try:
+            utc = local_zone.to_utc(datetime.combine(record[day], record[time]))
+        except BadValue as error:
+            raise BadRow(time, str(error)) from None
+        return _shifted(day, utc.replace(tzinfo=UTC), at)
 
-    return Moment(day, f"{day} + {time}", of, ((day, 86_400 * _SECOND), (time, _SECOND)))
+    sql = _shifted_sql(local_zone.utc_sql(f'("{day}" + "{time}")'), at)
+    return Moment(day, sql, of, ((day, 86_400 * _SECOND), (time, _SECOND)), local_zone, at.shift)
+
+
+def _shifted(column: str, moment: datetime, at: At) -> datetime:
+    if at is At.END and moment == EPOCH:
+        raise BadRow(column, _NEVER_SET)
+    return moment + timedelta(microseconds=at.shift)
+
+
+def _shifted_sql(moment: str, at: At) -> str:
+    return f"({moment} + to_microseconds({at.shift}))" if at.shift else moment
 
 
 def moment_of(feed: Feed, record: Record) -> datetime:
@@ -268,5 +319,5 @@ def moment_of(feed: Feed, record: Record) -> datetime:
     if moment < EPOCH:
         raise BadRow(feed.moment.column, "lies before the year 1970")
     if moment == EPOCH:
-        raise BadRow(feed.moment.column, "is Unix time 0, as of a clock that was never set")
+        raise BadRow(feed.moment.column, _NEVER_SET)
     return moment

@@ -74,7 +74,7 @@ def merge_one(kpi: KPI, dimensions: np.ndarray, values: np.ndarray) -> Merged:
 
 def _is_whole(kpi: KPI, column: str) -> bool:
     type_ = kpi.feed.column(column).type
-    return isinstance(type_, Integer) and not type_.optional
+    return isinstance(type_, Integer) and not type_.may_be_none
 
 
 def _add(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:

@@ -17,7 +17,8 @@ from kpis.catalog.measures import CountDistinct, Mean
 from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
-from kpis.engine.scan_tables import KINDS, MICRO, OF_TEXTS, Tables
+from kpis.engine.scan_kinds import MICRO, OF_TEXTS, kind_of
+from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns, TableColumn, Texts, is_masked
 
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
@@ -178,7 +179,7 @@ def _records_sql(feed: Feed) -> str:
 
 def _record_value(column: Column) -> str:
     """Return SQL for a column's value from what the scanner has of it."""
-    name, kind = f'"{column.name}"', KINDS[type(column.type)]
+    name, kind = f'"{column.name}"', kind_of(column.type)
     if kind == compiled.DECIMAL:
         return f"CAST({name} * CAST(0.000001 AS DECIMAL(6, 6)) AS {column.type.sql_type})"
     if kind == compiled.DATE:

@@ -9,18 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kpis.catalog.columns import (
-    UUID,
-    Choice,
-    ColumnType,
-    Date,
-    Decimal,
-    Integer,
-    MonthFirst,
-    PostalCode,
-    Text,
-    TimeOfDay,
-)
+from kpis.catalog.columns import Choice, Decimal, Integer, Text
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
@@ -29,26 +18,12 @@ from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
 from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN, TABLE, Declined, Reductions
+from kpis.engine.scan_kinds import MICRO, OF_TEXTS, UNITS, kind_of
 from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
 from kpis.formats.row_format import RowFormat
 
-KINDS: dict[type[ColumnType], int] = {
-    Integer: compiled.INTEGER,
-    Decimal: compiled.DECIMAL,
-    Text: compiled.TEXT,
-    Choice: compiled.CHOICE,
-    PostalCode: compiled.POSTAL_CODE,
-    UUID: compiled.ID,
-    Date: compiled.DATE,
-    TimeOfDay: compiled.CLOCK,
-    MonthFirst: compiled.MONTH_FIRST,
-}
-OF_TEXTS = frozenset([compiled.TEXT, compiled.CHOICE, compiled.POSTAL_CODE, compiled.ID])
-# What one of a column's values is; of a time, the microseconds that it lasts.
-MICRO = 1_000_000
-UNITS = {compiled.DATE: 86_400 * MICRO, compiled.CLOCK: MICRO, compiled.MONTH_FIRST: MICRO}
 REDUCTIONS: dict[type[Measure], int] = {
     Sum: compiled.SUM,
     Count: compiled.COUNT,
@@ -78,7 +53,7 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
 
 def _is_readable(feed: Feed, column: Column) -> bool:
     type_ = column.type
-    if type(type_) not in KINDS or len(getattr(type_, "unknown", ())) > MOST_UNKNOWN:
+    if kind_of(type_) is None or len(getattr(type_, "unknown", ())) > MOST_UNKNOWN:
         return False
     name = column.name
     is_plain = name.isascii() and name.isprintable() and not set(name) & set('"\\') and len(name) <= LONGEST_NAME
@@ -95,7 +70,7 @@ def _is_countable(feed: Feed, check: Check) -> bool:
     values = check.range
     if values is None:
         return False
-    kinds = {KINDS.get(type(feed.column(name).type)) for name in (check.column, values.less) if name}
+    kinds = {kind_of(feed.column(name).type) for name in (check.column, values.less) if name}
     bounds = [bound for bound in (values.least, values.most) if bound is not None]
     unit = UNITS.get(kind := kinds.pop() or 0)
     if kinds or (unit is None and kind != compiled.INTEGER):
@@ -115,7 +90,7 @@ def _is_scannable(kpi: KPI) -> bool:
     types = [feed.column(name).type for name in (*measure.measured, *measure.partial_keys)]
     if isinstance(measure, Mean):
         return all(isinstance(one, Integer | Decimal) for one in types)
-    if any(one.optional for one in types):
+    if any(one.may_be_none for one in types):
         return False
     if isinstance(measure, Sum):
         return len(types) <= 4 and all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
@@ -129,7 +104,7 @@ def _makes_groups(feed: Feed, dimension: Dimension) -> bool:
         return is_exact and not dimension.folded and all(isinstance(one, Decimal) for one in types)
     (of,) = types
     return type(dimension) is Dimension and (
-        KINDS[type(of)] in OF_TEXTS or (isinstance(of, Integer) and not of.optional and not dimension.folded)
+        kind_of(of) in OF_TEXTS or (isinstance(of, Integer) and not of.may_be_none and not dimension.folded)
     )
 
 
@@ -154,7 +129,7 @@ class Tables:
         self.feed, self.kpis, self.row_format = feed, kpis, row_format
         self.interval_start, self.times, self.is_kept, self.live = interval_start, times, is_kept, live
         self.places = {column.name: place for place, column in enumerate(feed.columns)}
-        self.kinds = [KINDS[type(column.type)] for column in feed.columns]
+        self.kinds = [kind_of(column.type) for column in feed.columns]
         tables = np.zeros(len(feed.columns), dtype=TABLE)
         needed = {name for kpi in kpis for one in kpi.by for name in one.columns}
         needed |= {name for kpi in kpis for name in kpi.measure.partial_keys}
@@ -190,7 +165,7 @@ class Tables:
 
     def _describe(self, table: np.ndarray, column: Column, is_needed: bool) -> None:
         type_ = column.type
-        table["kind"] = KINDS[type(type_)]
+        table["kind"] = kind_of(type_)
         flags = OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
         if isinstance(self.row_format, CSVRows):
             flags |= MISSING * (column.name not in self.row_format.positions)
@@ -231,7 +206,7 @@ class Tables:
         self._fill_time()
         for check in feed.checks:
             values = check.range or Range()
-            unit = UNITS.get(self.kinds[self.places[check.column]], 0)
+            unit = UNITS.get(self.kinds[self.places[check.column]] or 0, 0)
             bounds = [
                 default
                 if bound is None

@@ -47,7 +47,7 @@ class CSVRows(RowFormat):
         self._day = self.positions.get(feed.moment.column) if feed.needs_date else None
         self.lacks_day = feed.needs_date and self._day is None
         # Whole numbers are read as such; anything else as text.
-        self._are_digits = all(isinstance(column.type, Integer) for column in feed.columns)
+        self._are_digits = all(isinstance(column.type, Integer) and column.type.is_digits for column in feed.columns)
         self.grammar = Digits(len(self.names)) if self._are_digits else PlainText(len(self.names) - 1)
 
     def _is_header(self, line: bytes) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kpis.catalog.columns import BadValue, Integer
+from kpis.catalog.columns import BadValue
+from kpis.catalog.columns.base import JSONNumber
 from kpis.catalog.feeds import BadRow, Column, Feed
 from kpis.formats.grammar import PlainText
 from kpis.formats.row_format import RowFormat, read_csv
@@ -42,14 +43,8 @@ class JSONRows(RowFormat):
                 raise BadRow(column.name, "is missing")
             value = values[column.name]
             try:
-                if isinstance(column.type, Integer):
-                    if type(value) is not int:
-                        raise BadValue("is not a whole number")
-                    value = column.type.parse(str(value))
-                else:
-                    if not isinstance(value, str):
-                        raise BadValue("is not a text")
-                    value = column.type.parse(value.strip(" \t"))
+                if value is not None or not column.type.optional:
+                    value = column.type.parse(column.type.text_of_json(value))
             except BadValue as error:
                 raise BadRow(column.name, str(error)) from None
             record[column.name] = value
@@ -57,12 +52,11 @@ class JSONRows(RowFormat):
 
     def table(self, path: Path, skip: int) -> str:
         columns = {column.name: column for column in self.feed.columns}
-        fields = [
-            f'"{key}" *: *' + ("(0|[1-9][0-9]*)" if isinstance(columns[key].type, Integer) else r'"([^"\\\\]*)"')
-            for key in self._keys
-        ]
+        # A value has one of several patterns, with a group each, of which the others are empty.
+        patterns = [columns[key].type.json_patterns + ("null",) * columns[key].type.optional for key in self._keys]
+        fields = [f'"{key}" *: *(?:{"|".join(some)})' for key, some in zip(self._keys, patterns, strict=True)]
         pattern = "^ *\\{ *" + " *, *".join(fields) + " *\\} *$"
-        names = ", ".join(f"'{key}'" for key in self._keys)
+        names = ", ".join(f"'{group}'" for key in self._keys for group in _groups(columns[key]))
         lines = read_csv(path, skip, UNUSED_DELIMITER, "'line': 'VARCHAR'")
         return f"(SELECT unnest(regexp_extract(line, '{pattern}', [{names}])) FROM {lines})"
 
@@ -73,7 +67,13 @@ class JSONRows(RowFormat):
         return column.type.value(self._text(column))
 
     def _text(self, column: Column) -> str:
-        return f'trim("{column.name}")'
+        groups = [f'"{group}"' for group in _groups(column)]
+        return f"trim({' || '.join(groups)})"
+
+
+def _groups(column: Column) -> list[str]:
+    """Return the names of the groups that a column's patterns have in the pattern of a line."""
+    return [column.name, *(f"{column.name}#{number}" for number in range(1, len(column.type.json_patterns)))]
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _object(text: str) -> dict[str, Any]:
         return found
 
     try:
-        found = json.loads(text, object_pairs_hook=unique, parse_constant=_no_number)
+        found = json.loads(text, object_pairs_hook=unique, parse_constant=_no_number, parse_float=JSONNumber)
     except BadRow:
         raise
     except RecursionError:

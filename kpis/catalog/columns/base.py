@@ -13,9 +13,19 @@ from typing import Any
 
 from kpis.catalog.result_columns import ResultType
 
+# A text without escapes.
+JSON_TEXT = r'"([^"\\]*)"'
+
 
 class BadValue(ValueError):
     """A field's text that its column cannot hold; the message gives the reason, without repeating the text."""
+
+
+@dataclass(frozen=True)
+class JSONNumber:
+    """A number of JSON with a point or an exponent, as it is written: a float would round it."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,11 @@ class ColumnType(ABC):
     """A column's type. An empty field of an ``optional`` column is None, NULL in SQL."""
 
     optional: bool = False
+
+    @property
+    def may_be_none(self) -> bool:
+        """True if a record may have no value in the column."""
+        return self.optional
 
     @property
     def accepted(self) -> str:
@@ -65,6 +80,20 @@ class ColumnType(ABC):
             raise BadValue("is empty")
         return self.parse_text(text)
 
+    def text_of_json(self, value: Any) -> str:
+        """Return the field's text of a value in JSON, which is None only if the column is not optional.
+
+        Raises BadValue for a value of another type.
+        """
+        if not isinstance(value, str):
+            raise BadValue("is not a text")
+        return value.strip(" \t")
+
+    @property
+    def json_patterns(self) -> tuple[str, ...]:
+        """Regular expressions, in RE2, of values in JSON whose text SQL can read: that of their one group."""
+        return (JSON_TEXT,)
+
     def is_plain(self, text: str) -> str:
         """Return an SQL condition: true if SQL can parse a text (an SQL expression)."""
         plain = f"(regexp_full_match({text}, '{self.pattern}') AND {self.takes(text)})"
@@ -74,6 +103,17 @@ class ColumnType(ABC):
         """Return an SQL condition: true if a text that matches the pattern is accepted."""
         return f"{self.value_of(text)} IS NOT NULL"
 
+    def group_sql(self, value: str) -> str:
+        """Return SQL for what names the group of a value (an SQL expression): the value itself, or a text of it."""
+        return value
+
     def value(self, text: str) -> str:
         """Return SQL for the value of a plain text."""
         return f"CASE WHEN {text} <> '' THEN {self.value_of(text)} END"
+
+
+def json_number_text(value: Any) -> str | None:
+    """Return the text of a value in JSON that is a number; None for any other."""
+    if isinstance(value, JSONNumber):
+        return value.text
+    return str(value) if type(value) is int else None

@@ -7,18 +7,26 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN
 from decimal import Decimal as Number
 from functools import cached_property
+from typing import Any
 
-from kpis.catalog.columns.base import BadValue, ColumnType
+from kpis.catalog.columns.base import JSON_TEXT, BadValue, ColumnType, json_number_text
 from kpis.catalog.result_columns import ResultType, WholeNumber
 
 
 @dataclass(frozen=True)
 class Integer(ColumnType):
-    """A whole number of ``bits`` bits, signed, of at least ``minimum``, in plain decimal digits."""
+    """A whole number of ``bits`` bits, signed, of at least ``minimum``, in plain decimal digits.
+
+    With ``scientific`` it may also be written with a point or an exponent, as ``123.0`` and ``3.1656863E+10``: read
+    exactly, so that ``1.5`` is still no whole number. ``unknown`` has the numbers that mean "no value", within the
+    bounds or not: they are read like an empty field.
+    """
 
     bits: int = 64
     minimum: int = 0
     maximum: int | None = None
+    scientific: bool = False
+    unknown: tuple[int, ...] = ()
 
     sql_type = property(lambda self: {32: "INTEGER", 64: "BIGINT"}[self.bits])
 
@@ -26,16 +34,31 @@ class Integer(ColumnType):
     def accepted(self) -> str:
         least, most = self._bounds
         if most == (1 << (self.bits - 1)) - 1:
-            return "" if least == -most - 1 else f"{least} or more"
-        return f"{least} to {most}"
+            said = "" if least == -most - 1 else f"{least} or more"
+        else:
+            said = f"{least} to {most}"
+        return "; ".join(filter(None, [said, _unknown_in_words(self)]))
+
+    @property
+    def may_be_none(self) -> bool:
+        return self.optional or bool(self.unknown)
+
+    @property
+    def is_digits(self) -> bool:
+        """True if each value is a number in plain digits."""
+        return not self.scientific and not self.unknown
 
     @property
     def result_type(self) -> ResultType:
         least, most = self._bounds
         return WholeNumber(32 if least >= -(1 << 31) and most < 1 << 31 else 64)
 
-    pattern = "[0-9]{1,18}"
+    @property
+    def pattern(self) -> str:
+        return r"-?[0-9]{1,15}(?:\.[0-9]{0,15})?(?:[eE][+]?[0-9]{1,2})?" if self.scientific else "[0-9]{1,18}"
+
     _whole = re.compile(r"-?[0-9]+", re.ASCII)
+    _scientific = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?", re.ASCII)
 
     @cached_property
     def _bounds(self) -> tuple[int, int]:
@@ -48,19 +71,21 @@ class Integer(ColumnType):
         if text.isdecimal() and len(text) < 19 and text.isascii():
             least, most = self._bounds
             number = int(text)
-            if least <= number <= most:
+            if least <= number <= most and not self.unknown:
                 return number
         return super().parse(text)
 
-    def parse_text(self, text: str) -> int:
+    def parse_text(self, text: str) -> int | None:
         if len(text) < 19 and text.isascii() and text.isdecimal():
             number = int(text)
-        elif not self._whole.fullmatch(text):
-            raise BadValue("is not a whole number")
-        else:
+        elif self._whole.fullmatch(text):
             # Twenty digits exceed 64 bits, unless they begin with zeros.
             digits = text.lstrip("-").lstrip("0") or "0"
             number = int(digits[:20]) * (-1 if text[0] == "-" else 1)
+        else:
+            number = self._scientific_number(text)
+        if number in self.unknown:
+            return None
         beyond = 1 << (self.bits - 1)
         if not -beyond <= number < beyond:
             raise BadValue(f"is beyond {self.bits} bits")
@@ -70,9 +95,51 @@ class Integer(ColumnType):
             raise BadValue(f"is more than {self.maximum}")
         return number
 
+    def _scientific_number(self, text: str) -> int:
+        """Return the number of a text with a point or an exponent; raises BadValue unless it is whole."""
+        found = self._scientific.fullmatch(text) if self.scientific else None
+        if not found:
+            raise BadValue("is not a whole number")
+        sign, whole, part, exponent = found[1], found[2], found[3] or "", found[4] or 0
+        digits = (whole + part).lstrip("0")
+        if not digits:
+            return 0
+        significant = digits.rstrip("0")
+        zeros = len(digits) - len(significant) - len(part) + int(exponent)
+        if zeros < 0:
+            raise BadValue("is not a whole number")
+        if len(significant) + zeros > 20:
+            raise BadValue(f"is beyond {self.bits} bits")
+        return int(significant + "0" * zeros) * (-1 if sign else 1)
+
+    def text_of_json(self, value: Any) -> str:
+        text = json_number_text(value)
+        if text is None or not (self.scientific or type(value) is int):
+            raise BadValue("is not a whole number")
+        return text
+
+    @property
+    def json_patterns(self) -> tuple[str, ...]:
+        whole = "0|[1-9][0-9]*"
+        return (rf"(-?(?:{whole})(?:\.[0-9]+)?(?:[eE][+]?[0-9]+)?)" if self.scientific else f"({whole})",)
+
     def value_of(self, text: str) -> str:
-        number = f"TRY_CAST({text} AS {self.sql_type})"
-        return f"CASE WHEN {self.holds(number)} THEN {number} END"
+        number = self._number(text)
+        unknown = f" AND {number} NOT IN ({', '.join(map(str, self.unknown))})" if self.unknown else ""
+        return f"CASE WHEN {self.holds(number)}{unknown} THEN {number} END"
+
+    def takes(self, text: str) -> str:
+        number = self._number(text)
+        if not self.unknown:
+            return f"{self.value_of(text)} IS NOT NULL"
+        return f"coalesce({self.holds(number)} OR {number} IN ({', '.join(map(str, self.unknown))}), false)"
+
+    def _number(self, text: str) -> str:
+        if not self.scientific:
+            return f"TRY_CAST({text} AS {self.sql_type})"
+        # With as many places as the pattern allows, so that nothing is rounded.
+        exact = f"TRY_CAST({text} AS DECIMAL(38, 15))"
+        return f"CASE WHEN {exact} = floor({exact}) THEN TRY_CAST({exact} AS {self.sql_type}) END"
 
     def holds(self, number: str) -> str:
         """Return an SQL condition: true if a number of the column's type is within its bounds."""
@@ -99,8 +166,24 @@ class Decimal(ColumnType):
 
     @property
     def accepted(self) -> str:
-        unknown = ["empty"] * self.optional + [str(number) for number in self.unknown]
-        return f"{self.minimum} to {self.maximum}" + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+        unknown = _unknown_in_words(self, "empty" if self.optional else "")
+        return "; ".join(filter(None, [f"{self.minimum} to {self.maximum}", unknown]))
+
+    @property
+    def may_be_none(self) -> bool:
+        return self.optional or bool(self.unknown)
+
+    def text_of_json(self, value: Any) -> str:
+        if isinstance(value, str):
+            return value.strip(" \t")
+        text = json_number_text(value)
+        if text is None:
+            raise BadValue("is not a number")
+        return text
+
+    @property
+    def json_patterns(self) -> tuple[str, ...]:
+        return (r"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)", JSON_TEXT)
 
     def parse_text(self, text: str) -> Number | None:
         if not self._decimal.fullmatch(text):
@@ -129,3 +212,8 @@ class Decimal(ColumnType):
 
     def _is_unknown(self, number: str) -> str:
         return f"{number} IN ({', '.join(map(str, self.unknown))})" if self.unknown else "false"
+
+
+def _unknown_in_words(column: Integer | Decimal, *others: str) -> str:
+    unknown = [*filter(None, others), *map(str, column.unknown)]
+    return f"unknown: {', '.join(unknown)}" if unknown else ""
