@@ -17,6 +17,7 @@ from typing import Any
 
 from kpis.catalog.columns import BadValue, ColumnType
 from kpis.catalog.columns.zones import UTC_ZONE, Zone
+from kpis.catalog.expressions import Expression, TooLarge
 from kpis.catalog.formats import CSV, Format, Header
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
 from kpis.catalog.result_columns import BadEntry
@@ -46,7 +47,8 @@ class Column:
 
     A file may lack a column that is not ``required``: its value is then the one that the file's name or the command
     gives, else none. ``source`` cites what defines the range of its values and the numbers that mean "unknown".
-    ``is_personal`` marks values that identify a person.
+    ``is_personal`` marks values that identify a person. A column that is ``derived`` is in no file: its values are
+    computed from those of the columns before it.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Column:
     required: bool = True
     source: str = ""
     is_personal: bool = False
+    derived: Expression | None = None
 
     @property
     def note(self) -> str:
@@ -96,8 +99,10 @@ class Range:
     """The values from ``least`` to ``most`` (None: no bound) that are multiples of ``step``.
 
     They are values of a column, less those of the column ``less`` if there is one. Of times, the bounds are timedeltas.
+    The column is ``of``, or "" for that of the check.
     """
 
+    of: str = ""
     less: str = ""
     least: int | timedelta | None = None
     most: int | timedelta | None = None
@@ -108,7 +113,8 @@ class Range:
 class Check:
     """A condition on a row as a whole, in SQL over its typed columns and in Python over its values.
 
-    ``range`` is the same for the compiled scanner, which leaves feeds with a check without one to the bulk reader.
+    ``range``, or else ``expression``, is the same for the compiled scanner, which leaves feeds with a check without
+    either to the bulk reader.
     """
 
     column: str
@@ -116,6 +122,7 @@ class Check:
     sql: str
     holds: Callable[[Record], bool]
     range: Range | None = None
+    expression: Expression | None = None
 
 
 class At(StrEnum):
@@ -159,7 +166,8 @@ class Feed:
     see ``FileNames``. ``interval`` is the shortest interval that its records are counted in. ``name_end`` finds in a
     file's name the Unix time in milliseconds at which its interval ends, ``name_date`` the day of its records, as the
     groups ``year``, ``month`` and ``day``. ``is_archived`` says if the lake keeps its records unless the command's
-    options say otherwise.
+    options say otherwise. ``columns`` are those of its files; a record has those that are ``derived``
+    from them as well.
     """
 
     name: str
@@ -175,6 +183,7 @@ class Feed:
     name_date: re.Pattern[str] | None = None
     place: Place | None = None
     is_archived: bool = False
+    derived: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise BadEntry if the entry contradicts itself."""
@@ -190,9 +199,37 @@ class Feed:
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def record_columns(self) -> tuple[Column, ...]:
+        """The columns of a record: those of the files, then the derived ones."""
+        return self.columns + self.derived
+
     def column(self, name: str) -> Column:
-        """Return the column of that name; raises KeyError."""
-        return {column.name: column for column in self.columns}[name]
+        """Return the record's column of that name; raises KeyError."""
+        return {column.name: column for column in self.record_columns}[name]
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The expressions of derived columns and checks."""
+        found = (*(column.derived for column in self.derived), *(check.expression for check in self.checks))
+        return tuple(one for one in found if one is not None)
+
+    def with_derived(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return a record with its derived columns; raises BadRow if a value is too large."""
+        for column in self.derived:
+            if column.derived is not None:
+                try:
+                    record[column.name] = column.derived.of(record)
+                except TooLarge as error:
+                    raise BadRow(column.name, str(error)) from None
+        return record
+
+    def derived_sql(self, table: str) -> str:
+        """Return SQL for the rows of a table of records with their derived columns, NULL where a value is too large."""
+        for column in self.derived:
+            if column.derived is not None:
+                table = f'(SELECT *, {column.derived.sql} AS "{column.name}" FROM {table})'
+        return table
 
     def interval_end_in(self, file_name: str) -> datetime | None:
         """Return the interval end (UTC) in a file's name, or None."""

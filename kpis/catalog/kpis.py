@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from kpis.catalog.dimensions import SPELLED, Dimension
+from kpis.catalog.expressions import Expression, Type
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import folded_sql
 from kpis.catalog.intervals import Length
@@ -39,7 +40,8 @@ class KPI:
 
     ``by`` are its dimensions, ``lengths`` the interval lengths it is computed for. ``top`` keeps only the first TOP_N
     groups of an interval, and ``personal`` marks personal data of subscribers. A KPI with ``partials_of`` is computed
-    from the partials of another, joined with the ``reference``; its dimensions are then columns of the reference.
+    from the partials of another, joined with the ``reference``; its dimensions are then columns of the reference. With
+    a ``filter`` only the records for which it is true count; intervals count their records all the same.
 
     The table of its results is made from the entry. ``help_texts`` describe columns of it, by their names, that the
     types and units of the feed's columns do not describe; ``plural`` is the name of its rows, if it is not the name in
@@ -58,6 +60,7 @@ class KPI:
     personal: bool = False
     partials_of: KPI | None = None
     reference: Reference | None = None
+    filter: Expression | None = None
     help_texts: Mapping[str, str] = field(default_factory=dict, hash=False)
     plural: str = ""
 
@@ -79,8 +82,8 @@ class KPI:
     @property
     def notes(self) -> str:
         """A line per measured column: the values that count, and those that are unknown."""
-        columns = [column for column in self.feed.columns if column.name in self.measure.measured and column.source]
-        return "\n".join(f"`{column.name}`: {column.note}." for column in columns)
+        measured = [column for column in self.feed.record_columns if column.name in self.measure.measured]
+        return "\n".join(f"`{column.name}`: {column.note}." for column in measured if column.source)
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -149,7 +152,8 @@ class KPI:
 
     def _column_of(self, dimension: Dimension) -> Column:
         """Return the column whose values make a dimension's groups: the reference's if there is one, or the feed's."""
-        columns = {column.name: column for column in (self.reference or self.feed).columns}
+        found = self.reference.columns if self.reference else self.feed.record_columns
+        columns = {column.name: column for column in found}
         for name in dimension.columns:
             if name not in columns:
                 place = self.reference.table if self.reference else f"the feed {self.feed.name}"
@@ -164,8 +168,11 @@ class KPI:
             yield "it has no dimension"
         if self.reference:
             yield from self._unjoinable(self.reference)
+        names = {column.name for column in self.feed.record_columns}
+        if self.filter is not None:
+            yield from self._unfit(self.filter, names)
         for name in (*self.measure.measured, *self.measure.partial_keys):
-            if name not in self.feed.column_names:
+            if name not in names:
                 yield f"its measure needs the column {name}, which the feed {self.feed.name} does not have"
         columns = [column.name for column in self.result_columns]
         if columns != [*self.columns]:
@@ -178,6 +185,16 @@ class KPI:
         for name in self.help_texts:
             if name not in columns:
                 yield f"its help texts name the column {name}; it has {', '.join(columns)}"
+
+    def _unfit(self, filter: Expression, names: Collection[str]) -> Iterator[str]:
+        """Yield the reasons why records cannot be filtered."""
+        if filter.type is not Type.BOOLEAN:
+            yield f"its filter {filter.text!r} is {filter.type}, and must be a condition, true or false"
+        for name in filter.columns:
+            if name not in names:
+                yield f"its filter needs the column {name}, which the feed {self.feed.name} does not have"
+        if self.partials_of is not None:
+            yield f"it has a filter, but is computed from the partials of {self.partials_of.name}, which has its own"
 
     def _unjoinable(self, reference: Reference) -> Iterator[str]:
         """Yield the reasons why the partials cannot be joined with the reference."""

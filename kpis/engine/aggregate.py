@@ -50,7 +50,8 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
     keys += spelled.values()
     columns = {"interval_start": start} | spelled | kpi.partial_values
     selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-    groups = f"SELECT {selected} FROM records GROUP BY {', '.join(keys)}"
+    counted = f" WHERE {kpi.filter.sql}" if kpi.filter else ""
+    groups = f"SELECT {selected} FROM records{counted} GROUP BY {', '.join(keys)}"
     if kpi.folded:
         names = ["interval_start", *kpi.partial_keys, *kpi.partial_values]
         columns = {name: kpi.folded_spellings.get(name, name) for name in names}

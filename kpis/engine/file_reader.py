@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from kpis.catalog.feeds import BadRow, Feed
+from kpis.catalog.feeds import BadRow, Column, Feed
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.table import registered
 from kpis.formats.bounds import Bounds, TooManyRejects
@@ -99,7 +99,7 @@ class FileReader(ABC, Generic[Row]):
         self.rejected = 0
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
-        self.columns = ", ".join(f'"{name}"' for name in feed.column_names)
+        self.columns = ", ".join(f'"{column.name}"' for column in feed.record_columns)
 
     @abstractmethod
     def read_rows(self, path: Path) -> Content:
@@ -118,7 +118,7 @@ class FileReader(ABC, Generic[Row]):
 
     def read(self, path: Path) -> Reading:
         """Read a file; raises FileError and TooManyRejects, see ``Reader``."""
-        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.columns)
+        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.record_columns)
         write_rejects(self.connection, [])
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({columns})")
         content = self.read_rows(path)
@@ -142,9 +142,10 @@ class FileReader(ABC, Generic[Row]):
         ``values`` reads the columns from the table. The columns ``also`` of the table follow, as SQL: ``, a, b``. For a
         feed whose rows may lack the day, ``lacks_day`` follows too.
         """
-        columns = ", ".join(f'{values.value(column)} AS "{column.name}"' for column in self.feed.columns) + also
+        columns = ", ".join(f'{self._value(values, column)} AS "{column.name}"' for column in self.feed.columns) + also
         plain = " AND ".join(values.plain(column) for column in self.feed.columns)
         valid = ["plain", *(check.sql for check in self.feed.checks)]
+        valid += [column.derived.fits_sql for column in self.feed.derived if column.derived is not None]
         valid.append(f"{self.feed.moment.sql} > TIMESTAMP '{EPOCH:%Y-%m-%d}'")
         valid.append(self.times.sql(self.feed))
         valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
@@ -154,9 +155,16 @@ class FileReader(ABC, Generic[Row]):
         rows = f"(SELECT {columns}, {plain} AS plain FROM {table})"
         if self.feed.place:
             rows = self.feed.place.sql(rows)
+        rows = self.feed.derived_sql(rows)
         return f"""
             SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {self.columns}{also}
             FROM {rows}"""
+
+    def _value(self, values: RowValues, column: Column) -> str:
+        """Return SQL for a column's value; NULL where an expression that uses it cannot know its bounds."""
+        value = values.value(column)
+        is_used = any(column.name in expression.columns for expression in self.feed.expressions)
+        return f"CASE WHEN {values.plain(column)} THEN {value} END" if is_used else value
 
     def judge(self, rows: Iterable[Row]) -> None:
         """Judge rows one by one, in ascending order of their numbers, into the tables ``judged`` and ``rejects``."""
@@ -187,7 +195,9 @@ class FileReader(ABC, Generic[Row]):
     def _add_judged(self, records: list[dict[str, Any]]) -> None:
         import pandas as pd
 
-        self.connection.register("rows_to_insert", pd.DataFrame(records, columns=list(self.feed.column_names)))
+        self.connection.register(
+            "rows_to_insert", pd.DataFrame(records, columns=[column.name for column in self.feed.record_columns])
+        )
         self.connection.execute("INSERT INTO judged BY NAME SELECT * FROM rows_to_insert")
         self.connection.unregister("rows_to_insert")
 

@@ -45,6 +45,7 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
         compiled.library() is not None
         and len(feed.columns) + cells <= MOST_COLUMNS
         and all(_is_readable(feed, column) for column in feed.columns)
+        and not feed.derived
         and _has_time_of_its_own(feed)
         and all(_is_countable(feed, check) for check in feed.checks)
         and all(_is_scannable(kpi) for kpi in kpis)
@@ -70,7 +71,7 @@ def _is_countable(feed: Feed, check: Check) -> bool:
     values = check.range
     if values is None:
         return False
-    kinds = {kind_of(feed.column(name).type) for name in (check.column, values.less) if name}
+    kinds = {kind_of(feed.column(name).type) for name in (values.of or check.column, values.less) if name}
     bounds = [bound for bound in (values.least, values.most) if bound is not None]
     unit = UNITS.get(kind := kinds.pop() or 0)
     if kinds or (unit is None and kind != compiled.INTEGER):
@@ -83,6 +84,8 @@ def _is_countable(feed: Feed, check: Check) -> bool:
 
 def _is_scannable(kpi: KPI) -> bool:
     feed, measure = kpi.feed, kpi.measure
+    if kpi.filter is not None:
+        return False
     if type(measure) not in REDUCTIONS or len(kpi.by) > MOST_KEYS:
         return False
     if not all(_makes_groups(feed, dimension) for dimension in kpi.by):
@@ -206,7 +209,8 @@ class Tables:
         self._fill_time()
         for check in feed.checks:
             values = check.range or Range()
-            unit = UNITS.get(self.kinds[self.places[check.column]] or 0, 0)
+            place = self.places[values.of or check.column]
+            unit = UNITS.get(self.kinds[place] or 0, 0)
             bounds = [
                 default
                 if bound is None
@@ -215,7 +219,7 @@ class Tables:
                 else bound
                 for bound, default in ((values.least, SMALLEST), (values.most, LARGEST))
             ]
-            self._call("check", self.places[check.column], self.places.get(values.less, -1), *bounds, values.step)
+            self._call("check", place, self.places.get(values.less, -1), *bounds, values.step)
         if feed.place:
             reductions.library.scanner_place(
                 reductions.state, self.places[feed.place.latitude], self.places[feed.place.longitude]

@@ -71,9 +71,14 @@ def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
 
 
 def checked(feed: Feed, record: dict[str, Any]) -> dict[str, Any]:
-    """Return a row's record without an unknown place; raises BadRow if its time cannot be kept or a check fails."""
+    """Return a row's record without an unknown place, with derived columns.
+
+    Raises BadRow if its time cannot be kept, a derived value is too large or a check fails.
+    """
     if feed.place:
         record = feed.place.cleared(record)
+    if feed.derived:
+        record = feed.with_derived(record)
     moment_of(feed, record)
     for check in feed.checks:
         if not check.holds(record):

@@ -271,7 +271,7 @@ class Repair:
         """Load a file of archived records into the connection's table ``records``, with the feed's column types."""
         columns = ", ".join(
             f'CAST("{name}" AS {column.type.sql_type}) AS "{column.name}"'
-            for name, column in zip(archived_columns(feed), feed.columns, strict=True)
+            for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)
         )
         with self._lake.tables({file.path: PartialFile(Expected.of(file))}) as (rows,):
             self._engine.connection.execute(

@@ -87,7 +87,7 @@ def archived_columns(feed: Feed) -> dict[str, str]:
         f"{feed.name}_{column.name}" if column.name in HOUR_FOLDERS else column.name: (
             f'CAST("{column.name}" AS VARCHAR)' if column.type.sql_type == "TIME" else f'"{column.name}"'
         )
-        for column in feed.columns
+        for column in feed.record_columns
     }
 
 

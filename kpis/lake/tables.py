@@ -45,7 +45,7 @@ class LakeTable:
 @cache
 def records_table(feed: Feed) -> LakeTable:
     """Return the table of a feed's archived records."""
-    units = {name: column.note for name, column in zip(archived_columns(feed), feed.columns, strict=True)}
+    units = {name: column.note for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)}
     with _typed_records(feed) as connection:
         selected = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
         columns = _described(connection, f"SELECT interval_start, {selected}, '' AS batch FROM records", units)
@@ -142,7 +142,7 @@ def _typed_records(feed: Feed) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection whose table ``records`` has a feed's columns, and no rows."""
     with duckdb.connect() as connection:
         add_fold(connection)
-        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in feed.columns)
+        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in feed.record_columns)
         connection.execute(f"CREATE TABLE records (interval_start TIMESTAMP, {columns})")
         yield connection
 

@@ -131,7 +131,10 @@ def _summarize(
     closed_until: datetime | None,
     moments: Mapping[datetime, datetime],
 ) -> None:
-    """Write the summaries of intervals, and delete those of intervals that have no rows any more."""
+    """Write the summaries of intervals, and delete those of intervals that have no rows any more.
+
+    An interval whose records a KPI's filter leaves out has a total of 0: it is known that there are none.
+    """
     now = clock.now()
     counts = count_records(feed, length, starts)
     former = _former_summaries(length, starts, results)
@@ -139,7 +142,8 @@ def _summarize(
     revised = []
     for result in results:
         kpi, is_mean = result.kpi.id, result.kpi.total_column == "mean"
-        for moment, total, groups in rows({name: result.totals[name] for name in TOTALS_COLUMNS}):
+        found = list(rows({name: result.totals[name] for name in TOTALS_COLUMNS}))
+        for moment, total, groups in [*found, *_filtered_out(result, starts, found, counts)]:
             start = moment.replace(tzinfo=UTC)
             interval = Interval(length, start)
             closed = interval.is_closed(closed_until)
@@ -164,6 +168,21 @@ def _summarize(
     insert_rows(IntervalSummary, NEW_SUMMARY, new)
     upsert(revised, unique=SUMMARY_KEY, changes=SUMMARY_CHANGES)
     IntervalSummary.objects.filter(pk__in=[summary.pk for summary in former.values()]).delete()
+
+
+def _filtered_out(
+    result: Results,
+    starts: Collection[datetime],
+    found: list[tuple[Any, ...]],
+    counts: Mapping[datetime, tuple[int, int]],
+) -> list[tuple[datetime, int | None, int]]:
+    """Return the totals of intervals with records that the KPI's filter leaves out; ``found`` are those of others."""
+    if result.kpi.source.filter is None:
+        return []
+    counted = {moment for moment, *_ in found}
+    total = None if result.kpi.measure.is_mean else 0
+    empty = [start.replace(tzinfo=None) for start in sorted(starts) if counts[start][0]]
+    return [(moment, total, 0) for moment in empty if moment not in counted]
 
 
 def _mark_incomplete(feed: Feed, result: Results) -> None:

@@ -85,7 +85,10 @@ class _Builder:
         return number(found, scale)
 
     def text(self, tree: Any, token: str) -> Node:
-        return Constant(Values(Kind.TEXT), constant=token[1:-1].replace("''", "'"))
+        written = token[1:-1].replace("''", "'")
+        if not written.isprintable():
+            raise ExpressionError(position_of(tree), "a text has no control characters, such as line ends")
+        return Constant(Values(Kind.TEXT, most=len(written)), constant=written)
 
     def true(self, tree: Any, *token: str) -> Node:
         return Constant(Values(Kind.BOOLEAN), constant=True)

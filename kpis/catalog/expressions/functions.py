@@ -73,7 +73,9 @@ def _extreme(is_least: bool) -> Callable[[Operands, Positions], Node]:
         # One that may be missing may leave the others.
         sure = [one.values for one in operands if not one.values.optional] or [one.values for one in operands]
         leasts, mosts = ([getattr(one.values, name) for one in operands] for name in ("least", "most"))
-        if is_least:
+        if operands[0].values.kind is not Kind.NUMBER:
+            bounds = 0, max(mosts)
+        elif is_least:
             bounds = min(leasts), max(mosts) if optional else min(one.most for one in sure)
         else:
             bounds = min(leasts) if optional else max(one.least for one in sure), max(mosts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kpis.catalog.columns import ColumnType, Decimal, Integer
+from kpis.catalog.result_columns import Label
 
 # Decimals are kept to six places: as whole numbers of millionths, below 10^18.
 PLACES = 6
@@ -59,7 +60,8 @@ _SQL_KINDS = {
 class Values:
     """The values of an expression or a part of it.
 
-    Numbers are whole numbers of 10^-``scale``, from ``least`` to ``most``. ``optional`` values may be missing.
+    Numbers are whole numbers of 10^-``scale``, from ``least`` to ``most``; of texts, ``most`` is the number of
+    characters. ``optional`` values may be missing.
     """
 
     kind: Kind
@@ -74,12 +76,15 @@ def values_of(type_: ColumnType) -> Values | None:
     if isinstance(type_, Integer):
         beyond = 1 << (type_.bits - 1)
         most = beyond - 1 if type_.maximum is None else min(type_.maximum, beyond - 1)
-        return Values(Kind.NUMBER, 0, max(type_.minimum, -beyond), most, type_.optional)
+        return Values(Kind.NUMBER, 0, max(type_.minimum, -beyond), most, type_.may_be_none)
     if isinstance(type_, Decimal):
         least, most = (
             max(type_.minimum * 10**PLACES, -LARGEST_DECIMAL),
             min(type_.maximum * 10**PLACES, LARGEST_DECIMAL),
         )
-        return Values(Kind.NUMBER, PLACES, least, most, type_.optional or bool(type_.unknown))
+        return Values(Kind.NUMBER, PLACES, least, most, type_.may_be_none)
     kind = _SQL_KINDS.get(type_.sql_type)
-    return Values(kind, optional=type_.optional) if kind else None
+    if kind is None:
+        return None
+    longest = type_.result_type.longest if isinstance(type_.result_type, Label) else 0
+    return Values(kind, most=longest, optional=type_.may_be_none)

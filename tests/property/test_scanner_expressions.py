@@ -1,0 +1,244 @@
+"""Feeds with expressions: judge, bulk reader and compiled scanner agree on checks, derived columns and filters.
+
+``EXPRESSION_FEED_CASES=100000`` tries so many random files of each feed instead of the short form's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+import duckdb
+import pytest
+
+from kpis.catalog.builtin.antenna import ANTENNA
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.builtin.coverage import COVERAGE
+from kpis.catalog.builtin.ipflow import IPFLOW
+from kpis.catalog.checks import check_expression, column_types, derived_column
+from kpis.catalog.columns import UUID, Decimal, Integer, Text
+from kpis.catalog.dimensions import Dimension
+from kpis.catalog.expressions import condition
+from kpis.catalog.feeds import Column, Feed
+from kpis.catalog.intervals import FIVE_MINUTES
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
+from kpis.engine import scanner as scanner_module
+from kpis.engine.aggregate import partial_of_records
+from kpis.engine.folding import add_fold
+from kpis.engine.reader import Reader
+from kpis.engine.scan_columns import RECORDS
+from kpis.engine.scan_tables import can_scan
+from kpis.engine.scanner import scan
+from kpis.engine.table import registered, rows
+from tests.effort import times
+from tests.property.test_scanner_feeds import TIMES, judged, naive_partial, random_file
+
+CASES = times("EXPRESSION_FEED_CASES", 30, 1_000)
+DAY = date(2021, 7, 18)
+
+
+def with_expressions(feed: Feed, more: list[Column], derived: dict[str, str], checks: dict[str, str]) -> Feed:
+    """The feed with more columns, with derived ones, and with checks instead of its own; each check names a column."""
+    feed = replace(feed, columns=(*feed.columns, *more), checks=())
+    for name, text in derived.items():
+        types = column_types(feed.record_columns, feed.place)
+        feed = replace(feed, derived=(*feed.derived, derived_column(name, text, types)))
+    types = column_types(feed.record_columns, feed.place)
+    found = [check_expression(name, f"is not {text}", text, types) for text, name in checks.items()]
+    return replace(feed, checks=tuple(found))
+
+
+def kpi(feed: Feed, id: int, by: list[str], measure: Measure, filter: str) -> KPI:
+    return KPI(
+        id=id,
+        name=f"Own{id}",
+        description="of a test",
+        feed=feed,
+        by=tuple(Dimension(f"of_{name.lower()}", name) for name in by),
+        measure=measure,
+        unit="units",
+        lengths=(FIVE_MINUTES,),
+        filter=condition(filter, column_types(feed.record_columns, feed.place)) if filter else None,
+    )
+
+
+FLOWS = with_expressions(
+    IPFLOW,
+    [],
+    {
+        "total": "bytes_uplink + bytes_downlink",
+        "is_big": "if(total > 3, 1, 0)",
+        "half": "round(bytes_uplink * 0.5, 1)",
+        "slot": "interval_start_timestamp // 300000 % 12",
+        "least": "min(service_id, cell_id, 2) - 1",
+    },
+    {
+        "interval_end_timestamp - interval_start_timestamp = 300000": "interval_end_timestamp",
+        "interval_start_timestamp % 300000 = 0": "interval_start_timestamp",
+        "total * 3 - msisdn != 2 and not (service_id = cell_id and is_big = 1)": "bytes_downlink",
+        "bytes_uplink * bytes_downlink < 9000000000000000000 or msisdn = 3": "bytes_uplink",
+        "abs(cell_id) >= 0 and -service_id < 3000000000": "",
+    },
+)
+CALLS = with_expressions(
+    CDR,
+    [
+        Column("signal", Decimal(minimum=-10, maximum=95, unknown=(97,), optional=True)),
+        Column("code", Integer(minimum=-(2**63), optional=True)),
+        Column("note", Text(optional=True)),
+        Column("cell", UUID()),
+    ],
+    {
+        "seconds": "seconds_between(StartT, EndT)",
+        "level": "coalesce(floor(signal), code, -1)",
+        "scaled": "max(signal * 2, code) + 0.25",
+    },
+    {
+        "StartT <= EndT": "EndT",
+        "seconds <= 2592000": "EndT",
+        "Type = 'CALL' or is_missing(note) or note not in ('Vodafone', 'x,y', '')": "note",
+        "signal < 90.5 or signal = 92 and code != 3": "signal",
+        "if(is_missing(code), seconds >= 0, code // 2 < 1000)": "code",
+    },
+)
+MESSAGES = with_expressions(
+    ANTENNA,
+    [Column("code", Integer(minimum=-(2**63))), Column("share", Decimal())],
+    {"kilo": "bytes // 1000", "whole": "round(share)", "rest": "share - floor(share)"},
+    {
+        "bytes + code > 0": "bytes",
+        "app in ('Vodafone', 'Movistar', 'San José', 'Los Angeles') or bytes % 2 = 0": "app",
+        "timestamp > 0": "timestamp",
+    },
+)
+LOGS = with_expressions(
+    COVERAGE,
+    [],
+    {"far": "coalesce(abs(lat) + abs(long), 1000)"},
+    {
+        "status <= 2 or signal > 1": "status",
+        "far < 150": "lat",
+        "is_missing(date) or date >= date('2021-07-18')": "date",
+    },
+)
+WORDS = with_expressions(
+    CDR,
+    [],
+    {"place": "lower(Location)", "who": "if(contains(Company, 'one'), 'one', Company)"},
+    {"starts_with(Location, 'L') or length(SourcePN) < 17 or ends_with(DestPN, 'e')": "Location", "Location < 'z'": ""},
+)
+FEEDS = {
+    "flows": (
+        FLOWS,
+        [
+            kpi(FLOWS, 1, ["service_id"], Sum("bytes", columns=("total", "bytes_uplink")), "service_id != 2"),
+            kpi(FLOWS, 2, ["cell_id"], CountDistinct("users", column="msisdn"), "is_big = 1 and msisdn in (1, 2, 3)"),
+            kpi(FLOWS, 3, ["is_big", "slot"], Count("flows"), ""),
+            kpi(FLOWS, 4, ["least"], Mean("mean", "half", "samples", "empty"), "half > 0.5"),
+            kpi(FLOWS, 5, ["service_id"], Count("flows"), "false"),
+        ],
+    ),
+    "calls": (
+        CALLS,
+        [
+            kpi(CALLS, 1, ["Location"], Count("calls"), "Type = 'CALL'"),
+            kpi(CALLS, 2, ["Company", "Type"], Count("calls"), "signal > 1 or code > 1"),
+            kpi(CALLS, 3, ["Company"], Mean("mean", "scaled", "samples", "empty"), "note != 'Vodafone'"),
+            kpi(CALLS, 4, ["Type"], Mean("mean", "seconds", "samples", "empty"), "not is_missing(note)"),
+            kpi(CALLS, 5, ["level"], CountDistinct("cells", column="cell"), "seconds < 3600"),
+        ],
+    ),
+    "messages": (
+        MESSAGES,
+        [
+            kpi(MESSAGES, 1, ["app"], Sum("bytes", columns=("kilo", "bytes")), "app != 'Movistar' and kilo = 0"),
+            kpi(MESSAGES, 2, ["whole"], Mean("mean", "rest", "samples", "empty"), "rest < 0.5"),
+            kpi(MESSAGES, 3, ["antenna_id"], Count("messages"), "code < 2"),
+        ],
+    ),
+    "logs": (
+        LOGS,
+        [
+            kpi(LOGS, 1, ["operator"], Mean("mean", "far", "samples", "empty"), "lat > 1"),
+            kpi(LOGS, 2, ["status"], Count("records"), "is_missing(lat) or not is_missing(signal)"),
+        ],
+    ),
+    "words": (
+        WORDS,
+        [
+            kpi(WORDS, 1, ["place", "who"], Count("calls"), "lower(Company) != 'movistar'"),
+            kpi(WORDS, 2, ["Type"], Count("calls"), "min(Location, Company) = Company"),
+        ],
+    ),
+}
+BULK_ONLY = {*FEEDS}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("expressions")
+
+
+@pytest.fixture(scope="module")
+def connection():
+    with duckdb.connect(config={"threads": 1}) as opened:
+        add_fold(opened)
+        yield opened
+
+
+def counted(kpi: KPI, records: list[tuple[datetime, dict[str, Any]]]) -> list[tuple[datetime, dict[str, Any]]]:
+    """The records that a KPI counts."""
+    return [one for one in records if kpi.filter is None or kpi.filter.of(one[1]) is True]
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_random_files_of_feeds_with_expressions_give_the_same_three_times(folder, connection, monkeypatch, name):
+    chance = random.Random(20210718)  # noqa: S311  test data need no secrecy
+    feed, kpis = FEEDS[name]
+    assert can_scan(feed, kpis) is (name not in BULK_ONLY)
+    read, scanned, kept, reasons = 0, 0, 0, Counter()
+    for case in range(CASES):
+        monkeypatch.setattr(scanner_module, "TEXT_BYTES", chance.choice([2_000, 3_000, 2**20]))
+        content = random_file(feed, chance)
+        path = folder / f"{name}.random"
+        path.write_bytes(content)
+        defaults = {"date": DAY} if feed.needs_date and chance.random() < 0.7 else {}
+        expected = judged(feed, content, defaults, None)
+        if expected is None:
+            continue
+        records, rejects, lines, _ = expected
+        reasons.update(reason for _, _, reason, _ in rejects)
+        kept += len(records)
+        read += 1
+        reading = Reader(connection).read(path, feed, None, defaults, TIMES)
+        assert (reading.lines, reading.records) == (lines, len(records)), content
+        assert connection.execute("FROM rejects ORDER BY line").fetchall() == rejects, content
+        names = [column.name for column in feed.record_columns]
+        typed = Counter((start, *(record[one] for one in names)) for start, record in records)
+        assert Counter(connection.execute("FROM records").fetchall()) == typed, content
+        partials = {}
+        for kpi in kpis if records else []:
+            with partial_of_records(connection, kpi, reading.intervals) as table:
+                partials[kpi.id] = connection.execute(f"FROM {table}").fetchall()
+            assert partials[kpi.id] == naive_partial(kpi, counted(kpi, records)), (kpi, content)
+        found = None
+        if name not in BULK_ONLY:
+            found = scan(path, feed, kpis, None, None, TIMES, defaults, with_records=case % 4 == 0)
+        if found is None:
+            continue
+        scanned += 1
+        assert found.reading == reading, content
+        assert found.rejects == rejects, content
+        for kpi in kpis:
+            assert list(rows(found.partials[kpi.id])) == partials.get(kpi.id, []), (kpi, content)
+        if found.records is not None:
+            with registered(connection, RECORDS, found.records.columns):
+                assert Counter(connection.execute(found.records.sql).fetchall()) == typed, content
+    assert read > 0.8 * CASES
+    assert scanned > 0.8 * CASES or name in BULK_ONLY
+    assert kept > CASES / 2
+    assert len([check for check in feed.checks if reasons[check.reason]]) >= len(feed.checks) / 2, reasons
