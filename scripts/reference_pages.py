@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ import django
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandParser
 
-from kpis.catalog import columns
+from kpis.catalog import columns, formats
 from kpis.catalog.feeds import Feed
 from kpis.catalog.file_names import PACKED_ENDINGS
 from kpis.catalog.kpis import KPI
@@ -44,6 +45,43 @@ options, among them `-v 0` (print nothing), `-v 2` (print more) and `--traceback
 
 Output that cannot be written (a full disk, a closed pipe, an encoding that lacks a letter) is reported once on standard
 error. It stops nothing and changes no exit status, of any command that works on the database.
+"""
+
+FORMATS_INTRO = """
+A feed's format says how its rows are written in bytes. [Feeds](feeds.md) has the format of each.
+
+A row is decoded, split and read by what its feed declares, and by nothing that is guessed from the file: a file of
+another delimiter or encoding fails with that reason.
+"""
+
+CSV_INTRO = """
+A row a line, which ends in LF or CR LF. The options, and what a feed has that does not name them:
+"""
+
+CSV_RULES = """
+- **Lines.** A line of nothing but white space is blank, and no row, also where tabs or spaces separate the fields.
+  Preamble, comments, header and blank lines are no rows: rows = records + rejects. A reject's line number counts all
+  lines of the file, so it is the number that an editor shows. With a preamble or comments, blank lines before the
+  header are passed over; without, the first line is the header.
+- **Header.** Names match in any letter case; spaces and quotes round them do not count. A column whose name in files is
+  not its own has its names in `headers`: any of them matches, and its own does not. One of these also matches a name
+  with a unit in brackets, `Bytes` both `Bytes [kB]` and `Bytes (kB)`, whatever the unit, unless a column has that very
+  name: name the unit too, where another must not be read. A column that is found twice fails the file. Columns that the
+  feed does not know are ignored.
+- **Without a header** the columns are the feed's, in their order; with an optional one, a first line that names a
+  column is the header.
+- **Fields.** Spaces and tabs round a value do not count, within quotes neither.
+- **Numbers.** Only whole and decimal numbers have thousands separators and a decimal comma. Separators have three
+  digits between them: `1.234.567,5`, or none of them: `1234567,5`. Where the decimals have a comma, a point that
+  separates no thousands makes the row a reject.
+- **Encodings.** What cannot be decoded makes its row a reject, "is not valid UTF-16", and no other. `utf-16` needs a
+  byte order mark, the others may have one that fits. A reject's text, and the limits of line lengths, are those of the
+  line in UTF-8; a file's digest is that of its bytes as they are.
+"""
+
+JSON_INTRO = """
+An object a line, in UTF-8. Keys match as they are spelled; further keys, and what they hold, are ignored. A key that
+comes twice makes the row a reject.
 """
 
 FEEDS_INTRO = """
@@ -126,6 +164,19 @@ def _argument(action: argparse.Action) -> tuple[str, str, str]:
     if found:
         meaning, default = meaning.replace(found[0], ""), found[1]
     return f"`{shown}`", meaning, f"{default}" if default not in (None, "", []) else ""
+
+
+def formats_page() -> str:
+    """Return the page of formats: the options of each, with defaults."""
+    options = ((f"`{one.name}`", one.metadata["help"], _shown(one.default)) for one in dataclasses.fields(formats.CSV))
+    csv = ["## CSV", CSV_INTRO.strip(), table(("option", "meaning", "default"), options), CSV_RULES.strip()]
+    return "\n\n".join(["# Formats", FORMATS_INTRO.strip(), *csv, "## JSON lines", JSON_INTRO.strip()])
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, formats.Header):
+        return f"{default}"
+    return f"`{default}`" if default not in ("", ()) else "none"
 
 
 def feeds_page() -> str:
@@ -244,6 +295,7 @@ def _default(variable: Variable) -> str:
 PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "commands.md": (commands_page, "the commands' arguments"),
     "feeds.md": (feeds_page, "the catalog"),
+    "formats.md": (formats_page, "the catalog"),
     "kpis.md": (kpis_page, "the catalog"),
     "settings.md": (settings_page, "network_analysis/options.py"),
     "catalog.md": (catalog_page, "kpis/catalog/file/entries.py"),

@@ -49,6 +49,8 @@ class Column:
     gives, else none. ``source`` cites what defines the range of its values and the numbers that mean "unknown".
     ``is_personal`` marks values that identify a person. A column that is ``derived`` is in no file: its values are
     computed from those of the columns before it.
+    ``headers`` are its names in files, if these differ from its own: in a header of CSV in any case, and also with a
+    unit in brackets, as ``Bytes [kB]`` for ``Bytes``, unless a column has that very name.
     """
 
     name: str
@@ -58,6 +60,19 @@ class Column:
     source: str = ""
     is_personal: bool = False
     derived: Expression | None = None
+    headers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for number, header in enumerate(self.headers):
+            if not header or header != header.strip() or not header.isprintable():
+                raise BadEntry(f"{header!r} cannot be its name in a file", f"Column {self.name}")
+            if header.lower() in [other.lower() for other in self.headers[:number]]:
+                raise BadEntry(f"{header!r} comes twice among its names in files", f"Column {self.name}")
+
+    @property
+    def names_in_files(self) -> tuple[str, ...]:
+        """Its possible names in a file."""
+        return self.headers or (self.name,)
 
     @property
     def note(self) -> str:
@@ -189,6 +204,13 @@ class Feed:
         """Raise BadEntry if the entry contradicts itself."""
         if len(self.name) > LONGEST_FEED_NAME:
             raise BadEntry(f"Feed {self.name}: its name has {len(self.name)} characters, and {LONGEST_FEED_NAME} fit.")
+        names: dict[str, str] = {}
+        folded = str if self.format.has_keys else str.lower
+        for column in self.columns:
+            for name in column.names_in_files:
+                other = names.setdefault(folded(name), column.name)
+                if other != column.name:
+                    raise BadEntry(f"{name!r} names both {other} and {column.name} in files", f"Feed {self.name}")
 
     @property
     def title(self) -> str:
@@ -250,7 +272,17 @@ class Feed:
     @property
     def is_streamable(self) -> bool:
         """True if a single row can be parsed, as a message: its columns need no header."""
-        return self.format.has_keys or self.format == CSV(Header.OPTIONAL)
+        return self.format.is_streamable
+
+    @property
+    def header_line(self) -> bytes:
+        """The line at which a file of messages begins, so that none of them is taken for a header; empty for none."""
+        if not isinstance(self.format, CSV) or self.format.header is Header.NONE:
+            return b""
+        delimiter, quote = self.format.delimiter, self.format.quote
+        names = (column.names_in_files[0] for column in self.columns)
+        shown = (quote + name + quote if delimiter in name else name for name in names)
+        return delimiter.join(shown).encode() + b"\n"
 
     @property
     def needs_date(self) -> bool:

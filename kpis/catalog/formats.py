@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from kpis.catalog.result_columns import BadEntry
+
+# What separates fields, in words.
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
+DECIMALS = {".": "a point", ",": "a comma"}
+THOUSANDS = {
+    ".": "points", ",": "commas", "'": "apostrophes", " ": "spaces", "_": "underscores",
+    "\u00a0": "no-break spaces", "\u202f": "narrow no-break spaces", "\u2019": "typographic apostrophes",
+}  # fmt: skip
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "latin-1": "Latin-1",
+    "cp1252": "Windows-1252",
+}
+WHITE_SPACE = b" \t\n\r\v\f"
+MOST_PREAMBLE, LONGEST_COMMENT, MOST_MISSING, LONGEST_MISSING = 1_000, 8, 16, 32
 
 
 class Header(StrEnum):
@@ -11,21 +32,162 @@ class Header(StrEnum):
 
     REQUIRED = "with a header"
     OPTIONAL = "with or without a header"
+    NONE = "without a header"
 
 
 @dataclass(frozen=True)
 class CSV:
-    """Fields separated by commas, a row a line. Without a header, the columns are the feed's, in their order."""
+    """Fields between delimiters, a row a line. Without a header, the columns are the feed's, in their order.
 
-    header: Header = Header.REQUIRED
+    Raises BadEntry if the options contradict each other.
+    """
+
+    header: Header = field(
+        default=Header.REQUIRED,
+        metadata={"help": "whether a file's first line has the names of its columns"},
+    )
+    delimiter: str = field(
+        default=",",
+        metadata={"help": "the character between two fields: any but letters, digits, `+`, `-` and line ends"},
+    )
+    quote: str = field(
+        default='"',
+        metadata={
+            "help": "the character round a field that holds the delimiter; within, it is doubled. Empty: there is none"
+        },
+    )
+    decimal: str = field(default=".", metadata={"help": "what precedes the decimals of numbers: `.` or `,`"})
+    thousands: str = field(
+        default="",
+        metadata={
+            "help": "what may separate groups of three digits in numbers: `.`, `,`, `'`, `_`, a space, U+00A0, U+202F "
+            "or U+2019; a number may also be without. Empty: none of it is accepted"
+        },
+    )
+    encoding: str = field(
+        default="utf-8",
+        metadata={
+            "help": "`utf-8`, `utf-16` (its byte order mark says which), `utf-16-le`, `utf-16-be`, `latin-1` or "
+            "`cp1252`"
+        },
+    )
+    comment: str = field(
+        default="",
+        metadata={"help": "lines that begin with it are no rows: up to 8 ASCII characters. Empty: there are none"},
+    )
+    preamble: int = field(
+        default=0, metadata={"help": f"the number of lines before the header, at most {MOST_PREAMBLE:,}"}
+    )
+    missing: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "the words that mean the same as an empty field, in any case of their letters, such as `NULL`: "
+            f"at most {MOST_MISSING}, of ASCII"
+        },
+    )
+
+    def __post_init__(self) -> None:
+        for contradiction in self._contradictions():
+            raise BadEntry(contradiction, "CSV")
+
+    def _contradictions(self) -> Iterator[str]:
+        """Yield the reasons why files cannot be written like this."""
+        if self.encoding not in ENCODINGS:
+            yield f"the encoding {self.encoding!r} is none of {', '.join(ENCODINGS)}"
+        yield from self._bad_delimiter()
+        yield from self._bad_quote()
+        yield from self._bad_numbers()
+        yield from self._bad_comment()
+        if not 0 <= self.preamble <= MOST_PREAMBLE:
+            yield f"the preamble has {self.preamble:,} lines; it can have 0 to {MOST_PREAMBLE:,}"
+        yield from self._bad_missing()
+
+    def _bad_delimiter(self) -> Iterator[str]:
+        shown = f"the delimiter {self.delimiter!r}"
+        if len(self.delimiter) != 1:
+            yield f"{shown} is not a single character"
+        elif self.delimiter.isalnum() or self.delimiter in "+-":
+            yield f"{shown} may be part of a value"
+        elif self.delimiter in "\r\n\0\ufeff" or 0xD800 <= ord(self.delimiter) < 0xE000:
+            yield f"{shown} cannot be within a line"
+
+    def _bad_quote(self) -> Iterator[str]:
+        if self.quote and not (len(self.quote) == 1 and self.quote in "\"'`|$%&*/^~!?#:;@"):
+            yield f"the quote {self.quote!r} is not one of \"'`|$%&*/^~!?#:;@"
+        elif self.quote == self.delimiter:
+            yield f"the quote {self.quote!r} is the delimiter too"
+
+    def _bad_numbers(self) -> Iterator[str]:
+        if self.decimal not in DECIMALS:
+            yield f"the decimal mark {self.decimal!r} is neither '.' nor ','"
+        elif self.thousands and self.thousands not in THOUSANDS:
+            yield f"the thousands separator {self.thousands!r} is none of {', '.join(map(repr, THOUSANDS))}"
+        elif self.thousands == self.decimal:
+            yield f"{self.decimal!r} is both the decimal mark and the thousands separator"
+        elif self.thousands and self.thousands == self.quote:
+            yield f"{self.quote!r} is both the quote and the thousands separator"
+        elif not self.quote and self.delimiter in (self.decimal, self.thousands):
+            yield f"without quotes, the delimiter {self.delimiter!r} cannot be within a number"
+
+    def _bad_comment(self) -> Iterator[str]:
+        if not self.comment:
+            return
+        shown, first = f"the comment mark {self.comment!r}", self.comment[0]
+        if not (self.comment.isascii() and self.comment.isprintable() and len(self.comment) <= LONGEST_COMMENT):
+            yield f"{shown} is not 1 to {LONGEST_COMMENT} printable ASCII characters"
+        elif first.isalnum() or first in " +-.," or first in (self.quote, self.delimiter):
+            yield f"{shown} begins as a row may begin"
+
+    def _bad_missing(self) -> Iterator[str]:
+        if len(self.missing) > MOST_MISSING:
+            yield f"{len(self.missing)} words mean no value; {MOST_MISSING} can"
+            return
+        for number, word in enumerate(self.missing):
+            shown = f"the word {word!r} for no value"
+            if not (word.isascii() and word.isprintable() and 0 < len(word) <= LONGEST_MISSING):
+                yield f"{shown} is not 1 to {LONGEST_MISSING} printable ASCII characters"
+            elif word != word.strip() or (self.quote and self.quote in word) or self.delimiter in word:
+                yield f"{shown} has the quote or the delimiter within, or a space at an end"
+            elif word.lower() in [other.lower() for other in self.missing[:number]]:
+                yield f"{shown} comes twice"
 
     @property
     def has_keys(self) -> bool:
         """True if each row names its own columns."""
         return False
 
+    @property
+    def blanks(self) -> bytes:
+        """White space that is no delimiter."""
+        return bytes(byte for byte in WHITE_SPACE if chr(byte) != self.delimiter)
+
+    @property
+    def is_streamable(self) -> bool:
+        """True if a message can be a row: it is UTF-8, needs no header, and is never a comment."""
+        return (
+            self.header is not Header.REQUIRED and self.encoding == "utf-8" and not self.preamble and not self.comment
+        )
+
     def __str__(self) -> str:
-        return f"CSV {self.header}"
+        default = CSV()
+        said = [f"CSV {self.header}"]
+        if self.delimiter != default.delimiter:
+            said.append(f"fields separated by {delimiter_in_words(self.delimiter)}")
+        if self.quote != default.quote:
+            said.append(f"quoted with {self.quote}" if self.quote else "no quotes")
+        if self.decimal != default.decimal:
+            said.append(f"{DECIMALS[self.decimal]} before decimals")
+        if self.thousands:
+            said.append(f"{THOUSANDS[self.thousands]} between thousands")
+        if self.encoding != default.encoding:
+            said.append(self.encoding)
+        if self.comment:
+            said.append(f"comments begin with {self.comment}")
+        if self.preamble:
+            said.append(f"{self.preamble} lines before the header")
+        if self.missing:
+            said.append(f"no value is also {', '.join(self.missing)}")
+        return "; ".join(said)
 
 
 @dataclass(frozen=True)
@@ -37,8 +199,27 @@ class JSONLines:
         """True if each row names its own columns."""
         return True
 
+    @property
+    def is_streamable(self) -> bool:
+        """True if a message can be a row."""
+        return True
+
+    @property
+    def encoding(self) -> str:
+        return "utf-8"
+
+    @property
+    def blanks(self) -> bytes:
+        """White space."""
+        return WHITE_SPACE
+
     def __str__(self) -> str:
         return "one JSON object a line"
 
 
 Format = CSV | JSONLines
+
+
+def delimiter_in_words(delimiter: str) -> str:
+    """Return a delimiter as it is named in messages: ``semicolons``, ``'^'``."""
+    return DELIMITERS.get(delimiter, repr(delimiter))

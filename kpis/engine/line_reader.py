@@ -31,7 +31,15 @@ class LineReader(FileReader[Line]):
     def read_rows(self, path: Path) -> Content:
         """Split a file into clean and odd lines; see ``FileReader``."""
         self.doubtful = []
-        found = split(path, self.folder / "clean.csv", self._grammar_of, self.judge, self._read_clean, self.bounds)
+        found = split(
+            path,
+            self.folder / "clean.csv",
+            self.feed.format,
+            self._grammar_of,
+            self.judge,
+            self._read_clean,
+            self.bounds,
+        )
         self._read_clean(found)
         self._judge_doubtful(found)
         return Content(found.digest, found.lines, self.row_format.lacks_day)
@@ -93,7 +101,7 @@ class LineReader(FileReader[Line]):
         self.doubtful = [doubtful[:0]]
         if len(doubtful):
             with held_still(found.path, found.identity):
-                for chunk in _chunks(lines_at(found.path, found.line_numbers(doubtful))):
+                for chunk in _chunks(lines_at(found.path, self.feed.format, found.line_numbers(doubtful))):
                     self.judge(chunk)
 
     def _create_clean(self, query: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from kpis.catalog.columns import Choice, Decimal, Integer, Text
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range, Record, moment_of
+from kpis.catalog.formats import CSV, Format, JSONLines
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
@@ -44,12 +46,21 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
     return (
         compiled.library() is not None
         and len(feed.columns) + cells <= MOST_COLUMNS
+        and _is_known(feed.format)
         and all(_is_readable(feed, column) for column in feed.columns)
         and not feed.derived
         and _has_time_of_its_own(feed)
         and all(_is_countable(feed, check) for check in feed.checks)
         and all(_is_scannable(kpi) for kpi in kpis)
     )
+
+
+def _is_known(format: Format) -> bool:
+    """Return True if the scanner knows how rows are written."""
+    if isinstance(format, JSONLines):
+        return True
+    default = CSV()
+    return format == replace(default, header=format.header, encoding=format.encoding, preamble=format.preamble)
 
 
 def _is_readable(feed: Feed, column: Column) -> bool:

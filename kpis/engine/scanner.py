@@ -39,7 +39,8 @@ from kpis.formats.content import RawFile, identity_of, is_packed, open_file, unp
 from kpis.formats.file_formats import row_format_of
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
-from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of, held_still
+from kpis.formats.lines import Line, first_line_of, held_still
+from kpis.formats.text import BYTE_ORDER_MARK, Text
 
 TEXT_BYTES = 2 * 2**20
 # Odd lines take long to judge: if there are many, the bulk reader is faster.
@@ -88,32 +89,41 @@ def scan(
         stack.enter_context(file)
         stack.enter_context(held_still(path, identity_of(os.fstat(file.fileno()))))
         try:
-            fill: Callable[[memoryview], int] = partial(_fill, file)
+            digest, text = blake3(), Text(feed.format)
+            fill: Callable[[memoryview], int] = partial(_fill, file, digest)
             size = os.fstat(file.fileno()).st_size
-            if is_packed(path):
-                chunks = unpacked_chunks(path, RawFile(file), bounds)
-                fill, size = stack.enter_context(_Unpacked(chunks)).fill, TEXT_BYTES
+            if is_packed(path) or not text.is_plain:
+                content = _digested(unpacked_chunks(path, RawFile(file), bounds), digest)
+                fill, size = stack.enter_context(_Chunks(text.chunks(content))).fill, TEXT_BYTES
             file_scan = _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, with_records, live)
-            return file_scan.scan(fill, size)
+            return file_scan.scan(fill, size, text, digest)
         except (Declined, FileError, OSError, KeyError):
             # The reader meets the same error, and reports it.
             return None
 
 
-def _fill(file: io.FileIO, room: memoryview) -> int:
+def _fill(file: io.FileIO, digest: blake3, room: memoryview) -> int:
     """Read from a file until the buffer is full; return the number of bytes, 0 at the file's end."""
-    return file.readinto(room) or 0
+    read = file.readinto(room) or 0
+    digest.update(room[:read])
+    return read
 
 
-class _Unpacked:
-    """A packed file's content, of which another thread unpacks the next chunk while one is scanned."""
+def _digested(chunks: Iterator[bytes], digest: blake3) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+class _Chunks:
+    """The text of a packed or encoded file; another thread makes the next chunk while one is scanned."""
 
     def __init__(self, chunks: Iterator[bytes]):
         self._chunks, self._chunk = chunks, memoryview(b"")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unpacker")
         self._next = self._thread.submit(next, chunks, b"")
 
-    def __enter__(self) -> _Unpacked:
+    def __enter__(self) -> _Chunks:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -155,24 +165,27 @@ class _FileScan:
         self.ahead, self.rejects = Ahead(), list[Reject]()
         self.odd, self.is_last = 0, False
 
-    def scan(self, fill: Callable[[memoryview], int], size: int) -> Scan:
-        """Scan what ``fill`` gives, of ``size`` bytes, or of more than a buffer has room for."""
+    def scan(self, fill: Callable[[memoryview], int], size: int, opening: Text, digest: blake3) -> Scan:
+        """Scan what ``fill`` gives, of ``size`` bytes, or of more than a buffer has room for.
+
+        At the end, ``digest`` is that of the file's content.
+        """
         # One byte more, to meet the end.
         room = min(TEXT_BYTES, size + 1)
         text = bytearray(room + PADDING)
         view = memoryview(text)
         address = ctypes.addressof(ctypes.c_char.from_buffer(text))
-        digest = blake3()
         filled = fill(view[:room])
-        digest.update(view[:filled])
         line_end = text.find(b"\n", 0, filled)
         if line_end < 0:
             raise Declined
-        first_line = first_line_of(bytes(view[:line_end]))
+        first_line = first_line_of(bytes(view[:line_end]), self.feed.format)
         self.row_format = row_format_of(self.feed, first_line, self.defaults)
         start = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
         if self.row_format.has_header:
             start = line_end + 1
+        # The lines before the first that is scanned.
+        self.before = opening.passed + self.row_format.has_header
         given, times = self.interval_start, self.times
         kept = self.with_records, self.live
         with Tables(self.feed, self.kpis, self.row_format, given, times, room, *kept) as self.tables:
@@ -184,7 +197,6 @@ class _FileScan:
                 filled -= end
                 view[:filled] = view[end : end + filled]
                 read = fill(view[filled:room])
-                digest.update(view[filled : filled + read])
                 if not read and filled:
                     self.is_last = True
                     text[filled : filled + 1] = b"\n"
@@ -203,12 +215,14 @@ class _FileScan:
             if count := compiled.scanner_odd(state):
                 odd_lines = np.ctypeslib.as_array(compiled.scanner_odd_lines(state), (count, 3))
                 for number, offset, length in odd_lines.tolist():
-                    line = Line(number + self.row_format.has_header, bytes(view[offset : offset + length]))
+                    line = Line(number + self.before, bytes(view[offset : offset + length]))
                     self._judge(line)
             if status == DONE:
                 return
 
     def _judge(self, line: Line) -> None:
+        if self.row_format.grammar.is_comment(line.content):
+            return
         self.odd += 1
         if len(line.content) > LONGEST_LINE_BYTES:
             raise Declined

@@ -183,7 +183,7 @@ def unpacker_of(path: Path) -> Callable[[RawFile], Iterator[bytes]] | None:
 def unpacked_chunks(path: Path, raw: RawFile, bounds: Bounds) -> Iterator[bytes]:
     """Yield a file's unpacked content in chunks; raises FileError if it is beyond the bounds."""
     unpack = unpacker_of(path)
-    return _evened(_bounded(unpack(raw), path.stat().st_size, bounds)) if unpack else _chunks_of(raw)
+    return evened(_bounded(unpack(raw), path.stat().st_size, bounds)) if unpack else _chunks_of(raw)
 
 
 def _bounded(chunks: Iterator[bytes], size: int, bounds: Bounds) -> Iterator[bytes]:
@@ -195,7 +195,7 @@ def _bounded(chunks: Iterator[bytes], size: int, bounds: Bounds) -> Iterator[byt
         yield chunk
 
 
-def _evened(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def evened(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the same bytes in chunks of BLOCK_BYTES; the last may be shorter."""
     buffer = bytearray()
     for chunk in chunks:

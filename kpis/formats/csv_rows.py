@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kpis.catalog.columns import BadValue, Integer
 from kpis.catalog.feeds import BadRow, Column, Feed
-from kpis.catalog.formats import CSV, Header
+from kpis.catalog.formats import CSV, DELIMITERS, ENCODINGS, Header, delimiter_in_words
 from kpis.formats.bounds import FileError
-from kpis.formats.grammar import LONGEST_LINE_BYTES, Digits, PlainText
-from kpis.formats.row_format import RowFormat, read_csv
+from kpis.formats.csv_fields import NUMBERS, Fields, Numbers
+from kpis.formats.grammar import LONGEST_LINE_BYTES, csv_grammar
+from kpis.formats.row_format import RowFormat, quoted, read_csv
 
 MOST_COLUMNS = 1_000
-OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
-_FIELD = re.compile(r'[ \t]*+"((?:[^"]|"")*+)"[ \t]*+|[^",]*+')
+_UNIT = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\))$")
 
 
 class CSVRows(RowFormat):
@@ -29,33 +29,46 @@ class CSVRows(RowFormat):
 
     def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
         super().__init__(feed, defaults)
-        self.names = [name.lower() for name in feed.column_names]
-        self.has_header = True
-        if feed.format != CSV(Header.OPTIONAL) or self._is_header(first_line):
-            self.names = self._header(first_line)
-        else:
-            self.has_header = False
-        positions = {name: position for position, name in enumerate(self.names)}
-        self.positions = {
-            column.name: positions[column.name.lower()] for column in feed.columns if column.name.lower() in positions
-        }
+        assert isinstance(feed.format, CSV)  # noqa: S101  what row_format_of says
+        self.format = feed.format
+        self.encoding = ENCODINGS[self.format.encoding]
+        self.fields, self.numbers = Fields(self.format), Numbers(self.format)
+        self.names = [column.names_in_files[0].lower() for column in feed.columns]
+        self.positions = {column.name: position for position, column in enumerate(feed.columns)}
+        self.has_header = self.format.header is Header.REQUIRED or (
+            self.format.header is Header.OPTIONAL and self._is_header(first_line)
+        )
+        if self.has_header:
+            self.names, self.positions = self._header(first_line)
+        self._missing = frozenset(word.lower() for word in self.format.missing)
         # What a row's record is made of: each column's name, place in the row, parser, and value where it has none.
         self._readers = [
-            (column.name, self.positions.get(column.name), column.type.parse, defaults.get(column.name))
+            (column.name, self.positions.get(column.name), self._parser(column), defaults.get(column.name))
             for column in feed.columns
         ]
         self._day = self.positions.get(feed.moment.column) if feed.needs_date else None
         self.lacks_day = feed.needs_date and self._day is None
         # Whole numbers are read as such; anything else as text.
-        self._are_digits = all(isinstance(column.type, Integer) and column.type.is_digits for column in feed.columns)
-        self.grammar = Digits(len(self.names)) if self._are_digits else PlainText(len(self.names) - 1)
+        self._are_digits = not self._missing and not self.format.thousands
+        self._are_digits &= all(isinstance(column.type, Integer) and column.type.is_digits for column in feed.columns)
+        self.grammar = csv_grammar(self.format, len(self.names), self._are_digits)
+
+    def _parser(self, column: Column) -> Callable[[str], Any]:
+        parse = column.type.parse
+        if self.numbers.are_plain or not isinstance(column.type, NUMBERS):
+            return parse
+        return lambda text: parse(self.numbers.plain(text))
 
     def _is_header(self, line: bytes) -> bool:
         """Return True if a first line that may be a row is a header: it names a column."""
-        known = {name.lower() for name in self.feed.column_names}
-        return any(field.strip(' "').lower() in known for field in line.decode("utf-8", "replace").split(","))
+        known = {name.lower() for column in self.feed.columns for name in column.names_in_files}
+        bare = {name.lower() for column in self.feed.columns for name in column.headers}
+        fields = line.decode("utf-8", "replace").split(self.format.delimiter)
+        names = [field.strip(" " + self.format.quote).lower() for field in fields]
+        return any(name in known or _UNIT.sub("", name) in bare for name in names)
 
-    def _header(self, line: bytes) -> list[str]:
+    def _header(self, line: bytes) -> tuple[list[str], dict[str, int]]:
+        """Return the names in the header, in lower case, and the columns' places."""
         if not line:
             raise FileError("has no header: it is empty, or its first line is")
         if len(line) > LONGEST_LINE_BYTES:
@@ -63,45 +76,69 @@ class CSVRows(RowFormat):
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            raise FileError("has a header that is not valid UTF-8") from None
+            raise FileError(f"has a header that is not valid {self.encoding}") from None
         try:
-            fields = split_fields(text)
+            fields = [field.strip() for field in self.fields.split(text)]
         except BadRow:
             self._check_delimiter(text)
             raise FileError("has a header with a badly placed quote") from None
         if len(fields) > MOST_COLUMNS:
             raise FileError(f"has {len(fields):,} columns in its header; it can have {MOST_COLUMNS:,} at most")
-        names = [field.strip().lower() for field in fields]
-        for column in self.feed.columns:
-            count = names.count(column.name.lower())
-            if count > 1:
-                raise FileError(f"has the column {column.name} {count} times in its header")
+        names = [field.lower() for field in fields]
+        positions = self._positions(fields, names)
         needed = self._needed()
         if self.feed.moment.column not in self.defaults:
-            needed.append(self.feed.moment.column)
-        missing = [name for name in dict.fromkeys(needed) if name.lower() not in names]
+            needed.append(self.feed.column(self.feed.moment.column))
+        missing = [column for column in dict.fromkeys(needed) if column.name not in positions]
         if missing:
             self._check_delimiter(text)
             if all(re.fullmatch("[-+0-9.eE]+", name) for name in names):
                 raise FileError("has no header: its first line is a row of numbers")
-            if self.feed.needs_date and missing == [self.feed.moment.column]:
+            if self.feed.needs_date and [column.name for column in missing] == [self.feed.moment.column]:
+                (named,) = missing
                 raise FileError(
-                    f"has no column {missing[0]} in its header, and neither its name nor --date gives the day"
+                    f"has no column {' or '.join(named.names_in_files)} in its header, and neither its name nor --date "
+                    "gives the day"
                 )
-            raise FileError(f"has no column {', '.join(missing)} in its header")
-        return names
+            lacking = ", ".join(" or ".join(column.names_in_files) for column in missing)
+            raise FileError(f"has no column {lacking} in its header")
+        return names, positions
 
-    def _needed(self) -> list[str]:
-        return [column.name for column in self.feed.columns if column.required]
+    def _positions(self, fields: list[str], names: list[str]) -> dict[str, int]:
+        """Return the columns' places in the header; raises FileError if one has two."""
+        positions = {}
+        known = {name.lower() for column in self.feed.columns for name in column.names_in_files}
+        for column in self.feed.columns:
+            ours = {name.lower() for name in column.names_in_files}
+            found = [place for place, name in enumerate(names) if name in ours]
+            if not found and column.headers:
+                bare = ((place, _UNIT.sub("", name)) for place, name in enumerate(names) if name not in known)
+                found = [place for place, name in bare if name in ours]
+            if len({names[place] for place in found}) > 1:
+                shown = ", ".join(fields[place] for place in found)
+                raise FileError(f"has {len(found)} columns for {column.name} in its header: {shown}")
+            if len(found) > 1:
+                shown = fields[found[0]] if column.headers else column.name
+                raise FileError(f"has the column {shown} {len(found)} times in its header")
+            if found:
+                positions[column.name] = found[0]
+        return positions
+
+    def _needed(self) -> list[Column]:
+        return [column for column in self.feed.columns if column.required]
 
     def _check_delimiter(self, header: str) -> None:
-        needed = {name.lower() for name in self._needed()}
-        for delimiter, plural in OTHER_DELIMITERS.items():
-            if {name.strip('" ') for name in header.lower().split(delimiter)} >= needed:
-                raise FileError(f"separates its fields by {plural}; it must be commas")
+        ends = f"{self.format.quote or chr(34)} "
+        for delimiter, plural in DELIMITERS.items():
+            names = {name.strip(ends) for name in header.lower().split(delimiter)}
+            if delimiter != self.format.delimiter and all(
+                any(name.lower() in names for name in column.names_in_files) for column in self._needed()
+            ):
+                must = delimiter_in_words(self.format.delimiter)
+                raise FileError(f"separates its fields by {plural}; it must be {must}")
 
     def record(self, text: str) -> dict[str, Any]:
-        fields = split_fields(text.rstrip("\r"))
+        fields = self.fields.split(text.rstrip("\r"))
         if " " in text or "\t" in text:
             fields = [field.strip(" \t") for field in fields]
         if len(fields) != len(self.names):
@@ -109,6 +146,8 @@ class CSVRows(RowFormat):
             raise BadRow("", f"has {len(fields)} field{plural} where the header has {len(self.names)}")
         if fields[0].lower() == self.names[0] and [field.lower() for field in fields] == self.names:
             raise BadRow("", "repeats the header")
+        if self._missing:
+            fields = ["" if field.isascii() and field.lower() in self._missing else field for field in fields]
         if self._day is not None and not fields[self._day]:
             self.lacks_day = True
         record, name = {}, ""
@@ -122,46 +161,43 @@ class CSVRows(RowFormat):
 
     def table(self, path: Path, skip: int) -> str:
         columns = ", ".join(f"'field_{position}': 'VARCHAR'" for position in range(len(self.names)))
-        return read_csv(path, skip, ",", columns)
+        return read_csv(path, skip, self.format.delimiter, columns)
 
     def plain(self, column: Column) -> str:
         if self._are_digits:
             assert isinstance(column.type, Integer)  # noqa: S101  what _are_digits says
             return column.type.holds(self.value(column))
-        field = self._field(column)
-        return "true" if field is None else column.type.is_plain(field)
+        text = self._text(column)
+        return "true" if text is None else column.type.is_plain(text)
 
     def value(self, column: Column) -> str:
-        field = self._field(column)
-        if field is None:
+        text = self._text(column)
+        if text is None:
             return self.or_default(column, f"CAST(NULL AS {column.type.sql_type})")
         if self._are_digits:
             # DuckDB does this cast while it reads, where a number too large is an error after all; not so with nullif.
-            field = f"nullif({field}, '')" if self.careful else field
-            return f"try_cast({field} AS {column.type.sql_type})"
-        return self.or_default(column, column.type.value(field))
+            text = f"nullif({text}, '')" if self.careful else text
+            return f"try_cast({text} AS {column.type.sql_type})"
+        return self.or_default(column, column.type.value(text))
 
     def lacks(self, column: Column) -> str:
-        field = self._field(column)
-        return "true" if field is None else f"{column.type.value(field)} IS NULL"
+        text = self._text(column)
+        return "true" if text is None else f"{column.type.value(text)} IS NULL"
 
-    def _field(self, column: Column) -> str | None:
+    def _text(self, column: Column) -> str | None:
+        """Return SQL for a column's text as its type reads it; None if the file lacks the column."""
         position = self.positions.get(column.name)
         if position is None:
             return None
-        return f"field_{position}" if self._are_digits else f"trim(field_{position})"
+        if self._are_digits:
+            return f"field_{position}"
+        text = f"trim(field_{position}, ' ')"
+        if self._missing:
+            words = "|".join(_in_any_case(word) for word in sorted(self._missing))
+            text = f"CASE WHEN regexp_full_match({text}, {quoted(words)}) THEN '' ELSE {text} END"
+        return self.numbers.plain_sql(text) if isinstance(column.type, NUMBERS) else text
 
 
-def split_fields(text: str) -> list[str]:
-    """Return the fields of one CSV row, without quotes but otherwise as they are written; raises BadRow."""
-    if '"' not in text:
-        return text.split(",")
-    fields = []
-    end = -1
-    while end < len(text):
-        found = _FIELD.match(text, end + 1)
-        if found is None or text[found.end() : found.end() + 1] not in ("", ","):
-            raise BadRow("", "has a badly placed quote")
-        fields.append(found[0] if found[1] is None else found[1].replace('""', '"'))
-        end = found.end()
-    return fields
+def _in_any_case(word: str) -> str:
+    """Return a regular expression for a word in any case of its ASCII letters alone."""
+    return "".join(f"[{char.lower()}{char.upper()}]" if char.isalpha() else re.escape(char) for char in word)

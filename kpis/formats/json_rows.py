@@ -25,7 +25,7 @@ class JSONRows(RowFormat):
 
     def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
         super().__init__(feed, defaults)
-        self.grammar = PlainText(commas=None)
+        self.grammar = PlainText()
         keys = list(feed.column_names)
         try:
             found = list(_object(first_line.decode()))
@@ -68,7 +68,7 @@ class JSONRows(RowFormat):
 
     def _text(self, column: Column) -> str:
         groups = [f'"{group}"' for group in _groups(column)]
-        return f"trim({' || '.join(groups)})"
+        return f"trim({' || '.join(groups)}, ' ')"
 
 
 def _groups(column: Column) -> list[str]:

@@ -66,7 +66,7 @@ def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
         # Concatenated files have byte order marks within.
         text = line.content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise BadRow("", "is not valid UTF-8") from None
+        raise BadRow("", f"is not valid {row_format.encoding}") from None
     return checked(row_format.feed, row_format.record(text))
 
 

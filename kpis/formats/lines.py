@@ -21,11 +21,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from kpis.catalog.formats import ENCODINGS, Format
 from kpis.formats.bounds import UNBOUNDED, Bounds, FileError
 from kpis.formats.content import (
     BLOCK_BYTES,
-    GZIP_MARK,
-    ZSTD_MARK,
     Hashed,
     RawFile,
     blocks_of,
@@ -35,11 +34,10 @@ from kpis.formats.content import (
     unpacker_of,
 )
 from kpis.formats.grammar import LONGEST_LINE_BYTES, Grammar
+from kpis.formats.text import BYTE_ORDER_MARK, Text, check_marks, in_utf_8
 
 # The clean lines of a packed file are spooled, and read each time the spool has reached this size.
 SPOOL_BYTES = 256 * 2**20
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Line(NamedTuple):
@@ -115,12 +113,13 @@ def _check_unchanged(path: Path, identity: tuple[int, ...]) -> None:
 def split(
     path: Path,
     spool_path: Path,
+    format: Format,
     grammar_of: Callable[[bytes], tuple[Grammar, bool]],
     judge: Callable[[list[Line]], None],
     read_clean: Callable[[SplitFile], None],
     bounds: Bounds = UNBOUNDED,
 ) -> SplitFile:
-    """Split a file's lines into clean and odd ones.
+    """Split the lines of a file of a feed's format into clean and odd ones.
 
     ``grammar_of`` gets the first line, and returns the grammar and True if that line is a header; ``judge`` gets the
     odd lines, in order. ``read_clean`` is called whenever the spool has SPOOL_BYTES of clean lines, which are then
@@ -132,19 +131,21 @@ def split(
         identity = identity_of(os.fstat(file.fileno()))
         unpacked = unpacked_chunks(path, RawFile(file), bounds)
         content = Hashed(unpacked, stack.enter_context(ThreadPoolExecutor(max_workers=1)))
-        blocks = blocks_of(content)
+        text = Text(format)
+        blocks = blocks_of(text.chunks(iter(content)))
         first, long = next(blocks, (b"", False))
         first_line, _, rest = first.partition(b"\n")
-        grammar, has_header = grammar_of(first_line_of(first_line))
+        grammar, has_header = grammar_of(first_line_of(first_line, format))
         if not has_header:
             rest = first.removeprefix(BYTE_ORDER_MARK)
             if not rest:
                 raise FileError("is empty")
         found = SplitFile(path, identity, clean_path=path, skip=int(has_header))
-        number = found.skip
+        found.leave_out(0, text.passed)
+        number = text.passed + found.skip
         offset = data_offset = len(first) - len(rest)
         spool: BinaryIO | None = None
-        if unpacker_of(path) or (offset and not has_header):
+        if unpacker_of(path) or not text.is_plain or (offset and not has_header):
             spool = stack.enter_context(_open_spool(found, spool_path))
         for block, is_long in chain([(rest, long and not has_header)], blocks):
             if not block:
@@ -190,21 +191,22 @@ def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> t
             clean.append(tidied)
         else:
             found.leave_out(found.clean + len(clean))
-            if line.strip() or len(line) > LONGEST_LINE_BYTES:
+            if (line.strip() or len(line) > LONGEST_LINE_BYTES) and not grammar.is_comment(line):
                 odd.append(Line(line_number, line))
     found.clean += len(clean)
     found.lines += len(clean) + len(odd)
     return len(lines), b"".join(line + b"\n" for line in clean), odd
 
 
-def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
-    """Yield the lines of a file with these numbers (ascending, from 1), as they are written in it.
+def lines_at(path: Path, format: Format, numbers: np.ndarray) -> Iterator[Line]:
+    """Yield the lines of a file with these numbers (ascending, from 1), as they are written in it, in UTF-8.
 
     The first one comes without the file's byte order mark.
     """
     with open_file(path) as file:
         passed = 0
-        for block, _ in blocks_of(unpacked_chunks(path, RawFile(file), UNBOUNDED)):
+        chunks = in_utf_8(unpacked_chunks(path, RawFile(file), UNBOUNDED), format.encoding)
+        for block, _ in blocks_of(chunks):
             count = block.count(b"\n") + (not block.endswith(b"\n"))
             first, last = np.searchsorted(numbers, [passed + 1, passed + count + 1])
             if first < last:
@@ -217,17 +219,13 @@ def lines_at(path: Path, numbers: np.ndarray) -> Iterator[Line]:
                 return
 
 
-def first_line_of(line: bytes) -> bytes:
-    """Return a file's first line without byte order mark and line end; raises FileError if that is not text."""
-    if line.startswith(UTF_16_MARKS):
-        raise FileError("is UTF-16 text; it must be UTF-8")
-    if line.startswith(GZIP_MARK):
-        raise FileError("holds gzip data, but its name does not end in .gz")
-    if line.startswith(ZSTD_MARK):
-        raise FileError("holds zstd data, but its name does not end in .zst")
+def first_line_of(line: bytes, format: Format) -> bytes:
+    """Return a text's first line without byte order mark, line end and spaces; raises FileError if it is not text."""
+    if format.encoding == "utf-8":
+        check_marks(line, format.encoding)
     if b"\0" in line:
-        raise FileError("is not UTF-8 text: its first line holds NUL bytes")
-    line = line.removeprefix(BYTE_ORDER_MARK).strip()
+        raise FileError(f"is not {ENCODINGS[format.encoding]} text: its first line holds NUL bytes")
+    line = line.removeprefix(BYTE_ORDER_MARK).strip(format.blanks)
     if b"\r" in line:
         raise FileError("ends its lines with CR alone; they must end with LF or CR LF")
     return line

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
+from kpis.catalog.formats import ENCODINGS
 from kpis.formats.grammar import LONGEST_LINE_BYTES, Grammar
 from kpis.formats.row_values import RowValues
 
@@ -22,6 +23,8 @@ class RowFormat(RowValues):
     grammar: Grammar
     has_header = False
     careful = False
+    # What rows that are not valid are said not to be.
+    encoding = ENCODINGS["utf-8"]
 
     @abstractmethod
     def record(self, text: str) -> dict[str, Any]:
@@ -32,10 +35,15 @@ class RowFormat(RowValues):
         """Return SQL for a table of the clean lines of a file, without the first ``skip`` lines."""
 
 
+def quoted(text: str) -> str:
+    """Return a text as a literal in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def read_csv(path: Path, skip: int, delimiter: str, columns: str) -> str:
     """Return SQL for a table of a file's lines without the first ``skip``, split at a delimiter into columns."""
-    quoted = str(path).replace("'", "''")
     return f"""read_csv(
-        '{quoted}', columns = {{{columns}}}, auto_detect = false, header = false, skip = {skip}, delim = '{delimiter}',
-        quote = '', escape = '', new_line = '\\n', compression = 'none', max_line_size = {2 * LONGEST_LINE_BYTES}
+        {quoted(str(path))}, columns = {{{columns}}}, auto_detect = false, header = false, skip = {skip},
+        delim = {quoted(delimiter)}, quote = '', escape = '', new_line = '\\n', compression = 'none',
+        max_line_size = {2 * LONGEST_LINE_BYTES}
     )"""

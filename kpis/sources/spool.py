@@ -32,7 +32,7 @@ class Spool:
         self._rejects: list[Reject] = []
         self._arrived: datetime | None = None
         # Every message is a row: none of them is the file's header.
-        self._header = b"" if feed.format.has_keys else ",".join(feed.column_names).encode() + b"\n"
+        self._header = feed.header_line
         self._file = path.open("wb")
         self._file.write(self._header)
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from kpis.catalog.columns import BadValue, Integer
 from kpis.catalog.feeds import BadRow
+from kpis.catalog.formats import CSV
 from kpis.formats import content as content_module
 from kpis.formats import grammar as grammar_module
 from kpis.formats import lines as lines_module
 from kpis.formats.bounds import Bounds, FileError
-from kpis.formats.csv_rows import split_fields
+from kpis.formats.csv_fields import Fields
 from kpis.formats.grammar import Digits
 from kpis.formats.lines import Line, SplitFile, lines_at, split
 from kpis.sources.directory import batch_name
@@ -81,13 +82,18 @@ def naive_lines(content: bytes) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in lines] + ([last] if last else [])
 
 
+def of_three(line: bytes) -> tuple[Digits, bool]:
+    """What ``split`` has to know of a file with three columns of whole numbers."""
+    return Digits(3, CSV()), True
+
+
 def no_more(found: SplitFile) -> None:
     pytest.fail("so few clean lines are not read before the end of the file")
 
 
 def split_of(path: Path, folder: Path) -> tuple[SplitFile, list[Line]]:
     odd: list[Line] = []
-    return split(path, folder / "spool", lambda header: (Digits(WIDTH), True), odd.extend, no_more), odd
+    return split(path, folder / "spool", CSV(), of_three, odd.extend, no_more), odd
 
 
 def clean_lines_of(found: SplitFile) -> list[bytes]:
@@ -116,10 +122,10 @@ def test_each_line_is_clean_or_odd_or_blank_with_its_number(folder, content, pac
     for number, line in zip(numbers, clean, strict=True):
         assert line == data[number].translate(None, b' \t"')
         assert [int(field or 0) for field in line.split(b",")] == [
-            int(field.strip(" \t") or 0) for field in split_fields(data[number].decode())
+            int(field.strip(" \t") or 0) for field in Fields(CSV()).split(data[number].decode())
         ]
     wanted = np.array(sorted(data), dtype=np.int64)[::2]
-    found_again = {line.number: line.content for line in lines_at(path, wanted)}
+    found_again = {line.number: line.content for line in lines_at(path, CSV(), wanted)}
     assert list(found_again) == wanted.tolist()
     for number, line in found_again.items():
         assert line == data[number] if len(data[number]) <= longest else len(line) > longest
@@ -206,13 +212,13 @@ def test_a_whole_number_is_what_python_says_within_its_bits(text, column):
     ],
 )
 def test_fields_stand_between_commas_or_within_quotes(text, fields):
-    assert split_fields(text) == fields
+    assert Fields(CSV()).split(text) == fields
 
 
 @pytest.mark.parametrize("text", ['"', '"1', '1"', '1"2"', '"1"2', '"1" "2"', '"1,2', '1,"', '""" '])
 def test_a_badly_placed_quote_is_reported(text):
     with pytest.raises(BadRow, match="has a badly placed quote"):
-        split_fields(text)
+        Fields(CSV()).split(text)
 
 
 def packed(suffix: str, content: bytes) -> bytes:
@@ -253,17 +259,33 @@ def test_a_packed_file_fails_once_it_unpacks_beyond_its_bounds(folder, suffix, m
         (Bounds(unpacked_bytes=12_000_005, unpacked_ratio=2**40), "unpacks to more than 12,000,005 bytes"),
     ):
         with pytest.raises(FileError, match=reason):
-            split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, bounds)
-    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, Bounds(12_000_006, ratio + 1))
+            split(path, folder / "spool", CSV(), of_three, list, no_more, bounds)
+    found = split(
+        path,
+        folder / "spool",
+        CSV(),
+        of_three,
+        list,
+        no_more,
+        Bounds(12_000_006, ratio + 1),
+    )
     assert found.clean == 2_000_000
     # What lies beyond is not unpacked.
     (folder / "spool").unlink()
     with pytest.raises(FileError, match="unpacks to more than 1 times"):
-        split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, Bounds(unpacked_ratio=1))
+        split(
+            path,
+            folder / "spool",
+            CSV(),
+            of_three,
+            list,
+            no_more,
+            Bounds(unpacked_ratio=1),
+        )
     assert not (folder / "spool").exists() or (folder / "spool").stat().st_size < 2**21
     # Of few bytes the ratio does not matter.
     path.write_bytes(packed(suffix, b"a,b,c\n" + b"1,2,3\n" * 300_000))
-    found = split(path, folder / "spool", lambda line: (Digits(3), True), list, no_more, Bounds(unpacked_ratio=1))
+    found = split(path, folder / "spool", CSV(), of_three, list, no_more, Bounds(unpacked_ratio=1))
     assert found.clean == 300_000
 
 

@@ -39,7 +39,8 @@ from kpis.engine.table import registered, rows
 from kpis.formats.bounds import FileError
 from kpis.formats.file_formats import row_format_of
 from kpis.formats.judge import Times, judge, reject_text
-from kpis.formats.lines import BYTE_ORDER_MARK, Line, first_line_of
+from kpis.formats.lines import Line, first_line_of
+from kpis.formats.text import BYTE_ORDER_MARK
 from tests.effort import times
 from tests.property.test_scanner import damage
 
@@ -86,7 +87,7 @@ def judged(feed: Feed, content: bytes, defaults: dict, given: datetime | None) -
     if not lines[-1]:
         lines.pop()
     try:
-        row_format = row_format_of(feed, first_line_of(lines[0]), defaults)
+        row_format = row_format_of(feed, first_line_of(lines[0], feed.format), defaults)
     except (FileError, IndexError):
         return None
     first = 0
