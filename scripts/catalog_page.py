@@ -47,6 +47,8 @@ lengths = ["5m", "1h"]
 SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("A feed", "`[feeds.NAME]`, with a name of lower-case letters, digits and `_`.", (entries.FeedEntry,)),
     ("The format of a feed", "`format = {type = ...}`", entries.AnyFormat.__args__),
+    ("A derived column", "`NAME = {value = ...}` in `[feeds.NAME.derived]`.", (entries.DerivedEntry,)),
+    ("A check", "`[[feeds.NAME.checks]]`, once for each.", (entries.CheckEntry,)),
     ("The time of a feed's records", "`time = {...}`: either `column`, or `day` and `clock`.", (entries.TimeEntry,)),
     ("A column", "`NAME = {type = ...}` in `[feeds.NAME.columns]`. All types have:", (entries.ColumnEntry,)),
     ("The types of columns", "", entries.AnyColumn.__args__),

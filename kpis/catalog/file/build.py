@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import TypeVar
 
 from kpis.catalog import columns, measures
+from kpis.catalog.checks import check_expression, column_types, derived_column
 from kpis.catalog.columns import ColumnType
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import Column, Feed, Moment, day_and_time, unix_moment
+from kpis.catalog.expressions import Expression, ExpressionError, condition
+from kpis.catalog.feeds import At, Check, Column, Feed, Moment, day_and_time, moment_at
 from kpis.catalog.file import entries
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.source import Source
@@ -22,7 +25,7 @@ from kpis.catalog.result_columns import BadEntry
 
 Made = TypeVar("Made")
 
-UNIX = {"unix_s": 1, "unix_ms": 1_000}
+UNIX = {"unix_s": 1, "unix_ms": 1_000, "unix_us": 1_000_000}
 DAY_GROUPS = {"year", "month", "day"}
 
 
@@ -30,6 +33,8 @@ def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
     """Return the feed of an entry; raises CatalogError if the entry contradicts itself."""
     at: Keys = ("feeds", name)
     made = tuple(_column(source, (*at, "columns", key), key, column) for key, column in entry.columns.items())
+    derived = _derived(source, at, entry.derived, made)
+    types = column_types((*made, *derived))
     return _made(
         source,
         at,
@@ -40,7 +45,10 @@ def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
             file_names=tuple(entry.files),
             endings=tuple(entry.endings) or ENDINGS[type(entry.format)],
             columns=made,
-            checks=(),
+            derived=derived,
+            checks=tuple(
+                _check(source, (*at, "checks", index), check, types) for index, check in enumerate(entry.checks)
+            ),
             moment=_moment(source, at, entry),
             interval=BY_SHORT_NAME[entry.interval],
             name_date=_day_in_name(source, at, entry),
@@ -80,12 +88,45 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
             by=by,
             measure=_measure(source, (*at, "measure"), entry.measure, feed),
             unit=entry.unit,
+            filter=_filter(source, (*at, "filter"), entry.filter, feed),
             lengths=tuple(sorted(lengths, key=lambda length: length.minutes)),
             top=entry.top,
             personal=entry.personal,
             plural=entry.plural,
         ),
     )
+
+
+def _derived(
+    source: Source, at: Keys, declared: Mapping[str, entries.DerivedEntry], columns: tuple[Column, ...]
+) -> tuple[Column, ...]:
+    """Return the derived columns of a feed with such columns."""
+    found: list[Column] = []
+    for name, entry in declared.items():
+        where: Keys = (*at, "derived", name)
+        if name in {column.name for column in columns}:
+            raise source.error(where, "is the name of a column of the files too")
+        make = partial(derived_column, name, entry.value, column_types((*columns, *found)), entry.unit)
+        found.append(_expressed(source, (*where, "value"), make))
+    return tuple(found)
+
+
+def _check(source: Source, at: Keys, entry: entries.CheckEntry, types: Mapping[str, ColumnType]) -> Check:
+    column = _known(source, (*at, "column"), entry.column, types)
+    return _expressed(source, (*at, "holds"), lambda: check_expression(column, entry.reason, entry.holds, types))
+
+
+def _filter(source: Source, at: Keys, text: str, feed: Feed) -> Expression | None:
+    if not text:
+        return None
+    return _expressed(source, at, lambda: condition(text, column_types(feed.record_columns, feed.place)))
+
+
+def _expressed(source: Source, at: Keys, make: Callable[[], Made]) -> Made:
+    try:
+        return make()
+    except ExpressionError as error:
+        raise source.error(at, f"is no expression that can be computed; at {error}") from None
 
 
 def _made(source: Source, at: Keys, make: Callable[[], Made]) -> Made:
@@ -135,11 +176,11 @@ def _column(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Co
 def _type(source: Source, at: Keys, entry: entries.AnyColumn) -> ColumnType:
     optional = entry.optional
     match entry:
-        case entries.IntegerColumn(minimum=minimum, maximum=maximum, bits=bits):
+        case entries.IntegerColumn(minimum=minimum, maximum=maximum, bits=bits, unknown=unknown):
             least = -(1 << (bits - 1)) if minimum is None else minimum
             if maximum is not None and maximum < least:
                 raise source.error((*at, "maximum"), f"is less than the minimum, {least}")
-            return columns.Integer(optional, bits=bits, minimum=least, maximum=maximum)
+            return columns.Integer(optional, bits, least, maximum, scientific=entry.scientific, unknown=tuple(unknown))
         case entries.DecimalColumn(minimum=minimum, maximum=maximum, unknown=unknown):
             if maximum < minimum:
                 raise source.error((*at, "maximum"), f"is less than the minimum, {minimum}")
@@ -158,8 +199,14 @@ def _type(source: Source, at: Keys, entry: entries.AnyColumn) -> ColumnType:
             return columns.Date(optional)
         case entries.TimeOfDayColumn():
             return columns.TimeOfDay(optional)
-        case entries.TimeColumn():
-            return columns.Integer(optional)
+        case entries.BooleanColumn(true=true, false=false):
+            return columns.Boolean(optional, tuple(true), tuple(false))
+        case entries.TimeColumn(format="iso", zone=zone):
+            return columns.ISOTimestamp(optional, zone)
+        case entries.TimeColumn(format=format) if format in UNIX:
+            return columns.UnixTimestamp(optional, UNIX[format])
+        case entries.TimeColumn(format=format, zone=zone):
+            return columns.FormattedTimestamp(optional, zone, format)
 
 
 def _moment(source: Source, at: Keys, entry: entries.FeedEntry) -> Moment:
@@ -171,12 +218,14 @@ def _moment(source: Source, at: Keys, entry: entries.FeedEntry) -> Moment:
         column = entry.columns[_known(source, (*where, "column"), time.column, entry.columns)]
         if not isinstance(column, entries.TimeColumn):
             raise source.error((*where, "column"), f"names {time.column}, which is no column of type time")
-        return unix_moment(time.column, UNIX[column.format])
+        if time.zone != "UTC":
+            raise source.error((*where, "zone"), f"is for day and clock: give the zone to the column {time.column}")
+        return moment_at(time.column, At(time.at))
     for key, name, wanted in (("day", time.day, "date"), ("clock", time.clock, "time_of_day")):
         found = entry.columns[_known(source, (*where, key), name, entry.columns)]
         if type(found).__struct_config__.tag != wanted:
             raise source.error((*where, key), f"names {name}, which is no column of type {wanted}")
-    return day_and_time(time.day, time.clock)
+    return _made(source, where, lambda: day_and_time(time.day, time.clock, time.zone, At(time.at)))
 
 
 def _day_in_name(source: Source, at: Keys, entry: entries.FeedEntry) -> re.Pattern[str] | None:
@@ -195,7 +244,7 @@ def _day_in_name(source: Source, at: Keys, entry: entries.FeedEntry) -> re.Patte
 
 
 def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, feed: Feed) -> Dimension:
-    known = {column.name: column for column in feed.columns}
+    known = {column.name: column for column in feed.record_columns}
     if isinstance(entry, str):
         return Dimension(entry, _known(source, at, entry, known))
     if not entry.grid:
@@ -211,7 +260,7 @@ def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, fe
 
 
 def _measure(source: Source, at: Keys, entry: entries.AnyMeasure, feed: Feed) -> Measure:
-    known = {column.name: column for column in feed.columns}
+    known = {column.name: column for column in feed.record_columns}
     match entry:
         case entries.SumMeasure(name=name, columns=added):
             names = [_known(source, (*at, "columns", index), one, known) for index, one in enumerate(added)]

@@ -17,6 +17,7 @@ from kpis.catalog.file.entries import (
     AnyColumn,
     CatalogFile,
     ColumnName,
+    DerivedEntry,
     FeedEntry,
     FeedName,
     KPIEntry,
@@ -60,6 +61,9 @@ def convert(source: Source) -> CatalogFile:
         for column, value in _tables(feed, "columns"):
             _convert(source, ("feeds", name, "columns", column), column, ColumnName)
             _convert(source, ("feeds", name, "columns", column), value, AnyColumn)
+        for column, value in _tables(feed, "derived"):
+            _convert(source, ("feeds", name, "derived", column), column, ColumnName)
+            _convert(source, ("feeds", name, "derived", column), value, DerivedEntry)
         _convert(source, ("feeds", name), feed, FeedEntry)
     for name, kpi in _tables(source.values, "kpis"):
         _convert(source, ("kpis", name), name, KPIName)

@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from kpis.catalog.feeds import LONGEST_FEED_NAME
+
 # A text ends where no character follows: $ would accept a line feed there.
 NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*(?![\s\S])"
 CLASS_NAME = r"^[A-Z][A-Za-z0-9]*(?![\s\S])"
 ONE_LINE = r"^[^\r\n]*\S[^\r\n]*(?![\s\S])"
-LONGEST_FEED_NAME, LONGEST_KPI_NAME, LONGEST_COLUMN_NAME = 16, 40, 50
+LONGEST_KPI_NAME, LONGEST_COLUMN_NAME = 40, 50
 # Ids below are those of built-in KPIs; the largest is what a column of the database holds.
 FIRST_ID, LAST_ID = 1000, 32_767
 
@@ -48,6 +50,10 @@ class IntegerColumn(ColumnEntry, tag="integer", kw_only=True, frozen=True):
     minimum: Annotated[int | None, Meta(description="The least value. Default: the least of the bits.")] = None
     maximum: Annotated[int | None, Meta(description="The largest value. Default: the largest of the bits.")] = None
     bits: Annotated[Literal[32, 64], Meta(description="The size of the numbers, signed.")] = 64
+    unknown: Annotated[list[int], Meta(description="Numbers that mean that the value is not known.")] = []
+    scientific: Annotated[
+        bool, Meta(description="Whether whole numbers may be written as `123.0` and `3.1656863E+10`.")
+    ] = False
 
 
 class DecimalColumn(ColumnEntry, tag="decimal", kw_only=True, frozen=True):
@@ -86,10 +92,28 @@ class TimeOfDayColumn(ColumnEntry, tag="time_of_day", kw_only=True, frozen=True)
     """Times of day, as ``08:05:00``."""
 
 
-class TimeColumn(ColumnEntry, tag="time", kw_only=True, frozen=True):
-    """Times, as whole numbers of Unix time."""
+class BooleanColumn(ColumnEntry, tag="boolean", kw_only=True, frozen=True):
+    """True or false. The groups are named `true` and `false`."""
 
-    format: Annotated[Literal["unix_s", "unix_ms"], Meta(description="How they are written.")]
+    true: Annotated[list[Line], Meta(min_length=1, description="The words for true, in any case.")] = msgspec.field(
+        default_factory=lambda: ["true", "1", "yes"]
+    )
+    false: Annotated[list[Line], Meta(min_length=1, description="The words for false, in any case.")] = msgspec.field(
+        default_factory=lambda: ["false", "0", "no"]
+    )
+
+
+class TimeColumn(ColumnEntry, tag="time", kw_only=True, frozen=True):
+    """Times, to the microsecond."""
+
+    format: Annotated[
+        str,
+        Meta(
+            description="How they are written: `iso`, as `2026-03-01T12:00:00Z`; `unix_s`, `unix_ms` or `unix_us`, "
+            "Unix time in these units; or a pattern such as `%d.%m.%Y %H:%M:%S`."
+        ),
+    ]
+    zone: Annotated[str, Meta(description="The time zone of times without an offset, such as `Europe/Madrid`.")] = "UTC"
 
 
 AnyColumn = (
@@ -101,6 +125,7 @@ AnyColumn = (
     | UUIDColumn
     | DateColumn
     | TimeOfDayColumn
+    | BooleanColumn
     | TimeColumn
 )
 
@@ -131,6 +156,29 @@ class TimeEntry(Entry, kw_only=True, frozen=True):
     column: Annotated[str, Meta(description="The column with the time.")] = ""
     day: Annotated[str, Meta(description="The column with the day, with `clock`.")] = ""
     clock: Annotated[str, Meta(description="The column with the time of day, with `day`.")] = ""
+    zone: Annotated[str, Meta(description="The time zone of `day` and `clock`.")] = "UTC"
+    at: Annotated[
+        Literal["start", "end"],
+        Meta(description="Whether it is the start or the end of the interval that a record is about."),
+    ] = "start"
+
+
+class CheckEntry(Entry, kw_only=True, frozen=True):
+    """A condition on a row as a whole; a row for which it is false is a reject."""
+
+    column: Annotated[str, Meta(description="The column that a reject names.")]
+    holds: Annotated[str, Meta(description="The condition, an [expression](expressions.md) over the feed's columns.")]
+    reason: Annotated[Line, Meta(description="The reason of a reject, as it follows the column's name.")]
+
+
+class DerivedEntry(Entry, kw_only=True, frozen=True):
+    """A column that is in no file, computed from the others."""
+
+    value: Annotated[
+        str,
+        Meta(description="Its value, an [expression](expressions.md) over the columns and the derived ones before."),
+    ]
+    unit: Annotated[str, Meta(description="The unit of the values.")] = ""
 
 
 class FeedEntry(Entry, kw_only=True, frozen=True):
@@ -148,6 +196,10 @@ class FeedEntry(Entry, kw_only=True, frozen=True):
     interval: Annotated[LengthName, Meta(description="The shortest interval that its records are counted in.")] = "5m"
     time: Annotated[TimeEntry, Meta(description="When a record is.")]
     columns: Annotated[dict[ColumnName, AnyColumn], Meta(min_length=1, description="Its columns, by name.")]
+    derived: Annotated[
+        dict[ColumnName, DerivedEntry], Meta(description="Columns that are computed from the others, by name.")
+    ] = {}
+    checks: Annotated[list[CheckEntry], Meta(description="Conditions on a row as a whole.")] = []
     archive: Annotated[bool, Meta(description="Whether the lake keeps the records themselves.")] = False
     day_in_name: Annotated[
         str,
@@ -223,6 +275,13 @@ class KPIEntry(Entry, kw_only=True, frozen=True):
     ]
     measure: Annotated[AnyMeasure, Meta(description="What is computed.")]
     unit: Annotated[Line, Meta(description="The unit of the values.")]
+    filter: Annotated[
+        str,
+        Meta(
+            description="Only records for which it is true count: an [expression](expressions.md) over the feed's "
+            "columns."
+        ),
+    ] = ""
     lengths: Annotated[
         list[LengthName], Meta(min_length=1, description="The interval lengths that it is computed for.")
     ] = msgspec.field(default_factory=lambda: ["5m", "1h"])

@@ -37,6 +37,14 @@ bytes = {type = "integer", unit = "bytes"}
 signal = {type = "decimal", optional = true, minimum = -140, maximum = 0, unknown = [99]}
 kind = {type = "choice", words = ["VOICE", "DATA"]}
 
+[[feeds.probe.checks]]
+column = "bytes"
+holds = "bytes % 8 = 0"
+reason = "is no multiple of 8"
+
+[feeds.probe.derived]
+kilobytes = {value = "bytes // 1000", unit = "kB"}
+
 [kpis.CellVolume]
 id = 1001
 feed = "probe"
@@ -44,6 +52,7 @@ description = "Cells by bytes"
 by = ["cell", {name = "kind"}]
 measure = {type = "sum", columns = ["bytes"], name = "total_bytes"}
 unit = "bytes"
+filter = "kilobytes > 0 and kind = 'DATA'"
 lengths = ["1h", "1m", "5m"]
 top = true
 """
@@ -96,7 +105,7 @@ def test_a_feed_is_what_its_table_says():
     feed = declared(GOOD).feeds["probe"]
     assert (feed.name, feed.description, feed.format) == ("probe", "Probe counters: bytes per cell", CSV())
     assert (feed.file_names, feed.endings, feed.interval) == (("probe_*.csv",), (".csv", ".txt"), ONE_MINUTE)
-    assert (feed.is_archived, feed.checks, feed.moment.column) == (False, (), "begin")
+    assert (feed.is_archived, feed.moment.column) == (False, "begin")
     assert [column.name for column in feed.columns] == ["begin", "cell", "owner", "bytes", "signal", "kind"]
     assert feed.column("cell").type == columns.Integer(minimum=1, bits=32)
     assert feed.column("owner").type == columns.Text(optional=True, longest=40)
@@ -106,7 +115,7 @@ def test_a_feed_is_what_its_table_says():
     assert feed.column("signal").type == columns.Decimal(optional=True, minimum=-140, maximum=0, unknown=(99,))
     assert feed.column("kind").type == columns.Choice(words=("VOICE", "DATA"))
     moment = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
-    assert feed.moment.of({"begin": 1772366400500}) == moment
+    assert feed.moment.of({"begin": feed.column("begin").type.parse("1772366400500")}) == moment
 
 
 def test_a_feed_takes_the_day_from_a_files_name():
@@ -117,11 +126,43 @@ def test_a_feed_takes_the_day_from_a_files_name():
     assert feed.date_in("log.log") is None
 
 
+def test_a_feed_has_checks_and_derived_columns():
+    feed = declared(GOOD).feeds["probe"]
+    (check,) = feed.checks
+    assert (check.column, check.reason) == ("bytes", "is no multiple of 8")
+    assert [check.holds({"bytes": bytes_}) for bytes_ in (16, 17)] == [True, False]
+    assert feed.column_names == ("begin", "cell", "owner", "bytes", "signal", "kind")
+    assert feed.column("kilobytes").unit == "kB"
+    assert feed.with_derived({"bytes": 2999})["kilobytes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "moment"),
+    [
+        ('format = "unix_us"', "1772366400000001", datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)),
+        ('format = "iso"', "2026-03-01T14:00:00+02:00", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ('format = "iso", zone = "Asia/Tokyo"', "2026-03-01 21:00", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ('format = "%d.%m.%y %H:%M", zone = "Europe/Madrid"', "01.03.26 13:00", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_records_time_is_read_in_its_format_and_zone(keys: str, text: str, moment: datetime):
+    feed = declared(GOOD.replace('format = "unix_ms"', keys)).feeds["probe"]
+    assert feed.moment.of({"begin": feed.column("begin").type.parse(text)}) == moment
+
+
+def test_a_time_may_be_the_end_of_the_interval_that_a_record_is_about():
+    feed = declared(GOOD.replace('{column = "begin"}', '{column = "begin", at = "end"}')).feeds["probe"]
+    moment = feed.moment.of({"begin": feed.column("begin").type.parse("1772366400000")})
+    assert moment == datetime(2026, 3, 1, 11, 59, 59, 999_999, tzinfo=UTC)
+
+
 def test_a_kpi_is_what_its_table_says():
     kpi = declared(GOOD).kpis[1001]
     assert (kpi.name, kpi.description, kpi.feed.name, kpi.unit) == ("CellVolume", "Cells by bytes", "probe", "bytes")
     assert kpi.by == (Dimension("cell", "cell"), Dimension("kind", "kind"))
     assert kpi.measure == measures.Sum("total_bytes", columns=("bytes",))
+    records = [{"kilobytes": 1, "kind": "DATA"}, {"kilobytes": 0, "kind": "DATA"}, {"kilobytes": 1, "kind": "SMS"}]
+    assert [kpi.filter.of(record) for record in records] == [True, False, False]
     assert (kpi.lengths, kpi.top, kpi.personal) == ((ONE_MINUTE, FIVE_MINUTES, ONE_HOUR), True, False)
 
 
@@ -151,13 +192,13 @@ COLUMN = "feeds.probe.columns.{}".format
 KPI = "kpis.CellVolume.{}".format
 NAMES = "must be lower-case letters and digits, with single _ between them"
 EACH = "each row also has id, interval_start_timestamp, interval_end_timestamp, interval, rank"
-TYPES = "integer, decimal, text, choice, postal_code, uuid, date, time_of_day, time"
+TYPES = "integer, decimal, text, choice, postal_code, uuid, date, time_of_day, boolean, time"
 
 # What is replaced in GOOD, by what, and the message.
 BROKEN = {
     "syntax": ('"integer", unit', '"integer" unit', at(12, "", "is not TOML: unclosed inline table")),
-    "a key twice": ("id = 1001", "id = 1001\nid = 1002", at(18, "", "is not TOML: cannot overwrite a value")),
-    "not UTF-8": ("Cells by", "Cells \udcff", at(19, "", "is not valid UTF-8: save the file as UTF-8")),
+    "a key twice": ("id = 1001", "id = 1001\nid = 1002", at(26, "", "is not TOML: cannot overwrite a value")),
+    "not UTF-8": ("Cells by", "Cells \udcff", at(27, "", "is not valid UTF-8: save the file as UTF-8")),
     "an unknown section": (
         "[feeds.probe]",
         "[feed.probe]",
@@ -172,7 +213,7 @@ BROKEN = {
     "a long feed's name": (
         "feeds.probe",
         "feeds." + "p" * 41,
-        at(1, "feeds." + "p" * 41, "has 41 characters; it can have 16 at most"),
+        at(1, "feeds." + "p" * 41, "has 41 characters; it can have 40 at most"),
     ),
     "an unknown key": (
         "files =",
@@ -244,6 +285,82 @@ BROKEN = {
         "day_in_name = 'x'\n[feeds.probe.columns]",
         at(8, "feeds.probe.day_in_name", "needs time.day: the column whose place the day in the name takes"),
     ),
+    "a time's format": (
+        '"unix_ms"',
+        '"%Q"',
+        at(
+            9,
+            COLUMN("begin"),
+            "cannot be used: the time format '%Q' has %Q, which is none of %Y %y %m %b %B %d %H %I %p %M %S %f %z %%",
+        ),
+    ),
+    "a time's zone": (
+        '"unix_ms"',
+        '"iso", zone = "Mars"',
+        at(9, COLUMN("begin"), "cannot be used: there is no time zone 'Mars': name one such as Europe/Madrid, or UTC"),
+    ),
+    "a zone at the wrong place": (
+        '{column = "begin"}',
+        '{column = "begin", zone = "Asia/Tokyo"}',
+        at(6, "feeds.probe.time.zone", "is for day and clock: give the zone to the column begin"),
+    ),
+    "words of a boolean": (
+        'type = "choice", words = ["VOICE", "DATA"]',
+        'type = "boolean", true = ["x"], false = ["X"]',
+        at(14, COLUMN("kind"), "cannot be used: the word 'x' of a Boolean means both true and false"),
+    ),
+    "a check's column": (
+        'column = "bytes"\n',
+        'column = "byte"\n',
+        at(17, "feeds.probe.checks[1].column", "names no column: did you mean bytes?"),
+    ),
+    "a check's key": (
+        "holds =",
+        "must =",
+        at(18, "feeds.probe.checks[1].must", "is not a key of this table; it can have column, holds, reason"),
+    ),
+    "a check's condition": (
+        "bytes % 8 = 0",
+        "bytes % 8",
+        at(
+            18,
+            "feeds.probe.checks[1].holds",
+            "is no expression that can be computed; at character 1: this is a number, but "
+            "a condition is true or false: compare it, as in ... > 0",
+        ),
+    ),
+    "a check over no column": (
+        "bytes % 8 = 0",
+        "byte % 8 = 0",
+        at(
+            18,
+            "feeds.probe.checks[1].holds",
+            "is no expression that can be computed; at character 1: there is no column byte; did you mean bytes?",
+        ),
+    ),
+    "a derived column's name": (
+        "kilobytes = {",
+        "cell = {",
+        at(22, "feeds.probe.derived.cell", "is the name of a column of the files too"),
+    ),
+    "a derived column's value": (
+        "bytes // 1000",
+        "bytes //",
+        at(
+            22,
+            "feeds.probe.derived.kilobytes.value",
+            "is no expression that can be computed; at character 9: the expression ends too early: a value is missing",
+        ),
+    ),
+    "a filter": (
+        "kind = 'DATA'",
+        "kind = 3",
+        at(
+            31,
+            KPI("filter"),
+            "is no expression that can be computed; at character 26: a text cannot be compared with a number",
+        ),
+    ),
     "another section": (
         "[feeds.probe.columns]",
         "[feeds.probe.columns]\n[x]",
@@ -298,41 +415,41 @@ BROKEN = {
     "a KPI's name": (
         "kpis.CellVolume",
         "kpis.cell_volume",
-        at(16, "kpis.cell_volume", "must be a capital letter, then letters and digits"),
+        at(24, "kpis.cell_volume", "must be a capital letter, then letters and digits"),
     ),
     "a built-in KPI's name": (
         "kpis.CellVolume",
         "kpis.OperatorSIGNAL",
-        at(16, "kpis.OperatorSIGNAL", "is the name of another KPI, apart from case: choose another"),
+        at(24, "kpis.OperatorSIGNAL", "is the name of another KPI, apart from case: choose another"),
     ),
     "a list of KPIs": (
         "[kpis.CellVolume]",
         "[[kpis]]",
-        at(16, "kpis", "is a list of tables: give each table its name, as in [kpis.NAME]"),
+        at(24, "kpis", "is a list of tables: give each table its name, as in [kpis.NAME]"),
     ),
-    "an id": ("id = 1001", "id = 12", at(17, KPI("id"), "must be 1000 or more; it is 12")),
-    "a large id": ("id = 1001", "id = 99999", at(17, KPI("id"), "must be 32767 or less; it is 99999")),
-    "an id's type": ("id = 1001", 'id = "1001"', at(17, KPI("id"), "must be a whole number, not a text in quotes")),
-    "no id": ("id = 1001\n", "", at(16, "kpis.CellVolume", "lacks the key id")),
-    "a KPI's feed": ('feed = "probe"', 'feed = "prob"', at(18, KPI("feed"), "names no feed: did you mean probe?")),
-    "a description": ('"Cells by bytes"', '" "', at(19, KPI("description"), "must be one line that is not blank")),
+    "an id": ("id = 1001", "id = 12", at(25, KPI("id"), "must be 1000 or more; it is 12")),
+    "a large id": ("id = 1001", "id = 99999", at(25, KPI("id"), "must be 32767 or less; it is 99999")),
+    "an id's type": ("id = 1001", 'id = "1001"', at(25, KPI("id"), "must be a whole number, not a text in quotes")),
+    "no id": ("id = 1001\n", "", at(24, "kpis.CellVolume", "lacks the key id")),
+    "a KPI's feed": ('feed = "probe"', 'feed = "prob"', at(26, KPI("feed"), "names no feed: did you mean probe?")),
+    "a description": ('"Cells by bytes"', '" "', at(27, KPI("description"), "must be one line that is not blank")),
     "a long description": (
         "Cells by bytes",
         "x" * 201,
-        at(19, KPI("description"), "has 201 characters; it can have 200 at most"),
+        at(27, KPI("description"), "has 201 characters; it can have 200 at most"),
     ),
-    "no dimension": ('["cell", {name = "kind"}]', "[]", at(20, KPI("by"), "is empty")),
-    "a dimension": ('["cell", ', '["cel", ', at(20, KPI("by[1]"), "names no column: did you mean cell?")),
+    "no dimension": ('["cell", {name = "kind"}]', "[]", at(28, KPI("by"), "is empty")),
+    "a dimension": ('["cell", ', '["cel", ', at(28, KPI("by[1]"), "names no column: did you mean cell?")),
     "a dimension's column": (
         '{name = "kind"}',
         '{name = "sort"}',
-        at(20, KPI("by[2].column"), "names no column: there are begin, cell, owner, bytes, signal, kind"),
+        at(28, KPI("by[2].column"), "names no column: there are begin, cell, owner, bytes, signal, kind, kilobytes"),
     ),
     "a dimension's key": (
         '{name = "kind"}',
         '{name = "kind", fold = true}',
         at(
-            20,
+            28,
             KPI("by[2].fold"),
             "is not a key of this table; it can have name, column, ignore_case, grid, cells_per_degree",
         ),
@@ -341,7 +458,7 @@ BROKEN = {
         '["cell", ',
         '["signal", ',
         at(
-            16,
+            24,
             "kpis.CellVolume",
             "cannot be used: dimension signal: the column signal is a Decimal, which names no groups",
         ),
@@ -350,7 +467,7 @@ BROKEN = {
         '{name = "kind"}',
         '{name = "cell2", column = "cell", ignore_case = true}',
         at(
-            16,
+            24,
             "kpis.CellVolume",
             "cannot be used: dimension cell2 is folded, but the column cell (Integer) has no texts",
         ),
@@ -358,52 +475,52 @@ BROKEN = {
     "a dimension twice": (
         '{name = "kind"}',
         '"cell"',
-        at(16, "kpis.CellVolume", f"cannot be used: it has two columns cell; {EACH}"),
+        at(24, "kpis.CellVolume", f"cannot be used: it has two columns cell; {EACH}"),
     ),
     "a personal dimension": (
         '["cell", ',
         '["owner", ',
-        at(20, KPI("by[1]"), "uses the personal column owner: the KPI must have personal = true"),
+        at(28, KPI("by[1]"), "uses the personal column owner: the KPI must have personal = true"),
     ),
     "a grid": (
         '{name = "kind"}',
         '{name = "place", grid = ["signal"]}',
-        at(20, KPI("by[2].grid"), "needs two columns, latitude and longitude, and neither column nor ignore_case"),
+        at(28, KPI("by[2].grid"), "needs two columns, latitude and longitude, and neither column nor ignore_case"),
     ),
     "a measure": (
         '"sum"',
         '"total"',
-        at(21, KPI("measure.type"), "must be one of sum, count, count_distinct, mean; it is 'total'"),
+        at(29, KPI("measure.type"), "must be one of sum, count, count_distinct, mean; it is 'total'"),
     ),
     "a measure's key": (
         'columns = ["bytes"]',
         'column = "bytes"',
-        at(21, KPI("measure.column"), "is not a key of this table; did you mean columns?"),
+        at(29, KPI("measure.column"), "is not a key of this table; did you mean columns?"),
     ),
     "a measure's column": (
         '["bytes"]',
         '["byte"]',
-        at(21, KPI("measure.columns[1]"), "names no column: did you mean bytes?"),
+        at(29, KPI("measure.columns[1]"), "names no column: did you mean bytes?"),
     ),
     "a sum of decimals": (
         'columns = ["bytes"]',
         'columns = ["signal"]',
-        at(16, "kpis.CellVolume", "cannot be used: total_bytes is a sum of signal: not all of them are whole numbers"),
+        at(24, "kpis.CellVolume", "cannot be used: total_bytes is a sum of signal: not all of them are whole numbers"),
     ),
-    "a measure's name": ('"total_bytes"', '"Total"', at(21, KPI("measure.name"), NAMES)),
+    "a measure's name": ('"total_bytes"', '"Total"', at(29, KPI("measure.name"), NAMES)),
     "a measure's taken name": (
         '"total_bytes"',
         '"rank"',
-        at(16, "kpis.CellVolume", f"cannot be used: it has two columns rank; {EACH}"),
+        at(24, "kpis.CellVolume", f"cannot be used: it has two columns rank; {EACH}"),
     ),
-    "a length": ('"1h", "1m"', '"1h", "2h"', at(23, KPI("lengths[2]"), "must be one of 1h, 1m, 5m; it is '2h'")),
+    "a length": ('"1h", "1m"', '"1h", "2h"', at(32, KPI("lengths[2]"), "must be one of 1h, 1m, 5m; it is '2h'")),
     "a shorter length": (
         '"1m"\ntime',
         '"5m"\ntime',
-        at(23, KPI("lengths"), "has 1m, which is no multiple of the feed's 5m"),
+        at(32, KPI("lengths"), "has 1m, which is no multiple of the feed's 5m"),
     ),
-    "no length": ('["1h", "1m", "5m"]', "[]", at(23, KPI("lengths"), "is empty")),
-    "no unit": ('unit = "bytes"\n', "", at(16, "kpis.CellVolume", "lacks the key unit")),
+    "no length": ('["1h", "1m", "5m"]', "[]", at(32, KPI("lengths"), "is empty")),
+    "no unit": ('unit = "bytes"\n', "", at(24, "kpis.CellVolume", "lacks the key unit")),
 }
 
 
@@ -459,7 +576,7 @@ def test_a_command_with_a_broken_catalog_says_so_in_one_line(tmp_path: Path):
         check=False,
     )
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"{path}:17: kpis.CellVolume.id must be 1000 or more; it is 7\n"
+    assert result.stderr == f"{path}:25: kpis.CellVolume.id must be 1000 or more; it is 7\n"
 
 
 def test_the_json_schema_describes_every_key():
