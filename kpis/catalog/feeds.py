@@ -316,7 +316,7 @@ def check_range(column: str, reason: str, values: Range) -> Check:
 
 def _literal(bound: int | timedelta) -> str:
     if isinstance(bound, timedelta):
-        return f"INTERVAL {bound // timedelta(microseconds=1)} MICROSECONDS"
+        return f"to_microseconds({bound // timedelta(microseconds=1)})"
     return str(bound)
 
 

@@ -35,7 +35,12 @@ DONE, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY = range(5)
 CSV, JSON = range(2)
 SUM, DISTINCT, COUNT, MEAN = range(4)
 INTEGER, DECIMAL, TEXT, CHOICE, POSTAL_CODE, ID, DATE, CLOCK, MONTH_FIRST = range(9)
-OPTIONAL, NEEDED, KEPT, FALLBACK, MISSING = (1 << bit for bit in range(5))
+WHOLE, BOOLEAN, ISO_TIME, WRITTEN_TIME, UNIX_TIME = range(9, 14)
+OPTIONAL, NEEDED, KEPT, FALLBACK, MISSING, SCIENTIFIC, DAYS, BARE = (1 << bit for bit in range(8))
+# Of a layout: what its pieces are, and the parts of a time that are one digit or two.
+LITERAL, YEAR, SHORT_YEAR, PART, FIXED_PART, MONTH_NAME, LONG_MONTH_NAME, HALF, FRACTION, OFFSET = range(10)
+MONTH, DAY, HOUR, MINUTE, SECOND = range(5)
+MOST_PIECES, MOST_WORDS, LONGEST_WORD = 64, 32, 32
 # The bytes that they may read beyond the end of a text.
 PADDING = 256
 
@@ -43,7 +48,10 @@ PADDING = 256
 _FUNCTIONS = {
     "scanner_new": (c_void_p, [c_int, c_int, c_void_p, c_int, c_void_p, c_int64, c_int64, c_int64]),
     "scanner_free": (None, [c_void_p]),
-    "scanner_time": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int, c_int]),
+    "scanner_zone": (c_int, [c_void_p, c_int, c_int, c_void_p]),
+    "scanner_layout": (c_int, [c_void_p, c_int, c_int, c_char_p]),
+    "scanner_word": (c_int, [c_void_p, c_int, c_char_p, c_int, c_int]),
+    "scanner_time": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int, c_int]),
     "scanner_check": (c_int, [c_void_p, c_int, c_int, c_int64, c_int64, c_int64]),
     "scanner_place": (None, [c_void_p, c_int, c_int]),
     "scanner_cell": (c_int, [c_void_p, c_int, c_int, c_int64]),

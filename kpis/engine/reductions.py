@@ -21,6 +21,7 @@ TABLE = np.dtype(
         ("least", "i8"),
         ("most", "i8"),
         ("fallback", "i8"),
+        ("unit", "i8"),
         ("unknown", "i8", 8),
         ("unknowns", "i4"),
         ("name_length", "i4"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kpis.catalog.columns import Decimal, Integer
+from kpis.catalog.columns.zones import Zone
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
@@ -17,7 +18,7 @@ from kpis.catalog.measures import CountDistinct, Mean
 from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
-from kpis.engine.scan_kinds import MICRO, OF_TEXTS, kind_of
+from kpis.engine.scan_kinds import MICRO, OF_TEXTS, OF_TIMES, changes_of, kind_of
 from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns, TableColumn, Texts, is_masked
 
@@ -102,23 +103,34 @@ def timeline(tables: Tables) -> Timeline | None:
     """Return the number of records at each moment, of all and by group; None if the scan was not asked for it."""
     if tables.live is None:
         return None
-    parts = [unit for _, unit in tables.feed.moment.parts]
-    every = _by_moment(tables, len(tables.kpis), parts)
+    every = _by_moment(tables, len(tables.kpis))
     groups = {}
     for number, dimension in enumerate(tables.live, len(tables.kpis) + 1):
-        columns = _by_moment(tables, number, parts)
+        columns = _by_moment(tables, number)
         texts, _ = tables.reductions.texts(tables.places[dimension.column])
         groups[dimension.name] = {**columns, "name": texts[columns["name"]]}
     return Timeline(every["moment"], every["count"], groups)
 
 
-def _by_moment(tables: Tables, index: int, parts: Sequence[int]) -> dict[str, np.ndarray]:
+def _by_moment(tables: Tables, index: int) -> dict[str, np.ndarray]:
     """Return a reduction's groups by moment (us since 1970), ascending, with the key that follows the moment's."""
-    entries = tables.reductions.entries(index)
-    moments = sum((entries[:, 1 + part] * unit for part, unit in enumerate(parts)), np.zeros(len(entries), np.int64))
+    entries, moment = tables.reductions.entries(index), tables.feed.moment
+    units = [unit for _, unit in moment.parts]
+    moments = sum((entries[:, 1 + part] * unit for part, unit in enumerate(units)), np.zeros(len(entries), np.int64))
+    if not moment.zone.is_utc:
+        moments = _utc(moment.zone, moments)
+    moments = moments + moment.shift
     order = np.argsort(moments, kind="stable")
     entries = entries[order]
-    return {"moment": moments[order], "name": entries[:, 1 + len(parts)], "count": entries[:, -1]}
+    return {"moment": moments[order], "name": entries[:, 1 + len(units)], "count": entries[:, -1]}
+
+
+def _utc(zone: Zone, local: np.ndarray) -> np.ndarray:
+    """Return the UTC times of a zone's local times, all of which exist; raises Declined beyond the zone's table."""
+    changes = changes_of(zone)
+    if len(local) and (local.min() < 0 or local.max() >= changes[-1, 0]):
+        raise Declined
+    return local - changes[np.searchsorted(changes[:, 0], local, side="right") - 1, 2]
 
 
 @dataclass(frozen=True)
@@ -148,7 +160,7 @@ def records_of(tables: Tables, starts: np.ndarray) -> Records:
             texts, _ = reductions.texts(place)
             places = reductions.kept(place, np.uint32)[0]
             values = texts[places]
-            if not column.type.optional:
+            if not column.type.optional and tables.kinds[place] != compiled.BOOLEAN:
                 table[column.name] = Texts(texts.tolist(), places)
             size += sum(map(sys.getsizeof, texts.tolist()))
         else:
@@ -188,6 +200,10 @@ def _record_value(column: Column) -> str:
         return f"make_time({name} // 3600, {name} // 60 % 60, {name} % 60)"
     if kind == compiled.MONTH_FIRST:
         return f"make_timestamp({name} * {MICRO})"
+    if kind in OF_TIMES:
+        return f"make_timestamp({name})"
+    if kind == compiled.BOOLEAN:
+        return f"CAST(nullif({name}, '') AS BOOLEAN)"
     if kind in OF_TEXTS:
         return f"nullif({name}, '')" if column.type.optional else name
     return f"CAST({name} AS {column.type.sql_type})"

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kpis.catalog.columns import Choice, Decimal, Integer, Text
+from kpis.catalog.columns import Boolean, Choice, ColumnType, Decimal, FormattedTimestamp, Integer, Text
+from kpis.catalog.columns.zones import Zone
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range, Record, moment_of
 from kpis.catalog.formats import CSV, Format, JSONLines
@@ -20,7 +21,22 @@ from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
 from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN, TABLE, Declined, Reductions
-from kpis.engine.scan_kinds import MICRO, OF_TEXTS, UNITS, kind_of
+from kpis.engine.scan_kinds import (
+    EARLIEST_TIME,
+    LATEST_TIME,
+    MICRO,
+    OF_TEXTS,
+    OF_TIMES,
+    OF_WHOLE_NUMBERS,
+    UNITS,
+    changes_of,
+    flags_of,
+    kind_of,
+    pieces_of,
+    unit_of,
+    words_of,
+    zone_of,
+)
 from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
@@ -82,10 +98,10 @@ def _is_countable(feed: Feed, check: Check) -> bool:
     values = check.range
     if values is None:
         return False
-    kinds = {kind_of(feed.column(name).type) for name in (values.of or check.column, values.less) if name}
+    kinds = [kind_of(feed.column(name).type) or 0 for name in (values.of or check.column, values.less) if name]
     bounds = [bound for bound in (values.least, values.most) if bound is not None]
-    unit = UNITS.get(kind := kinds.pop() or 0)
-    if kinds or (unit is None and kind != compiled.INTEGER):
+    unit = UNITS.get(kinds[0])
+    if any(UNITS.get(kind) != unit or (unit is None and kind not in OF_WHOLE_NUMBERS) for kind in kinds):
         return False
     if unit is None:
         return all(isinstance(bound, int) for bound in bounds)
@@ -105,6 +121,8 @@ def _is_scannable(kpi: KPI) -> bool:
     if isinstance(measure, Mean):
         return all(isinstance(one, Integer | Decimal) for one in types)
     if any(one.may_be_none for one in types):
+        return False
+    if isinstance(measure, CountDistinct) and any(isinstance(one, Boolean) for one in types):
         return False
     if isinstance(measure, Sum):
         return len(types) <= 4 and all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
@@ -180,7 +198,7 @@ class Tables:
     def _describe(self, table: np.ndarray, column: Column, is_needed: bool) -> None:
         type_ = column.type
         table["kind"] = kind_of(type_)
-        flags = OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
+        flags = flags_of(type_) | OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
         if isinstance(self.row_format, CSVRows):
             flags |= MISSING * (column.name not in self.row_format.positions)
             if (default := self.row_format.defaults.get(column.name)) is not None:
@@ -188,10 +206,14 @@ class Tables:
                 table["fallback"] = self._value(self.places[column.name], default)
         table["flags"] = flags
         least, most = SMALLEST, LARGEST
-        if isinstance(type_, Integer):
+        table["unit"] = unit_of(type_)
+        if kind_of(type_) in OF_TIMES:
+            least, most = EARLIEST_TIME, LATEST_TIME
+        elif isinstance(type_, Integer):
             beyond = 1 << (type_.bits - 1)
             least, most = max(type_.minimum, -beyond), min(beyond - 1, LARGEST)
             most = most if type_.maximum is None else min(most, type_.maximum)
+            table["unknown"][: len(type_.unknown)], table["unknowns"] = type_.unknown, len(type_.unknown)
         elif isinstance(type_, Decimal):
             least, most = max(type_.minimum * MICRO, -LARGEST_DECIMAL), min(type_.maximum * MICRO, LARGEST_DECIMAL)
             unknown = [number * MICRO for number in type_.unknown if abs(number) * MICRO <= LARGEST_DECIMAL]
@@ -215,8 +237,7 @@ class Tables:
         """Say when a row is, which checks it has to pass, and what rows are reduced to."""
         feed, reductions = self.feed, self.reductions
         for place, column in enumerate(feed.columns):
-            for word in column.type.words if isinstance(column.type, Choice) else ():
-                reductions.intern(place, word.encode())
+            self._fill_column(place, column.type)
         self._fill_time()
         for check in feed.checks:
             values = check.range or Range()
@@ -252,6 +273,25 @@ class Tables:
             for of in ([], *([self.places[dimension.column]] for dimension in self.live)):
                 reductions.reduce(compiled.COUNT, [*when, *of], [])
 
+    def _fill_column(self, place: int, type_: ColumnType) -> None:
+        """Give a column what only its kind has: words, a layout, a zone."""
+        if isinstance(type_, Choice):
+            for word in type_.words:
+                self.reductions.intern(place, word.encode())
+        elif isinstance(type_, Boolean):
+            for spelled, value in words_of(type_):
+                number = self.reductions.intern(place, value.encode())
+                self._call("word", place, spelled, len(spelled), number)
+        elif isinstance(type_, FormattedTimestamp):
+            pieces = pieces_of(type_.layout) or b""
+            self._call("layout", place, len(pieces) // 2, pieces)
+        if (zone := zone_of(type_)) is not None:
+            self._fill_zone(place, zone)
+
+    def _fill_zone(self, place: int, zone: Zone) -> None:
+        changes = changes_of(zone)
+        self._call("zone", place, len(changes), changes.ctypes.data)
+
     def _fill_time(self) -> None:
         feed, times = self.feed, self.times
         parts = np.array([self.places[name] for name, _ in feed.moment.parts], dtype=np.int32)
@@ -262,19 +302,22 @@ class Tables:
         day = self.places[feed.moment.column] if feed.needs_date else -1
         length = feed.interval.delta // MICROSECOND
         is_given = self.interval_start is not None
-        self._call("time", len(parts), parts.ctypes.data, units.ctypes.data, earliest, latest, length, is_given, day)
+        if not feed.moment.zone.is_utc:
+            self._fill_zone(-1, feed.moment.zone)
+        numbers = parts.ctypes.data, units.ctypes.data
+        self._call("time", len(parts), *numbers, feed.moment.shift, earliest, latest, length, is_given, day)
 
-    def _call(self, name: str, *arguments: int) -> None:
+    def _call(self, name: str, *arguments: int | bytes) -> None:
         if getattr(self.reductions.library, f"scanner_{name}")(self.reductions.state, *arguments):
             raise Declined
 
     def _value(self, place: int, value: Any) -> int:
         """Return a column's value as the scanner has it."""
-        kind = self.kinds[place]
+        kind = self.kinds[place] or 0
         if kind in OF_TEXTS:
-            return self._number(place, value)
+            return self._number(place, str(value).lower() if kind == compiled.BOOLEAN else value)
         if isinstance(value, datetime):
-            return (value.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // timedelta(seconds=1)
+            return (value.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // (UNITS[kind] * MICROSECOND)
         if isinstance(value, date):
             return value.toordinal() - EPOCH.toordinal()
         if isinstance(value, time):

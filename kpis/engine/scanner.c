@@ -7,6 +7,10 @@
 
 #include "scanner_fields.h"
 
+#include "scanner_times.h"
+
+#include "scanner_field.h"
+
 #include "scanner_rows.h"
 
 #include "scanner_csv.h"
@@ -20,10 +24,14 @@ void scanner_free(Scanner *scanner) {
         free_texts(&scanner->column[i].texts);
         free(scanner->column[i].kept);
         free(scanner->column[i].kept_nulls);
+        free(scanner->column[i].zone);
+        free(scanner->column[i].layout);
+        free(scanner->column[i].words);
     }
     free_groups(&scanner->intervals);
     free(scanner->kept_intervals);
     free(scanner->scratch);
+    free(scanner->zone);
     free(scanner);
 }
 
@@ -73,12 +81,43 @@ Scanner *scanner_new(int format, int columns, const Table *tables, int fields, c
     return scanner;
 }
 
-/* Says when a row is: at the sum of columns, each in units of so many microseconds since 1970, from `earliest` to
-   `latest`; and in which interval of `length` it counts, or that all count in one. `day` is the column that says when
+/* Says that a column's times, or with -1 what their columns add up to, are local times of a zone of such changes. */
+int scanner_zone(Scanner *scanner, int column, int count, const Change *changes) {
+    Zone **zone = column < 0 ? &scanner->zone : &scanner->column[column].zone;
+    free(*zone);
+    *zone = new_zone(count, changes);
+    return *zone ? DONE : NO_MEMORY;
+}
+
+/* Gives a column its layout, of so many pieces, each a byte and its argument. */
+int scanner_layout(Scanner *scanner, int column, int count, const uint8_t *pieces) {
+    if (count > MOST_PIECES) return TOO_MANY;
+    free(scanner->column[column].layout);
+    scanner->column[column].layout = new_layout(count, pieces);
+    return scanner->column[column].layout ? DONE : NO_MEMORY;
+}
+
+/* Adds a word that means a text of the column's dictionary, by its number. */
+int scanner_word(Scanner *scanner, int column, const uint8_t *word, int length, int number) {
+    Words **words = &scanner->column[column].words;
+    if (!*words) *words = calloc(1, sizeof **words);
+    if (!*words) return NO_MEMORY;
+    int count = (*words)->count, start = count ? (*words)->ends[count - 1] : 0;
+    if (count == MOST_WORDS || length > LONGEST_WORD) return TOO_MANY;
+    memcpy((*words)->bytes + start, word, (size_t)length);
+    (*words)->ends[count] = start + length;
+    (*words)->numbers[count] = number;
+    (*words)->count++;
+    return DONE;
+}
+
+/* Says when a row is: at the sum of columns, each in units of so many microseconds since 1970, and `shift` of them
+   later, from `earliest` to `latest`; and in which interval of `length` it counts, or that all count in one. `day` is the column that says when
    and may be without a value, or -1. */
-int scanner_time(Scanner *scanner, int parts, const int32_t *columns, const int64_t *units, int64_t earliest,
-                 int64_t latest, int64_t length, int is_given, int day) {
+int scanner_time(Scanner *scanner, int parts, const int32_t *columns, const int64_t *units, int64_t shift,
+                 int64_t earliest, int64_t latest, int64_t length, int is_given, int day) {
     if (parts > MOST_PARTS) return TOO_MANY;
+    scanner->shift = shift;
     scanner->parts = parts;
     memcpy(scanner->part_columns, columns, parts * sizeof *columns);
     memcpy(scanner->part_units, units, parts * sizeof *units);

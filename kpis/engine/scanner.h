@@ -29,6 +29,8 @@
 #define MOST_PLACES 2
 #define MOST_CHECKS 16
 #define MOST_UNKNOWN 8
+#define MOST_WORDS 32
+#define LONGEST_WORD 32
 #define ODD_LINES 4096
 #define ROWS 16
 #define SMALL_TABLE 16384 /* groups whose table is mostly in the cache */
@@ -36,9 +38,14 @@
 enum status { DONE = 0, ODD_LINES_FULL = 1, TOO_LARGE = 2, TOO_MANY = 3, NO_MEMORY = 4 };
 enum format { CSV = 0, JSON = 1 };
 enum reduction_kind { SUM = 0, DISTINCT = 1, COUNT = 2, MEAN = 3 };
-enum kind { INTEGER = 0, DECIMAL = 1, TEXT = 2, CHOICE = 3, POSTAL_CODE = 4, ID = 5, DATE = 6, CLOCK = 7, MONTH_FIRST = 8 };
-/* NEEDED: the value counts for something, so that texts get numbers. KEPT: the column is handed out, row by row. */
-enum flag { OPTIONAL = 1, NEEDED = 2, KEPT = 4, FALLBACK = 8, MISSING = 16 };
+enum kind {
+    INTEGER = 0, DECIMAL = 1, TEXT = 2, CHOICE = 3, POSTAL_CODE = 4, ID = 5, DATE = 6, CLOCK = 7, MONTH_FIRST = 8,
+    WHOLE = 9, BOOLEAN = 10, ISO_TIME = 11, WRITTEN_TIME = 12, UNIX_TIME = 13
+};
+/* NEEDED: the value counts for something, so that texts get numbers. KEPT: the column is handed out, row by row.
+   SCIENTIFIC: of WHOLE, also with a point or an exponent. DAYS: of ISO_TIME, also a day alone. BARE: in JSON a value may
+   be a number, or of BOOLEAN true or false. */
+enum flag { OPTIONAL = 1, NEEDED = 2, KEPT = 4, FALLBACK = 8, MISSING = 16, SCIENTIFIC = 32, DAYS = 64, BARE = 128 };
 
 static inline uint64_t load(const uint8_t *text) {
     uint64_t word;

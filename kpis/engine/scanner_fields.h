@@ -1,22 +1,37 @@
 /* Fields: the value of a text by its column's kind, as 64 bits. */
 
 /* A column as scanner.py describes it. Values are whole numbers: decimals in millionths, texts and UUIDs by their
-   number in the column's dictionary, where 0 is the empty text, days and seconds since 1970, seconds of a day. */
+   number in the column's dictionary, where 0 is the empty text, days and seconds since 1970, seconds of a day,
+   microseconds since 1970. */
 typedef struct {
     int32_t kind, flags;
     int64_t least, most; /* bounds of the value; of a text, its most characters */
     int64_t fallback; /* the value where there is none */
+    int64_t unit; /* of UNIX_TIME, in microseconds */
     int64_t unknown[MOST_UNKNOWN]; /* the numbers that mean "no value" */
     int32_t unknowns, name_length;
     char name[128]; /* with quotes, as a key in JSON */
 } Table;
 
+typedef struct Zone Zone;
+typedef struct Layout Layout;
+
+/* BOOLEAN: words that mean a text of the dictionary, by their ends in `bytes` and that text's number. */
+typedef struct {
+    int count;
+    int32_t ends[MOST_WORDS], numbers[MOST_WORDS];
+    uint8_t bytes[MOST_WORDS * LONGEST_WORD];
+} Words;
+
 typedef struct {
     Table table;
     Texts texts;
-    uint64_t day_low; /* MONTH_FIRST: the day that was read last, as text, and its seconds */
+    uint64_t day_low; /* of times with a day: the one that was read last, as text or by its numbers, and its seconds */
     uint32_t day_high;
     int64_t day;
+    Zone *zone; /* of local times; NULL for UTC */
+    Layout *layout; /* WRITTEN_TIME */
+    Words *words; /* BOOLEAN */
     uint8_t *kept; /* KEPT: four or eight bytes a row... */
     uint8_t *kept_nulls; /* ...and 1 where there is no value */
 } Column;
@@ -96,6 +111,14 @@ static inline int read_decimal(const uint8_t *text, size_t length, int64_t *valu
     int64_t micro = (int64_t)(whole * 1000000 + part);
     *value = is_negative ? -micro : micro;
     return 1;
+}
+
+static inline int is_digit(uint8_t byte) { return (uint8_t)(byte - '0') < 10; }
+
+static inline int is_unknown(const Table *table, int64_t number) {
+    for (int i = 0; i < table->unknowns; i++)
+        if (number == table->unknown[i]) return 1;
+    return 0;
 }
 
 static inline int two_digits(const uint8_t *text) {
@@ -245,70 +268,4 @@ static inline const uint8_t *read_again(Whole *field, const uint8_t *text, int64
         field->number = *number;
     }
     return end;
-}
-
-/* Gives 1 with the column's value in the row, 0 where the field is not clean. `is_ascii` says that all its characters
-   are printable ASCII. Reads up to 24 bytes from its start, and up to 8 beyond its end. Calling it takes an eighth of a
-   scan, so it is inlined although it is large. */
-static inline __attribute__((always_inline)) int read_field(Column *column, int index, const uint8_t *text,
-                                                            size_t length, int is_ascii, Row *row, int *status) {
-    const Table *table = &column->table;
-    int64_t *value = &row->values[index];
-    if (!length) {
-        if (!(table->flags & OPTIONAL)) return 0;
-        row->nulls |= 1ULL << index;
-        *value = 0;
-        return 1;
-    }
-    switch (table->kind) {
-    case INTEGER:
-        return read_integer(text, length, value) && *value >= table->least && *value <= table->most;
-    case DECIMAL:
-        if (!read_decimal(text, length, value)) return 0;
-        for (int i = 0; i < table->unknowns; i++)
-            if (*value == table->unknown[i]) {
-                row->nulls |= 1ULL << index;
-                return 1;
-            }
-        return *value >= table->least && *value <= table->most;
-    case POSTAL_CODE: {
-        uint64_t number;
-        if (length > 2 && text[length - 1] == '0' && text[length - 2] == '.') {
-            length -= 2;
-            if (!read_digits(text, length, &number)) return 0;
-        } else if (memchr(text, '.', length)) {
-            return 0;
-        }
-    } /* fall through */
-    case TEXT:
-        if (!is_ascii) {
-            /* Known ones were judged before. */
-            const TextSlot *slot = find_text(&column->texts, words_of(text, length), text);
-            *value = (int64_t)slot->number - 1;
-            return slot->number != 0;
-        }
-        if ((int64_t)length > table->most) return 0;
-        *value = table->flags & NEEDED ? intern(&column->texts, text, length, status) : 0;
-        return *value >= 0;
-    case CHOICE:
-        for (uint32_t word = 1; word < column->texts.count; word++) {
-            const uint8_t *start = text_at(&column->texts, word);
-            *value = word;
-            if (is_word(text, length, start, (size_t)column->texts.ends[word] - (start - column->texts.bytes))) return 1;
-        }
-        return 0;
-    case ID: {
-        uint8_t bytes[24];
-        if (length != 36 || !read_id(text, bytes)) return 0;
-        *value = table->flags & NEEDED ? intern(&column->texts, bytes, 16, status) : 0;
-        return *value >= 0;
-    }
-    case DATE:
-        return length == 10 && read_date(text, value);
-    case CLOCK:
-        return length == 8 && read_clock(text, value);
-    case MONTH_FIRST:
-        return length == 20 && read_month_first(column, text, value);
-    }
-    return 0;
 }

@@ -131,8 +131,6 @@ static const uint8_t *skip_key(const uint8_t *text, Key *keys, int *count) {
     return end + 1;
 }
 
-static inline int is_digit(uint8_t byte) { return (uint8_t)(byte - '0') < 10; }
-
 static const uint8_t *skip_number(const uint8_t *text) {
     const uint8_t *start = text;
     if (*text == '-') text++;
@@ -180,6 +178,27 @@ static const uint8_t *skip_value(const uint8_t *text, int depth) {
     return skip_number(text);
 }
 
+/* Reads a value without quotes that is no plain whole number. */
+static const uint8_t *read_bare(Scanner *scanner, int index, const uint8_t *text, Row *row, int *status) {
+    Column *column = &scanner->column[index];
+    const uint8_t *start = text;
+    if (!strncmp((const char *)text, "null", 4)) {
+        if (!(column->table.flags & OPTIONAL)) return NULL;
+        return read_field(column, index, text, 0, 1, row, status) ? text + 4 : NULL;
+    }
+    if (!(column->table.flags & BARE)) return NULL;
+    if (column->table.kind != BOOLEAN) {
+        text = skip_number(text);
+    } else if (!strncmp((const char *)text, "true", 4) || !strncmp((const char *)text, "false", 5)) {
+        text += *text == 't' ? 4 : 5;
+    } else {
+        if (*text == '0' && is_digit(text[1])) return NULL;
+        while (is_digit(*text)) text++;
+    }
+    if (!text || text == start) return NULL;
+    return read_field(column, index, start, (size_t)(text - start), 1, row, status) ? text : NULL;
+}
+
 static const uint8_t *read_value(Scanner *scanner, int index, const uint8_t *text, Row *row, int *status) {
     Column *column = &scanner->column[index];
     if (column->table.kind == INTEGER) {
@@ -187,9 +206,12 @@ static const uint8_t *read_value(Scanner *scanner, int index, const uint8_t *tex
         if (*text == '-') text++;
         if (*text == '0' && is_digit(text[1])) return NULL;
         while (is_digit(*text)) text++;
-        return read_field(column, index, start, (size_t)(text - start), 1, row, status) && text > start ? text : NULL;
+        if (text == start) return read_bare(scanner, index, text, row, status);
+        return read_field(column, index, start, (size_t)(text - start), 1, row, status) ? text : NULL;
     }
-    if (*text++ != '"') return NULL;
+    if (*text != '"') return read_bare(scanner, index, text, row, status);
+    if (column->table.kind == WHOLE) return NULL;
+    text++;
     int is_ascii = 1;
     const uint8_t *start = text, *end = string_end(text, &is_ascii), *after = end + 1;
     if (*end != '"') {

@@ -24,6 +24,8 @@ typedef struct {
     int parts;
     int32_t part_columns[MOST_PARTS];
     int64_t part_units[MOST_PARTS]; /* in microseconds */
+    Zone *zone; /* of the time that the parts add up to; NULL for UTC */
+    int64_t shift; /* to be added to it, in microseconds */
     int64_t earliest, latest, length; /* of a moment, and of intervals, in microseconds */
     int is_given; /* all rows count in one interval */
     int checks, cells, reductions;
@@ -84,6 +86,8 @@ static int64_t place_anew(Scanner *scanner, Row *row, int *status) {
         if (__builtin_mul_overflow(row->values[column], scanner->part_units[i], &part)) return -1;
         if (__builtin_add_overflow(moment, part, &moment)) return -1;
     }
+    if (scanner->zone && !to_utc(scanner->zone, moment, &moment)) return -1;
+    if (__builtin_add_overflow(moment, scanner->shift, &moment)) return -1;
     if (moment < scanner->earliest || moment > scanner->latest) return -1;
     for (int i = 0; i < scanner->checks; i++) {
         const Check *check = &scanner->check[i];
@@ -127,7 +131,7 @@ static void add_place(Scanner *scanner, int column) {
 
 static inline int is_wide(const Column *column) {
     int kind = column->table.kind;
-    return kind != TEXT && kind != CHOICE && kind != POSTAL_CODE && kind != ID;
+    return kind != TEXT && kind != CHOICE && kind != POSTAL_CODE && kind != ID && kind != BOOLEAN;
 }
 
 static int grow_kept(Scanner *scanner) {

@@ -67,15 +67,15 @@ class Zone:
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
-        """The offset of 1970, as a change long before it, and the changes up to END_OF_TABLE.
+        """The offset of 1970, as a change at 0, and the changes up to END_OF_TABLE.
 
         No zone changes its offset twice within two days.
         """
         if self.is_utc:
-            return (Change(-_DAY_SECONDS, -_DAY_SECONDS, 0),)
+            return (Change(0, 0, 0),)
         days = END_OF_TABLE // _DAY_SECONDS
         offsets = [self._offset(day * _DAY_SECONDS) for day in range(days + 1)]
-        changes = [Change(-_DAY_SECONDS, -_DAY_SECONDS, offsets[0])]
+        changes = [Change(0, 0, offsets[0])]
         for day, (before, after) in enumerate(pairwise(offsets)):
             if before != after:
                 since = self._changed(day, before, fold=0)
