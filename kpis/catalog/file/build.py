@@ -41,7 +41,7 @@ def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
         lambda: Feed(
             name=name,
             description=entry.description,
-            format=_format(entry.format),
+            format=_made(source, (*at, "format"), lambda: _format(entry.format)),
             file_names=tuple(entry.files),
             endings=tuple(entry.endings) or ENDINGS[type(entry.format)],
             columns=made,
@@ -153,12 +153,23 @@ ENDINGS = {entries.CSVEntry: (".csv", ".txt"), entries.JSONLinesEntry: (".jsonl"
 def _format(entry: entries.AnyFormat) -> Format:
     match entry:
         case entries.CSVEntry():
-            return CSV(Header[entry.header.upper()])
+            return CSV(
+                header=Header[entry.header.upper()],
+                delimiter=entry.delimiter,
+                quote=entry.quote,
+                decimal=entry.decimal,
+                thousands=entry.thousands,
+                encoding=entry.encoding,
+                comment=entry.comment,
+                preamble=entry.preamble,
+                missing=tuple(entry.missing),
+            )
         case entries.JSONLinesEntry():
             return JSONLines()
 
 
 def _column(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Column:
+    headers = [entry.header] if isinstance(entry.header, str) else entry.header
     return _made(
         source,
         at,
@@ -168,6 +179,7 @@ def _column(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Co
             entry.unit,
             required=entry.required,
             source=entry.source,
+            headers=tuple(headers),
             is_personal=entry.personal,
         ),
     )

@@ -35,6 +35,10 @@ class Entry(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 class ColumnEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
     """A column of a feed; ``type`` says what its values are."""
 
+    header: Annotated[
+        str | list[str],
+        Meta(description="Its name in files, or several that it may have there. Default: its own."),
+    ] = []
     unit: Annotated[str, Meta(description="The unit of the values.")] = ""
     optional: Annotated[bool, Meta(description="Whether a row may leave the column empty.")] = False
     required: Annotated[bool, Meta(description="Whether each file must have the column.")] = True
@@ -135,12 +139,29 @@ class FormatEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
 
 
 class CSVEntry(FormatEntry, tag="csv", kw_only=True, frozen=True):
-    """Fields between delimiters, a row a line."""
+    """A row a line, fields between delimiters. [Formats](formats.md) has the rules."""
 
     header: Annotated[
-        Literal["required", "optional"],
+        Literal["required", "optional", "none"],
         Meta(description="Whether a file begins with the names of its columns. Without, they are in the feed's order."),
     ] = "required"
+    delimiter: Annotated[str, Meta(description="The character between two fields.")] = ","
+    quote: Annotated[
+        str, Meta(description="The character round a field that holds the delimiter. Empty: there is none.")
+    ] = '"'
+    decimal: Annotated[Literal[".", ","], Meta(description="What precedes the decimals of numbers.")] = "."
+    thousands: Annotated[
+        str, Meta(description="What may separate groups of three digits in numbers. Empty: nothing.")
+    ] = ""
+    encoding: Annotated[
+        Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"],
+        Meta(description="The encoding; the byte order mark of `utf-16` says which."),
+    ] = "utf-8"
+    comment: Annotated[str, Meta(description="Lines that begin with it are no rows. Empty: there are none.")] = ""
+    preamble: Annotated[int, Meta(description="The number of lines before the header.")] = 0
+    missing: Annotated[
+        list[str], Meta(description="Words that mean the same as an empty field, in any case, such as `NULL`.")
+    ] = []
 
 
 class JSONLinesEntry(FormatEntry, tag="json_lines", kw_only=True, frozen=True):

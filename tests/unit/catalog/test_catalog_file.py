@@ -33,7 +33,7 @@ time = {column = "begin"}
 begin = {type = "time", format = "unix_ms"}
 cell = {type = "integer", minimum = 1, bits = 32}
 owner = {type = "text", optional = true, longest = 40, personal = true}
-bytes = {type = "integer", unit = "bytes"}
+bytes = {type = "integer", unit = "bytes", header = ["Bytes", "Octets"]}
 signal = {type = "decimal", optional = true, minimum = -140, maximum = 0, unknown = [99]}
 kind = {type = "choice", words = ["VOICE", "DATA"]}
 
@@ -111,7 +111,7 @@ def test_a_feed_is_what_its_table_says():
     assert feed.column("owner").type == columns.Text(optional=True, longest=40)
     assert feed.column("owner").is_personal
     assert feed.column("bytes").type == columns.Integer(minimum=-(2**63))
-    assert feed.column("bytes").unit == "bytes"
+    assert (feed.column("bytes").unit, feed.column("bytes").headers) == ("bytes", ("Bytes", "Octets"))
     assert feed.column("signal").type == columns.Decimal(optional=True, minimum=-140, maximum=0, unknown=(99,))
     assert feed.column("kind").type == columns.Choice(words=("VOICE", "DATA"))
     moment = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -179,9 +179,14 @@ def test_files_may_refer_to_each_others_feeds():
     assert declared("[kpis" + kpi, feed).kpis[1001].feed.name == "probe"
 
 
-def test_a_csv_feed_may_lack_a_header():
-    text = GOOD.replace('type = "csv"', 'type = "csv", header = "optional"')
-    assert declared(text).feeds["probe"].format == CSV(Header.OPTIONAL)
+def test_a_csv_feed_has_a_dialect():
+    keys = """"csv", header = "none", delimiter = ";", quote = "'", decimal = ",", thousands = ".",
+        encoding = "utf-16", comment = "#", preamble = 2, missing = ["NULL", "-"]"""
+    text = GOOD.replace('"csv"', " ".join(keys.split()))
+    assert declared(text).feeds["probe"].format == CSV(
+        Header.NONE, ";", "'", ",", ".", "utf-16", comment="#", preamble=2, missing=("NULL", "-")
+    )
+    assert declared(GOOD.replace('"csv"', '"csv", header = "optional"')).feeds["probe"].format == CSV(Header.OPTIONAL)
 
 
 def at(line: int, key: str, problem: str) -> str:
@@ -236,12 +241,12 @@ BROKEN = {
     "a format's option": (
         '"csv"}',
         '"csv", delimeter = ";"}',
-        at(4, "feeds.probe.format.delimeter", "is not a key of this table; it can have header"),
+        at(4, "feeds.probe.format.delimeter", "is not a key of this table; did you mean delimiter?"),
     ),
     "a header": (
         '"csv"}',
         '"csv", header = "maybe"}',
-        at(4, "feeds.probe.format.header", "must be one of optional, required; it is 'maybe'"),
+        at(4, "feeds.probe.format.header", "must be one of none, optional, required; it is 'maybe'"),
     ),
     "no format": ('format = {type = "csv"}\n', "", at(1, "feeds.probe", "lacks the key format")),
     "an interval": ('"1m"\n', '"7m"\n', at(5, "feeds.probe.interval", "must be one of 1h, 1m, 5m; it is '7m'")),
@@ -360,6 +365,45 @@ BROKEN = {
             KPI("filter"),
             "is no expression that can be computed; at character 26: a text cannot be compared with a number",
         ),
+    ),
+    "a delimiter": (
+        '"csv"}',
+        '"csv", delimiter = ";;"}',
+        at(4, "feeds.probe.format", "cannot be used: the delimiter ';;' is not a single character"),
+    ),
+    "marks of numbers": (
+        '"csv"}',
+        '"csv", delimiter = ";", decimal = ",", thousands = ","}',
+        at(4, "feeds.probe.format", "cannot be used: ',' is both the decimal mark and the thousands separator"),
+    ),
+    "an encoding": (
+        '"csv"}',
+        '"csv", encoding = "ebcdic"}',
+        at(
+            4,
+            "feeds.probe.format.encoding",
+            "must be one of cp1252, latin-1, utf-16, utf-16-be, utf-16-le, utf-8; it is 'ebcdic'",
+        ),
+    ),
+    "a word for none": (
+        '"csv"}',
+        '"csv", missing = ["NULL", "null"]}',
+        at(4, "feeds.probe.format", "cannot be used: the word 'null' for no value comes twice"),
+    ),
+    "a header's type": (
+        '["Bytes", "Octets"]',
+        "3",
+        at(12, COLUMN("bytes.header"), "must be a text in quotes or a list in [ ], not a whole number"),
+    ),
+    "a header twice": (
+        '["Bytes", "Octets"]',
+        '["Bytes", "bytes"]',
+        at(12, COLUMN("bytes"), "cannot be used: 'bytes' comes twice among its names in files"),
+    ),
+    "another's header": (
+        '["Bytes", "Octets"]',
+        '"Cell"',
+        at(1, "feeds.probe", "cannot be used: 'Cell' names both cell and bytes in files"),
     ),
     "another section": (
         "[feeds.probe.columns]",
