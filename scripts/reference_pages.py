@@ -77,6 +77,9 @@ CSV_RULES = """
 - **Encodings.** What cannot be decoded makes its row a reject, "is not valid UTF-16", and no other. `utf-16` needs a
   byte order mark, the others may have one that fits. A reject's text, and the limits of line lengths, are those of the
   line in UTF-8; a file's digest is that of its bytes as they are.
+- **Speed.** The compiled scanner reads every dialect but those with a delimiter beyond ASCII, of which each row is
+  judged singly. A file in another encoding than UTF-8 is decoded while it is scanned: one in UTF-16 takes about a
+  quarter more CPU time than the same rows in UTF-8.
 """
 
 JSON_INTRO = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -73,10 +72,7 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
 
 def _is_known(format: Format) -> bool:
     """Return True if the scanner knows how rows are written."""
-    if isinstance(format, JSONLines):
-        return True
-    default = CSV()
-    return format == replace(default, header=format.header, encoding=format.encoding, preamble=format.preamble)
+    return isinstance(format, JSONLines) or (isinstance(format, CSV) and format.delimiter.isascii())
 
 
 def _is_readable(feed: Feed, column: Column) -> bool:
@@ -172,6 +168,8 @@ class Tables:
         if isinstance(row_format, CSVRows):
             format, column_of = compiled.CSV, self._column_of(row_format)
         self.reductions = Reductions(tables, format, column_of, text_bytes, LONGEST_LINE_BYTES)
+        if isinstance(row_format, CSVRows):
+            self._fill_dialect(row_format)
         self._fill()
 
     def __enter__(self) -> Tables:
@@ -291,6 +289,16 @@ class Tables:
     def _fill_zone(self, place: int, zone: Zone) -> None:
         changes = changes_of(zone)
         self._call("zone", place, len(changes), changes.ctypes.data)
+
+    def _fill_dialect(self, rows: CSVRows) -> None:
+        """Say how the rows are written."""
+        format, numbers = rows.format, 0
+        if not rows.numbers.are_plain:
+            numbers = sum(1 << self.places[column.name] for column in self.feed.columns if rows.is_number(column))
+        marks = (format.thousands.encode(), format.comment.encode(), "".join(f"{w}\n" for w in format.missing).encode())
+        thousands, comment, words = ((mark, len(mark)) for mark in marks)
+        quote = ord(format.quote) if format.quote else 0
+        self._call("dialect", ord(format.delimiter), quote, ord(format.decimal), *thousands, numbers, *comment, *words)
 
     def _fill_time(self) -> None:
         feed, times = self.feed, self.times

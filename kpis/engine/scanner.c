@@ -44,6 +44,7 @@ Scanner *scanner_new(int format, int columns, const Table *tables, int fields, c
     Scanner *scanner = calloc(1, sizeof *scanner);
     if (!scanner) return NULL;
     scanner->format = format;
+    scanner->dialect = (Dialect){.delimiter = ',', .quote = '"', .decimal = '.'};
     scanner->columns = columns;
     scanner->fields = fields;
     scanner->longest_line = longest_line;
@@ -108,6 +109,32 @@ int scanner_word(Scanner *scanner, int column, const uint8_t *word, int length, 
     (*words)->ends[count] = start + length;
     (*words)->numbers[count] = number;
     (*words)->count++;
+    return DONE;
+}
+
+/* Says how CSV is written: what lies between fields, round them (0 for nothing), before decimals and between thousands;
+   the columns, a bit each, with numbers written so that are not plain; the mark of comments; and the words, a line
+   each, that mean "no value". */
+int scanner_dialect(Scanner *scanner, int delimiter, int quote, int decimal, const uint8_t *thousands,
+                    int64_t thousands_length, uint64_t numbers, const uint8_t *comment, int64_t comment_length,
+                    const uint8_t *words, int64_t words_length) {
+    Dialect *dialect = &scanner->dialect;
+    if (thousands_length > LONGEST_MARK || comment_length > LONGEST_MARK) return TOO_MANY;
+    *dialect = (Dialect){.delimiter = (uint8_t)delimiter, .quote = (uint8_t)quote, .decimal = (uint8_t)decimal};
+    dialect->numbers = numbers;
+    dialect->thousands_length = (size_t)thousands_length;
+    memcpy(dialect->thousands, thousands, (size_t)thousands_length);
+    dialect->comment_length = (size_t)comment_length;
+    memcpy(dialect->comment, comment, (size_t)comment_length);
+    for (const uint8_t *end = words + words_length; words < end; dialect->words++) {
+        const uint8_t *next = memchr(words, '\n', (size_t)(end - words));
+        size_t length = (size_t)(next - words);
+        if (dialect->words == MOST_MISSING || length > LONGEST_WRITTEN) return TOO_MANY;
+        memcpy(dialect->word[dialect->words].text, words, length);
+        dialect->word[dialect->words].length = length;
+        words = next + 1;
+    }
+    if (dialect->words || numbers) scanner->is_whole = 0;
     return DONE;
 }
 
@@ -189,21 +216,30 @@ static int reduce_read_rows(Scanner *scanner) {
 int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t *scanned) {
     const uint8_t *at = text + *scanned, *end = text + length;
     int status = DONE, is_json = scanner->format == JSON, is_whole = scanner->is_whole;
+    const Dialect *dialect = &scanner->dialect;
+    uint8_t delimiter = dialect->delimiter, quote = dialect->quote;
+    int is_common = delimiter == ',' && quote == '"' && !dialect->words && !dialect->numbers;
     Marks marks = {at, 0};
     scanner->odd = 0;
-    if (!is_json && !is_whole) start_marks(&marks, at);
+    if (!is_json && !is_whole) start_marks(&marks, at, delimiter, quote);
     while (at < end) {
         const uint8_t *next, *line_end = NULL;
         Row *row = &scanner->row[scanner->rows];
         row->nulls = scanner->missing;
         if (is_json) {
             next = read_object(scanner, at, row, &status);
-        } else if (!(next = is_whole ? read_numbers(scanner, at, row) : read_plain(scanner, &marks, at, row, &status)) &&
+        } else if (dialect->comment_length && !memcmp(at, dialect->comment, dialect->comment_length)) {
+            next = NULL;
+            line_end = memchr(at, '\n', (size_t)(end - at));
+            if (!is_whole) start_marks(&marks, line_end + 1, delimiter, quote);
+        } else if (!(next = is_whole    ? read_numbers(scanner, at, row)
+                            : is_common ? read_common(scanner, &marks, at, row, &status)
+                                        : read_any(scanner, &marks, at, row, &status)) &&
                    !status) {
             line_end = memchr(at, '\n', (size_t)(end - at));
             row->nulls = scanner->missing;
             if (read_dressed(scanner, at, line_end, row, &status)) next = line_end + 1;
-            if (!is_whole) start_marks(&marks, line_end + 1);
+            if (!is_whole) start_marks(&marks, line_end + 1, delimiter, quote);
         }
         row->interval = -1;
         if (next && next - at <= scanner->longest_line) row->interval = place_row(scanner, row, &status);

@@ -31,6 +31,9 @@
 #define MOST_UNKNOWN 8
 #define MOST_WORDS 32
 #define LONGEST_WORD 32
+#define MOST_MISSING 16
+#define LONGEST_MARK 8
+#define LONGEST_WRITTEN 64
 #define ODD_LINES 4096
 #define ROWS 16
 #define SMALL_TABLE 16384 /* groups whose table is mostly in the cache */

@@ -14,8 +14,22 @@ typedef struct {
     int64_t line, offset, length;
 } OddLine;
 
+/* How CSV is written, as scanner.py says; `quote` is 0 for none. */
+typedef struct {
+    uint8_t delimiter, quote, decimal;
+    uint8_t comment[LONGEST_MARK], thousands[LONGEST_MARK];
+    size_t comment_length, thousands_length;
+    int words; /* those that mean "no value" */
+    struct {
+        uint8_t text[LONGEST_WRITTEN];
+        size_t length;
+    } word[MOST_MISSING];
+    uint64_t numbers; /* the columns whose numbers are not written plainly */
+} Dialect;
+
 typedef struct {
     int format, columns, fields;
+    Dialect dialect;
     int is_whole; /* all fields are whole numbers */
     Whole whole[MOST_COLUMNS];
     int16_t column_of[MOST_FIELDS]; /* CSV: a field's column, or -1; JSON: the column of the last line's keys */

@@ -53,9 +53,13 @@ class CSVRows(RowFormat):
         self._are_digits &= all(isinstance(column.type, Integer) and column.type.is_digits for column in feed.columns)
         self.grammar = csv_grammar(self.format, len(self.names), self._are_digits)
 
+    def is_number(self, column: Column) -> bool:
+        """Return True if a column's values are numbers, which the format may write in its own way."""
+        return isinstance(column.type, NUMBERS)
+
     def _parser(self, column: Column) -> Callable[[str], Any]:
         parse = column.type.parse
-        if self.numbers.are_plain or not isinstance(column.type, NUMBERS):
+        if self.numbers.are_plain or not self.is_number(column):
             return parse
         return lambda text: parse(self.numbers.plain(text))
 
@@ -195,7 +199,7 @@ class CSVRows(RowFormat):
         if self._missing:
             words = "|".join(_in_any_case(word) for word in sorted(self._missing))
             text = f"CASE WHEN regexp_full_match({text}, {quoted(words)}) THEN '' ELSE {text} END"
-        return self.numbers.plain_sql(text) if isinstance(column.type, NUMBERS) else text
+        return self.numbers.plain_sql(text) if self.is_number(column) else text
 
 
 def _in_any_case(word: str) -> str:

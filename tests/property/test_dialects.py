@@ -40,7 +40,7 @@ from kpis.formats.lines import Line, first_line_of
 from tests.effort import times
 from tests.property.test_scanner_feeds import naive_partial
 
-CASES = times("DIALECT_CASES", 160, 4_000)
+CASES = times("DIALECT_CASES", 240, 8_000)
 START = 1_626_566_400_000
 
 PROBE = Feed(
@@ -339,8 +339,8 @@ def read_rows(connection, path: Path, feed: Feed) -> tuple[Any, list, list]:
     return reading, records, connection.execute("FROM rejects ORDER BY line").fetchall()
 
 
-def agrees(connection, path: Path, feed: Feed, content: bytes) -> tuple[list, list, bool] | None:
-    """Check that all give the same; return the records, the rejects, and True if it was scanned."""
+def agrees(connection, path: Path, feed: Feed, content: bytes, with_bulk: bool) -> tuple[list, bool] | None:
+    """Check that all give the same; return the records and True if it was scanned, None if it cannot be read."""
     path.write_bytes(content)
     expected = judged(feed, content)
     if expected is None:
@@ -349,23 +349,27 @@ def agrees(connection, path: Path, feed: Feed, content: bytes) -> tuple[list, li
         assert scan(path, feed, kpis_for(feed)) is None
         return None
     records, rejects, lines = expected
-    reading, bulk_records, bulk_rejects = read_rows(connection, path, feed)
-    assert (reading.lines, reading.records, reading.rejects) == (lines, len(records), len(rejects))
-    assert bulk_rejects == rejects
-    assert Counter(bulk_records) == Counter((start, *record.values()) for start, record in records)
+    counts = (lines, len(records), len(rejects))
     kpis = kpis_for(feed)
     found = scan(path, feed, kpis) if can_scan(feed, kpis) else None
     if found is not None:
-        assert found.reading == reading
-        assert found.rejects == rejects
+        assert (found.reading.lines, found.reading.records, found.reading.rejects) == counts, feed.format
+        assert found.rejects == rejects, feed.format
         for kpi in kpis:
-            assert list(rows(found.partials[kpi.id])) == naive_partial(kpi, records)
-    return records, rejects, found is not None
+            assert list(rows(found.partials[kpi.id])) == naive_partial(kpi, records), feed.format
+    if with_bulk or found is None:
+        reading, bulk_records, bulk_rejects = read_rows(connection, path, feed)
+        assert (reading.lines, reading.records, reading.rejects) == counts, feed.format
+        assert bulk_rejects == rejects, feed.format
+        assert Counter(bulk_records) == Counter((start, *record.values()) for start, record in records), feed.format
+        assert found is None or found.reading == reading
+    return records, found is not None
 
 
 @pytest.mark.parametrize("feed", [PROBE, COUNTERS], ids=["texts", "numbers"])
 def test_random_dialects_are_read_alike(folder, connection, monkeypatch, feed):
     chance = random.Random(20261130)  # noqa: S311  test data need no secrecy
+    scanned = 0
     for case in range(CASES // 2):
         monkeypatch.setattr(scanner_module, "TEXT_BYTES", chance.choice([2_000, 3_000, 2**20]))
         block = chance.choice([1_500, 2**20])
@@ -377,9 +381,12 @@ def test_random_dialects_are_read_alike(folder, connection, monkeypatch, feed):
         is_damaged = chance.random() < 0.4
         if is_damaged:
             content = damaged(content, mine.format, chance)
-        found = agrees(connection, folder / "probe.csv", mine, content)
+        found = agrees(connection, folder / "probe.csv", mine, content, with_bulk=case % 3 == 0)
+        scanned += found is not None and found[1]
         if found is None or is_damaged or mine.format.encoding in ("latin-1", "cp1252"):
             continue
         records = Counter(tuple(record.values()) for _, record in found[0])
         sure = Counter(tuple(record.values()) for _, record in meant if record)
         assert sure <= records, (case, mine.format, content)
+    # The others have a delimiter beyond ASCII, or no header that fits.
+    assert scanned > 0.75 * (CASES // 2)
