@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_kinds import MICRO, OF_TEXTS, OF_TIMES, changes_of, kind_of
 from kpis.engine.scan_tables import Tables
-from kpis.engine.table import Columns, TableColumn, Texts, is_masked
+from kpis.engine.table import Columns, TableColumn, Texts, constant, is_masked, taken
 
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
 NO_CELL = -(2**63)
@@ -46,12 +45,17 @@ def partial_columns(tables: Tables, index: int, starts: np.ndarray, places: np.n
     intervals = places[entries[:, 0]]
     keys = [key for number, one in enumerate(kpi.by, 1) for key in _keys(tables, one, entries[:, number])]
     order = np.lexsort((*(key.order for key in reversed(keys)), intervals))
-    columns = {"interval_start": starts[intervals[order]]}
+    columns = {"interval_start": _starts_of(starts, intervals[order])}
     columns |= {key.name: key.values[order] for key in keys}
     if isinstance(kpi.measure, CountDistinct):
         return _with_distinct(tables, index, columns, order)
     totals = entries[order, 1 + len(kpi.by) :]
     return columns | dict(zip(kpi.partial_values, _totals(kpi, totals), strict=True))
+
+
+def _starts_of(starts: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+    """Return the start of each row's interval, by the interval's place."""
+    return constant(starts[0], len(intervals)) if len(starts) == 1 else starts[intervals]
 
 
 def _totals(kpi: KPI, totals: np.ndarray) -> Sequence[np.ndarray]:
@@ -137,47 +141,39 @@ def _utc(zone: Zone, local: np.ndarray) -> np.ndarray:
 class Records:
     """The records of a file, in columns as the scanner has them; ``sql`` makes columns of the feed of them.
 
-    They are ``in_order`` if they are sorted by interval and moment. ``size`` is about how many bytes they take.
-    ``table`` has the feed's columns if they are in order and need no SQL.
+    They are ``in_order`` if they are sorted by interval and moment. They are ``plain`` if they are the feed's columns
+    already.
     """
 
-    columns: Columns
+    columns: Mapping[str, TableColumn]
     sql: str
     in_order: bool
-    size: int
-    table: Mapping[str, TableColumn] | None = None
+    plain: bool
 
 
 def records_of(tables: Tables, starts: np.ndarray) -> Records:
     """Return the records that were kept; ``starts`` are those of the intervals, by their numbers."""
     reductions, feed = tables.reductions, tables.feed
-    columns = {"interval_start": starts[reductions.kept_intervals()]}
-    table: dict[str, TableColumn] = {**columns}
-    size = 0
+    columns: dict[str, TableColumn] = {"interval_start": _starts_of(starts, reductions.kept_intervals())}
+    plain = True
     for place, column in enumerate(feed.columns):
         if tables.kinds[place] in OF_TEXTS:
             # Where there is none, the empty text.
-            texts, _ = reductions.texts(place)
-            places = reductions.kept(place, np.uint32)[0]
-            values = texts[places]
-            if not column.type.optional and tables.kinds[place] != compiled.BOOLEAN:
-                table[column.name] = Texts(texts.tolist(), places)
-            size += sum(map(sys.getsizeof, texts.tolist()))
+            columns[column.name] = Texts(reductions.texts(place)[0].tolist(), reductions.kept(place, np.uint32)[0])
+            plain &= not column.type.optional and tables.kinds[place] != compiled.BOOLEAN
         else:
             numbers, nulls = reductions.kept(place, np.int64)
-            values = np.ma.masked_array(numbers, nulls) if nulls.any() else numbers
-            if not nulls.any() and isinstance(column.type, Integer):
-                table[column.name] = numbers.astype(INTEGERS[column.type.sql_type], copy=False)
-        columns[column.name] = values
-    size += sum(column.nbytes for column in columns.values())
+            if isinstance(column.type, Integer):
+                numbers = numbers.astype(INTEGERS[column.type.sql_type], copy=False)
+            columns[column.name] = np.ma.masked_array(numbers, nulls) if nulls.any() else numbers
+            plain &= isinstance(column.type, Integer) and not nulls.any()
     in_order = _are_sorted(columns["interval_start"], columns[feed.moment.column])
-    is_plain = in_order and len(table) == len(columns)
-    return Records(columns, _records_sql(feed), in_order, size, table if is_plain else None)
+    return Records(columns, _records_sql(feed), in_order, plain)
 
 
-def _are_sorted(starts: np.ndarray, moments: np.ndarray) -> bool:
+def _are_sorted(starts: TableColumn, moments: TableColumn) -> bool:
     """Return True if rows are sorted by two columns; False also where a value is missing or no number."""
-    if moments.dtype == object or is_masked(moments):
+    if isinstance(starts, Texts) or isinstance(moments, Texts) or is_masked(moments):
         return False
     later, same = starts[1:] > starts[:-1], starts[1:] == starts[:-1]
     return bool((later | (same & (moments[1:] >= moments[:-1]))).all())
@@ -221,4 +217,4 @@ def _with_distinct(tables: Tables, index: int, columns: Columns, order: np.ndarr
         values = texts[values[by_text]]
     elif (type_ := INTEGERS.get(tables.feed.columns[place].type.sql_type)) is not None:
         values = values.astype(type_, copy=False)
-    return {column: found[groups] for column, found in columns.items()} | {name: values}
+    return {column: taken(found, groups) for column, found in columns.items()} | {name: values}

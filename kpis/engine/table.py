@@ -5,10 +5,11 @@ Both read and write numpy arrays directly, without pandas, whose import takes a 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,6 +33,19 @@ class Texts:
     def __len__(self) -> int:
         return len(self.places)
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the places take, and about those of the texts."""
+        return self.places.nbytes + sum(map(sys.getsizeof, self.dictionary))
+
+    def objects(self) -> np.ndarray:
+        """Return the column's texts as objects."""
+        import numpy as np
+
+        texts = np.empty(len(self.dictionary), dtype=object)
+        texts[:] = self.dictionary
+        return texts[self.places]
+
     def used(self) -> Texts:
         """Return the column without the texts of the dictionary that no row has."""
         import numpy as np
@@ -53,6 +67,27 @@ def one_text(text: str, rows: int) -> Texts:
 TableColumn = Union["np.ndarray", Texts]
 
 
+def constant(value: np.generic, rows: int) -> np.ndarray:
+    """Return a column, to be read only, with the same value in each row; it takes the memory of one."""
+    import numpy as np
+
+    return np.broadcast_to(value, rows)
+
+
+def taken(column: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return a column's values at some places: of a ``constant`` one another."""
+    return constant(column[0], len(places)) if _is_constant(column) and len(column) else column[places]
+
+
+def held_bytes(columns: Mapping[str, TableColumn]) -> int:
+    """Return how many bytes the columns take, without the texts that columns of objects refer to."""
+    return sum(column.itemsize if _is_constant(column) else column.nbytes for column in columns.values())
+
+
+def _is_constant(column: TableColumn) -> TypeGuard[np.ndarray]:
+    return not isinstance(column, Texts) and column.strides == (0,)
+
+
 def frame(columns: Columns) -> pd.DataFrame:
     """Return the columns as a pandas DataFrame."""
     import pandas as pd
@@ -66,9 +101,10 @@ def rows(columns: Columns) -> Iterator[tuple[Any, ...]]:
 
 
 @contextmanager
-def registered(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> Iterator[str]:
+def registered(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, TableColumn]) -> Iterator[str]:
     """Let queries read the columns as the table of that name."""
-    connection.register(name, dict(columns))
+    made = {name: column.objects() if isinstance(column, Texts) else column for name, column in columns.items()}
+    connection.register(name, made)
     try:
         yield name
     finally:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
-from kpis.engine.table import Columns, TableColumn, one_text, registered
+from kpis.engine.table import TableColumn, one_text, registered
 from kpis.lake.errors import translate_errors
 from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
 
@@ -45,7 +45,7 @@ class Rows:
     """
 
     query: str
-    columns: Mapping[str, Columns] = field(default_factory=dict)
+    columns: Mapping[str, Mapping[str, TableColumn]] = field(default_factory=dict)
     in_order: bool = False
     size: int = 0
     # The same rows, in the order of time, if they are in memory.

@@ -14,6 +14,7 @@ from datetime import datetime
 from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.aggregate import Partials
+from kpis.engine.table import held_bytes
 from kpis.lake import Rows
 from kpis.sources.batch import Batch
 from kpis.stages.commit import ingest
@@ -165,4 +166,4 @@ def size_of(one: Prepared) -> int:
         return 0
     if any(table is None for table in columns):
         return one.entry.records * BYTES_A_RECORD
-    return sum(column.nbytes for table in columns if table is not None for column in table.values())
+    return sum(held_bytes(table) for table in columns if table is not None)

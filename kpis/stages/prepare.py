@@ -20,6 +20,7 @@ from kpis.engine.live import LiveCounts, timeline_of_records
 from kpis.engine.scan_columns import RECORDS
 from kpis.engine.scanner import Scan
 from kpis.engine.scratch import ScratchError
+from kpis.engine.table import held_bytes
 from kpis.formats.bounds import FileError, TooManyRejects
 from kpis.lake import Rows
 from kpis.sources.batch import Batch
@@ -145,7 +146,8 @@ def _read_and_reduce(
             partials[kpi.id] = {table: None}
     found, records = scanned.records if scanned else None, RECORDS_TABLE
     if found:
-        records = Rows(found.sql, {RECORDS: found.columns}, found.in_order, found.size, found.table)
+        plain = found.columns if found.plain and found.in_order else None
+        records = Rows(found.sql, {RECORDS: found.columns}, found.in_order, held_bytes(found.columns), plain)
     return Prepared(entry, first_rejects, partials, newest=newest, live=live, records=records)
 
 

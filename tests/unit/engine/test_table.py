@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kpis.engine.table import Texts, frame, one_text, registered, rows
+from kpis.engine.table import Texts, constant, frame, held_bytes, one_text, registered, rows, taken
 
 MOMENT = datetime(2021, 7, 18, 0, 5, tzinfo=UTC).replace(tzinfo=None)
 
@@ -50,6 +50,23 @@ def test_a_table_is_there_for_queries_and_gone_afterwards():
             assert connection.execute("FROM given ORDER BY one").fetchall() == [(1, "a"), (2, "b")]
         with pytest.raises(duckdb.CatalogException, match="given"):
             connection.execute("FROM given")
+
+
+def test_a_column_of_texts_is_one_of_texts_for_queries():
+    column = Texts(["a", "b", ""], np.array([2, 1, 1], dtype=np.uint32))
+    with duckdb.connect() as connection, registered(connection, "given", {"text": column}):
+        assert connection.execute("FROM given").fetchall() == [("",), ("b",), ("b",)]
+
+
+def test_a_constant_takes_the_memory_of_one_value():
+    column = constant(np.datetime64(MOMENT, "us"), 1_000)
+    some = taken(column, np.array([5, 6]))
+    assert (len(column), some.tolist()) == (1_000, [MOMENT, MOMENT])
+    assert held_bytes({"moment": column, "some": some}) == 16
+    assert held_bytes({"number": np.arange(1_000), "text": Texts(["a"], np.zeros(10, dtype=np.uint32))}) == 8_090
+    assert taken(constant(np.int64(7), 0), np.empty(0, dtype=np.int64)).tolist() == []
+    with duckdb.connect() as connection, registered(connection, "given", {"moment": column}):
+        assert connection.execute("SELECT DISTINCT moment FROM given").fetchall() == [(MOMENT,)]
 
 
 def test_a_column_of_texts_leaves_out_what_no_row_has():
