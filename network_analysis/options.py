@@ -114,7 +114,7 @@ GROUP_FILES = files.integer(
 )
 GROUP_MB = files.integer(
     "GROUP_MB",
-    32,
+    24,
     minimum=1,
     help="Files are committed together until their partials take so much memory.",
     unit="MB",

@@ -1,10 +1,9 @@
-"""The arithmetic of the KPIs: records to partials, partials to results, in DuckDB or in ``merge``."""
+"""The arithmetic of the KPIs in SQL: records to partials, and partials to results."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,21 +12,20 @@ import numpy as np
 from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI
-from kpis.engine.merge import can_merge, merge, merge_one, merged_column
-from kpis.engine.reductions import Declined
-from kpis.engine.results import TOTALS_COLUMNS, Results
-from kpis.engine.table import Columns, registered
+from kpis.engine.results import Results
+from kpis.engine.table import Columns, joined, registered
 
 if TYPE_CHECKING:
     import duckdb
 
 TOO_LARGE = "is beyond 2^63-1, the largest number that is kept"
 
-# With more intervals than an hour has, one SQL query computes the results of all.
-MOST_MERGED = 12
 # With more intervals than this a query joins a table of their starts instead of listing them.
 MOST_LISTED = 64
 WANTED = "wanted_intervals"
+# More partials in memory than this are joined to one table.
+MOST_TABLES = 32
+JOINED = "joined_partials"
 
 # Partials by the SQL of their tables, each with its columns if they are in memory.
 Partials = Mapping[str, Columns | None]
@@ -68,7 +66,7 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
         connection.execute(f"DROP TABLE {name}")
 
 
-def results_of_partials(
+def results_by_sql(
     connection: duckdb.DuckDBPyConnection,
     kpi: KPI,
     length: Length,
@@ -77,31 +75,33 @@ def results_of_partials(
     top_n: int,
     of_one_batch: bool = False,
 ) -> Results:
-    """Return a KPI's results for the intervals of a length that start at ``starts`` (UTC).
+    """Return what ``merging.results_of_partials`` does, merged by DuckDB, which supports all KPIs.
 
-    The KPI's reference table, if it has one, is a table of the connection. Groups are ranked by the value, largest
-    first, ties by the dimensions, ascending; a KPI that keeps only the top has ``top_n`` rows per interval. An interval
-    without partials has no rows. ``of_one_batch`` is True if all partials are of one batch. Raises TotalTooLarge.
+    A KPI's reference is a table of the connection. Raises TotalTooLarge.
     """
-    if not partials or not starts:
-        return _no_results(kpi, length)
-    # It reads the partials once for each interval.
-    if can_merge(kpi) and len(starts) <= MOST_MERGED:
-        with suppress(Declined):
-            return _merged_results(connection, kpi, length, partials, starts, top_n, of_one_batch)
     with ExitStack() as stack:
         tables = [
             sql if columns is None else stack.enter_context(registered(connection, sql, columns))
-            for sql, columns in partials.items()
+            for sql, columns in _few(kpi, partials).items()
         ]
         table = tables[0] if len(tables) == 1 else f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
         if len(starts) > MOST_LISTED:
             moments = np.array([start.replace(tzinfo=None) for start in starts], dtype="datetime64[us]")
             stack.enter_context(registered(connection, WANTED, {"wanted": moments}))
-        return _queried_results(connection, kpi, length, table, starts, top_n, of_one_batch)
+        return _results(connection, kpi, length, table, starts, top_n, of_one_batch)
 
 
-def _queried_results(
+def _few(kpi: KPI, partials: Partials) -> Partials:
+    """Return the partials with those in memory joined if they are many, as each takes time to be planned."""
+    in_memory = [columns for columns in partials.values() if columns is not None]
+    if len(in_memory) <= MOST_TABLES:
+        return partials
+    names = ["interval_start", *kpi.source.partial_keys, *kpi.source.partial_values]
+    tables = {table: None for table, columns in partials.items() if columns is None}
+    return {JOINED: joined([{name: columns[name] for name in names} for columns in in_memory]), **tables}
+
+
+def _results(
     connection: duckdb.DuckDBPyConnection,
     kpi: KPI,
     length: Length,
@@ -110,10 +110,10 @@ def _queried_results(
     top_n: int,
     of_one_batch: bool,
 ) -> Results:
-    """Return what ``results_of_partials`` does, by SQL over one table."""
+    """Return the results of partials in one table."""
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
     start, keys = _start_and_keys(floor, starts)
-    source = f"{table} WHERE {_within(min(starts), max(starts) + length.delta)}"
+    source = f"{table} WHERE {within(min(starts), max(starts) + length.delta)}"
     if len(starts) > MOST_LISTED:
         source += f" AND {floor} IN (SELECT wanted FROM {WANTED})"
     elif len(starts) > 1:
@@ -131,7 +131,7 @@ def results_of_groups(
     Both have ``interval_start``; the totals have TOTALS_COLUMNS but the last. Raises TotalTooLarge.
     """
     dimensions = ", ".join(kpi.dimensions)
-    ranked = _fetch(
+    ranked = fetch(
         connection,
         kpi,
         f"""
@@ -145,82 +145,11 @@ def results_of_groups(
         """,
     )
     counts = dict(zip(ranked["interval_start"].tolist(), ranked.pop("groups").tolist(), strict=True))
-    total_columns = _fetch(connection, kpi, totals)
+    total_columns = fetch(connection, kpi, totals)
     total_columns["groups"] = np.array(
         [counts.get(moment, 0) for moment in total_columns["interval_start"].tolist()], dtype=np.int64
     )
     return Results(kpi, length, ranked, total_columns)
-
-
-def _merged_results(
-    connection: duckdb.DuckDBPyConnection,
-    kpi: KPI,
-    length: Length,
-    partials: Partials,
-    starts: Collection[datetime],
-    top_n: int,
-    of_one_batch: bool,
-) -> Results:
-    """Return what ``results_of_partials`` does, for a KPI that ``merge`` supports; raises Declined."""
-    (dimension,) = kpi.dimensions
-    found, totals = [], []
-    at_hand = of_one_batch and length == kpi.feed.interval and None not in partials.values()
-    for start in sorted(starts):
-        pieces = _pieces(connection, kpi, partials, start, start + length.delta)
-        merged = merge_one(kpi, *next(pieces)) if at_hand else merge(kpi, pieces)
-        order = np.lexsort((merged.dimensions, -merged.values))[: top_n if kpi.top else None]
-        moment = np.datetime64(start.replace(tzinfo=None), "us")
-        found.append(
-            {
-                "interval_start": np.full(len(order), moment),
-                dimension: merged.dimensions[order],
-                kpi.value: merged.values[order],
-                "rank": np.arange(1, len(order) + 1),
-            }
-        )
-        if len(order):
-            totals.append((moment, merged.total, len(merged.values)))
-    if not totals:
-        return _no_results(kpi, length)
-    return Results(
-        kpi,
-        length,
-        {name: np.concatenate([one[name] for one in found]) for name in found[0]},
-        {name: np.array(column) for name, column in zip(TOTALS_COLUMNS, zip(*totals, strict=True), strict=True)},
-    )
-
-
-def kept_results(
-    kpi: KPI, length: Length, starts: Collection[datetime], reason: str, detail: str = "", again: bool = True
-) -> Results:
-    """Return results that leave the intervals that start at ``starts`` (UTC) as they are, for a reason."""
-    none = _no_results(kpi, length)
-    return replace(none, starts=tuple(starts), reason=reason, detail=detail or reason, again=again)
-
-
-def _no_results(kpi: KPI, length: Length) -> Results:
-    columns = ("interval_start", *kpi.columns, "rank")
-    rows, totals = ({name: np.empty(0) for name in names} for names in (columns, TOTALS_COLUMNS))
-    return Results(kpi, length, rows, totals)
-
-
-def _pieces(
-    connection: duckdb.DuckDBPyConnection, kpi: KPI, partials: Partials, start: datetime, end: datetime
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the dimension and merged column of each table's partials from start to end (UTC, excluded), as int64."""
-    names = (kpi.dimensions[0], merged_column(kpi))
-    for table, columns in partials.items():
-        if columns is None:
-            selected = ", ".join(f"{name}::BIGINT AS {name}" for name in names)
-            columns = _fetch(connection, kpi, f"SELECT {selected} FROM {table} WHERE {_within(start, end)}")
-        else:
-            moments = columns["interval_start"]
-            first, last = (np.datetime64(moment.replace(tzinfo=None), "us") for moment in (start, end))
-            # Partials are sorted by time.
-            rows = slice(*np.searchsorted(moments, [first, last]))
-            columns = {name: columns[name][rows].astype(np.int64, copy=False) for name in names}
-        dimensions, values = (np.ascontiguousarray(columns[name]) for name in names)
-        yield dimensions, values
 
 
 def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[datetime]) -> str:
@@ -229,12 +158,12 @@ def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[d
     A partial's values are sums and counts, which are added; sums are HUGEINT here, as they may exceed 64 bits.
     """
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
-    listed, within = ", ".join(map(timestamp, sorted(starts))), _within(min(starts), max(starts) + length.delta)
+    listed, wanted = ", ".join(map(timestamp, sorted(starts))), within(min(starts), max(starts) + length.delta)
     keys = ["interval_start", *kpi.partial_keys]
     sums = [f"CAST(sum({name}) AS HUGEINT) AS {name}" for name in kpi.partial_values]
     return f"""
         SELECT {", ".join([*keys, *sums])}
-        FROM (SELECT * REPLACE ({floor} AS interval_start) FROM {table} WHERE {within})
+        FROM (SELECT * REPLACE ({floor} AS interval_start) FROM {table} WHERE {wanted})
         WHERE interval_start IN ({listed}) GROUP BY {", ".join(keys)}"""
 
 
@@ -303,11 +232,12 @@ def timestamp(moment: datetime) -> str:
     return f"TIMESTAMP '{to_text(moment).rstrip('Z')}'"
 
 
-def _within(start: datetime, end: datetime) -> str:
+def within(start: datetime, end: datetime) -> str:
+    """Return SQL that is true for partials from start to end (UTC, excluded)."""
     return f"interval_start >= {timestamp(start)} AND interval_start < {timestamp(end)}"
 
 
-def _fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[str, np.ndarray]:
+def fetch(connection: duckdb.DuckDBPyConnection, kpi: KPI, query: str) -> dict[str, np.ndarray]:
     with translate_errors(kpi):
         return connection.execute(query).fetchnumpy()
 

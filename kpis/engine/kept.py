@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from kpis.engine.table import Columns
+from kpis.engine.table import Columns, held_bytes
 
 # The limits for all KPIs together, beyond which all are dropped: a longer interval needs those of all its batches.
 MOST_BYTES, MOST_BATCHES = 64_000_000, 1_000
@@ -49,10 +49,9 @@ class KeptPartials:
             for kpi_id in list(self._kept):
                 self._drop(kpi_id)
 
-    def of(self, kpi_id: int, keys: Collection[str]) -> list[Columns] | None:
-        """Return a KPI's partials of some batches; None unless all are kept."""
-        kept = self._kept[kpi_id]
-        return [kept[key] for key in keys] if all(key in kept for key in keys) else None
+    def of(self, kpi_id: int) -> Mapping[str, Columns]:
+        """Return a KPI's partials of the batches that are kept, by the batch's key."""
+        return self._kept[kpi_id]
 
     def _drop(self, kpi_id: int) -> None:
         self._bytes -= sum(map(_size, self._kept.pop(kpi_id).values()))
@@ -61,4 +60,5 @@ class KeptPartials:
 
 def _size(columns: Columns) -> int:
     """Return about how many bytes the columns take, if each text is one of its own."""
-    return sum(column.nbytes + TEXT_BYTES * len(column) * (column.dtype == object) for column in columns.values())
+    texts = sum(len(column) for column in columns.values() if column.dtype == object)
+    return held_bytes(columns) + TEXT_BYTES * texts

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from kpis.engine.reductions import TABLE, Declined, Reductions, checked
 
 # Sums close to 2^63 are left to DuckDB, which detects an overflow.
 LARGEST_SUM = 2.0**62
+
+# Partials' dimension and merged column.
+Piece = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -55,19 +59,35 @@ def merged_column(kpi: KPI) -> str:
     return column
 
 
-def merge(kpi: KPI, pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
+def merge(kpi: KPI, pieces: Iterable[Piece]) -> Merged:
     """Merge a KPI's partials: pieces of their dimensions and of their ``merged_column``, both int64.
 
     Raises Declined if a sum comes close to 2^63, or there are more distinct pairs than the reserved memory holds.
     """
-    return _count(pieces) if isinstance(kpi.measure, CountDistinct) else _add(pieces)
-
-
-def merge_one(kpi: KPI, dimensions: np.ndarray, values: np.ndarray) -> Merged:
-    """Merge one batch's partial of one interval, as ``merge`` does; it is sorted, and has each pair once."""
     if not isinstance(kpi.measure, CountDistinct):
-        return _add([(dimensions, values)])
-    firsts = np.flatnonzero(np.diff(dimensions, prepend=dimensions[:1] - 1))
+        return _add(pieces)
+    pieces = iter(pieces)
+    first = next((piece for piece in pieces if len(piece[0])), None)
+    if first is None:
+        none = np.empty(0, dtype=np.int64)
+        return Merged(none, none, 0)
+    second = next((piece for piece in pieces if len(piece[0])), None)
+    if second is None and _has_each_once(*first):
+        return _count_sorted(*first)
+    return _count(chain([first] if second is None else [first, second], pieces))
+
+
+def _has_each_once(dimensions: np.ndarray, values: np.ndarray) -> bool:
+    """Return True if pairs are sorted and have each once, as those of one batch in one interval do."""
+    is_next = dimensions[1:] == dimensions[:-1]
+    is_next &= values[1:] > values[:-1]
+    is_next |= dimensions[1:] > dimensions[:-1]
+    return bool(is_next.all())
+
+
+def _count_sorted(dimensions: np.ndarray, values: np.ndarray) -> Merged:
+    """Count distinct values that are sorted by the dimension and have each pair once."""
+    firsts = np.concatenate([[0], 1 + np.flatnonzero(dimensions[1:] != dimensions[:-1])])
     counts = np.diff(firsts, append=len(dimensions))
     return Merged(dimensions[firsts], counts, _count_values([values]))
 
@@ -77,7 +97,7 @@ def _is_whole(kpi: KPI, column: str) -> bool:
     return isinstance(type_, Integer) and not type_.may_be_none
 
 
-def _add(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
+def _add(pieces: Iterable[Piece]) -> Merged:
     listed = list(pieces)
     dimensions = np.concatenate([dimensions for dimensions, _ in listed])
     sums = np.concatenate([sums for _, sums in listed])
@@ -89,7 +109,7 @@ def _add(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
     return Merged(groups, added, int(sums.sum()))
 
 
-def _count(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Merged:
+def _count(pieces: Iterable[Piece]) -> Merged:
     with ExitStack() as stack:
         parts = [stack.enter_context(Reductions(np.zeros(2, dtype=TABLE))) for _ in range(CORES)]
         for part in parts:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
-from kpis.engine.table import Columns
+from kpis.engine.table import Columns, joined
 
 TOTALS_COLUMNS = ("interval_start", "total", "groups")
 
@@ -31,3 +32,29 @@ class Results:
     reason: str = ""
     detail: str = ""
     again: bool = True
+
+
+def no_results(kpi: KPI, length: Length) -> Results:
+    """Return the results of intervals without records."""
+    # A run over nothing new imports this module, and needs no numpy.
+    import numpy as np
+
+    columns = ("interval_start", *kpi.columns, "rank")
+    rows, totals = ({name: np.empty(0) for name in names} for names in (columns, TOTALS_COLUMNS))
+    return Results(kpi, length, rows, totals)
+
+
+def kept_results(
+    kpi: KPI, length: Length, starts: Collection[datetime], reason: str, detail: str = "", again: bool = True
+) -> Results:
+    """Return results that leave the intervals that start at ``starts`` (UTC) as they are, for a reason."""
+    none = no_results(kpi, length)
+    return replace(none, starts=tuple(starts), reason=reason, detail=detail or reason, again=again)
+
+
+def joined_results(kpi: KPI, length: Length, some: Sequence[Results]) -> Results:
+    """Return the results of a KPI's intervals of which each of several results has some, in their order."""
+    found = [one for one in some if len(one.totals["total"])]
+    if len(found) < 2:
+        return found[0] if found else no_results(kpi, length)
+    return Results(kpi, length, joined([one.rows for one in found]), joined([one.totals for one in found]))

@@ -26,7 +26,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct
-from kpis.engine.aggregate import Partials, results_of_groups, results_of_partials
+from kpis.engine.aggregate import Partials, results_by_sql, results_of_groups
 from kpis.engine.results import Results
 from kpis.lake import STAGING, PartialFile, Verify
 from kpis.pipeline import Engine, Options, Planned
@@ -192,7 +192,7 @@ class SparkCluster:
         with _registered(engine, merged=merged):
             casts = ", ".join(f"{name}::HUGEINT AS {name}" for name in kpi.source.partial_values)
             partials: Partials = {f"(SELECT * REPLACE ({casts}) FROM cluster_merged)": None}
-            return results_of_partials(engine.connection, kpi, length, partials, starts, top_n)
+            return results_by_sql(engine.connection, kpi, length, partials, starts, top_n)
 
     def stream(self, engine: Engine, connection: Mapping[str, str], source: Source) -> MicroBatches:
         """Read a Kafka topic in micro-batches."""

@@ -10,7 +10,7 @@ A lake file that is missing or damaged stops only the intervals that need it: th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -21,14 +21,13 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import kpis_of
-from kpis.engine.aggregate import Partials, kept_results, results_of_partials, timestamp
-from kpis.engine.array_results import can_use_arrays, results_of_arrays
+from kpis.engine.aggregate import Partials, timestamp
 from kpis.engine.incremental import IncrementalPartials, PartialsOf
 from kpis.engine.kept import KeptPartials
+from kpis.engine.merging import results_of_partials
 from kpis.engine.recent import RecentPartials
-from kpis.engine.reductions import Declined
-from kpis.engine.results import Results
-from kpis.engine.table import Columns, registered
+from kpis.engine.results import Results, kept_results
+from kpis.engine.table import registered
 from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.stages.ledger import Keys
 from kpis.stages.room import out_of_memory
@@ -157,7 +156,7 @@ def merged_incrementally(
                 continue
             partials[name] = None
             whole.append(start)
-        found = results_of_partials(merging.connection, kpi, length, partials, whole, top_n)
+        found = results_of_partials(lambda: merging.connection, kpi, length, partials, whole, top_n)
         yield replace(found, starts=tuple(whole))
     merging.incremental.trim()
 
@@ -169,7 +168,10 @@ def _partials_of(kpi: KPI, start: datetime, counted: Counted, merging: Merging) 
 
 @dataclass(frozen=True)
 class _Work:
-    """One KPI's intervals to merge, with the batches in the feed's intervals."""
+    """One KPI's intervals to merge, with the batches in the feed's intervals.
+
+    ``in_memory`` has all of their partials, if all are in memory.
+    """
 
     kpi: KPI
     length: Length
@@ -178,6 +180,7 @@ class _Work:
     lake_files: Counted
     fresh: Fresh
     top_n: int
+    in_memory: Partials | None = None
 
     @property
     def at_hand(self) -> Partials:
@@ -187,6 +190,14 @@ class _Work:
     def own(self) -> frozenset[str]:
         """The keys of the batches whose partials are at hand."""
         return self.fresh.keys if self.at_hand else frozenset()
+
+    def needed(self) -> dict[datetime, set[str]]:
+        """Return the batches whose partials are needed, by interval; an interval may have none."""
+        needed: dict[datetime, set[str]] = {start: set() for start in self.starts}
+        for start, found in self.keys.items():
+            if (interval := self.length.floor(start)) in needed:
+                needed[interval].update(found)
+        return needed
 
     def hours(self) -> dict[datetime, set[str]]:
         """Return the batches whose partials are needed, by hour; for some hours there may be none."""
@@ -213,7 +224,32 @@ class _Work:
 
 
 def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
-    """Yield the results of the work; in halves if it is too large or a part of it cannot be read."""
+    """Yield the results of the work; in parts if it is too large or a part of it cannot be read."""
+    for part in _by_place(work, merging.kept):
+        yield from _merged_or_halved(part, merging)
+
+
+def _by_place(work: _Work, kept: KeptPartials) -> Iterator[_Work]:
+    """Yield the work on the intervals whose partials are all in memory, and on the others."""
+    # What follows a stream's batch needs its partials with the recent ones.
+    if work.fresh.are_followed or None in work.at_hand.values():
+        yield work
+        return
+    before = kept.of(work.kpi.source.id)
+    held = work.own | before.keys()
+    needed = work.needed()
+    in_memory = [start for start in work.starts if needed[start] <= held]
+    if in_memory:
+        keys = set().union(*(needed[start] for start in in_memory)) - work.own
+        others = {f"kept_{number}": before[key] for number, key in enumerate(sorted(keys))}
+        yield replace(work, starts=in_memory, in_memory={**work.at_hand, **others})
+    if len(in_memory) < len(work.starts):
+        found = frozenset(in_memory)
+        yield replace(work, starts=[start for start in work.starts if start not in found])
+
+
+def _merged_or_halved(work: _Work, merging: Merging) -> Iterator[Results]:
+    """Yield the results of the work, in halves if that needs too much memory or a file that cannot be read."""
     try:
         found = _merge(work, merging)
     except out_of_memory():
@@ -232,26 +268,28 @@ def _merged(work: _Work, merging: Merging) -> Iterator[Results]:
         yield replace(found, starts=tuple(work.starts))
         return
     for half in work.halves():
-        yield from _merged(half, merging)
+        yield from _merged_or_halved(half, merging)
 
 
 def _merge(work: _Work, merging: Merging) -> Results | None:
     """Return the results of the work; None if it is too large to merge at once."""
+
+    def results(partials: Partials, of_one_batch: bool = False) -> Results:
+        return results_of_partials(
+            lambda: merging.connection, work.kpi, work.length, partials, work.starts, work.top_n, of_one_batch
+        )
+
+    if work.in_memory is not None:
+        return results(work.in_memory)
     source, all_hours = work.kpi.source, work.hours()
     hours = {hour: keys for hour, keys in all_hours.items() if keys}
-    # What follows a stream's batch needs its partials with the recent ones.
-    if hours and not work.fresh.are_followed and can_use_arrays(work.kpi):
-        in_memory = _in_memory(work, hours, merging.kept)
-        with suppress(Declined):
-            if in_memory is not None:
-                return results_of_arrays(work.kpi, work.length, in_memory, work.starts, work.top_n)
     own = work.own
     are_many = len(hours) > FEW_HOURS
     if hours and (are_many or work.fresh.are_followed or merging.recent.holds(source, all_hours)):
         lacking = merging.recent.lacking(source, all_hours, work.counted())
         files = merging.lake.files(source, _without(own, lacking), work.lake_files)
         if len(files) <= GROUP_FILES and sum(file.size for file in files.values()) <= GROUP_BYTES:
-            return _merge_recent(work, lacking, files, merging)
+            return results(_recent(work, lacking, files, merging))
         if are_many and len(work.starts) > 1:
             return None
     of_one_batch = len({key for found in hours.values() for key in found}) == 1
@@ -260,28 +298,16 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     if elsewhere is not None:
         return elsewhere
     with merging.lake.tables(files) as tables:
-        partials = {**(work.at_hand if hours else {}), **dict.fromkeys(tables)}
-        return results_of_partials(
-            merging.connection, work.kpi, work.length, partials, work.starts, work.top_n, of_one_batch
-        )
+        return results({**(work.at_hand if hours else {}), **dict.fromkeys(tables)}, of_one_batch)
 
 
-def _in_memory(work: _Work, hours: Mapping[datetime, set[str]], kept: KeptPartials) -> list[Columns] | None:
-    """Return the partials of all batches in some hours, if all of them are in memory; else None."""
-    own = [columns for columns in work.at_hand.values() if columns is not None]
-    if len(own) < len(work.at_hand):
-        return None
-    others = kept.of(work.kpi.source.id, set().union(*hours.values()) - work.own)
-    return None if others is None else own + others
-
-
-def _merge_recent(
+def _recent(
     work: _Work,
     lacking: Mapping[datetime, set[str]],
     files: Mapping[PurePosixPath, PartialFile],
     merging: Merging,
-) -> Results:
-    """Return the results of many hours from the recent partials, after adding those they lack from the files."""
+) -> Partials:
+    """Return the recent partials of the work's hours, after adding those they lack from the files."""
     source, recent = work.kpi.source, merging.recent
     with merging.lake.tables(files) as tables:
         recent.add(source, tables, _without(work.own, lacking))
@@ -295,8 +321,7 @@ def _merge_recent(
         with _tables(merging.connection, work.at_hand) as tables:
             recent.add(source, [f"{table} WHERE {within}" for table in tables], of_own)
     name = recent.table(source)
-    partials: Partials = {name: None} if name else {}
-    return results_of_partials(merging.connection, work.kpi, work.length, partials, work.starts, work.top_n)
+    return {name: None} if name else {}
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Options:
     duplicates: Duplicates = Duplicates.IGNORE
     verify: bool = False
     group_batches: int = 1_000
-    group_bytes: int = 32 * 2**20
+    group_bytes: int = 24 * 2**20
     group_seconds: float = 10
 
     @property

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
 # Larger tables in memory are not joined, as that copies them.
-SMALL_ROWS = 100_000
+SMALL_ROWS = 10_000
 # The column that says of which of the group's batches a row is.
 NUMBER = "batch_number"
 # The records of the batch that was read last, where the bulk reader read it.

@@ -12,10 +12,10 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH, Interval, Length, to_text
 from kpis.catalog.kpis import Reference
 from kpis.catalog.registry import FEEDS, kpis_of
-from kpis.engine.aggregate import TotalTooLarge, kept_results
+from kpis.engine.aggregate import TotalTooLarge
 from kpis.engine.compiled import CORES
 from kpis.engine.merge import can_merge
-from kpis.engine.results import Results
+from kpis.engine.results import Results, kept_results
 from kpis.engine.table import Columns, registered
 from kpis.stages.engine import Engine
 from kpis.stages.events import Event, Failed, RolledUp

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kpis.catalog.folding import fold
 from kpis.catalog.registry import KPIS
-from kpis.engine.aggregate import results_of_partials
+from kpis.engine.aggregate import results_by_sql
 from kpis.engine.array_results import can_use_arrays, results_of_arrays
 from kpis.engine.folding import add_fold
 from kpis.engine.reductions import Declined
@@ -91,7 +91,7 @@ def test_results_of_arrays_are_those_of_sql(connection, kpi, batches, starts, to
             stack.enter_context(registered(connection, f"partial_{number}", columns))
             for number, columns in enumerate(partials)
         ]
-        by_sql = results_of_partials(connection, kpi, length, dict.fromkeys(tables), wanted, top_n)
+        by_sql = results_by_sql(connection, kpi, length, dict.fromkeys(tables), wanted, top_n)
     try:
         by_arrays = results_of_arrays(kpi, length, partials, wanted, top_n)
     except Declined:

@@ -24,7 +24,7 @@ from kpis.engine import merge as merge_module
 from kpis.engine import reductions as reductions_module
 from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import partial_of_records
-from kpis.engine.merge import merge, merge_one
+from kpis.engine.merge import merge
 from kpis.engine.reader import Reader
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_tables import can_scan
@@ -287,12 +287,13 @@ def test_more_pairs_than_memory_is_set_aside_for_are_left_to_sql(monkeypatch):
 
 @quick
 @given(pairs=st.sets(st.tuples(values, values), max_size=40))
-def test_what_one_batch_has_once_needs_no_merging(pairs):
-    piece = arrays(sorted(pairs))
-    one, merged = merge_one(CELL_UNIQUE_USERS, *piece), merge(CELL_UNIQUE_USERS, [piece])
-    assert one.total == merged.total
-    assert one.dimensions.tolist() == merged.dimensions[np.argsort(merged.dimensions)].tolist()
-    assert one.values.tolist() == merged.values[np.argsort(merged.dimensions)].tolist()
+def test_what_one_batch_has_once_is_merged_as_what_two_have(pairs):
+    piece, none = arrays(sorted(pairs)), arrays([])
+    one = merge(CELL_UNIQUE_USERS, [none, piece, none])
+    for merged in (merge(CELL_UNIQUE_USERS, [piece, piece]), merge(CELL_UNIQUE_USERS, [arrays(sorted(pairs) * 2)])):
+        assert one.total == merged.total
+        assert one.dimensions.tolist() == merged.dimensions[np.argsort(merged.dimensions)].tolist()
+        assert one.values.tolist() == merged.values[np.argsort(merged.dimensions)].tolist()
 
 
 def test_a_file_of_more_rejects_than_are_kept_is_left_to_the_reader(folder):

@@ -20,53 +20,51 @@ def limits(monkeypatch):
     monkeypatch.setattr(kept, "MOST_ROWS_AN_HOUR", 10)
 
 
-def test_partials_are_given_if_those_of_all_batches_are_kept():
+def test_partials_are_given_by_kpi_and_batch():
     one, other = columns(1), columns(2)
     partials = KeptPartials()
     partials.add("a", {1: one})
     partials.add("b", {1: other, 2: one})
-    assert partials.of(1, ["b", "a"]) == [other, one]
-    assert partials.of(2, ["b"]) == [one]
-    assert partials.of(2, ["a", "b"]) is None
-    assert partials.of(1, ["a", "c"]) is None
+    assert partials.of(1) == {"a": one, "b": other}
+    assert partials.of(2) == {"b": one}
     partials.clear()
-    assert partials.of(1, ["a"]) is None
+    assert partials.of(1) == {}
 
 
 def test_a_batch_that_is_added_again_counts_once():
     partials = KeptPartials()
     for _ in range(3):
         partials.add("a", {1: columns(9)})
-    assert len(partials.of(1, ["a"])) == 1
+    assert len(partials.of(1)) == 1
 
 
 def test_those_of_a_kpi_are_dropped_if_an_hour_has_too_many_rows():
     partials = KeptPartials()
     partials.add("a", {1: columns(6), 2: columns(2), 3: columns(30, hours=3)})
     partials.add("b", {1: columns(6), 2: columns(2)})
-    assert partials.of(1, ["a"]) is None
-    assert partials.of(2, ["a", "b"]) is not None
-    assert partials.of(3, ["a"]) is not None
+    assert partials.of(1) == {}
+    assert list(partials.of(2)) == ["a", "b"]
+    assert list(partials.of(3)) == ["a"]
     partials.add("c", {1: columns(1)})
-    assert partials.of(1, ["c"]) is None
+    assert partials.of(1) == {}
 
 
 def test_all_are_dropped_if_there_are_too_many():
     partials = KeptPartials()
     for key in "abc":
         partials.add(key, {1: columns(1)})
-    assert partials.of(1, "abc") is not None
+    assert list(partials.of(1)) == ["a", "b", "c"]
     partials.add("d", {1: columns(1)})
-    assert partials.of(1, "a") is None
+    assert partials.of(1) == {}
     partials.clear()
     partials.add("a", {1: columns(30, hours=10), 2: columns(11, hours=10)})
-    assert (partials.of(1, ["a"]), partials.of(2, ["a"])) == (None, None)
+    assert (partials.of(1), partials.of(2)) == ({}, {})
 
 
 def test_texts_count_as_well():
     partials = KeptPartials()
     partials.add("a", {1: columns(1) | {"operator": np.array(["O2"], dtype=object)}})
     partials.add("b", {1: columns(1) | {"operator": np.array(["O2"], dtype=object)}})
-    assert partials.of(1, "ab") is not None
+    assert list(partials.of(1)) == ["a", "b"]
     partials.add("c", {1: columns(1) | {"operator": np.array(["O2"], dtype=object)}})
-    assert partials.of(1, "a") is None
+    assert partials.of(1) == {}

@@ -6,7 +6,7 @@ import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.registry import KPIS
-from kpis.engine.aggregate import kept_results
+from kpis.engine.results import kept_results
 from tests.factories import MIDNIGHT
 
 
