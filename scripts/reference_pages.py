@@ -27,6 +27,7 @@ from kpis.catalog.result_columns import Fraction, Label, ResultColumn, WholeNumb
 from network_analysis import options
 from network_analysis.environment import Group, Variable
 from scripts.catalog_page import catalog_page
+from scripts.columns_page import columns_page
 from scripts.markdown import table
 
 GENERATED = "<!-- Written by `make reference`, from {source}. -->"
@@ -114,6 +115,10 @@ TYPES: dict[type[columns.ColumnType], Callable] = {
     columns.Date: lambda one: "date, `2017-03-01`",
     columns.TimeOfDay: lambda one: "time of day, `23:59:59`",
     columns.MonthFirst: lambda one: "date and time, `Apr 30 2018 00:00:00`",
+    columns.Boolean: lambda one: "true or false",
+    columns.ISOTimestamp: lambda one: f"time, `{one.example}`",
+    columns.FormattedTimestamp: lambda one: f"time, `{one.example}`",
+    columns.UnixTimestamp: lambda one: "Unix time",
 }
 # A result's columns, in words.
 RESULT_TYPES: dict[type, Callable] = {
@@ -301,6 +306,7 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "formats.md": (formats_page, "the catalog"),
     "kpis.md": (kpis_page, "the catalog"),
     "settings.md": (settings_page, "network_analysis/options.py"),
+    "columns.md": (columns_page, "kpis/catalog/columns"),
     "catalog.md": (catalog_page, "kpis/catalog/file/entries.py"),
 }
 

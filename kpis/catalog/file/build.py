@@ -213,12 +213,21 @@ def _type(source: Source, at: Keys, entry: entries.AnyColumn) -> ColumnType:
             return columns.TimeOfDay(optional)
         case entries.BooleanColumn(true=true, false=false):
             return columns.Boolean(optional, tuple(true), tuple(false))
-        case entries.TimeColumn(format="iso", zone=zone):
-            return columns.ISOTimestamp(optional, zone)
-        case entries.TimeColumn(format=format) if format in UNIX:
-            return columns.UnixTimestamp(optional, UNIX[format])
-        case entries.TimeColumn(format=format, zone=zone):
-            return columns.FormattedTimestamp(optional, zone, format)
+        case entries.TimeColumn():
+            return _time_type(source, at, entry)
+
+
+def _time_type(source: Source, at: Keys, entry: entries.TimeColumn) -> ColumnType:
+    format, zone, optional = entry.format, entry.zone, entry.optional
+    if format == "iso":
+        return columns.ISOTimestamp(optional, zone, entry.days)
+    if entry.days:
+        raise source.error((*at, "days"), 'is for format = "iso": another format without a time of day is its midnight')
+    if format not in UNIX:
+        return columns.FormattedTimestamp(optional, zone, format)
+    if zone != "UTC":
+        raise source.error((*at, "zone"), "is for local times, and Unix time is none")
+    return columns.UnixTimestamp(optional, UNIX[format])
 
 
 def _moment(source: Source, at: Keys, entry: entries.FeedEntry) -> Moment:

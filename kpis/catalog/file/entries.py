@@ -114,10 +114,11 @@ class TimeColumn(ColumnEntry, tag="time", kw_only=True, frozen=True):
         str,
         Meta(
             description="How they are written: `iso`, as `2026-03-01T12:00:00Z`; `unix_s`, `unix_ms` or `unix_us`, "
-            "Unix time in these units; or a pattern such as `%d.%m.%Y %H:%M:%S`."
+            "Unix time in these units; or [directives](columns.md#times-in-a-format) such as `%d.%m.%Y %H:%M:%S`."
         ),
     ]
     zone: Annotated[str, Meta(description="The time zone of times without an offset, such as `Europe/Madrid`.")] = "UTC"
+    days: Annotated[bool, Meta(description="Whether, with `iso`, a day alone means its midnight.")] = False
 
 
 AnyColumn = (

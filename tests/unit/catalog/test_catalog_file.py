@@ -142,6 +142,7 @@ def test_a_feed_has_checks_and_derived_columns():
         ('format = "unix_us"', "1772366400000001", datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)),
         ('format = "iso"', "2026-03-01T14:00:00+02:00", datetime(2026, 3, 1, 12, tzinfo=UTC)),
         ('format = "iso", zone = "Asia/Tokyo"', "2026-03-01 21:00", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ('format = "iso", days = true, zone = "Asia/Tokyo"', "2026-03-01", datetime(2026, 2, 28, 15, tzinfo=UTC)),
         ('format = "%d.%m.%y %H:%M", zone = "Europe/Madrid"', "01.03.26 13:00", datetime(2026, 3, 1, 12, tzinfo=UTC)),
     ],
 )
@@ -303,6 +304,16 @@ BROKEN = {
         '"unix_ms"',
         '"iso", zone = "Mars"',
         at(9, COLUMN("begin"), "cannot be used: there is no time zone 'Mars': name one such as Europe/Madrid, or UTC"),
+    ),
+    "a zone of Unix time": (
+        '"unix_ms"',
+        '"unix_ms", zone = "Asia/Tokyo"',
+        at(9, COLUMN("begin") + ".zone", "is for local times, and Unix time is none"),
+    ),
+    "days in another format": (
+        '"unix_ms"',
+        '"%Y-%m-%d", days = true',
+        at(9, COLUMN("begin") + ".days", 'is for format = "iso": another format without a time of day is its midnight'),
     ),
     "a zone at the wrong place": (
         '{column = "begin"}',
