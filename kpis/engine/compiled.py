@@ -46,7 +46,7 @@ PADDING = 256
 
 
 _FUNCTIONS = {
-    "scanner_new": (c_void_p, [c_int, c_int, c_void_p, c_int, c_void_p, c_int64, c_int64, c_int64]),
+    "scanner_new": (c_void_p, [c_int, c_int, c_void_p, c_int, c_int, c_void_p, c_int64, c_int64, c_int64]),
     "scanner_free": (None, [c_void_p]),
     "scanner_dialect": (
         c_int,
@@ -59,10 +59,11 @@ _FUNCTIONS = {
     "scanner_check": (c_int, [c_void_p, c_int, c_int, c_int64, c_int64, c_int64]),
     "scanner_place": (None, [c_void_p, c_int, c_int]),
     "scanner_cell": (c_int, [c_void_p, c_int, c_int, c_int64]),
+    "scanner_program": (c_int, [c_void_p, c_int, c_int, c_void_p, c_int64, c_int64, c_int64]),
     "scanner_reduce": (c_int, [c_void_p, c_int, c_int, c_int, c_void_p, c_int, c_void_p, c_int64]),
     "scanner_intern": (c_int64, [c_void_p, c_int, c_char_p, c_int64]),
     "scanner_scan": (c_int, [c_void_p, c_void_p, c_int64, c_void_p]),
-    "scanner_add": (c_int, [c_void_p, c_void_p, c_uint64, c_int64]),
+    "scanner_add": (c_int, [c_void_p, c_void_p, c_uint64, c_uint64, c_int64]),
     "scanner_add_pairs": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_uint32, c_uint32]),
     "scanner_lines": (c_int64, [c_void_p]),
     "scanner_lacks_day": (c_int, [c_void_p]),

@@ -41,7 +41,9 @@ class KeptPartials:
             moments = columns["interval_start"]
             self._kept[kpi_id][key] = columns
             self._bytes += _size(columns)
-            first, last = (int(moments[place].astype("int64")) // HOUR for place in (0, -1))
+            # A filter may leave none of a batch's records.
+            ends = [moments[0], moments[-1]] if len(moments) else []
+            first, last = [int(moment.astype("int64")) // HOUR for moment in ends] or (0, 0)
             self._hourly[kpi_id, first] += len(moments) / (last - first + 1)
             if self._hourly[kpi_id, first] > MOST_ROWS_AN_HOUR or len(self._kept[kpi_id]) > MOST_BATCHES:
                 self._drop(kpi_id)

@@ -52,6 +52,7 @@ class Reductions:
         column_of: Sequence[int] = (),
         text_bytes: int = 0,
         longest_line: int = 0,
+        computed: int = 0,
     ):
         compiled = library()
         if compiled is None:
@@ -62,6 +63,7 @@ class Reductions:
             format,
             len(tables),
             tables.ctypes.data,
+            computed,
             len(columns),
             columns.ctypes.data,
             text_bytes,
@@ -98,6 +100,10 @@ class Reductions:
                 MOST_PAIRS,
             )
         )
+
+    def program(self, purpose: int, target: int, steps: np.ndarray, limits: tuple[int, int]) -> None:
+        """Add the program of a check, of a computed column or of a reduction's filter; see ``scan_expressions``."""
+        checked(self.library.scanner_program(self.state, purpose, target, steps.ctypes.data, len(steps), *limits))
 
     def intern(self, column: int, text: bytes) -> int:
         """Return the number of a text in a column's dictionary, to which it is added; a UUID is sixteen bytes."""

@@ -74,7 +74,7 @@ def _keys(tables: Tables, dimension: Dimension, found: np.ndarray) -> list[_Key]
         return [_cells(dimension, found)]
     place = tables.places[dimension.column]
     if tables.kinds[place] not in OF_TEXTS:
-        sql_type = tables.feed.columns[place].type.sql_type
+        sql_type = tables.feed.record_columns[place].type.sql_type
         return [_Key(dimension.name, found.astype(INTEGERS[sql_type], copy=False), found)]
     texts, ranks = tables.reductions.texts(place)
     if not dimension.folded:
@@ -156,7 +156,7 @@ def records_of(tables: Tables, starts: np.ndarray) -> Records:
     reductions, feed = tables.reductions, tables.feed
     columns: dict[str, TableColumn] = {"interval_start": _starts_of(starts, reductions.kept_intervals())}
     plain = True
-    for place, column in enumerate(feed.columns):
+    for place, column in enumerate(feed.record_columns):
         if tables.kinds[place] in OF_TEXTS:
             # Where there is none, the empty text.
             columns[column.name] = Texts(reductions.texts(place)[0].tolist(), reductions.kept(place, np.uint32)[0])
@@ -181,7 +181,7 @@ def _are_sorted(starts: TableColumn, moments: TableColumn) -> bool:
 
 def _records_sql(feed: Feed) -> str:
     """Return SQL for records as the bulk reader makes them from the columns, which are the table RECORDS."""
-    values = ", ".join(f'{_record_value(column)} AS "{column.name}"' for column in feed.columns)
+    values = ", ".join(f'{_record_value(column)} AS "{column.name}"' for column in feed.record_columns)
     return f"SELECT interval_start, {values} FROM {RECORDS}"
 
 
@@ -215,6 +215,6 @@ def _with_distinct(tables: Tables, index: int, columns: Columns, order: np.ndarr
         texts, ranks = tables.reductions.texts(place)
         by_text = np.lexsort((ranks[values], groups))
         values = texts[values[by_text]]
-    elif (type_ := INTEGERS.get(tables.feed.columns[place].type.sql_type)) is not None:
+    elif (type_ := INTEGERS.get(tables.feed.record_columns[place].type.sql_type)) is not None:
         values = values.astype(type_, copy=False)
     return {column: taken(found, groups) for column, found in columns.items()} | {name: values}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -12,21 +12,20 @@ import numpy as np
 from kpis.catalog.columns import Boolean, Choice, ColumnType, Decimal, FormattedTimestamp, Integer, Text
 from kpis.catalog.columns.zones import Zone
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import Check, Column, Feed, Range, Record, moment_of
-from kpis.catalog.formats import CSV, Format, JSONLines
+from kpis.catalog.expressions import Expression
+from kpis.catalog.feeds import Column, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
 from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
-from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN, TABLE, Declined, Reductions
+from kpis.engine.reductions import TABLE, Declined, Reductions
+from kpis.engine.scan_expressions import FOR_CHECK, FOR_COLUMN, FOR_FILTER, Unsupported, limits_of, program
 from kpis.engine.scan_kinds import (
     EARLIEST_TIME,
     LATEST_TIME,
     MICRO,
     OF_TEXTS,
     OF_TIMES,
-    OF_WHOLE_NUMBERS,
     UNITS,
     changes_of,
     flags_of,
@@ -36,108 +35,24 @@ from kpis.engine.scan_kinds import (
     words_of,
     zone_of,
 )
+from kpis.engine.scannable import REDUCTIONS, line_range
 from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
 from kpis.formats.row_format import RowFormat
 
-REDUCTIONS: dict[type[Measure], int] = {
-    Sum: compiled.SUM,
-    Count: compiled.COUNT,
-    Mean: compiled.MEAN,
-    CountDistinct: compiled.DISTINCT,
-}
 MICROSECOND = timedelta(microseconds=1)
 # The scanner reads decimals of up to eleven digits before the point, in millionths.
 LARGEST_DECIMAL = 10**17
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)
-# The most columns with cells, and the most dimensions of a KPI: scanner.h.
-MOST_COLUMNS, MOST_KEYS, MOST_FIELDS = 64, 4, 1_000
-
-
-def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
-    """Return True if the feed's files can be scanned for these KPIs, each of which has its own partials."""
-    cells = sum(isinstance(dimension, GridCell) for kpi in kpis for dimension in kpi.by)
-    return (
-        compiled.library() is not None
-        and len(feed.columns) + cells <= MOST_COLUMNS
-        and _is_known(feed.format)
-        and all(_is_readable(feed, column) for column in feed.columns)
-        and not feed.derived
-        and _has_time_of_its_own(feed)
-        and all(_is_countable(feed, check) for check in feed.checks)
-        and all(_is_scannable(kpi) for kpi in kpis)
-    )
-
-
-def _is_known(format: Format) -> bool:
-    """Return True if the scanner knows how rows are written."""
-    return isinstance(format, JSONLines) or (isinstance(format, CSV) and format.delimiter.isascii())
-
-
-def _is_readable(feed: Feed, column: Column) -> bool:
-    type_ = column.type
-    if kind_of(type_) is None or len(getattr(type_, "unknown", ())) > MOST_UNKNOWN:
-        return False
-    name = column.name
-    is_plain = name.isascii() and name.isprintable() and not set(name) & set('"\\') and len(name) <= LONGEST_NAME
-    return is_plain or not feed.format.has_keys
-
-
-def _has_time_of_its_own(feed: Feed) -> bool:
-    """Return True if a row's time is the sum of columns, and no row without a value can have one."""
-    columns = [feed.column(name) for name, _ in feed.moment.parts]
-    return any(column.required and not column.type.optional for column in columns)
-
-
-def _is_countable(feed: Feed, check: Check) -> bool:
-    values = check.range
-    if values is None:
-        return False
-    kinds = [kind_of(feed.column(name).type) or 0 for name in (values.of or check.column, values.less) if name]
-    bounds = [bound for bound in (values.least, values.most) if bound is not None]
-    unit = UNITS.get(kinds[0])
-    if any(UNITS.get(kind) != unit or (unit is None and kind not in OF_WHOLE_NUMBERS) for kind in kinds):
-        return False
-    if unit is None:
-        return all(isinstance(bound, int) for bound in bounds)
-    whole = timedelta(microseconds=unit)
-    return values.step == 1 and all(isinstance(bound, timedelta) and not bound % whole for bound in bounds)
-
-
-def _is_scannable(kpi: KPI) -> bool:
-    feed, measure = kpi.feed, kpi.measure
-    if kpi.filter is not None:
-        return False
-    if type(measure) not in REDUCTIONS or len(kpi.by) > MOST_KEYS:
-        return False
-    if not all(_makes_groups(feed, dimension) for dimension in kpi.by):
-        return False
-    types = [feed.column(name).type for name in (*measure.measured, *measure.partial_keys)]
-    if isinstance(measure, Mean):
-        return all(isinstance(one, Integer | Decimal) for one in types)
-    if any(one.may_be_none for one in types):
-        return False
-    if isinstance(measure, CountDistinct) and any(isinstance(one, Boolean) for one in types):
-        return False
-    if isinstance(measure, Sum):
-        return len(types) <= 4 and all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
-    return not (kpi.folded and isinstance(measure, CountDistinct))
-
-
-def _makes_groups(feed: Feed, dimension: Dimension) -> bool:
-    types = [feed.column(name).type for name in dimension.columns]
-    if type(dimension) is GridCell:
-        is_exact = dimension.size * dimension.per_degree == 1
-        return is_exact and not dimension.folded and all(isinstance(one, Decimal) for one in types)
-    (of,) = types
-    return type(dimension) is Dimension and (
-        kind_of(of) in OF_TEXTS or (isinstance(of, Integer) and not of.may_be_none and not dimension.folded)
-    )
+# All reductions count a record.
+EVERY = 2**64 - 1
+# The most fields of a line: scanner.h.
+MOST_FIELDS = 1_000
 
 
 class Tables:
-    """The scanner's tables for the rows of one file, and its state; a column's number is its place in the feed.
+    """The scanner's tables for the rows of one file, and its state; a column's number is its place in the record.
 
     ``interval_start`` puts all records into one interval. With ``is_kept`` the records themselves are kept. Unless
     ``live`` is None, records are counted by their own time too, and by it and each of these dimensions.
@@ -156,18 +71,20 @@ class Tables:
     ):
         self.feed, self.kpis, self.row_format = feed, kpis, row_format
         self.interval_start, self.times, self.is_kept, self.live = interval_start, times, is_kept, live
-        self.places = {column.name: place for place, column in enumerate(feed.columns)}
-        self.kinds = [kind_of(column.type) for column in feed.columns]
-        tables = np.zeros(len(feed.columns), dtype=TABLE)
+        self.places = {column.name: place for place, column in enumerate(feed.record_columns)}
+        self.kinds = [kind_of(column.type) for column in feed.record_columns]
+        tables = np.zeros(len(feed.record_columns), dtype=TABLE)
         needed = {name for kpi in kpis for one in kpi.by for name in one.columns}
         needed |= {name for kpi in kpis for name in kpi.measure.partial_keys}
         needed |= {dimension.column for dimension in live or ()}
-        for place, column in enumerate(feed.columns):
+        filters = [kpi.filter for kpi in kpis if kpi.filter is not None]
+        needed |= {name for expression in (*feed.expressions, *filters) for name in expression.columns}
+        for place, column in enumerate(feed.record_columns):
             self._describe(tables[place], column, column.name in needed)
         format, column_of = compiled.JSON, []
         if isinstance(row_format, CSVRows):
             format, column_of = compiled.CSV, self._column_of(row_format)
-        self.reductions = Reductions(tables, format, column_of, text_bytes, LONGEST_LINE_BYTES)
+        self.reductions = Reductions(tables, format, column_of, text_bytes, LONGEST_LINE_BYTES, len(feed.derived))
         if isinstance(row_format, CSVRows):
             self._fill_dialect(row_format)
         self._fill()
@@ -180,8 +97,8 @@ class Tables:
 
     def add(self, record: Record) -> None:
         """Add a record that was judged."""
-        values, nulls = np.zeros(len(self.feed.columns), dtype=np.int64), 0
-        for place, column in enumerate(self.feed.columns):
+        values, nulls = np.zeros(len(self.feed.record_columns), dtype=np.int64), 0
+        for place, column in enumerate(self.feed.record_columns):
             value = record[column.name]
             if value is None:
                 nulls |= 1 << place
@@ -189,7 +106,11 @@ class Tables:
                 values[place] = self._value(place, value)
         moment = (moment_of(self.feed, record) - EPOCH) // MICROSECOND
         reductions = self.reductions
-        status = reductions.library.scanner_add(reductions.state, values.ctypes.data, nulls, moment)
+        filters = EVERY
+        for number, kpi in enumerate(self.kpis):
+            if kpi.filter is not None and kpi.filter.of(record) is not True:
+                filters &= ~(1 << number)
+        status = reductions.library.scanner_add(reductions.state, values.ctypes.data, nulls, filters, moment)
         if status:
             raise Declined
 
@@ -197,7 +118,7 @@ class Tables:
         type_ = column.type
         table["kind"] = kind_of(type_)
         flags = flags_of(type_) | OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
-        if isinstance(self.row_format, CSVRows):
+        if isinstance(self.row_format, CSVRows) and column.derived is None:
             flags |= MISSING * (column.name not in self.row_format.positions)
             if (default := self.row_format.defaults.get(column.name)) is not None:
                 flags |= FALLBACK
@@ -237,8 +158,13 @@ class Tables:
         for place, column in enumerate(feed.columns):
             self._fill_column(place, column.type)
         self._fill_time()
+        for place, column in enumerate(feed.derived, len(feed.columns)):
+            self._program(FOR_COLUMN, place, column.derived)
         for check in feed.checks:
-            values = check.range or Range()
+            values = line_range(feed, check)
+            if values is None:
+                self._program(FOR_CHECK, 0, check.expression)
+                continue
             place = self.places[values.of or check.column]
             unit = UNITS.get(self.kinds[place] or 0, 0)
             bounds = [
@@ -254,8 +180,8 @@ class Tables:
             reductions.library.scanner_place(
                 reductions.state, self.places[feed.place.latitude], self.places[feed.place.longitude]
             )
-        cells = len(feed.columns)
-        for kpi in self.kpis:
+        cells = len(feed.record_columns)
+        for number, kpi in enumerate(self.kpis):
             keys = []
             for dimension in kpi.by:
                 if isinstance(dimension, GridCell):
@@ -266,6 +192,8 @@ class Tables:
                     keys.append(self.places[dimension.column])
             columns = [self.places[name] for name in (*kpi.measure.measured, *kpi.measure.partial_keys)]
             reductions.reduce(REDUCTIONS[type(kpi.measure)], keys, columns, counted=bool(kpi.folded))
+            if kpi.filter is not None:
+                self._program(FOR_FILTER, number, kpi.filter)
         if self.live is not None:
             when = [self.places[name] for name, _ in feed.moment.parts]
             for of in ([], *([self.places[dimension.column]] for dimension in self.live)):
@@ -314,6 +242,15 @@ class Tables:
             self._fill_zone(-1, feed.moment.zone)
         numbers = parts.ctypes.data, units.ctypes.data
         self._call("time", len(parts), *numbers, feed.moment.shift, earliest, latest, length, is_given, day)
+
+    def _program(self, purpose: int, target: int, expression: Expression | None) -> None:
+        if expression is None:
+            raise Declined
+        try:
+            steps = program(self.feed, expression, self._number)
+        except Unsupported:
+            raise Declined from None
+        self.reductions.program(purpose, target, steps, limits_of(expression))
 
     def _call(self, name: str, *arguments: int | bytes) -> None:
         if getattr(self.reductions.library, f"scanner_{name}")(self.reductions.state, *arguments):

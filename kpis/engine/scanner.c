@@ -11,6 +11,8 @@
 
 #include "scanner_field.h"
 
+#include "scanner_expressions.h"
+
 #include "scanner_rows.h"
 
 #include "scanner_csv.h"
@@ -28,6 +30,7 @@ void scanner_free(Scanner *scanner) {
         free(scanner->column[i].layout);
         free(scanner->column[i].words);
     }
+    for (int i = 0; i < scanner->programs; i++) free(scanner->program[i].steps);
     free_groups(&scanner->intervals);
     free(scanner->kept_intervals);
     free(scanner->scratch);
@@ -35,17 +38,18 @@ void scanner_free(Scanner *scanner) {
     free(scanner);
 }
 
-/* A scanner for lines of a format with such columns; NULL for want of memory or where there are too many. `column_of`
-   has the column of each field of CSV, or -1. No text is longer than `text_bytes`, no line that is taken longer than
+/* A scanner for lines of a format with such columns, of which the last `computed` ones are in no line; NULL for want of
+   memory or where there are too many. `column_of` has the column of each field of CSV, or -1. No text is longer than `text_bytes`, no line that is taken longer than
    `longest_line`, and `most_kept` rows are kept at most. */
-Scanner *scanner_new(int format, int columns, const Table *tables, int fields, const int32_t *column_of,
+Scanner *scanner_new(int format, int columns, const Table *tables, int computed, int fields, const int32_t *column_of,
                      int64_t text_bytes, int64_t longest_line, int64_t most_kept) {
-    if (columns < 1 || columns > MOST_COLUMNS || fields > MOST_FIELDS) return NULL;
+    if (columns < 1 || columns > MOST_COLUMNS || fields > MOST_FIELDS || computed >= columns) return NULL;
     Scanner *scanner = calloc(1, sizeof *scanner);
     if (!scanner) return NULL;
     scanner->format = format;
     scanner->dialect = (Dialect){.delimiter = ',', .quote = '"', .decimal = '.'};
     scanner->columns = columns;
+    scanner->read_columns = columns - computed;
     scanner->fields = fields;
     scanner->longest_line = longest_line;
     scanner->most_kept = (size_t)most_kept;
@@ -184,6 +188,20 @@ int scanner_cell(Scanner *scanner, int latitude, int longitude, int64_t per_degr
     return DONE;
 }
 
+/* Adds a program: of a check, of a computed column, whose values are from `least` to `most`, or of a reduction's filter.
+   They run in the order in which they are added. */
+int scanner_program(Scanner *scanner, int purpose, int target, const Step *steps, int64_t count, int64_t least,
+                    int64_t most) {
+    int stack = stack_of(steps, count);
+    if (scanner->programs == MOST_PROGRAMS || !stack || stack > MOST_STACK) return TOO_MANY;
+    Step *copy = malloc((size_t)count * sizeof *copy);
+    if (!copy) return NO_MEMORY;
+    memcpy(copy, steps, (size_t)count * sizeof *copy);
+    scanner->program[scanner->programs++] = (Program){purpose, target, least, most, count, copy};
+    if (purpose == FOR_FILTER) scanner->filtered |= 1ULL << target;
+    return DONE;
+}
+
 /* Adds a reduction by key columns; DISTINCT keeps `most` pairs. */
 int scanner_reduce(Scanner *scanner, int kind, int counted, int keys, const int32_t *key_columns, int terms,
                    const int32_t *columns, int64_t most) {
@@ -243,6 +261,8 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
         }
         row->interval = -1;
         if (next && next - at <= scanner->longest_line) row->interval = place_row(scanner, row, &status);
+        if (scanner->programs && row->interval >= 0 && !run_programs(scanner->program, scanner->programs, row))
+            row->interval = -1;
         if (status) break;
         if (row->interval >= 0) {
             if (++scanner->rows == ROWS) status = reduce_read_rows(scanner);
@@ -264,9 +284,9 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
     return status;
 }
 
-/* Adds a record that was an odd line, by its columns' values and its moment. */
-int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, int64_t moment) {
-    Row row = {.nulls = nulls};
+/* Adds a record that was an odd line, by its columns' values, the reductions that count it and its moment. */
+int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, uint64_t filters, int64_t moment) {
+    Row row = {.nulls = nulls, .filters = filters};
     int status = DONE;
     memcpy(row.values, values, scanner->columns * sizeof *values);
     row.interval = interval_of(scanner, moment, &status);

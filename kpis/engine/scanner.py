@@ -1,6 +1,6 @@
 """The fast path from a file to partials: CSV and JSON lines, parsed and reduced in one pass by compiled code.
 
-It applies to feeds whose columns, checks and KPIs ``scan_tables`` can describe in numbers. The feed defines what a row
+It applies to feeds whose columns, checks and KPIs ``scannable`` finds that it can read. The feed defines what a row
 means: the compiled code accepts only lines that are plain by these tables, and returns all other lines to be judged one
 by one. In every other case it declines, and the file goes to ``Reader``, whose answer is the truth. The GIL is released
 most of the time, so several files can be scanned at once.
@@ -251,7 +251,9 @@ class _FileScan:
         length = self.feed.interval.delta
         given = self.interval_start
         moments = [given or EPOCH + number * length for number in found[:, 1].tolist()]
-        intervals = dict(sorted(zip(moments, found[:, 2].tolist(), strict=True)))
+        # Where a check by an expression failed, an interval may be left without records.
+        counted = [(moment, count) for moment, count in zip(moments, found[:, 2].tolist(), strict=True) if count]
+        intervals = dict(sorted(counted))
         count = sum(intervals.values())
         reading = Reading(
             digest,

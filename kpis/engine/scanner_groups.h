@@ -274,10 +274,11 @@ static inline int add_pair(Reduction *reduction, uint32_t group, int64_t value) 
     return DONE;
 }
 
-/* A row's values, each a column's or one that is computed of columns; a bit of `nulls` is set for each without one. */
+/* A row's values, each a column's or one that is computed of columns; a bit of `nulls` is set for each without one, and
+   one of `filters` for each reduction that counts the row. */
 typedef struct {
     int64_t values[MOST_COLUMNS];
-    uint64_t nulls;
+    uint64_t nulls, filters;
     int64_t interval;
 } Row;
 

@@ -240,12 +240,12 @@ static inline const uint8_t *read_object(Scanner *scanner, const uint8_t *text, 
         int column = place < MOST_COLUMNS ? scanner->column_of[place] : 0;
         const Table *table = &scanner->column[column].table;
         if (memcmp(text, table->name, (size_t)table->name_length)) {
-            for (column = 0; column < scanner->columns; column++) {
+            for (column = 0; column < scanner->read_columns; column++) {
                 table = &scanner->column[column].table;
                 if (!memcmp(text, table->name, (size_t)table->name_length)) break;
             }
         }
-        if (column < scanner->columns) {
+        if (column < scanner->read_columns) {
             if (seen >> column & 1) return NULL;
             seen |= 1ULL << column;
             if (place < MOST_COLUMNS) scanner->column_of[place] = (int16_t)column;
@@ -256,13 +256,13 @@ static inline const uint8_t *read_object(Scanner *scanner, const uint8_t *text, 
         text = skip_space(text);
         if (*text != ':') return NULL;
         text = skip_space(text + 1);
-        text = column < scanner->columns ? read_value(scanner, column, text, row, status) : skip_value(text, 0);
+        text = column < scanner->read_columns ? read_value(scanner, column, text, row, status) : skip_value(text, 0);
         if (!text) return NULL;
         text = skip_space(text);
         if (*text == '}') break;
         if (*text++ != ',') return NULL;
     }
-    if (seen != (scanner->columns == MOST_COLUMNS ? ~0ULL : (1ULL << scanner->columns) - 1)) return NULL;
+    if (seen != (scanner->read_columns == MOST_COLUMNS ? ~0ULL : (1ULL << scanner->read_columns) - 1)) return NULL;
     text = skip_space(text + 1);
     return *text == '\n' ? text + 1 : NULL;
 }

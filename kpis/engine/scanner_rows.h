@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     int format, columns, fields;
     Dialect dialect;
+    int read_columns; /* those of the lines, before those that are computed of them */
     int is_whole; /* all fields are whole numbers */
     Whole whole[MOST_COLUMNS];
     int16_t column_of[MOST_FIELDS]; /* CSV: a field's column, or -1; JSON: the column of the last line's keys */
@@ -42,12 +43,14 @@ typedef struct {
     int64_t shift; /* to be added to it, in microseconds */
     int64_t earliest, latest, length; /* of a moment, and of intervals, in microseconds */
     int is_given; /* all rows count in one interval */
-    int checks, cells, reductions;
+    int checks, cells, reductions, programs;
+    uint64_t filtered; /* the reductions that do not count all rows */
     int64_t longest_line;
     Check check[MOST_CHECKS];
     Cell cell[MOST_COLUMNS];
     Column column[MOST_COLUMNS];
     Reduction reduction[MOST_REDUCTIONS];
+    Program program[MOST_PROGRAMS];
     Groups intervals; /* by their number since 1970: the number of records */
     int64_t last_start, last_interval;
     /* The columns that say whether and where a row counts, if they are few, with the values of the last row that did
@@ -188,7 +191,17 @@ static inline int keep_row(Scanner *scanner, const Row *row) {
     return DONE;
 }
 
-static inline int64_t floor_of(int64_t value, int64_t by) { return value / by - (value % by < 0); }
+/* Adds those of the rows to a reduction that it counts. */
+static __attribute__((noinline)) int reduce_some(Reduction *reduction, int number, const Row *rows, int count) {
+    int status = DONE, end;
+    for (int first = 0; first < count && !status; first = end) {
+        end = first + 1;
+        if (!(rows[first].filters >> number & 1)) continue;
+        while (end < count && rows[end].filters >> number & 1) end++;
+        status = reduce(reduction, rows + first, end - first);
+    }
+    return status;
+}
 
 /* Adds up to ROWS rows to what they are reduced to. */
 static int reduce_rows(Scanner *scanner, Row *rows, int count) {
@@ -202,7 +215,9 @@ static int reduce_rows(Scanner *scanner, Row *rows, int count) {
             int64_t west = floor_of(values[cell->longitude] * cell->per_degree, 1000000);
             values[scanner->columns + i] = rows[row].nulls & place ? INT64_MIN : south * (1LL << 32) + west;
         }
-    for (int i = 0; i < scanner->reductions && !status; i++) status = reduce(&scanner->reduction[i], rows, count);
+    for (int i = 0; i < scanner->reductions && !status; i++)
+        status = scanner->filtered >> i & 1 ? reduce_some(&scanner->reduction[i], i, rows, count)
+                                            : reduce(&scanner->reduction[i], rows, count);
     for (int row = 0; row < count && !status; row++) {
         entry_of(&scanner->intervals, (uint32_t)rows[row].interval)[2]++;
         if (scanner->is_kept) status = keep_row(scanner, &rows[row]);

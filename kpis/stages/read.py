@@ -18,7 +18,7 @@ from kpis.catalog.registry import partial_kpis
 from kpis.engine.compiled import CORES
 from kpis.engine.file_reader import Reading
 from kpis.engine.reader import Reader
-from kpis.engine.scan_tables import can_scan
+from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import Scan, scan
 from kpis.engine.scratch import translate_errors
 from kpis.formats.bounds import FileError

@@ -22,7 +22,7 @@ from kpis.catalog.registry import FEEDS
 from kpis.clock import Clocks
 from kpis.engine.file_reader import Ahead
 from kpis.engine.reader import Reader
-from kpis.engine.scan_tables import can_scan
+from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.formats.judge import Times
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, Reject, Watermark

@@ -28,7 +28,7 @@ from kpis.catalog.result_columns import BadEntry
 from kpis.engine import scanner as scanner_module
 from kpis.engine.folding import add_fold
 from kpis.engine.reader import Reader
-from kpis.engine.scan_tables import can_scan
+from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.engine.table import rows
 from kpis.formats import content as content_module

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal as Number
 from typing import Any
@@ -80,14 +81,14 @@ def random_row(chance: random.Random) -> dict[str, Any]:
     return {name: chance.choice(values) for name, values in EDGES.items()}
 
 
-def random_text(chance: random.Random, kind: str, depth: int) -> str:
-    """The text of a random expression of a kind, at most so deep."""
+def random_text(chance: random.Random, kind: str, depth: int, of_kind: Mapping[str, list[str]] = OF_KIND) -> str:
+    """The text of a random expression of a kind, at most so deep, over columns that are given by kind."""
     if depth <= 0 or chance.random() < 0.15:
-        columns = OF_KIND[kind]
+        columns = of_kind[kind]
         return chance.choice(columns if columns and chance.random() < 0.7 else CONSTANTS[kind])
 
     def inner(of: str) -> str:
-        return random_text(chance, of, depth - 1)
+        return random_text(chance, of, depth - 1, of_kind)
 
     anything = chance.choice(KINDS)
     shared = [

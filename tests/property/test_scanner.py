@@ -27,7 +27,7 @@ from kpis.engine.aggregate import partial_of_records
 from kpis.engine.merge import merge
 from kpis.engine.reader import Reader
 from kpis.engine.reductions import Declined
-from kpis.engine.scan_tables import can_scan
+from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.engine.table import rows
 from kpis.formats.bounds import Bounds

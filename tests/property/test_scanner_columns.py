@@ -34,7 +34,7 @@ from kpis.catalog.measures import Count, CountDistinct, Mean, Sum
 from kpis.engine import scanner as scanner_module
 from kpis.engine.folding import add_fold
 from kpis.engine.live import timeline_of_records
-from kpis.engine.scan_tables import can_scan
+from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import Scan, scan
 from kpis.engine.table import rows
 from kpis.formats.judge import ANY_TIME

@@ -15,7 +15,7 @@ from kpis.catalog.formats import CSV, Header
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.registry import FEEDS
 from kpis.engine.reader import Reader
-from kpis.engine.scan_tables import can_scan
+from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.formats.bounds import FileError
 

@@ -1,0 +1,124 @@
+"""Which feeds and KPIs the compiled scanner can read and reduce."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from kpis.catalog.columns import Boolean, Decimal, Integer
+from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.feeds import Check, Column, Feed, Range
+from kpis.catalog.formats import CSV, Format, JSONLines
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
+from kpis.engine import compiled
+from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN
+from kpis.engine.scan_expressions import can_compute
+from kpis.engine.scan_kinds import OF_TEXTS, OF_WHOLE_NUMBERS, UNITS, kind_of
+
+REDUCTIONS: dict[type[Measure], int] = {
+    Sum: compiled.SUM,
+    Count: compiled.COUNT,
+    Mean: compiled.MEAN,
+    CountDistinct: compiled.DISTINCT,
+}
+# The most columns with cells, and the most dimensions of a KPI: scanner.h.
+MOST_COLUMNS, MOST_KEYS = 64, 4
+
+
+def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
+    """Return True if the feed's files can be scanned for these KPIs, each of which has its own partials."""
+    cells = sum(isinstance(dimension, GridCell) for kpi in kpis for dimension in kpi.by)
+    return (
+        compiled.library() is not None
+        and len(feed.record_columns) + cells <= MOST_COLUMNS
+        and _is_known(feed.format)
+        and all(_is_readable(feed, column) for column in feed.columns)
+        and all(_is_computable(feed, column) for column in feed.derived)
+        and _has_time_of_its_own(feed)
+        and all(_is_countable(feed, check) for check in feed.checks)
+        and all(_is_scannable(kpi) for kpi in kpis)
+    )
+
+
+def _is_known(format: Format) -> bool:
+    """Return True if the scanner knows how rows are written."""
+    return isinstance(format, JSONLines) or (isinstance(format, CSV) and format.delimiter.isascii())
+
+
+def _is_readable(feed: Feed, column: Column) -> bool:
+    type_ = column.type
+    if kind_of(type_) is None or len(getattr(type_, "unknown", ())) > MOST_UNKNOWN:
+        return False
+    name = column.name
+    is_plain = name.isascii() and name.isprintable() and not set(name) & set('"\\') and len(name) <= LONGEST_NAME
+    return is_plain or not feed.format.has_keys
+
+
+def _is_computable(feed: Feed, column: Column) -> bool:
+    is_number = isinstance(column.type, Integer | Decimal)
+    return is_number and column.derived is not None and can_compute(feed, column.derived)
+
+
+def _has_time_of_its_own(feed: Feed) -> bool:
+    """Return True if a row's time is the sum of columns of its line, and no row without a value can have one."""
+    columns = [feed.column(name) for name, _ in feed.moment.parts]
+    return all(column.derived is None for column in columns) and any(
+        column.required and not column.type.optional for column in columns
+    )
+
+
+def _is_countable(feed: Feed, check: Check) -> bool:
+    values = line_range(feed, check)
+    if values is None:
+        return check.expression is not None and can_compute(feed, check.expression)
+    kinds = [kind_of(feed.column(name).type) or 0 for name in (values.of or check.column, values.less) if name]
+    bounds = [bound for bound in (values.least, values.most) if bound is not None]
+    unit = UNITS.get(kinds[0])
+    if any(UNITS.get(kind) != unit or (unit is None and kind not in OF_WHOLE_NUMBERS) for kind in kinds):
+        return False
+    if unit is None:
+        return all(isinstance(bound, int) for bound in bounds)
+    whole = timedelta(microseconds=unit)
+    return values.step == 1 and all(isinstance(bound, timedelta) and not bound % whole for bound in bounds)
+
+
+def line_range(feed: Feed, check: Check) -> Range | None:
+    """Return the check's range, if it is one of columns that are in a line: others are computed after it is checked."""
+    values = check.range
+    if values is None:
+        return None
+    names = [values.of or check.column, *filter(None, [values.less])]
+    return values if all(feed.column(name).derived is None for name in names) else None
+
+
+def _is_scannable(kpi: KPI) -> bool:
+    feed, measure = kpi.feed, kpi.measure
+    if kpi.filter is not None and not can_compute(feed, kpi.filter):
+        return False
+    if type(measure) not in REDUCTIONS or len(kpi.by) > MOST_KEYS:
+        return False
+    if not all(_makes_groups(feed, dimension) for dimension in kpi.by):
+        return False
+    types = [feed.column(name).type for name in (*measure.measured, *measure.partial_keys)]
+    if isinstance(measure, Mean):
+        return all(isinstance(one, Integer | Decimal) for one in types)
+    if any(one.may_be_none for one in types):
+        return False
+    if isinstance(measure, CountDistinct) and any(isinstance(one, Boolean) for one in types):
+        return False
+    if isinstance(measure, Sum):
+        return len(types) <= 4 and all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
+    return not (kpi.folded and isinstance(measure, CountDistinct))
+
+
+def _makes_groups(feed: Feed, dimension: Dimension) -> bool:
+    types = [feed.column(name).type for name in dimension.columns]
+    if type(dimension) is GridCell:
+        is_exact = dimension.size * dimension.per_degree == 1
+        is_read = all(feed.column(name).derived is None for name in dimension.columns)
+        return is_exact and is_read and not dimension.folded and all(isinstance(one, Decimal) for one in types)
+    (of,) = types
+    return type(dimension) is Dimension and (
+        kind_of(of) in OF_TEXTS or (isinstance(of, Integer) and not of.may_be_none and not dimension.folded)
+    )

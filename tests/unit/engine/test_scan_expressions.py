@@ -1,0 +1,159 @@
+"""Which expressions the compiled scanner computes, and what it must not take from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kpis.catalog.builtin.cdr import CDR
+from kpis.catalog.checks import column_types, derived_column
+from kpis.catalog.columns import UUID, Boolean, Integer, Text
+from kpis.catalog.dimensions import Dimension
+from kpis.catalog.expressions import condition, expression
+from kpis.catalog.feeds import Column, Feed
+from kpis.catalog.intervals import FIVE_MINUTES
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Count
+from kpis.engine.scan_expressions import can_compute
+from kpis.engine.scannable import can_scan
+from kpis.engine.scanner import scan
+from kpis.engine.table import rows
+
+CALLS = replace(
+    CDR,
+    columns=(
+        *CDR.columns,
+        Column("tag", Text(longest=4, optional=True)),
+        Column("id", UUID()),
+        Column("code", Integer(minimum=-(2**63))),
+        Column("roaming", Boolean(optional=True)),
+    ),
+)
+TYPES = column_types(CALLS.columns)
+SAME_ID = "'0000000a-0000-0000-0000-000000000001'"
+
+
+def counted(feed: Feed, filter: str) -> KPI:
+    return KPI(
+        id=1,
+        name="Own",
+        description="of a test",
+        feed=feed,
+        by=(Dimension("type", "Type"),),
+        measure=Count("calls"),
+        unit="calls",
+        lengths=(FIVE_MINUTES,),
+        filter=condition(filter, column_types(feed.record_columns)),
+    )
+
+
+def scanned(tmp_path, feed: Feed, filter: str, *more: str) -> tuple[int, list[tuple[int, str, str]]]:
+    """The number of records that a filter counts, and the rejects, of a file of calls with more fields each."""
+    line = "1,2,Los Angeles,Apr 30 2018 00:00:00,Apr 30 2018 00:01:00,CALL,Movistar"
+    path = tmp_path / "cdr_data.csv"
+    path.write_text("".join(f"{line},{one if one.count(',') == 3 else one + ',yes'}\n" for one in more))
+    kpi = counted(feed, filter)
+    assert can_scan(feed, [kpi])
+    found = scan(path, feed, [kpi])
+    assert found is not None
+    return sum(row[-1] for row in rows(found.partials[1])), [reject[:3] for reject in found.rejects]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "code + 1 > 0",
+        "min(code, 3) = 3 or max(code, 5) < 6",
+        "tag = 'a' or 'b' = tag or tag in ('c', 'd')",
+        "Type != 'CALL'",
+        f"id = {SAME_ID}",
+        "is_missing(tag)",
+        "coalesce(code, 1) = 1",
+        "if(tag = 'a', code, 0) % 7 = 3",
+        "seconds_between(StartT, EndT) > 60",
+        "StartT < timestamp('2018-04-30 12:00:00')",
+        "round(code * 0.5) = 2 and abs(-code) // 2 = 1",
+        "true",
+    ],
+)
+def test_the_scanner_computes(text):
+    assert can_compute(CALLS, condition(text, TYPES))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lower(tag) = 'a'",
+        "length(tag) > 1",
+        "contains(tag, 'a')",
+        "tag < 'a'",
+        "tag = Location",
+        "coalesce(tag, 'none') = 'a'",
+        "max(tag, 'a') = 'a'",
+        "if(code > 1, tag, 'a') = 'a'",
+        "code < 9223372036854775808",
+    ],
+)
+def test_the_scanner_leaves_to_the_bulk_reader(text):
+    assert not can_compute(CALLS, condition(text, TYPES))
+    assert not can_scan(CALLS, [counted(CALLS, text)])
+
+
+def test_a_derived_text_is_left_to_the_bulk_reader():
+    assert not can_scan(replace(CALLS, derived=(derived_column("place", "lower(Location)", TYPES),)), [])
+    assert can_scan(replace(CALLS, derived=(derived_column("next", "code + 1", TYPES),)), [])
+
+
+@pytest.mark.parametrize("text", ["Joséf", "Jos\u00e9 "])
+def test_a_text_of_an_expression_that_no_row_can_have_is_not_taken_from_rows(tmp_path, text):
+    rejected = [] if text.endswith(" ") else [(2, "tag", "is longer than 4 characters")]
+    more = [f"José,{id_of(1)},1", f"{text},{id_of(2)},1", f",{id_of(3)},1"]
+    assert scanned(tmp_path, CALLS, f"tag = '{text}' or tag = 'José'", *more) == (1 + (not rejected), rejected)
+
+
+def test_a_uuid_that_is_not_in_its_canonical_form_is_no_rows(tmp_path):
+    more = [f"a,{id_of(1)},1", f"a,{id_of(1).upper()},1"]
+    assert scanned(tmp_path, CALLS, f"id = '{id_of(1)}'", *more) == (2, [])
+    assert scanned(tmp_path, CALLS, f"id = '{id_of(1).upper()}'", *more) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "codes", "count"),
+    [
+        ("code % 7 = 5", [-2, -7, 5, 12, -9], 4),
+        ("code // 7 = -1", [-1, -7, -8, 0], 2),
+        ("round(code * 0.1) = -1", [-15, -14, -6, -5], 3),
+        # Beyond 64 bits, a row is judged, and counts all the same.
+        ("code + 1 > code", [2**63 - 1, -(2**63), 0], 3),
+        ("abs(code) > 5", [-(2**63), 5, -6], 2),
+        ("roaming and roaming = true and not roaming != roaming and coalesce(roaming, false)", [1, 2], 2),
+        ("not roaming or roaming = false or roaming in (false)", [1, 2], 0),
+        ("-code > 5 or code * code = 25", [-(2**63), 5, 2**63 - 1], 2),
+    ],
+)
+def test_a_filter_counts_these(tmp_path, text, codes, count):
+    assert scanned(tmp_path, CALLS, text, *(f"a,{id_of(1)},{code}" for code in codes)) == (count, [])
+
+
+def test_true_false_and_missing_are_three(tmp_path):
+    more = [f"a,{id_of(1)},1,{word}" for word in ("yes", "1", "No", "", "TRUE")]
+    assert scanned(tmp_path, CALLS, "roaming", *more) == (3, [])
+    assert scanned(tmp_path, CALLS, "not roaming", *more) == (1, [])
+    assert scanned(tmp_path, CALLS, "is_missing(roaming)", *more) == (1, [])
+
+
+def test_a_derived_value_that_is_too_large_is_a_reject(tmp_path):
+    feed = replace(CALLS, derived=(derived_column("next", "code + 1", TYPES),))
+    more = [f"a,{id_of(1)},{code}" for code in (2**63 - 1, 2**63 - 2, 1)]
+    assert scanned(tmp_path, feed, "next > 2", *more) == (1, [(1, "next", "is beyond 64 bits")])
+
+
+def test_an_expression_as_deep_as_may_be_is_scanned(tmp_path):
+    deep = "1 - (" * 45 + "code" + ")" * 45
+    assert expression(deep, TYPES).of({"code": 1}) == 0
+    assert scanned(tmp_path, CALLS, f"{deep} = 0", f"a,{id_of(1)},1", f"a,{id_of(1)},2") == (1, [])
+
+
+def id_of(number: int) -> str:
+    return f"0000000a-0000-0000-0000-{number:012}"
