@@ -26,6 +26,7 @@ from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.engine.aggregate import TotalTooLarge, partial_of_records
 from kpis.engine.file_reader import write_rejects
 from kpis.formats.bounds import UNBOUNDED
+from kpis.ingest.incomplete import incomplete_in, mark_incomplete
 from kpis.ingest.lost import (
     Finding,
     Lost,
@@ -34,9 +35,7 @@ from kpis.ingest.lost import (
     describe,
     file_of,
     folder_of,
-    incomplete,
     lost_file,
-    mark_incomplete,
     rejects_in,
     within,
 )
@@ -314,7 +313,7 @@ class Repair:
     def _compute_again(self, feed: Feed, hour: datetime) -> None:
         """Mark the incomplete intervals that touch an hour as due."""
         for length in lengths_of(feed):
-            for start in incomplete(feed, length, hour):
+            for start in incomplete_in(feed, length, hour):
                 DueRollup.objects.update_or_create(
                     feed=feed.name,
                     interval=length.code,
