@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -109,8 +109,11 @@ class Batch(Protocol):
         late messages may arrive, and ``now`` the present time.
         """
 
-    def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
-        """Return the reading of its rows, with the messages that could not be a row added as rejects."""
+    def completed(self, reading: Reading, connect: Callable[[], duckdb.DuckDBPyConnection]) -> Reading:
+        """Return the reading of its rows, with the messages that could not be a row added as rejects.
+
+        ``connect`` returns the connection that has the table ``rejects``; for a file it is not called.
+        """
 
     def sequence_number(self, line: int) -> str:
         """Return the sequence number of the record at a line; empty if its stream has none."""

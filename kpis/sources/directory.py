@@ -92,7 +92,7 @@ class FoundFile:
     ) -> datetime | None:
         return closed_by_file(self.feed, starts, now)
 
-    def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
+    def completed(self, reading: Reading, connect: Callable[[], duckdb.DuckDBPyConnection]) -> Reading:
         return reading
 
     def sequence_number(self, line: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -119,8 +119,9 @@ class Messages(FoundFile):
     ) -> datetime | None:
         return closed_by_stream(newest, lateness)
 
-    def completed(self, reading: Reading, connection: duckdb.DuckDBPyConnection) -> Reading:
+    def completed(self, reading: Reading, connect: Callable[[], duckdb.DuckDBPyConnection]) -> Reading:
         """Return the reading with the messages that could not be a line added as rejects, each with its offset."""
+        connection = connect()
         if reading.rejects:
             lines = np.arange(len(self.offsets)) + self.first_line
             with registered(connection, "offsets", {"line": lines, "message": self.offsets}) as table:

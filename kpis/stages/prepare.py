@@ -97,7 +97,8 @@ def _read_and_reduce(
         else:
             if scanned.rejects or file.is_followed:
                 write_rejects(engine.connection, scanned.rejects)
-            reading = file.completed(scanned.reading, engine.connection) if file.is_followed else scanned.reading
+            reading = scanned.reading
+        reading = file.completed(reading, lambda: engine.connection)
         if not file.is_followed:
             options.bounds.check_hours(len({ONE_HOUR.floor(start) for start in reading.intervals}))
     except TooManyRejects as error:

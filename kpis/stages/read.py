@@ -93,10 +93,9 @@ def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> R
     defaults = _defaults(file, options)
     times = replace(times_of(file, options), earliest=earliest)
     with translate_errors(engine.scratch):
-        reading = Reader(engine.connection, engine.scratch, options.bounds).read(
+        return Reader(engine.connection, engine.scratch, options.bounds).read(
             file.path, file.feed, start, defaults, times
         )
-    return file.completed(reading, engine.connection)
 
 
 def _defaults(file: Batch, options: Options) -> dict[str, Any]:
