@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -97,15 +98,20 @@ def _rollups(
     for kpi in kpis_of(feed, length):
         if kpi.reference:
             for moment in sorted({moments[start] for start in starts}):
-                _put_reference(kpi.reference, ledger.reference(kpi.reference, moment), engine)
-                yield from merge([kpi], starts=[start for start in starts if moments[start] == moment])
+                with _reference_table(kpi.reference, ledger.reference(kpi.reference, moment), engine):
+                    yield from merge([kpi], starts=[start for start in starts if moments[start] == moment])
 
 
-def _put_reference(reference: Reference, columns: Columns, engine: Engine) -> None:
-    """Replace a reference's table of the connection."""
+@contextmanager
+def _reference_table(reference: Reference, columns: Columns, engine: Engine) -> Iterator[None]:
+    """Let the connection's queries read a reference's table."""
     values = ", ".join(f'CAST("{one.name}" AS {one.type.sql_type}) AS "{one.name}"' for one in reference.columns)
     with registered(engine.connection, f"{reference.table}_to_insert", columns) as rows:
         engine.connection.execute(f"CREATE OR REPLACE TEMP TABLE {reference.table} AS SELECT {values} FROM {rows}")
+    try:
+        yield
+    finally:
+        engine.connection.execute(f"DROP TABLE {reference.table}")
 
 
 def _rolled_up(
