@@ -65,7 +65,7 @@ class Measure(ABC):
 
     @property
     def merge_one(self) -> dict[str, str]:
-        """The same as ``merge`` for partials that are known to be of one batch and one of its intervals."""
+        """The same as ``merge`` for partials that are of one batch and one of its intervals, with no folded names."""
         return self.merge
 
     @property

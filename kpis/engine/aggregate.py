@@ -118,7 +118,9 @@ def _results(
         source += f" AND {floor} IN (SELECT wanted FROM {WANTED})"
     elif len(starts) > 1:
         source += f" AND {floor} IN ({', '.join(timestamp(moment) for moment in starts)})"
-    merge = kpi.measure.merge_one if of_one_batch and length == kpi.feed.interval else kpi.measure.merge
+    # Spellings of a folded name are rows of their own in a partial.
+    is_one = of_one_batch and length == kpi.feed.interval and not kpi.folded
+    merge = kpi.measure.merge_one if is_one else kpi.measure.merge
     groups = groups_of_partials(kpi, source, {"interval_start": start}, keys, merge)
     return results_of_groups(connection, kpi, length, groups, _totals(kpi, source, start, groups), top_n)
 

@@ -7,6 +7,7 @@ import io
 import sys
 import unicodedata
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 
 import duckdb
@@ -22,13 +23,15 @@ from kpis.catalog import kpis as catalog
 from kpis.catalog.builtin.cdr import OPERATOR_CALL_VOLUME
 from kpis.catalog.builtin.coverage import OPERATOR_SIGNAL
 from kpis.catalog.folding import fold, folded_sql
-from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
+from kpis.catalog.measures import CountDistinct
 from kpis.catalog.registry import KPIS
 from kpis.console.picker import find_groups
 from kpis.console.selection import selection
 from kpis.engine.folding import add_fold
 from kpis.models import OperatorCallVolume, OperatorSignal
 from kpis.models.result_models import result_model
+from tests.catalogs import declared
 from tests.factories import MIDNIGHT, make_result, make_summary
 from tests.twin import Call, file_text
 from tests.unit.catalog.test_unknown_numbers import HEADER, log
@@ -115,6 +118,27 @@ def test_one_operator_in_two_spellings_is_one_group_that_either_finds(data_dir, 
     answer = client.get("/api/KPIs/12/", {"format": "csv", "interval": "2"}).getvalue().decode()
     (cell,) = csv.DictReader(io.StringIO(answer))
     assert cell["grid_cell"] == "-34.60,-58.40"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_value_that_comes_with_two_spellings_is_one_distinct_value(data_dir):
+    kpi = replace(
+        OPERATOR_CALL_VOLUME,
+        id=1001,
+        name="OperatorCallers",
+        by=OPERATOR_CALL_VOLUME.by[:1],
+        measure=CountDistinct("callers", column="SourcePN"),
+        help_texts={},
+    )
+    lines = [
+        f"{caller},2,x,Apr 30 2018 00:00:00,Apr 30 2018 00:00:01,CALL,{name}"
+        for caller, name in (("1", "Acme"), ("1", "ACME"), ("2", "Acme"))
+    ]
+    with declared(kpis=[kpi]):
+        (data_dir / "cdr_data.1.csv").write_text("\n".join([*lines, ""]))
+        call_command("update_network_stats", verbosity=0)
+        rows = result_model(kpi).objects.values_list("interval", "operator", "callers")
+        assert list(rows) == [(ONE_MINUTE.code, "Acme", 2)]
 
 
 @pytest.mark.sqlite_alone
