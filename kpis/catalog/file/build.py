@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from typing import TypeVar
@@ -100,14 +101,17 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
 def _derived(
     source: Source, at: Keys, declared: Mapping[str, entries.DerivedEntry], columns: tuple[Column, ...]
 ) -> tuple[Column, ...]:
-    """Return the derived columns of a feed with such columns."""
+    """Return the derived columns of a feed with such columns; what is computed from personal data is personal."""
     found: list[Column] = []
     for name, entry in declared.items():
         where: Keys = (*at, "derived", name)
         if name in {column.name for column in columns}:
             raise source.error(where, "is the name of a column of the files too")
         make = partial(derived_column, name, entry.value, column_types((*columns, *found)), entry.unit)
-        found.append(_expressed(source, (*where, "value"), make))
+        column = _expressed(source, (*where, "value"), make)
+        used = column.derived.columns if column.derived is not None else ()
+        is_personal = any(one.is_personal for one in (*columns, *found) if one.name in used)
+        found.append(replace(column, is_personal=is_personal))
     return tuple(found)
 
 

@@ -101,6 +101,15 @@ def declared(text: str, *others: str):
     return parsed(sources, FEEDS, KPIS.values())
 
 
+def test_what_is_derived_from_personal_data_is_personal():
+    more = 'kilobytes = {value = "bytes // 1000", unit = "kB"}\nwho = {value = "lower(owner)"}\nagain = {value = "who"}'
+    text = GOOD.replace('kilobytes = {value = "bytes // 1000", unit = "kB"}', more)
+    feed = declared(text).feeds["probe"]
+    assert [column.name for column in feed.derived if column.is_personal] == ["who", "again"]
+    with pytest.raises(CatalogError, match="uses the personal column again: the KPI must have personal = true"):
+        declared(text.replace('["cell", ', '["again", '))
+
+
 def test_a_feed_is_what_its_table_says():
     feed = declared(GOOD).feeds["probe"]
     assert (feed.name, feed.description, feed.format) == ("probe", "Probe counters: bytes per cell", CSV())
