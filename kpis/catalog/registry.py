@@ -16,6 +16,7 @@ from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 
 if TYPE_CHECKING:
+    from kpis.catalog.file.definitions import Definition
     from kpis.catalog.file.load import Catalog
     from kpis.catalog.file.source import Source
 
@@ -24,9 +25,10 @@ FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.
 _KPIS = (*ipflow.KPIS, *antenna.KPIS, *coverage.KPIS, *cdr.KPIS)
 
 KPIS = {kpi.id: kpi for kpi in sorted(_KPIS, key=lambda kpi: kpi.id)}
-# What catalog files declare, and the files themselves.
+# What catalog files declare, its definitions, and the files themselves.
 DECLARED_FEEDS: dict[str, Feed] = {}
 DECLARED_KPIS: dict[int, KPI] = {}
+DEFINITIONS: list[Definition] = []
 SOURCES: list[Source] = []
 
 
@@ -58,6 +60,7 @@ def _add(catalog: Catalog) -> None:
     built_in = dict(FEED_FILES)
     DECLARED_FEEDS.update(catalog.feeds)
     DECLARED_KPIS.update(catalog.kpis)
+    DEFINITIONS.extend(catalog.definitions)
     SOURCES.extend(catalog.sources)
     FEEDS.update(catalog.feeds)
     KPIS.update(sorted(catalog.kpis.items()))

@@ -28,7 +28,7 @@ Line = Annotated[str, Meta(pattern=ONE_LINE, max_length=200)]
 LengthName = Literal["1m", "5m", "1h"]
 
 
-class Entry(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+class Entry(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A table of a catalog file."""
 
 

@@ -10,17 +10,22 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.file import source as sources
 from kpis.catalog.file.build import feed_of, kpi_of
 from kpis.catalog.file.convert import convert
+from kpis.catalog.file.definitions import Definition, feed_definition, kpi_definition
 from kpis.catalog.file.source import Source
 from kpis.catalog.kpis import KPI
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """What catalog files declare: ``feeds`` by name, ``kpis`` by id, and ``sources``, the files themselves."""
+    """What catalog files declare: ``feeds`` by name, ``kpis`` by id, and ``sources``, the files themselves.
+
+    ``definitions`` are the entries of the feeds and KPIs.
+    """
 
     sources: tuple[Source, ...]
     feeds: Mapping[str, Feed]
     kpis: Mapping[int, KPI]
+    definitions: tuple[Definition, ...]
 
 
 def load(paths: Iterable[Path], feeds: Mapping[str, Feed], kpis: Collection[KPI]) -> Catalog:
@@ -59,4 +64,8 @@ def parsed(files: Iterable[Source], feeds: Mapping[str, Feed], kpis: Collection[
             if kpi.id in by_id:
                 raise source.error(("kpis", name, "id"), f"is {kpi.id}, the id of {by_id[kpi.id].name} too")
             by_name[kpi.name.lower()] = by_id[kpi.id] = kpi
-    return Catalog(tuple(source for source, _ in read), declared, by_id)
+    definitions = [
+        *(feed_definition(name, entry) for _, entries in read for name, entry in entries.feeds.items()),
+        *(kpi_definition(name, entry) for _, entries in read for name, entry in entries.kpis.items()),
+    ]
+    return Catalog(tuple(source for source, _ in read), declared, by_id, tuple(definitions))
