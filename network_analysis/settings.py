@@ -68,7 +68,7 @@ INSTALLED_APPS = [
     "axes",
     "django_htmx",
     "kpis",
-    *(["kpis.declared"] if CATALOG else []),
+    *(["kpis.declared"] if CATALOG_MIGRATIONS else []),
 ]
 
 MIDDLEWARE = [

@@ -1,11 +1,11 @@
-"""The admin of the lake's files, of lost files, and of hours that are due for compaction."""
+"""The admin of the lake's files, of lost files, of hours that are due for compaction, and of what was applied."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 
 from kpis.admin.base import TableAdmin, batch_link
-from kpis.models import DueCompaction, KPISet, LakeBinding, LakeFile, LostFile
+from kpis.models import AppliedEntry, DueCompaction, KPISet, LakeBinding, LakeFile, LostFile
 
 
 @admin.register(LakeFile)
@@ -38,6 +38,15 @@ class KPISetAdmin(TableAdmin):
 
     list_display = ("id", "kpis")
     search_fields = ("kpis",)
+
+
+@admin.register(AppliedEntry)
+class AppliedEntryAdmin(TableAdmin):
+    """The feeds and KPIs of catalog files that were applied."""
+
+    list_display = ("kind", "key", "name", "is_removed", "applied_at")
+    list_filter = ("kind", "is_removed")
+    search_fields = ("key", "name")
 
 
 @admin.register(LakeBinding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from kpis.admin.base import Personal, TableAdmin, explain_link
@@ -12,6 +12,7 @@ from kpis.catalog.registry import KPIS
 from kpis.models import DueRollup, IntervalSummary, KPIResult, ResultPruning
 from kpis.models.result_models import result_model
 from kpis.query.access import hidden_kpis
+from kpis.store.applied import unapplied_reason
 
 
 @admin.register(DueRollup)
@@ -77,6 +78,10 @@ class ResultAdmin(TableAdmin):
     list_filter = ("interval",)
     date_hierarchy = "interval_start_timestamp"
     ordering = ("-interval_start_timestamp", "interval", "rank")
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Return True for a user with the table's permission, once the KPI is applied."""
+        return super().has_view_permission(request, obj) and not unapplied_reason(self.model.kpi)
 
 
 class PersonalResultAdmin(Personal, ResultAdmin):

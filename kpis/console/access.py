@@ -26,6 +26,10 @@ class Guarded(View):
         """Return True if the requested data is personal."""
         return self.personal
 
+    def missing(self) -> str:
+        """Return why the requested data is not there yet; "" if it is."""
+        return ""
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response: HttpResponseBase = self._refusal(request) or super().dispatch(request, *args, **kwargs)
         patch_cache_control(response, private=True, no_cache=True)
@@ -35,6 +39,10 @@ class Guarded(View):
     def unknown(self, request: HttpRequest) -> HttpResponse:
         """Return the response to a request that needs a login."""
         return HttpResponse("Log in to see this.\n", content_type="text/plain; charset=utf-8", status=401)
+
+    def unavailable(self, request: HttpRequest, reason: str) -> HttpResponse:
+        """Return the response to a request of data that is not there yet."""
+        return HttpResponse(f"{reason}\n", content_type="text/plain; charset=utf-8", status=503)
 
     def _refusal(self, request: HttpRequest) -> HttpResponse | None:
         for throttle in (AnonymousThrottle(), AccountThrottle()):
@@ -47,6 +55,8 @@ class Guarded(View):
             return self.unknown(request)
         if personal and not may_view_personal(request.user):
             raise PermissionDenied(f"This is about single subscribers, and your account lacks {VIEW_PERSONAL}.")
+        if missing := self.missing():
+            return self.unavailable(request, missing)
         return None
 
 
@@ -55,6 +65,9 @@ class GuardedPage(Guarded):
 
     def unknown(self, request: HttpRequest) -> HttpResponse:
         return redirect_to_login(request.get_full_path())
+
+    def unavailable(self, request: HttpRequest, reason: str) -> HttpResponse:
+        return render(request, "console/unavailable.html", {"title": "Not applied yet", "reason": reason}, status=503)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -25,6 +25,7 @@ from kpis.console.series import Step, all_groups_between
 from kpis.console.window import MOST_POINTS, Window, window
 from kpis.models.result_models import result_model
 from kpis.query.intervals import default_length
+from kpis.store.applied import unapplied_reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ MOST_INTERVALS = 5000
 def operator_kpis() -> list[KPI]:
     """Return the KPIs by operator that can be computed over any time: sums first, then averages."""
     there = [kpi for kpi in KPIS.values() if DIMENSION in kpi.dimensions and not kpi.personal and not kpi.top]
+    there = [kpi for kpi in there if not unapplied_reason(kpi)]
     sums = [kpi for kpi in there if kpi.measure.adds_up]
     return sums + [kpi for kpi in there if kpi.measure.is_mean]
 

@@ -19,12 +19,13 @@ from django.db.models import Max
 from kpis import extras
 from kpis.catalog.file_names import FileNames
 from kpis.catalog.intervals import to_text
-from kpis.catalog.registry import FEEDS
+from kpis.catalog.registry import DECLARED_FEEDS, DECLARED_KPIS, DEFINITIONS, FEEDS
 from kpis.engine import compiled
 from kpis.lake import STAGING, LakeError, WrongLake
 from kpis.models import Batch, Run, Watermark
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
+from kpis.store.applied import unapplied
 from kpis.store.binding import check, lake_storage
 from kpis.store.dialects import Finding, Verdict, dialect
 
@@ -53,6 +54,8 @@ def examine(now: datetime) -> Iterator[Finding]:
         yield power_cuts()
         migrated = migrations()
         yield migrated
+        if migrated.verdict is Verdict.OK:
+            yield from catalog()
     yield lake()
     yield staging()
     yield data_dir()
@@ -151,6 +154,16 @@ def migrations() -> Finding:
     if missing:
         return Finding(Verdict.MEND, "migrations", f"{len(missing)} are missing; run `manage.py migrate`")
     return Finding(Verdict.OK, "migrations", "all are applied")
+
+
+def catalog() -> Iterator[Finding]:
+    """Check that the catalog files' feeds and KPIs are applied."""
+    subject = "catalog"
+    if reason := unapplied():
+        yield Finding(Verdict.MEND, subject, reason.rstrip("."))
+    elif DEFINITIONS:
+        text = f"{len(DECLARED_FEEDS):,} feeds and {len(DECLARED_KPIS):,} KPIs are applied"
+        yield Finding(Verdict.OK, subject, text)
 
 
 def lake() -> Finding:

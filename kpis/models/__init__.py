@@ -1,5 +1,6 @@
 """The tables: the ledger of what was ingested, the results, and what people know besides."""
 
+from kpis.models.applied import AppliedEntry
 from kpis.models.ledger import (
     Batch,
     BatchInterval,
@@ -37,6 +38,7 @@ from kpis.models.results import (
 __all__ = [
     "AntennaTrafficVolume",
     "AppTrafficVolume",
+    "AppliedEntry",
     "Batch",
     "BatchInterval",
     "CellUniqueUsers",

@@ -33,6 +33,10 @@ class StoreError(Exception):
     """The database cannot be used; the message names it, says why, and what to do where that is known."""
 
 
+class NotApplied(StoreError):
+    """The catalog has entries that are not applied; the message names them."""
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Translate the database's errors within into StoreError."""

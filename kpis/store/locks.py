@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from django.db.models import Q
 
 from kpis.models import Run
+from kpis.store.applied import unapplied
 from kpis.store.dialects import dialect
-from kpis.store.errors import AlreadyRunning, StoreError
+from kpis.store.errors import AlreadyRunning, NotApplied, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +26,12 @@ PATIENCE_SECONDS = 60
 
 
 @contextmanager
-def ledger_lock(patience: float = 0) -> Iterator[None]:
+def ledger_lock(patience: float = 0, *, applied_only: bool = True) -> Iterator[None]:
     """Hold the lock that lets one process at a time, on any host, work on the database.
 
     While the holder is a consumer or prunes, and so soon ends its step, waits up to ``patience`` seconds. Raises
-    AlreadyRunning. The lock belongs to the database connection (with SQLite: to the process), so it ends with its
-    holder, however that ends.
+    AlreadyRunning, and NotApplied if ``applied_only`` and the catalog is not applied. The lock belongs to the database
+    connection (with SQLite: to the process), so it ends with its holder, however that ends.
     """
     began, is_logged = time.monotonic(), False
     with ExitStack() as stack:
@@ -46,6 +47,8 @@ def ledger_lock(patience: float = 0) -> Iterator[None]:
                     logger.debug("lock busy", extra={"patience": patience})
                     is_logged = True
             time.sleep(RETRY_SECONDS)
+        if applied_only and (reason := unapplied()):
+            raise NotApplied(reason)
         yield
 
 

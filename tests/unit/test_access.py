@@ -17,10 +17,12 @@ from rest_framework.authtoken.models import Token, TokenProxy
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.registry import KPIS
 from kpis.models import (
+    AppliedEntry,
     Batch,
     DueCompaction,
     DueRollup,
     IntervalSummary,
+    KPISet,
     LakeBinding,
     LakeFile,
     LiveCount,
@@ -188,7 +190,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
     ledger = ("run", "batchinterval", "watermark", "streamposition", "duecompaction", "duerollup", "intervalsummary")
-    lake = ("lakefile", "lostfile", "lakebinding", "resultpruning")
+    lake = ("lakefile", "lostfile", "lakebinding", "kpiset", "appliedentry", "resultpruning")
     for name in (*ledger, *lake, "region", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
@@ -225,6 +227,8 @@ def keys() -> dict[str, object]:
     rows.append(LakeFile.objects.create(feed="ipflow", name="x", size=1, **in_hour))
     rows.append(LostFile.objects.create(batch=batch, kpi=1, reason="lost", noted_at=MIDNIGHT, **in_hour))
     rows.append(LakeBinding.objects.create(database_id=uuid.uuid4()))
+    rows.append(KPISet.objects.create(digest="1", kpis="1"))
+    rows.append(AppliedEntry.objects.create(kind="kpi", key="1001", name="CellVolume", applied_at=MIDNIGHT))
     rows.append(ResultPruning.objects.create(interval=1, before=MIDNIGHT))
     rows.append(make_summary(1, MIDNIGHT))
     for kpi_id in (10, 11, 12):

@@ -6,11 +6,10 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from kpis.catalog.file.entries import FeedEntry, KPIEntry
+if TYPE_CHECKING:
+    from kpis.catalog.file.entries import FeedEntry, KPIEntry
 
 # Keys that change no record and no figure. All others do, also those that are added to the entries later.
 FEED_NOTES = {"description", "files", "endings", "archive"}
@@ -67,7 +66,7 @@ def definition(kind: str, key: str, name: str, text: str) -> Definition:
 
 def feed_definition(name: str, entry: FeedEntry) -> Definition:
     """Return the definition of a feed's entry."""
-    values = msgspec.to_builtins(entry)
+    values = _values(entry)
     # In their order, which rows without a header follow.
     columns = [[column, *_split(value, COLUMN_NOTES)] for column, value in values.pop("columns").items()]
     records, notes = _split(values, FEED_NOTES)
@@ -78,11 +77,19 @@ def feed_definition(name: str, entry: FeedEntry) -> Definition:
 
 def kpi_definition(name: str, entry: KPIEntry) -> Definition:
     """Return the definition of a KPI's entry."""
-    records, notes = _split(msgspec.to_builtins(entry), KPI_NOTES)
+    records, notes = _split(_values(entry), KPI_NOTES)
     records, merging = _split(records, MERGING)
+    merging["lengths"] = sorted(set(merging["lengths"]))
     return Definition(
         Kind.KPI, f"{records.pop('id')}", name, records["feed"], _text(records), _text(merging), _text(notes)
     )
+
+
+def _values(entry: FeedEntry | KPIEntry) -> dict[str, Any]:
+    # Every command that writes imports this module, and only those with a catalog need the library.
+    import msgspec
+
+    return msgspec.to_builtins(entry)
 
 
 def _split(values: Mapping[str, Any], keys: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:

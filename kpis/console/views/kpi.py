@@ -35,6 +35,7 @@ from kpis.query.columns import row_columns
 from kpis.query.csv import csv_response
 from kpis.query.parquet import ColumnType, parquet_response
 from kpis.query.rows import stream
+from kpis.store.applied import unapplied_reason
 
 _START = "interval_start_timestamp"
 
@@ -51,6 +52,9 @@ class OfKPI(Guarded):
 
     def is_personal(self) -> bool:
         return self.kpi.personal
+
+    def missing(self) -> str:
+        return unapplied_reason(self.kpi)
 
     def selection(self) -> Selection | None:
         """The selection of the query; None if the KPI has no records yet."""

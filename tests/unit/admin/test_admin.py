@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from kpis.catalog.registry import KPIS
 from kpis.models import (
+    AppliedEntry,
     Batch,
     DueCompaction,
     DueRollup,
@@ -89,6 +90,7 @@ def rows(number: int) -> None:
         LostFile.objects.create(
             batch=batch, folder=folder, kpi=1, interval_start_timestamp=start, reason="lost", noted_at=start
         )
+        AppliedEntry.objects.create(kind="kpi", key=f"{count}", name=f"Own{count}", applied_at=start)
         KPISet.objects.create(digest=f"{count}", kpis=f"{count}")
         ResultPruning.objects.create(interval=count + 1, before=start)
     LakeBinding.objects.create(database_id=uuid.uuid4(), lake_id=uuid.uuid4())

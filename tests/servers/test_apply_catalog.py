@@ -1,0 +1,280 @@
+"""Catalogs are applied to databases and lakes that have records: the tables are those of a fresh start on the files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from tests.processes import MANAGE, Ended, Place, new_place
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FEED = """
+[feeds.probe]
+description = "Probe counters: bytes per cell"
+files = ["probe_*.csv"]
+format = {type = "csv"}
+time = {column = "begin"}
+
+[feeds.probe.columns]
+begin = {type = "time", format = "unix_s"}
+cell = {type = "integer", minimum = 1, bits = 32}
+kind = {type = "choice", words = ["VOICE", "DATA"]}
+bytes = {type = "integer", unit = "bytes", minimum = 0}
+"""
+VOLUME = """
+[kpis.CellVolume]
+id = 1001
+feed = "probe"
+description = "Cells by bytes"
+by = ["cell"]
+measure = {type = "sum", columns = ["bytes"], name = "total_bytes"}
+unit = "bytes"
+"""
+RECORDS = """
+[kpis.KindRecords]
+id = 1002
+feed = "probe"
+description = "Kinds by records"
+by = ["kind"]
+measure = {type = "count", name = "records"}
+unit = "records"
+"""
+CATALOG = FEED + VOLUME + RECORDS
+# 2026-03-01T12:00:00Z
+START = 1772366400
+FILES = {
+    "probe_1.csv": [f"{START},1,VOICE,10", f"{START + 1},2,DATA,30", f"{START + 300},1,DATA,5"],
+    "probe_2.csv": [f"{START + 3600},1,VOICE,7", f"{START + 10},2,DATA,3", f"{START + 10},x,DATA,3"],
+}
+CLOSED = "2026-03-01T12:00:00+00:00"
+# What has other values in each database, and what counts how often an interval was computed.
+LEFT_OUT = {
+    *("id", "ingested_at", "run_id", "updated_at", "first_computed_at", "noted_at", "applied_at", "batch_id"),
+    *(
+        "revision",
+        "previous_total",
+        "previous_mean",
+        "previous_updated_at",
+        "mark",
+        "modified_ns",
+        "kpi_set_id",
+        "size",
+    ),
+}
+TABLES = ("kpis_batch", "kpis_batchinterval", "kpis_intervalsummary", "kpis_reject", "kpis_watermark", "kpis_duerollup")
+
+
+class Work:
+    """A place with a catalog file of its own."""
+
+    def __init__(self, place: Place):
+        self.place, self.catalog = place, place.folder / "catalog.toml"
+        self.catalog.write_text("")
+
+    def declare(self, *parts: str) -> None:
+        self.catalog.write_text("\n".join(parts))
+
+    def put(self, **files: list[str]) -> None:
+        for name, rows in (files or {name.removesuffix(".csv"): rows for name, rows in FILES.items()}).items():
+            (self.place.data / f"{name}.csv").write_text("\n".join(["begin,cell,kind,bytes", *rows, ""]))
+
+    def run(self, *arguments: str, **variables: str) -> Ended:
+        return self.place.run(*arguments, **{"CATALOG": str(self.catalog), **variables})
+
+    def apply(self, *arguments: str) -> list[str]:
+        """The lines of ``apply_catalog``, which must succeed."""
+        ended = self.run("apply_catalog", *arguments)
+        assert ended.code == 0, ended.err + ended.out
+        return ended.out.splitlines()
+
+    def check(self, *arguments: str) -> tuple[int, list[str]]:
+        ended = self.run("check_catalog", *arguments)
+        assert ended.err == ""
+        return ended.code, ended.out.splitlines()
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of the ledger's tables, and of those of declared KPIs."""
+        with self.place.alias() as alias, connections[alias].cursor() as cursor:
+            names = connections[alias].introspection.table_names(cursor)
+            return {
+                name: sorted(_rows(cursor, name), key=json.dumps)
+                for name in (*TABLES, *sorted(name for name in names if name.startswith("declared_")))
+            }
+
+    def rows(self, kpi: str) -> list[tuple[Any, ...]]:
+        """The rows of a KPI: the interval's start and code, the rank, and the KPI's columns."""
+        with self.place.alias() as alias, connections[alias].cursor() as cursor:
+            found = list(_rows(cursor, f"declared_{kpi.lower()}"))
+        return sorted(tuple(value for name, value in row.items() if name != "interval_end_timestamp") for row in found)
+
+
+def _rows(cursor: Any, table: str) -> Iterator[dict[str, Any]]:
+    cursor.execute(f"SELECT * FROM {table}")
+    names = [column[0] for column in cursor.description]
+    for row in cursor.fetchall():
+        yield {name: _plain(value) for name, value in zip(names, row, strict=True) if name not in LEFT_OUT}
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float | str) else str(value)
+
+
+@pytest.fixture
+def work(place) -> Work:
+    return Work(place)
+
+
+def assert_as_fresh(work: Work, folder: Path) -> None:
+    """The tables are those of a database that starts with the catalog and the files as they are."""
+    if connection.vendor != "sqlite":
+        return
+    other = Work(new_place(folder))
+    other.catalog.write_text(work.catalog.read_text())
+    for path in work.place.data.iterdir():
+        (other.place.data / path.name).write_bytes(path.read_bytes())
+    other.apply()
+    assert work.tables() == other.tables()
+    assert work.check() == (0, ["The catalog is applied."])
+    assert work.run("update_network_stats").out.startswith("0 files ingested, 0 failed")
+
+
+def test_a_new_catalog_makes_its_tables_and_computes_the_files_that_are_there(work):
+    work.declare(FEED, VOLUME)
+    work.put()
+    refused = work.run("update_network_stats")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        "CommandError: The catalog's feed probe and KPI 1001 (CellVolume) are not applied: run manage.py "
+        "apply_catalog. What was ingested before stays; the next run goes on from there.\n"
+    )
+    news = ["feed probe: new", "KPI 1001 (CellVolume): new", "table declared_cellvolume: new"]
+    assert work.check() == (1, news)
+    lines = work.apply()
+    written = work.catalog.parent / "catalog_migrations" / "0001_initial.py"
+    assert lines[:5] == [*news, f"wrote {written}", "The catalog is applied."]
+    assert lines[-1].startswith("2 files ingested, 0 failed, 5 records, 1 rejects, 3 intervals, 1 rollups")
+    assert written.is_file()
+    five, hour = "2026-03-01 12:0{}:00", 2
+    assert work.rows("CellVolume") == [
+        (five.format(0), 1, 1, 2, 33),
+        (five.format(0), 1, 2, 1, 10),
+        (five.format(0), hour, 1, 2, 33),
+        (five.format(0), hour, 2, 1, 15),
+        (five.format(5), 1, 1, 1, 5),
+        ("2026-03-01 13:00:00", 1, 1, 1, 7),
+    ]
+    assert work.check() == (0, ["The catalog is applied."])
+    again = work.apply()
+    assert again[0] == "The catalog was applied before."
+    assert again[1].startswith("0 files ingested, 0 failed")
+    assert sorted(path.name for path in written.parent.glob("*.py")) == ["0001_initial.py"]
+
+
+def test_a_new_kpi_is_computed_from_known_files(work, tmp_path):
+    work.declare(FEED, VOLUME)
+    work.put()
+    work.apply()
+    work.declare(FEED, VOLUME, RECORDS)
+    assert work.check() == (1, ["KPI 1002 (KindRecords): new", "table declared_kindrecords: new"])
+    assert work.run("update_network_stats").code == 1
+    lines = work.apply("--no-backfill")
+    assert lines[-1] == "The catalog is applied."
+    assert work.rows("KindRecords") == []
+    assert work.run("update_network_stats", "--dry-run").out.count("for a new KPI") == 2
+    assert work.run("update_network_stats").code == 0
+    assert len(work.rows("KindRecords")) == 6
+    assert_as_fresh(work, tmp_path / "fresh")
+
+
+def test_a_catalog_of_which_only_descriptions_changed_stops_no_run(work):
+    work.declare(CATALOG)
+    work.put()
+    work.apply()
+    work.declare(
+        CATALOG.replace("Cells by bytes", "Bytes of cells").replace('"probe_*.csv"', '"probe_*.csv", "p_*.csv"')
+    )
+    work.put(p_3=[f"{START + 7200},5,VOICE,2"])
+    assert work.run("update_network_stats").out.splitlines()[-1].startswith("1 files ingested, 0 failed")
+    assert work.check() == (
+        1,
+        [
+            "feed probe: files changed; no record and no result changes",
+            "KPI 1001 (CellVolume): description changed; no record and no result changes",
+        ],
+    )
+    assert work.apply()[2] == "The catalog is applied."
+    assert work.check() == (0, ["The catalog is applied."])
+
+
+def test_migrations_that_are_there_need_no_folder_that_can_be_written(work, tmp_path):
+    work.declare(CATALOG)
+    folder = tmp_path / "migrations"
+    folder.write_text("not a folder")
+    refused = work.run("apply_catalog", CATALOG_MIGRATIONS=str(folder))
+    assert refused.code == 1
+    assert refused.err == (
+        f"CommandError: Cannot write {folder}, the folder of the catalog's migrations: File exists. Make it writable, "
+        "or set CATALOG_MIGRATIONS. Run apply_catalog again to continue.\n"
+    )
+    assert work.check()[0] == 1
+    folder.unlink()
+    assert work.run("apply_catalog", "--no-backfill", CATALOG_MIGRATIONS=str(folder)).code == 0
+    if connection.vendor == "sqlite":
+        other = Work(new_place(tmp_path / "other"))
+        other.declare(CATALOG)
+        before = {path: path.stat().st_mtime_ns for path in folder.glob("*.py")}
+        assert other.run("migrate", "-v", "0", CATALOG_MIGRATIONS=str(folder)).code == 0
+        assert other.run("apply_catalog", CATALOG_MIGRATIONS=str(folder)).code == 0
+        assert {path: path.stat().st_mtime_ns for path in folder.glob("*.py")} == before
+
+
+ASK = """
+import json, sys
+import django
+django.setup()
+from django.test import Client
+from django.test.utils import setup_test_environment
+
+setup_test_environment()
+client = Client()
+answers = [client.get(address) for address in sys.argv[1:]]
+print(json.dumps([[one.status_code, one.content.decode()] for one in answers]))
+"""
+
+
+def get(work: Work, *addresses: str) -> list[tuple[int, str]]:
+    environment = work.place.environment(CATALOG=str(work.catalog), DJANGO_SETTINGS_MODULE="network_analysis.settings")
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, *addresses],
+        cwd=MANAGE.parent,
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [tuple(one) for one in json.loads(done.stdout)]
+
+
+def test_pages_of_a_kpi_that_is_not_applied_say_so(work):
+    work.declare(CATALOG)
+    work.put()
+    reason = "KPI 1001 (CellVolume) is not applied as this process has it: run manage.py apply_catalog"
+    addresses = "/api/KPIs/1001/", "/kpis/1001/", "/kpis/1001/series.json", "/", "/operators/", "/api/KPIs/"
+    api, page, chart, *others = get(work, *addresses)
+    assert [status for status, _ in (api, page, chart, *others)] == [503] * 3 + [200] * 3
+    assert json.loads(api[1])["detail"].startswith("The catalog's feed probe is not applied")
+    work.apply()
+    assert [status for status, _ in get(work, *addresses)] == [200] * 6
+    work.declare(CATALOG.replace('by = ["cell"]', 'by = ["cell", "kind"]'))
+    api, page, chart, *others = get(work, *addresses)
+    assert [status for status, _ in (api, page, chart, *others)] == [503] * 3 + [200] * 3
+    assert all(reason in text for _, text in (api, page, chart))
