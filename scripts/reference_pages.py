@@ -84,8 +84,18 @@ CSV_RULES = """
 """
 
 JSON_INTRO = """
-An object a line, in UTF-8. Keys match as they are spelled; further keys, and what they hold, are ignored. A key that
-comes twice makes the row a reject.
+An object a line, in UTF-8. It has no options.
+
+- **Keys** match as they are spelled. A column whose key is not its own name has its keys in `headers`: `Cell ID`, or
+  `radio.cell.id` for `{"radio": {"cell": {"id": 5}}}`. A key of the object that is all of it, `"radio.cell.id"`, comes
+  before the path. Of several keys a row must have only one.
+- **Other keys**, and whatever they hold, are passed over. A key that comes twice in one object makes the row a reject.
+- **Missing keys** make the row a reject, unless the feed says that its files may lack the column. `null` is an empty
+  field.
+- **Numbers** are read exactly as they are written: `1.5`, `3e2`. Decimal numbers may also be texts, `"1.5"`, whole ones
+  may not.
+- **Speed.** The compiled scanner reads all of it, but leaves feeds with several keys for a column to the bulk reader,
+  which judges each row singly where keys lie within objects, or may be missing.
 """
 
 FEEDS_INTRO = """

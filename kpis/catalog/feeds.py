@@ -50,7 +50,8 @@ class Column:
     ``is_personal`` marks values that identify a person. A column that is ``derived`` is in no file: its values are
     computed from those of the columns before it.
     ``headers`` are its names in files, if these differ from its own: in a header of CSV in any case, and also with a
-    unit in brackets, as ``Bytes [kB]`` for ``Bytes``, unless a column has that very name.
+    unit in brackets, as ``Bytes [kB]`` for ``Bytes``, unless a column has that very name; in JSON they are keys, or
+    lead to a value within, as ``a.b``.
     """
 
     name: str

@@ -48,6 +48,8 @@ PADDING = 256
 _FUNCTIONS = {
     "scanner_new": (c_void_p, [c_int, c_int, c_void_p, c_int, c_int, c_void_p, c_int64, c_int64, c_int64]),
     "scanner_free": (None, [c_void_p]),
+    "scanner_branch": (c_int, [c_void_p, c_int, c_char_p, c_int64]),
+    "scanner_key": (c_int, [c_void_p, c_int, c_int, c_int]),
     "scanner_dialect": (
         c_int,
         [c_void_p, c_int, c_int, c_int, c_char_p, c_int64, c_uint64, c_char_p, c_int64, c_char_p, c_int64],

@@ -35,7 +35,7 @@ from kpis.engine.scan_kinds import (
     words_of,
     zone_of,
 )
-from kpis.engine.scannable import REDUCTIONS, line_range
+from kpis.engine.scannable import REDUCTIONS, line_range, objects_of
 from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
@@ -87,6 +87,8 @@ class Tables:
         self.reductions = Reductions(tables, format, column_of, text_bytes, LONGEST_LINE_BYTES, len(feed.derived))
         if isinstance(row_format, CSVRows):
             self._fill_dialect(row_format)
+        else:
+            self._fill_keys()
         self._fill()
 
     def __enter__(self) -> Tables:
@@ -120,9 +122,9 @@ class Tables:
         flags = flags_of(type_) | OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
         if isinstance(self.row_format, CSVRows) and column.derived is None:
             flags |= MISSING * (column.name not in self.row_format.positions)
-            if (default := self.row_format.defaults.get(column.name)) is not None:
-                flags |= FALLBACK
-                table["fallback"] = self._value(self.places[column.name], default)
+        if (default := self.row_format.defaults.get(column.name)) is not None:
+            flags |= FALLBACK
+            table["fallback"] = self._value(self.places[column.name], default)
         table["flags"] = flags
         least, most = SMALLEST, LARGEST
         table["unit"] = unit_of(type_)
@@ -140,7 +142,7 @@ class Tables:
         elif isinstance(type_, Text):
             most = type_.longest
         table["least"], table["most"] = least, most
-        name = f'"{column.name}"'.encode()
+        name = f'"{column.names_in_files[0].rpartition(".")[2]}"'.encode() if self.feed.format.has_keys else b""
         table["name"], table["name_length"] = name[:128], len(name)
 
     def _column_of(self, row_format: CSVRows) -> list[int]:
@@ -217,6 +219,17 @@ class Tables:
     def _fill_zone(self, place: int, zone: Zone) -> None:
         changes = changes_of(zone)
         self._call("zone", place, len(changes), changes.ctypes.data)
+
+    def _fill_keys(self) -> None:
+        """Say in which object of a row each column's key is."""
+        numbers: dict[tuple[str, ...], int] = {(): 0}
+        for number, path in enumerate(objects_of(self.feed), 1):
+            key = f'"{path[-1]}"'.encode()
+            self._call("branch", numbers[path[:-1]], key, len(key))
+            numbers[path] = number
+        for place, column in enumerate(self.feed.columns):
+            *path_of, _ = column.names_in_files[0].split(".")
+            self._call("key", place, numbers[tuple(path_of)], not column.required)
 
     def _fill_dialect(self, rows: CSVRows) -> None:
         """Say how the rows are written."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from kpis.catalog.columns import Boolean, Decimal, Integer
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range
-from kpis.catalog.formats import CSV, Format, JSONLines
+from kpis.catalog.formats import CSV, JSONLines
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
@@ -24,6 +24,8 @@ REDUCTIONS: dict[type[Measure], int] = {
 }
 # The most columns with cells, and the most dimensions of a KPI: scanner.h.
 MOST_COLUMNS, MOST_KEYS = 64, 4
+# The most objects within each other of a row of JSON, itself one of them: scanner.h.
+MOST_BRANCHES = 12
 
 
 def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
@@ -32,7 +34,7 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
     return (
         compiled.library() is not None
         and len(feed.record_columns) + cells <= MOST_COLUMNS
-        and _is_known(feed.format)
+        and _is_known(feed)
         and all(_is_readable(feed, column) for column in feed.columns)
         and all(_is_computable(feed, column) for column in feed.derived)
         and _has_time_of_its_own(feed)
@@ -41,18 +43,26 @@ def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
     )
 
 
-def _is_known(format: Format) -> bool:
-    """Return True if the scanner knows how rows are written."""
-    return isinstance(format, JSONLines) or (isinstance(format, CSV) and format.delimiter.isascii())
+def _is_known(feed: Feed) -> bool:
+    """Return True if the scanner knows how rows are written, and in which objects their values are."""
+    if isinstance(feed.format, CSV):
+        return feed.format.delimiter.isascii()
+    return isinstance(feed.format, JSONLines) and len(objects_of(feed)) < MOST_BRANCHES
+
+
+def objects_of(feed: Feed) -> list[tuple[str, ...]]:
+    """Return the paths of the objects within a row of JSON that have columns' values, each after those it is in."""
+    paths = [tuple(column.names_in_files[0].split(".")) for column in feed.columns]
+    return list(dict.fromkeys(path[:depth] for path in paths for depth in range(1, len(path))))
 
 
 def _is_readable(feed: Feed, column: Column) -> bool:
     type_ = column.type
     if kind_of(type_) is None or len(getattr(type_, "unknown", ())) > MOST_UNKNOWN:
         return False
-    name = column.name
+    (name, *others) = column.names_in_files
     is_plain = name.isascii() and name.isprintable() and not set(name) & set('"\\') and len(name) <= LONGEST_NAME
-    return is_plain or not feed.format.has_keys
+    return not feed.format.has_keys or (is_plain and not others)
 
 
 def _is_computable(feed: Feed, column: Column) -> bool:

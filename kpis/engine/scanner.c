@@ -47,6 +47,7 @@ Scanner *scanner_new(int format, int columns, const Table *tables, int computed,
     Scanner *scanner = calloc(1, sizeof *scanner);
     if (!scanner) return NULL;
     scanner->format = format;
+    scanner->branches = 1;
     scanner->dialect = (Dialect){.delimiter = ',', .quote = '"', .decimal = '.'};
     scanner->columns = columns;
     scanner->read_columns = columns - computed;
@@ -113,6 +114,23 @@ int scanner_word(Scanner *scanner, int column, const uint8_t *word, int length, 
     (*words)->ends[count] = start + length;
     (*words)->numbers[count] = number;
     (*words)->count++;
+    return DONE;
+}
+
+/* Adds an object of JSON within another, by its key with quotes; its number is the next from 1, 0 the outermost. */
+int scanner_branch(Scanner *scanner, int parent, const uint8_t *key, int64_t length) {
+    if (scanner->branches == MOST_BRANCHES || length > LONGEST_KEY) return TOO_MANY;
+    Branch *branch = &scanner->branch[scanner->branches++];
+    branch->parent = parent;
+    branch->length = (size_t)length;
+    memcpy(branch->key, key, (size_t)length);
+    return DONE;
+}
+
+/* Says which object has a column's key, and whether it may lack it. */
+int scanner_key(Scanner *scanner, int column, int branch, int may_lack) {
+    scanner->branch_of[column] = (uint8_t)branch;
+    if (may_lack) scanner->may_lack |= 1ULL << column;
     return DONE;
 }
 
@@ -234,6 +252,7 @@ static int reduce_read_rows(Scanner *scanner) {
 int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t *scanned) {
     const uint8_t *at = text + *scanned, *end = text + length;
     int status = DONE, is_json = scanner->format == JSON, is_whole = scanner->is_whole;
+    int is_tree = scanner->branches > 1;
     const Dialect *dialect = &scanner->dialect;
     uint8_t delimiter = dialect->delimiter, quote = dialect->quote;
     int is_common = delimiter == ',' && quote == '"' && !dialect->words && !dialect->numbers;
@@ -245,7 +264,7 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
         Row *row = &scanner->row[scanner->rows];
         row->nulls = scanner->missing;
         if (is_json) {
-            next = read_object(scanner, at, row, &status);
+            next = is_tree ? read_tree(scanner, at, row, &status) : read_object(scanner, at, row, &status);
         } else if (dialect->comment_length && !memcmp(at, dialect->comment, dialect->comment_length)) {
             next = NULL;
             line_end = memchr(at, '\n', (size_t)(end - at));

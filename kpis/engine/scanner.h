@@ -33,6 +33,8 @@
 #define LONGEST_WORD 32
 #define MOST_MISSING 16
 #define LONGEST_MARK 8
+#define MOST_BRANCHES 12
+#define LONGEST_KEY 128
 #define LONGEST_WRITTEN 64
 #define ODD_LINES 4096
 #define ROWS 16

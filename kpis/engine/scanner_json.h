@@ -226,6 +226,15 @@ static const uint8_t *read_value(Scanner *scanner, int index, const uint8_t *tex
     return read_field(column, index, start, (size_t)(end - start), is_ascii, row, status) ? after : NULL;
 }
 
+/* Says if an object had all keys that it needs; there is no value for the others. */
+static inline int has_all(const Scanner *scanner, uint64_t seen, Row *row) {
+    uint64_t lacking = ~seen & (scanner->read_columns == MOST_COLUMNS ? ~0ULL : (1ULL << scanner->read_columns) - 1);
+    if (lacking & ~scanner->may_lack) return 0;
+    row->nulls |= lacking;
+    for (; lacking; lacking &= lacking - 1) row->values[__builtin_ctzll(lacking)] = 0;
+    return 1;
+}
+
 /* Reads a line; gives the next line's place, or NULL where it is not clean. */
 static inline const uint8_t *read_object(Scanner *scanner, const uint8_t *text, Row *row, int *status) {
     Key others[MOST_OTHER_KEYS];
@@ -262,7 +271,73 @@ static inline const uint8_t *read_object(Scanner *scanner, const uint8_t *text, 
         if (*text == '}') break;
         if (*text++ != ',') return NULL;
     }
-    if (seen != (scanner->read_columns == MOST_COLUMNS ? ~0ULL : (1ULL << scanner->read_columns) - 1)) return NULL;
+    if (!has_all(scanner, seen, row)) return NULL;
     text = skip_space(text + 1);
+    return *text == '\n' ? text + 1 : NULL;
+}
+
+/* Gives the column or, less MOST_COLUMNS, the object within, whose key is the text's in an object; -1 for neither. */
+static int find_key(const Scanner *scanner, int branch, const uint8_t *text, int expected) {
+    for (int i = -1; i < scanner->read_columns; i++) {
+        int column = i < 0 ? expected : i;
+        const Table *table = &scanner->column[column].table;
+        if (scanner->branch_of[column] == branch && !memcmp(text, table->name, (size_t)table->name_length)) return column;
+    }
+    for (int i = 1; i < scanner->branches; i++) {
+        const Branch *inner = &scanner->branch[i];
+        if (inner->parent == branch && !memcmp(text, inner->key, inner->length)) return MOST_COLUMNS + i;
+    }
+    return -1;
+}
+
+/* Reads an object of which some values are within others; gives the place after it, or NULL where it is not clean. */
+static const uint8_t *read_branch(Scanner *scanner, const uint8_t *text, int branch, Row *row, uint64_t *seen,
+                                  int *status) {
+    Key others[MOST_OTHER_KEYS];
+    int16_t *expected = scanner->column_of + branch * MOST_COLUMNS;
+    int keys = 0;
+    uint32_t entered = 0;
+    if (*text != '{') return NULL;
+    text = skip_space(text + 1);
+    if (*text == '}') return text + 1;
+    for (int place = 0;; place++) {
+        if (*text != '"') return NULL;
+        int found = find_key(scanner, branch, text, place < MOST_COLUMNS ? expected[place] : 0), inner = 0;
+        if (found >= MOST_COLUMNS) {
+            inner = found - MOST_COLUMNS;
+            if (entered >> inner & 1) return NULL;
+            entered |= 1u << inner;
+            text += scanner->branch[inner].length;
+        } else if (found >= 0) {
+            if (*seen >> found & 1) return NULL;
+            *seen |= 1ULL << found;
+            if (place < MOST_COLUMNS) expected[place] = (int16_t)found;
+            text += scanner->column[found].table.name_length;
+        } else {
+            const uint8_t *key = text + 1;
+            if (!(text = skip_key(key, others, &keys))) return NULL;
+            /* It may be the whole of a path. */
+            if (!branch && memchr(key, '.', (size_t)(text - key))) return NULL;
+        }
+        text = skip_space(text);
+        if (*text != ':') return NULL;
+        text = skip_space(text + 1);
+        if (found >= 0 && !inner) text = read_value(scanner, found, text, row, status);
+        else if (inner && *text == '{') text = read_branch(scanner, text, inner, row, seen, status);
+        else text = skip_value(text, 0);
+        if (!text) return NULL;
+        text = skip_space(text);
+        if (*text == '}') return text + 1;
+        if (*text != ',') return NULL;
+        text = skip_space(text + 1);
+    }
+}
+
+/* Reads a line, as read_object does, of which some values are within objects. */
+static const uint8_t *read_tree(Scanner *scanner, const uint8_t *text, Row *row, int *status) {
+    uint64_t seen = 0;
+    text = read_branch(scanner, skip_space(text), 0, row, &seen, status);
+    if (!text || !has_all(scanner, seen, row)) return NULL;
+    text = skip_space(text);
     return *text == '\n' ? text + 1 : NULL;
 }

@@ -27,10 +27,21 @@ typedef struct {
     uint64_t numbers; /* the columns whose numbers are not written plainly */
 } Dialect;
 
+/* An object of JSON within another; it has a key, with quotes, unless it is the outermost, which is the first. */
+typedef struct {
+    int parent;
+    size_t length;
+    uint8_t key[LONGEST_KEY];
+} Branch;
+
 typedef struct {
     int format, columns, fields;
     Dialect dialect;
     int read_columns; /* those of the lines, before those that are computed of them */
+    int branches;
+    Branch branch[MOST_BRANCHES];
+    uint8_t branch_of[MOST_COLUMNS]; /* the object that has a column's key */
+    uint64_t may_lack; /* columns that an object may lack */
     int is_whole; /* all fields are whole numbers */
     Whole whole[MOST_COLUMNS];
     int16_t column_of[MOST_FIELDS]; /* CSV: a field's column, or -1; JSON: the column of the last line's keys */

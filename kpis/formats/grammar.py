@@ -110,7 +110,7 @@ class PlainText(_Lines):
 class Nothing(_Lines):
     """No line is clean: all are judged one by one."""
 
-    def __init__(self, comment: str):
+    def __init__(self, comment: str = ""):
         super().__init__(b",", 1, comment)
 
     def clean_lines(self, block: bytes) -> int | None:

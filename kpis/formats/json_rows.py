@@ -11,64 +11,114 @@ from typing import Any
 from kpis.catalog.columns import BadValue
 from kpis.catalog.columns.base import JSONNumber
 from kpis.catalog.feeds import BadRow, Column, Feed
-from kpis.formats.grammar import PlainText
-from kpis.formats.row_format import RowFormat, read_csv
+from kpis.formats.grammar import Nothing, PlainText
+from kpis.formats.row_format import RowFormat, quoted, read_csv
 
 UNUSED_DELIMITER = "\x1f"
+
+_ABSENT = object()
 
 _OF_NUMBERS = frozenset("+-.0123456789")
 _NUMBER_LIKE = re.compile(r"[-+.]*[0-9][-+.0-9A-Za-z_]*")
 
 
 class JSONRows(RowFormat):
-    """One JSON object per line. Lines whose keys come in the first line's order are read in bulk."""
+    """One JSON object per line.
+
+    A column's key is one of its names in files; one that is no key of the object may lead to a value in objects within,
+    as ``a.b``. Lines of the feed's keys alone, in the first line's order, are read in bulk.
+    """
 
     def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
         super().__init__(feed, defaults)
-        self.grammar = PlainText()
-        keys = list(feed.column_names)
+        self._readers = [
+            (column, column.names_in_files, column.required, defaults.get(column.name)) for column in feed.columns
+        ]
+        self._day = feed.moment.column if feed.needs_date else None
+        self.grammar = PlainText() if all(map(_is_flat, feed.columns)) else Nothing()
+        keys = [column.names_in_files[0] for column in feed.columns]
         try:
             found = list(_object(first_line.decode()))
         except (BadRow, UnicodeDecodeError):
             found = []
         if sorted(found) == sorted(keys):
             keys = found
-        self._keys = keys
+        columns = {column.names_in_files[0]: column for column in feed.columns}
+        self._columns = [columns[key] for key in keys]
 
     def record(self, text: str) -> dict[str, Any]:
         values = _object(text)
         record = {}
-        for column in self.feed.columns:
-            if column.name not in values:
-                raise BadRow(column.name, "is missing")
-            value = values[column.name]
-            try:
-                if value is not None or not column.type.optional:
-                    value = column.type.parse(column.type.text_of_json(value))
-            except BadValue as error:
-                raise BadRow(column.name, str(error)) from None
-            record[column.name] = value
+        for column, keys, is_required, default in self._readers:
+            value = values.get(keys[0], _ABSENT) if len(keys) == 1 else _only_value(values, column)
+            if value is _ABSENT and "." in keys[0]:
+                value = _value_within(values, keys[0])
+            if value is _ABSENT:
+                if is_required:
+                    raise BadRow(column.name, "is missing")
+                value = None
+            else:
+                try:
+                    if value is not None or not column.type.optional:
+                        value = column.type.parse(column.type.text_of_json(value))
+                except BadValue as error:
+                    raise BadRow(column.name, str(error)) from None
+            if value is None and column.name == self._day:
+                self.lacks_day = True
+            record[column.name] = default if value is None else value
         return record
 
     def table(self, path: Path, skip: int) -> str:
-        columns = {column.name: column for column in self.feed.columns}
-        # A value has one of several patterns, with a group each, of which the others are empty.
-        patterns = [columns[key].type.json_patterns + ("null",) * columns[key].type.optional for key in self._keys]
-        fields = [f'"{key}" *: *(?:{"|".join(some)})' for key, some in zip(self._keys, patterns, strict=True)]
+        fields = []
+        for column in self._columns:
+            # A value has one of several patterns, with a group each, of which the others are empty.
+            patterns = column.type.json_patterns + ("null",) * column.type.optional
+            key = re.sub(r"([^\w\s])", r"\\\1", column.names_in_files[0])
+            fields.append(f'"{key}" *: *(?:{"|".join(patterns)})')
         pattern = "^ *\\{ *" + " *, *".join(fields) + " *\\} *$"
-        names = ", ".join(f"'{group}'" for key in self._keys for group in _groups(columns[key]))
+        names = ", ".join(f"'{group}'" for column in self._columns for group in _groups(column))
         lines = read_csv(path, skip, UNUSED_DELIMITER, "'line': 'VARCHAR'")
-        return f"(SELECT unnest(regexp_extract(line, '{pattern}', [{names}])) FROM {lines})"
+        return f"(SELECT unnest(regexp_extract(line, {quoted(pattern)}, [{names}])) FROM {lines})"
 
     def plain(self, column: Column) -> str:
         return column.type.is_plain(self._text(column))
 
     def value(self, column: Column) -> str:
-        return column.type.value(self._text(column))
+        return self.or_default(column, column.type.value(self._text(column)))
+
+    def lacks(self, column: Column) -> str:
+        return f"{column.type.value(self._text(column))} IS NULL"
 
     def _text(self, column: Column) -> str:
         groups = [f'"{group}"' for group in _groups(column)]
         return f"trim({' || '.join(groups)}, ' ')"
+
+
+def _is_flat(column: Column) -> bool:
+    """Return True if each row has a column's value, at one key of the object itself that is written as it is."""
+    names = column.names_in_files
+    return column.required and len(names) == 1 and not set(names[0]) & set('."\\')
+
+
+def _only_value(values: dict[str, Any], column: Column) -> Any:
+    """Return the value of a column that may have several keys; raises BadRow if it has two of them."""
+    found = {}
+    for name in column.names_in_files:
+        value = values[name] if name in values else _value_within(values, name)
+        if value is not _ABSENT:
+            found[name] = value
+    if len(found) > 1:
+        raise BadRow(column.name, f"comes twice, as {' and '.join(found)}")
+    return next(iter(found.values()), _ABSENT)
+
+
+def _value_within(values: Any, path: str) -> Any:
+    """Return the value at a path of keys, each in the object that the one before has."""
+    for key in path.split("."):
+        if not isinstance(values, dict) or key not in values:
+            return _ABSENT
+        values = values[key]
+    return values
 
 
 def _groups(column: Column) -> list[str]:

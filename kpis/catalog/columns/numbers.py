@@ -163,6 +163,7 @@ class Decimal(ColumnType):
     sql_type = "DECIMAL(18, 6)"
     pattern = r"-?[0-9]{1,11}(\.[0-9]{1,6})?"
     _decimal = re.compile(r"-?[0-9]{1,30}(\.[0-9]{0,30})?", re.ASCII)
+    _with_exponent = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?[eE][+-]?[0-9]{1,2}", re.ASCII)
 
     @property
     def accepted(self) -> str:
@@ -179,7 +180,8 @@ class Decimal(ColumnType):
         text = json_number_text(value)
         if text is None:
             raise BadValue("is not a number")
-        return text
+        # The exponents of numbers that are within any bounds.
+        return format(Number(text), "f") if self._with_exponent.fullmatch(text) else text
 
     @property
     def json_patterns(self) -> tuple[str, ...]:
