@@ -69,12 +69,17 @@ def merge(kpi: KPI, pieces: Iterable[Piece]) -> Merged:
     pieces = iter(pieces)
     first = next((piece for piece in pieces if len(piece[0])), None)
     if first is None:
-        none = np.empty(0, dtype=np.int64)
-        return Merged(none, none, 0)
+        return _nothing()
     second = next((piece for piece in pieces if len(piece[0])), None)
     if second is None and _has_each_once(*first):
         return _count_sorted(*first)
     return _count(chain([first] if second is None else [first, second], pieces))
+
+
+def _nothing() -> Merged:
+    """Return what an interval gives without a row, as where a filter leaves none."""
+    none = np.empty(0, dtype=np.int64)
+    return Merged(none, none, 0)
 
 
 def _has_each_once(dimensions: np.ndarray, values: np.ndarray) -> bool:
@@ -99,6 +104,8 @@ def _is_whole(kpi: KPI, column: str) -> bool:
 
 def _add(pieces: Iterable[Piece]) -> Merged:
     listed = list(pieces)
+    if not listed:
+        return _nothing()
     dimensions = np.concatenate([dimensions for dimensions, _ in listed])
     sums = np.concatenate([sums for _, sums in listed])
     if np.abs(sums.astype(np.float64)).sum() > LARGEST_SUM:
