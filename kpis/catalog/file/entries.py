@@ -37,7 +37,10 @@ class ColumnEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
 
     header: Annotated[
         str | list[str],
-        Meta(description="Its name in files, or several that it may have there. Default: its own."),
+        Meta(
+            description="Its name in files, or several that it may have there: in a header, or the key in JSON, "
+            "`radio.cell.id` for one in objects within. Default: its own."
+        ),
     ] = []
     unit: Annotated[str, Meta(description="The unit of the values.")] = ""
     optional: Annotated[bool, Meta(description="Whether a row may leave the column empty.")] = False
