@@ -31,7 +31,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 COMPILERS = ("cc", "gcc", "clang")
 
 # What the headers of scanner.c name: return codes, formats, reductions, kinds of columns and their flags.
-DONE, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY = range(5)
+DONE, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY, NEW_TEXTS = range(6)
 CSV, JSON = range(2)
 SUM, DISTINCT, COUNT, MEAN = range(4)
 INTEGER, DECIMAL, TEXT, CHOICE, POSTAL_CODE, ID, DATE, CLOCK, MONTH_FIRST = range(9)
@@ -62,6 +62,7 @@ _FUNCTIONS = {
     "scanner_place": (None, [c_void_p, c_int, c_int]),
     "scanner_cell": (c_int, [c_void_p, c_int, c_int, c_int64]),
     "scanner_program": (c_int, [c_void_p, c_int, c_int, c_void_p, c_int64, c_int64, c_int64]),
+    "scanner_lookup": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_void_p]),
     "scanner_reduce": (c_int, [c_void_p, c_int, c_int, c_int, c_void_p, c_int, c_void_p, c_int64]),
     "scanner_intern": (c_int64, [c_void_p, c_int, c_char_p, c_int64]),
     "scanner_scan": (c_int, [c_void_p, c_void_p, c_int64, c_void_p]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from itertools import pairwise
 from types import TracebackType
 
 import numpy as np
@@ -104,6 +105,20 @@ class Reductions:
     def program(self, purpose: int, target: int, steps: np.ndarray, limits: tuple[int, int]) -> None:
         """Add the program of a check, of a computed column or of a reduction's filter; see ``scan_expressions``."""
         checked(self.library.scanner_program(self.state, purpose, target, steps.ctypes.data, len(steps), *limits))
+
+    def look_up(self, index: int, column: int, values: np.ndarray, nones: np.ndarray) -> None:
+        """Give a lookup the values (int64) of more of a column's texts, and where they have none (uint8)."""
+        addresses = values.ctypes.data, nones.ctypes.data
+        checked(self.library.scanner_lookup(self.state, index, column, len(values), *addresses))
+
+    def new_texts(self, column: int, known: int) -> list[str]:
+        """Return the texts of a column's dictionary, which is none of UUIDs, behind the first ``known`` of them."""
+        count = self.library.scanner_texts(self.state, column)
+        ends = np.ctypeslib.as_array(self.library.scanner_text_ends(self.state, column), (count,))
+        start = int(ends[known - 1]) if known else 0
+        within = [int(end) - start for end in ends[known:]]
+        content = ctypes.string_at(self.library.scanner_text_bytes(self.state, column) + start, max(within, default=0))
+        return [content[begin:end].decode() for begin, end in pairwise([0, *within])]
 
     def intern(self, column: int, text: bytes) -> int:
         """Return the number of a text in a column's dictionary, to which it is added; a UUID is sixteen bytes."""

@@ -2,7 +2,7 @@
 
 The scanner's values are whole numbers: decimals in millionths, texts by their numbers in the column's dictionary, times
 in the units of their kinds. A program computes with times in microseconds. Where 64 bits do not suffice, the scanner
-leaves the row to be judged.
+leaves the row to be judged. What it cannot compute, but depends on one text alone, is computed here for each text.
 """
 
 from __future__ import annotations
@@ -41,19 +41,26 @@ from kpis.engine.scan_kinds import OF_TEXTS, UNITS, kind_of
 STEP = np.dtype([("operation", "i4"), ("source", "i4"), ("argument", "i8")])
 (
     LOAD, ADD, SUBTRACT, MULTIPLY, DIVIDE, REMAINDER, ABSOLUTE, LEAST, MOST, FIRST, CHOOSE, EQUAL, UNEQUAL, LESS,
-    AT_MOST, MORE, AT_LEAST, AND, OR, NOT, IS_MISSING, IS_IN,
-) = range(22)  # fmt: skip
+    AT_MOST, MORE, AT_LEAST, AND, OR, NOT, IS_MISSING, IS_IN, LOOK_UP,
+) = range(23)  # fmt: skip
 FROM_CONSTANT, FROM_COLUMN, FROM_STACK = range(3)
 FOR_CHECK, FOR_COLUMN, FOR_FILTER = range(3)
 
 _ARITHMETIC = {"+": ADD, "-": SUBTRACT, "*": MULTIPLY}
 _COMPARISONS = {"=": EQUAL, "!=": UNEQUAL, "<": LESS, "<=": AT_MOST, ">": MORE, ">=": AT_LEAST}
+# The kinds whose dictionaries have the texts as records have them.
+LOOKED_UP = frozenset([compiled.TEXT, compiled.CHOICE, compiled.POSTAL_CODE])
 # No text has this number.
 NO_TEXT = -1
+
+# The most texts, or groups of texts that come together, that a file's expressions are computed for one by one.
+MOST_NEW_TEXTS = 10_000
 
 Steps = list[tuple[int, int, int]]
 # Gives the number of a text in the dictionary of a column, by the column's place.
 NumberOf = Callable[[int, str], int]
+# Gives the number of the lookup of what is computed from a column's texts, by the column's place.
+LookupOf = Callable[[int, Node], int]
 
 
 class Unsupported(Exception):
@@ -63,24 +70,30 @@ class Unsupported(Exception):
 def can_compute(feed: Feed, expression: Expression) -> bool:
     """Return True if the scanner can compute an expression over the feed's records."""
     try:
-        program(feed, expression, lambda place, text: 0)
+        program(feed, expression, lambda place, text: 0, lambda place, node: 0)
     except Unsupported:
         return False
     return True
 
 
-def program(feed: Feed, expression: Expression, number_of: NumberOf) -> np.ndarray:
+def program(feed: Feed, expression: Expression, number_of: NumberOf, lookup_of: LookupOf) -> np.ndarray:
     """Return the steps that compute an expression; raises Unsupported.
 
     The result is 1 or 0 for a condition, a whole number, or a decimal number in millionths.
     """
     if expression.type not in (Type.BOOLEAN, Type.INTEGER, Type.DECIMAL):
         raise Unsupported
-    compiler = _Compiler(feed, number_of)
+    compiler = _Compiler(feed, number_of, lookup_of)
     compiler.add(expression.root)
     if expression.type is Type.DECIMAL and expression.values.scale < PLACES:
         compiler.steps.append((MULTIPLY, FROM_CONSTANT, 10 ** (PLACES - expression.values.scale)))
     return np.array(compiler.steps, dtype=STEP)
+
+
+def columns_of(node: Node) -> set[str]:
+    """Return the names of the columns that a part depends on."""
+    own = {node.name} if isinstance(node, ColumnValue) else set()
+    return own.union(*map(columns_of, node.operands))
 
 
 def limits_of(expression: Expression) -> tuple[int, int]:
@@ -91,14 +104,36 @@ def limits_of(expression: Expression) -> tuple[int, int]:
 class _Compiler:
     """Compiles the parts of an expression, each of which leaves its value on the stack."""
 
-    def __init__(self, feed: Feed, number_of: NumberOf):
+    def __init__(self, feed: Feed, number_of: NumberOf, lookup_of: LookupOf):
         self.columns = feed.record_columns
         self.places = {column.name: place for place, column in enumerate(self.columns)}
-        self.number_of = number_of
+        self.number_of, self.lookup_of = number_of, lookup_of
         self.steps: Steps = []
 
     def add(self, node: Node) -> None:
         """Add the steps of a part."""
+        before = len(self.steps)
+        try:
+            self._add(node)
+        except Unsupported:
+            del self.steps[before:]
+            self._look_up(node)
+
+    def _look_up(self, node: Node) -> None:
+        """Add the step of a part that is computed here, once for each text of the one column that it depends on."""
+        names = columns_of(node)
+        is_narrow = node.values.least >= SMALLEST and node.values.most <= LARGEST
+        if not names:
+            self._constant(LOAD, _number(node.value({})))
+            return
+        if len(names) != 1 or not is_narrow or node.values.kind not in (Kind.BOOLEAN, Kind.NUMBER):
+            raise Unsupported
+        place = self.places[names.pop()]
+        if kind_of(self.columns[place].type) not in LOOKED_UP:
+            raise Unsupported
+        self._constant(LOOK_UP, self.lookup_of(place, node))
+
+    def _add(self, node: Node) -> None:
         match node:
             case Constant() | ColumnValue():
                 self._operate(LOAD, node)

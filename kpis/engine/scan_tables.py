@@ -13,13 +13,22 @@ from kpis.catalog.columns import Boolean, Choice, ColumnType, Decimal, Formatted
 from kpis.catalog.columns.zones import Zone
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.expressions import Expression
+from kpis.catalog.expressions.nodes import Node
 from kpis.catalog.feeds import Column, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
 from kpis.engine import compiled
 from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
 from kpis.engine.reductions import TABLE, Declined, Reductions
-from kpis.engine.scan_expressions import FOR_CHECK, FOR_COLUMN, FOR_FILTER, Unsupported, limits_of, program
+from kpis.engine.scan_expressions import (
+    FOR_CHECK,
+    FOR_COLUMN,
+    FOR_FILTER,
+    MOST_NEW_TEXTS,
+    Unsupported,
+    limits_of,
+    program,
+)
 from kpis.engine.scan_kinds import (
     EARLIEST_TIME,
     LATEST_TIME,
@@ -89,7 +98,13 @@ class Tables:
             self._fill_dialect(row_format)
         else:
             self._fill_keys()
+        self._lookups: dict[tuple[int, Node], int] = {}
+        # By lookup, how many texts it has.
+        self._known_texts: dict[int, int] = {}
+        self._new_texts = 0
         self._fill()
+        if self._lookups:
+            self.look_up()
 
     def __enter__(self) -> Tables:
         return self
@@ -260,10 +275,32 @@ class Tables:
         if expression is None:
             raise Declined
         try:
-            steps = program(self.feed, expression, self._number)
+            steps = program(self.feed, expression, self._number, self._lookup)
         except Unsupported:
             raise Declined from None
         self.reductions.program(purpose, target, steps, limits_of(expression))
+
+    def _lookup(self, place: int, node: Node) -> int:
+        """Return the number of a lookup of a column's texts, which is made unless there is one already."""
+        return self._lookups.setdefault((place, node), len(self._lookups))
+
+    def look_up(self) -> None:
+        """Compute what expressions need of texts that were not there before."""
+        self._new_texts += 1
+        if self._new_texts > MOST_NEW_TEXTS:
+            raise Declined
+        for (place, node), index in self._lookups.items():
+            known = self._known_texts.get(index, 0)
+            texts: list[str | None] = [*self.reductions.new_texts(place, known)]
+            self._known_texts[index] = known + len(texts)
+            if texts and not known:
+                # The first one stands for none.
+                texts[0] = None
+            name = self.feed.record_columns[place].name
+            found = [node.value({name: text}) for text in texts]
+            values = np.array([value or 0 for value in found], dtype=np.int64)
+            nones = np.array([value is None for value in found], dtype=np.uint8)
+            self.reductions.look_up(index, place, values, nones)
 
     def _call(self, name: str, *arguments: int | bytes) -> None:
         if getattr(self.reductions.library, f"scanner_{name}")(self.reductions.state, *arguments):

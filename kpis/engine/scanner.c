@@ -31,6 +31,10 @@ void scanner_free(Scanner *scanner) {
         free(scanner->column[i].words);
     }
     for (int i = 0; i < scanner->programs; i++) free(scanner->program[i].steps);
+    for (int i = 0; i < MOST_LOOKUPS; i++) {
+        free(scanner->lookup[i].values);
+        free(scanner->lookup[i].nones);
+    }
     free_groups(&scanner->intervals);
     free(scanner->kept_intervals);
     free(scanner->scratch);
@@ -220,6 +224,25 @@ int scanner_program(Scanner *scanner, int purpose, int target, const Step *steps
     return DONE;
 }
 
+/* Gives a lookup of a column's texts the values of `count` more of them, and where they have none. */
+int scanner_lookup(Scanner *scanner, int index, int column, int64_t count, const int64_t *values,
+                   const uint8_t *nones) {
+    if (index >= MOST_LOOKUPS) return TOO_MANY;
+    Lookup *lookup = &scanner->lookup[index];
+    size_t known = (size_t)lookup->count, all = known + (size_t)count;
+    int64_t *more_values = realloc(lookup->values, (all + 1) * sizeof *more_values);
+    if (!more_values) return NO_MEMORY;
+    lookup->values = more_values;
+    uint8_t *more_nones = realloc(lookup->nones, all + 1);
+    if (!more_nones) return NO_MEMORY;
+    lookup->nones = more_nones;
+    if (count) memcpy(more_values + known, values, (size_t)count * sizeof *values);
+    if (count) memcpy(more_nones + known, nones, (size_t)count);
+    lookup->column = column;
+    lookup->count = (int64_t)all;
+    return DONE;
+}
+
 /* Adds a reduction by key columns; DISTINCT keeps `most` pairs. */
 int scanner_reduce(Scanner *scanner, int kind, int counted, int keys, const int32_t *key_columns, int terms,
                    const int32_t *columns, int64_t most) {
@@ -248,7 +271,7 @@ static int reduce_read_rows(Scanner *scanner) {
 }
 
 /* Scans a text that ends in a line feed and has PADDING bytes behind it that can be read; `scanned` gives how far it
-   came. Goes on after ODD_LINES_FULL. */
+   came. Goes on after ODD_LINES_FULL, and after NEW_TEXTS once lookups have the new texts. */
 int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t *scanned) {
     const uint8_t *at = text + *scanned, *end = text + length;
     int status = DONE, is_json = scanner->format == JSON, is_whole = scanner->is_whole;
@@ -280,8 +303,11 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
         }
         row->interval = -1;
         if (next && next - at <= scanner->longest_line) row->interval = place_row(scanner, row, &status);
-        if (scanner->programs && row->interval >= 0 && !run_programs(scanner->program, scanner->programs, row))
-            row->interval = -1;
+        if (scanner->programs && row->interval >= 0) {
+            int counts = run_programs(scanner->program, scanner->programs, scanner->lookup, row);
+            if (counts < 0) status = NEW_TEXTS;
+            if (!counts) row->interval = -1;
+        }
         if (status) break;
         if (row->interval >= 0) {
             if (++scanner->rows == ROWS) status = reduce_read_rows(scanner);

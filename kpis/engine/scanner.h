@@ -40,7 +40,7 @@
 #define ROWS 16
 #define SMALL_TABLE 16384 /* groups whose table is mostly in the cache */
 
-enum status { DONE = 0, ODD_LINES_FULL = 1, TOO_LARGE = 2, TOO_MANY = 3, NO_MEMORY = 4 };
+enum status { DONE = 0, ODD_LINES_FULL = 1, TOO_LARGE = 2, TOO_MANY = 3, NO_MEMORY = 4, NEW_TEXTS = 5 };
 enum format { CSV = 0, JSON = 1 };
 enum reduction_kind { SUM = 0, DISTINCT = 1, COUNT = 2, MEAN = 3 };
 enum kind {

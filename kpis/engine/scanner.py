@@ -27,7 +27,7 @@ from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import BadRow, Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.kpis import KPI
-from kpis.engine.compiled import DONE, ODD_LINES_FULL, PADDING
+from kpis.engine.compiled import DONE, NEW_TEXTS, ODD_LINES_FULL, PADDING
 from kpis.engine.file_reader import Ahead, Reading, Reject
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined, checked
@@ -210,8 +210,10 @@ class _FileScan:
         scanned = ctypes.c_int64(start)
         while True:
             status = compiled.scanner_scan(state, address, end, ctypes.byref(scanned))
-            if status not in (DONE, ODD_LINES_FULL):
+            if status not in (DONE, ODD_LINES_FULL, NEW_TEXTS):
                 checked(status)
+            if status == NEW_TEXTS:
+                self.tables.look_up()
             if count := compiled.scanner_odd(state):
                 odd_lines = np.ctypeslib.as_array(compiled.scanner_odd_lines(state), (count, 3))
                 for number, offset, length in odd_lines.tolist():

@@ -2,19 +2,20 @@
 
 #define MOST_PROGRAMS 64
 #define MOST_STACK 64
+#define MOST_LOOKUPS 32
 
 /* A step takes what is on top of the stack, and its operand, and leaves the result there. */
 enum operation {
     OP_LOAD, OP_ADD, OP_SUBTRACT, OP_MULTIPLY, OP_DIVIDE, OP_REMAINDER, OP_ABSOLUTE, OP_LEAST, OP_LARGEST, OP_FIRST,
     OP_CHOOSE, OP_EQUAL, OP_UNEQUAL, OP_LESS, OP_AT_MOST, OP_MORE, OP_AT_LEAST, OP_AND, OP_OR, OP_NOT, OP_IS_MISSING,
-    OP_IS_IN
+    OP_IS_IN, OP_LOOK_UP
 };
 /* Where the operand comes from: a constant, which is the argument; the column of that number; the top of the stack. */
 enum source { FROM_CONSTANT, FROM_COLUMN, FROM_STACK };
 /* What the result is for: a check that must not be false, a column's value, or which rows a reduction counts. */
 enum purpose { FOR_CHECK, FOR_COLUMN, FOR_FILTER };
-/* A result, none, or that 64 bits do not suffice. */
-enum outcome { VALUE, NO_VALUE, BEYOND };
+/* A result, none, that 64 bits do not suffice, or that a text is not known yet. */
+enum outcome { VALUE, NO_VALUE, BEYOND, UNKNOWN };
 
 typedef struct {
     int32_t operation, source;
@@ -28,6 +29,14 @@ typedef struct {
     Step *steps;
 } Program;
 
+/* A value for each text of a column's dictionary, by its number; 0 is that of no text. */
+typedef struct {
+    int32_t column;
+    int64_t count;
+    int64_t *values;
+    uint8_t *nones;
+} Lookup;
+
 static inline int64_t floor_of(int64_t value, int64_t by) { return value / by - (value % by < 0); }
 
 /* Gives how many numbers a program needs on the stack; 0 if it is none that can run. */
@@ -36,7 +45,8 @@ static int stack_of(const Step *steps, int64_t count) {
     for (int64_t at = 0; at < count; at++) {
         const Step *step = &steps[at];
         if (step->source == FROM_STACK) height--;
-        if (step->operation == OP_LOAD) height++;
+        if (step->operation == OP_LOAD || step->operation == OP_LOOK_UP) height++;
+        if (step->operation == OP_LOOK_UP && (step->argument < 0 || step->argument >= MOST_LOOKUPS)) return 0;
         if (step->operation == OP_CHOOSE) height--;
         if (step->operation == OP_IS_IN) {
             if (step->argument < 0 || step->argument >= count - at) return 0;
@@ -49,7 +59,7 @@ static int stack_of(const Step *steps, int64_t count) {
 }
 
 /* Computes a program's value for a row. */
-static enum outcome run_program(const Program *program, const Row *row, int64_t *result) {
+static enum outcome run_program(const Program *program, const Lookup *lookups, const Row *row, int64_t *result) {
     /* The first of them is below the stack. */
     int64_t values[MOST_STACK + 1], *top = values;
     uint8_t nones[MOST_STACK + 1], *none = nones;
@@ -68,6 +78,14 @@ static enum outcome run_program(const Program *program, const Row *row, int64_t 
             *++top = operand;
             *++none = is_none;
             continue;
+        case OP_LOOK_UP: {
+            const Lookup *lookup = &lookups[operand];
+            int64_t number = row->nulls >> lookup->column & 1 ? 0 : row->values[lookup->column];
+            if (number >= lookup->count) return UNKNOWN;
+            *++top = lookup->values[number];
+            *++none = lookup->nones[number];
+            continue;
+        }
         case OP_LEAST:
         case OP_LARGEST:
             if (is_none) continue;
@@ -166,13 +184,14 @@ static enum outcome run_program(const Program *program, const Row *row, int64_t 
 }
 
 /* Gives 1 with the row's computed columns, and the reductions that count it; 0 where a check fails or 64 bits do not
-   suffice, so that the row is to be judged. */
-static int run_programs(const Program *programs, int count, Row *row) {
+   suffice, so that the row is to be judged; -1 where it has a text that is not known yet. */
+static int run_programs(const Program *programs, int count, const Lookup *lookups, Row *row) {
     row->filters = ~0ULL;
     for (const Program *program = programs; program < programs + count; program++) {
         int64_t value = 0;
-        enum outcome outcome = run_program(program, row, &value);
+        enum outcome outcome = run_program(program, lookups, row, &value);
         if (outcome == BEYOND) return 0;
+        if (outcome == UNKNOWN) return -1;
         int is_there = outcome == VALUE;
         switch (program->purpose) {
         case FOR_CHECK:

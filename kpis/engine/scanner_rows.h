@@ -62,6 +62,7 @@ typedef struct {
     Column column[MOST_COLUMNS];
     Reduction reduction[MOST_REDUCTIONS];
     Program program[MOST_PROGRAMS];
+    Lookup lookup[MOST_LOOKUPS];
     Groups intervals; /* by their number since 1970: the number of records */
     int64_t last_start, last_interval;
     /* The columns that say whether and where a row counts, if they are few, with the values of the last row that did

@@ -21,7 +21,7 @@ from kpis.catalog.builtin.cdr import CDR
 from kpis.catalog.builtin.coverage import COVERAGE
 from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.checks import check_expression, column_types, derived_column
-from kpis.catalog.columns import UUID, Decimal, Integer, Text
+from kpis.catalog.columns import UUID, Decimal, Integer, PostalCode, Text
 from kpis.catalog.dimensions import Dimension
 from kpis.catalog.expressions import Expression, ExpressionError, condition, expression
 from kpis.catalog.feeds import Column, Feed
@@ -137,6 +137,17 @@ WORDS = with_expressions(
     {"place": "lower(Location)", "who": "if(contains(Company, 'one'), 'one', Company)"},
     {"starts_with(Location, 'L') or length(SourcePN) < 17 or ends_with(DestPN, 'e')": "Location", "Location < 'z'": ""},
 )
+TEXTS = with_expressions(
+    CDR,
+    [Column("note", Text(optional=True)), Column("code", PostalCode(optional=True))],
+    {"size": "length(Location) + length(SourcePN)", "kind": "if(starts_with(coalesce(note, 'V'), 'V'), 1, 0)"},
+    {
+        "starts_with(Location, 'L') or length(SourcePN) < 17 or ends_with(DestPN, 'e')": "Location",
+        "lower(Company) < 'z' and Company != 'San José'": "Company",
+        "not contains(note, 'a') or size < 20": "note",
+        "max(code, '1') > '0' or kind = 1": "code",
+    },
+)
 FEEDS = {
     "flows": (
         FLOWS,
@@ -178,6 +189,19 @@ FEEDS = {
         [
             kpi(WORDS, 1, ["place", "who"], Count("calls"), "lower(Company) != 'movistar'"),
             kpi(WORDS, 2, ["Type"], Count("calls"), "min(Location, Company) = Company"),
+        ],
+    ),
+    "texts": (
+        TEXTS,
+        [
+            kpi(TEXTS, 1, ["size", "kind"], Count("calls"), "lower(Company) = 'vodafone' or is_missing(lower(note))"),
+            kpi(
+                TEXTS, 2, ["Type"], Mean("mean", "size", "samples", "empty"), "coalesce(note, 'é') in ('é', 'Movistar')"
+            ),
+            kpi(TEXTS, 3, ["Location"], Count("calls"), "min(Type, 'D') = 'CALL'"),
+            kpi(
+                TEXTS, 4, ["Company"], CountDistinct("people", column="SourcePN"), "'V' <= Company and length(code) > 2"
+            ),
         ],
     ),
 }

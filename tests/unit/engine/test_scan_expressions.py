@@ -15,6 +15,7 @@ from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count
+from kpis.engine import scan_tables
 from kpis.engine.scan_expressions import can_compute
 from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
@@ -75,6 +76,10 @@ def scanned(tmp_path, feed: Feed, filter: str, *more: str) -> tuple[int, list[tu
         "StartT < timestamp('2018-04-30 12:00:00')",
         "round(code * 0.5) = 2 and abs(-code) // 2 = 1",
         "true",
+        "lower(tag) = 'a' and length(tag) + code > 1",
+        "contains(tag, 'a') or starts_with(tag, 'a') or 'b' <= tag",
+        "coalesce(tag, 'none') = 'a' and max(tag, 'a') = 'a'",
+        "length('abc') = 3",
     ],
 )
 def test_the_scanner_computes(text):
@@ -84,13 +89,10 @@ def test_the_scanner_computes(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "lower(tag) = 'a'",
-        "length(tag) > 1",
-        "contains(tag, 'a')",
-        "tag < 'a'",
         "tag = Location",
-        "coalesce(tag, 'none') = 'a'",
-        "max(tag, 'a') = 'a'",
+        "contains(Location, tag)",
+        "coalesce(tag, Location) = 'a'",
+        "starts_with(if(roaming, 'a', 'b'), 'a')",
         "if(code > 1, tag, 'a') = 'a'",
         "code < 9223372036854775808",
     ],
@@ -141,6 +143,20 @@ def test_true_false_and_missing_are_three(tmp_path):
     assert scanned(tmp_path, CALLS, "roaming", *more) == (3, [])
     assert scanned(tmp_path, CALLS, "not roaming", *more) == (1, [])
     assert scanned(tmp_path, CALLS, "is_missing(roaming)", *more) == (1, [])
+
+
+def test_what_depends_on_a_text_is_computed_once_for_each(tmp_path, monkeypatch):
+    tags = ["a", "b", "", "José", "a", "abc", "B", "José"] * 3
+    more = [f"{tag},{id_of(1)},{number}" for number, tag in enumerate(tags)]
+    assert scanned(tmp_path, CALLS, "lower(tag) = 'b'", *more) == (6, [])
+    assert scanned(tmp_path, CALLS, "length(tag) > 2", *more) == (9, [])
+    assert scanned(tmp_path, CALLS, "is_missing(lower(tag)) or contains(tag, 'é')", *more) == (9, [])
+    assert scanned(tmp_path, CALLS, "length(tag) * code > 60", *more) == (3, [])
+    # At the start, and at a, b, abc and B: what is known of texts is completed five times.
+    monkeypatch.setattr(scan_tables, "MOST_NEW_TEXTS", 5)
+    assert scanned(tmp_path, CALLS, "lower(tag) = 'b'", *more) == (6, [])
+    monkeypatch.setattr(scan_tables, "MOST_NEW_TEXTS", 4)
+    assert scan(tmp_path / "cdr_data.csv", CALLS, [counted(CALLS, "lower(tag) = 'b'")]) is None
 
 
 def test_a_derived_value_that_is_too_large_is_a_reject(tmp_path):
