@@ -47,6 +47,15 @@ def test_a_file_has_the_rows_and_types_that_were_written(tmp_path, rows):
     assert metadata.fetchall() == [("batches", "one,two")]
 
 
+@pytest.mark.parametrize("count", [1, 2, 256, 257, 65_536, 65_537])
+def test_a_dictionary_may_have_any_number_of_texts(tmp_path, count):
+    places = np.append(np.arange(count)[::-1], 0)
+    column = Texts([f"text {number}" for number in range(count)], places)
+    write_table(tmp_path / "some.parquet", {"text": column}, {})
+    found = duckdb.sql(f"FROM '{tmp_path}/some.parquet'").fetchall()
+    assert found == [(f"text {place}",) for place in places.tolist()]
+
+
 def test_a_file_says_what_its_least_and_largest_values_are(tmp_path):
     write_table(tmp_path / "some.parquet", table(9), {})
     found = duckdb.sql(
