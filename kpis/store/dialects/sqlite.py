@@ -16,8 +16,9 @@ from django.utils.dateparse import parse_datetime
 
 from kpis.store.dialects.base import Dialect
 
-# What SQLite may keep in memory while a run works; other processes need little.
-CACHE_KILOBYTES = 64 * 1024
+# What SQLite may keep in memory while a run works; other processes need little. Twice as much saved no time, neither in
+# an empty database nor in one of 2,000,000 rows.
+CACHE_KILOBYTES = 32 * 1024
 # The length of SQLite's log, in pages (64 MB), from which a commit copies them to the database.
 PAGES_A_CHECKPOINT = 16 * 1024
 # More rows in a statement bring nothing, and older versions of SQLite take no more parameters.
