@@ -59,7 +59,7 @@ class IntervalSummaryAdmin(TableAdmin):
 
     @admin.display(description="where from")
     def explained(self, summary: IntervalSummary) -> str:
-        return explain_link(KPIS[summary.kpi], summary)
+        return explain_link(KPIS[summary.kpi], summary) if summary.kpi in KPIS else ""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IntervalSummary]:
         """Return the summaries of the KPIs that the user may see."""

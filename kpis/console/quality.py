@@ -44,7 +44,7 @@ class Period:
         """Return the intervals that were recomputed in the period, or could not be, without the hidden KPIs'."""
         changed = Q(revision__gt=1) | Q(state=IntervalSummary.State.INCOMPLETE)
         there = IntervalSummary.objects.filter(changed, updated_at__gte=self.start, updated_at__lt=self.end)
-        return there.exclude(kpi__in=list(hidden_kpis))
+        return there.filter(kpi__in=KPIS.keys() - set(hidden_kpis))
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,13 @@ class Coverage:
 
 
 def coverages() -> list[Coverage]:
-    """Return the coverage of every feed with records."""
+    """Return the coverage of every feed with records, and with a KPI of its own interval length."""
     ends = dict(Watermark.objects.values_list("feed", "newest_interval_end"))
-    return [_coverage(feed, end) for name, feed in FEEDS.items() if (end := ends.get(name)) is not None]
+    return [
+        _coverage(feed, end)
+        for name, feed in FEEDS.items()
+        if (end := ends.get(name)) is not None and kpis_of(feed, feed.interval)
+    ]
 
 
 def _coverage(feed: Feed, watermark: datetime) -> Coverage:

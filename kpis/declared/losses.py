@@ -15,7 +15,7 @@ from kpis.catalog.kpis import KPI
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPISet, LakeFile, Watermark
 from kpis.store.applied import Change, What
 from kpis.store.bulk import chunks
-from kpis.store.kpi_sets import kpi_ids
+from kpis.store.kpi_sets import kpi_ids, sets_with
 
 BATCHES_A_QUERY = 500
 
@@ -67,7 +67,7 @@ def _loss(change: Change, names_in_place: NamesInPlace) -> Loss:
     else:
         kpi_id = int(change.key)
         summaries = IntervalSummary.objects.filter(kpi=kpi_id)
-        lost = gone_batches(batches.filter(kpi_set__in=sets_with(kpi_id)), feed, names_in_place)
+        lost = gone_batches(batches.filter(kpi_set__in=sets_with(frozenset({kpi_id}))), feed, names_in_place)
         lost -= archived_batches(lost, feed)
     kept_from = Watermark.objects.filter(feed=feed).values_list("kept_from", flat=True).first()
     is_pruned = kept_from is not None and summaries.filter(interval_start_timestamp__lt=kept_from).exists()
@@ -89,14 +89,9 @@ def _kpis_of(feed: str) -> set[int]:
     return set().union(*(kpi_ids(text) for text in texts))
 
 
-def sets_with(kpi_id: int) -> list[int]:
-    """Return the ids of the sets that have a KPI."""
-    return [one.pk for one in KPISet.objects.all() if kpi_id in kpi_ids(one.kpis)]
-
-
 def without_kpi(batches: QuerySet[Batch], kpi: KPI) -> QuerySet[Batch]:
     """Filter batches by those of which the lake has no partials of a KPI."""
-    return batches.filter(Q(kpi_set=None) | ~Q(kpi_set__in=sets_with(kpi.id)))
+    return batches.filter(Q(kpi_set=None) | ~Q(kpi_set__in=sets_with(frozenset({kpi.id}))))
 
 
 def gone_batches(batches: Iterable[Batch], feed: str, names_in_place: NamesInPlace) -> set[int]:

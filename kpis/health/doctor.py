@@ -282,7 +282,7 @@ def _newest_moments() -> Iterator[tuple[str, datetime]]:
     columns = Run.objects.aggregate(Max("started_at")), Batch.objects.aggregate(Max("ingested_at"))
     for what, found in zip(("the start of a run", "the ingestion of a batch"), columns, strict=True):
         yield from ((what, moment) for moment in found.values() if moment is not None)
-    for mark in Watermark.objects.all():
+    for mark in Watermark.objects.filter(feed__in=FEEDS):
         if mark.newest_interval_end is not None:
             start = mark.newest_interval_end - FEEDS[mark.feed].interval.delta
             yield f"the newest interval of {mark.feed}", start

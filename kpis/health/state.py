@@ -75,7 +75,7 @@ def interval_ages(now: datetime) -> dict[str, float | None]:
     0 during that interval. None if it has not begun, or if all intervals are in the future: then a clock is wrong and
     the age is unknown.
     """
-    return {mark.feed: _age(mark, now) for mark in Watermark.objects.order_by("feed")}
+    return {mark.feed: _age(mark, now) for mark in Watermark.objects.filter(feed__in=FEEDS).order_by("feed")}
 
 
 def _age(mark: Watermark, now: datetime) -> float | None:

@@ -104,11 +104,11 @@ class Repair:
                     parts[key].add(part)
         # A batch's own file first: its digest is known.
         for file in sorted(found.bad, key=lambda file: not file.key):
-            if file.path.parts[0] in KINDS:
+            if file.path.parts[0] in KINDS and file.feed in FEEDS:
                 for one in [file] if file.key else rejects_in(file):
                     if file.key or self._lacking(file.path.parent, {one.key}, found):
                         files[one.key].setdefault(one.path.parent, one)
-        for gone in LostFile.objects.filter(kpi=0).select_related("batch"):
+        for gone in LostFile.objects.filter(kpi=0, batch__feed__in=FEEDS).select_related("batch"):
             # A part that was recorded as lost may have been found again.
             file = file_of(gone)
             if self._lacking(file.path.parent, {file.key}, found):
@@ -130,7 +130,8 @@ class Repair:
         needed: dict[Part, set[str]] = defaultdict(set)
         columns = intervals.order_by().values_list("interval_start_timestamp", "batch__key", "batch__kpi_set__kpis")
         for start, key, kpis in columns.iterator(chunk_size=10_000):
-            for kpi in kpi_ids(kpis):
+            # Partials of a KPI that the catalog has no more are kept, but not repaired.
+            for kpi in kpi_ids(kpis) & KPIS.keys():
                 needed[kpi, ONE_HOUR.floor(start)].add(key)
         return needed
 

@@ -85,12 +85,17 @@ class IntervalSummary(models.Model):
     @property
     def value(self) -> int | float | None:
         """The interval's value over all groups: its total, or its mean where the KPI is one."""
-        return getattr(self, KPIS[self.kpi].total_column)
+        return getattr(self, self._column)
 
     @property
     def previous_value(self) -> int | float | None:
         """The value of the revision before; None if there is none."""
-        return getattr(self, f"previous_{KPIS[self.kpi].total_column}")
+        return getattr(self, f"previous_{self._column}")
+
+    @property
+    def _column(self) -> str:
+        # Summaries of a KPI that the catalog has no more are kept.
+        return KPIS[self.kpi].total_column if self.kpi in KPIS else "total" if self.mean is None else "mean"
 
 
 class ResultPruning(models.Model):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kpis.catalog.file.definitions import Kind
 from kpis.catalog.registry import KPIS
+from kpis.models import AppliedEntry
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -18,7 +20,7 @@ def may_view_personal(user: User | AnonymousUser) -> bool:
 
 
 def hidden_kpis(user: User | AnonymousUser) -> list[int]:
-    """Return the ids of the KPIs that a user may not see."""
-    if may_view_personal(user):
-        return []
-    return [kpi.id for kpi in KPIS.values() if kpi.personal]
+    """Return the ids of the KPIs that a user may not see, and of those that the catalog has no more."""
+    removed = AppliedEntry.objects.filter(kind=Kind.KPI, is_removed=True).order_by()
+    gone = [int(key) for key in removed.values_list("key", flat=True)]
+    return gone if may_view_personal(user) else [*gone, *(kpi.id for kpi in KPIS.values() if kpi.personal)]

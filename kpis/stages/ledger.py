@@ -137,7 +137,7 @@ class Ledger(FileLedger, Protocol):
         """
 
     def known(self, feed: Feed, kpis: frozenset[int], versions: Collection[Version]) -> Iterable[Version]:
-        """Return the versions of a feed's files that were ingested with the partials of exactly these KPIs.
+        """Return the versions of a feed's files that were ingested with the partials of these KPIs, and maybe others.
 
         Without those that have rows too far ahead of the clock; maybe with others than asked for.
         """

@@ -88,7 +88,7 @@ class MemoryLedger:
         return {
             entry.file.version
             for entry in self._entries.values()
-            if entry.is_known and entry.file.feed == feed and entry.kpis == kpis and entry.read_again_at is None
+            if entry.is_known and entry.file.feed == feed and kpis <= entry.kpis and entry.read_again_at is None
         }
 
     def entries(self, files: Collection[Batch]) -> dict[tuple[str, str], Entry]:

@@ -56,10 +56,11 @@ def plan(files: Iterable[FoundFile], ledger: Ledger, options: Options) -> list[P
         elif entry.read_again_at is not None and entry.read_again_at <= latest:
             # Before what may have changed, which is not read where its content is known after all.
             planned.append((file, entry, IngestReason.AHEAD))
+        elif entry.is_known and not partial_kpi_ids(file.feed) <= entry.kpis:
+            # Before what may have changed, for the same reason.
+            planned.append((file, entry, IngestReason.NEW_KPI))
         elif is_changed(file, entry) or is_reread(file, entry, options):
             planned.append((file, entry, IngestReason.CHANGED))
-        elif entry.is_known and not partial_kpi_ids(file.feed) <= entry.kpis:
-            planned.append((file, entry, IngestReason.NEW_KPI))
         elif not entry.is_known and (entry.retry or options.retry_failed or entry.reading != reading_of(file, options)):
             planned.append((file, entry, IngestReason.RETRIED))
         elif entry.is_known and options.verify:

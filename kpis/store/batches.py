@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from kpis import clock
 from kpis.catalog.feeds import Feed
@@ -20,7 +20,7 @@ from kpis.sources.directory import FoundFile
 from kpis.stages.ledger import Change, Entry, Keys
 from kpis.store.bulk import ROWS_A_STATEMENT, chunks, insert_rows
 from kpis.store.intervals import intervals_between
-from kpis.store.kpi_sets import find_kpi_set, kpi_ids, save_kpi_set
+from kpis.store.kpi_sets import kpi_ids, save_kpi_set, sets_with
 
 NAMES_A_QUERY = 500
 # For more names than these, reading all that the ledger has is faster than asking for them.
@@ -40,13 +40,14 @@ class BatchLedger:
         batches = Batch.objects.filter(feed=feed.name).order_by()
         columns = ("name", "size", "mark")
         if len(versions) > MOST_NAMES:
-            kpi_set = find_kpi_set(kpis)
-            return batches.filter(status__in=KNOWN, kpi_set=kpi_set, read_again_at=None).values_list(*columns)
+            having = sets_with(kpis)
+            of_sets = Q(kpi_set__in=having - {None}) | (Q(kpi_set=None) if None in having else Q())
+            return batches.filter(of_sets, status__in=KNOWN, read_again_at=None).values_list(*columns)
         # Asked for a status as well, SQLite would look among all that have it instead of for the names.
         names = _named(batches, [name for name, _, _ in versions])
         rows = [row for some in names for row in some.values_list(*columns, "status", "kpi_set", "read_again_at")]
-        wanted = (find_kpi_set(kpis), None) if rows else ()
-        return [row[:3] for row in rows if row[3] in KNOWN and row[4:] == wanted]
+        having = sets_with(kpis) if rows else set()
+        return [row[:3] for row in rows if row[3] in KNOWN and row[4] in having and row[5] is None]
 
     def entries(self, files: Collection[SourceBatch]) -> dict[tuple[str, str], Entry]:
         by_name = {(file.feed.name, file.name): file for file in files}

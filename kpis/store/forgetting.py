@@ -85,8 +85,9 @@ def compute_again(kpi: KPI, table: str) -> None:
     feed, codes = kpi.feed, [length.code for length in kpi.lengths]
     kept_from = Watermark.objects.filter(feed=feed.name).values_list("kept_from", flat=True).first()
     starts = BatchInterval.objects.filter(batch__feed=feed.name, batch__status=Batch.Status.IN).order_by()
+    # An empty condition joined by OR would be left out.
     there = Q() if kept_from is None else Q(interval_start_timestamp__gte=kept_from)
-    gone = there | ~Q(interval__in=codes)
+    gone = Q() if kept_from is None else there | ~Q(interval__in=codes)
     IntervalSummary.objects.filter(gone, kpi=kpi.id).delete()
     with connection.cursor() as cursor:
         is_there = table in connection.introspection.table_names(cursor)

@@ -8,15 +8,11 @@ from blake3 import blake3
 
 from kpis.models import KPISet
 
-# The key of no row.
-NO_ROW = 0
 
-
-def find_kpi_set(ids: frozenset[int]) -> int | None:
-    """Return the key of a set's row as batches have it: None of the empty set, ``NO_ROW`` if no batch had the set."""
-    if not ids:
-        return None
-    return KPISet.objects.filter(digest=_digest(_text(ids))).values_list("pk", flat=True).first() or NO_ROW
+def sets_with(ids: frozenset[int]) -> set[int | None]:
+    """Return the keys of the rows of all sets that have these KPIs, as batches have them; None is the empty set's."""
+    found: set[int | None] = {key for key, text in KPISet.objects.values_list("pk", "kpis") if ids <= kpi_ids(text)}
+    return found if ids else found | {None}
 
 
 def save_kpi_set(ids: frozenset[int]) -> KPISet | None:

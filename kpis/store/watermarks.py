@@ -45,7 +45,7 @@ class WatermarkLedger:
 
     def adjust_watermarks(self, clocks: Clocks, lateness: timedelta) -> list[Reopened]:
         reopened = []
-        for mark in Watermark.objects.order_by("feed"):
+        for mark in Watermark.objects.filter(feed__in=FEEDS).order_by("feed"):
             feed = FEEDS[mark.feed]
             former = mark.closed_until
             if _is_ahead(feed, mark, clocks.latest):

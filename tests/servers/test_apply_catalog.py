@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from tests.processes import MANAGE, Ended, Place, new_place
+from tests.processes import MANAGE, Ended, Place, end_of, new_place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,6 +116,14 @@ class Work:
             found = list(_rows(cursor, f"declared_{kpi.lower()}"))
         return sorted(tuple(value for name, value in row.items() if name != "interval_end_timestamp") for row in found)
 
+    def states(self, kpi: int) -> dict[tuple[str, int], str]:
+        """The state and the reason of each of a KPI's summaries, by the interval's start and code."""
+        return {
+            (row["interval_start_timestamp"], row["interval"]): f"{row['state']} {row['reason']}"
+            for row in self.tables()["kpis_intervalsummary"]
+            if row["kpi"] == kpi
+        }
+
 
 def _rows(cursor: Any, table: str) -> Iterator[dict[str, Any]]:
     cursor.execute(f"SELECT * FROM {table}")
@@ -142,7 +150,12 @@ def assert_as_fresh(work: Work, folder: Path) -> None:
     for path in work.place.data.iterdir():
         (other.place.data / path.name).write_bytes(path.read_bytes())
     other.apply()
-    assert work.tables() == other.tables()
+    there, fresh = work.tables(), other.tables()
+    assert there.keys() == fresh.keys()
+    # Only rows that differ, so that a failure names them.
+    for name, rows in there.items():
+        assert [row for row in rows if row not in fresh[name]] == [row for row in fresh[name] if row not in rows]
+        assert len(rows) == len(fresh[name])
     assert work.check() == (0, ["The catalog is applied."])
     assert work.run("update_network_stats").out.startswith("0 files ingested, 0 failed")
 
@@ -278,3 +291,193 @@ def test_pages_of_a_kpi_that_is_not_applied_say_so(work):
     api, page, chart, *others = get(work, *addresses)
     assert [status for status, _ in (api, page, chart, *others)] == [503] * 3 + [200] * 3
     assert all(reason in text for _, text in (api, page, chart))
+
+
+CHANGES = {
+    "a dimension is added": (CATALOG.replace('by = ["cell"]', 'by = ["cell", "kind"]'), CATALOG),
+    "a dimension is removed": (CATALOG, CATALOG.replace('by = ["cell"]', 'by = ["cell", "kind"]')),
+    "the measure": (CATALOG.replace('"sum", columns = ["bytes"]', '"count"'), CATALOG),
+    "a KPI is renamed": (CATALOG.replace("CellVolume", "CellBytes"), CATALOG),
+    "a KPI gets another id": (CATALOG.replace("1001", "1003").replace("CellVolume", "CellBytes"), CATALOG),
+    "a length less": (CATALOG.replace('unit = "bytes"\n', 'unit = "bytes"\nlengths = ["1h"]\n'), CATALOG),
+    "a length more": (CATALOG, CATALOG.replace('unit = "bytes"\n', 'unit = "bytes"\nlengths = ["5m"]\n')),
+    "a top list": (CATALOG.replace('unit = "bytes"\n', 'unit = "bytes"\ntop = true\n'), CATALOG),
+    "a column of the feed is added": (
+        CATALOG.replace("\n[kpis", '\nextra = {type = "integer", required = false, optional = true}\n[kpis', 1),
+        CATALOG,
+    ),
+    "a column's range": (CATALOG.replace("minimum = 0}", "minimum = 0, maximum = 20}"), CATALOG),
+    "the feed's interval": (
+        CATALOG.replace('"unix_s"}', '"unix_s"}').replace("time = {column", 'interval = "1m"\ntime = {column', 1),
+        CATALOG,
+    ),
+    "a KPI is removed": (FEED + RECORDS, CATALOG),
+    "a feed is renamed": (CATALOG.replace("feeds.probe", "feeds.probes").replace('"probe"', '"probes"'), CATALOG),
+    "all is removed": ("", CATALOG),
+}
+
+
+@pytest.mark.parametrize(("now", "before"), CHANGES.values(), ids=CHANGES)
+def test_the_tables_of_a_changed_catalog_are_those_of_a_fresh_start(work, tmp_path, now, before):
+    work.declare(before)
+    work.put()
+    work.apply()
+    work.declare(now)
+    code, _ = work.check("--drop")
+    assert code == 1
+    work.apply("--drop")
+    assert_as_fresh(work, tmp_path / "fresh")
+
+
+def test_rows_of_what_was_removed_stay_until_they_are_dropped_and_disturb_nothing(work, tmp_path):
+    work.declare(CATALOG)
+    work.put()
+    work.apply()
+    volume, before = work.rows("CellVolume"), work.tables()
+    assert len(volume) == 6
+    work.declare("")
+    removed = [
+        "feed probe: removed; its rows stay until apply_catalog --drop",
+        "KPI 1001 (CellVolume): removed; its rows stay until apply_catalog --drop",
+        "KPI 1002 (KindRecords): removed; its rows stay until apply_catalog --drop",
+    ]
+    assert work.check() == (1, removed)
+    refused = work.run("update_network_stats")
+    assert (refused.code, refused.out) == (1, "")
+    assert work.apply()[:4] == [*removed, "The catalog is applied."]
+    assert work.tables() == before
+    assert work.check() == (0, ["The catalog is applied."])
+    for command in (
+        ("update_network_stats", "--rollup-open-hours"),
+        ("repair_lake",),
+        ("prune", "--older-than", "1d", "--dry-run"),
+        ("prune_lake", "--older-than", "9999d"),
+        ("show_network_stats",),
+    ):
+        ended = work.run(*command)
+        assert (ended.code, ended.err) == (0, ""), command
+    assert "catalog" not in work.run("doctor").out
+    pages = "/", "/quality/", "/api/intervals/", "/api/batches/", "/healthz", "/metrics", "/api/KPIs/1001/"
+    found = get(work, *pages)
+    assert [status for status, _ in found] == [200] * 6 + [404]
+    assert json.loads(found[2][1]) == []
+    assert work.tables() == before
+    # It comes back as it was; what came meanwhile is computed.
+    work.put(probe_3=[f"{START},9,VOICE,100"])
+    work.declare(CATALOG)
+    assert work.check()[1] == [
+        "feed probe: back",
+        "KPI 1001 (CellVolume): back; its results are computed from the lake again",
+        "KPI 1002 (KindRecords): back; its results are computed from the lake again",
+    ]
+    assert work.apply()[-1].startswith("1 files ingested, 0 failed")
+    assert_as_fresh(work, tmp_path / "fresh")
+    work.declare("")
+    work.apply("--drop")
+    left = work.tables()
+    assert not any(name.startswith("declared_") for name in left)
+    assert {name: rows for name, rows in left.items() if rows} == {}
+    assert [path for path in work.place.lake_files() if path.name != "lake.json"] == []
+    assert work.check("--drop") == (0, ["The catalog is applied."])
+
+
+def test_a_kpi_that_comes_back_has_what_its_feed_got_meanwhile(work, tmp_path):
+    work.declare(CATALOG)
+    work.put()
+    work.put(probe_3=[f"{START + 600},3,DATA,4"])
+    work.apply()
+    work.declare(FEED, RECORDS)
+    work.apply()
+    assert len(work.rows("CellVolume")) == 8
+    # One file is replaced, so that an interval has no records any more, and one is new.
+    work.put(probe_3=[f"{START + 900},3,DATA,4"], probe_4=[f"{START + 300},9,VOICE,100"])
+    assert work.run("update_network_stats").code == 0
+    assert work.run("update_network_stats").out.startswith("0 files ingested, 0 failed")
+    work.declare(CATALOG)
+    work.apply()
+    assert_as_fresh(work, tmp_path / "fresh")
+
+
+def test_what_cannot_be_computed_again_is_never_lost_silently(work):
+    work.declare(CATALOG)
+    work.put()
+    work.apply()
+    before = work.tables()
+    (work.place.data / "probe_2.csv").unlink()
+    work.declare(CATALOG.replace('by = ["cell"]', 'by = ["cell", "kind"]'))
+    loss = (
+        "KPI 1001 (CellVolume): 1 batch cannot be read again, with records in 2 intervals from 2026-03-01T12:00:00Z to "
+        "2026-03-01T13:00:00Z"
+    )
+    assert work.check()[1][-1] == loss
+    refused = work.run("apply_catalog")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        f"CommandError: {loss}. Nothing was changed. Bring the files back, or run manage.py apply_catalog "
+        "--drop, which marks intervals that cannot be computed as incomplete.\n"
+    )
+    assert work.tables() == before
+    lines = work.apply("--drop")
+    reason = "a batch's source was gone when the catalog changed, so that it could not be read again"
+    assert (
+        "KPI 1001 (CellVolume): 2 intervals of 5 minutes from 2026-03-01T12:00:00Z to 2026-03-01T13:00:00Z are "
+        f"incomplete: {reason}"
+    ) in lines
+    assert [row[:2] + row[3:] for row in work.rows("CellVolume")] == [("2026-03-01 12:05:00", 1, 1, "DATA", 5)]
+    assert work.states(1001) == {
+        ("2026-03-01 12:00:00", 1): f"incomplete Cannot be computed: {reason}.",
+        ("2026-03-01 12:00:00", 2): f"incomplete Cannot be computed: {reason}.",
+        ("2026-03-01 12:05:00", 1): "final ",
+        ("2026-03-01 13:00:00", 1): f"incomplete Cannot be computed: {reason}.",
+    }
+    # The other KPI has all, and the file mends it all once it is back.
+    assert work.tables()["declared_kindrecords"] == before["declared_kindrecords"]
+    work.put()
+    assert work.run("update_network_stats").code == 0
+    assert set(work.states(1001).values()) == {"final "}
+    assert len(work.rows("CellVolume")) == 7
+
+
+def test_a_changed_feed_whose_files_are_gone_counts_no_records_silently(work):
+    work.declare(CATALOG)
+    work.put()
+    work.apply()
+    (work.place.data / "probe_1.csv").unlink()
+    work.declare(CATALOG.replace("minimum = 0}", "minimum = 0, maximum = 20}"))
+    refused = work.run("apply_catalog")
+    assert refused.code == 1
+    assert "feed probe: 1 batch cannot be read again, with records in 2 intervals from" in refused.err
+    work.apply("--drop")
+    states = {key: text.partition(" ")[0] for key, text in work.states(1001).items()}
+    assert states == {
+        ("2026-03-01 12:00:00", 1): "incomplete",
+        ("2026-03-01 12:00:00", 2): "incomplete",
+        ("2026-03-01 12:05:00", 1): "incomplete",
+        ("2026-03-01 13:00:00", 1): "final",
+    }
+    assert work.rows("CellVolume") == [("2026-03-01 13:00:00", 1, 1, 1, 7)]
+
+
+def test_a_new_kpi_over_files_that_are_gone_is_incomplete_there(work):
+    work.declare(FEED, VOLUME)
+    work.put()
+    work.apply()
+    (work.place.data / "probe_2.csv").unlink()
+    work.declare(CATALOG)
+    lines = work.apply()
+    assert lines[3].startswith("KPI 1002 (KindRecords): 2 intervals of 5 minutes from 2026-03-01T12:00:00Z to")
+    assert [row[:2] for row in work.rows("KindRecords")] == [("2026-03-01 12:05:00", 1)]
+    assert [text.partition(" ")[0] for _, text in sorted(work.states(1002).items())] == [
+        *("incomplete", "incomplete", "final", "incomplete"),
+    ]
+
+
+def test_a_second_process_leaves_the_work_to_the_first(work):
+    work.declare(CATALOG)
+    work.put()
+    started = [work.place.start("apply_catalog", CATALOG=str(work.catalog)) for _ in range(2)]
+    ended = [end_of(process) for process in started]
+    assert [one.code for one in ended] == [0, 0], ended
+    assert work.check() == (0, ["The catalog is applied."])
+    assert len(work.rows("CellVolume")) == 6
+    assert len(list((work.catalog.parent / "catalog_migrations").glob("*.py"))) == 1
