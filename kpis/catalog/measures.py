@@ -97,7 +97,8 @@ class Measure(ABC):
 class Sum(Measure):
     """The sum of one or more whole-number columns, in the columns' unit.
 
-    Summed in 128 bits and kept in 64: a sum that does not fit is an error, never a wrapped number.
+    Summed in 128 bits and kept in 64: a sum that does not fit is an error, never a wrapped number. A record without a
+    value in a column adds nothing of it.
     """
 
     columns: tuple[str, ...]
@@ -108,7 +109,7 @@ class Sum(Measure):
 
     @property
     def partial(self) -> dict[str, str]:
-        return {"sum": f"CAST({' + '.join(f'sum({column})' for column in self.columns)} AS BIGINT)"}
+        return {"sum": f"CAST({' + '.join(f'coalesce(sum({column}), 0)' for column in self.columns)} AS BIGINT)"}
 
     def partial_units(self, unit: str) -> dict[str, str]:
         return {"sum": unit}

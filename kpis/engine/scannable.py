@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 
-from kpis.catalog.columns import Boolean, Decimal, Integer
+from kpis.catalog.columns import ColumnType, Decimal, Integer
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range
 from kpis.catalog.formats import CSV, JSONLines
@@ -113,13 +113,17 @@ def _is_scannable(kpi: KPI) -> bool:
     types = [feed.column(name).type for name in (*measure.measured, *measure.partial_keys)]
     if isinstance(measure, Mean):
         return all(isinstance(one, Integer | Decimal) for one in types)
-    if any(one.may_be_none for one in types):
-        return False
-    if isinstance(measure, CountDistinct) and any(isinstance(one, Boolean) for one in types):
-        return False
     if isinstance(measure, Sum):
         return len(types) <= 4 and all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
-    return not (kpi.folded and isinstance(measure, CountDistinct))
+    if isinstance(measure, CountDistinct):
+        return not kpi.folded and all(_is_distinguished(one) for one in types)
+    return True
+
+
+def _is_distinguished(type_: ColumnType) -> bool:
+    """Return True if the scanner's numbers of a column's values, or their texts, are what a partial has of them."""
+    kind = kind_of(type_)
+    return not type_.may_be_none and (kind in OF_WHOLE_NUMBERS or (kind in OF_TEXTS and kind != compiled.BOOLEAN))
 
 
 def _makes_groups(feed: Feed, dimension: Dimension) -> bool:

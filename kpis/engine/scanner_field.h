@@ -41,6 +41,7 @@ static __attribute__((noinline)) int read_other(Column *column, int index, const
             return 0;
         if (is_unknown(table, *value)) {
             row->nulls |= 1ULL << index;
+            *value = 0;
             return 1;
         }
         return *value >= table->least && *value <= table->most;

@@ -24,6 +24,7 @@ ATHENA_TYPES = {
     "DECIMAL(18,6)": "decimal(18,6)",
     "DATE": "date",
     "TIMESTAMP": "timestamp",
+    "BOOLEAN": "boolean",
     "folder": "int",
 }
 SPARK_TYPES = {
@@ -33,6 +34,7 @@ SPARK_TYPES = {
     "DECIMAL(18,6)": "DECIMAL(18,6)",
     "DATE": "DATE",
     "TIMESTAMP": "TIMESTAMP_NTZ",
+    "BOOLEAN": "BOOLEAN",
     "folder": "STRING",
 }
 TRINO_TYPES = {
@@ -42,6 +44,7 @@ TRINO_TYPES = {
     "DECIMAL(18,6)": "decimal(18,6)",
     "DATE": "date",
     "TIMESTAMP": "timestamp(3)",
+    "BOOLEAN": "boolean",
     "folder": "varchar",
 }
 

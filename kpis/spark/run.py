@@ -53,7 +53,15 @@ TASKS_A_CORE = 2
 MERGE_BYTES = 256 * 2**20
 # The bytes of partials per task.
 PART_BYTES = 8 * 2**20
-SPARK_TYPES = {"VARCHAR": "STRING", "INTEGER": "INT", "BIGINT": "BIGINT", "TIMESTAMP": "TIMESTAMP_NTZ"}
+SPARK_TYPES = {
+    "VARCHAR": "STRING",
+    "INTEGER": "INT",
+    "BIGINT": "BIGINT",
+    "TIMESTAMP": "TIMESTAMP_NTZ",
+    "DATE": "DATE",
+    "BOOLEAN": "BOOLEAN",
+    "DECIMAL(18,6)": "DECIMAL(18,6)",
+}
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def naive_values(kpi: KPI, group: list[dict[str, Any]]) -> list[int]:
         found = [record[measure.column] for record in group if record[measure.column] is not None]
         values = [int(sum(found, Decimal(0)) * 10**6), len(found), len(group) - len(found)]
     else:
-        values = [sum(record[column] for record in group for column in measure.measured)]
+        values = [sum(record[column] or 0 for record in group for column in measure.measured)]
     return values + [len(group)] * bool(kpi.folded)
 
 

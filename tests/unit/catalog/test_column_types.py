@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,6 +13,7 @@ import pytest
 from kpis.catalog.columns import (
     BadValue,
     Boolean,
+    Choice,
     ColumnType,
     Date,
     Decimal,
@@ -26,6 +29,8 @@ from kpis.catalog.feeds import At, BadRow, Column, Feed, Moment, day_and_time, m
 from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.result_columns import BadEntry
+from kpis.lake.ddl import ATHENA_TYPES, SPARK_TYPES, TRINO_TYPES
+from kpis.spark import run
 
 MADRID = "Europe/Madrid"
 A_SECOND = timedelta(seconds=1)
@@ -342,3 +347,20 @@ def test_a_day_and_a_time_of_day_are_local():
     ends = day_and_time("day", "time", MADRID, At.END)
     assert moments(ends, day=date(2026, 7, 1), time=time(2)) == (at("2026-06-30 23:59:59.999999"),) * 2
     assert moments(moment, time=time(2))[0] == "day is empty, and neither the file's name nor --date gives the day"
+
+
+def test_other_engines_have_a_type_for_each_columns_values():
+    types = {type_.sql_type.replace(", ", ",") for type_ in all_types(ColumnType)}
+    # The lake keeps times of day as text.
+    for names in (ATHENA_TYPES, SPARK_TYPES, TRINO_TYPES, run.SPARK_TYPES):
+        assert types - {"TIME"} <= set(names)
+
+
+def all_types(of: type[ColumnType]) -> Iterator[ColumnType]:
+    """Yield one of each type that there is."""
+    for type_ in of.__subclasses__():
+        yield from all_types(type_)
+        if not inspect.isabstract(type_):
+            yield type_(words=("a",)) if type_ is Choice else type_()
+    if of is Integer:
+        yield Integer(bits=32)
