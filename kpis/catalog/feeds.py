@@ -13,14 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.columns import BadValue, ColumnType
 from kpis.catalog.columns.zones import UTC_ZONE, Zone
-from kpis.catalog.expressions import Expression, TooLarge
 from kpis.catalog.formats import CSV, Format, Header
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
 from kpis.catalog.result_columns import BadEntry
+
+if TYPE_CHECKING:
+    from kpis.catalog.expressions import Expression
 
 Record = Mapping[str, Any]
 
@@ -243,7 +245,7 @@ class Feed:
             if column.derived is not None:
                 try:
                     record[column.name] = column.derived.of(record)
-                except TooLarge as error:
+                except OverflowError as error:
                     raise BadRow(column.name, str(error)) from None
         return record
 

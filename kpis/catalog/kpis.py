@@ -6,14 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from kpis.catalog.dimensions import SPELLED, Dimension
-from kpis.catalog.expressions import Expression, Type
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import folded_sql
 from kpis.catalog.intervals import Length
 from kpis.catalog.measures import Measure
 from kpis.catalog.result_columns import BadEntry, ResultColumn
+
+if TYPE_CHECKING:
+    from kpis.catalog.expressions import Expression
 
 # The columns of every results table besides dimensions and values.
 _EVERY_ROW = ("id", "interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
@@ -188,7 +191,7 @@ class KPI:
 
     def _unfit(self, filter: Expression, names: Collection[str]) -> Iterator[str]:
         """Yield the reasons why records cannot be filtered."""
-        if filter.type is not Type.BOOLEAN:
+        if not filter.is_condition:
             yield f"its filter {filter.text!r} is {filter.type}, and must be a condition, true or false"
         for name in filter.columns:
             if name not in names:

@@ -31,20 +31,20 @@ from kpis.catalog.expressions.nodes import (
     Microseconds,
     Node,
     Not,
+    names_in,
 )
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.engine import compiled
 from kpis.engine.scan_kinds import OF_TEXTS, UNITS, kind_of
 
-# A step of scanner_expressions.h, and the numbers of its operations, sources of operands and purposes.
+# A step of scanner_expressions.h, and the numbers of its operations, and sources of operands.
 STEP = np.dtype([("operation", "i4"), ("source", "i4"), ("argument", "i8")])
 (
     LOAD, ADD, SUBTRACT, MULTIPLY, DIVIDE, REMAINDER, ABSOLUTE, LEAST, MOST, FIRST, CHOOSE, EQUAL, UNEQUAL, LESS,
     AT_MOST, MORE, AT_LEAST, AND, OR, NOT, IS_MISSING, IS_IN, LOOK_UP,
 ) = range(23)  # fmt: skip
 FROM_CONSTANT, FROM_COLUMN, FROM_STACK = range(3)
-FOR_CHECK, FOR_COLUMN, FOR_FILTER = range(3)
 
 _ARITHMETIC = {"+": ADD, "-": SUBTRACT, "*": MULTIPLY}
 _COMPARISONS = {"=": EQUAL, "!=": UNEQUAL, "<": LESS, "<=": AT_MOST, ">": MORE, ">=": AT_LEAST}
@@ -52,9 +52,6 @@ _COMPARISONS = {"=": EQUAL, "!=": UNEQUAL, "<": LESS, "<=": AT_MOST, ">": MORE, 
 LOOKED_UP = frozenset([compiled.TEXT, compiled.CHOICE, compiled.POSTAL_CODE])
 # No text has this number.
 NO_TEXT = -1
-
-# The most texts, or groups of texts that come together, that a file's expressions are computed for one by one.
-MOST_NEW_TEXTS = 10_000
 
 Steps = list[tuple[int, int, int]]
 # Gives the number of a text in the dictionary of a column, by the column's place.
@@ -90,12 +87,6 @@ def program(feed: Feed, expression: Expression, number_of: NumberOf, lookup_of: 
     return np.array(compiler.steps, dtype=STEP)
 
 
-def columns_of(node: Node) -> set[str]:
-    """Return the names of the columns that a part depends on."""
-    own = {node.name} if isinstance(node, ColumnValue) else set()
-    return own.union(*map(columns_of, node.operands))
-
-
 def limits_of(expression: Expression) -> tuple[int, int]:
     """Return the least and the largest result that a column of the expression's values can hold."""
     return (-LARGEST_DECIMAL, LARGEST_DECIMAL) if expression.type is Type.DECIMAL else (SMALLEST, LARGEST)
@@ -121,7 +112,7 @@ class _Compiler:
 
     def _look_up(self, node: Node) -> None:
         """Add the step of a part that is computed here, once for each text of the one column that it depends on."""
-        names = columns_of(node)
+        names = set(names_in(node))
         is_narrow = node.values.least >= SMALLEST and node.values.most <= LARGEST
         if not names:
             self._constant(LOAD, _number(node.value({})))

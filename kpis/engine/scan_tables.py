@@ -5,30 +5,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kpis.catalog.columns import Boolean, Choice, ColumnType, Decimal, FormattedTimestamp, Integer, Text
 from kpis.catalog.columns.zones import Zone
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.expressions import Expression
-from kpis.catalog.expressions.nodes import Node
 from kpis.catalog.feeds import Column, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
 from kpis.engine import compiled
-from kpis.engine.compiled import FALLBACK, KEPT, MISSING, NEEDED, OPTIONAL
+from kpis.engine.compiled import FALLBACK, FOR_CHECK, FOR_COLUMN, FOR_FILTER, KEPT, MISSING, NEEDED, OPTIONAL
 from kpis.engine.reductions import TABLE, Declined, Reductions
-from kpis.engine.scan_expressions import (
-    FOR_CHECK,
-    FOR_COLUMN,
-    FOR_FILTER,
-    MOST_NEW_TEXTS,
-    Unsupported,
-    limits_of,
-    program,
-)
 from kpis.engine.scan_kinds import (
     EARLIEST_TIME,
     LATEST_TIME,
@@ -50,12 +39,18 @@ from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
 from kpis.formats.row_format import RowFormat
 
+if TYPE_CHECKING:
+    from kpis.catalog.expressions import Expression
+    from kpis.catalog.expressions.nodes import Node
+
 MICROSECOND = timedelta(microseconds=1)
 # The scanner reads decimals of up to eleven digits before the point, in millionths.
 LARGEST_DECIMAL = 10**17
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)
 # All reductions count a record.
 EVERY = 2**64 - 1
+# The most times that new texts stop a scan until a file's expressions are computed for them.
+MOST_NEW_TEXTS = 10_000
 # The most fields of a line: scanner.h.
 MOST_FIELDS = 1_000
 
@@ -272,6 +267,8 @@ class Tables:
         self._call("time", len(parts), *numbers, feed.moment.shift, earliest, latest, length, is_given, day)
 
     def _program(self, purpose: int, target: int, expression: Expression | None) -> None:
+        from kpis.engine.scan_expressions import Unsupported, limits_of, program
+
         if expression is None:
             raise Declined
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kpis.catalog.columns import ColumnType, Decimal, Integer
 from kpis.catalog.dimensions import Dimension, GridCell
@@ -13,8 +14,10 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN
-from kpis.engine.scan_expressions import can_compute
 from kpis.engine.scan_kinds import OF_TEXTS, OF_WHOLE_NUMBERS, UNITS, kind_of
+
+if TYPE_CHECKING:
+    from kpis.catalog.expressions import Expression
 
 REDUCTIONS: dict[type[Measure], int] = {
     Sum: compiled.SUM,
@@ -67,7 +70,7 @@ def _is_readable(feed: Feed, column: Column) -> bool:
 
 def _is_computable(feed: Feed, column: Column) -> bool:
     is_number = isinstance(column.type, Integer | Decimal)
-    return is_number and column.derived is not None and can_compute(feed, column.derived)
+    return is_number and column.derived is not None and _can_compute(feed, column.derived)
 
 
 def _has_time_of_its_own(feed: Feed) -> bool:
@@ -81,7 +84,7 @@ def _has_time_of_its_own(feed: Feed) -> bool:
 def _is_countable(feed: Feed, check: Check) -> bool:
     values = line_range(feed, check)
     if values is None:
-        return check.expression is not None and can_compute(feed, check.expression)
+        return check.expression is not None and _can_compute(feed, check.expression)
     kinds = [kind_of(feed.column(name).type) or 0 for name in (values.of or check.column, values.less) if name]
     bounds = [bound for bound in (values.least, values.most) if bound is not None]
     unit = UNITS.get(kinds[0])
@@ -91,6 +94,13 @@ def _is_countable(feed: Feed, check: Check) -> bool:
         return all(isinstance(bound, int) for bound in bounds)
     whole = timedelta(microseconds=unit)
     return values.step == 1 and all(isinstance(bound, timedelta) and not bound % whole for bound in bounds)
+
+
+def _can_compute(feed: Feed, expression: Expression) -> bool:
+    # Most feeds have no expression.
+    from kpis.engine.scan_expressions import can_compute
+
+    return can_compute(feed, expression)
 
 
 def line_range(feed: Feed, check: Check) -> Range | None:
@@ -104,7 +114,7 @@ def line_range(feed: Feed, check: Check) -> Range | None:
 
 def _is_scannable(kpi: KPI) -> bool:
     feed, measure = kpi.feed, kpi.measure
-    if kpi.filter is not None and not can_compute(feed, kpi.filter):
+    if kpi.filter is not None and not _can_compute(feed, kpi.filter):
         return False
     if type(measure) not in REDUCTIONS or len(kpi.by) > MOST_KEYS:
         return False

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.columns import ColumnType
-from kpis.catalog.expressions.builder import build
 from kpis.catalog.expressions.errors import ExpressionError
 from kpis.catalog.expressions.kinds import LARGEST, LARGEST_DECIMAL, PLACES, SMALLEST, TYPES, Kind, Type, Values
-from kpis.catalog.expressions.nodes import ColumnValue, Node, Record
-from kpis.catalog.expressions.numbers import bounded
+
+if TYPE_CHECKING:
+    from kpis.catalog.expressions.nodes import Node, Record
 
 
-class TooLarge(ValueError):
+class TooLarge(OverflowError):
     """An expression's value that does not fit its type; the message gives the reason."""
 
 
@@ -38,6 +38,8 @@ class Expression:
                 1, f"the value has {values.scale} decimal places, and {PLACES} are kept: write round(..., {PLACES})"
             )
 
+        from kpis.catalog.expressions.numbers import bounded
+
         bounded(replace(values, least=values.least * self._factor, most=values.most * self._factor), 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -46,6 +48,9 @@ class Expression:
     @cached_property
     def root(self) -> Node:
         """The expression's parts."""
+        # Most processes have no expression.
+        from kpis.catalog.expressions.builder import build
+
         return build(self.text, dict(self.columns_of))
 
     @property
@@ -66,7 +71,14 @@ class Expression:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns that it uses."""
-        return tuple(dict.fromkeys(_names(self.root)))
+        from kpis.catalog.expressions.nodes import names_in
+
+        return tuple(dict.fromkeys(names_in(self.root)))
+
+    @property
+    def is_condition(self) -> bool:
+        """True if its values are true and false."""
+        return self.values.kind is Kind.BOOLEAN
 
     def of(self, record: Record) -> Any:
         """Return the value over a record, None if it is missing; raises TooLarge."""
@@ -129,15 +141,8 @@ def expression(text: str, columns: Mapping[str, ColumnType]) -> Expression:
 def condition(text: str, columns: Mapping[str, ColumnType]) -> Expression:
     """Return an expression that is true or false; raises ExpressionError."""
     found = expression(text, columns)
-    if found.type is not Type.BOOLEAN:
+    if not found.is_condition:
         raise ExpressionError(
             1, f"this is {found.values.kind}, but a condition is true or false: compare it, as in ... > 0"
         )
     return found
-
-
-def _names(node: Node) -> Iterable[str]:
-    if isinstance(node, ColumnValue):
-        yield node.name
-    for operand in node.operands:
-        yield from _names(operand)

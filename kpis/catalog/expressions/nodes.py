@@ -9,7 +9,7 @@ each column's values are within the bounds of the column's type.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
@@ -113,6 +113,14 @@ class ColumnValue(Node):
             # A wider type, as its own has no room for the product.
             return f'CAST(CAST("{quoted}" AS DECIMAL(25, {PLACES})) * {10**PLACES} AS BIGINT)'
         return f'CAST("{quoted}" AS BIGINT)'
+
+
+def names_in(node: Node) -> Iterator[str]:
+    """Yield the names of the columns that a part uses, in order, each as often as it does."""
+    if isinstance(node, ColumnValue):
+        yield node.name
+    for operand in node.operands:
+        yield from names_in(operand)
 
 
 @dataclass(frozen=True)
