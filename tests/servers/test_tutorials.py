@@ -21,7 +21,7 @@ import pytest
 from django.conf import settings
 
 # In this order: the pages that a newcomer follows.
-PAGES = ("README.md", "docs/tutorial/first-run.md", "docs/tutorial/first-kpi.md")
+PAGES = ("README.md", "docs/tutorial/first-run.md", "docs/tutorial/first-kpi.md", "docs/how-to/own-records.md")
 # Commands that run until they are ended.
 SERVERS = ("make serve",)
 ADDRESS = "127.0.0.1:8000"
