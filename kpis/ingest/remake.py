@@ -12,7 +12,7 @@ from kpis import pipeline
 from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
 from kpis.ingest.lost import Sources, of_hour
-from kpis.lake import Rows, Staging, archived_columns
+from kpis.lake import Expected, Lake, LakeFile, PartialFile, Rows, Staging, archived_columns
 from kpis.lake.layout import partials_file, records_file
 from kpis.models import Batch
 from kpis.sources.directory import FoundFile
@@ -61,6 +61,16 @@ def add_records(
     rows = f"SELECT interval_start, {columns}, '{staging.name}' AS batch FROM ({records.query}) WHERE {of_hour(hour)}"
     with records.registered(connection):
         staging.add(records_file(feed, hour, staging.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
+
+
+def load_records(lake: Lake, connection: duckdb.DuckDBPyConnection, feed: Feed, file: LakeFile) -> None:
+    """Load a file of archived records into the connection's table ``records``, with the feed's column types."""
+    columns = ", ".join(
+        f'CAST("{name}" AS {column.type.sql_type}) AS "{column.name}"'
+        for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)
+    )
+    with lake.tables({file.path: PartialFile(Expected.of(file))}) as (rows,):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT interval_start, {columns} FROM {rows}")
 
 
 def sources_in(files: Mapping[tuple[str, str], FoundFile]) -> Sources:

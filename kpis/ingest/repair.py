@@ -39,8 +39,16 @@ from kpis.ingest.lost import (
     rejects_in,
     within,
 )
-from kpis.ingest.remake import add_partial, add_records, add_rejects, is_same, options_of, other_names
-from kpis.lake import Expected, LakeError, LakeFile, PartialFile, Staging, archived_columns
+from kpis.ingest.remake import (
+    add_partial,
+    add_records,
+    add_rejects,
+    is_same,
+    load_records,
+    options_of,
+    other_names,
+)
+from kpis.lake import LakeError, LakeFile, Staging
 from kpis.lake.layout import partials_file, partials_folder, records_file
 from kpis.lake.survey import MISSING, Progress, Survey, adoptable, survey
 from kpis.models import Batch, BatchInterval, DueCompaction, DueRollup, LostFile, Reject
@@ -255,7 +263,7 @@ class Repair:
             return made or None
         staging = self._lake.stage(batch.key)
         for hour, file in hours.items():
-            self._load_records(feed, file)
+            load_records(self._lake, self._engine.connection, feed, file)
             starts = list(BatchInterval.objects.filter(batch=batch, **within(hour)).values_list(*START, flat=True))
             for kpi in sorted(kpi for kpi, of in made.parts if of == hour):
                 try:
@@ -266,17 +274,6 @@ class Repair:
                     made.parts.discard((kpi, hour))
         self._publish(staging, made)
         return made or None
-
-    def _load_records(self, feed: Feed, file: LakeFile) -> None:
-        """Load a file of archived records into the connection's table ``records``, with the feed's column types."""
-        columns = ", ".join(
-            f'CAST("{name}" AS {column.type.sql_type}) AS "{column.name}"'
-            for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)
-        )
-        with self._lake.tables({file.path: PartialFile(Expected.of(file))}) as (rows,):
-            self._engine.connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE records AS SELECT interval_start, {columns} FROM {rows}"
-            )
 
     def _from_database(self, lost: Lost) -> Lost | None:
         """Write a batch's rejects from the database, if that has all of them."""

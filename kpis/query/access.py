@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.apps import apps
+
 from kpis.catalog.file.definitions import Kind
 from kpis.catalog.registry import KPIS
 from kpis.models import AppliedEntry
@@ -21,6 +23,13 @@ def may_view_personal(user: User | AnonymousUser) -> bool:
 
 def hidden_kpis(user: User | AnonymousUser) -> list[int]:
     """Return the ids of the KPIs that a user may not see, and of those that the catalog has no more."""
-    removed = AppliedEntry.objects.filter(kind=Kind.KPI, is_removed=True).order_by()
-    gone = [int(key) for key in removed.values_list("key", flat=True)]
-    return gone if may_view_personal(user) else [*gone, *(kpi.id for kpi in KPIS.values() if kpi.personal)]
+    personal = [] if may_view_personal(user) else [kpi.id for kpi in KPIS.values() if kpi.personal]
+    return [*personal, *_removed_kpis()]
+
+
+def _removed_kpis() -> list[int]:
+    """Return the ids of the KPIs whose rows are kept, but that the catalog has no more."""
+    if not apps.is_installed("kpis.declared"):
+        return []
+    applied = AppliedEntry.objects.filter(kind=Kind.KPI).order_by().values_list("key", flat=True)
+    return [kpi_id for kpi_id in map(int, applied) if kpi_id not in KPIS]

@@ -481,3 +481,22 @@ def test_a_second_process_leaves_the_work_to_the_first(work):
     assert work.check() == (0, ["The catalog is applied."])
     assert len(work.rows("CellVolume")) == 6
     assert len(list((work.catalog.parent / "catalog_migrations").glob("*.py"))) == 1
+
+
+ARCHIVED = FEED.replace("\n[feeds.probe.columns]", "archive = true\n\n[feeds.probe.columns]")
+
+
+@pytest.mark.parametrize("before", [ARCHIVED + VOLUME, ARCHIVED + VOLUME + RECORDS.replace('["kind"]', '["cell"]')])
+def test_archived_records_stand_in_for_files_that_are_gone(work, tmp_path, before):
+    work.declare(before)
+    work.put()
+    work.apply()
+    (work.place.data / "probe_1.csv").rename(tmp_path / "probe_1.csv")
+    work.declare(ARCHIVED, VOLUME, RECORDS)
+    lines = work.apply()
+    assert "aggregated the archived records of 1 batch that cannot be read again" in lines
+    assert "incomplete" not in "".join(lines)
+    assert len(work.rows("KindRecords")) == 6
+    (tmp_path / "probe_1.csv").rename(work.place.data / "probe_1.csv")
+    assert work.run("update_network_stats").out.startswith("unchanged probe_1.csv")
+    assert_as_fresh(work, tmp_path / "fresh")

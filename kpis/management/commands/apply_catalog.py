@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 
+from kpis import pipeline
 from kpis.declared.apply import Application, NeedsDrop, plan_changes
+from kpis.declared.archives import Lacking, aggregate_archives, lacking_batches
 from kpis.engine.scratch import ScratchError
 from kpis.lake import LakeError
 from kpis.management.catalog import add_place_argument, names_in
 from kpis.management.lines import one_line
-from kpis.management.output import WorkCommand
+from kpis.management.output import BestEffort, WorkCommand
 from kpis.management.stopping import Stopped, stoppable
+from kpis.models import Batch
 from kpis.sources.directory import SourceError
 from kpis.storage import Address
+from kpis.store.binding import lake_options
 from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
+from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import PATIENCE_SECONDS, ledger_lock
 
 GOES_ON = "Run apply_catalog again to continue."
@@ -65,6 +73,19 @@ class Command(WorkCommand):
             places = {} if data_dir is None else {"data_dir": data_dir}
             call_command("update_network_stats", verbosity=verbosity, stdout=self.stdout, stderr=self.stderr, **places)
 
+    def _aggregate(self, lacking: Lacking, verbosity: int) -> None:
+        """Aggregate archived records, with a progress bar on a terminal."""
+        with pipeline.engine(settings.LAKE_DIR, settings.MEMORY_LIMIT_MB, **lake_options()) as engine:
+            done: Iterable[Batch] = aggregate_archives(lacking, DatabaseLedger(), engine)
+            if verbosity and self.stderr.isatty() and not settings.LOG_FORMAT:
+                from tqdm import tqdm
+
+                done = tqdm(done, total=len(lacking), unit="batch", file=BestEffort(sys.stderr))
+            count = sum(1 for _ in done)
+        if verbosity:
+            batches = "batch" if count == 1 else "batches"
+            self.stdout.write(f"aggregated the archived records of {count:,} {batches} that cannot be read again")
+
     def _apply(self, data_dir: Address | None, drop: bool, verbosity: int) -> None:
         names = names_in(data_dir)
         plan = plan_changes(names, drop)
@@ -76,5 +97,7 @@ class Command(WorkCommand):
         for line in application.run(names):
             if verbosity:
                 self.stdout.write(line)
+        if lacking := lacking_batches(names):
+            self._aggregate(lacking, verbosity)
         if verbosity:
             self.stdout.write("The catalog was applied before." if plan.is_empty else "The catalog is applied.")
