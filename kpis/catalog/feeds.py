@@ -80,7 +80,15 @@ class Column:
     @property
     def note(self) -> str:
         """A description of its unit, its values, those that mean "unknown", and the source of that."""
-        said = "; ".join(part for part in (self.unit, self.type.accepted) if part)
+        return self._described(self.type.accepted)
+
+    @property
+    def kept_note(self) -> str:
+        """The same of the values that records have, which files may write otherwise."""
+        return self._described(self.type.kept)
+
+    def _described(self, values: str) -> str:
+        said = "; ".join(part for part in (self.unit, values) if part)
         return f"{said} ({self.source})" if self.source else said
 
 

@@ -45,7 +45,7 @@ class LakeTable:
 @cache
 def records_table(feed: Feed) -> LakeTable:
     """Return the table of a feed's archived records."""
-    units = {name: column.note for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)}
+    units = {name: column.kept_note for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)}
     with _typed_records(feed) as connection:
         selected = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
         columns = _described(connection, f"SELECT interval_start, {selected}, '' AS batch FROM records", units)

@@ -45,6 +45,11 @@ class ColumnType(ABC):
         return ""
 
     @property
+    def kept(self) -> str:
+        """The same of the values that records have."""
+        return self.accepted
+
+    @property
     def result_type(self) -> ResultType | None:
         """The type of a result's column whose groups the values name; None if they cannot name groups."""
         return None

@@ -97,6 +97,10 @@ class Boolean(ColumnType):
     def accepted(self) -> str:
         return f"true: {', '.join(self.true)}; false: {', '.join(self.false)}"
 
+    @property
+    def kept(self) -> str:
+        return ""
+
     @cached_property
     def words(self) -> dict[str, bool]:
         """The words in lower case, each with the value."""

@@ -27,6 +27,7 @@ class Timestamp(ColumnType):
     """A time, in UTC (a ``datetime`` without a zone). Raises BadValue for one outside the years 1 to 9999."""
 
     sql_type = "TIMESTAMP"
+    kept = "UTC"
 
     @property
     @abstractmethod

@@ -30,6 +30,7 @@ from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.result_columns import BadEntry
 from kpis.lake.ddl import ATHENA_TYPES, SPARK_TYPES, TRINO_TYPES
+from kpis.lake.tables import records_table
 from kpis.spark import run
 
 MADRID = "Europe/Madrid"
@@ -354,6 +355,24 @@ def test_other_engines_have_a_type_for_each_columns_values():
     # The lake keeps times of day as text.
     for names in (ATHENA_TYPES, SPARK_TYPES, TRINO_TYPES, run.SPARK_TYPES):
         assert types - {"TIME"} <= set(names)
+
+
+def test_the_lake_says_what_is_kept_and_not_how_files_write_it():
+    columns = (
+        Column("at", FormattedTimestamp(format="%d.%m.%Y", zone=MADRID)),
+        Column("yes", Boolean(true=("J",), false=("N",))),
+        Column("n", Integer(maximum=9), "bytes"),
+    )
+    feed = Feed("lake_notes", "f", CSV(), ("f",), (".csv",), columns, (), moment_at("at"), FIVE_MINUTES)
+    found = {column.name: (column.type, column.unit) for column in records_table(feed).columns}
+    assert found == {
+        "interval_start": ("TIMESTAMP", "start of the interval, UTC"),
+        "at": ("TIMESTAMP", "UTC"),
+        "yes": ("BOOLEAN", ""),
+        "n": ("BIGINT", "bytes; 0 to 9"),
+        "batch": ("VARCHAR", "key of the batch"),
+    }
+    assert columns[0].note == "as `31.03.2026`, Europe/Madrid"
 
 
 def all_types(of: type[ColumnType]) -> Iterator[ColumnType]:
