@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from kpis.catalog.feeds import BadRow, Column, Feed
+from kpis.catalog.feeds import BadRow, Column, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.table import registered
 from kpis.formats.bounds import Bounds, TooManyRejects
@@ -95,7 +95,7 @@ class FileReader(ABC, Generic[Row]):
         bounds: Bounds,
     ):
         self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
-        self.bounds, self.times, self.ahead = bounds, times, Ahead()
+        self.interval_start, self.bounds, self.times, self.ahead = interval_start, bounds, times, Ahead()
         self.rejected = 0
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
@@ -120,9 +120,9 @@ class FileReader(ABC, Generic[Row]):
         """Read a file; raises FileError and TooManyRejects, see ``Reader``."""
         columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.record_columns)
         write_rejects(self.connection, [])
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({columns})")
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged (interval_start TIMESTAMP, {columns})")
         content = self.read_rows(path)
-        self.connection.execute(f"INSERT INTO records SELECT {self.start_sql}, {self.columns} FROM judged")
+        self.connection.execute(f"INSERT INTO records SELECT interval_start, {self.columns} FROM judged")
         intervals = self.connection.execute(
             "SELECT interval_start, count(*) FROM records GROUP BY interval_start ORDER BY interval_start"
         ).fetchall()
@@ -192,12 +192,18 @@ class FileReader(ABC, Generic[Row]):
         """Return the number of rows of a table of the connection."""
         return self.connection.table(table).shape[0]
 
+    def _start_of(self, record: Record) -> datetime:
+        """Return the start of a record's interval (UTC, without saying so)."""
+        start = self.interval_start or self.feed.interval.floor(moment_of(self.feed, record))
+        return start.astimezone(UTC).replace(tzinfo=None)
+
     def _add_judged(self, records: list[dict[str, Any]]) -> None:
         import pandas as pd
 
-        self.connection.register(
-            "rows_to_insert", pd.DataFrame(records, columns=[column.name for column in self.feed.record_columns])
-        )
+        rows = pd.DataFrame(records, columns=[column.name for column in self.feed.record_columns])
+        # SQL does not know every time that Python knows, such as that of a day in a zone from 2070 on.
+        rows.insert(0, "interval_start", [self._start_of(record) for record in records])
+        self.connection.register("rows_to_insert", rows)
         self.connection.execute("INSERT INTO judged BY NAME SELECT * FROM rows_to_insert")
         self.connection.unregister("rows_to_insert")
 
