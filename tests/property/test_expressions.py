@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from kpis.catalog.columns import Choice, Date, Decimal, Integer, MonthFirst, Text, TimeOfDay
+from kpis.catalog.columns import Boolean, Choice, Date, Decimal, Integer, ISOTimestamp, MonthFirst, Text, TimeOfDay
 from kpis.catalog.expressions import Expression, ExpressionError, TooLarge, expression
 from tests.effort import times
 
@@ -34,6 +34,8 @@ COLUMNS = {
     "end": MonthFirst(optional=True),
     "day": Date(optional=True),
     "clock": TimeOfDay(),
+    "seen": ISOTimestamp(optional=True),
+    "roaming": Boolean(optional=True),
 }
 EDGES = {
     "whole": [-(2**63), 2**63 - 1, -(2**62), 0, 1, -1, 7, -7, 300_000, -300_001],
@@ -56,22 +58,28 @@ EDGES = {
     "end": [None, datetime(9999, 12, 31), datetime(1, 1, 1, 0, 0, 1), datetime(2021, 7, 18, 8, 5)],  # noqa: DTZ001
     "day": [None, date(1, 1, 1), date(9999, 12, 31), date(2021, 7, 18), date(2021, 7, 19)],
     "clock": [time(0), time(23, 59, 59), time(8, 5)],
+    "seen": [None, datetime(2021, 7, 18, 7, 59, 59, 999_999), datetime(2021, 7, 18, 8, 0, 0, 1)],  # noqa: DTZ001
+    "roaming": [None, True, False],
 }
 CONSTANTS = {
     "number": ["0", "1", "2", "5", "7", "60", "300000", "0.5", "1.25", "0.000001", "9223372036854775807", "99.9"],
     "text": ["''", "'a'", "'Vodafone'", "'x''y'", "'San José'", "'5'", "'📶'", "'CALL'"],
     "boolean": ["true", "false"],
-    "timestamp": ["timestamp('2021-07-18 08:00:00')", "timestamp('0001-01-01 00:00:00')"],
+    "timestamp": [
+        "timestamp('2021-07-18 08:00:00')",
+        "timestamp('0001-01-01 00:00:00')",
+        "timestamp('2021-07-18 08:00:00.000001')",
+    ],
     "date": ["date('2021-07-18')", "date('9999-12-31')"],
     "time": ["time('08:05:00')", "time('00:00:00')"],
 }
 OF_KIND = {
     "number": ["whole", "count", "half", "digit", "signal", "share"],
     "text": ["operator", '"Cell ""A"" ID"', "type"],
-    "timestamp": ["begin", "end"],
+    "timestamp": ["begin", "end", "seen"],
     "date": ["day"],
     "time": ["clock"],
-    "boolean": [],
+    "boolean": ["roaming"],
 }
 KINDS = list(OF_KIND)
 MISTAKES = ("128 bits", "decimal places", "characters", "no order", "cannot be compared")

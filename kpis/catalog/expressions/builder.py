@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,13 +16,12 @@ from kpis.catalog.expressions.nodes import (
     ColumnValue,
     Comparison,
     Constant,
-    Division,
     In,
     Junction,
     Node,
     Not,
 )
-from kpis.catalog.expressions.numbers import arithmetic, negative, number, same_scale
+from kpis.catalog.expressions.numbers import arithmetic, divided, negative, number, same_scale
 
 _SAME = {"==": "=", "<>": "!="}
 
@@ -134,10 +132,7 @@ class _Builder:
         is_whole = isinstance(divisor, Constant) and not divisor.values.scale
         if not is_whole or not 0 < divisor.values.least <= LARGEST:
             raise ExpressionError(position_of(right), f"{operator} needs a whole number above 0, such as 60, behind it")
-        by, given = divisor.values.least, dividend.values
-        if operator == "%":
-            return Division(replace(given, least=0, most=by - 1), (dividend,), by=by, is_remainder=True)
-        return Division(replace(given, least=given.least // by, most=given.most // by), (dividend,), by=by)
+        return divided(dividend, divisor.values.least, 0, position_of(operator), is_remainder=operator == "%")
 
     def signed(self, tree: Any, sign: str, operand: Any) -> Node:
         found = self.node(operand)

@@ -12,7 +12,6 @@ from kpis.catalog.expressions.nodes import (
     Absolute,
     Coalesce,
     Constant,
-    Division,
     Extreme,
     Holds,
     If,
@@ -22,7 +21,7 @@ from kpis.catalog.expressions.nodes import (
     Microseconds,
     Node,
 )
-from kpis.catalog.expressions.numbers import arithmetic, number, same_scale
+from kpis.catalog.expressions.numbers import arithmetic, divided, number, same_scale
 
 Operands = Sequence[Node]
 Positions = Sequence[int]
@@ -104,7 +103,7 @@ def _if(operands: Operands, positions: Positions) -> Node:
 
 
 def _floor(operands: Operands, positions: Positions) -> Node:
-    return _divided(operands[0], 10 ** operands[0].values.scale, 0)
+    return divided(operands[0], 10 ** operands[0].values.scale, 0, positions[0])
 
 
 def _round(operands: Operands, positions: Positions) -> Node:
@@ -120,15 +119,7 @@ def _round(operands: Operands, positions: Positions) -> Node:
     if places >= scale:
         return node
     by = 10 ** (scale - places)
-    return _divided(arithmetic("+", (node, number(by // 2, scale)), positions[0]), by, places)
-
-
-def _divided(node: Node, by: int, scale: int) -> Node:
-    """Return a number divided by a power of ten and rounded down, with another scale."""
-    if by == 1:
-        return node
-    values = replace(node.values, scale=scale, least=node.values.least // by, most=node.values.most // by)
-    return Division(values, (node,), by=by)
+    return divided(arithmetic("+", (node, number(by // 2, scale)), positions[0]), by, places, positions[0])
 
 
 def _seconds_between(operands: Operands, positions: Positions) -> Node:
@@ -141,7 +132,7 @@ def _seconds_between(operands: Operands, positions: Positions) -> Node:
             positions[1], f"seconds_between needs two of a kind: this is {end}, the first one {begin}"
         )
     values = Values(Kind.NUMBER, 0, -_MOST_MICROSECONDS, _MOST_MICROSECONDS, _optional(operands))
-    return _divided(Microseconds(values, tuple(operands)), 10**6, 0)
+    return divided(Microseconds(values, tuple(operands)), 10**6, 0, positions[0])
 
 
 def _is_missing(operands: Operands, positions: Positions) -> Node:

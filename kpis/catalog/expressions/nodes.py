@@ -41,10 +41,6 @@ class Node(ABC):
         """The value in SQL over a record's columns."""
 
     @property
-    def depth(self) -> int:
-        return 1 + max((operand.depth for operand in self.operands), default=0)
-
-    @property
     def is_wide(self) -> bool:
         """True for a number that is a HUGEINT in SQL, where others are BIGINTs."""
         return self.values.kind is Kind.NUMBER and (

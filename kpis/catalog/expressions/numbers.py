@@ -7,7 +7,10 @@ from dataclasses import replace
 
 from kpis.catalog.expressions.errors import ExpressionError
 from kpis.catalog.expressions.kinds import Kind, Values
-from kpis.catalog.expressions.nodes import LARGEST_COMPUTED, Arithmetic, Constant, Node
+from kpis.catalog.expressions.nodes import LARGEST_COMPUTED, Arithmetic, Constant, Division, Node
+
+# 10 to this power has 128 bits.
+MOST_PLACES = 36
 
 
 def number(value: int, scale: int = 0) -> Constant:
@@ -36,12 +39,28 @@ def arithmetic(operator: str, operands: Sequence[Node], position: int) -> Node:
     else:
         bounds = [one * other for one in (left.least, left.most) for other in (right.least, right.most)]
     scale = left.scale + right.scale if operator == "*" else left.scale
+    if scale > MOST_PLACES:
+        raise ExpressionError(position, f"this has {scale} decimal places, and at most {MOST_PLACES} are computed")
     optional = left.optional or right.optional
     values = bounded(Values(Kind.NUMBER, scale, min(bounds), max(bounds), optional), position)
     if all(isinstance(one, Constant) for one in operands):
         # Each bound is the value.
         return number(values.least, scale)
     return Arithmetic(values, tuple(operands), operator=operator)
+
+
+def divided(node: Node, by: int, scale: int, position: int, is_remainder: bool = False) -> Node:
+    """Return a number's quotient by a positive one, rounded down and with another scale, or its remainder.
+
+    Raises ExpressionError.
+    """
+    if by == 1 and not is_remainder:
+        return node
+    values = node.values
+    # SQL divides what is shifted to 0 or more.
+    bounded(replace(values, most=values.most - min(values.least // by, 0) * by), position)
+    least, most = (0, by - 1) if is_remainder else (values.least // by, values.most // by)
+    return Division(replace(values, scale=scale, least=least, most=most), (node,), by=by, is_remainder=is_remainder)
 
 
 def negative(node: Node, position: int) -> Node:

@@ -64,6 +64,17 @@ WRONG = [
         21,
         "this may be beyond 128 bits: give its columns bounds (at_most), or multiply fewer of them",
     ),
+    (
+        "floor(" + "*".join(["0.000001"] * 7) + ") = 0",
+        60,
+        "this has 42 decimal places, and at most 36 are computed",
+    ),
+    (
+        "(0 - bytes_up * bytes_up - bytes_up * bytes_up) // 7 < 0 and "
+        "(0 - bytes_up * bytes_up - bytes_up * bytes_up + bytes_up * bytes_up) % 7 = 0",
+        132,
+        "this may be beyond 128 bits: give its columns bounds (at_most), or multiply fewer of them",
+    ),
     ("if(true, 1, 'a') = 1", 13, "this is a text, but what stands before it is a number"),
     ("true < false", 1, "true and false have no order: < cannot compare them"),
     ("bytes_up", 1, "this is a number, but a condition is true or false: compare it, as in ... > 0"),
