@@ -75,9 +75,14 @@ Scanner *scanner_new(int format, int columns, const Table *tables, int computed,
     scanner->is_whole = fields > 0;
     for (int i = 0; i < fields; i++) {
         int column = scanner->column_of[i] = (int16_t)column_of[i];
-        if (column < 0 || tables[column].kind != INTEGER) scanner->is_whole = 0;
+        int kind = column < 0 ? -1 : tables[column].kind;
+        if (kind != INTEGER && kind != UNIX_TIME) scanner->is_whole = 0;
         if (!scanner->is_whole) continue;
-        scanner->whole[i] = (Whole){.least = tables[column].least, .most = tables[column].most, .column = column, .length = 8};
+        Whole *whole = &scanner->whole[i];
+        int64_t unit = kind == UNIX_TIME ? tables[column].unit : 1, least = tables[column].least;
+        *whole = (Whole){.least = least, .most = tables[column].most / unit, .column = column, .length = 8, .unit = unit};
+        /* No number there has a sign. */
+        if (unit > 1) whole->least = least < 0 ? 0 : (least + unit - 1) / unit;
     }
     if (format == JSON) {
         for (int i = 0; i < columns; i++) scanner->column_of[i] = (int16_t)i;

@@ -135,7 +135,8 @@ static const uint8_t *read_any(Scanner *scanner, Marks *marks, const uint8_t *te
     return read_plain(scanner, marks, text, scanner->dialect.delimiter, scanner->dialect.quote, 1, row, status);
 }
 
-/* Reads a line of nothing but whole numbers without a sign, up to 16 digits long, as read_plain does. */
+/* Reads a line of nothing but whole numbers without a sign, up to 16 digits long, as read_plain does; some may be Unix
+   time. */
 static inline const uint8_t *read_numbers(Scanner *scanner, const uint8_t *text, Row *row) {
     Whole *field = scanner->whole, *last = field + scanner->fields - 1;
     uint8_t delimiter = scanner->dialect.delimiter;
@@ -143,7 +144,7 @@ static inline const uint8_t *read_numbers(Scanner *scanner, const uint8_t *text,
         int64_t number;
         text = field->is_repeated ? read_again(field, text, &number) : read_number(text, &number);
         if (!text || number < field->least || number > field->most) return NULL;
-        row->values[field->column] = number;
+        row->values[field->column] = number * field->unit;
         if (field == last) break;
         if (*text++ != delimiter) return NULL;
     }

@@ -36,10 +36,10 @@ typedef struct {
     uint8_t *kept_nulls; /* ...and 1 where there is no value */
 } Column;
 
-/* A field of a line of whole numbers: its column, the column's bounds, and where it mostly has the digits of the line
-   before, their number from 8 to 16, the first and the last eight of them, and what they are. */
+/* A field of a line of whole numbers: its column, the column's bounds and unit, and where it mostly has the digits of
+   the line before, their number from 8 to 16, the first and the last eight of them, and what they are. */
 typedef struct {
-    int64_t least, most;
+    int64_t least, most, unit;
     int32_t column, is_repeated;
     size_t length;
     uint64_t low, high;
