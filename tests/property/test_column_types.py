@@ -13,6 +13,7 @@ import pytest
 from kpis.catalog.columns import (
     BadValue,
     Boolean,
+    Choice,
     ColumnType,
     FormattedTimestamp,
     Integer,
@@ -105,6 +106,8 @@ def word(chance: random.Random) -> str:
     )
 
 
+# Each of them means something in a regular expression or in SQL.
+WORDS = ("N/A", "a|b", "it's", "C++", "(x)", "100%", "[y]", ".")
 TYPES: dict[str, tuple[ColumnType, Callable[[random.Random], str]]] = {
     "iso": (ISOTimestamp(), iso),
     "iso in Madrid": (ISOTimestamp(zone="Europe/Madrid", days=True, optional=True), iso),
@@ -130,6 +133,10 @@ TYPES: dict[str, tuple[ColumnType, Callable[[random.Random], str]]] = {
     "scientific": (Integer(scientific=True), number),
     "scientific in 32 bits": (Integer(scientific=True, bits=32, minimum=-10, unknown=(99, -5)), number),
     "unknown": (Integer(unknown=(-5, 99)), number),
+    "words": (
+        Choice(words=WORDS),
+        lambda chance: chance.choice([*WORDS, *WORDS, "n/a", "IT'S", "a", "b", "C", "", "CC"]),
+    ),
     "yes or no": (Boolean(true=("true", "1", "sí", "'"), false=("false", "0", "No", "N/A")), word),
 }
 

@@ -177,6 +177,8 @@ class Layout:
                 found.append("ends in a %")
             elif len(piece) == 1 and not piece.isprintable():
                 found.append("holds a control character")
+        if self.format != self.format.strip(" \t"):
+            found.append("begins or ends with a space, which fields are read without")
         parts = [DIRECTIVES[piece][0] for piece in self.pieces if DIRECTIVES.get(piece, ("",))[0]]
         found += [f"gives the {part} twice" for part in dict.fromkeys(parts) if parts.count(part) > 1]
         found += [f"gives no {part}" for part in ("year", "month", "day") if part not in parts]

@@ -151,6 +151,7 @@ def test_times_in_a_format(format, text, value):
     [
         ("%Y-%j %H", "has %j, which is none of %Y %y %m %b %B %d %H %I %p %M %S %f %z %%"),
         ("%Y-%m-%d %", "ends in a %"),
+        ("%Y-%m-%d ", "begins or ends with a space, which fields are read without"),
         ("%Y-%m-%d\n", "holds a control character"),
         ("%d.%m %H:%M", "gives no year"),
         ("%Y %y-%m-%d", "gives the year twice"),
