@@ -84,9 +84,10 @@ class KPI:
 
     @property
     def notes(self) -> str:
-        """A line per measured column: the values that count, and those that are unknown."""
+        """What the filter is, and a line per measured column: the values that count, and those that are unknown."""
+        counted = [f"Counts only records for which `{self.filter.text}` is true."] if self.filter else []
         measured = [column for column in self.feed.record_columns if column.name in self.measure.measured]
-        return "\n".join(f"`{column.name}`: {column.note}." for column in measured if column.source)
+        return "\n".join([*counted, *(f"`{column.name}`: {column.note}." for column in measured if column.source)])
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -133,6 +133,12 @@ def test_a_filter_that_cannot_be_is_refused(text, columns, reason):
     assert str(raised.value) == f"KPI 1 (ServiceTrafficVolume): {reason}."
 
 
+def test_the_notes_of_a_kpi_name_its_filter():
+    filtered = replace(SERVICE_TRAFFIC_VOLUME, filter=condition("msisdn > 1", column_types(IPFLOW.columns)))
+    assert filtered.notes == "Counts only records for which `msisdn > 1` is true."
+    assert SERVICE_TRAFFIC_VOLUME.notes == ""
+
+
 def test_a_kpi_of_anothers_partials_has_no_filter():
     (derived,) = [kpi for kpi in KPIS.values() if kpi.partials_of is not None][:1]
     with pytest.raises(BadEntry, match="it has a filter, but is computed from the partials of"):

@@ -42,6 +42,12 @@ def flow(seconds: int, service: int, size: int) -> Flow:
     return Flow(START + seconds, 1, size, 0, service, 7)
 
 
+def test_the_kpis_page_names_the_filter(client, large_flows):
+    page = client.get("/kpis/1/").content.decode()
+    assert "It counts only records for which <code>bytes_uplink + bytes_downlink &gt; 10" in page
+    assert "It counts only" not in client.get("/kpis/2/").content.decode()
+
+
 def test_only_records_that_pass_the_filter_count(data_dir, large_flows):
     first = [flow(0, 1, 10), flow(0, 1, 11), flow(0, 2, 5), flow(0, 3, 20)]
     (data_dir / "ipflow_data.1.csv").write_text(file_text(first))
