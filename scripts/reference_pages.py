@@ -98,6 +98,37 @@ An object a line, in UTF-8. It has no options.
   which judges each row singly where keys lie within objects, or may be missing.
 """
 
+PARQUET_INTRO = """
+Columns are found by their names, as in a header of CSV: in any letter case, by their names in files, with or without a
+unit in brackets. Other columns, and nested ones, are ignored. Row groups, pages, encodings and dictionaries may be any;
+columns may be packed with Snappy, Zstandard, gzip, LZ4, Brotli or not at all. A file is read by row groups, so that
+memory is bounded whatever its size. Its name has no `.gz` or `.zst` after it, as Parquet packs its columns itself.
+
+- **Values** are read as the text that CSV would have: the whole number 5, the DOUBLE 5.0, the DECIMAL 5.00 and the
+  STRING `5` are the same. NULL is an empty field. The types of a file's columns may be:
+
+| column | in the file |
+| --- | --- |
+| whole number | INT8 to INT64, UINT8 to UINT64, FLOAT, DOUBLE and DECIMAL if they are whole, STRING |
+| decimal number | the same, rounded half to even at the sixth place from the exact value of a FLOAT or DOUBLE |
+| text | STRING, BYTE_ARRAY in UTF-8, integers, DECIMAL, BOOLEAN, UUID |
+| one of a few words | STRING, BYTE_ARRAY in UTF-8, integers, BOOLEAN |
+| true or false | BOOLEAN, integers, STRING |
+| postal code | STRING, integers, FLOAT, DOUBLE, DECIMAL |
+| UUID | UUID, STRING |
+| day | DATE, TIMESTAMP if it is a midnight, STRING |
+| time of day | TIME, STRING |
+| time | TIMESTAMP, STRING; for Unix time also numbers, for a format also integers |
+
+- **Times** are exact to the microsecond; what they have below is cut off. A TIMESTAMP that is adjusted to UTC is UTC;
+  any other is local time of the column's zone.
+- **A column of another type** fails the file, with the column, both types and the type to write it as. A value that the
+  column cannot hold makes its row a reject, with the row's number, from 1, and the feed's columns of the row as JSON.
+- **A file fails as a whole** if it is cut off, damaged, encrypted, packed in another way or no Parquet, if a STRING is
+  not UTF-8, or if it unpacks to more than `MAX_UNPACKED_MB` or `MAX_UNPACKED_RATIO` allow, each value counted as 8
+  bytes at least.
+"""
+
 FEEDS_INTRO = """
 [Files, records and rejects](files.md) has the rules that all feeds share. A value outside its column's range makes the
 row a reject; a number that stands for an unknown value is read as an empty field. *Empty* says whether a field may be
@@ -188,7 +219,8 @@ def formats_page() -> str:
     """Return the page of formats: the options of each, with defaults."""
     options = ((f"`{one.name}`", one.metadata["help"], _shown(one.default)) for one in dataclasses.fields(formats.CSV))
     csv = ["## CSV", CSV_INTRO.strip(), table(("option", "meaning", "default"), options), CSV_RULES.strip()]
-    return "\n\n".join(["# Formats", FORMATS_INTRO.strip(), *csv, "## JSON lines", JSON_INTRO.strip()])
+    others = ["## JSON lines", JSON_INTRO.strip(), "## Parquet", PARQUET_INTRO.strip()]
+    return "\n\n".join(["# Formats", FORMATS_INTRO.strip(), *csv, *others])
 
 
 def _shown(default: Any) -> str:

@@ -17,8 +17,9 @@ class FileNames:
 
     ``feed_files`` maps patterns (as in a shell) to feeds' names; the first that fits decides. A pattern that ends in
     ``*`` accepts names that end as the feed's files do (in any case); any other accepts only what it says. Both also
-    accept a name with ``.gz`` or ``.zst`` after it. A name that fits except for its end is that of an unfinished file,
-    such as ``NAME.csv.inprogress``; one that begins with a dot belongs to no feed.
+    accept a name with ``.gz`` or ``.zst`` after it, unless the feed's format packs its data itself. A name that fits
+    except for its end is that of an unfinished file, such as ``NAME.csv.inprogress``; one that begins with a dot
+    belongs to no feed.
     """
 
     def __init__(self, feed_files: Mapping[str, str] = FEED_FILES):
@@ -47,9 +48,10 @@ def _any_of(expressions: Iterable[str]) -> Callable[[str], re.Match[str] | None]
 
 def _finished(pattern: str, feed: Feed) -> str:
     """Return a regular expression, without groups, for the names of finished files."""
+    packed_endings = PACKED_ENDINGS if feed.format.can_be_packed else ()
     if not pattern.endswith("*"):
-        return "|".join(translate(pattern + packed) for packed in ("", *PACKED_ENDINGS))
-    endings, packed = ("|".join(map(re.escape, some)) for some in (feed.endings, PACKED_ENDINGS))
+        return "|".join(translate(pattern + packed) for packed in ("", *packed_endings))
+    endings, packed = ("|".join(map(re.escape, some)) for some in (feed.endings, packed_endings))
     return rf"(?={translate(pattern)})(?si:.*(?:{endings})(?:{packed})?)\Z"
 
 

@@ -168,6 +168,11 @@ class CSV:
             self.header is not Header.REQUIRED and self.encoding == "utf-8" and not self.preamble and not self.comment
         )
 
+    @property
+    def can_be_packed(self) -> bool:
+        """True if a file may be packed as a whole, and then has ``.gz`` or ``.zst`` after its name."""
+        return True
+
     def __str__(self) -> str:
         default = CSV()
         said = [f"CSV {self.header}"]
@@ -213,11 +218,41 @@ class JSONLines:
         """White space."""
         return WHITE_SPACE
 
+    @property
+    def can_be_packed(self) -> bool:
+        """True if a file may be packed as a whole, and then has ``.gz`` or ``.zst`` after its name."""
+        return True
+
     def __str__(self) -> str:
         return "one JSON object a line"
 
 
-Format = CSV | JSONLines
+@dataclass(frozen=True)
+class Parquet:
+    """Apache Parquet, its columns found by their names."""
+
+    @property
+    def has_keys(self) -> bool:
+        """True if each row names its own columns."""
+        return False
+
+    @property
+    def is_streamable(self) -> bool:
+        """False: a message is one row, and a file of Parquet many."""
+        return False
+
+    @property
+    def can_be_packed(self) -> bool:
+        """False: Parquet packs its columns itself."""
+        return False
+
+    def __str__(self) -> str:
+        return "Parquet"
+
+
+# Of a row a line.
+LineFormat = CSV | JSONLines
+Format = LineFormat | Parquet
 
 
 def delimiter_in_words(delimiter: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from kpis.catalog.columns import Integer
 from kpis.catalog.feeds import BadRow, Column, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.engine.table import registered
@@ -200,10 +201,13 @@ class FileReader(ABC, Generic[Row]):
     def _add_judged(self, records: list[dict[str, Any]]) -> None:
         import pandas as pd
 
-        rows = pd.DataFrame(records, columns=[column.name for column in self.feed.record_columns])
+        columns = {column.name: [record[column.name] for record in records] for column in self.feed.record_columns}
+        # By itself, pandas makes floats of whole numbers among which one is missing.
+        whole = [column.name for column in self.feed.record_columns if isinstance(column.type, Integer)]
+        frame = pd.DataFrame(columns | {name: pd.array(columns[name], dtype="Int64") for name in whole})
         # SQL does not know every time that Python knows, such as that of a day in a zone from 2070 on.
-        rows.insert(0, "interval_start", [self._start_of(record) for record in records])
-        self.connection.register("rows_to_insert", rows)
+        frame.insert(0, "interval_start", [self._start_of(record) for record in records])
+        self.connection.register("rows_to_insert", frame)
         self.connection.execute("INSERT INTO judged BY NAME SELECT * FROM rows_to_insert")
         self.connection.unregister("rows_to_insert")
 

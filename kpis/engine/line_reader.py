@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kpis.engine.file_reader import Content, FileReader
-from kpis.formats.file_formats import row_format_of
+from kpis.formats.file_formats import line_format_of, row_format_of
 from kpis.formats.grammar import Grammar
 from kpis.formats.judge import judge, reject_text
 from kpis.formats.lines import Line, SplitFile, held_still, lines_at, split
@@ -34,7 +34,7 @@ class LineReader(FileReader[Line]):
         found = split(
             path,
             self.folder / "clean.csv",
-            self.feed.format,
+            line_format_of(self.feed),
             self._grammar_of,
             self.judge,
             self._read_clean,
@@ -101,7 +101,7 @@ class LineReader(FileReader[Line]):
         self.doubtful = [doubtful[:0]]
         if len(doubtful):
             with held_still(found.path, found.identity):
-                for chunk in _chunks(lines_at(found.path, self.feed.format, found.line_numbers(doubtful))):
+                for chunk in _chunks(lines_at(found.path, line_format_of(self.feed), found.line_numbers(doubtful))):
                     self.judge(chunk)
 
     def _create_clean(self, query: str) -> None:

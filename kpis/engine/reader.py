@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.feeds import Feed
-from kpis.catalog.formats import CSV, Format, JSONLines
+from kpis.catalog.formats import CSV, Format, JSONLines, Parquet
 from kpis.engine.file_reader import FileReader, Reading
 from kpis.engine.line_reader import LineReader
+from kpis.engine.parquet_reader import ParquetReader
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds
 from kpis.formats.judge import ANY_TIME, Times
 
 if TYPE_CHECKING:
     import duckdb
 
-FILE_READERS: dict[type[Format], type[FileReader[Any]]] = {CSV: LineReader, JSONLines: LineReader}
+FILE_READERS: dict[type[Format], type[FileReader[Any]]] = {
+    CSV: LineReader,
+    JSONLines: LineReader,
+    Parquet: ParquetReader,
+}
 
 
 class Reader:

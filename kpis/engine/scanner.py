@@ -36,7 +36,7 @@ from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, FileError
 from kpis.formats.content import RawFile, identity_of, is_packed, open_file, unpacked_chunks
-from kpis.formats.file_formats import row_format_of
+from kpis.formats.file_formats import line_format_of, row_format_of
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
 from kpis.formats.lines import Line, first_line_of, held_still
@@ -89,7 +89,7 @@ def scan(
         stack.enter_context(file)
         stack.enter_context(held_still(path, identity_of(os.fstat(file.fileno()))))
         try:
-            digest, text = blake3(), Text(feed.format)
+            digest, text = blake3(), Text(line_format_of(feed))
             fill: Callable[[memoryview], int] = partial(_fill, file, digest)
             size = os.fstat(file.fileno()).st_size
             if is_packed(path) or not text.is_plain:
@@ -179,7 +179,7 @@ class _FileScan:
         line_end = text.find(b"\n", 0, filled)
         if line_end < 0:
             raise Declined
-        first_line = first_line_of(bytes(view[:line_end]), self.feed.format)
+        first_line = first_line_of(bytes(view[:line_end]), line_format_of(self.feed))
         self.row_format = row_format_of(self.feed, first_line, self.defaults)
         start = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
         if self.row_format.has_header:

@@ -14,10 +14,9 @@ from kpis.formats.bounds import FileError
 from kpis.formats.csv_fields import NUMBERS, Fields, Numbers
 from kpis.formats.grammar import LONGEST_LINE_BYTES, csv_grammar
 from kpis.formats.row_format import RowFormat, quoted, read_csv
+from kpis.formats.row_values import without_unit
 
 MOST_COLUMNS = 1_000
-
-_UNIT = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\))$")
 
 
 class CSVRows(RowFormat):
@@ -69,7 +68,7 @@ class CSVRows(RowFormat):
         bare = {name.lower() for column in self.feed.columns for name in column.headers}
         fields = line.decode("utf-8", "replace").split(self.format.delimiter)
         names = [field.strip(" " + self.format.quote).lower() for field in fields]
-        return any(name in known or _UNIT.sub("", name) in bare for name in names)
+        return any(name in known or without_unit(name) in bare for name in names)
 
     def _header(self, line: bytes) -> tuple[list[str], dict[str, int]]:
         """Return the names in the header, in lower case, and the columns' places."""
@@ -116,7 +115,7 @@ class CSVRows(RowFormat):
             ours = {name.lower() for name in column.names_in_files}
             found = [place for place, name in enumerate(names) if name in ours]
             if not found and column.headers:
-                bare = ((place, _UNIT.sub("", name)) for place, name in enumerate(names) if name not in known)
+                bare = ((place, without_unit(name)) for place, name in enumerate(names) if name not in known)
                 found = [place for place, name in bare if name in ours]
             if len({names[place] for place in found}) > 1:
                 shown = ", ".join(fields[place] for place in found)

@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from kpis.catalog.formats import ENCODINGS, Format
+from kpis.catalog.formats import ENCODINGS, LineFormat
 from kpis.formats.bounds import UNBOUNDED, Bounds, FileError
 from kpis.formats.content import (
     BLOCK_BYTES,
@@ -113,7 +113,7 @@ def _check_unchanged(path: Path, identity: tuple[int, ...]) -> None:
 def split(
     path: Path,
     spool_path: Path,
-    format: Format,
+    format: LineFormat,
     grammar_of: Callable[[bytes], tuple[Grammar, bool]],
     judge: Callable[[list[Line]], None],
     read_clean: Callable[[SplitFile], None],
@@ -198,7 +198,7 @@ def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> t
     return len(lines), b"".join(line + b"\n" for line in clean), odd
 
 
-def lines_at(path: Path, format: Format, numbers: np.ndarray) -> Iterator[Line]:
+def lines_at(path: Path, format: LineFormat, numbers: np.ndarray) -> Iterator[Line]:
     """Yield the lines of a file with these numbers (ascending, from 1), as they are written in it, in UTF-8.
 
     The first one comes without the file's byte order mark.
@@ -219,7 +219,7 @@ def lines_at(path: Path, format: Format, numbers: np.ndarray) -> Iterator[Line]:
                 return
 
 
-def first_line_of(line: bytes, format: Format) -> bytes:
+def first_line_of(line: bytes, format: LineFormat) -> bytes:
     """Return a text's first line without byte order mark, line end and spaces; raises FileError if it is not text."""
     if format.encoding == "utf-8":
         check_marks(line, format.encoding)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from kpis.catalog.feeds import Column, Feed
+
+_UNIT = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\))$")
 
 
 class RowValues(ABC):
@@ -44,3 +47,8 @@ def _literal(value: Any) -> str:
     if isinstance(value, date):
         return f"DATE '{value.isoformat()}'"
     raise TypeError(f"no default can be a {type(value).__name__}")
+
+
+def without_unit(name: str) -> str:
+    """Return a column's name without a unit in brackets behind it, as in ``Bytes [kB]``."""
+    return _UNIT.sub("", name)

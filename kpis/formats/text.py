@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from kpis.catalog.formats import CSV, ENCODINGS, Format
+from kpis.catalog.formats import CSV, ENCODINGS, LineFormat
 from kpis.formats.bounds import FileError
 from kpis.formats.content import GZIP_MARK, ZSTD_MARK, evened
 
@@ -21,7 +21,7 @@ class Text:
     It ``is_plain`` if every file's content is its text.
     """
 
-    def __init__(self, format: Format):
+    def __init__(self, format: LineFormat):
         self.encoding = format.encoding
         self.passed = 0
         self._preamble, self._comment = 0, b""

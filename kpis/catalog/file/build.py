@@ -18,7 +18,7 @@ from kpis.catalog.feeds import At, Check, Column, Feed, Moment, day_and_time, mo
 from kpis.catalog.file import entries
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.source import Source
-from kpis.catalog.formats import CSV, Format, Header, JSONLines
+from kpis.catalog.formats import CSV, Format, Header, JSONLines, Parquet
 from kpis.catalog.intervals import BY_SHORT_NAME
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Measure
@@ -151,7 +151,11 @@ def _known(source: Source, at: Keys, name: str, feed: Mapping[str, object]) -> s
     return name
 
 
-ENDINGS = {entries.CSVEntry: (".csv", ".txt"), entries.JSONLinesEntry: (".jsonl", ".json")}
+ENDINGS = {
+    entries.CSVEntry: (".csv", ".txt"),
+    entries.JSONLinesEntry: (".jsonl", ".json"),
+    entries.ParquetEntry: (".parquet",),
+}
 
 
 def _format(entry: entries.AnyFormat) -> Format:
@@ -170,6 +174,8 @@ def _format(entry: entries.AnyFormat) -> Format:
             )
         case entries.JSONLinesEntry():
             return JSONLines()
+        case entries.ParquetEntry():
+            return Parquet()
 
 
 def _column(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Column:

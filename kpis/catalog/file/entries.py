@@ -172,7 +172,11 @@ class JSONLinesEntry(FormatEntry, tag="json_lines", kw_only=True, frozen=True):
     """One JSON object a line."""
 
 
-AnyFormat = CSVEntry | JSONLinesEntry
+class ParquetEntry(FormatEntry, tag="parquet", kw_only=True, frozen=True):
+    """Apache Parquet."""
+
+
+AnyFormat = CSVEntry | JSONLinesEntry | ParquetEntry
 
 
 class TimeEntry(Entry, kw_only=True, frozen=True):

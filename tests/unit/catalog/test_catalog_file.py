@@ -17,7 +17,7 @@ from kpis.catalog.file.entries import json_schema
 from kpis.catalog.file.errors import CatalogError
 from kpis.catalog.file.load import load, parsed
 from kpis.catalog.file.source import parse
-from kpis.catalog.formats import CSV, Header, JSONLines
+from kpis.catalog.formats import CSV, Header, JSONLines, Parquet
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
 from kpis.catalog.registry import DECLARED_FEEDS, FEED_FILES, FEEDS, KPIS
 
@@ -135,6 +135,11 @@ def test_a_feed_takes_the_day_from_a_files_name():
     assert feed.date_in("log.log") is None
 
 
+def test_a_feed_may_be_parquet_whose_files_are_not_packed():
+    feed = declared(GOOD.replace('"csv"', '"parquet"').replace("probe_*.csv", "probe_*")).feeds["probe"]
+    assert (feed.format, feed.endings, feed.is_streamable) == (Parquet(), (".parquet",), False)
+
+
 def test_a_feed_has_checks_and_derived_columns():
     feed = declared(GOOD).feeds["probe"]
     (check,) = feed.checks
@@ -247,7 +252,11 @@ BROKEN = {
         '"cdr_data.*"',
         at(3, "feeds.probe.files[1]", "is a pattern of the feed cdr too"),
     ),
-    "a format": ('"csv"', '"cvs"', at(4, "feeds.probe.format.type", "must be one of csv, json_lines; it is 'cvs'")),
+    "a format": (
+        '"csv"',
+        '"cvs"',
+        at(4, "feeds.probe.format.type", "must be one of csv, json_lines, parquet; it is 'cvs'"),
+    ),
     "a format's option": (
         '"csv"}',
         '"csv", delimeter = ";"}',
