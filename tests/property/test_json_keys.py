@@ -143,8 +143,9 @@ def shuffled(pairs: list, chance: random.Random) -> list:
         key = chance.choice(["x", "y", "ts", "total", "a b", "load", "bytes", "net"])
         if key not in [known for known, _ in pairs]:
             pairs.append((key, chance.choice(OTHERS)))
-    if chance.random() < 0.02:
-        pairs.append(chance.choice(pairs))
+    if pairs and chance.random() < 0.02:
+        key, value = chance.choice(pairs)
+        pairs.append((key, chance.choice([value, {"zz": 1}, {}])))
     if chance.random() < 0.5:
         chance.shuffle(pairs)
     return pairs

@@ -18,6 +18,7 @@ from kpis.engine.reader import Reader
 from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.formats.bounds import FileError
+from kpis.formats.text import in_utf_8
 
 FEED = Feed(
     name="probe",
@@ -88,10 +89,11 @@ def test_numbers_have_a_decimal_comma_and_thousands(read):
 
 
 def test_words_for_no_value_are_read_as_an_empty_field(read):
-    text = f"{HEADER}\n1;1;NULL;n/a\n2;null;1;a\n3;1;-;'-'\n4;1;1;nulls\n5;1;1;N\u212aULL\n"
-    records, rejects = read(text, missing=("Null", "N/A", "-"), quote="'")
+    # The case of letters beyond ASCII counts: a Kelvin sign is no K.
+    text = f"{HEADER}\n1;1;NULL;n/a\n2;null;1;a\n3;1;-;'-'\n4;1;k;nulls\n5;1;1;\u212a\n"
+    records, rejects = read(text, missing=("Null", "N/A", "-", "K"), quote="'")
     one = Number("1.000000")
-    assert records == [(1, 1, None, None), (3, 1, None, None), (4, 1, one, "nulls"), (5, 1, one, "N\u212aULL")]
+    assert records == [(1, 1, None, None), (3, 1, None, None), (4, 1, None, "nulls"), (5, 1, one, "\u212a")]
     assert rejects == [(3, "bytes", "is empty", "2;null;1;a")]
 
 
@@ -108,6 +110,12 @@ def test_line_numbers_count_preamble_comments_and_blank_lines(read):
         read(f"a\nb\n{HEADER}\n1;1;1;a\n", preamble=1)
     with pytest.raises(FileError, match="has no header: it is empty"):
         read("a\nb\n", preamble=2)
+
+
+def test_a_line_that_could_be_a_row_is_a_comment_all_the_same(read):
+    rows = "".join(f"{mark}x;{number};1;{number}\n" for number, mark in enumerate(["#", "", "##", " #", ""], 1))
+    records, rejects = read(f"name;Bytes;load;TIME\n{rows}", comment="#")
+    assert ([(record[0], record[3]) for record in records], rejects) == ([(2, "x"), (4, "#x"), (5, "x")], [])
 
 
 def test_without_a_header_columns_are_in_the_feeds_order(read):
@@ -139,6 +147,15 @@ def named() -> Feed:
 )
 def test_names_in_files_match_in_any_case_and_with_units(read, header, row):
     assert read(f"{header}\n{row}\n") == ([(5, 7, Number("1.000000"), "a")], [])
+
+
+def test_a_name_with_a_unit_is_of_the_column_that_has_it_so(read):
+    begin, volume, load, _ = FEED.columns
+    feed = replace(FEED, columns=(begin, volume, load, Column("kilobytes", Integer(), headers=("Bytes [kB]",))))
+    records, _ = read("TIME;Bytes [kB];Bytes;load\n1;2;3;4\n", feed)
+    assert records == [(1, 3, Number("4.000000"), 2)]
+    with pytest.raises(FileError, match="has no column Bytes in its header"):
+        read("TIME;Bytes [kB];load\n1;2;3\n", feed)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +207,15 @@ def test_utf_16_may_end_in_the_middle_of_a_character(read):
     records, rejects = read(content, encoding="utf-16")
     assert records == [(1, 1, Number("1.000000"), "\U0001f4f6")]
     assert rejects == [(3, "", "is not valid UTF-16", r"2;1;1;a\xff")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "cp1252", "latin-1"])
+def test_text_may_be_divided_anywhere(encoding):
+    text = "aé\n" if encoding in ("cp1252", "latin-1") else "\ufeffa\U0001f4f6é\n\U0001f600"
+    content = text.encode("utf-16-be" if encoding == "utf-16" else encoding)
+    for at in range(2, len(content)):
+        chunks = [content[:at], *(bytes([byte]) for byte in content[at:])]
+        assert b"".join(in_utf_8(iter(chunks), encoding)) == text.encode()
 
 
 def test_latin_1_reads_every_byte(read):
