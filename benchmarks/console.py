@@ -45,7 +45,7 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS, kpis_of
 from kpis.models import Batch, BatchInterval, IntervalSummary, Region, Reject, Run, Watermark
 from kpis.models.fields import column
-from kpis.models.result_models import result_model
+from kpis.models.result_models import group_of, result_model
 
 DAYS = 30
 END = datetime(2021, 8, 1, tzinfo=UTC)
@@ -225,7 +225,7 @@ def addresses() -> list[str]:
 
 def _a_group(kpi: KPI) -> dict[str, int | str]:
     row = result_model(kpi).objects.order_by("interval_start_timestamp", "interval", "rank")[0]
-    return row.group
+    return group_of(row)
 
 
 def measure(name: str) -> int:

@@ -10,7 +10,7 @@ from kpis.admin.base import Personal, TableAdmin, explain_link
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.models import DueRollup, IntervalSummary, KPIResult, ResultPruning
-from kpis.models.result_models import result_model
+from kpis.models.result_models import group_of, result_model
 from kpis.query.access import hidden_kpis
 from kpis.store.applied import unapplied_reason
 
@@ -73,7 +73,7 @@ class ResultAdmin(TableAdmin):
 
     @admin.display(description="where from")
     def explained(self, row: KPIResult) -> str:
-        return explain_link(row.kpi, row, row.group)
+        return explain_link(row.kpi, row, group_of(row))
 
     list_filter = ("interval",)
     date_hierarchy = "interval_start_timestamp"

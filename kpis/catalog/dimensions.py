@@ -8,6 +8,7 @@ from decimal import Decimal
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.result_columns import BadEntry, Label, ResultColumn
+from kpis.catalog.sql import quoted
 
 # The partial's column that counts the records with a spelling of a folded dimension.
 SPELLED = "spelled"
@@ -51,7 +52,7 @@ class Dimension:
     def of(self, feed: Feed) -> str:
         """SQL over the feed's records for a record's group, as the record spells it."""
         column = feed.column(self.column)
-        name = column.type.group_sql(column.name)
+        name = column.type.group_sql(quoted(column.name))
         return f"coalesce({name}, '')" if column.type.optional else name
 
     def unit(self, feed: Feed) -> str:
@@ -101,7 +102,7 @@ class GridCell(Dimension):
     def of(self, feed: Feed) -> str:
         # With decimals throughout, so that a place on an edge is in the cell that begins there.
         south, west = (
-            f"CAST(CAST(floor({column} * {self.per_degree}) AS INTEGER) * {self.size} AS VARCHAR)"
+            f"CAST(CAST(floor({quoted(column)} * {self.per_degree}) AS INTEGER) * {self.size} AS VARCHAR)"
             for column in self.columns
         )
         return f"coalesce({south} || ',' || {west}, '')"

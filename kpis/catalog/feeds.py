@@ -20,6 +20,7 @@ from kpis.catalog.columns.zones import UTC_ZONE, Zone
 from kpis.catalog.formats import CSV, Format, Header
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
 from kpis.catalog.result_columns import BadEntry
+from kpis.catalog.sql import aliased, quoted
 
 if TYPE_CHECKING:
     from kpis.catalog.expressions import Expression
@@ -113,11 +114,9 @@ class Place:
 
     def sql(self, table: str) -> str:
         """Return SQL for a table's rows with the record's columns, without unknown places."""
-        is_none = " AND ".join(f'"{column}" = 0' for column in self.columns)
-        replaced = ", ".join(
-            f'CASE WHEN {is_none} THEN NULL ELSE "{column}" END AS "{column}"' for column in self.columns
-        )
-        return f"(SELECT * REPLACE ({replaced}) FROM {table})"
+        is_none = " AND ".join(f"{quoted(column)} = 0" for column in self.columns)
+        cleared = {column: f"CASE WHEN {is_none} THEN NULL ELSE {quoted(column)} END" for column in self.columns}
+        return f"(SELECT * REPLACE ({aliased(cleared)}) FROM {table})"
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ class Feed:
         """Return SQL for the rows of a table of records with their derived columns, NULL where a value is too large."""
         for column in self.derived:
             if column.derived is not None:
-                table = f'(SELECT *, {column.derived.sql} AS "{column.name}" FROM {table})'
+                table = f"(SELECT *, {aliased({column.name: column.derived.sql})} FROM {table})"
         return table
 
     def interval_end_in(self, file_name: str) -> datetime | None:
@@ -307,7 +306,7 @@ def check_range(column: str, reason: str, values: Range) -> Check:
     Both columns have a value in every record.
     """
     less, least, most, step = values.less, values.least, values.most, values.step
-    value = f"{column} - {less}" if less else column
+    value = f"{quoted(column)} - {quoted(less)}" if less else quoted(column)
     conditions = [
         f"{value} {sign} {_literal(bound)}" for sign, bound in ((">=", least), ("<=", most)) if bound is not None
     ]
@@ -334,10 +333,10 @@ def _literal(bound: int | timedelta) -> str:
 def unix_moment(column: str, a_second: int) -> Moment:
     """Return the time in a column of Unix time with ``a_second`` units per second, 1000 at most."""
     limit = END_OF_TIME_MILLISECONDS // 1000 * a_second
-    unit = 1_000_000 // a_second
+    unit, name = 1_000_000 // a_second, quoted(column)
     return Moment(
         column,
-        f"CASE WHEN {column} < {limit} THEN make_timestamp({column} * {unit}) END",
+        f"CASE WHEN {name} < {limit} THEN make_timestamp({name} * {unit}) END",
         lambda record: from_milliseconds(record[column] * 1000 // a_second),
         ((column, unit),),
     )
@@ -345,7 +344,7 @@ def unix_moment(column: str, a_second: int) -> Moment:
 
 def own_moment(column: str) -> Moment:
     """Return the time in a column of dates with times, UTC."""
-    return Moment(column, column, lambda record: record[column].replace(tzinfo=UTC), ((column, _SECOND),))
+    return Moment(column, quoted(column), lambda record: record[column].replace(tzinfo=UTC), ((column, _SECOND),))
 
 
 def moment_at(column: str, at: At = At.START) -> Moment:
@@ -356,7 +355,7 @@ def moment_at(column: str, at: At = At.START) -> Moment:
             raise BadRow(column, "is empty")
         return _shifted(column, record[column].replace(tzinfo=UTC), at)
 
-    return Moment(column, _shifted_sql(f'"{column}"', at), of, ((column, 1),), shift=at.shift)
+    return Moment(column, _shifted_sql(quoted(column), at), of, ((column, 1),), shift=at.shift)
 
 
 def day_and_time(day: str, time: str, zone: str = "UTC", at: At = At.START) -> Moment:
@@ -374,7 +373,7 @@ def day_and_time(day: str, time: str, zone: str = "UTC", at: At = At.START) -> M
             raise BadRow(time, str(error)) from None
         return _shifted(day, utc.replace(tzinfo=UTC), at)
 
-    sql = _shifted_sql(local_zone.utc_sql(f'("{day}" + "{time}")'), at)
+    sql = _shifted_sql(local_zone.utc_sql(f"({quoted(day)} + {quoted(time)})"), at)
     return Moment(day, sql, of, ((day, 86_400 * _SECOND), (time, _SECOND)), local_zone, at.shift)
 
 

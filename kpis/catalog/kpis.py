@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,13 +12,13 @@ from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import folded_sql
 from kpis.catalog.intervals import Length
 from kpis.catalog.measures import Measure
+from kpis.catalog.names import taken, taken_in_partials
 from kpis.catalog.result_columns import BadEntry, ResultColumn
+from kpis.catalog.sql import quoted
 
 if TYPE_CHECKING:
     from kpis.catalog.expressions import Expression
 
-# The columns of every results table besides dimensions and values.
-_EVERY_ROW = ("id", "interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
 _CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
 # A name that is valid as a column in SQL, an attribute in Python, and a field with lookups in Django.
 _COLUMN_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -136,12 +135,12 @@ class KPI:
             keys[dimension.name] = folded_sql(text) if dimension.folded else text
             if dimension.folded:
                 keys[dimension.spelling] = text
-        return keys | {name: name for name in self.measure.partial_keys}
+        return keys | {name: quoted(name) for name in self.measure.partial_keys}
 
     @property
     def folded_spellings(self) -> dict[str, str]:
         """The partial's folded dimensions, each with its SQL over the partial's spelling of it."""
-        return {dimension.name: folded_sql(dimension.spelling) for dimension in self.folded}
+        return {dimension.name: folded_sql(quoted(dimension.spelling)) for dimension in self.folded}
 
     @property
     def partial_values(self) -> dict[str, str]:
@@ -181,11 +180,13 @@ class KPI:
         columns = [column.name for column in self.result_columns]
         if columns != [*self.columns]:
             yield f"its measure computes {', '.join(self.measure.values)}, but describes other columns"
-        for name, times in Counter([*_EVERY_ROW, *columns, *(one.folded_column for one in self.folded)]).items():
+        for name in columns:
             if not _COLUMN_NAME.fullmatch(name):
                 yield f"the column {name!r} must be named by lower-case letters and digits, with single _ between them"
-            if times > 1:
-                yield f"it has two columns {name}; each row also has {', '.join(_EVERY_ROW)}"
+        yield from taken([*columns, *(one.folded_column for one in self.folded)], self.dimensions)
+        if self.partials_of is None:
+            keys = [*self.dimensions, *(one.spelling for one in self.folded)]
+            yield from taken_in_partials(keys, self.partial_values, self.measure.partial_keys)
         for name in self.help_texts:
             if name not in columns:
                 yield f"its help texts name the column {name}; it has {', '.join(columns)}"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from kpis.catalog.columns import Decimal, Integer
 from kpis.catalog.feeds import Feed
 from kpis.catalog.result_columns import BadEntry, Fraction, ResultColumn, WholeNumber
+from kpis.catalog.sql import quoted
 
 MICRO = 1_000_000
 
@@ -109,14 +110,15 @@ class Sum(Measure):
 
     @property
     def partial(self) -> dict[str, str]:
-        return {"sum": f"CAST({' + '.join(f'coalesce(sum({column}), 0)' for column in self.columns)} AS BIGINT)"}
+        sums = " + ".join(f"coalesce(sum({quoted(column)}), 0)" for column in self.columns)
+        return {"sum": f"CAST({sums} AS BIGINT)"}
 
     def partial_units(self, unit: str) -> dict[str, str]:
         return {"sum": unit}
 
     @property
     def merge(self) -> dict[str, str]:
-        return {self.value: "CAST(sum(sum) AS BIGINT)"}
+        return {self.value: 'CAST(sum("sum") AS BIGINT)'}
 
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
         numbers = [of for of in (feed.column(name).type for name in self.columns) if isinstance(of, Integer)]
@@ -127,7 +129,7 @@ class Sum(Measure):
 
     @property
     def total(self) -> str:
-        return f"CAST(sum({self.value}) AS BIGINT)"
+        return f"CAST(sum({quoted(self.value)}) AS BIGINT)"
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,14 @@ class Count(Measure):
 
     @property
     def merge(self) -> dict[str, str]:
-        return {self.value: "CAST(sum(count) AS BIGINT)"}
+        return {self.value: 'CAST(sum("count") AS BIGINT)'}
 
     @property
     def finish(self) -> dict[str, str]:
         if not self.share:
             return {}
-        return {self.share: f"CAST({self.value} AS DOUBLE) / sum({self.value}) OVER same_interval"}
+        value = quoted(self.value)
+        return {self.share: f"CAST({value} AS DOUBLE) / sum({value}) OVER same_interval"}
 
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
         number = ResultColumn(self.value, WholeNumber(), at_least=1)
@@ -162,7 +165,7 @@ class Count(Measure):
 
     @property
     def total(self) -> str:
-        return f"CAST(sum({self.value}) AS BIGINT)"
+        return f"CAST(sum({quoted(self.value)}) AS BIGINT)"
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ class CountDistinct(Measure):
 
     @property
     def total(self) -> str:
-        return f"count(DISTINCT {self.column})"
+        return f"count(DISTINCT {quoted(self.column)})"
 
 
 @dataclass(frozen=True)
@@ -224,10 +227,11 @@ class Mean(Measure):
 
     @property
     def partial(self) -> dict[str, str]:
+        column = quoted(self.column)
         return {
-            "micro_sum": f"CAST(coalesce(sum({self.column}), 0) * {MICRO} AS BIGINT)",
-            "samples": f"count({self.column})",
-            "empty": f"count(*) - count({self.column})",
+            "micro_sum": f"CAST(coalesce(sum({column}), 0) * {MICRO} AS BIGINT)",
+            "samples": f"count({column})",
+            "empty": f"count(*) - count({column})",
         }
 
     def partial_units(self, unit: str) -> dict[str, str]:
@@ -237,8 +241,8 @@ class Mean(Measure):
     def merge(self) -> dict[str, str]:
         return {
             self.value: self.total,
-            self.samples: "CAST(sum(samples) AS BIGINT)",
-            self.empty: "CAST(sum(empty) AS BIGINT)",
+            self.samples: 'CAST(sum("samples") AS BIGINT)',
+            self.empty: 'CAST(sum("empty") AS BIGINT)',
         }
 
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
@@ -253,7 +257,7 @@ class Mean(Measure):
 
     @property
     def total(self) -> str:
-        return f"CAST(sum(micro_sum) AS DOUBLE) / {MICRO} / nullif(sum(samples), 0)"
+        return f'CAST(sum("micro_sum") AS DOUBLE) / {MICRO} / nullif(sum("samples"), 0)'
 
 
 @dataclass(frozen=True)
@@ -274,11 +278,12 @@ class SumOverQuota(Measure):
 
     @property
     def merge(self) -> dict[str, str]:
-        return {self.value: "CAST(sum(sum) AS BIGINT)", self.quota: f"max({self.quota})"}
+        return {self.value: 'CAST(sum("sum") AS BIGINT)', self.quota: f"max({quoted(self.quota)})"}
 
     @property
     def having(self) -> str:
-        return f"{self.value} > {self.quota}"
+        # By their SQL: a name may be that of a column of the partials as well.
+        return f"{self.merge[self.value]} > {self.merge[self.quota]}"
 
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
         return (
@@ -288,4 +293,4 @@ class SumOverQuota(Measure):
 
     @property
     def total(self) -> str:
-        return f"CAST(sum({self.value}) AS BIGINT)"
+        return f"CAST(sum({quoted(self.value)}) AS BIGINT)"

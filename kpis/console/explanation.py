@@ -16,7 +16,7 @@ from kpis.console.figures import Change
 from kpis.console.groups import BadGroup, Group, conditions, group_from, label
 from kpis.console.moments import BadMoment, parse
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, ResultPruning
-from kpis.models.result_models import result_model
+from kpis.models.result_models import group_of, result_model
 from kpis.query.figure_sql import figure_sql
 from kpis.reference.subscribers import devices_at
 
@@ -79,7 +79,7 @@ class Figure:
         """The group in words, as the interval's records spell it."""
         if self.group is None:
             return "All groups"
-        spelled = self.row.group if self.row else self.group
+        spelled = group_of(self.row) if self.row else self.group
         return label(self.kpi, spelled)
 
     @property

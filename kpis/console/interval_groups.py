@@ -12,7 +12,7 @@ from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.console.groups import label
 from kpis.models import IntervalSummary, KPIResult
-from kpis.models.result_models import result_model
+from kpis.models.result_models import group_of, result_model
 
 # The number of groups that a chart shows individually.
 FIRST = 10
@@ -46,7 +46,7 @@ class IntervalGroups:
         """
         bars = []
         for row in self.rows[:FIRST]:
-            group = row.group
+            group = group_of(row)
             value = getattr(row, self.kpi.value)
             bars.append({"label": label(self.kpi, group), "value": value, "share": self.share(value), "other": False})
         if self.total is not None and self.summary.groups > len(bars) and self.kpi.measure.adds_up:

@@ -11,7 +11,7 @@ from kpis.catalog.kpis import KPI
 from kpis.console.groups import BadGroup, Group, conditions, group_from, label
 from kpis.console.selection import Selection
 from kpis.models import IntervalSummary
-from kpis.models.result_models import result_model
+from kpis.models.result_models import group_of, result_model
 
 # Groups are searched in this many of the span's newest intervals of the KPI's longest length...
 INTERVALS = 48
@@ -81,4 +81,4 @@ def _exact(kpi: KPI, text: str) -> Group | None:
     if group is None:
         return None
     row = result_model(kpi).objects.filter(**conditions(kpi, group)).first()
-    return row.group if row else None
+    return group_of(row) if row else None

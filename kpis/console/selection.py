@@ -56,6 +56,11 @@ class Selection:
         """The window that a chart shows of it."""
         return window(self.kpi, self.start, self.end, self.length, adds_up(self.kpi, self.group))
 
+    @property
+    def group_fields(self) -> list[tuple[str, int | str]]:
+        """The group's dimensions with their values, for a form's fields."""
+        return list((self.group or {}).items())
+
     def parameters(self) -> dict[str, int | str]:
         """Return the parameters of its addresses."""
         found: dict[str, int | str] = {

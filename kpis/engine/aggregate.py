@@ -12,6 +12,7 @@ import numpy as np
 from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI
+from kpis.catalog.sql import RECORD_START, aliased, listed, quoted
 from kpis.engine.results import Results
 from kpis.engine.table import Columns, joined, registered
 
@@ -26,6 +27,8 @@ WANTED = "wanted_intervals"
 # More partials in memory than this are joined to one table.
 MOST_TABLES = 32
 JOINED = "joined_partials"
+# Columns beside those of the KPI: the number of an interval's groups, and the most frequent spelling of a group's name.
+GROUPS, SHOWN = "number of groups", "most frequent spelling"
 
 # Partials by the SQL of their tables, each with its columns if they are in memory.
 Partials = Mapping[str, Columns | None]
@@ -39,22 +42,20 @@ class TotalTooLarge(Exception):
 def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: Collection[datetime]) -> Iterator[str]:
     """Create a table with a KPI's partial of the connection's table ``records``, sorted by its keys; return its name.
 
-    ``starts`` (UTC) are the intervals that the records lie in; ``interval_start`` (TIMESTAMP, UTC) is one of them.
+    ``starts`` (UTC) are the intervals that the records lie in; RECORD_START (TIMESTAMP, UTC) is one of them.
     Raises TotalTooLarge.
     """
-    start, keys = _start_and_keys("interval_start", starts)
+    start, keys = _start_and_keys(quoted(RECORD_START), starts)
     # First grouped by the spellings, of which there are few, so that each is folded once.
     spelled = {name: sql for name, sql in kpi.partial_keys.items() if name not in kpi.folded_spellings}
     keys += spelled.values()
     columns = {"interval_start": start} | spelled | kpi.partial_values
-    selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     counted = f" WHERE {kpi.filter.sql}" if kpi.filter else ""
-    groups = f"SELECT {selected} FROM records{counted} GROUP BY {', '.join(keys)}"
+    groups = f"SELECT {aliased(columns)} FROM records{counted} GROUP BY {', '.join(keys)}"
     if kpi.folded:
         names = ["interval_start", *kpi.partial_keys, *kpi.partial_values]
-        columns = {name: kpi.folded_spellings.get(name, name) for name in names}
-        selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-        query = f"SELECT {selected} FROM ({groups}) ORDER BY interval_start, {', '.join(kpi.partial_keys)}"
+        columns = {name: kpi.folded_spellings.get(name, quoted(name)) for name in names}
+        query = f"SELECT {aliased(columns)} FROM ({groups}) ORDER BY {listed(['interval_start', *kpi.partial_keys])}"
     else:
         query = f"{groups} ORDER BY {', '.join(keys)}"
     name = f"partial_{kpi.id}"
@@ -132,21 +133,20 @@ def results_of_groups(
 
     Both have ``interval_start``; the totals have TOTALS_COLUMNS but the last. Raises TotalTooLarge.
     """
-    dimensions = ", ".join(kpi.dimensions)
     ranked = fetch(
         connection,
         kpi,
         f"""
-        SELECT *, count(*) OVER (PARTITION BY interval_start) AS groups,
+        SELECT *, count(*) OVER (PARTITION BY interval_start) AS {quoted(GROUPS)},
             row_number() OVER (
-                PARTITION BY interval_start ORDER BY {kpi.value} DESC NULLS LAST, {dimensions}
+                PARTITION BY interval_start ORDER BY {quoted(kpi.value)} DESC NULLS LAST, {listed(kpi.dimensions)}
             ) AS rank
         FROM ({finished_groups(kpi, groups, ["interval_start"])})
         {f"QUALIFY rank <= {int(top_n)}" if kpi.top else ""}
         ORDER BY interval_start, rank
         """,
     )
-    counts = dict(zip(ranked["interval_start"].tolist(), ranked.pop("groups").tolist(), strict=True))
+    counts = dict(zip(ranked["interval_start"].tolist(), ranked.pop(GROUPS).tolist(), strict=True))
     total_columns = fetch(connection, kpi, totals)
     total_columns["groups"] = np.array(
         [counts.get(moment, 0) for moment in total_columns["interval_start"].tolist()], dtype=np.int64
@@ -160,13 +160,14 @@ def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[d
     A partial's values are sums and counts, which are added; sums are HUGEINT here, as they may exceed 64 bits.
     """
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
-    listed, wanted = ", ".join(map(timestamp, sorted(starts))), within(min(starts), max(starts) + length.delta)
+    moments, wanted = ", ".join(map(timestamp, sorted(starts))), within(min(starts), max(starts) + length.delta)
     keys = ["interval_start", *kpi.partial_keys]
-    sums = [f"CAST(sum({name}) AS HUGEINT) AS {name}" for name in kpi.partial_values]
+    columns = {name: quoted(name) for name in keys}
+    columns |= {name: f"CAST(sum({quoted(name)}) AS HUGEINT)" for name in kpi.partial_values}
     return f"""
-        SELECT {", ".join([*keys, *sums])}
+        SELECT {aliased(columns)}
         FROM (SELECT * REPLACE ({floor} AS interval_start) FROM {table} WHERE {wanted})
-        WHERE interval_start IN ({listed}) GROUP BY {", ".join(keys)}"""
+        WHERE interval_start IN ({moments}) GROUP BY {listed(keys)}"""
 
 
 def groups_of_partials(
@@ -177,37 +178,35 @@ def groups_of_partials(
     ``source`` is SQL for its partials and ``merge`` the measure's; ``interval`` are the columns that identify the
     interval, each with its SQL over the partials, and ``keys`` are grouped by for them.
     """
-    interval_columns = ", ".join(f"{sql} AS {name}" for name, sql in interval.items())
-    values = ", ".join(f"{sql} AS {name}" for name, sql in merge.items())
     if kpi.folded:
         # Partials of before version 0.2 were folded differently.
-        folded = ", ".join(f"{sql} AS {name}" for name, sql in kpi.folded_spellings.items())
-        source = f"(SELECT * REPLACE ({folded}) FROM {source})"
+        source = f"(SELECT * REPLACE ({aliased(kpi.folded_spellings)}) FROM {source})"
     if kpi.reference:
-        source = f"(SELECT * FROM {source}) JOIN {kpi.reference.table} USING ({kpi.reference.on})"
+        source = f"(SELECT * FROM {source}) JOIN {kpi.reference.table} USING ({quoted(kpi.reference.on)})"
     merged = f"""
-        SELECT {interval_columns}, {", ".join(kpi.dimensions)}, {values} FROM {source}
-        GROUP BY {", ".join([*keys, *kpi.dimensions])} HAVING {kpi.measure.having}"""
+        SELECT {aliased(interval)}, {listed(kpi.dimensions)}, {aliased(merge)} FROM {source}
+        GROUP BY {", ".join([*keys, listed(kpi.dimensions)])} HAVING {kpi.measure.having}"""
     for dimension in kpi.folded:
         # Each group is named by its most frequent spelling among the interval's records.
-        group = ", ".join([*interval, dimension.name])
+        group = listed([*interval, dimension.name])
+        name, spelling = quoted(dimension.name), quoted(dimension.spelling)
         named = f"""
-            SELECT {group}, first({dimension.spelling} ORDER BY spelled DESC, {dimension.spelling}) AS shown
+            SELECT {group}, first({spelling} ORDER BY {SPELLED} DESC, {spelling}) AS {quoted(SHOWN)}
             FROM (
-                SELECT {interval_columns}, {dimension.name}, {dimension.spelling}, sum({SPELLED}) AS spelled
-                FROM {source} GROUP BY {", ".join([*keys, dimension.name, dimension.spelling])}
+                SELECT {aliased(interval)}, {name}, {spelling}, sum({SPELLED}) AS {SPELLED}
+                FROM {source} GROUP BY {", ".join([*keys, name, spelling])}
             )
             GROUP BY {group}"""
         merged = f"""
-            SELECT merged.* REPLACE (named.shown AS {dimension.name})
+            SELECT merged.* REPLACE ({quoted(SHOWN)} AS {name})
             FROM ({merged}) AS merged JOIN ({named}) AS named USING ({group})"""
     return merged
 
 
 def finished_groups(kpi: KPI, groups: str, interval: Collection[str]) -> str:
     """Return SQL for a table of groups with the measure's further columns; ``interval`` names those of the interval."""
-    finish = "".join(f", {sql} AS {name}" for name, sql in kpi.measure.finish.items())
-    return f"SELECT *{finish} FROM ({groups}) WINDOW same_interval AS (PARTITION BY {', '.join(interval)})"
+    finish = f", {aliased(kpi.measure.finish)}" if kpi.measure.finish else ""
+    return f"SELECT *{finish} FROM ({groups}) WINDOW same_interval AS (PARTITION BY {listed(interval)})"
 
 
 def _totals(kpi: KPI, source: str, start: str, groups: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from kpis.catalog.columns import Integer
 from kpis.catalog.feeds import BadRow, Column, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
+from kpis.catalog.sql import RECORD_START, aliased, listed, quoted
 from kpis.engine.table import registered
 from kpis.formats.bounds import Bounds, TooManyRejects
 from kpis.formats.judge import AheadOfClock, Times
@@ -21,6 +22,9 @@ from kpis.formats.row_values import RowValues
 
 if TYPE_CHECKING:
     import duckdb
+
+# Columns beside those of the feed, for rows that may not be records: see ``FileReader.records_query``.
+IS_PLAIN, LACKS_DAY = "is plain", "lacks day"
 
 REJECT_COLUMNS = ["line", "column", "reason", "text"]
 
@@ -46,7 +50,7 @@ class Reading:
 
     ``intervals`` counts the records of each of the feed's intervals, by start (UTC). ``lacks_day`` is True if a row has
     no day, so that the records may depend on the file's name. The rows themselves are in the connection's temporary
-    tables ``records`` (``interval_start`` TIMESTAMP in UTC and the feed's columns) and ``rejects`` (``line``,
+    tables ``records`` (RECORD_START, a TIMESTAMP in UTC, and the feed's columns) and ``rejects`` (``line``,
     ``column``, ``reason``, ``text``) until the next file is read.
     """
 
@@ -100,7 +104,7 @@ class FileReader(ABC, Generic[Row]):
         self.rejected = 0
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
-        self.columns = ", ".join(f'"{column.name}"' for column in feed.record_columns)
+        self.columns = listed(column.name for column in feed.record_columns)
 
     @abstractmethod
     def read_rows(self, path: Path) -> Content:
@@ -119,13 +123,13 @@ class FileReader(ABC, Generic[Row]):
 
     def read(self, path: Path) -> Reading:
         """Read a file; raises FileError and TooManyRejects, see ``Reader``."""
-        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in self.feed.record_columns)
+        columns = ", ".join(f"{quoted(column.name)} {column.type.sql_type}" for column in self.feed.record_columns)
         write_rejects(self.connection, [])
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged (interval_start TIMESTAMP, {columns})")
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE judged ({quoted(RECORD_START)} TIMESTAMP, {columns})")
         content = self.read_rows(path)
-        self.connection.execute(f"INSERT INTO records SELECT interval_start, {self.columns} FROM judged")
+        self.connection.execute(f"INSERT INTO records SELECT {quoted(RECORD_START)}, {self.columns} FROM judged")
         intervals = self.connection.execute(
-            "SELECT interval_start, count(*) FROM records GROUP BY interval_start ORDER BY interval_start"
+            f"SELECT {quoted(RECORD_START)}, count(*) FROM records GROUP BY ALL ORDER BY 1"
         ).fetchall()
         return Reading(
             digest=content.digest,
@@ -138,28 +142,27 @@ class FileReader(ABC, Generic[Row]):
         )
 
     def records_query(self, values: RowValues, table: str, also: str = "") -> str:
-        """Return SQL for the rows of a table as records; ``interval_start`` is NULL for those that may not be records.
+        """Return SQL for the rows of a table as records; RECORD_START is NULL for those that may not be records.
 
         ``values`` reads the columns from the table. The columns ``also`` of the table follow, as SQL: ``, a, b``. For a
-        feed whose rows may lack the day, ``lacks_day`` follows too.
+        feed whose rows may lack the day, LACKS_DAY follows too.
         """
-        columns = ", ".join(f'{self._value(values, column)} AS "{column.name}"' for column in self.feed.columns) + also
+        columns = aliased({column.name: self._value(values, column) for column in self.feed.columns}) + also
         plain = " AND ".join(values.plain(column) for column in self.feed.columns)
-        valid = ["plain", *(check.sql for check in self.feed.checks)]
+        valid = [quoted(IS_PLAIN), *(check.sql for check in self.feed.checks)]
         valid += [column.derived.fits_sql for column in self.feed.derived if column.derived is not None]
         valid.append(f"{self.feed.moment.sql} > TIMESTAMP '{EPOCH:%Y-%m-%d}'")
         valid.append(self.times.sql(self.feed))
         valid.append(f"{self.feed.moment.sql} < TIMESTAMP '{LAST_DAY:%Y-%m-%d}'")
         if self.feed.needs_date:
-            columns += f", {values.lacks(self.feed.column(self.feed.moment.column))} AS lacks_day"
-            also += ", lacks_day"
-        rows = f"(SELECT {columns}, {plain} AS plain FROM {table})"
+            columns += f", {values.lacks(self.feed.column(self.feed.moment.column))} AS {quoted(LACKS_DAY)}"
+            also += f", {quoted(LACKS_DAY)}"
+        rows = f"(SELECT {columns}, {plain} AS {quoted(IS_PLAIN)} FROM {table})"
         if self.feed.place:
             rows = self.feed.place.sql(rows)
         rows = self.feed.derived_sql(rows)
-        return f"""
-            SELECT CASE WHEN {" AND ".join(valid)} THEN {self.start_sql} END AS interval_start, {self.columns}{also}
-            FROM {rows}"""
+        start = f"CASE WHEN {' AND '.join(valid)} THEN {self.start_sql} END AS {quoted(RECORD_START)}"
+        return f"SELECT {start}, {self.columns}{also} FROM {rows}"
 
     def _value(self, values: RowValues, column: Column) -> str:
         """Return SQL for a column's value; NULL where an expression that uses it cannot know its bounds."""
@@ -206,7 +209,7 @@ class FileReader(ABC, Generic[Row]):
         whole = [column.name for column in self.feed.record_columns if isinstance(column.type, Integer)]
         frame = pd.DataFrame(columns | {name: pd.array(columns[name], dtype="Int64") for name in whole})
         # SQL does not know every time that Python knows, such as that of a day in a zone from 2070 on.
-        frame.insert(0, "interval_start", [self._start_of(record) for record in records])
+        frame.insert(0, RECORD_START, [self._start_of(record) for record in records])
         self.connection.register("rows_to_insert", frame)
         self.connection.execute("INSERT INTO judged BY NAME SELECT * FROM rows_to_insert")
         self.connection.unregister("rows_to_insert")

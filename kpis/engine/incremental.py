@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kpis.catalog.intervals import to_text
 from kpis.catalog.kpis import KPI
+from kpis.catalog.sql import aliased, listed, quoted
 from kpis.engine.aggregate import translate_errors
 
 if TYPE_CHECKING:
@@ -69,14 +70,16 @@ class IncrementalPartials:
         with others(lacking) as tables:
             merged = [*([name] if known else []), *fresh, *tables]
             union = " UNION ALL BY NAME ".join(f"FROM {table}" for table in merged)
-            columns = ", ".join(["interval_start", *kpi.partial_keys])
-            sums = "".join(f", CAST(sum({value}) AS BIGINT) AS {value}" for value in kpi.partial_values)
+            grouped = ["interval_start", *kpi.partial_keys]
+            columns = {name: quoted(name) for name in grouped}
+            columns |= {name: f"CAST(sum({quoted(name)}) AS BIGINT)" for name in kpi.partial_values}
             moment = f"TIMESTAMP '{to_text(start).rstrip('Z')}'"
             with translate_errors(kpi):
                 self._connection.execute(
                     f"""
                     CREATE OR REPLACE TEMP TABLE {name} AS
-                    SELECT {columns}{sums} FROM ({union}) WHERE interval_start = {moment} GROUP BY {columns}"""
+                    SELECT {aliased(columns)} FROM ({union})
+                    WHERE interval_start = {moment} GROUP BY {listed(grouped)}"""
                 )
         (rows,) = self._connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0]
         self._merged[kpi.id, start] = _Merged(name, frozenset({*keys, *own}), rows)

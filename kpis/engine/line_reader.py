@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kpis.engine.file_reader import Content, FileReader
+from kpis.catalog.sql import RECORD_START, quoted
+from kpis.engine.file_reader import LACKS_DAY, Content, FileReader
 from kpis.formats.file_formats import line_format_of, row_format_of
 from kpis.formats.grammar import Grammar
 from kpis.formats.judge import judge, reject_text
@@ -71,19 +72,20 @@ class LineReader(FileReader[Line]):
                     self._create_clean(self.records_query(self.row_format, self.row_format.table(link, found.skip)))
                     break
                 except (duckdb.ConversionException, duckdb.InvalidInputException):
-                    lacks_day = ", false AS lacks_day" if self.feed.needs_date else ""
-                    columns = f"TIMESTAMP '1970-01-01' AS interval_start, {self.columns}{lacks_day}"
+                    lacks_day = f", false AS {quoted(LACKS_DAY)}" if self.feed.needs_date else ""
+                    columns = f"TIMESTAMP '1970-01-01' AS {quoted(RECORD_START)}, {self.columns}{lacks_day}"
                     self._create_clean(f"SELECT {columns} FROM judged LIMIT 0")
         count = found.clean - found.read
-        doubtful = self._column("SELECT rowid FROM clean WHERE interval_start IS NULL ORDER BY rowid")
+        doubtful = self._column(f"SELECT rowid FROM clean WHERE {quoted(RECORD_START)} IS NULL ORDER BY rowid")
         if self.count("clean") != count:
             doubtful = np.arange(count)
             self.connection.execute("DELETE FROM clean")
         elif len(doubtful):
-            self.connection.execute("DELETE FROM clean WHERE interval_start IS NULL")
+            self.connection.execute(f"DELETE FROM clean WHERE {quoted(RECORD_START)} IS NULL")
         if self.feed.needs_date:
-            self.row_format.lacks_day |= bool(len(self._column("SELECT 1 FROM clean WHERE lacks_day LIMIT 1")))
-            self.connection.execute("ALTER TABLE clean DROP COLUMN lacks_day")
+            lacking = self._column(f"SELECT 1 FROM clean WHERE {quoted(LACKS_DAY)} LIMIT 1")
+            self.row_format.lacks_day |= bool(len(lacking))
+            self.connection.execute(f"ALTER TABLE clean DROP COLUMN {quoted(LACKS_DAY)}")
         if found.read:
             self.connection.execute("INSERT INTO records FROM clean")
         else:

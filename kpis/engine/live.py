@@ -74,7 +74,7 @@ def timeline_of_records(
     """Return the timeline of the connection's table ``records``, with the groups of these dimensions."""
 
     def counted(keys: str) -> Columns:
-        query = f"SELECT {keys}, count(*) AS count FROM records GROUP BY ALL ORDER BY moment"
+        query = f"SELECT {keys}, count(*) AS count FROM records GROUP BY ALL ORDER BY 1"
         return connection.execute(query).fetchnumpy()
 
     moment = f"epoch_us({feed.moment.sql}) AS moment"

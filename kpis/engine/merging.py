@@ -11,6 +11,7 @@ import numpy as np
 
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
+from kpis.catalog.sql import aliased, quoted
 from kpis.engine.aggregate import Partials, fetch, results_by_sql, within
 from kpis.engine.array_results import MOST_ROWS, can_use_arrays, results_of_arrays
 from kpis.engine.merge import Merged, Piece, can_merge, merge, merged_column
@@ -161,7 +162,7 @@ def _fetched(
     if steps > 1:
         (rows,) = fetch(connection, kpi, f"SELECT count(*) AS rows FROM {table} WHERE {within(start, end)}")["rows"]
         parts = min(steps, -(-int(rows) // ROWS_FETCHED))
-    selected = ", ".join(f"{name}::BIGINT AS {name}" for name in names)
+    selected = aliased({name: f"{quoted(name)}::BIGINT" for name in names})
     bounds = [start + step * (steps * number // parts) for number in range(parts)] if parts else []
     for begin, until in zip(bounds, [*bounds[1:], end], strict=False):
         yield fetch(connection, kpi, f"SELECT {selected} FROM {table} WHERE {within(begin, until)}")

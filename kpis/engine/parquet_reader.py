@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from kpis.engine.file_reader import Content, FileReader
+from kpis.catalog.sql import RECORD_START, quoted
+from kpis.engine.file_reader import LACKS_DAY, Content, FileReader
 from kpis.formats.bounds import UNBOUNDED, FileError
 from kpis.formats.content import GZIP_MARK, ZSTD_MARK, content_digests, identity_of, open_file
 from kpis.formats.judge import checked
@@ -58,24 +59,25 @@ class ParquetReader(FileReader[ParquetRow]):
         count = self._count_of(link)
         self.rows = ParquetRows(self.feed, self._columns_of(link), self.defaults)
         query = self.records_query(self.rows, self.rows.table(link), self.rows.fields)
-        lacks_day = ", lacks_day" if self.feed.needs_date else ""
+        lacks_day = f", {quoted(LACKS_DAY)}" if self.feed.needs_date else ""
+        start = quoted(RECORD_START)
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE records AS SELECT interval_start, {self.columns}{lacks_day} "
-            f"FROM ({query}) WHERE interval_start IS NOT NULL"
+            f"CREATE OR REPLACE TEMP TABLE records AS SELECT {start}, {self.columns}{lacks_day} "
+            f"FROM ({query}) WHERE {start} IS NOT NULL"
         )
         if self.count("records") < count:
             self._judge_others(query)
         if lacks_day:
-            ((some_lack_it,),) = self._rows("SELECT coalesce(bool_or(lacks_day), false) FROM records")
+            ((some_lack_it,),) = self._rows(f"SELECT coalesce(bool_or({quoted(LACKS_DAY)}), false) FROM records")
             self.rows.lacks_day |= some_lack_it
-            self.connection.execute("ALTER TABLE records DROP COLUMN lacks_day")
+            self.connection.execute(f"ALTER TABLE records DROP COLUMN {quoted(LACKS_DAY)}")
         return Content(digest, count, self.rows.lacks_day)
 
     def _judge_others(self, query: str) -> None:
         """Judge the rows that SQL leaves to Python, in the file's order."""
         # DuckDB yields the rows of a file in their order, and one connection cannot write while it does.
         with closing(self.connection.cursor()) as cursor:
-            cursor.execute(f"SELECT {self.rows.raw} FROM ({query}) WHERE interval_start IS NULL")
+            cursor.execute(f"SELECT {self.rows.raw} FROM ({query}) WHERE {quoted(RECORD_START)} IS NULL")
             while found := cursor.fetchmany(JUDGED_ROWS):
                 self.judge(ParquetRow(number, values) for number, *values in found)
 

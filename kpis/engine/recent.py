@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kpis.catalog.kpis import KPI
+from kpis.catalog.sql import listed
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,7 +60,7 @@ class RecentPartials:
         If a table cannot be read, drops the hours and raises DuckDB's error.
         """
         name = f"recent_{kpi.id}"
-        columns = ", ".join(["interval_start", *kpi.partial_keys, *kpi.partial_values])
+        columns = listed(["interval_start", *kpi.partial_keys, *kpi.partial_values])
         try:
             for table in tables:
                 if kpi.id in self._tables:

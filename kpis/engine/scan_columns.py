@@ -14,6 +14,7 @@ from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct, Mean
+from kpis.catalog.sql import RECORD_START, aliased, quoted
 from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
@@ -154,7 +155,7 @@ class Records:
 def records_of(tables: Tables, starts: np.ndarray) -> Records:
     """Return the records that were kept; ``starts`` are those of the intervals, by their numbers."""
     reductions, feed = tables.reductions, tables.feed
-    columns: dict[str, TableColumn] = {"interval_start": _starts_of(starts, reductions.kept_intervals())}
+    columns: dict[str, TableColumn] = {RECORD_START: _starts_of(starts, reductions.kept_intervals())}
     plain = True
     for place, column in enumerate(feed.record_columns):
         if tables.kinds[place] in OF_TEXTS:
@@ -167,7 +168,7 @@ def records_of(tables: Tables, starts: np.ndarray) -> Records:
                 numbers = numbers.astype(INTEGERS[column.type.sql_type], copy=False)
             columns[column.name] = np.ma.masked_array(numbers, nulls) if nulls.any() else numbers
             plain &= isinstance(column.type, Integer) and not nulls.any()
-    in_order = _are_sorted(columns["interval_start"], columns[feed.moment.column])
+    in_order = _are_sorted(columns[RECORD_START], columns[feed.moment.column])
     return Records(columns, _records_sql(feed), in_order, plain)
 
 
@@ -181,13 +182,13 @@ def _are_sorted(starts: TableColumn, moments: TableColumn) -> bool:
 
 def _records_sql(feed: Feed) -> str:
     """Return SQL for records as the bulk reader makes them from the columns, which are the table RECORDS."""
-    values = ", ".join(f'{_record_value(column)} AS "{column.name}"' for column in feed.record_columns)
-    return f"SELECT interval_start, {values} FROM {RECORDS}"
+    columns = {column.name: _record_value(column) for column in feed.record_columns}
+    return f"SELECT {aliased({RECORD_START: quoted(RECORD_START)} | columns)} FROM {RECORDS}"
 
 
 def _record_value(column: Column) -> str:
     """Return SQL for a column's value from what the scanner has of it."""
-    name, kind = f'"{column.name}"', kind_of(column.type)
+    name, kind = quoted(column.name), kind_of(column.type)
     if kind == compiled.DECIMAL:
         return f"CAST({name} * CAST(0.000001 AS DECIMAL(6, 6)) AS {column.type.sql_type})"
     if kind == compiled.DATE:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from kpis.catalog.columns import BadValue, Boolean, ColumnType, Date
 from kpis.catalog.columns.timestamps import LocalTimestamp
 from kpis.catalog.feeds import BadRow, Column, Feed
+from kpis.catalog.sql import quoted
 from kpis.formats.bounds import FileError
 from kpis.formats.judge import cut
 from kpis.formats.parquet_columns import (
@@ -27,6 +28,9 @@ from kpis.formats.parquet_columns import (
 )
 from kpis.formats.parquet_sql import Value, value_of
 from kpis.formats.row_values import RowValues, without_unit
+
+# SQL of the column with a row's number: no column of a feed has a space in its name.
+ROW_NUMBER = '"row number"'
 
 
 class ParquetRow(NamedTuple):
@@ -105,24 +109,24 @@ class ParquetRows(RowValues):
         return cut(f"{{{', '.join(shown)}}}")
 
     def table(self, path: Path) -> str:
-        """Return SQL for the rows of the file, with their numbers from 0 as ``row_number``."""
-        fields = [f"{_quoted(column.key)} AS {_field(number)}" for number, (_, column) in enumerate(self.columns)]
-        quoted = str(path).replace("'", "''")
+        """Return SQL for the rows of the file, with their numbers from 0 as ROW_NUMBER."""
+        fields = [f"{quoted(column.key)} AS {_field(number)}" for number, (_, column) in enumerate(self.columns)]
+        literal = str(path).replace("'", "''")
         return (
-            f"(SELECT {', '.join([*fields, 'file_row_number AS row_number'])} "
-            f"FROM read_parquet('{quoted}', file_row_number = true, hive_partitioning = false))"
+            f"(SELECT {', '.join([*fields, f'file_row_number AS {ROW_NUMBER}'])} "
+            f"FROM read_parquet('{literal}', file_row_number = true, hive_partitioning = false))"
         )
 
     @property
     def fields(self) -> str:
         """The columns of that table, as ``also`` of ``records_query``."""
-        return ", row_number" + "".join(f", {_field(number)}" for number in range(len(self.columns)))
+        return f", {ROW_NUMBER}" + "".join(f", {_field(number)}" for number in range(len(self.columns)))
 
     @property
     def raw(self) -> str:
         """SQL for a row's number and values, over the columns of that table."""
         values = [column.raw(_field(number)) for number, (_, column) in enumerate(self.columns)]
-        return ", ".join(["row_number + 1", *values])
+        return ", ".join([f"{ROW_NUMBER} + 1", *values])
 
     def plain(self, column: Column) -> str:
         found = self._sql.get(column.name)
@@ -202,7 +206,3 @@ def _as_json(value: Any) -> str:
 
 def _field(number: int) -> str:
     return f'"field {number}"'
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -12,6 +12,7 @@ from django.db.models import Min
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, to_text
 from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.sql import quoted
 from kpis.lake import LakeFile
 from kpis.lake.layout import partials_folder, records_file, rejects_file
 from kpis.models import Batch, BatchInterval, LostFile
@@ -116,6 +117,6 @@ def lost_file(batch: Batch, folder: PurePosixPath, kpi: int, hour: datetime, rea
     )
 
 
-def of_hour(hour: datetime) -> str:
-    """Return an SQL condition for the rows of an hour (start, UTC)."""
-    return f"date_trunc('hour', interval_start) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"
+def of_hour(hour: datetime, column: str = "interval_start") -> str:
+    """Return an SQL condition for the rows of an hour (start, UTC), by a column with the start of their interval."""
+    return f"date_trunc('hour', {quoted(column)}) = TIMESTAMP '{hour:%Y-%m-%d %H:%M:%S}'"

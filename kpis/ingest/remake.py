@@ -11,8 +11,9 @@ import duckdb
 from kpis import pipeline
 from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
+from kpis.catalog.sql import RECORD_START, aliased, quoted
 from kpis.ingest.lost import Sources, of_hour
-from kpis.lake import Expected, Lake, LakeFile, PartialFile, Rows, Staging, archived_columns
+from kpis.lake import Expected, Lake, LakeFile, PartialFile, Rows, Staging, archived_columns, by_time
 from kpis.lake.layout import partials_file, records_file
 from kpis.models import Batch
 from kpis.sources.directory import FoundFile
@@ -57,20 +58,20 @@ def add_records(
     staging: Staging, feed: Feed, hour: datetime, records: Rows, connection: duckdb.DuckDBPyConnection
 ) -> None:
     """Write a batch's records of one hour, as they were written at first."""
-    columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
-    rows = f"SELECT interval_start, {columns}, '{staging.name}' AS batch FROM ({records.query}) WHERE {of_hour(hour)}"
+    columns = {"interval_start": quoted(RECORD_START)} | archived_columns(feed) | {"batch": f"'{staging.name}'"}
+    rows = f"SELECT {aliased(columns)} FROM ({records.query}) WHERE {of_hour(hour, RECORD_START)}"
     with records.registered(connection):
-        staging.add(records_file(feed, hour, staging.name), f'{rows} ORDER BY interval_start, "{feed.moment.column}"')
+        staging.add(records_file(feed, hour, staging.name), f"{rows}{by_time(feed)}")
 
 
 def load_records(lake: Lake, connection: duckdb.DuckDBPyConnection, feed: Feed, file: LakeFile) -> None:
     """Load a file of archived records into the connection's table ``records``, with the feed's column types."""
-    columns = ", ".join(
-        f'CAST("{name}" AS {column.type.sql_type}) AS "{column.name}"'
+    columns = {RECORD_START: "interval_start"} | {
+        column.name: f"CAST({quoted(name)} AS {column.type.sql_type})"
         for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)
-    )
+    }
     with lake.tables({file.path: PartialFile(Expected.of(file))}) as (rows,):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT interval_start, {columns} FROM {rows}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT {aliased(columns)} FROM {rows}")
 
 
 def sources_in(files: Mapping[tuple[str, str], FoundFile]) -> Sources:

@@ -26,13 +26,14 @@ and are adopted by ``adoption``.
 from kpis.lake.errors import Damage, DamagedFile, LakeError, WrongLake, translate_errors
 from kpis.lake.identity import Identity, read_identity, write_identity
 from kpis.lake.lake import Counted, FileLedger, Lake, PartialFile, counted_with
-from kpis.lake.layout import GROUP, HOUR_FOLDERS, STAGING, LakeFile, archived_columns
+from kpis.lake.layout import GROUP, HOUR_FOLDERS, OWN_COLUMNS, STAGING, LakeFile, archived_columns, by_time
 from kpis.lake.staging import Rows, Staging
 from kpis.lake.verify import Expected, Verify
 
 __all__ = [
     "GROUP",
     "HOUR_FOLDERS",
+    "OWN_COLUMNS",
     "STAGING",
     "Counted",
     "Damage",
@@ -49,6 +50,7 @@ __all__ = [
     "Verify",
     "WrongLake",
     "archived_columns",
+    "by_time",
     "counted_with",
     "read_identity",
     "translate_errors",

@@ -12,11 +12,14 @@ from blake3 import blake3
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
+from kpis.catalog.sql import quoted
 
 STAGING = PurePosixPath("staging")
 COMPACTED = "compacted-"
 GROUP = "group-"
 HOUR_FOLDERS = ("year", "month", "day", "hour")
+# The columns that all tables have: in their files, from the folders' names, and in views.
+OWN_COLUMNS = frozenset({"interval_start", "batch", *HOUR_FOLDERS, "hour_start"})
 # The number of hex digits of a file's digest in its name.
 DIGEST_DIGITS = 16
 
@@ -80,15 +83,25 @@ def records_file(feed: Feed, hour: datetime, key: str) -> LakeFile:
 def archived_columns(feed: Feed) -> dict[str, str]:
     """Return the columns of a feed's archived records, each with its SQL over the records.
 
-    A column named like one of the hour's folders gets the feed's name as a prefix, as engines would take the folder's
-    value for it; a time of day is kept as text, as no other engine reads that type from Parquet.
+    A column that is named like another of the table's, or one of the hour's folders, whose value engines would take for
+    it, gets the feed's name as a prefix, and if a column has that name too, more than once. A time of day is kept as
+    text, as no other engine reads that type from Parquet.
     """
-    return {
-        f"{feed.name}_{column.name}" if column.name in HOUR_FOLDERS else column.name: (
-            f'CAST("{column.name}" AS VARCHAR)' if column.type.sql_type == "TIME" else f'"{column.name}"'
-        )
-        for column in feed.record_columns
-    }
+    names = {column.name for column in feed.record_columns}
+    columns = {}
+    for column in feed.record_columns:
+        name = column.name
+        while name in OWN_COLUMNS or (name != column.name and name in names):
+            name = f"{feed.name}_{name}"
+        sql = quoted(column.name)
+        columns[name] = f"CAST({sql} AS VARCHAR)" if column.type.sql_type == "TIME" else sql
+    return columns
+
+
+def by_time(feed: Feed) -> str:
+    """Return SQL that sorts a feed's archived records."""
+    names = dict(zip((one.name for one in feed.record_columns), archived_columns(feed), strict=True))
+    return f" ORDER BY interval_start, {quoted(names[feed.moment.column])}"
 
 
 def hour_of(folder: PurePosixPath) -> datetime | None:

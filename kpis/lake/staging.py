@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
+from kpis.catalog.sql import RECORD_START, aliased, quoted
 from kpis.engine.table import TableColumn, one_text, registered
 from kpis.lake.errors import translate_errors
-from kpis.lake.layout import STAGING, LakeFile, archived_columns, partials_file, records_file, rejects_file
+from kpis.lake.layout import (
+    STAGING,
+    LakeFile,
+    archived_columns,
+    by_time,
+    partials_file,
+    records_file,
+    rejects_file,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -126,13 +135,13 @@ class Staging:
             table["batch"] = one_text(key, len(table["interval_start"]))
             if self._add_table(table, keys, MOST_RECORDS, lambda hour: records_file(feed, hour, key)):
                 return
-        columns = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
+        columns = {"interval_start": quoted(RECORD_START)} | archived_columns(feed) | {"batch": f"'{key}'"}
         with records.registered(self._lake.connection):
             self._add_hours(
-                f"SELECT interval_start, {columns}, '{key}' AS batch FROM ({records.query})",
+                f"SELECT {aliased(columns)} FROM ({records.query})",
                 keys,
                 lambda hour: records_file(feed, hour, key),
-                "" if records.in_order else f' ORDER BY interval_start, "{feed.moment.column}"',
+                "" if records.in_order else by_time(feed),
             )
 
     def _add_hours(

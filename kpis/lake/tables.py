@@ -15,6 +15,7 @@ from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.sql import RECORD_START, aliased, listed, quoted
 from kpis.engine.folding import add_fold
 from kpis.lake import HOUR_FOLDERS, archived_columns, translate_errors
 from kpis.storage import Storage
@@ -47,8 +48,8 @@ def records_table(feed: Feed) -> LakeTable:
     """Return the table of a feed's archived records."""
     units = {name: column.kept_note for name, column in zip(archived_columns(feed), feed.record_columns, strict=True)}
     with _typed_records(feed) as connection:
-        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in archived_columns(feed).items())
-        columns = _described(connection, f"SELECT interval_start, {selected}, '' AS batch FROM records", units)
+        selected = {"interval_start": quoted(RECORD_START)} | archived_columns(feed) | {"batch": "''"}
+        columns = _described(connection, f"SELECT {aliased(selected)} FROM records", units)
     return LakeTable(feed.name, feed.description, PurePosixPath("records", feed.name), columns)
 
 
@@ -58,13 +59,12 @@ def partials_table(kpi: KPI) -> LakeTable:
     units = {dimension.name: dimension.unit(kpi.feed) for dimension in kpi.by}
     units |= kpi.measure.partial_units(kpi.unit) | {SPELLED: "records"}
     with _typed_records(kpi.feed) as connection:
-        expressions = {"interval_start": "interval_start"} | kpi.partial_keys | kpi.partial_values
-        selected = ", ".join(f'{sql} AS "{name}"' for name, sql in expressions.items())
-        query = f"SELECT {selected}, '' AS batch FROM records GROUP BY ALL"
-        columns = _described(connection, query, units)
+        columns = {"interval_start": quoted(RECORD_START)} | kpi.partial_keys | kpi.partial_values | {"batch": "''"}
+        query = f"SELECT {aliased(columns)} FROM records GROUP BY ALL"
+        described = _described(connection, query, units)
     personal = " (about single subscribers)" if kpi.personal else ""
     description = f"Partials of: {kpi.description}{personal}"
-    return LakeTable(f"{kpi.name}_partials", description, PurePosixPath("partials", kpi.name), columns)
+    return LakeTable(f"{kpi.name}_partials", description, PurePosixPath("partials", kpi.name), described)
 
 
 @cache
@@ -92,7 +92,7 @@ def lake_tables() -> list[LakeTable]:
 
 def scan(location: str, table: LakeTable) -> str:
     """Return SQL for the rows of all of a table's files, below the lake's location; see ``scan_of`` for the columns."""
-    return scan_of(quoted(f"{escaped(location)}/{table.folder}/{FILES}"), table)
+    return scan_of(literal(f"{escaped(location)}/{table.folder}/{FILES}"), table)
 
 
 def scan_of(files: str, table: LakeTable) -> str:
@@ -100,7 +100,7 @@ def scan_of(files: str, table: LakeTable) -> str:
 
     Has the table's columns, ``year``, ``month``, ``day``, ``hour`` (from the folders' names) and ``hour_start``.
     """
-    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    columns = listed(column.name for column in table.columns)
     types = ", ".join(f"'{folder}': INTEGER" for folder in HOUR_FOLDERS)
     return (
         f"SELECT {columns}, {', '.join(HOUR_FOLDERS)}, {HOUR_START} AS hour_start "
@@ -112,8 +112,7 @@ def empty(table: LakeTable) -> str:
     """Return SQL for an empty table with the columns of ``scan``."""
     types = {column.name: column.type for column in table.columns} | dict.fromkeys(HOUR_FOLDERS, "INTEGER")
     types["hour_start"] = "TIMESTAMP"
-    columns = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in types.items())
-    return f"SELECT {columns} WHERE false"
+    return f"SELECT {aliased({name: f'CAST(NULL AS {type_})' for name, type_ in types.items()})} WHERE false"
 
 
 def scan_what_is_there(storage: Storage, table: LakeTable) -> str:
@@ -142,8 +141,8 @@ def _typed_records(feed: Feed) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection whose table ``records`` has a feed's columns, and no rows."""
     with duckdb.connect() as connection:
         add_fold(connection)
-        columns = ", ".join(f'"{column.name}" {column.type.sql_type}' for column in feed.record_columns)
-        connection.execute(f"CREATE TABLE records (interval_start TIMESTAMP, {columns})")
+        columns = "".join(f", {quoted(column.name)} {column.type.sql_type}" for column in feed.record_columns)
+        connection.execute(f"CREATE TABLE records ({quoted(RECORD_START)} TIMESTAMP{columns})")
         yield connection
 
 
@@ -158,5 +157,5 @@ def escaped(location: str) -> str:
     return "".join(f"[{c}]" if c in "[*?" else c for c in location.rstrip("/"))
 
 
-def quoted(text: str) -> str:
+def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -30,11 +30,12 @@ from duckdb.sqltypes import DuckDBPyType
 from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.sql import listed, quoted
 from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.folding import add_fold
 from kpis.engine.scratch import ScratchError, scratch
 from kpis.lake import HOUR_FOLDERS, Lake, LakeError, LakeFile, translate_errors
-from kpis.lake.tables import LakeTable, empty, escaped, partials_table, quoted, records_table, rejects_table, scan_of
+from kpis.lake.tables import LakeTable, empty, escaped, literal, partials_table, records_table, rejects_table, scan_of
 from kpis.storage import Address, Storage, storage_at
 
 # The table of the ledger's batches: columns with their types in DuckDB.
@@ -213,11 +214,11 @@ class _Views:
                 f"of_views.{kpi.name}_lacking", {"interval_start": "TIMESTAMP"}, [pd.DataFrame({"start": lacking})]
             )
             source += f" WHERE interval_start NOT IN (FROM of_views.{kpi.name}_lacking)"
-        interval = {name: name for name in ("interval_start", *HOUR_FOLDERS, "hour_start")}
-        groups = groups_of_partials(kpi, source, interval, interval, kpi.measure.merge)
+        interval = {name: quoted(name) for name in ("interval_start", *HOUR_FOLDERS, "hour_start")}
+        groups = groups_of_partials(kpi, source, interval, interval.values(), kpi.measure.merge)
         return f"""
             SELECT interval_start, interval_start + INTERVAL {kpi.feed.interval.minutes} MINUTES AS interval_end,
-                {", ".join(kpi.columns)}, {", ".join(HOUR_FOLDERS)}, hour_start
+                {listed(kpi.columns)}, {listed(HOUR_FOLDERS)}, hour_start
             FROM ({finished_groups(kpi, groups, interval)})"""
 
     def _stored(self, kpi: KPI) -> str:
@@ -226,7 +227,7 @@ class _Views:
         columns = {"interval_start": "TIMESTAMP", "interval_end": "TIMESTAMP"}
         columns |= {name: types.get(name, "VARCHAR") for name in kpi.dimensions}
         columns |= dict.fromkeys(kpi.measure.values, "BIGINT")
-        table = f"of_views.{kpi.name}"
+        table = f"of_views.{quoted(kpi.name)}"
         self._load(table, columns, self._ledger.rows(kpi))
         folders = ", ".join(f"CAST({folder}(interval_start) AS INTEGER) AS {folder}" for folder in HOUR_FOLDERS)
         return f"SELECT *, {folders}, date_trunc('hour', interval_start) AS hour_start FROM {table}"
@@ -255,16 +256,16 @@ class _Views:
                 rows = scan_of(f"getvariable('{name}')", table)
             for path, keys in stale.items():
                 listed = ", ".join(f"'{key}'" for key in sorted(keys))
-                one = scan_of(quoted(escaped(self._lake.storage.url(path))), table)
+                one = scan_of(literal(escaped(self._lake.storage.url(path))), table)
                 rows += f" UNION ALL BY NAME FROM ({one}) WHERE batch NOT IN ({listed})"
         return f"FROM ({rows}) WHERE batch IN (SELECT key FROM batches WHERE status = 'in' AND feed = '{feed.name}')"
 
     def _view(self, name: str, query: str) -> None:
-        self._connection.execute(f'CREATE VIEW "{name}" AS {query}')
+        self._connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
 
     def _load(self, table: str, columns: dict[str, str], frames: Iterable[pd.DataFrame]) -> None:
         """Create a table of the frames' rows."""
-        columns_sql = ", ".join(f'"{name}" {type_}' for name, type_ in columns.items())
+        columns_sql = ", ".join(f"{quoted(name)} {type_}" for name, type_ in columns.items())
         self._connection.execute(f"CREATE TABLE {table} ({columns_sql})")
         for frame in frames:
             self._connection.register("frame_to_load", frame)
@@ -296,7 +297,7 @@ def cast_to(type_: DuckDBPyType, as_text: bool) -> str | None:
     types = {name: cast or str(children[name]) for name, cast in casts.items()}
     match kind:
         case "struct":
-            return f"STRUCT({', '.join(f'{_name(name)} {cast}' for name, cast in types.items())})"
+            return f"STRUCT({', '.join(f'{quoted(name)} {cast}' for name, cast in types.items())})"
         case "map":
             return f"MAP({types['key']}, {types['value']})"
         case "array":
@@ -334,10 +335,6 @@ def _with_moments(value: Any, type_: Any) -> Any:
                 _with_moments(key, children["key"]): _with_moments(one, children["value"]) for key, one in value.items()
             }
     return [_with_moments(one, children["child"]) for one in value]
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:

@@ -46,13 +46,13 @@ class KPIResult(models.Model):
         ]
 
     def __str__(self) -> str:
-        group = ", ".join(f"{name} {value}" for name, value in self.group.items())
+        group = ", ".join(f"{name} {value}" for name, value in group_of(self).items())
         return f"{group}: {getattr(self, self.kpi.value)} {self.kpi.unit}"
 
-    @property
-    def group(self) -> dict[str, int | str]:
-        """The group that the row is about: its dimensions' values, by their names."""
-        return {name: getattr(self, name) for name in self.kpi.dimensions}
+
+def group_of(row: KPIResult) -> dict[str, int | str]:
+    """Return the group that a row is about: its dimensions' values, by their names."""
+    return {name: getattr(row, name) for name in row.kpi.dimensions}
 
 
 # The tables, by their KPI's id.
@@ -71,13 +71,10 @@ def make_result_model(kpi: KPI, module: str) -> type[KPIResult]:
     """Make the table of a KPI's results, named as the KPI is, in a module of an app's models.
 
     Its columns are those that every KPI has, the dimensions, the values, and the folded name of each folded dimension.
-    Raises BadEntry when the KPI's id is taken, or a name of the entry's is none that a table can have.
+    Raises BadEntry when the KPI's id is taken, or a constraint's name would be too long.
     """
     if kpi.id in RESULT_MODELS:
         raise BadEntry(f"KPI {kpi.id} ({kpi.name}): {RESULT_MODELS[kpi.id].__name__} has the same id.")
-    for name in kpi.columns:
-        if hasattr(KPIResult, name) or name in KPIResult.__annotations__:
-            raise BadEntry(f"KPI {kpi.id} ({kpi.name}): a column cannot be named {name}, which Django's models have.")
     columns: dict[str, models.Field] = {column.name: _field(column) for column in kpi.result_columns}
     for dimension in kpi.folded:
         columns[dimension.folded_column] = FoldedCharField(

@@ -12,6 +12,7 @@ from datetime import datetime
 from kpis.catalog.folding import SQL_NAME
 from kpis.catalog.intervals import ONE_HOUR, Interval
 from kpis.catalog.kpis import KPI, Reference
+from kpis.catalog.sql import listed, quoted
 
 Value = int | str
 _INDENT = "    "
@@ -34,10 +35,10 @@ def figure_sql(
     if kpi.reference and reference:
         return _joined(kpi, kpi.reference, interval, group, reference)
     if kpi.reference or interval.length == kpi.feed.interval:
-        return _select(kpi.measure.values, kpi.name, [*_during(interval), *_is(kpi, group)])
+        return _select(_values(kpi), quoted(kpi.name), [*_during(interval), *_is(kpi, group)])
     if kpi.measure.finish:
         finished = f"({_indented(_finished(kpi, _groups(kpi, interval)))})"
-        return _select(kpi.measure.values, finished, _is(kpi, group))
+        return _select(_values(kpi), finished, _is(kpi, group))
     merged = _select(_aliased(kpi.measure.merge), _partials(kpi), [*_during(interval), *_is(kpi, group, spelled=True)])
     return f"{merged}\nHAVING count(*) > 0"
 
@@ -49,9 +50,9 @@ def _total(kpi: KPI, interval: Interval) -> str:
         return _select(total, _partials(kpi), _during(interval))
     if kpi.reference:
         # If no subscriber exceeds the quota, the total is 0.
-        return _select(_aliased({"total": f"coalesce({kpi.measure.total}, 0)"}), kpi.name, _during(interval))
+        return _select(_aliased({"total": f"coalesce({kpi.measure.total}, 0)"}), quoted(kpi.name), _during(interval))
     if interval.length == kpi.feed.interval:
-        return _select(total, kpi.name, _during(interval))
+        return _select(total, quoted(kpi.name), _during(interval))
     return _select(total, f"({_indented(_groups(kpi, interval))})", [])
 
 
@@ -65,17 +66,17 @@ def _joined(
     """Return SQL for a group's values from another KPI's partials, each joined with its row of the reference table."""
     columns = list(rows[0])
     values = [f"({', '.join(_literal(row[column]) for column in columns)})" for row in rows]
-    listed = f",\n{_INDENT}".join(values)
-    table = f"(VALUES\n{_INDENT}{listed}\n) AS {reference.table}({', '.join(columns)})"
-    source = f"{_partials(kpi.source)}\nJOIN {table} USING ({reference.on})"
+    rows_sql = f",\n{_INDENT}".join(values)
+    table = f"(VALUES\n{_INDENT}{rows_sql}\n) AS {reference.table}({listed(columns)})"
+    source = f"{_partials(kpi.source)}\nJOIN {table} USING ({quoted(reference.on)})"
     merged = _select(_aliased(kpi.measure.merge), source, [*_during(interval), *_is(kpi, group)])
     return f"{merged}\nHAVING {kpi.measure.having}"
 
 
 def _groups(kpi: KPI, interval: Interval) -> str:
     """Return SQL for all groups of an interval with their values, from the partials."""
-    keys = {one.name: f"{SQL_NAME}({one.spelling})" if one.folded else one.name for one in kpi.by}
-    columns = [sql if sql == name else f"{sql} AS {name}" for name, sql in keys.items()]
+    keys = {one.name: f"{SQL_NAME}({quoted(one.spelling)})" if one.folded else quoted(one.name) for one in kpi.by}
+    columns = [sql if sql == quoted(name) else f"{sql} AS {quoted(name)}" for name, sql in keys.items()]
     groups = _select([*columns, *_aliased(kpi.measure.merge)], _partials(kpi), _during(interval))
     return f"{groups}\nGROUP BY {', '.join(keys.values())}"
 
@@ -90,12 +91,16 @@ def _select(columns: Sequence[str], source: str, conditions: Sequence[str]) -> s
     return f"SELECT {wanted}\nFROM {source}" + (f"\nWHERE {held}" if held else "")
 
 
+def _values(kpi: KPI) -> list[str]:
+    return list(map(quoted, kpi.measure.values))
+
+
 def _aliased(columns: Mapping[str, str]) -> list[str]:
-    return [f"{sql} AS {name}" for name, sql in columns.items()]
+    return [f"{sql} AS {quoted(name)}" for name, sql in columns.items()]
 
 
 def _partials(kpi: KPI) -> str:
-    return f"{kpi.name}_partials"
+    return quoted(f"{kpi.name}_partials")
 
 
 def _during(interval: Interval) -> list[str]:
@@ -111,9 +116,9 @@ def _during(interval: Interval) -> list[str]:
 def _is(kpi: KPI, group: Mapping[str, Value], spelled: bool = False) -> list[str]:
     """Return conditions for the group; ``spelled`` for rows of partials, which have the records' spellings."""
     return [
-        f"{SQL_NAME}({one.spelling if spelled else one.name}) = {SQL_NAME}({_literal(group[one.name])})"
+        f"{SQL_NAME}({quoted(one.spelling if spelled else one.name)}) = {SQL_NAME}({_literal(group[one.name])})"
         if one.folded
-        else f"{one.name} = {_literal(group[one.name])}"
+        else f"{quoted(one.name)} = {_literal(group[one.name])}"
         for one in kpi.by
     ]
 

@@ -12,6 +12,8 @@ from typing import Any
 from django.db import models
 from django.http import FileResponse
 
+from kpis.catalog.sql import aliased, quoted
+
 MEDIA_TYPE = "application/vnd.apache.parquet"
 
 _ROWS_A_PART = 10_000
@@ -70,7 +72,7 @@ def _write(folder: Path, types: Mapping[str, ColumnType], rows: Iterator[Sequenc
     import pandas as pd
 
     # A column without any value would lose its type.
-    columns = ", ".join(f'"{name}"::{_IN_DUCKDB[kind]} AS "{name}"' for name, kind in types.items())
+    columns = aliased({name: f"{quoted(name)}::{_IN_DUCKDB[kind]}" for name, kind in types.items()})
     config: dict[str, Any] = {
         "memory_limit": _MEMORY_LIMIT,
         "temp_directory": str(folder),

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # One row per group and interval.
 START = "interval_start"
+# The column that counts values: no dimension has a space in its name.
+COUNT = "number of values"
 # The number of parallel tasks for a cluster that does not report how many cores it has.
 DEFAULT_CORES = 64
 ARRIVED = "CASE WHEN timestampType = 1 THEN unix_millis(timestamp) END AS arrived"
@@ -108,16 +110,19 @@ class Spark:
             return table.groupBy(*keys).agg(*added).toArrow()
 
     def distinct_counts(self, table: DataFrame, keys: Sequence[str], value: str) -> tuple[pa.Table, pa.Table]:
-        """Count the different values of each combination of the keys, and of each interval; both as ``count``.
+        """Count the different values of each combination of the keys, and of each interval; both as COUNT.
 
         First each pair of a key and a value is found once, which divides a key that has half of all values among all
         tasks, and then these are counted. Raises SparkError.
         """
+        from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
+
         with self.translate_errors():
             pairs = self.pairs(table, keys, value).persist()
             try:
-                groups = pairs.groupBy(*keys).count().toArrow()
-                totals = pairs.select(START, value).distinct().groupBy(START).count().toArrow()
+                groups = pairs.groupBy(*keys).agg(F.count(value).alias(COUNT)).toArrow()
+                different = pairs.select(START, value).distinct()
+                totals = different.groupBy(START).agg(F.count(value).alias(COUNT)).toArrow()
             finally:
                 pairs.unpersist()
         return groups, totals

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kpis import pipeline
 from kpis.catalog.intervals import LENGTHS, from_milliseconds
 from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.sql import aliased, quoted
 from kpis.engine.aggregate import combined_partials
 from kpis.engine.scratch import ScratchError
 from kpis.lake import Expected, LakeError, PartialFile, Verify
@@ -136,7 +137,7 @@ def read_partials(task: str) -> Iterator[pa.RecordBatch]:
     }
     with _engine_of(fields) as engine, engine.lake.tables(files) as tables:
         table = f"({' UNION ALL BY NAME '.join(f'FROM {one}' for one in tables)})"
-        sums = ", ".join(f"{name}::DECIMAL(38,0) AS {name}" for name in kpi.partial_values)
+        sums = aliased({name: f"{quoted(name)}::DECIMAL(38,0)" for name in kpi.partial_values})
         decimal = f"REPLACE ({sums})" if sums else ""
         combined = combined_partials(kpi, length, table, starts)
         found = engine.connection.execute(f"SELECT * {decimal} FROM ({combined})").to_arrow_reader(ROWS_AT_ONCE)

@@ -26,6 +26,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import CountDistinct
+from kpis.catalog.sql import aliased, quoted
 from kpis.engine.aggregate import Partials, results_by_sql, results_of_groups
 from kpis.engine.results import Results
 from kpis.lake import STAGING, PartialFile, Verify
@@ -34,7 +35,7 @@ from kpis.sources.messages import decode_messages
 from kpis.sources.places import encode_file
 from kpis.sources.positions import Origin, Position
 from kpis.spark.encoding import decode_prepared, encode_options, encode_partials
-from kpis.spark.engine import START, MicroBatches, Source, Spark, spark
+from kpis.spark.engine import COUNT, START, MicroBatches, Source, Spark, spark
 from kpis.spark.executor import ERRORS, prepare_micro_batch, prepare_task, read_partials
 from kpis.spark.packing import packed
 from kpis.spark.session import Master, SparkError, check
@@ -187,18 +188,19 @@ class SparkCluster:
         table = self.table(kpi.source, length, files, starts)
         if isinstance(kpi.measure, CountDistinct):
             groups, totals = self.spark.distinct_counts(table, [START, *kpi.dimensions], kpi.measure.column)
+            count = quoted(COUNT)
             with _registered(engine, groups=groups, totals=totals):
                 return results_of_groups(
                     engine.connection,
                     kpi,
                     length,
-                    f"SELECT * EXCLUDE (count), count AS {kpi.value} FROM cluster_groups",
-                    f"SELECT {START}, count AS total FROM cluster_totals ORDER BY {START}",
+                    f"SELECT * EXCLUDE ({count}), {count} AS {quoted(kpi.value)} FROM cluster_groups",
+                    f"SELECT {START}, {count} AS total FROM cluster_totals ORDER BY {START}",
                     top_n,
                 )
         merged = self.spark.sums(table, [START, *kpi.source.partial_keys], kpi.source.partial_values)
         with _registered(engine, merged=merged):
-            casts = ", ".join(f"{name}::HUGEINT AS {name}" for name in kpi.source.partial_values)
+            casts = aliased({name: f"{quoted(name)}::HUGEINT" for name in kpi.source.partial_values})
             partials: Partials = {f"(SELECT * REPLACE ({casts}) FROM cluster_merged)": None}
             return results_by_sql(engine.connection, kpi, length, partials, starts, top_n)
 

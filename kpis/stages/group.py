@@ -13,6 +13,7 @@ from datetime import datetime
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import partial_kpis
+from kpis.catalog.sql import quoted
 from kpis.engine.aggregate import Partials
 from kpis.engine.table import held_bytes
 from kpis.lake import Rows
@@ -73,7 +74,7 @@ class Group:
             one = replace(one, rejects=self._copied(one.rejects, number))
         if self._feed.name in self._archived and not one.records.columns:
             table = self._copied("records", number)
-            rows = Rows(f"SELECT * EXCLUDE ({NUMBER}) FROM {table} WHERE {NUMBER} = {number}")
+            rows = Rows(f"SELECT * EXCLUDE ({quoted(NUMBER)}) FROM {table} WHERE {quoted(NUMBER)} = {number}")
             one = replace(one, records=rows)
         self.batches[-1] = one, former
 
@@ -85,7 +86,7 @@ class Group:
     def _copied(self, table: str, number: int) -> str:
         """Copy a table into the one of its name that all batches share; return that one's name."""
         shared = f'"group_{self._feed.name}_{table}"'
-        rows = f"SELECT *, {number}::INTEGER AS {NUMBER} FROM {table}"
+        rows = f"SELECT *, {number}::INTEGER AS {quoted(NUMBER)} FROM {table}"
         if shared in self._tables:
             self._engine.connection.execute(f"INSERT INTO {shared} BY NAME {rows}")
         else:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.registry import partial_kpis
+from kpis.catalog.sql import quoted
 from kpis.engine.aggregate import Partials
 from kpis.engine.file_reader import Reject
 from kpis.engine.live import LiveCounts
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # Larger tables in memory are not joined, as that copies them.
 SMALL_ROWS = 10_000
 # The column that says of which of the group's batches a row is.
-NUMBER = "batch_number"
+NUMBER = "batch number"
 # The records of the batch that was read last, where the bulk reader read it.
 RECORDS_TABLE = Rows("FROM records")
 
@@ -77,7 +78,7 @@ class Source:
     @property
     def rows(self) -> Rows:
         """The rows to write into the lake."""
-        without = f" EXCLUDE ({NUMBER})" if NUMBER in self.batch else ""
+        without = f" EXCLUDE ({quoted(NUMBER)})" if NUMBER in self.batch else ""
         query = f"SELECT *{without}, {self.batch} AS batch FROM {self.table}"
         if self.columns is None:
             return Rows(query)
@@ -120,7 +121,7 @@ def _joined(tables: list[tuple[str, Columns]], name: str) -> Source:
         order = np.argsort(starts, kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
     listed = ", ".join(f"'{key}'" for key, _ in tables)
-    return Source(name, columns, f"[{listed}][{NUMBER} + 1]", tuple(key for key, _ in tables))
+    return Source(name, columns, f"[{listed}][{quoted(NUMBER)} + 1]", tuple(key for key, _ in tables))
 
 
 def rejects_of(batches: Collection[Prepared]) -> str:
@@ -133,19 +134,19 @@ def rejects_of(batches: Collection[Prepared]) -> str:
         else:
             shared[one.rejects][one.number] = one.entry.key
     for table, keys in shared.items():
-        queries.append(f"SELECT * EXCLUDE ({NUMBER}), {_key_of(keys)} AS batch FROM {_rows_of(keys, table)}")
+        queries.append(f"SELECT * EXCLUDE ({quoted(NUMBER)}), {_key_of(keys)} AS batch FROM {_rows_of(keys, table)}")
     return " UNION ALL BY NAME ".join(queries)
 
 
 def _rows_of(keys: Mapping[int, str], table: str) -> str:
     """Return SQL for a shared table's rows of the batches with the numbers."""
-    return f"(FROM {table} WHERE {NUMBER} IN ({', '.join(map(str, keys))}))"
+    return f"(FROM {table} WHERE {quoted(NUMBER)} IN ({', '.join(map(str, keys))}))"
 
 
 def _key_of(keys: Mapping[int, str]) -> str:
     """Return SQL for the key of a shared table's row, by the number of its batch."""
     mapped = ", ".join(f"{number}: '{key}'" for number, key in keys.items())
-    return f"map {{{mapped}}}[{NUMBER}]"
+    return f"map {{{mapped}}}[{quoted(NUMBER)}]"
 
 
 def stage(batches: Collection[Prepared], found: Mapping[int, list[Source]], staging: Staging, options: Options) -> None:

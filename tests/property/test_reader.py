@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.feeds import BadRow
+from kpis.catalog.sql import RECORD_START, quoted
 from kpis.engine import line_reader as line_reader_module
 from kpis.engine.file_reader import Reading
 from kpis.engine.reader import Reader
@@ -168,7 +169,8 @@ def read(connection, path: Path) -> tuple[Counter, list, int] | str:
         reading = Reader(connection).read(path, IPFLOW)
     except FileError as error:
         return str(error)
-    found = connection.execute(f"SELECT epoch_ms(interval_start), {', '.join(NAMES)} FROM records").fetchall()
+    start = quoted(RECORD_START)
+    found = connection.execute(f"SELECT epoch_ms({start}), {', '.join(NAMES)} FROM records").fetchall()
     records = Counter(found)
     counts: Counter = Counter()
     for start, *_ in found:

@@ -15,6 +15,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from kpis.catalog.expressions.kinds import LARGEST, PLACES, SMALLEST, Kind, Values
+from kpis.catalog.sql import quoted
 
 # 128 bits, less one number that has no opposite.
 LARGEST_COMPUTED = 2**127 - 1
@@ -84,8 +85,8 @@ class Constant(Node):
                 return f"DATE '{self.constant.isoformat()}'"
             case time():
                 return f"TIME '{self.constant.isoformat()}'"
-        quoted = self.constant.replace("'", "''")
-        return f"'{quoted}'"
+        text = self.constant.replace("'", "''")
+        return f"'{text}'"
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,13 @@ class ColumnValue(Node):
 
     @property
     def sql(self) -> str:
-        quoted = self.name.replace('"', '""')
+        name = quoted(self.name)
         if self.values.kind is not Kind.NUMBER:
-            return f'"{quoted}"'
+            return name
         if self.values.scale:
             # A wider type, as its own has no room for the product.
-            return f'CAST(CAST("{quoted}" AS DECIMAL(25, {PLACES})) * {10**PLACES} AS BIGINT)'
-        return f'CAST("{quoted}" AS BIGINT)'
+            return f"CAST(CAST({name} AS DECIMAL(25, {PLACES})) * {10**PLACES} AS BIGINT)"
+        return f"CAST({name} AS BIGINT)"
 
 
 def names_in(node: Node) -> Iterator[str]:

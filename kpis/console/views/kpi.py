@@ -30,7 +30,7 @@ from kpis.console.theme import Theme
 from kpis.console.views.page import BadRequest, ChartView, Page
 from kpis.models import IntervalSummary, KPIResult
 from kpis.models.fields import column
-from kpis.models.result_models import result_model
+from kpis.models.result_models import group_of, result_model
 from kpis.query.columns import row_columns
 from kpis.query.csv import csv_response
 from kpis.query.parquet import ColumnType, parquet_response
@@ -113,7 +113,7 @@ class KPIPage(OfKPI, Page):
 
     def _group_row(self, chosen: Selection, row: KPIResult) -> dict:
         """Return a row of the table of groups: its values, with links to their series and explanation."""
-        group = row.group
+        group = group_of(row)
         return {
             "row": row,
             "words": label(self.kpi, group),

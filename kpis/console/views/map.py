@@ -24,6 +24,7 @@ from kpis.console.steps import Steps, steps
 from kpis.console.theme import Theme
 from kpis.console.views.page import BadRequest, ChartView, Page
 from kpis.models import IntervalSummary, Region
+from kpis.models.result_models import group_of
 
 LAYERS = {"calls": COUNTY_CALL_VOLUME, "signal": COVERAGE_GRID_SIGNAL}
 _TITLES = {"calls": "Calls by region", "signal": "Signal by place"}
@@ -173,7 +174,7 @@ def _place_row(one: Selection, at: datetime, place: Place) -> dict:
 
 def _cell_row(one: Selection, at: datetime, cell: Cell) -> dict:
     (dimension,) = one.kpi.dimensions
-    group = cell.row.group
+    group = group_of(cell.row)
     value = getattr(cell.row, one.kpi.value)
     return {
         "name": str(group[dimension]).replace(",", ", "),

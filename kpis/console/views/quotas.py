@@ -20,6 +20,7 @@ from kpis.console.table import BadTable, Column, Table
 from kpis.console.theme import Theme
 from kpis.console.views.page import BadRequest, ChartView, Page
 from kpis.models import KPIResult
+from kpis.models.result_models import group_of
 
 _SUBSCRIBER_COLUMNS = (
     Column("email", "Subscriber"),
@@ -114,4 +115,4 @@ def _address(parameters: Mapping[str, str]) -> str:
 
 
 def _explained(row: KPIResult) -> str:
-    return explain(USER_QUOTA_EXCEEDED, ONE_HOUR, row.interval_start_timestamp, row.group)
+    return explain(USER_QUOTA_EXCEEDED, ONE_HOUR, row.interval_start_timestamp, group_of(row))

@@ -60,7 +60,7 @@ def test_a_groups_figure_with_its_rank_and_batches(client):
     assert "7 records from 2 batches" in text
     assert f"ipflow_data.a.csv 3 13 5 1 18 Jul 2021, 00:00 {run.pk} ipflow_data.b.csv 4 14 0 1" in text
     assert "cdr_data" not in text
-    assert "service_id = 42" in response.context["sql"]
+    assert '"service_id" = 42' in response.context["sql"]
     assert shlex.split(response.context["command"])[2:] == ["query_lake", response.context["sql"]]
 
 

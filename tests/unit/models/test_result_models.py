@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 
 import pytest
 from django.db import models
 from django.db.models import F, Q
 from django.test.utils import isolate_apps
+from rest_framework.settings import api_settings
 
 import kpis.models
+from kpis.api.filtersets import anomaly_filterset
+from kpis.api.pagination import KeysetPagination
 from kpis.catalog import columns
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Column, Feed, Moment
 from kpis.catalog.formats import CSV
-from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
+from kpis.catalog.intervals import EPOCH, FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI, Reference
 from kpis.catalog.measures import Count, CountDistinct, Mean, Sum, SumOverQuota
+from kpis.catalog.names import EVERY_ROW, OF_MODELS, PARAMETERS
 from kpis.catalog.registry import KPIS
 from kpis.catalog.result_columns import BadEntry
+from kpis.console.selection import Selection
 from kpis.models import result_models
 from kpis.models.fields import ExactCharField, FoldedCharField
-from kpis.models.result_models import make_result_model, result_model
+from kpis.models.result_models import KPIResult, make_result_model, result_model
 
 PROBES = Feed(
     name="probes",
@@ -294,6 +300,30 @@ CONTRADICTIONS = {
     "average is a mean of site, which has no numbers": {
         "measure": Mean("average", column="site", samples="samples", empty="without")
     },
+    "a column cannot be named interval_end, as its view in SQL over the lake has that column": {
+        "measure": Count("interval_end")
+    },
+    "a column cannot be named save, which Django's models have": {"measure": Count("save")},
+    "a dimension cannot be named from, as addresses have that parameter; give it another name": {
+        "by": (Dimension("from", "port"),)
+    },
+    "a dimension cannot be named batch, as its partials have that column; give it another name": {
+        "by": (Dimension("batch", "port"),)
+    },
+    "a dimension cannot be named sum, as its partials have that column; give it another name": {
+        "by": (Dimension("sum", "port"),),
+        "measure": Sum("total", columns=("port",)),
+    },
+    "a dimension cannot be named spelled, as its partials have that column; give it another name": {
+        "by": (Dimension("site", "site", folded=True), Dimension("spelled", "port")),
+    },
+    "its partials have two columns site_spelling; give one of the dimensions another name": {
+        "by": (Dimension("site", "site", folded=True), Dimension("site_spelling", "port")),
+    },
+    "it counts the distinct values of port, but its partials have another column of that name": {
+        "by": (Dimension("port", "site"),),
+        "measure": CountDistinct("ports", column="port"),
+    },
     "its help texts name the column place; it has site, average_delay, samples, without": {
         "help_texts": {"place": "where it is"}
     },
@@ -309,13 +339,24 @@ def test_an_entry_that_contradicts_itself_is_refused_with_the_reason(reason, cha
     assert str(refused.value) == f"KPI 99 ({name}): {reason}."
 
 
-def test_a_table_is_refused_where_its_id_is_taken_or_a_name_is():
+def test_the_names_that_columns_cannot_have_are_those_that_rows_and_addresses_have(monkeypatch):
+    monkeypatch.setattr(result_models, "RESULT_MODELS", BUILT_IN)
+    names = {*dir(KPIResult), *KPIResult.__annotations__}
+    of_models = {name for name in names if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
+    assert of_models - {*OF_MODELS} <= {*EVERY_ROW}
+    assert {*OF_MODELS} <= of_models
+    filters = {name for kpi in KPIS.values() for name in anomaly_filterset(kpi).base_filters}
+    groups = {name for kpi in KPIS.values() for name in kpi.dimensions}
+    moments = {name for name in filters if name.startswith("interval_")}
+    of_api = (filters - groups - moments) | KeysetPagination.query_params | {api_settings.URL_FORMAT_OVERRIDE}
+    selected = Selection(KPIS[1], FIVE_MINUTES, EPOCH, EPOCH, {"service_id": 1}, EPOCH).parameters()
+    assert of_api | {*selected} - groups <= PARAMETERS
+
+
+def test_a_table_is_refused_where_its_id_is_taken_or_a_constraints_name_is_too_long():
     made(DELAY)
     with pytest.raises(BadEntry, match=r"^KPI 99 \(Sites\): SiteTCPDelay has the same id\.$"):
         made(replace(SITES, id=99))
-    for name in ("save", "kpi", "objects"):
-        with pytest.raises(BadEntry, match=rf"^KPI 97 \(Sites\): a column cannot be named {name}, which"):
-            made(replace(SITES, by=(Dimension(name, "probe"),)))
     with pytest.raises(BadEntry, match=r"the constraint averylongname_n{50}_gte_1 would have 70 characters"):
         made(replace(SITES, name="AVeryLongName", measure=Count("n" * 50)))
 

@@ -146,44 +146,44 @@ def test_a_day_reads_its_own_hours(data_dir):
 def test_the_sql_reads_well():
     quarter = FIVE_MINUTES.at(utc("2021-07-18T01:05:00"))
     assert figure_sql(KPIS[1], quarter, {"service_id": -3}) == (
-        "SELECT total_bytes\n"
-        "FROM ServiceTrafficVolume\n"
+        'SELECT "total_bytes"\n'
+        'FROM "ServiceTrafficVolume"\n'
         "WHERE hour_start = TIMESTAMP '2021-07-18 01:00:00'\n"
         "    AND interval_start >= TIMESTAMP '2021-07-18 01:05:00'\n"
         "    AND interval_start < TIMESTAMP '2021-07-18 01:10:00'\n"
-        "    AND service_id = -3"
+        '    AND "service_id" = -3'
     )
     assert figure_sql(KPIS[11], ONE_HOUR.at(MIDNIGHT), {"operator": "O2", "call_type": "CALL"}) == (
-        "SELECT number_of_calls,\n"
-        "    market_share\n"
+        'SELECT "number_of_calls",\n'
+        '    "market_share"\n'
         "FROM (\n"
         "    SELECT *,\n"
-        "        CAST(number_of_calls AS DOUBLE) / sum(number_of_calls) OVER same_interval AS market_share\n"
+        '        CAST("number_of_calls" AS DOUBLE) / sum("number_of_calls") OVER same_interval AS "market_share"\n'
         "    FROM (\n"
-        "        SELECT fold(operator_spelling) AS operator,\n"
-        "            call_type,\n"
-        "            CAST(sum(count) AS BIGINT) AS number_of_calls\n"
-        "        FROM OperatorCallVolume_partials\n"
+        '        SELECT fold("operator_spelling") AS "operator",\n'
+        '            "call_type",\n'
+        '            CAST(sum("count") AS BIGINT) AS "number_of_calls"\n'
+        '        FROM "OperatorCallVolume_partials"\n'
         "        WHERE hour_start = TIMESTAMP '2021-07-18 00:00:00'\n"
-        "        GROUP BY fold(operator_spelling), call_type\n"
+        '        GROUP BY fold("operator_spelling"), "call_type"\n'
         "    )\n"
         "    WINDOW same_interval AS ()\n"
         ")\n"
-        "WHERE fold(operator) = fold('O2')\n"
-        "    AND call_type = 'CALL'"
+        "WHERE fold(\"operator\") = fold('O2')\n"
+        "    AND \"call_type\" = 'CALL'"
     )
     devices = [{"user_id": uuid(one), "email": "a@b.c", "quota": 7} for one in (1, 2)]
     assert figure_sql(KPIS[6], ONE_HOUR.at(MIDNIGHT), {"email": "a@b.c"}, devices) == (
-        "SELECT CAST(sum(sum) AS BIGINT) AS usage,\n"
-        "    max(quota) AS quota\n"
-        "FROM UserTrafficVolume_partials\n"
+        'SELECT CAST(sum("sum") AS BIGINT) AS "usage",\n'
+        '    max("quota") AS "quota"\n'
+        'FROM "UserTrafficVolume_partials"\n'
         "JOIN (VALUES\n"
         "    ('00000000-0000-0000-0000-000000000001', 'a@b.c', 7),\n"
         "    ('00000000-0000-0000-0000-000000000002', 'a@b.c', 7)\n"
-        ") AS subscribers(user_id, email, quota) USING (user_id)\n"
+        ') AS subscribers("user_id", "email", "quota") USING ("user_id")\n'
         "WHERE hour_start = TIMESTAMP '2021-07-18 00:00:00'\n"
-        "    AND email = 'a@b.c'\n"
-        "HAVING usage > quota"
+        "    AND \"email\" = 'a@b.c'\n"
+        'HAVING CAST(sum("sum") AS BIGINT) > max("quota")'
     )
 
 
