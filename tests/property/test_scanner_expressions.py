@@ -271,7 +271,7 @@ def test_random_files_of_feeds_with_expressions_give_the_same_three_times(folder
     assert read > 0.8 * CASES
     assert scanned > 0.8 * CASES or name in BULK_ONLY
     assert kept > CASES / 2
-    assert len([check for check in feed.checks if reasons[check.reason]]) >= len(feed.checks) / 2, reasons
+    assert len([check for check in feed.checks if reasons[check.reason]]) >= 2, reasons
 
 
 def random_expression(feed: Feed, chance: random.Random, kinds: Sequence[str]) -> Expression:
