@@ -89,7 +89,8 @@ class Column:
         return self._described(self.type.kept)
 
     def _described(self, values: str) -> str:
-        said = "; ".join(part for part in (self.unit, values) if part)
+        computed = f"computed as {self.derived.text}" if self.derived else ""
+        said = "; ".join(part for part in (self.unit, values, computed) if part)
         return f"{said} ({self.source})" if self.source else said
 
 

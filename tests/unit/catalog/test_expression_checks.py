@@ -16,6 +16,7 @@ from kpis.catalog.feeds import BadRow, Range
 from kpis.catalog.registry import KPIS
 from kpis.catalog.result_columns import BadEntry
 from kpis.formats.judge import checked
+from kpis.lake.tables import records_table
 
 TYPES = {
     "a": Integer(),
@@ -92,6 +93,13 @@ def test_a_check_holds_unless_it_is_false():
 def test_a_derived_column_has_the_type_of_its_expression(text, type_):
     column = derived_column("x", text, TYPES, "units")
     assert (column.name, column.type, column.unit) == ("x", type_, "units")
+
+
+def test_the_lake_says_how_a_derived_column_is_computed():
+    kilo = derived_column("kilo", "bytes_uplink // 1000", column_types(IPFLOW.columns), "kB")
+    units = {column.name: column.unit for column in records_table(replace(IPFLOW, derived=(kilo,))).columns}
+    assert units["kilo"] == "kB; 0 to 9223372036854775; computed as bytes_uplink // 1000"
+    assert units["bytes_uplink"] == "bytes; 0 or more"
 
 
 def test_a_derived_column_is_not_true_or_false():
