@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -181,7 +181,10 @@ def guess(sample: Sample) -> list[Guess]:
     for header, texts in sample.columns.items():
         name = _name_of(header, len(names) + 1, names)
         names.append(name)
-        guesses.append(_guess(name, header, texts, header in sample.quoted))
+        found = _guess(name, header, texts, header in sample.quoted)
+        if header in sample.lacking:
+            found = replace(found, keys=found.keys | {"required": False})
+        guesses.append(found)
     return guesses
 
 

@@ -8,10 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from glob import escape
 from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from kpis.describe.dialects import (
     MISSING_WORDS,
@@ -25,6 +28,8 @@ from kpis.formats.bounds import DEFAULT_BOUNDS, FileError
 from kpis.formats.content import RawFile, open_file, unpacked_chunks
 
 MOST_ROWS = 10_000
+PARQUET_MARK = b"PAR1"
+NESTED = ("array", "list", "map", "struct", "union", "variant")
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,9 @@ class Sample:
     """A sample's columns, in their order: each name in the file with the texts of its first rows; "" for none.
 
     ``format`` is the type of the format in a catalog file, with the ``options`` that differ from the defaults.
-    ``quoted`` are the columns with JSON texts, which are no numbers even if they have digits alone; ``left_out`` are
-    columns that a feed cannot read, since their name is empty or comes twice.
+    ``quoted`` are the columns with JSON texts, which are no numbers even if they have digits alone, and ``lacking``
+    those whose key some rows lack; ``left_out`` are columns that a feed cannot read, since their name is empty or comes
+    twice.
     """
 
     path: Path
@@ -41,6 +47,7 @@ class Sample:
     columns: dict[str, list[str]]
     options: dict[str, Any] = field(default_factory=dict)
     quoted: frozenset[str] = frozenset()
+    lacking: frozenset[str] = frozenset()
     left_out: tuple[str, ...] = ()
 
     @property
@@ -49,8 +56,10 @@ class Sample:
 
 
 def read_sample(path: Path) -> Sample:
-    """Read the first rows of a CSV or JSON lines file, packed or not; raises FileError."""
+    """Read the first rows of a CSV or JSON lines file, packed or not, or of a Parquet file; raises FileError."""
     content = _first_bytes(path)
+    if content.startswith(PARQUET_MARK):
+        return _parquet(path)
     encoding = encoding_of(content)
     text = content.decode(encoding, "replace").removeprefix("\ufeff")
     if not text.strip():
@@ -142,6 +151,7 @@ def _json_lines(path: Path, text: str) -> Sample:
     columns: dict[str, list[str]] = {}
     quoted: set[str] = set()
     nested: set[str] = set()
+    present: Counter[str] = Counter()
     rows = 0
     for line in text.splitlines():
         try:
@@ -150,15 +160,16 @@ def _json_lines(path: Path, text: str) -> Sample:
             continue
         if not isinstance(found, dict):
             continue
-        for key, value in found.items():
-            if isinstance(value, dict | list):
+        for key, value in _flat(found):
+            if isinstance(value, list):
                 nested.add(key)
-            else:
-                values = columns.setdefault(key, [])
-                values.extend([""] * (rows - len(values)))
-                values.append(json.dumps(value) if isinstance(value, bool) else f"{value or ''}")
-                if isinstance(value, str) and not isinstance(value, _Number):
-                    quoted.add(key)
+                continue
+            present[key] += 1
+            values = columns.setdefault(key, [])
+            values.extend([""] * (rows - len(values)))
+            values.append(json.dumps(value) if isinstance(value, bool) else f"{value or ''}")
+            if isinstance(value, str) and not isinstance(value, _Number):
+                quoted.add(key)
         rows += 1
         if rows == MOST_ROWS:
             break
@@ -167,7 +178,41 @@ def _json_lines(path: Path, text: str) -> Sample:
     for values in columns.values():
         values.extend([""] * (rows - len(values)))
     plain = {key: values for key, values in columns.items() if key and key.isprintable() and key not in nested}
-    return Sample(path, "json_lines", plain, quoted=frozenset(quoted))
+    lacking = frozenset(key for key in plain if present[key] < rows)
+    return Sample(path, "json_lines", plain, quoted=frozenset(quoted), lacking=lacking)
+
+
+def _flat(found: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of an object, those of objects within it as paths, each with its value; a list is no value."""
+    for key, value in found.items():
+        if isinstance(value, dict):
+            yield before + key, []
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
+def _parquet(path: Path) -> Sample:
+    with duckdb.connect() as connection:
+        # In UTC, whatever the machine's zone.
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            relation = connection.read_parquet(escape(f"{path}"))
+            # What is nested is left out.
+            names = [
+                name for name, type_ in zip(relation.columns, relation.types, strict=True) if type_.id not in NESTED
+            ]
+            texts = ", ".join(f"""coalesce(CAST("{name.replace('"', '""')}" AS VARCHAR), '')""" for name in names)
+            rows = relation.project(texts).limit(MOST_ROWS).fetchall() if names else []
+        except duckdb.Error as error:
+            raise FileError(f"is no Parquet file that can be read: {error}") from None
+    if not rows:
+        raise FileError("has no row: a sample needs rows")
+    columns = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    lower = Counter(name.lower() for name in names)
+    left_out = tuple(name for name in names if not name or not name.isprintable() or lower[name.lower()] > 1)
+    plain = {name: values for name, values in columns.items() if name not in left_out}
+    return Sample(path, "parquet", plain, left_out=left_out)
 
 
 class _Number(str):

@@ -24,7 +24,12 @@ class Command(AnswerCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path, help="a CSV or JSON lines file; it may be compressed")
+        parser.add_argument(
+            "file",
+            metavar="FILE",
+            type=Path,
+            help="a CSV or JSON lines file, which may be compressed, or a Parquet file",
+        )
         parser.add_argument("--name", default="", help="the feed's name (default: from the file's)")
 
     def handle(self, *, file: Path, name: str, **options: Any) -> None:

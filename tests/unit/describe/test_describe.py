@@ -71,7 +71,7 @@ unit = "users"
 """
 
 MESSAGES = """\
-{"at": "2026-03-01T12:00:00Z", "device": "00000000-0000-0000-0000-000000000001", "app": "MAPS", "bytes": 7, "more": {"x": [1]}}
+{"at": "2026-03-01T12:00:00Z", "device": "00000000-0000-0000-0000-000000000001", "app": "MAPS", "bytes": 7, "more": {"x": [1], "cell": {"id": 3}}}
 {"at": "2026-03-01T12:00:30Z", "device": "00000000-0000-0000-0000-000000000002", "app": "MAPS", "bytes": 8, "more": {}}
 {"at": "2026-03-01T12:01:00Z", "device": "00000000-0000-0000-0000-000000000001", "app": "MAIL", "bytes": 1.5, "more": 3}
 """
@@ -115,6 +115,14 @@ def test_a_compressed_sample_of_json_lines_is_described(tmp_path: Path):
         "device": "uuid",
         "app": "text",
         "bytes": "decimal",
+        "more_cell_id": "integer",
+    }
+    assert feed["columns"]["more_cell_id"] == {
+        "type": "integer",
+        "header": "more.cell.id",
+        "optional": True,
+        "minimum": 0,
+        "required": False,
     }
     assert entry.endswith("# Of the sample's 3 rows, 3 would be records, 0 rejects.\n")
 
