@@ -125,9 +125,7 @@ def test_parquet_files_become_exact_kpis_and_rejects_by_row(work):
     assert first == (
         '{"begin": "2026-03-01T13:05:01", "cell id": 17.5, "OPERATOR": "Otro", "Volume [B]": 5, "signal": -90.0}'
     )
-    archived = work.run(
-        "query_lake", "SELECT count(*), sum(bytes), min(begin) FROM counters", "--format", "csv"
-    )
+    archived = work.run("query_lake", "SELECT count(*), sum(bytes), min(begin) FROM counters", "--format", "csv")
     assert archived.out.splitlines()[-1] == "6,1414,2026-03-01T12:00:00Z"
 
 
