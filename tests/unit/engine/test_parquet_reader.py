@@ -367,3 +367,21 @@ def test_a_file_that_changes_while_it_is_read_may_be_read_again(path, monkeypatc
         Read(path)
     assert error.value.passing
     assert str(error.value) == "changed while it was read"
+
+
+def test_a_file_larger_than_the_memory_limit_is_read(path, tmp_path):
+    rows = 3_000_000
+    with duckdb.connect() as connection:
+        begin = f"make_timestamp({int(START.timestamp())}000000 + range % 300)"
+        columns = f"{begin} AS begin, 1 + (hash(range) >> 2) AS cell, range % 1001 AS bytes"
+        connection.execute(f"COPY (SELECT {columns} FROM range({rows})) TO '{path}' (ROW_GROUP_SIZE 20000)")
+    config = {"memory_limit": "64MB", "temp_directory": str(tmp_path / "spill"), "threads": "2"}
+    with duckdb.connect(config=config) as connection:
+        reading = Reader(connection).read(path, FEED)
+        spilled = connection.execute("SELECT sum(size) FROM duckdb_temporary_files()").fetchone()
+        assert connection.execute("SELECT sum(bytes) FROM records").fetchone() == (
+            sum(number % 1_001 for number in range(rows)),
+        )
+    assert (reading.records, reading.intervals) == (rows, {START: rows})
+    # The records are 96 MB.
+    assert spilled[0] > 0
