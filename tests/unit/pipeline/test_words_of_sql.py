@@ -6,24 +6,30 @@ import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
 from django.core.management import call_command
 
+from kpis import pipeline
 from kpis.catalog import columns
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Column, Feed, Range, check_range, unix_moment
-from kpis.catalog.formats import CSV
+from kpis.catalog.formats import CSV, JSONLines
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Sum
-from kpis.models import IntervalSummary, LakeFile
+from kpis.models import Batch, IntervalSummary, LakeFile
 from kpis.models.result_models import group_of, result_model
 from kpis.query.figure_sql import figure_sql
+from kpis.sources.positions import Position
+from kpis.sources.spool import Spool
 from kpis.stages import read
+from kpis.stages.prepare import prepare
+from kpis.store.ledger import DatabaseLedger
 from tests.catalogs import declared
+from tests.factories import make_run
 from tests.twin import moment
 from tests.unit.management.test_update_network_stats import START, update
 
@@ -173,6 +179,30 @@ def feed(settings):
         yield
 
 
+@pytest.fixture
+def ingest(tmp_path):
+    """Takes batches of messages in, one after the other, of the same feed as JSON."""
+    streamed = replace(SELECT, format=JSONLines())
+    kpis = [replace(one, feed=streamed) for one in KPIS]
+    with declared(feeds=[streamed], kpis=kpis), pipeline.engine(tmp_path / "lake") as engine:
+        ledger, options = DatabaseLedger(make_run()), pipeline.Options(archive_feeds=frozenset({"select"}))
+
+        def ingest(records: list[dict], first: int) -> None:
+            spool = Spool(streamed, tmp_path / f"messages-{first}")
+            values = [{name: _as_json(name, value) for name, value in record.items()} for record in records]
+            spool.add(range(first, first + len(records)), [json.dumps(value).encode() for value in values])
+            batch = spool.messages("orders", 3, Position.of_topic(first) if first else None)
+            with prepare(batch, engine, options) as one:
+                (event, *_) = pipeline.run_prepared([one], ledger, engine, options)
+            assert event.entry.records == len(records)
+
+        yield ingest
+
+
+def _as_json(name: str, value: int | str) -> int | str:
+    return value if isinstance(SELECT.column(name).type, columns.Integer) else str(value)
+
+
 @pytest.fixture(params=["scanned", "in bulk"])
 def reader(request, monkeypatch):
     if request.param == "in bulk":
@@ -256,3 +286,11 @@ def test_partials_are_rebuilt_from_their_archived_records(data_dir, feed, reader
     call_command("repair_lake", stdout=out)
     assert "from its archived records" in out.getvalue()
     assert_lake_has(FIRST)
+
+
+def test_a_streams_batches_add_up(ingest, reader):
+    records = FIRST + rows(5, START, 60) + rows(6, START + 60, 40)
+    for first in range(0, len(records), 100):
+        ingest(records[first : first + 100], first)
+    assert stored(FIVE_MINUTES) == expected(records, FIVE_MINUTES)
+    assert Batch.objects.filter(feed="select").count() == 3
