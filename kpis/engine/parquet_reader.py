@@ -20,6 +20,7 @@ from kpis.formats.parquet_rows import ParquetRow, ParquetRows
 
 MARK, ENCRYPTED_MARK = b"PAR1", b"PARE"
 CODECS = frozenset(["UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "BROTLI", "LZ4", "LZ4_RAW"])
+FILE_ROW_NUMBER = "file_row_number"
 # What a value takes in memory, at least.
 VALUE_BYTES = 8
 # DuckDB reads so many rows at a time.
@@ -111,6 +112,8 @@ class ParquetReader(FileReader[ParquetRow]):
             while within:
                 _, children, _, _ = next(elements)
                 within += (children or 0) - 1
+        if any(name.lower() == FILE_ROW_NUMBER for name, *_ in tops):
+            raise FileError(f"has a column {FILE_ROW_NUMBER}, as DuckDB names what it counts: give it another name")
         types = self._rows(f"DESCRIBE FROM read_parquet({_quoted(link)}, hive_partitioning = false)")
         return [
             FileColumn(name, f"DECIMAL({precision},{scale})" if precision and type_ == "DOUBLE" else type_, key)

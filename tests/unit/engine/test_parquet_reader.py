@@ -199,6 +199,10 @@ TABLES: dict[str, tuple[pa.Table, str]] = {
     "a column is missing": (GOOD.drop_columns(["CELL"]), "has no column cell"),
     "two are missing": (GOOD.select(["bytes"]), "has no column begin, cell"),
     "a column twice": (GOOD.append_column("cell", pa.array([1, 2, 3])), "has 2 columns for cell: CELL, cell"),
+    "a name that the reader needs": (
+        GOOD.append_column("file_row_number", pa.array([1, 2, 3])),
+        "has a column file_row_number, as DuckDB names what it counts: give it another name",
+    ),
     "a time as a number": (
         table((0, 7, 1)).set_column(1, "CELL", pa.array([START])),
         "has the column CELL as TIMESTAMP WITH TIME ZONE, which cannot be a whole number: write it as INT64, or as "
