@@ -14,6 +14,7 @@ from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Sum
+from kpis.catalog.sql import RECORD_START
 from kpis.engine.compiled import library
 from kpis.engine.reader import Reader
 from kpis.engine.scanner import scan
@@ -64,7 +65,7 @@ def test_unix_times_among_whole_numbers_are_scanned_as_they_are_judged(tmp_path:
     with duckdb.connect() as connection:
         reading = Reader(connection).read(path, feed)
         rejects = connection.execute("FROM rejects ORDER BY line").fetchall()
-        sums = dict(connection.execute("SELECT interval_start, sum(bytes) FROM records GROUP BY 1").fetchall())
+        sums = dict(connection.execute(f'SELECT "{RECORD_START}", sum(bytes) FROM records GROUP BY 1').fetchall())
     assert found is not None
     assert found.reading == reading
     assert found.rejects == rejects
