@@ -31,9 +31,11 @@ class RollupLedger:
     def due_rollups(self, with_open: bool) -> list[tuple[Feed, Interval]]:
         due = []
         closed = dict(Watermark.objects.values_list("feed", "closed_until"))
-        # Rows of feeds that the catalog has no more stay as they are.
-        for rollup in DueRollup.objects.filter(feed__in=FEEDS):
-            feed = FEEDS[rollup.feed]
+        for rollup in DueRollup.objects.all():
+            feed = FEEDS.get(rollup.feed)
+            if feed is None:
+                # Rows of feeds that the catalog has no more stay as they are.
+                continue
             interval = Interval(LENGTHS[rollup.interval], rollup.interval_start_timestamp)
             # A feed's shortest interval is due only where it could not be computed with its batch.
             if (
@@ -87,7 +89,8 @@ class RollupLedger:
     def due_compactions(self) -> list[tuple[Feed, Interval]]:
         return [
             (FEEDS[due.feed], Interval(ONE_HOUR, due.interval_start_timestamp))
-            for due in DueCompaction.objects.filter(feed__in=FEEDS)
+            for due in DueCompaction.objects.all()
+            if due.feed in FEEDS
         ]
 
     def compacted(self, feed: Feed, hour: Interval) -> None:

@@ -169,6 +169,8 @@ def test_every_command_says_what_its_output_is_for():
     kinds = {name: import_module(f"kpis.management.commands.{name}").Command.__mro__[1] for name in names}
     assert set(kinds.values()) == {WorkCommand, AnswerCommand}
     assert {name for name, kind in kinds.items() if kind is AnswerCommand} == {
+        "check_catalog",
+        "describe_feed",
         "doctor",
         "lake_ddl",
         "query_lake",
