@@ -25,6 +25,7 @@ from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Sum
 from kpis.catalog.result_columns import BadEntry
+from kpis.catalog.sql import RECORD_START
 from kpis.engine import scanner as scanner_module
 from kpis.engine.folding import add_fold
 from kpis.engine.reader import Reader
@@ -335,7 +336,7 @@ def judged(feed: Feed, content: bytes) -> tuple[list, list, int] | None:
 def read_rows(connection, path: Path, feed: Feed) -> tuple[Any, list, list]:
     reading = Reader(connection).read(path, feed)
     names = ", ".join(f'"{name}"' for name in feed.column_names)
-    records = connection.execute(f"SELECT interval_start, {names} FROM records").fetchall()
+    records = connection.execute(f'SELECT "{RECORD_START}", {names} FROM records').fetchall()
     return reading, records, connection.execute("FROM rejects ORDER BY line").fetchall()
 
 
