@@ -10,9 +10,12 @@ from datetime import datetime, timedelta
 from kpis.catalog.builtin.antenna import ANTENNA, APP_TRAFFIC_VOLUME
 from kpis.catalog.builtin.cdr import CDR, COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
 from kpis.catalog.dimensions import Dimension
+from kpis.catalog.feeds import Feed
+from kpis.catalog.registry import FEEDS, kpis_of
+from kpis.catalog.result_columns import Label
 
-# By the feed's name: the dimensions of its counts. Groups are named as in the records, case included.
-LIVE_DIMENSIONS: dict[str, tuple[Dimension, ...]] = {
+# By the built-in feed's name: the dimensions of its counts.
+_BUILT_IN: dict[str, tuple[Dimension, ...]] = {
     CDR.name: (COUNTY_CALL_VOLUME.by[0], OPERATOR_CALL_VOLUME.by[0]),
     ANTENNA.name: APP_TRAFFIC_VOLUME.by,
 }
@@ -32,6 +35,28 @@ EARLY = timedelta(minutes=1)
 # The most groups of a second, or a minute, that are counted by name; further ones count under OTHERS.
 MOST_GROUPS = 200
 OTHERS = ""
+
+
+def live_dimensions(feed: Feed) -> tuple[Dimension, ...]:
+    """Return the dimensions of a feed's counts, of which no two feeds have one of the same name.
+
+    Groups are named as in the records, case included. A declared feed's is the first of its KPIs' that names groups by
+    texts which are about no person.
+    """
+    if feed.name in _BUILT_IN:
+        return _BUILT_IN[feed.name]
+    for kpi in kpis_of(feed):
+        for one in kpi.by:
+            column = feed.column(one.column)
+            is_text = isinstance(column.type.result_type, Label) and not one.is_computed
+            if is_text and not (kpi.personal or column.is_personal):
+                return (Dimension(f"{feed.name}_{one.name}", one.column),)
+    return ()
+
+
+def live_feeds() -> list[Feed]:
+    """Return the feeds whose streams have live counts."""
+    return [feed for feed in FEEDS.values() if feed.is_streamable and live_dimensions(feed)]
 
 
 def counted_from(length: int, now: datetime) -> datetime:

@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.live import (
-    LIVE_DIMENSIONS,
     MINUTE,
     MOST_GROUPS,
     OTHERS,
@@ -22,6 +21,8 @@ from kpis.catalog.live import (
     SCORED_MINUTES,
     SECOND,
     SHOWN_SECONDS,
+    live_dimensions,
+    live_feeds,
 )
 from kpis.live.presence import PRESENT
 from kpis.models import LiveCount, LiveFeed, StreamConsumer
@@ -30,8 +31,6 @@ RATE_SECONDS = 10
 LEAST_MINUTES = 5
 # A feed without a batch for this long has a rate of 0.
 STALLED = PRESENT
-
-_FEEDS = {dimension.name: feed for feed, dimensions in LIVE_DIMENSIONS.items() for dimension in dimensions}
 
 # The counts of one second or minute: records by dimension and group.
 Groups = dict[str, dict[str, int]]
@@ -57,7 +56,9 @@ class Window:
     """The live counts as they were last read from the database."""
 
     def __init__(self) -> None:
-        self._feeds = {feed: _Feed() for feed in LIVE_DIMENSIONS}
+        # The feed of each dimension, by their names.
+        self._feed_of = {one.name: feed.name for feed in live_feeds() for one in live_dimensions(feed)}
+        self._feeds = {feed.name: _Feed() for feed in live_feeds()}
         self._names: dict[str, set[str]] = defaultdict(set)
         self._consumers: dict[str, dict[str, Any]] = {}
         self._now = EPOCH
@@ -72,7 +73,7 @@ class Window:
         """Read what is new in the database; return True if a batch arrived."""
         self._now = timezone.now()
         changed = False
-        for live in LiveFeed.objects.all():
+        for live in LiveFeed.objects.filter(feed__in=self._feeds):
             feed = self._feeds[live.feed]
             if live.revision < feed.revision:
                 # Another database than before, such as a restored one.
@@ -95,7 +96,7 @@ class Window:
             "newest": self._newest,
             "seconds": SHOWN_SECONDS,
             "feeds": self._facts(),
-            "counts": {dimension: self._series(feed, dimension) for dimension, feed in _FEEDS.items()},
+            "counts": {dimension: self._series(feed, dimension) for dimension, feed in self._feed_of.items()},
             "scores": self._scores,
         }
 
@@ -120,7 +121,9 @@ class Window:
 
     def _take(self, feed: _Feed, length: int, start: int, groups: Groups) -> None:
         known = feed.counts[length].get(start, {})
-        found = {dimension: self._named(dimension, counts) for dimension, counts in groups.items()}
+        # Those that a former catalog counted are left out.
+        known_to_page = groups.keys() & self._feed_of.keys()
+        found = {dimension: self._named(dimension, groups[dimension]) for dimension in sorted(known_to_page)}
         feed.counts[length][start] = found
         if length == SECOND:
             for dimension, counts in found.items():
@@ -192,7 +195,7 @@ class Window:
         # Counts of seconds ahead of the clock wait for their second.
         self._changed = {change for change in changed if change[2] > newest}
         for dimension, name, second in sorted(changed - self._changed):
-            groups = self._feeds[_FEEDS[dimension]].counts[SECOND].get(second)
+            groups = self._feeds[self._feed_of[dimension]].counts[SECOND].get(second)
             if groups is not None:
                 found.setdefault(dimension, {}).setdefault(name, []).append([second, groups[dimension][name]])
         return found

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from kpis.catalog.intervals import EPOCH, ONE_HOUR
-from kpis.catalog.live import EARLY, LIVE_DIMENSIONS, MINUTE, counted_from
+from kpis.catalog.live import EARLY, MINUTE, counted_from, live_dimensions
 from kpis.catalog.registry import partial_kpi_ids, partial_kpis
 from kpis.clock import Clocks
 from kpis.engine.aggregate import Partials, TotalTooLarge, partial_of_records
@@ -163,7 +163,7 @@ def _of_stream(
     """Return the newest record's time (UTC) and the live counts of a stream's batch; for a file, None and None."""
     if not file.is_followed:
         return None, None
-    now, dimensions = clocks.host, LIVE_DIMENSIONS.get(file.feed.name, ())
+    now, dimensions = clocks.host, live_dimensions(file.feed)
     timeline = scanned.timeline if scanned is not None else None
     if timeline is None:
         timeline = timeline_of_records(engine.connection, file.feed, dimensions)

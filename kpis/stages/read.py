@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.intervals import EPOCH
-from kpis.catalog.live import LIVE_DIMENSIONS
+from kpis.catalog.live import live_dimensions
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.compiled import CORES
 from kpis.engine.file_reader import Reading
@@ -81,7 +81,7 @@ def scan_of(file: Batch, options: Options, earliest: datetime = EPOCH) -> Scan |
     times, defaults = replace(times_of(file, options), earliest=earliest), _defaults(file, options)
     bounds = options.bounds
     is_archived = file.feed.name in options.archive_feeds
-    live = LIVE_DIMENSIONS.get(file.feed.name, ()) if file.is_followed else None
+    live = live_dimensions(file.feed) if file.is_followed else None
     return scan(file.path, file.feed, kpis, start, bounds.rejects, times, defaults, is_archived, bounds, live)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from kpis import pipeline
 from kpis.catalog.feeds import BadRow, Feed, moment_of
-from kpis.catalog.live import LIVE_DIMENSIONS
+from kpis.catalog.live import live_dimensions
 from kpis.catalog.registry import FEEDS, partial_kpis, stream_feeds
 from kpis.clock import Clocks
 from kpis.engine import scanner as scanner_module
@@ -131,7 +131,7 @@ def naive_live(feed: Feed, records: list) -> LiveCounts | None:
         return None
     moments = sorted(moment_of(feed, record) for _, record in records)
     groups = {}
-    for dimension in LIVE_DIMENSIONS[feed.name]:
+    for dimension in live_dimensions(feed):
         found: Counter = Counter()
         for _, record in records:
             when = moment_of(feed, record)

@@ -10,6 +10,7 @@ from django.http import Http404
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.builtin.cdr import CDR
 from kpis.catalog.feeds import Feed
+from kpis.catalog.live import live_dimensions, live_feeds
 from kpis.console.charts.chart import Chart
 from kpis.console.charts.live import GROUPS, MAP_SECONDS, live_areas, live_map
 from kpis.console.theme import Theme
@@ -31,7 +32,18 @@ class Areas:
     title: str
 
 
-AREAS = {areas.dimension: areas for areas in (Areas(CDR, "operator", "Operators"), Areas(ANTENNA, "app", "Apps"))}
+_BUILT_IN = (Areas(CDR, "operator", "Operators"), Areas(ANTENNA, "app", "Apps"))
+
+
+def all_areas() -> dict[str, Areas]:
+    """Return the charts by their dimensions: one of each feed that has live counts."""
+    declared = [
+        Areas(feed, one.name, f"{feed.title}: {one.column.replace('_', ' ')}")
+        for feed in live_feeds()
+        if feed not in {areas.feed for areas in _BUILT_IN}
+        for one in live_dimensions(feed)
+    ]
+    return {areas.dimension: areas for areas in (*_BUILT_IN, *declared)}
 
 
 class LivePage(Page):
@@ -47,7 +59,7 @@ class LivePage(Page):
             threshold=DEFAULT_THRESHOLD,
             groups=GROUPS,
             map_seconds=MAP_SECONDS,
-            areas=AREAS.values(),
+            areas=all_areas().values(),
             regions=regions,
             spellings={spelling: region.code for region in regions for spelling in (region.name, *region.spellings)},
             **kwargs,
@@ -61,6 +73,7 @@ class LiveChart(ChartView):
         name = self.kwargs["name"]
         if name == MAP:
             return live_map(Region.objects.all(), theme)
-        if name not in AREAS:
+        areas = all_areas().get(name)
+        if areas is None:
             raise Http404
-        return live_areas(AREAS[name].title, theme)
+        return live_areas(areas.title, theme)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from kpis.catalog.formats import CSV, JSONLines
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Sum
-from kpis.models import Batch, IntervalSummary, LakeFile
+from kpis.live.window import Window
+from kpis.models import Batch, IntervalSummary, LakeFile, LiveCount, LiveFeed
 from kpis.models.result_models import group_of, result_model
 from kpis.query.figure_sql import figure_sql
 from kpis.sources.positions import Position
@@ -286,6 +288,35 @@ def test_partials_are_rebuilt_from_their_archived_records(data_dir, feed, reader
     call_command("repair_lake", stdout=out)
     assert "from its archived records" in out.getvalue()
     assert_lake_has(FIRST)
+
+
+def test_a_streams_recent_records_are_counted_for_the_live_page(ingest, reader, client):
+    now = int(time.time()) - 20
+    records = [one | {"order": now - number % 3} for number, one in enumerate(rows(7, START, 60))]
+    ingest(records, 0)
+    counted = LiveCount.objects.filter(feed="select", length=LiveCount.Length.SECOND)
+    assert {int(one.start_timestamp.timestamp()): one.groups for one in counted} == {
+        second: {"select_group": dict(Counter(one["group"] for one in records if one["order"] == second))}
+        for second in (now, now - 1, now - 2)
+    }
+    window = Window()
+    window.read()
+    (series,) = [counts for dimension, counts in window.window()["counts"].items() if dimension == "select_group"]
+    assert sum(count or 0 for counts in series.values() for count in counts) == 60
+    page = client.get("/live/").content.decode()
+    assert 'data-feed="select" data-dimension="select_group"' in page
+    assert client.get("/live/select_group.json").status_code == 200
+
+
+def test_a_feed_that_the_catalog_has_no_more_is_left_out_of_the_live_page(ingest):
+    LiveFeed.objects.create(feed="gone", revision=1, committed_at=moment(START), delay=1)
+    LiveFeed.objects.create(feed="select", revision=1, committed_at=moment(START), delay=1)
+    start = moment(int(time.time()) - 5)
+    LiveCount.objects.create(feed="select", length=1, start_timestamp=start, groups={"gone": {"a": 1}}, revision=1)
+    window = Window()
+    assert window.read()
+    assert "gone" not in window.window()["feeds"]
+    assert window.frame()["counts"] == {}
 
 
 def test_a_streams_batches_add_up(ingest, reader):
