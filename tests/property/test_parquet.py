@@ -51,6 +51,7 @@ from kpis.engine.reader import Reader
 from kpis.formats.judge import AheadOfClock, Times, checked
 from kpis.formats.parquet_columns import FileColumn, Kind, fit_of
 from kpis.formats.parquet_rows import ParquetRows, reader_of
+from kpis.formats.parquet_sql import value_of
 
 CODECS = ("none", "snappy", "zstd", "gzip", "lz4", "brotli")
 BASE_MS = 1_626_566_400_000
@@ -398,3 +399,42 @@ def test_the_bulk_reader_gives_what_the_judge_gives(tmp_path, connection, seed):
     assert sum(reading.intervals.values()) == len(records)
     assert reading.ahead.count == ahead
     assert reading.lacks_day == judge.lacks_day
+
+
+# Every value that the judge reads, SQL reads too.
+NATIVE = {
+    (Integer, Kind.WHOLE),
+    (Integer, Kind.FLOAT),
+    (Integer, Kind.DECIMAL),
+    (Decimal, Kind.WHOLE),
+    (Text, Kind.WHOLE),
+    (UUID, Kind.UUID),
+    (Boolean, Kind.BOOLEAN),
+    (Date, Kind.DATE),
+    (Date, Kind.TIMESTAMP),
+    (TimeOfDay, Kind.TIME),
+    (MonthFirst, Kind.TIMESTAMP),
+    (UnixTimestamp, Kind.TIMESTAMP),
+}
+
+
+@pytest.mark.parametrize("number", range(len(TYPES)))
+def test_sql_reads_a_value_as_the_judge_does_or_leaves_it_to_the_judge(tmp_path, connection, number):
+    for seed in range(4):
+        chance = random.Random(f"values {number} {seed}")  # noqa: S311
+        column = TYPES[number](chance)
+        for kind in sorted(fit_of(column).kinds):
+            array, name, raws = Maker(chance, 300).of(kind)
+            pq.write_table(pa.table({"c": array}), tmp_path / "c.parquet", version="2.6")
+            file_column = FileColumn("c", name, "c")
+            sql, read = value_of(file_column, column, "c"), reader_of(file_column, column)
+            found = connection.execute(
+                f"SELECT {sql.is_plain}, {sql.value}, {file_column.raw('c')} FROM '{tmp_path / 'c.parquet'}'"
+            ).fetchall()
+            # NaN is not itself.
+            assert repr([raw for _, _, raw in found]) == repr(raws)
+            for (is_plain, value, _), raw in zip(found, raws, strict=True):
+                if is_plain:
+                    assert value == read(raw)
+                elif (type(column), kind) in NATIVE and not getattr(column, "unknown", ()):
+                    assert not is_good(read, raw)
