@@ -11,7 +11,9 @@ from kpis.models import KPISet
 
 def sets_with(ids: frozenset[int]) -> set[int | None]:
     """Return the keys of the rows of all sets that have these KPIs, as batches have them; None is the empty set's."""
-    found: set[int | None] = {key for key, text in KPISet.objects.values_list("pk", "kpis") if ids <= kpi_ids(text)}
+    found: set[int | None] = {
+        key for key, text in KPISet.objects.order_by().values_list("pk", "kpis") if ids <= kpi_ids(text)
+    }
     return found if ids else found | {None}
 
 
