@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 from msgspec import inspect
 
 from kpis.catalog.file import entries
+from kpis.catalog.file.definitions import COLUMN_NOTES, FEED_NOTES, KPI_NOTES, MERGING
 from scripts.markdown import table
 
 INTRO = """
@@ -56,6 +57,17 @@ SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("A dimension", "An entry of `by`, where the name of a column alone does not do.", (entries.DimensionEntry,)),
     ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", entries.AnyMeasure.__args__),
 ]
+CHANGES = """
+A change counts once `manage.py apply_catalog` has applied it; until then runs stop, unless nothing has to be computed
+again. `manage.py check_catalog` says what it will do. After it, start the web and consumers again.
+
+{table}
+
+Files are read again from the data folder. Where a file is gone, and for messages of streams, a KPI is computed from the
+batch's archived records, if the feed has `archive`; else `apply_catalog` says which intervals it would lose and changes
+nothing, and with `--drop` it goes on and marks them as incomplete. Of a KPI that is new, and has nothing to lose, they
+are marked at once. A feed with another name is a removed one and a new one, and so is a KPI with another `id`.
+"""
 # What classes have from their base, which is described once.
 COMMON = {entries.ColumnEntry, entries.MeasureEntry}
 
@@ -71,7 +83,26 @@ def catalog_page() -> str:
             rows = list(_rows(one))
             if rows:
                 parts.append(table(("key", "values", "default", "meaning"), rows))
+    parts += ["## Changes of a catalog", CHANGES.strip().replace("{table}", _changes())]
     return "\n\n".join(parts)
+
+
+def _changes() -> str:
+    """Return the table of what changes of keys lead to."""
+    notes = f"of a feed {_listed(FEED_NOTES)}; of a column {_listed(COLUMN_NOTES)}; of a KPI {_listed(KPI_NOTES)}"
+    rows = [
+        ("a feed or KPI that is new", "a table for each KPI, computed from the files that are there"),
+        (notes, "nothing is computed again"),
+        (f"of a KPI {_listed(MERGING)}", "its results are computed again, from the lake"),
+        ("any other key of a KPI", "its results and partials are computed again, from the files"),
+        ("any other key of a feed or column", "all of the feed's files are read again"),
+        ("a feed or KPI that is removed", "its rows and files of the lake stay until `apply_catalog --drop`"),
+    ]
+    return table(("change", "what is done"), rows)
+
+
+def _listed(keys: Collection[str]) -> str:
+    return ", ".join(f"`{key}`" for key in sorted(keys))
 
 
 def _rows(entry: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:

@@ -82,6 +82,13 @@ def _is_renamed(change: Change) -> bool:
     return change.kind is Kind.KPI and former is not None and former.name.lower() != change.entry.name.lower()
 
 
+def _is_finer(change: Change) -> bool:
+    """Return True if a feed's records are counted in shorter intervals than before."""
+    if change.kind is not Kind.FEED or change.now is None or change.former is None:
+        return False
+    return change.now.interval_minutes < change.former.interval_minutes
+
+
 def describe(change: Change) -> str:
     """Return the line that says what a change is, and what follows from it."""
     title, keys = change.entry.title, ", ".join(change.changed_keys)
@@ -127,6 +134,12 @@ class Application:
                 f"{'. '.join(map(str, self._plan.losses))}. Nothing was changed. Bring the files back, or run "
                 "manage.py apply_catalog --drop, which marks intervals that cannot be computed as incomplete."
             )
+        for loss in self._plan.losses:
+            if loss.batches and _is_finer(loss.change):
+                raise StoreError(
+                    f"{loss}. Their records were counted in longer intervals than the feed's now: bring the files "
+                    "back, or give the feed another name."
+                )
         self._plan.tables.check_folder()
 
     def run(self, names_in_place: NamesInPlace) -> Iterator[str]:

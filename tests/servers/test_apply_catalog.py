@@ -92,6 +92,12 @@ class Work:
         for name, rows in (files or {name.removesuffix(".csv"): rows for name, rows in FILES.items()}).items():
             (self.place.data / f"{name}.csv").write_text("\n".join(["begin,cell,kind,bytes", *rows, ""]))
 
+    def with_interval(self, name: str) -> Path:
+        """A copy of the catalog in which the feed has another interval; its migrations are the same."""
+        path = self.catalog.with_name("other.toml")
+        path.write_text(self.catalog.read_text().replace("time = {column", f'interval = "{name}"\ntime = {{column', 1))
+        return path
+
     def run(self, *arguments: str, **variables: str) -> Ended:
         return self.place.run(*arguments, **{"CATALOG": str(self.catalog), **variables})
 
@@ -480,6 +486,9 @@ def test_a_changed_feed_whose_files_are_gone_counts_no_records_silently(work):
     refused = work.run("apply_catalog")
     assert refused.code == 1
     assert "feed probe: 1 batch cannot be read again, with records in 2 intervals from" in refused.err
+    finer = work.run("apply_catalog", "--drop", CATALOG=str(work.with_interval("1m")))
+    assert finer.code == 1
+    assert "bring the files back, or give the feed another name" in finer.err
     work.apply("--drop")
     states = {key: text.partition(" ")[0] for key, text in work.states(1001).items()}
     assert states == {

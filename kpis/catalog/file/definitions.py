@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from kpis.catalog.intervals import BY_SHORT_NAME
+
 if TYPE_CHECKING:
     from kpis.catalog.file.entries import FeedEntry, KPIEntry
 
@@ -17,6 +19,9 @@ COLUMN_NOTES = {"unit", "personal", "source"}
 KPI_NOTES = {"description", "plural", "unit", "personal"}
 # Keys of a KPI that say what is made of its partials.
 MERGING = {"lengths", "top"}
+
+# The interval of a feed that names none.
+DEFAULT_INTERVAL = "5m"
 
 
 class Kind(StrEnum):
@@ -52,6 +57,11 @@ class Definition:
     def text(self) -> str:
         """All of the definition in one text."""
         return json.dumps([self.feed, self.records, self.merging, self.notes])
+
+    @property
+    def interval_minutes(self) -> int:
+        """The minutes of a feed's interval."""
+        return BY_SHORT_NAME[json.loads(self.records).get("interval", DEFAULT_INTERVAL)].minutes
 
 
 def title_of(kind: str, key: str, name: str) -> str:
