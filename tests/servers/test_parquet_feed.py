@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kpis import pipeline
+from kpis.catalog.columns import Integer, ISOTimestamp
+from kpis.catalog.feeds import Column, Feed, own_moment
+from kpis.catalog.formats import Parquet
+from kpis.catalog.intervals import FIVE_MINUTES
+from kpis.catalog.registry import FEED_FILES, FEEDS
+from kpis.sources.places import found_in
+from kpis.stages.options import IntervalFrom, Options
+from kpis.stages.prepare import prepare
 from tests.servers.test_apply_catalog import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -177,3 +187,34 @@ def test_a_file_of_too_many_rejects_fails(work):
             "is the wrong file: it has more than 5 rejects, which is MAX_REJECTS, by line 6",
         )
     }
+
+
+def test_an_object_of_a_bucket_is_read_whole_into_the_interval_of_its_name(bucket, settings, monkeypatch, tmp_path):
+    columns = (Column("cell", Integer()), Column("begin", ISOTimestamp()))
+    feed = Feed(
+        name="named",
+        description="Files named after their interval",
+        format=Parquet(),
+        file_names=("named-*",),
+        endings=(".parquet",),
+        columns=columns,
+        checks=(),
+        moment=own_moment("begin"),
+        interval=FIVE_MINUTES,
+        name_end=re.compile("named-([0-9]+)"),
+    )
+    monkeypatch.setitem(FEEDS, "named", feed)
+    monkeypatch.setitem(FEED_FILES, "named-*", "named")
+    end = NOON + timedelta(minutes=5)
+    times = pa.array([NOON - timedelta(hours=1), NOON + timedelta(hours=1), None], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"begin": times, "cell": [1, 2, 3]}), tmp_path / "object")
+    name = f"named-{int(end.timestamp()) * 1000}.parquet"
+    bucket.upload_file(str(tmp_path / "object"), f"in/{name}")
+    (found,) = found_in(settings.DATA_DIR)
+    with pipeline.engine(tmp_path / "lake") as engine:
+        file = found.fetched(engine.scratch)
+        with prepare(file, engine, Options(interval_from=IntervalFrom.FILENAME)) as one:
+            assert (one.entry.file.name, one.entry.is_in) == (name, True)
+            assert one.entry.intervals == {NOON: 2}
+            assert one.first_rejects == [(3, "begin", "is empty", '{"cell": 3, "begin": null}')]
+        file.close()
