@@ -11,6 +11,7 @@ from kpis.catalog.file import source as sources
 from kpis.catalog.file.build import feed_of, kpi_of
 from kpis.catalog.file.convert import convert
 from kpis.catalog.file.definitions import Definition, feed_definition, kpi_definition
+from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.source import Source
 from kpis.catalog.kpis import KPI
 
@@ -42,11 +43,17 @@ def parsed(files: Iterable[Source], feeds: Mapping[str, Feed], kpis: Collection[
     read = [(source, convert(source)) for source in files]
     declared: dict[str, Feed] = {}
     patterns = {pattern: feed.name for feed in feeds.values() for pattern in feed.file_names}
+    tables = {"rejects": "the ledger's", "batches": "the ledger's"}
+    for one in feeds.values():
+        tables |= dict.fromkeys(_tables_of_feed(one.name), f"the feed {one.name}'s")
+    for kpi in kpis:
+        tables |= dict.fromkeys(_tables_of_kpi(kpi.name), f"the KPI {kpi.name}'s")
     for source, entries in read:
         for name, feed_entry in entries.feeds.items():
             if name in feeds or name in declared:
                 kind = "a built-in feed" if name in feeds else "another feed"
                 raise source.error(("feeds", name), f"is the name of {kind}: choose another")
+            _add_tables(tables, source, ("feeds", name), _tables_of_feed(name), f"the feed {name}'s")
             declared[name] = feed_of(source, name, feed_entry)
             for index, pattern in enumerate(feed_entry.files):
                 if pattern in patterns:
@@ -63,9 +70,27 @@ def parsed(files: Iterable[Source], feeds: Mapping[str, Feed], kpis: Collection[
                 raise source.error(("kpis", name), "is the name of another KPI, apart from case: choose another")
             if kpi.id in by_id:
                 raise source.error(("kpis", name, "id"), f"is {kpi.id}, the id of {by_id[kpi.id].name} too")
+            _add_tables(tables, source, ("kpis", name), _tables_of_kpi(name), f"the KPI {name}'s")
             by_name[kpi.name.lower()] = by_id[kpi.id] = kpi
     definitions = [
         *(feed_definition(name, entry) for _, entries in read for name, entry in entries.feeds.items()),
         *(kpi_definition(name, entry) for _, entries in read for name, entry in entries.kpis.items()),
     ]
     return Catalog(tuple(source for source, _ in read), declared, by_id, tuple(definitions))
+
+
+def _tables_of_feed(name: str) -> list[str]:
+    """Return the names of a feed's tables in SQL over the lake; case makes no difference there."""
+    return [name.lower(), f"{name}_rejects".lower()]
+
+
+def _tables_of_kpi(name: str) -> list[str]:
+    return [name.lower(), f"{name}_partials".lower()]
+
+
+def _add_tables(tables: dict[str, str], source: Source, at: Keys, names: Iterable[str], owner: str) -> None:
+    """Add a feed's or KPI's tables to all of the lake's; raises CatalogError if one of them is another's."""
+    for name in names:
+        if name in tables:
+            raise source.error(at, f"would have the table {name} of the lake, which is {tables[name]}: choose another")
+        tables[name] = owner

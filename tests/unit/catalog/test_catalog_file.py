@@ -625,6 +625,17 @@ def test_names_and_ids_are_taken_once_over_all_files():
         message_of(GOOD, "[kpis" + kpi)
         == "2.toml:1: kpis.CellVolume is the name of another KPI, apart from case: choose another"
     )
+    lake = "2.toml:1: {} would have the table {} of the lake, which is {}: choose another".format
+    for name, table, owner in (
+        ("batches", "batches", "the ledger's"),
+        ("cdr_rejects", "cdr_rejects", "the feed cdr's"),
+        ("operatorsignal_partials", "operatorsignal_partials", "the KPI OperatorSignal's"),
+    ):
+        message = lake(f"feeds.{name}", table, owner)
+        assert message_of("", feed.replace("feeds.probe", f"feeds.{name}")) == message
+    assert message_of(feed, "[kpis" + kpi.replace("CellVolume", "Probe")) == lake(
+        "kpis.Probe", "probe", "the feed probe's"
+    )
     assert message_of(
         GOOD, GOOD.replace("feeds.probe", "feeds.other").replace("CellVolume", "Other").replace("1001", "1002")
     ) == ("2.toml:3: feeds.other.files[1] is a pattern of the feed probe too")
