@@ -178,12 +178,12 @@ class KPI:
             if name not in names:
                 yield f"its measure needs the column {name}, which the feed {self.feed.name} does not have"
         columns = [column.name for column in self.result_columns]
-        if columns != [*self.columns]:
-            yield f"its measure computes {', '.join(self.measure.values)}, but describes other columns"
         for name in columns:
             if not _COLUMN_NAME.fullmatch(name):
                 yield f"the column {name!r} must be named by lower-case letters and digits, with single _ between them"
         yield from taken([*columns, *(one.folded_column for one in self.folded)], self.dimensions)
+        if columns != [*self.columns]:
+            yield f"its measure computes {', '.join(self.measure.values)}, but describes other columns"
         if self.partials_of is None:
             keys = [*self.dimensions, *(one.spelling for one in self.folded)]
             yield from taken_in_partials(keys, self.partial_values, self.measure.partial_keys)

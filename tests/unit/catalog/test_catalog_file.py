@@ -594,6 +594,118 @@ BROKEN = {
     ),
     "no length": ('["1h", "1m", "5m"]', "[]", at(32, KPI("lengths"), "is empty")),
     "no unit": ('unit = "bytes"\n', "", at(24, "kpis.CellVolume", "lacks the key unit")),
+    "a flag of numbers": (
+        "minimum = 1, bits",
+        'scientific = "yes", bits',
+        at(10, "feeds.probe.columns.cell.scientific", "must be true or false, not a text in quotes"),
+    ),
+    "unknown numbers": (
+        "unknown = [99]",
+        'unknown = ["99"]',
+        at(13, "feeds.probe.columns.signal.unknown[1]", "must be a whole number, not a text in quotes"),
+    ),
+    "a quote": (
+        '"csv"}',
+        '"csv", quote = "ab"}',
+        at(4, "feeds.probe.format", "cannot be used: the quote 'ab' is not one of \"'`|$%&*/^~!?#:;@"),
+    ),
+    "a comment": (
+        '"csv"}',
+        '"csv", comment = "a"}',
+        at(4, "feeds.probe.format", "cannot be used: the comment mark 'a' begins as a row may begin"),
+    ),
+    "a preamble": (
+        '"csv"}',
+        '"csv", preamble = -1}',
+        at(4, "feeds.probe.format", "cannot be used: the preamble has -1 lines; it can have 0 to 1,000"),
+    ),
+    "a zone's type": (
+        '"unix_ms"',
+        '"iso", zone = 3',
+        at(9, "feeds.probe.columns.begin.zone", "must be a text in quotes, not a whole number"),
+    ),
+    "an end": (
+        '{column = "begin"}',
+        '{column = "begin", at = "middle"}',
+        at(6, "feeds.probe.time.at", "must be one of end, start; it is 'middle'"),
+    ),
+    "an archive": (
+        'interval = "1m"',
+        'archive = 1\ninterval = "1m"',
+        at(5, "feeds.probe.archive", "must be true or false, not a whole number"),
+    ),
+    "endings": (
+        'interval = "1m"',
+        'endings = ".csv"\ninterval = "1m"',
+        at(5, "feeds.probe.endings", "must be a list in [ ], not a text in quotes"),
+    ),
+    "a blank pattern": ('"probe_*.csv"', '" "', at(3, "feeds.probe.files[1]", "must be one line that is not blank")),
+    "cells of a grid": (
+        '{name = "kind"}',
+        '{name = "place", grid = ["signal", "signal"], cells_per_degree = 0}',
+        at(28, "kpis.CellVolume.by[2].cells_per_degree", "must be 1 or more; it is 0"),
+    ),
+    "a mean without a column": (
+        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        '{type = "mean", name = "average"}',
+        at(29, "kpis.CellVolume.measure", "lacks the key column"),
+    ),
+    "a mean of texts": (
+        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        '{type = "mean", name = "average", column = "kind"}',
+        at(24, "kpis.CellVolume", "cannot be used: average is a mean of kind, which has no numbers"),
+    ),
+    "a count of no column": (
+        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        '{type = "count_distinct", name = "users", column = "user"}',
+        at(
+            29,
+            "kpis.CellVolume.measure.column",
+            "names no column: there are begin, cell, owner, bytes, signal, kind, kilobytes",
+        ),
+    ),
+    "a share's taken name": (
+        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        '{type = "count", name = "calls", share = "rank"}',
+        at(
+            24,
+            "kpis.CellVolume",
+            "cannot be used: it has two columns rank; each row also has id, interval_start_timestamp, interval_end_timestamp, interval, rank",
+        ),
+    ),
+    "a value's name twice": (
+        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        '{type = "mean", name = "samples", column = "signal"}',
+        at(
+            24,
+            "kpis.CellVolume",
+            "cannot be used: it has two columns samples; each row also has id, interval_start_timestamp, interval_end_timestamp, interval, rank",
+        ),
+    ),
+    "a filter that is no condition": (
+        "kilobytes > 0 and kind = 'DATA'",
+        "kilobytes",
+        at(
+            31,
+            "kpis.CellVolume.filter",
+            "is no expression that can be computed; at character 1: this is a number, but a condition is true or false: compare it, as in ... > 0",
+        ),
+    ),
+    "a flag of top lists": (
+        "top = true",
+        "top = 10",
+        at(33, "kpis.CellVolume.top", "must be true or false, not a whole number"),
+    ),
+    "a nested list": (
+        '["cell", {name = "kind"}]',
+        '[["cell"]]',
+        at(28, "kpis.CellVolume.by[1]", "must be a text in quotes or a table, not a list in [ ]"),
+    ),
+    "a control character in a text": (
+        '"Cells by bytes"',
+        '"Cells\\tby\\nbytes"',
+        at(27, "kpis.CellVolume.description", "must be one line that is not blank"),
+    ),
 }
 
 
