@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -49,16 +50,15 @@ def encoding_of(content: bytes) -> str:
 
 def dialect_of(text: str) -> Dialect:
     """Return how a CSV text is written, as DuckDB's sniffer finds it; raises ValueError if it finds nothing."""
+    found = None
     with tempfile.NamedTemporaryFile("w", suffix=".csv", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
-        try:
-            found = duckdb.execute(
+        with duckdb.connect() as connection, suppress(duckdb.Error):
+            found = connection.execute(
                 "SELECT Delimiter, Quote, Comment, SkipRows, HasHeader FROM sniff_csv(?, sample_size = 20000)",
                 [file.name],
             ).fetchone()
-        except duckdb.Error:
-            found = None
     if found is None:
         raise ValueError("is not CSV that can be recognized: no delimiter gives all its rows the same fields")
     delimiter, quote, comment, skipped, has_header = found

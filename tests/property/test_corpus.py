@@ -200,8 +200,8 @@ def meddled(monkeypatch, name: str, change) -> None:
             meddle(raw._file)
             yield chunk
 
-    def fill_with_change(file, room):
-        filled = fill(file, room)
+    def fill_with_change(file, digest, room):
+        filled = fill(file, digest, room)
         meddle(file)
         return filled
 
