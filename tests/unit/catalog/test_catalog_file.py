@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
+import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from jsonschema import Draft202012Validator
 
 from kpis.catalog import columns, measures
 from kpis.catalog.dimensions import Dimension, GridCell
@@ -773,6 +778,16 @@ def test_a_command_with_a_broken_catalog_says_so_in_one_line(tmp_path: Path):
     )
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"{path}:25: kpis.CellVolume.id must be 1000 or more; it is 7\n"
+
+
+def test_the_json_schema_takes_what_a_catalog_file_may_have():
+    out = io.StringIO()
+    call_command("catalog_schema", stdout=out)
+    validator = Draft202012Validator(json.loads(out.getvalue()))
+    for text in (GOOD, LOGS):
+        assert list(validator.iter_errors(tomllib.loads(text))) == []
+    (error,) = validator.iter_errors(tomllib.loads(GOOD.replace("files =", "file = 1\nfiles =")))
+    assert list(error.absolute_path) == ["feeds", "probe"]
 
 
 def test_the_json_schema_describes_every_key():
