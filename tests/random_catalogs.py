@@ -280,7 +280,7 @@ class Maker:
         by = tuple((one.name, one.keys["type"] == "text" and chance.random() < 0.5) for one in chosen)
         integers = [one.name for one in self.columns if one.kind == "integer"] + ["twice"] * self.has_derived
         numbers = [one.name for one in self.columns if one.kind in ("integer", "decimal")]
-        others = [one.name for one in groups if not one.optional and one not in chosen]
+        others = [one.name for one in self.columns if one.kind in ("text", "integer") and one not in chosen]
         added = chance.sample(integers, chance.randint(1, min(2, len(integers))))
         measures: list[dict[str, Any]] = [
             {"type": "sum", "name": "total_value", "columns": added},
@@ -395,7 +395,7 @@ def _values(measure: dict[str, Any], records: list[dict]) -> list[Any]:
         case "count":
             return [len(records)]
         case "count_distinct":
-            return [len({record[measure["column"]] for record in records})]
+            return [len({record[measure["column"]] for record in records} - {None})]
     found = [value for record in records if (value := record[measure["column"]]) is not None]
     mean = rounded(float(sum(map(Fraction, found)) / len(found))) if found else None
     return [mean, len(found), len(records) - len(found)]

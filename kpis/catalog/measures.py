@@ -170,7 +170,10 @@ class Count(Measure):
 
 @dataclass(frozen=True)
 class CountDistinct(Measure):
-    """The number of distinct values of a column. The partial holds the values themselves, once per group."""
+    """The number of distinct values of a column, over the records that have one.
+
+    The partial holds the values themselves, once per group.
+    """
 
     column: str
     adds_up = False
@@ -192,11 +195,12 @@ class CountDistinct(Measure):
 
     @property
     def merge_one(self) -> dict[str, str]:
-        # A partial holds each value once per group, so that rows can be counted.
-        return {self.value: "count(*)"}
+        # A partial holds each value once per group, so that they can be counted; a record without one is none.
+        return {self.value: f"count({quoted(self.column)})"}
 
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
-        return (ResultColumn(self.value, WholeNumber(), f"distinct {self.column}", at_least=1),)
+        least = 0 if feed.column(self.column).type.may_be_none else 1
+        return (ResultColumn(self.value, WholeNumber(), f"distinct {self.column}", at_least=least),)
 
     @property
     def total(self) -> str:

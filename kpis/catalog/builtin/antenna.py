@@ -18,7 +18,7 @@ ANTENNA = Feed(
     endings=(".jsonl", ".json"),
     columns=(
         Column("timestamp", Integer(), "s since 1970-01-01T00:00Z"),
-        Column("id", UUID()),
+        Column("id", UUID(), is_personal=True),
         Column("antenna_id", UUID()),
         Column("bytes", Integer(), "bytes"),
         Column("app", Text()),

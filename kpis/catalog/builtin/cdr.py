@@ -22,8 +22,8 @@ CDR = Feed(
     file_names=("cdr_data.*", "cdr_[0-9]*.csv"),
     endings=(".csv", ".txt"),
     columns=(
-        Column("SourcePN", Text(longest=32)),
-        Column("DestPN", Text(longest=32)),
+        Column("SourcePN", Text(longest=32), is_personal=True),
+        Column("DestPN", Text(longest=32), is_personal=True),
         Column("Location", Text()),
         Column("StartT", MonthFirst()),
         Column("EndT", MonthFirst()),

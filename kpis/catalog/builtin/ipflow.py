@@ -24,7 +24,7 @@ IPFLOW = Feed(
     columns=(
         Column(_START, Integer(), "ms since 1970-01-01T00:00Z"),
         Column(_END, Integer(), "ms since 1970-01-01T00:00Z"),
-        Column("msisdn", Integer(minimum=1)),
+        Column("msisdn", Integer(minimum=1), is_personal=True),
         Column("bytes_uplink", Integer(), "bytes"),
         Column("bytes_downlink", Integer(), "bytes"),
         Column("service_id", Integer(bits=32, minimum=-(2**31))),

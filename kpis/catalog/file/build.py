@@ -26,6 +26,11 @@ from kpis.catalog.result_columns import BadEntry
 
 Made = TypeVar("Made")
 
+# Of 64 bits, signed; and of decimals, kept to six places.
+LARGEST = 2**63 - 1
+LARGEST_DECIMAL = 10**11
+# As PostgreSQL has them.
+LONGEST_CONSTRAINT = 63
 UNIX = {"unix_s": 1, "unix_ms": 1_000, "unix_us": 1_000_000}
 DAY_GROUPS = {"year", "month", "day"}
 
@@ -78,7 +83,11 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
                 raise source.error(
                     (*at, "by", index), f"uses the personal column {used}: the KPI must have personal = true"
                 )
-    return _made(
+    counted = _filter(source, (*at, "filter"), entry.filter, feed)
+    for column in counted.columns if counted else ():
+        if feed.column(column).is_personal and not entry.personal:
+            raise source.error((*at, "filter"), f"uses the personal column {column}: the KPI must have personal = true")
+    made = _made(
         source,
         at,
         lambda: KPI(
@@ -89,13 +98,22 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
             by=by,
             measure=_measure(source, (*at, "measure"), entry.measure, feed),
             unit=entry.unit,
-            filter=_filter(source, (*at, "filter"), entry.filter, feed),
+            filter=counted,
             lengths=tuple(sorted(lengths, key=lambda length: length.minutes)),
             top=entry.top,
             personal=entry.personal,
             plural=entry.plural,
         ),
     )
+    for one in made.result_columns:
+        constraint = f"{name}_{one.check_name}"
+        if one.bounds and len(constraint) > LONGEST_CONSTRAINT:
+            raise source.error(
+                at,
+                f"has too long names: a constraint of its table is named {constraint}, and names in a database have "
+                f"{LONGEST_CONSTRAINT} characters at most",
+            )
+    return made
 
 
 def _derived(
@@ -196,14 +214,27 @@ def _column(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Co
 
 
 def _type(source: Source, at: Keys, entry: entries.AnyColumn) -> ColumnType:
-    optional = entry.optional
+    # A record of a file without the column has no value there.
+    optional = entry.optional or not entry.required
     match entry:
         case entries.IntegerColumn(minimum=minimum, maximum=maximum, bits=bits, unknown=unknown):
-            least = -(1 << (bits - 1)) if minimum is None else minimum
+            beyond = 1 << (bits - 1)
+            least = -beyond if minimum is None else minimum
+            for key, bound in (("minimum", least), ("maximum", maximum)):
+                if bound is not None and not -beyond <= bound < beyond:
+                    raise source.error((*at, key), f"is beyond the column's {bits} bits")
+            for index, number in enumerate(unknown):
+                if not -LARGEST <= number <= LARGEST:
+                    raise source.error((*at, "unknown", index), "is beyond 64 bits")
             if maximum is not None and maximum < least:
                 raise source.error((*at, "maximum"), f"is less than the minimum, {least}")
             return columns.Integer(optional, bits, least, maximum, scientific=entry.scientific, unknown=tuple(unknown))
         case entries.DecimalColumn(minimum=minimum, maximum=maximum, unknown=unknown):
+            given: list[tuple[Keys, int]] = [(("minimum",), minimum), (("maximum",), maximum)]
+            given += [(("unknown", index), number) for index, number in enumerate(unknown)]
+            for where, number in given:
+                if abs(number) > LARGEST_DECIMAL:
+                    raise source.error((*at, *where), f"is beyond {LARGEST_DECIMAL:,}, the largest decimal number")
             if maximum < minimum:
                 raise source.error((*at, "maximum"), f"is less than the minimum, {minimum}")
             return columns.Decimal(optional, minimum=minimum, maximum=maximum, unknown=tuple(unknown))
@@ -287,6 +318,12 @@ def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, fe
             (*at, "grid"), "needs two columns, latitude and longitude, and neither column nor ignore_case"
         )
     latitude, longitude = (_known(source, (*at, "grid", index), name, known) for index, name in enumerate(entry.grid))
+    for index, (column, most) in enumerate(((latitude, 90), (longitude, 180))):
+        type_ = known[column].type
+        if not isinstance(type_, columns.Decimal) or type_.minimum < -most or type_.maximum > most:
+            raise source.error(
+                (*at, "grid", index), f"names {column}, which is no column of decimals from -{most} to {most}, degrees"
+            )
     return GridCell(entry.name, latitude, longitude=longitude, per_degree=entry.cells_per_degree)
 
 

@@ -251,7 +251,10 @@ class DimensionEntry(Entry, kw_only=True, frozen=True):
         list[str],
         Meta(description="Two columns, latitude and longitude in degrees, to group by the cells of a grid instead."),
     ] = []
-    cells_per_degree: Annotated[int, Meta(ge=1, le=1000, description="Of a grid: cells of a degree, each way.")] = 20
+    cells_per_degree: Annotated[
+        Literal[1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500, 1000],
+        Meta(description="Of a grid: cells of a degree, each way."),
+    ] = 20
 
 
 class MeasureEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
@@ -273,13 +276,13 @@ class CountMeasure(MeasureEntry, tag="count", kw_only=True, frozen=True):
 
 
 class CountDistinctMeasure(MeasureEntry, tag="count_distinct", kw_only=True, frozen=True):
-    """The number of distinct values of a column."""
+    """The number of distinct values of a column, over the records that have one."""
 
     column: Annotated[str, Meta(description="The column.")]
 
 
 class MeanMeasure(MeasureEntry, tag="mean", kw_only=True, frozen=True):
-    """The mean of a column of numbers, over the records that have a value."""
+    """The mean of a column of numbers, over the records that have a value, whose sum in a group is at most 9.2e12."""
 
     column: Annotated[str, Meta(description="The column.")]
     samples: Annotated[ColumnName, Meta(description="The name of the count of records with a value.")] = "samples"

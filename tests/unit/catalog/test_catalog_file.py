@@ -75,8 +75,8 @@ archive = true
 [feeds.logs.columns]
 day = {type = "date", optional = true, required = false}
 clock = {type = "time_of_day"}
-lat = {type = "decimal"}
-lon = {type = "decimal"}
+lat = {type = "decimal", minimum = -90, maximum = 90}
+lon = {type = "decimal", minimum = -180, maximum = 180}
 code = {type = "postal_code", optional = true}
 device = {type = "uuid"}
 
@@ -645,11 +645,6 @@ BROKEN = {
         at(5, "feeds.probe.endings", "must be a list in [ ], not a text in quotes"),
     ),
     "a blank pattern": ('"probe_*.csv"', '" "', at(3, "feeds.probe.files[1]", "must be one line that is not blank")),
-    "cells of a grid": (
-        '{name = "kind"}',
-        '{name = "place", grid = ["signal", "signal"], cells_per_degree = 0}',
-        at(28, "kpis.CellVolume.by[2].cells_per_degree", "must be 1 or more; it is 0"),
-    ),
     "a mean without a column": (
         '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
         '{type = "mean", name = "average"}',
@@ -711,6 +706,54 @@ BROKEN = {
         '"Cells\\tby\\nbytes"',
         at(27, "kpis.CellVolume.description", "must be one line that is not blank"),
     ),
+    "a number beyond its bits": (
+        "minimum = 1, bits = 32",
+        "minimum = 1, maximum = 4294967296, bits = 32",
+        at(10, COLUMN("cell.maximum"), "is beyond the column's 32 bits"),
+    ),
+    "an unknown number beyond 64 bits": (
+        "minimum = 1, bits = 32",
+        "unknown = [9223372036854775808]",
+        at(10, COLUMN("cell.unknown[1]"), "is beyond 64 bits"),
+    ),
+    "a large decimal": (
+        "minimum = -140, maximum = 0",
+        "maximum = 10000000000000",
+        at(13, COLUMN("signal.maximum"), "is beyond 100,000,000,000, the largest decimal number"),
+    ),
+    "a grid of wide decimals": (
+        '{name = "kind"}',
+        '{name = "place", grid = ["signal", "signal"]}',
+        at(28, KPI("by[2].grid[1]"), "names signal, which is no column of decimals from -90 to 90, degrees"),
+    ),
+    "a grid of texts": (
+        '{name = "kind"}',
+        '{name = "place", grid = ["kind", "signal"]}',
+        at(28, KPI("by[2].grid[1]"), "names kind, which is no column of decimals from -90 to 90, degrees"),
+    ),
+    "a grid of odd cells": (
+        '{name = "kind"}',
+        '{name = "place", grid = ["signal", "signal"], cells_per_degree = 7}',
+        at(
+            28,
+            KPI("by[2].cells_per_degree"),
+            "must be one of 1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500, 1000; it is 7",
+        ),
+    ),
+    "a filter of persons": (
+        "kilobytes > 0 and kind = 'DATA'",
+        "owner = 'Ann'",
+        at(31, KPI("filter"), "uses the personal column owner: the KPI must have personal = true"),
+    ),
+    "a machine's zone": (
+        '"unix_ms"',
+        '"iso", zone = "localtime"',
+        at(
+            9,
+            COLUMN("begin"),
+            "cannot be used: there is no time zone 'localtime': name one such as Europe/Madrid, or UTC",
+        ),
+    ),
 }
 
 
@@ -727,6 +770,32 @@ def message_of(*texts: str) -> str:
 def test_a_broken_catalog_has_one_message_with_its_line(old: str, new: str, message: str):
     assert GOOD.count(old) >= 1
     assert message_of(GOOD.replace(old, new, 1)) == message
+
+
+def test_a_kpi_by_a_built_in_feeds_persons_is_personal():
+    text = GOOD.replace('feed = "probe"', 'feed = "ipflow"').replace(
+        'by = ["cell", {name = "kind"}]', 'by = ["msisdn"]'
+    )
+    text = text.replace('"1h", "1m", "5m"', '"1h"').replace("filter = \"kilobytes > 0 and kind = 'DATA'\"\n", "")
+    text = text.replace('["bytes"], name', '["bytes_uplink"], name')
+    problem = "uses the personal column msisdn: the KPI must have personal = true"
+    assert message_of(text) == at(28, KPI("by[1]"), problem)
+    assert declared(text.replace("top = true", "personal = true")).kpis[1001].personal
+
+
+def test_a_constraints_name_fits_any_database():
+    kpi, value = "C" * 40, "v" * 17
+    text = GOOD.replace("CellVolume", kpi).replace("total_bytes", value)
+    text = text.replace('bytes = {type = "integer"', 'bytes = {minimum = 0, type = "integer"')
+    constraint = f"{kpi}_{value}_gte_0"
+    assert len(constraint) == 64
+    assert message_of(text) == at(
+        24,
+        f"kpis.{kpi}",
+        f"has too long names: a constraint of its table is named {constraint}, and names in a database have 63 "
+        "characters at most",
+    )
+    assert declared(text.replace(value, value[1:])).kpis[1001].value == value[1:]
 
 
 def test_names_and_ids_are_taken_once_over_all_files():
