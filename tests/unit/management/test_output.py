@@ -170,6 +170,7 @@ def test_every_command_says_what_its_output_is_for():
     assert set(kinds.values()) == {WorkCommand, AnswerCommand}
     assert {name for name, kind in kinds.items() if kind is AnswerCommand} == {
         "check_catalog",
+        "catalog_schema",
         "describe_feed",
         "doctor",
         "lake_ddl",
