@@ -104,10 +104,12 @@ def _rounded(column_type: Decimal, field: str) -> tuple[str, str]:
     limits = {abs(column_type.minimum), abs(column_type.maximum), *map(abs, column_type.unknown)}
     is_off = " AND ".join(f"abs(abs({field}) - {limit}) > 0.000001" for limit in sorted(limits))
     is_whole = f"({field} = floor({field}) AND abs({field}) <= 1e11)"
+    # By a file's statistics, which leave NaN out, DuckDB takes a comparison for true, and drops it.
+    rounded = f"TRY_CAST(TRY_CAST(round({millionths}) AS BIGINT) * 0.000001 AS DECIMAL(18, 6))"
     number = f"""CASE WHEN {is_whole} THEN TRY_CAST({field} AS {column_type.sql_type})
-        WHEN abs({field}) < {_SMALL} THEN CAST(CAST(round({millionths}) AS BIGINT) * 0.000001 AS DECIMAL(18, 6)) END"""
+        WHEN abs({field}) < {_SMALL} THEN {rounded} END"""
     is_right = f"abs({field}) < {_SMALL} AND abs({field}) > {_TINY} AND {is_between} AND {is_off}"
-    return number, f"({is_whole} OR ({is_right}))"
+    return number, f"isfinite({field}) AND ({is_whole} OR ({is_right}))"
 
 
 def _is_rounded(column: FileColumn, column_type: Decimal, field: str, number: str) -> str:

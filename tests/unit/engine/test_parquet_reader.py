@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as encryption
 import pytest
 
-from kpis.catalog.columns import Date, Integer, ISOTimestamp, Text, TimeOfDay
+from kpis.catalog.columns import Date, Decimal, Integer, ISOTimestamp, Text, TimeOfDay
 from kpis.catalog.feeds import Column, Feed, Range, check_range, day_and_time, own_moment
 from kpis.catalog.formats import Parquet
 from kpis.catalog.intervals import FIVE_MINUTES
@@ -142,6 +142,40 @@ def test_rejects_have_the_number_of_the_row_the_column_the_reason_and_the_row_as
         ),
     ]  # fmt: skip
     assert (found.reading.lines, found.reading.records, found.reading.rejects) == (5, 2, 3)
+
+
+NAN = float("nan")
+LEVELLED = replace(FEED, columns=(*COLUMNS[:3], Column("level", Decimal(optional=True))))
+TOO_LARGE = "is not between -100000000000 and 100000000000"
+
+
+@pytest.mark.parametrize("width", [pa.float32(), pa.float64()])
+@pytest.mark.parametrize(
+    ("levels", "records", "rejects"),
+    [
+        # The file's statistics leave NaN out.
+        ([NAN, 1.5], [1.5], {1: "is not a decimal number"}),
+        ([2.25, NAN, 2.25], [2.25, 2.25], {2: "is not a decimal number"}),
+        ([NAN, 1.0], [1], {1: "is not a decimal number"}),
+        ([NAN, NAN], [], {1: "is not a decimal number", 2: "is not a decimal number"}),
+        ([1.5, 2.25, float("inf")], [1.5, 2.25], {3: "is not a decimal number"}),
+        ([1.5, -8e12, 2.25], [1.5, 2.25], {2: TOO_LARGE}),
+        ([8e12, NAN, 1.5, None], [1.5, None], {1: TOO_LARGE, 2: "is not a decimal number"}),
+    ],
+)
+def test_a_float_that_is_no_number_or_too_large_rejects_its_row_alone(path, width, levels, records, rejects):
+    rows = table(*[(number, 7, 1) for number in range(len(levels))], level=pa.array(levels, width))
+    pq.write_table(rows, path)
+    found = Read(path, LEVELLED)
+    assert [row[4] for row in found.records] == records
+    assert [row[:3] for row in found.rejects] == [(number, "level", why) for number, why in rejects.items()]
+
+
+def test_nan_in_a_column_of_whole_numbers_rejects_its_row_alone(path):
+    pq.write_table(GOOD.set_column(2, "bytes", pa.array([NAN, 5.0, 5.0])), path)
+    found = Read(path)
+    assert [row[3] for row in found.records] == [5, 5]
+    assert [row[:3] for row in found.rejects] == [(1, "bytes", "is not a whole number")]
 
 
 def test_rows_that_are_ahead_of_the_clock_are_rejects(path):
