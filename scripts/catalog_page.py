@@ -44,6 +44,12 @@ unit = "bytes"
 lengths = ["5m", "1h"]
 """
 
+DIMENSION = """
+An entry of `by`, where the name of a column alone does not do. A KPI has at most 14 dimensions. Their texts have at
+most 765 characters together, two less for each number, and those of one with `ignore_case` at most 254: databases have
+no longer indexes.
+"""
+
 # The tables of the page, each with its title, and the classes of what it describes.
 SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("A feed", "`[feeds.NAME]`, with a name of lower-case letters, digits and `_`.", (entries.FeedEntry,)),
@@ -54,7 +60,7 @@ SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("A column", "`NAME = {type = ...}` in `[feeds.NAME.columns]`. All types have:", (entries.ColumnEntry,)),
     ("The types of columns", "", entries.AnyColumn.__args__),
     ("A KPI", "`[kpis.NAME]`, with a name of letters and digits that begins with a capital.", (entries.KPIEntry,)),
-    ("A dimension", "An entry of `by`, where the name of a column alone does not do.", (entries.DimensionEntry,)),
+    ("A dimension", DIMENSION.strip(), (entries.DimensionEntry,)),
     ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", entries.AnyMeasure.__args__),
 ]
 CHANGES = """

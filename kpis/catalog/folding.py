@@ -9,6 +9,8 @@ import unicodedata
 
 # The name of ``fold`` in the SQL of connections that have it.
 SQL_NAME = "fold"
+# Folding makes a text at most so many times as long.
+LONGEST_FOLDED = 3
 
 
 def fold(text: str) -> str:

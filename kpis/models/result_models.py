@@ -8,13 +8,12 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.text import camel_case_to_spaces
 
+from kpis.catalog.folding import LONGEST_FOLDED
 from kpis.catalog.kpis import KPI
 from kpis.catalog.result_columns import BadEntry, Fraction, Label, ResultColumn, WholeNumber
 from kpis.models.fields import ExactCharField, FoldedCharField
 from kpis.models.ledger import interval_choices
 
-# Folding makes a text at most so many times as long.
-LONGEST_FOLDED = 3
 # PostgreSQL cuts longer names off; MySQL refuses those of more than 64.
 LONGEST_NAME = 63
 

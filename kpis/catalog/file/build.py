@@ -17,6 +17,7 @@ from kpis.catalog.expressions import Expression, ExpressionError, condition
 from kpis.catalog.feeds import At, Check, Column, Feed, Moment, day_and_time, moment_at
 from kpis.catalog.file import entries
 from kpis.catalog.file.errors import Keys
+from kpis.catalog.file.indexes import check_indexes
 from kpis.catalog.file.source import Source
 from kpis.catalog.formats import CSV, Format, Header, JSONLines, Parquet
 from kpis.catalog.intervals import BY_SHORT_NAME
@@ -105,6 +106,7 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
             plural=entry.plural,
         ),
     )
+    check_indexes(source, (*at, "by"), made)
     for one in made.result_columns:
         constraint = f"{name}_{one.check_name}"
         if one.bounds and len(constraint) > LONGEST_CONSTRAINT:

@@ -868,3 +868,35 @@ def test_the_json_schema_describes_every_key():
     for name, table in tables.items():
         for key, value in table["properties"].items():
             assert key == "type" or value["description"], f"{name}.{key}"
+
+
+def with_texts(by: str, longest: int) -> str:
+    """The catalog with a KPI by the text columns site, of 500 characters, and note."""
+    more = f'\nsite = {{type = "text", longest = 500}}\nnote = {{type = "text", longest = {longest}}}\n'
+    return GOOD.replace('["VOICE", "DATA"]}\n', '["VOICE", "DATA"]}' + more, 1).replace('["cell", {name = "kind"}]', by)
+
+
+def test_an_index_that_a_database_would_refuse_is_refused_with_its_line():
+    by = '["site", "note"]'
+    assert declared(with_texts(by, 265)).kpis[1001].dimensions == ("site", "note")
+    index = at(
+        30,
+        KPI("by"),
+        "needs an index of {} bytes, 4 for each character of a text, and that of a table can have 3,072 at most: lower "
+        "the longest of a column, or leave a dimension out",
+    )
+    assert message_of(with_texts(by, 266)) == index.format("3,074")
+    assert message_of(with_texts('["site", "cell", "note"]', 265)) == index.format("3,074")
+    assert message_of(with_texts('["site", "note", "bytes"]', 264)) == index.format("3,074")
+    folded = '["cell", {name = "note", ignore_case = true}]'
+    assert declared(with_texts(folded, 254)).kpis[1001].folded[0].column == "note"
+    assert message_of(with_texts(folded, 255)) == at(
+        30,
+        KPI("by[2]"),
+        "ignores case, and the index of a table can then have texts of 254 characters at most; those of note can have "
+        "255",
+    )
+    many = ", ".join(f'{{name = "cell{number}", column = "cell"}}' for number in range(15))
+    assert message_of(with_texts(f"[{many}]", 1)) == at(
+        30, KPI("by"), "has 15 dimensions; the index of a table can have 14 at most"
+    )
