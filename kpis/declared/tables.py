@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
@@ -22,7 +24,8 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import Field
 
-from kpis.store.errors import StoreError
+from kpis.declared.undo import Attempt
+from kpis.store.errors import StoreError, one_line
 
 LABEL = "declared"
 HEADER = '"""Tables of declared KPIs. Written by ``manage.py apply_catalog``."""\n\n'
@@ -133,7 +136,8 @@ class Tables:
     def apply(self) -> Path | None:
         """Write the migration, if there is one, and apply all; return its file.
 
-        Raises StoreError if the folder cannot be written.
+        If a migration fails, what it left is removed, so that the catalog can be edited and applied again. Raises
+        StoreError if the folder cannot be written, or a migration that was there before fails.
         """
         written = None
         if self.migration is not None:
@@ -141,8 +145,26 @@ class Tables:
             text = HEADER + MigrationWriter(self.migration, include_header=False).as_string().lstrip()
             _write(written, text)
         if self.migration is not None or self.pending:
-            call_command("migrate", LABEL, verbosity=0, interactive=False)
+            attempt = Attempt(LABEL)
+            try:
+                call_command("migrate", LABEL, verbosity=0, interactive=False)
+            except DatabaseError as error:
+                # If the database is gone, nothing is removed: the migration is restarted.
+                with suppress(DatabaseError):
+                    self._remove(attempt.undo(), written, error)
+                raise
         return written
+
+    def _remove(self, failed: set[str], written: Path | None, error: DatabaseError) -> None:
+        """Remove the file that was written, if its migration failed; raise StoreError if one that was there did."""
+        if written is not None and written.stem in failed:
+            written.unlink()
+        there = sorted(failed.intersection(self.pending))
+        if there:
+            raise StoreError(
+                f"Cannot apply {_folder() / there[0]}.py: {one_line(error)}. If no other database has applied it, "
+                "remove the file."
+            ) from error
 
     def check_folder(self) -> None:
         """Raise StoreError if a migration is to be written, and the folder cannot be."""

@@ -276,6 +276,58 @@ def test_migrations_that_are_there_need_no_folder_that_can_be_written(work, tmp_
         assert {path: path.stat().st_mtime_ns for path in folder.glob("*.py")} == before
 
 
+def execute(work: Work, *statements: str) -> None:
+    with work.place.alias() as alias, connections[alias].cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def test_a_catalog_whose_migration_failed_can_be_edited_and_applied(work, tmp_path):
+    work.declare(FEED, VOLUME)
+    work.put()
+    work.apply()
+    # The table of another, which comes after those that are replaced and made.
+    execute(work, "CREATE TABLE declared_kindrecords (other INTEGER)")
+    both = VOLUME.replace('["cell"]', '["kind"]'), RECORDS.replace("1002", "1003").replace("Kind", "Found")
+    work.declare(FEED, *both, RECORDS)
+    refused = work.run("apply_catalog")
+    assert (refused.code, "exists" in refused.err) == (1, True), refused.err
+    execute(work, "INSERT INTO declared_kindrecords (other) VALUES (7)")
+    assert "declared_foundrecords" not in work.tables()
+    folder = work.catalog.parent / "catalog_migrations"
+    assert [path.name for path in sorted(folder.glob("*.py"))] == ["0001_initial.py"]
+    # Other columns than in the first attempt, those of the replaced table as they were.
+    work.declare(FEED, VOLUME, both[1].replace('["kind"]', '["cell", "kind"]'))
+    assert "table declared_foundrecords: new" in work.apply()
+    assert work.tables()["declared_kindrecords"] == [{"other": 7}]
+    execute(work, "DROP TABLE declared_kindrecords")
+    assert len(list(folder.glob("*.py"))) == 2
+    assert_as_fresh(work, tmp_path / "fresh")
+
+
+def test_a_migration_that_was_there_and_fails_is_named_and_leaves_no_table(work, tmp_path):
+    work.declare(CATALOG)
+    with new_work(tmp_path / "other") as other:
+        other.declare(CATALOG)
+        other.apply("--no-backfill")
+        folder = other.catalog.parent / "catalog_migrations"
+        folder.rename(work.catalog.parent / "catalog_migrations")
+    execute(work, "CREATE TABLE declared_kindrecords (other INTEGER)")
+    refused = work.run("apply_catalog")
+    file = work.catalog.parent / "catalog_migrations" / "0001_initial.py"
+    assert refused.err.startswith(f"CommandError: Cannot apply {file}: ")
+    assert refused.err.endswith(
+        "exists. If no other database has applied it, remove the file. Run apply_catalog again to continue.\n"
+    )
+    assert [name for name in work.tables() if name.startswith("declared_")] == ["declared_kindrecords"]
+    execute(work, "DROP TABLE declared_kindrecords")
+    file.unlink()
+    work.declare(CATALOG.replace('["cell"]', '["kind"]'))
+    work.put()
+    work.apply()
+    assert_as_fresh(work, tmp_path / "fresh")
+
+
 ASK = """
 import json, sys
 import django
