@@ -25,6 +25,7 @@ from kpis.formats.bounds import FileError, TooManyRejects
 from kpis.lake import Rows
 from kpis.sources.batch import Batch
 from kpis.stages.engine import Engine
+from kpis.stages.faults import is_of_machine, reason_of_fault
 from kpis.stages.identity import key_of, reading_of
 from kpis.stages.ledger import Entry
 from kpis.stages.options import Options
@@ -63,7 +64,10 @@ def _prepare(
     earliest: datetime,
     stack: ExitStack,
 ) -> Prepared:
-    """Prepare a batch; where memory runs out, try once more on one core, without what is cached of former batches."""
+    """Prepare a batch; where memory runs out, try once more on one core, without what is cached of former batches.
+
+    A fault of this program fails a file, and is raised for messages, as a consumer must not skip any.
+    """
     for tried in (engine, replace(engine, cores=1)):
         try:
             with ExitStack() as tables:
@@ -76,6 +80,10 @@ def _prepare(
                 raise
             engine.make_room()
             reason = out_of_room(error)
+        except Exception as error:
+            if file.is_followed or is_of_machine(error):
+                raise
+            return Prepared(Entry(file, False, reason_of_fault(file, error), reading=reading_of(file, options)))
     return Prepared(Entry(file, False, reason, not file.is_divisible, reading=reading_of(file, options)))
 
 
