@@ -67,7 +67,9 @@ def _loss(change: Change, names_in_place: NamesInPlace) -> Loss:
     else:
         kpi_id = int(change.key)
         summaries = IntervalSummary.objects.filter(kpi=kpi_id)
-        lost = gone_batches(batches.filter(kpi_set__in=sets_with(frozenset({kpi_id}))), feed, names_in_place)
+        # If the feed has another name now, its files are in place under that.
+        names = {feed, change.entry.feed}
+        lost = gone_batches(batches.filter(kpi_set__in=sets_with(frozenset({kpi_id}))), feed, names_in_place, names)
         lost -= archived_batches(lost, feed)
     kept_from = Watermark.objects.filter(feed=feed).values_list("kept_from", flat=True).first()
     is_pruned = kept_from is not None and summaries.filter(interval_start_timestamp__lt=kept_from).exists()
@@ -94,8 +96,13 @@ def without_kpi(batches: QuerySet[Batch], kpi: KPI) -> QuerySet[Batch]:
     return batches.filter(Q(kpi_set=None) | ~Q(kpi_set__in=sets_with(frozenset({kpi.id}))))
 
 
-def gone_batches(batches: Iterable[Batch], feed: str, names_in_place: NamesInPlace) -> set[int]:
-    """Return the ids of those batches whose content no file in place has, by its name or a duplicate's."""
+def gone_batches(
+    batches: Iterable[Batch], feed: str, names_in_place: NamesInPlace, feeds_in_place: Collection[str] = ()
+) -> set[int]:
+    """Return the ids of those batches whose content no file in place has, by its name or a duplicate's.
+
+    ``feeds_in_place`` are the feeds whose files count; by default the batches' own.
+    """
     of_batch: dict[int, set[str]] = defaultdict(set)
     for batch in batches:
         of_batch[batch.pk].add(batch.name)
@@ -105,8 +112,9 @@ def gone_batches(batches: Iterable[Batch], feed: str, names_in_place: NamesInPla
     for pk, name in duplicates.order_by().values_list("duplicate_of", "name"):
         if pk in of_batch:
             of_batch[pk].add(name)
-    there = names_in_place()
-    return {pk for pk, names in of_batch.items() if not any((feed, name) in there for name in names)}
+    in_place = feeds_in_place or {feed}
+    there = {name for one, name in names_in_place() if one in in_place}
+    return {pk for pk, names in of_batch.items() if not names & there}
 
 
 def archived_batches(batches: Collection[int], feed: str) -> set[int]:

@@ -529,6 +529,23 @@ def test_what_cannot_be_computed_again_is_never_lost_silently(work):
 
 
 @pytest.mark.sqlite_alone
+def test_a_renamed_feed_loses_only_what_no_file_has(work, tmp_path):
+    work.declare(CATALOG)
+    work.put()
+    work.apply()
+    work.declare(CATALOG.replace("feeds.probe", "feeds.probes").replace('"probe"', '"probes"'))
+    (work.place.data / "probe_2.csv").rename(tmp_path / "probe_2.csv")
+    refused = work.run("apply_catalog")
+    assert refused.code == 1
+    assert refused.err.count("1 batch cannot be read again, with records in 2 intervals from 2026-03-01T12:00:00Z") == 2
+    (tmp_path / "probe_2.csv").rename(work.place.data / "probe_2.csv")
+    assert work.apply()[-1].startswith("2 files ingested, 0 failed, 5 records, 1 rejects, 3 intervals, 1 rollups")
+    assert len(work.rows("CellVolume")) == 6
+    work.apply("--drop")
+    assert_as_fresh(work, tmp_path / "fresh")
+
+
+@pytest.mark.sqlite_alone
 def test_a_changed_feed_whose_files_are_gone_counts_no_records_silently(work):
     work.declare(CATALOG)
     work.put()
