@@ -22,7 +22,8 @@ from kpis.stages.options import IntervalFrom, Options
 from kpis.stages.prepare import prepare
 from tests.servers.test_apply_catalog import Work
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# Alone: a server's database would keep the declared tables for the tests after it.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
 CATALOG = """
 [feeds.counters]
