@@ -33,7 +33,7 @@ from kpis.lake.identity import read_identity, write_identity
 from kpis.models import Batch
 from kpis.storage import Storage
 from kpis.store import forgetting
-from kpis.store.applied import Change, What, catalog_changes, dropped
+from kpis.store.applied import Change, What, catalog_changes, dropped, kept_entries
 from kpis.store.binding import check_ids, lake_storage
 from kpis.store.errors import StoreError
 
@@ -121,14 +121,15 @@ class Application:
 
     def check(self, drop: bool) -> None:
         """Raise NeedsDrop if the plan loses something without ``drop``, and StoreError if it cannot be carried out."""
-        names = {change.entry.name.lower(): change for change in self._plan.changes if change.now}
-        for change in self._plan.changes:
-            other = names.get(change.entry.name.lower())
-            if change.what is What.REMOVED and not drop and change.kind is Kind.KPI and other:
-                raise NeedsDrop(
-                    f"{change.entry.title} is removed, and KPI {other.key} would take its table: "
-                    "run manage.py apply_catalog --drop, or choose another name."
-                )
+        removed = [change.entry for change in self._plan.changes if change.what is What.REMOVED]
+        for entry in [] if drop else [*removed, *kept_entries()]:
+            for change in self._plan.changes:
+                is_taken = change.now and change.key != entry.key and change.entry.name.lower() == entry.name.lower()
+                if is_taken and change.kind is Kind.KPI and entry.kind is Kind.KPI:
+                    raise NeedsDrop(
+                        f"{entry.title} is removed, and KPI {change.key} would take its table: "
+                        "run manage.py apply_catalog --drop, or choose another name."
+                    )
         if self._plan.losses and not drop:
             raise NeedsDrop(
                 f"{'. '.join(map(str, self._plan.losses))}. Nothing was changed. Bring the files back, or run "

@@ -89,6 +89,11 @@ def catalog_changes(with_removed: bool = False, definitions: Collection[Definiti
     return changes
 
 
+def kept_entries() -> list[Definition]:
+    """Return the entries that the catalog has no more, and whose rows are still there."""
+    return [_former(row) for row in AppliedEntry.objects.filter(is_removed=True)]
+
+
 def _former(row: AppliedEntry) -> Definition:
     if row.definition:
         return definition(row.kind, row.key, row.name, row.definition)

@@ -418,6 +418,28 @@ def test_the_tables_of_a_changed_catalog_are_those_of_a_fresh_start(work, tmp_pa
     assert_as_fresh(work, tmp_path / "fresh")
 
 
+@pytest.mark.sqlite_alone
+@pytest.mark.parametrize("is_removed_before", [False, True])
+def test_a_kpi_takes_the_name_of_a_removed_one_once_that_is_dropped(work, tmp_path, is_removed_before):
+    work.declare(FEED, VOLUME)
+    work.put()
+    work.apply()
+    if is_removed_before:
+        work.declare(FEED)
+        work.apply()
+    before = work.tables()
+    work.declare(FEED, VOLUME.replace("1001", "1003"))
+    ended = work.run("apply_catalog")
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        "CommandError: KPI 1001 (CellVolume) is removed, and KPI 1003 would take its table: "
+        "run manage.py apply_catalog --drop, or choose another name."
+    ]
+    assert work.tables() == before
+    work.apply("--drop")
+    assert_as_fresh(work, tmp_path / "fresh")
+
+
 def test_rows_of_what_was_removed_stay_until_they_are_dropped_and_disturb_nothing(work, tmp_path):
     work.declare(CATALOG)
     work.put()
