@@ -149,7 +149,7 @@ def _fill(cursor: CursorWrapper, kpi: KPI, length: Length) -> int:
     wave = "(step * 31 % 997)"
     value = f"(({number + 1} - place) * 1000 + {wave})"
     total = f"({1000 * number * (number + 1) // 2} + {number} * {wave})"
-    scale = " / 1000.0" if kpi.measure.is_mean else ""
+    scale = " / 1000.0" if kpi.measure.is_fraction else ""
     others = {"quota": "10", "market_share": f"{value} * 1.0 / {total}"}
     values = {name: others.get(name, "7") for name in kpi.measure.values[1:]}
     columns = {
@@ -169,7 +169,9 @@ def _fill(cursor: CursorWrapper, kpi: KPI, length: Length) -> int:
         "interval_start_timestamp": "begun",
         "interval_end_timestamp": "ended",
         quoted("interval"): str(length.code),
-        "mean" if kpi.measure.is_mean else "total": f"{total} / {1000.0 * number}" if kpi.measure.is_mean else total,
+        "mean" if kpi.measure.is_fraction else "total": f"{total} / {1000.0 * number}"
+        if kpi.measure.is_fraction
+        else total,
         quoted("groups"): str(number),
         "records": "1000",
         "batches": "1",
@@ -217,7 +219,7 @@ def addresses() -> list[str]:
             f"/kpis/{kpi.id}/",
             f"/kpis/{kpi.id}/top.json?{month}",
             f"/kpis/{kpi.id}/groups/?search=1&{month}",
-            f"/kpis/{kpi.id}/?{month}&times_sort={'mean' if kpi.measure.is_mean else '-total'}&times_page=100",
+            f"/kpis/{kpi.id}/?{month}&times_sort={'mean' if kpi.measure.is_fraction else '-total'}&times_page=100",
             f"/kpis/{kpi.id}/?{month}&groups_sort={kpi.dimensions[0]}",
         ]
     return found

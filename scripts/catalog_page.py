@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 from msgspec import inspect
 
-from kpis.catalog.file import entries
+from kpis.catalog.file import entries, measure_entries
 from kpis.catalog.file.definitions import COLUMN_NOTES, FEED_NOTES, KPI_NOTES, MERGING
 from scripts.markdown import table
 
@@ -61,7 +61,7 @@ SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("The types of columns", "", entries.AnyColumn.__args__),
     ("A KPI", "`[kpis.NAME]`, with a name of letters and digits that begins with a capital.", (entries.KPIEntry,)),
     ("A dimension", DIMENSION.strip(), (entries.DimensionEntry,)),
-    ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", entries.AnyMeasure.__args__),
+    ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", measure_entries.AnyMeasure.__args__),
 ]
 CHANGES = """
 A change counts once `manage.py apply_catalog` has applied it; until then runs stop, unless nothing has to be computed
@@ -75,7 +75,7 @@ nothing, and with `--drop` it goes on and marks them as incomplete. Of a KPI tha
 are marked at once. A feed with another name is a removed one and a new one, and so is a KPI with another `id`.
 """
 # What classes have from their base, which is described once.
-COMMON = {entries.ColumnEntry, entries.MeasureEntry}
+COMMON = {entries.ColumnEntry, measure_entries.MeasureEntry}
 
 
 def catalog_page() -> str:

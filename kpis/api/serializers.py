@@ -136,7 +136,7 @@ def v1_serializer(kpi: KPI) -> type[RowSerializer]:
 
 def anomaly_serializer(kpi: KPI) -> type[RowSerializer]:
     """Return the serializer of anomalies: a KPI's rows with the verdict (``row.verdict``)."""
-    kind = serializers.FloatField if kpi.measure.is_mean else serializers.BigIntegerField
+    kind = serializers.FloatField if kpi.measure.is_fraction else serializers.BigIntegerField
     columns = ["id", *INTERVAL_COLUMNS, *kpi.dimensions, "value", "mean", "deviation", "z", "intervals_in_window"]
     meta = type("Meta", (), {"model": result_model(kpi), "fields": columns, "read_only_fields": columns})
     fields = {

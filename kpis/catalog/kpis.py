@@ -11,7 +11,7 @@ from kpis.catalog.dimensions import SPELLED, Dimension
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import folded_sql
 from kpis.catalog.intervals import Length
-from kpis.catalog.measures import Measure
+from kpis.catalog.measures import Combine, Measure
 from kpis.catalog.names import taken, taken_in_partials
 from kpis.catalog.result_columns import BadEntry, ResultColumn
 from kpis.catalog.sql import quoted
@@ -101,7 +101,7 @@ class KPI:
     @property
     def total_column(self) -> str:
         """The column of an interval's summary that has the value over all groups."""
-        return "mean" if self.measure.is_mean else "total"
+        return "mean" if self.measure.is_fraction else "total"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ class KPI:
             keys[dimension.name] = folded_sql(text) if dimension.folded else text
             if dimension.folded:
                 keys[dimension.spelling] = text
-        return keys | {name: quoted(name) for name in self.measure.partial_keys}
+        return keys | self.measure.partial_keys
 
     @property
     def folded_spellings(self) -> dict[str, str]:
@@ -147,6 +147,11 @@ class KPI:
         """The columns of the partial's values, each with its SQL over the records."""
         spelled = {SPELLED: "count(*)"} if self.folded else {}
         return self.measure.partial | spelled
+
+    @property
+    def combine(self) -> dict[str, Combine]:
+        """How the columns of the partial's values become one of several batches."""
+        return self.measure.combine | (dict.fromkeys([SPELLED], Combine.SUM) if self.folded else {})
 
     @property
     def source(self) -> KPI:
@@ -174,7 +179,7 @@ class KPI:
         names = {column.name for column in self.feed.record_columns}
         if self.filter is not None:
             yield from self._unfit(self.filter, names)
-        for name in (*self.measure.measured, *self.measure.partial_keys):
+        for name in self.measure.needed:
             if name not in names:
                 yield f"its measure needs the column {name}, which the feed {self.feed.name} does not have"
         columns = [column.name for column in self.result_columns]

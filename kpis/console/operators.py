@@ -42,7 +42,7 @@ def operator_kpis() -> list[KPI]:
     there = [kpi for kpi in KPIS.values() if DIMENSION in kpi.dimensions and not kpi.personal and not kpi.top]
     there = [kpi for kpi in there if not unapplied_reason(kpi)]
     sums = [kpi for kpi in there if kpi.measure.adds_up]
-    return sums + [kpi for kpi in there if kpi.measure.is_mean]
+    return sums + [kpi for kpi in there if kpi.measure.weight]
 
 
 def operator_window(kpi: KPI, start: datetime, end: datetime, asked: Length) -> Window:
@@ -77,7 +77,7 @@ def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
     frame = sums.set_index(["operator", "start"]).reindex(whole).reset_index()
     frame["gap"] = ~frame["start"].isin(sums["start"])
     frame["weight"] = frame["weight"].fillna(0.0)
-    frame["value"] = frame["sum"] / frame["weight"] if kpi.measure.is_mean else frame["sum"]
+    frame["value"] = frame["sum"] / frame["weight"] if kpi.measure.weight else frame["sum"]
     frame["end"] = frame["start"] + window.step
     return frame[["start", "end", "operator", "value", "weight", "gap"]]
 
@@ -103,7 +103,7 @@ def totals(kpi: KPI, frame: pd.DataFrame) -> pd.DataFrame:
     sums = frame.groupby("operator", sort=False).agg(
         value=("value", "sum"), product=("product", "sum"), weight=("weight", "sum")
     )
-    if kpi.measure.is_mean:
+    if kpi.measure.weight:
         sums["value"] = sums["product"] / sums["weight"]
     else:
         sums["share"] = sums["value"] / sums["value"].sum()

@@ -3,7 +3,7 @@
 The columns of a frame, one row per step:
 
 - ``start``, ``end``: of the step (UTC);
-- ``value``: NaN or NA if there is none (Int64, for means float64);
+- ``value``: NaN or NA if there is none (Int64, for fractions float64);
 - ``intervals``: the number of intervals with a value;
 - ``provisional``: True if one of them is still open, or incomplete.
 """
@@ -80,7 +80,7 @@ def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame
             (EPOCH + int(step) * window.step, int(value), number) for step, value, number in summed if value is not None
         ]
     provisional = set(_provisional(kpi, window))
-    kind = "float64" if kpi.measure.is_mean else "Int64"
+    kind = "float64" if kpi.measure.is_fraction else "Int64"
     starts = pd.date_range(window.start, window.end, freq=window.step, inclusive="left", unit="us")
     frame = pd.DataFrame(found, columns=["start", "value", "intervals"]).set_index("start")
     frame.index = pd.DatetimeIndex(frame.index, tz="UTC").as_unit("us")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.feeds import LONGEST_FEED_NAME, Feed
-from kpis.catalog.file.entries import FIRST_ID
+from kpis.catalog.file.entry import FIRST_ID
 from kpis.catalog.file.load import parsed
 from kpis.catalog.file.source import parse
 from kpis.catalog.kpis import KPI

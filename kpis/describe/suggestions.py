@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kpis.catalog.file.entries import LONGEST_KPI_NAME
+from kpis.catalog.file.entry import LONGEST_KPI_NAME
 from kpis.describe.guesses import Guess, Role
 
 MOST_SUGGESTIONS = 3

@@ -157,13 +157,13 @@ def results_of_groups(
 def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[datetime]) -> str:
     """Return SQL that combines the partials in a table into those of the intervals of a length at ``starts`` (UTC).
 
-    A partial's values are sums and counts, which are added; sums are HUGEINT here, as they may exceed 64 bits.
+    Sums are HUGEINT here, as they may exceed 64 bits.
     """
     floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
     moments, wanted = ", ".join(map(timestamp, sorted(starts))), within(min(starts), max(starts) + length.delta)
     keys = ["interval_start", *kpi.partial_keys]
     columns = {name: quoted(name) for name in keys}
-    columns |= {name: f"CAST(sum({quoted(name)}) AS HUGEINT)" for name in kpi.partial_values}
+    columns |= {name: f"CAST({how}({quoted(name)}) AS HUGEINT)" for name, how in kpi.combine.items()}
     return f"""
         SELECT {aliased(columns)}
         FROM (SELECT * REPLACE ({floor} AS interval_start) FROM {table} WHERE {wanted})

@@ -1,6 +1,6 @@
 """Incrementally merged partials of a stream's intervals: a batch's cost does not grow with the number of earlier ones.
 
-The sums of partials, group by group, are the partial of all their batches.
+The partials of batches, combined group by group, are the partial of all of them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class IncrementalPartials:
             union = " UNION ALL BY NAME ".join(f"FROM {table}" for table in merged)
             grouped = ["interval_start", *kpi.partial_keys]
             columns = {name: quoted(name) for name in grouped}
-            columns |= {name: f"CAST(sum({quoted(name)}) AS BIGINT)" for name in kpi.partial_values}
+            columns |= {name: f"CAST({how}({quoted(name)}) AS BIGINT)" for name, how in kpi.combine.items()}
             moment = f"TIMESTAMP '{to_text(start).rstrip('Z')}'"
             with translate_errors(kpi):
                 self._connection.execute(

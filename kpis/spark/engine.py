@@ -10,7 +10,7 @@ import json
 import logging
 import queue
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis import extras
+from kpis.catalog.measures import Combine
 from kpis.spark.session import (
     Master,
     SparkError,
@@ -101,13 +102,17 @@ class Spark:
         with self.translate_errors():
             self.session.conf.set("spark.sql.shuffle.partitions", str(parts))
 
-    def sums(self, table: DataFrame, keys: Sequence[str], sums: Iterable[str]) -> pa.Table:
-        """Return the sums of columns for each combination of the keys, as decimals of 38 digits. Raises SparkError."""
+    def combined(self, table: DataFrame, keys: Sequence[str], columns: Mapping[str, Combine]) -> pa.Table:
+        """Return columns combined for each combination of the keys, as decimals of 38 digits. Raises SparkError."""
         from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
-        added = [F.sum(F.col(name).cast("decimal(38,0)")).cast("decimal(38,0)").alias(name) for name in sums]
+        aggregates = {Combine.SUM: F.sum, Combine.LEAST: F.min, Combine.MOST: F.max}
+        found = [
+            aggregates[how](F.col(name).cast("decimal(38,0)")).cast("decimal(38,0)").alias(name)
+            for name, how in columns.items()
+        ]
         with self.translate_errors():
-            return table.groupBy(*keys).agg(*added).toArrow()
+            return table.groupBy(*keys).agg(*found).toArrow()
 
     def distinct_counts(self, table: DataFrame, keys: Sequence[str], value: str) -> tuple[pa.Table, pa.Table]:
         """Count the different values of each combination of the keys, and of each interval; both as COUNT.

@@ -198,7 +198,7 @@ class SparkCluster:
                     f"SELECT {START}, {count} AS total FROM cluster_totals ORDER BY {START}",
                     top_n,
                 )
-        merged = self.spark.sums(table, [START, *kpi.source.partial_keys], kpi.source.partial_values)
+        merged = self.spark.combined(table, [START, *kpi.source.partial_keys], kpi.source.combine)
         with _registered(engine, merged=merged):
             casts = aliased({name: f"{quoted(name)}::HUGEINT" for name in kpi.source.partial_values})
             partials: Partials = {f"(SELECT * REPLACE ({casts}) FROM cluster_merged)": None}

@@ -134,7 +134,7 @@ def _summarize(
 ) -> None:
     """Write the summaries of intervals, and delete those of intervals that have no rows any more.
 
-    An interval whose records a KPI's filter leaves out has a total of 0: it is known that there are none.
+    An interval whose records a KPI's filter leaves out has the total of none, which is 0 of sums and counts.
     """
     now = clock.now()
     counts = count_records(feed, length, starts)
@@ -142,7 +142,7 @@ def _summarize(
     new: list[tuple[Any, ...]] = []
     revised = []
     for result in results:
-        kpi, is_mean = result.kpi.id, result.kpi.total_column == "mean"
+        kpi, is_fraction = result.kpi.id, result.kpi.measure.is_fraction
         found = list(rows({name: result.totals[name] for name in TOTALS_COLUMNS}))
         for moment, total, groups in [*found, *_filtered_out(result, starts, found, counts)]:
             start = moment.replace(tzinfo=UTC)
@@ -152,7 +152,7 @@ def _summarize(
             summary = former.pop((kpi, start), None)
             if summary is None:
                 # Thousands in a file whose rows lie in as many intervals: a row takes a tenth of an object's time.
-                of_all = (None, total) if is_mean else (total, None)
+                of_all = (None, total) if is_fraction else (total, None)
                 first = moments.get(start) or now
                 rest = (groups, *counts[start], first, 1, str(state), "", now)
                 new.append((kpi, start, interval.end, length.code, *of_all, *rest))
@@ -176,12 +176,12 @@ def _filtered_out(
     starts: Collection[datetime],
     found: list[tuple[Any, ...]],
     counts: Mapping[datetime, tuple[int, int]],
-) -> list[tuple[datetime, int | None, int]]:
+) -> list[tuple[datetime, float | None, int]]:
     """Return the totals of intervals with records that the KPI's filter leaves out; ``found`` are those of others."""
     if result.kpi.source.filter is None:
         return []
     counted = {moment for moment, *_ in found}
-    total = None if result.kpi.measure.is_mean else 0
+    total = result.kpi.measure.total_of_none
     empty = [start.replace(tzinfo=None) for start in sorted(starts) if counts[start][0]]
     return [(moment, total, 0) for moment in empty if moment not in counted]
 

@@ -86,7 +86,7 @@ def secrets():
         for length in kpi.lengths:
             own = {"email": EMAIL, "usage": 1000, "quota": 7} if kpi.id == 6 else {"user_id": DEVICE}
             make_result(kpi, MIDNIGHT, 1, length, **(own if kpi.personal else {}))
-            make_summary(kpi.id, MIDNIGHT, length, **({"mean": 5.0, "total": None} if kpi.measure.is_mean else {}))
+            make_summary(kpi.id, MIDNIGHT, length, **({"mean": 5.0, "total": None} if kpi.measure.is_fraction else {}))
     assert FIVE_MINUTES in KPIS[5].lengths
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from typing import TypeVar
 
-from kpis.catalog import columns, measures
+from kpis.catalog import columns
 from kpis.catalog.checks import check_expression, column_types, derived_column
 from kpis.catalog.columns import ColumnType
 from kpis.catalog.dimensions import Dimension, GridCell
@@ -18,11 +17,12 @@ from kpis.catalog.feeds import At, Check, Column, Feed, Moment, day_and_time, mo
 from kpis.catalog.file import entries
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.indexes import check_indexes
+from kpis.catalog.file.measures import measure_of
+from kpis.catalog.file.naming import instead, known_column
 from kpis.catalog.file.source import Source
 from kpis.catalog.formats import CSV, Format, Header, JSONLines, Parquet
 from kpis.catalog.intervals import BY_SHORT_NAME
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Measure
 from kpis.catalog.result_columns import BadEntry
 
 Made = TypeVar("Made")
@@ -68,7 +68,7 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
     """Return the KPI of an entry over one of the feeds; raises CatalogError if the entry contradicts itself."""
     at: Keys = ("kpis", name)
     if entry.feed not in feeds:
-        raise source.error((*at, "feed"), f"names no feed: {_instead(entry.feed, feeds)}")
+        raise source.error((*at, "feed"), f"names no feed: {instead(entry.feed, feeds)}")
     feed = feeds[entry.feed]
     lengths = tuple(BY_SHORT_NAME[length] for length in dict.fromkeys(entry.lengths))
     for length in lengths:
@@ -97,7 +97,7 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
             description=entry.description,
             feed=feed,
             by=by,
-            measure=_measure(source, (*at, "measure"), entry.measure, feed),
+            measure=measure_of(source, (*at, "measure"), entry.measure, feed),
             unit=entry.unit,
             filter=counted,
             lengths=tuple(sorted(lengths, key=lambda length: length.minutes)),
@@ -136,7 +136,7 @@ def _derived(
 
 
 def _check(source: Source, at: Keys, entry: entries.CheckEntry, types: Mapping[str, ColumnType]) -> Check:
-    column = _known(source, (*at, "column"), entry.column, types)
+    column = known_column(source, (*at, "column"), entry.column, types)
     return _expressed(source, (*at, "holds"), lambda: check_expression(column, entry.reason, entry.holds, types))
 
 
@@ -158,17 +158,6 @@ def _made(source: Source, at: Keys, make: Callable[[], Made]) -> Made:
         return make()
     except BadEntry as error:
         raise source.error(at, f"cannot be used: {error.problem}") from None
-
-
-def _instead(name: str, known: Mapping[str, object]) -> str:
-    near = get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-
-
-def _known(source: Source, at: Keys, name: str, feed: Mapping[str, object]) -> str:
-    if name not in feed:
-        raise source.error(at, f"names no column: {_instead(name, feed)}")
-    return name
 
 
 ENDINGS = {
@@ -279,14 +268,14 @@ def _moment(source: Source, at: Keys, entry: entries.FeedEntry) -> Moment:
     if bool(time.column) == bool(time.day or time.clock) or bool(time.day) != bool(time.clock):
         raise source.error(where, "needs the key column, or day and clock together")
     if time.column:
-        column = entry.columns[_known(source, (*where, "column"), time.column, entry.columns)]
+        column = entry.columns[known_column(source, (*where, "column"), time.column, entry.columns)]
         if not isinstance(column, entries.TimeColumn):
             raise source.error((*where, "column"), f"names {time.column}, which is no column of type time")
         if time.zone != "UTC":
             raise source.error((*where, "zone"), f"is for day and clock: give the zone to the column {time.column}")
         return moment_at(time.column, At(time.at))
     for key, name, wanted in (("day", time.day, "date"), ("clock", time.clock, "time_of_day")):
-        found = entry.columns[_known(source, (*where, key), name, entry.columns)]
+        found = entry.columns[known_column(source, (*where, key), name, entry.columns)]
         if type(found).__struct_config__.tag != wanted:
             raise source.error((*where, key), f"names {name}, which is no column of type {wanted}")
     return _made(source, where, lambda: day_and_time(time.day, time.clock, time.zone, At(time.at)))
@@ -310,16 +299,20 @@ def _day_in_name(source: Source, at: Keys, entry: entries.FeedEntry) -> re.Patte
 def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, feed: Feed) -> Dimension:
     known = {column.name: column for column in feed.record_columns}
     if isinstance(entry, str):
-        return Dimension(entry, _known(source, at, entry, known))
+        return Dimension(entry, known_column(source, at, entry, known))
     if not entry.grid:
         return Dimension(
-            entry.name, _known(source, (*at, "column"), entry.column or entry.name, known), folded=entry.ignore_case
+            entry.name,
+            known_column(source, (*at, "column"), entry.column or entry.name, known),
+            folded=entry.ignore_case,
         )
     if len(entry.grid) != 2 or entry.column or entry.ignore_case:
         raise source.error(
             (*at, "grid"), "needs two columns, latitude and longitude, and neither column nor ignore_case"
         )
-    latitude, longitude = (_known(source, (*at, "grid", index), name, known) for index, name in enumerate(entry.grid))
+    latitude, longitude = (
+        known_column(source, (*at, "grid", index), name, known) for index, name in enumerate(entry.grid)
+    )
     for index, (column, most) in enumerate(((latitude, 90), (longitude, 180))):
         type_ = known[column].type
         if not isinstance(type_, columns.Decimal) or type_.minimum < -most or type_.maximum > most:
@@ -327,19 +320,3 @@ def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, fe
                 (*at, "grid", index), f"names {column}, which is no column of decimals from -{most} to {most}, degrees"
             )
     return GridCell(entry.name, latitude, longitude=longitude, per_degree=entry.cells_per_degree)
-
-
-def _measure(source: Source, at: Keys, entry: entries.AnyMeasure, feed: Feed) -> Measure:
-    known = {column.name: column for column in feed.record_columns}
-    match entry:
-        case entries.SumMeasure(name=name, columns=added):
-            names = [_known(source, (*at, "columns", index), one, known) for index, one in enumerate(added)]
-            return measures.Sum(name, columns=tuple(names))
-        case entries.CountMeasure(name=name, share=share):
-            return measures.Count(name, share=share)
-        case entries.CountDistinctMeasure(name=name, column=column):
-            return measures.CountDistinct(name, column=_known(source, (*at, "column"), column, known))
-        case entries.MeanMeasure(name=name, column=column, samples=samples, empty=empty):
-            return measures.Mean(
-                name, column=_known(source, (*at, "column"), column, known), samples=samples, empty=empty
-            )

@@ -10,19 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from kpis.catalog.file.entries import (
-    CLASS_NAME,
-    NAME,
-    ONE_LINE,
-    AnyColumn,
-    CatalogFile,
-    ColumnName,
-    DerivedEntry,
-    FeedEntry,
-    FeedName,
-    KPIEntry,
-    KPIName,
-)
+from kpis.catalog.file.entries import AnyColumn, CatalogFile, DerivedEntry, FeedEntry, KPIEntry
+from kpis.catalog.file.entry import CLASS_NAME, NAME, ONE_LINE, ColumnName, FeedName, KPIName
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.source import Source
 

@@ -9,27 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from kpis.catalog.feeds import LONGEST_FEED_NAME
-
-# A text ends where no character follows: $ would accept a line feed there.
-NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*(?![\s\S])"
-CLASS_NAME = r"^[A-Z][A-Za-z0-9]*(?![\s\S])"
-ONE_LINE = r"^[^\r\n]*\S[^\r\n]*(?![\s\S])"
-LONGEST_KPI_NAME, LONGEST_COLUMN_NAME = 40, 50
-# Ids below are those of built-in KPIs; the largest is what a column of the database holds.
-FIRST_ID, LAST_ID = 1000, 32_767
-
-FeedName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_FEED_NAME)]
-KPIName = Annotated[str, Meta(pattern=CLASS_NAME, max_length=LONGEST_KPI_NAME)]
-ColumnName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_COLUMN_NAME)]
-Line = Annotated[str, Meta(pattern=ONE_LINE, max_length=200)]
-LengthName = Literal["1m", "5m", "1h"]
-
-
-class Entry(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A table of a catalog file."""
+from kpis.catalog.file.entry import FIRST_ID, LAST_ID, ColumnName, Entry, FeedName, KPIName, LengthName, Line
+from kpis.catalog.file.measure_entries import AnyMeasure
 
 
 class ColumnEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
@@ -255,41 +238,6 @@ class DimensionEntry(Entry, kw_only=True, frozen=True):
         Literal[1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500, 1000],
         Meta(description="Of a grid: cells of a degree, each way."),
     ] = 20
-
-
-class MeasureEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
-    """What is computed of each group's records."""
-
-    name: Annotated[ColumnName, Meta(description="The name of the value.")]
-
-
-class SumMeasure(MeasureEntry, tag="sum", kw_only=True, frozen=True):
-    """The sum of one or more columns of whole numbers."""
-
-    columns: Annotated[list[str], Meta(min_length=1, description="The columns.")]
-
-
-class CountMeasure(MeasureEntry, tag="count", kw_only=True, frozen=True):
-    """The number of records."""
-
-    share: Annotated[str, Meta(description="The name of a further value: the group's share of the interval.")] = ""
-
-
-class CountDistinctMeasure(MeasureEntry, tag="count_distinct", kw_only=True, frozen=True):
-    """The number of distinct values of a column, over the records that have one."""
-
-    column: Annotated[str, Meta(description="The column.")]
-
-
-class MeanMeasure(MeasureEntry, tag="mean", kw_only=True, frozen=True):
-    """The mean of a column of numbers, over the records that have a value, whose sum in a group is at most 9.2e12."""
-
-    column: Annotated[str, Meta(description="The column.")]
-    samples: Annotated[ColumnName, Meta(description="The name of the count of records with a value.")] = "samples"
-    empty: Annotated[ColumnName, Meta(description="The name of the count of records without one.")] = "empty_values"
-
-
-AnyMeasure = SumMeasure | CountMeasure | CountDistinctMeasure | MeanMeasure
 
 
 class KPIEntry(Entry, kw_only=True, frozen=True):

@@ -64,9 +64,9 @@ def time_scale(start: datetime, end: datetime) -> dict:
     return {"domain": [to_milliseconds(start), to_milliseconds(end)], "zero": False, "nice": False}
 
 
-def value_axis(unit: str, is_mean: bool, title: str) -> dict:
-    """Return an axis of values: ``20 GB``, ``113k``, or plain decimals for means."""
-    if is_mean:
+def value_axis(unit: str, is_fraction: bool, title: str) -> dict:
+    """Return an axis of values: ``20 GB``, ``113k``, or plain decimals for fractions."""
+    if is_fraction:
         return {"title": title, "format": ",~g"}
     label = "replace(datum.label, regexp('([kMGTPE]?)$'), ' $1') + 'B'" if unit == "bytes" else "datum.label"
     return {"title": title, "format": "~s", "labelExpr": f"datum.value === 0 ? '0' : {label}"}

@@ -188,7 +188,7 @@ class _Drawing:
         if self.hidden > 0:
             lines.append(f"The {LINES} largest operators; {self.hidden} more are in the table.")
         whole = "; ".join(
-            f"{row.Index} {figures.short(row.value if self.kpi.measure.is_mean else int(row.value), self.kpi.unit)}"
+            f"{row.Index} {figures.short(row.value if self.kpi.measure.weight else int(row.value), self.kpi.unit)}"
             for row in totals(self.kpi, self.frame).itertuples()
         )
         return Chart(

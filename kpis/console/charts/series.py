@@ -38,7 +38,7 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
     }
     x: dict[str, Any] = {"scale": time_scale(window.start, window.end), "axis": time_axis(window.start, window.end)}
     y: dict[str, Any] = {
-        "axis": value_axis(kpi.unit, kpi.measure.is_mean, f"{kpi.value.replace('_', ' ')} ({kpi.unit})"),
+        "axis": value_axis(kpi.unit, kpi.measure.is_fraction, f"{kpi.value.replace('_', ' ')} ({kpi.unit})"),
         "scale": {"zero": kpi.measure.adds_up, "nice": True},
     }
     of = {name: alt.Chart(alt.NamedData(name)) for name in data}
@@ -112,7 +112,7 @@ def _normal(kpi: KPI, row: dict) -> dict:
     low, high = row["mean"] - reach, row["mean"] + reach
     if kpi.measure.adds_up:
         low = max(0.0, low)
-    ends = (low, high) if kpi.measure.is_mean else (round(low), round(high))
+    ends = (low, high) if kpi.measure.is_fraction else (round(low), round(high))
     normal = " to ".join(figures.short(end, kpi.unit) for end in ends)
     if row["outlier"]:
         normal += "; an outlier" if row["z"] is None else f"; an outlier, z = {row['z']:.1f}"

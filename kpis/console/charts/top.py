@@ -72,7 +72,7 @@ def top_height(groups: IntervalGroups) -> int:
 
 
 def _total(groups: IntervalGroups) -> str:
-    what = "On average" if groups.kpi.measure.is_mean else "In all"
+    what = groups.kpi.measure.total_words.capitalize()
     text = (
         f"{what} {figures.short(groups.total, groups.kpi.unit)} of {figures.counted(groups.summary.groups, 'groups')}"
     )

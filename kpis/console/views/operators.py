@@ -72,7 +72,7 @@ class _Panel:
         """The charts' titles and addresses; empty if there are no records."""
         if not self.totals:
             return []
-        kinds = ["average"] if self.kpi.measure.is_mean else ["stacked", "shares"]
+        kinds = ["average"] if self.kpi.measure.weight else ["stacked", "shares"]
         titles = {"shares": f"{title_of(self.kpi)}: shares"}
         return [
             (
@@ -104,7 +104,7 @@ class OperatorChart(ChartView):
 
     def chart(self, theme: Theme) -> Chart:
         kpi = KPIS.get(self.kwargs["kpi_id"])
-        kinds = ("average",) if kpi and kpi.measure.is_mean else ("stacked", "shares")
+        kinds = ("average",) if kpi and kpi.measure.weight else ("stacked", "shares")
         if kpi not in operator_kpis() or self.kwargs["kind"] not in kinds:
             raise Http404
         chosen = _selection(self.request.GET)

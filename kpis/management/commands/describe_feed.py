@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from kpis.catalog.feeds import LONGEST_FEED_NAME
-from kpis.catalog.file.entries import NAME
+from kpis.catalog.file.entry import NAME
 from kpis.catalog.registry import FEEDS, KPIS
 from kpis.describe.entry import describe, name_of
 from kpis.formats.bounds import FileError

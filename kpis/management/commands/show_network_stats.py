@@ -69,7 +69,7 @@ def newest(kpi: KPI, length: Length, top: int) -> Iterator[str]:
 
 
 def _over_all(kpi: KPI, summary: IntervalSummary) -> str:
-    return f"{'on average' if kpi.measure.is_mean else 'in all'}: {_shown(summary.value)}"
+    return f"{kpi.measure.total_words}: {_shown(summary.value)}"
 
 
 def _shown(value: float | None) -> str:

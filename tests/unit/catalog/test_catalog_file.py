@@ -568,7 +568,7 @@ BROKEN = {
     "a measure": (
         '"sum"',
         '"total"',
-        at(29, KPI("measure.type"), "must be one of sum, count, count_distinct, mean; it is 'total'"),
+        at(29, KPI("measure.type"), "must be one of sum, count, count_distinct, mean, plugin; it is 'total'"),
     ),
     "a measure's key": (
         'columns = ["bytes"]',

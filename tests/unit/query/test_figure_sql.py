@@ -89,7 +89,7 @@ def test_the_sql_of_every_kpi_and_length_gives_what_the_api_says(client, sample)
                 assert answer(query) == [{name: row[name] for name in kpi.measure.values}], (kpi.name, length, query)
             summaries = client.get("/api/intervals/", {"kpi": kpi.id, "interval": length.code}).json()
             query = figure_sql(kpi, length.at(datetime.fromisoformat(summaries[0]["interval_start_timestamp"])))
-            column = "mean" if kpi.measure.is_mean else "total"
+            column = "mean" if kpi.measure.is_fraction else "total"
             assert answer(query) == [{column: summaries[0][column]}], (kpi.name, length, query)
             tried.add((kpi.id, length.code))
     assert tried == {(kpi.id, length.code) for kpi in KPIS.values() for length in kpi.lengths}
