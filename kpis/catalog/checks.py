@@ -9,7 +9,8 @@ from kpis.catalog.columns import ColumnType, Date, Decimal, Integer, ISOTimestam
 from kpis.catalog.expressions import Expression, ExpressionError, Type, condition, expression
 from kpis.catalog.expressions.kinds import LARGEST, LARGEST_DECIMAL, PLACES, SMALLEST, Values
 from kpis.catalog.expressions.nodes import Arithmetic, ColumnValue, Comparison, Constant, Division, Node
-from kpis.catalog.feeds import Check, Column, Place, Range
+from kpis.catalog.feeds import Check, Column, Range
+from kpis.catalog.place import Place
 
 # The comparisons with the sides exchanged.
 _TURNED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}

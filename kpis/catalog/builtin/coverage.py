@@ -6,11 +6,12 @@ import re
 
 from kpis.catalog.columns import Date, Decimal, Integer, PostalCode, Text, TimeOfDay
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import Column, Feed, Place, day_and_time
+from kpis.catalog.feeds import Column, Feed, day_and_time
 from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, Mean
+from kpis.catalog.place import Place
 
 # A phone's value for an unknown number: CellInfo.UNAVAILABLE of Android, the largest of 32 bits.
 _UNAVAILABLE = 2**31 - 1
