@@ -78,6 +78,9 @@ CSV_RULES = """
 - **Encodings.** What cannot be decoded makes its row a reject, "is not valid UTF-16", and no other. `utf-16` needs a
   byte order mark, the others may have one that fits. A reject's text, and the limits of line lengths, are those of the
   line in UTF-8; a file's digest is that of its bytes as they are.
+- **Messages** of a stream are a row each, in UTF-8 whatever the encoding of the feed's files, with the feed's columns
+  in their order and no header, also where files must have one. A column that files may lack is an empty field. No
+  message is a comment or part of a preamble.
 - **Speed.** The compiled scanner reads every dialect but those with a delimiter beyond ASCII, of which each row is
   judged singly. A file in another encoding than UTF-8 is decoded while it is scanned: one in UTF-16 takes about a
   quarter more CPU time than the same rows in UTF-8.
@@ -92,6 +95,7 @@ An object a line, in UTF-8. It has no options.
 - **Other keys**, and whatever they hold, are passed over. A key that comes twice in one object makes the row a reject.
 - **Missing keys** make the row a reject, unless the feed says that its files may lack the column. `null` is an empty
   field.
+- **Messages** of a stream are an object each.
 - **Numbers** are read exactly as they are written: `1.5`, `3e2`. Decimal numbers may also be texts, `"1.5"`, whole ones
   may not.
 - **Speed.** The compiled scanner reads all of it, but leaves feeds with several keys for a column to the bulk reader,
@@ -102,7 +106,8 @@ PARQUET_INTRO = """
 Columns are found by their names, as in a header of CSV: in any letter case, by their names in files, with or without a
 unit in brackets. Other columns, and nested ones, are ignored. Row groups, pages, encodings and dictionaries may be any;
 columns may be packed with Snappy, Zstandard, gzip, LZ4, Brotli or not at all. A file is read by row groups, so that
-memory is bounded whatever its size. Its name has no `.gz` or `.zst` after it, as Parquet packs its columns itself.
+memory is bounded whatever its size. Its name has no `.gz` or `.zst` after it, as Parquet packs its columns itself. A
+message of a stream is never Parquet, which is for many rows.
 
 - **Values** are read as the text that CSV would have: the whole number 5, the DOUBLE 5.0, the DECIMAL 5.00 and the
   STRING `5` are the same. NULL is an empty field. The types of a file's columns may be:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.columns import BadValue, ColumnType
@@ -257,8 +258,14 @@ class Feed:
 
     @property
     def is_streamable(self) -> bool:
-        """True if a single row can be parsed, as a message: its columns need no header."""
+        """True if a single row can be parsed, as a message."""
         return self.format.is_streamable
+
+    @cached_property
+    def of_messages(self) -> Feed:
+        """The same feed with the format that its messages have; not one of the registry's."""
+        format = self.format.of_messages
+        return self if format == self.format else replace(self, format=format)
 
     @property
     def header_line(self) -> bytes:
@@ -272,8 +279,13 @@ class Feed:
 
     @property
     def needs_date(self) -> bool:
-        """True if the records' day may come from elsewhere than the rows."""
+        """True if the day of a file's records may come from elsewhere than the rows."""
         return self.name_date is not None
+
+    @property
+    def may_lack_day(self) -> bool:
+        """True if a row may be without the day that its time of day needs: as a message it has the message's day."""
+        return len(self.moment.parts) > 1 and self.column(self.moment.column).type.optional
 
 
 def check_range(column: str, reason: str, values: Range) -> Check:

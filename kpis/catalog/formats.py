@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from kpis.catalog.result_columns import BadEntry
@@ -163,10 +163,13 @@ class CSV:
 
     @property
     def is_streamable(self) -> bool:
-        """True if a message can be a row: it is UTF-8, needs no header, and is never a comment."""
-        return (
-            self.header is not Header.REQUIRED and self.encoding == "utf-8" and not self.preamble and not self.comment
-        )
+        """True: a message is a row, with the feed's columns in their order."""
+        return True
+
+    @property
+    def of_messages(self) -> CSV:
+        """The same format as messages have it: in UTF-8, and none of them is a comment or part of a preamble."""
+        return replace(self, encoding="utf-8", comment="", preamble=0)
 
     @property
     def can_be_packed(self) -> bool:
@@ -206,8 +209,13 @@ class JSONLines:
 
     @property
     def is_streamable(self) -> bool:
-        """True if a message can be a row."""
+        """True: a message is a row."""
         return True
+
+    @property
+    def of_messages(self) -> JSONLines:
+        """The format of messages, which is that of lines in files."""
+        return self
 
     @property
     def encoding(self) -> str:
@@ -238,8 +246,13 @@ class Parquet:
 
     @property
     def is_streamable(self) -> bool:
-        """False: a message is one row, and a file of Parquet many."""
+        """False: a message is one row, and Parquet is for many."""
         return False
+
+    @property
+    def of_messages(self) -> Parquet:
+        """The format itself: no message has it."""
+        return self
 
     @property
     def can_be_packed(self) -> bool:

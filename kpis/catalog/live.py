@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 
 from kpis.catalog.builtin.antenna import ANTENNA, APP_TRAFFIC_VOLUME
 from kpis.catalog.builtin.cdr import CDR, COUNTY_CALL_VOLUME, OPERATOR_CALL_VOLUME
+from kpis.catalog.builtin.coverage import COVERAGE
+from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import FEEDS, kpis_of
@@ -16,6 +18,9 @@ from kpis.catalog.result_columns import Label
 
 # By the built-in feed's name: the dimensions of its counts.
 _BUILT_IN: dict[str, tuple[Dimension, ...]] = {
+    # Their times are those of intervals, or of what phones kept for hours: no second by second.
+    IPFLOW.name: (),
+    COVERAGE.name: (),
     CDR.name: (COUNTY_CALL_VOLUME.by[0], OPERATOR_CALL_VOLUME.by[0]),
     ANTENNA.name: APP_TRAFFIC_VOLUME.by,
 }

@@ -59,6 +59,7 @@ _FUNCTIONS = {
     "scanner_layout": (c_int, [c_void_p, c_int, c_int, c_char_p]),
     "scanner_word": (c_int, [c_void_p, c_int, c_char_p, c_int, c_int]),
     "scanner_time": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int, c_int]),
+    "scanner_days": (c_int, [c_void_p, c_int, c_int64, c_void_p]),
     "scanner_check": (c_int, [c_void_p, c_int, c_int, c_int64, c_int64, c_int64]),
     "scanner_place": (None, [c_void_p, c_int, c_int]),
     "scanner_cell": (c_int, [c_void_p, c_int, c_int, c_int64]),

@@ -18,6 +18,7 @@ from kpis.catalog.sql import RECORD_START, aliased, listed, quoted
 from kpis.engine.table import registered
 from kpis.formats.bounds import Bounds, TooManyRejects
 from kpis.formats.judge import AheadOfClock, Times
+from kpis.formats.line_days import LineDays
 from kpis.formats.row_values import RowValues
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class FileReader(ABC, Generic[Row]):
 
     ``read_rows`` reads what SQL can decide in bulk, by ``records_query``, and hands the other rows to ``judge``, which
     asks ``record_of`` and ``text_of``: the plain Python of the format, which is the truth. ``folder`` is for temporary
-    files.
+    files. ``days`` are those of lines that lack their own.
     """
 
     def __init__(
@@ -98,9 +99,11 @@ class FileReader(ABC, Generic[Row]):
         times: Times,
         folder: Path,
         bounds: Bounds,
+        days: LineDays | None = None,
     ):
         self.connection, self.feed, self.defaults, self.folder = connection, feed, defaults, folder
         self.interval_start, self.bounds, self.times, self.ahead = interval_start, bounds, times, Ahead()
+        self.days = days
         self.rejected = 0
         floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"

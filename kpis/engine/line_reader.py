@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 
 from kpis.catalog.sql import RECORD_START, quoted
 from kpis.engine.file_reader import LACKS_DAY, Content, FileReader
+from kpis.engine.table import registered
 from kpis.formats.file_formats import line_format_of, row_format_of
 from kpis.formats.grammar import Grammar
 from kpis.formats.judge import judge, reject_text
 from kpis.formats.lines import Line, SplitFile, held_still, lines_at, split
 
 JUDGED_BYTES = 4 * 2**20
+# The table of the days of lines.
+LINE_DAYS = "line_days"
 
 
 class LineReader(FileReader[Line]):
@@ -47,7 +51,7 @@ class LineReader(FileReader[Line]):
 
     def record_of(self, line: Line) -> dict[str, Any]:
         """Return a line's record; raises BadRow."""
-        return judge(self.row_format, line)
+        return judge(self.row_format, line, self.days)
 
     def text_of(self, line: Line) -> str:
         """Return a rejected line as text."""
@@ -55,6 +59,8 @@ class LineReader(FileReader[Line]):
 
     def _grammar_of(self, first_line: bytes) -> tuple[Grammar, bool]:
         self.row_format = row_format_of(self.feed, first_line, self.defaults)
+        if self.days is not None:
+            self.row_format.day_sql = f"DATE '1970-01-01' + CAST({LINE_DAYS}.day AS INTEGER)"
         return self.row_format.grammar, self.row_format.has_header
 
     def _read_clean(self, found: SplitFile) -> None:
@@ -65,11 +71,14 @@ class LineReader(FileReader[Line]):
         link = self.folder / "link.csv"
         link.unlink(missing_ok=True)
         link.symlink_to(found.clean_path.absolute())
-        with held_still(found.path, found.identity):
+        with held_still(found.path, found.identity), self._line_days(found):
             for careful in (False, True):
                 self.row_format.careful = careful
+                table = self.row_format.table(link, found.skip)
+                if self.days is not None:
+                    table = f"{table} POSITIONAL JOIN {LINE_DAYS}"
                 try:
-                    self._create_clean(self.records_query(self.row_format, self.row_format.table(link, found.skip)))
+                    self._create_clean(self.records_query(self.row_format, table))
                     break
                 except (duckdb.ConversionException, duckdb.InvalidInputException):
                     lacks_day = f", false AS {quoted(LACKS_DAY)}" if self.feed.needs_date else ""
@@ -96,6 +105,16 @@ class LineReader(FileReader[Line]):
         if most is not None and self.rejected + sum(map(len, self.doubtful)) > most:
             # The file is probably the wrong one, so the rest of it need not be read.
             self._judge_doubtful(found)
+
+    @contextmanager
+    def _line_days(self, found: SplitFile) -> Iterator[None]:
+        """Let queries read the days of the clean lines in ``clean_path``, in their order."""
+        if self.days is None:
+            yield
+            return
+        days = self.days.at(found.line_numbers(np.arange(found.read, found.clean)))
+        with registered(self.connection, LINE_DAYS, {"day": days}):
+            yield
 
     def _judge_doubtful(self, found: SplitFile) -> None:
         """Judge the doubtful clean lines, into the tables ``judged`` and ``rejects``."""

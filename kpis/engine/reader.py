@@ -15,6 +15,7 @@ from kpis.engine.line_reader import LineReader
 from kpis.engine.parquet_reader import ParquetReader
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds
 from kpis.formats.judge import ANY_TIME, Times
+from kpis.formats.line_days import LineDays
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,14 +42,16 @@ class Reader:
         interval_start: datetime | None = None,
         defaults: Mapping[str, Any] | None = None,
         times: Times = ANY_TIME,
+        days: LineDays | None = None,
     ) -> Reading:
         """Read a file; ``interval_start`` puts all its records into that interval.
 
-        ``defaults`` has values for columns that the file lacks or leaves empty. Rows whose own time is outside
-        ``times`` are rejects. Raises FileError if the file as a whole cannot be ingested, and TooManyRejects, with the
-        first ones in the table ``rejects``, if it has more than the bounds allow.
+        ``defaults`` has values for columns that the file lacks or leaves empty, and ``days`` the days of lines that
+        lack their own. Rows whose own time is outside ``times`` are rejects. Raises FileError if the file as a whole
+        cannot be ingested, and TooManyRejects, with the first ones in the table ``rejects``, if it has more than the
+        bounds allow.
         """
         with tempfile.TemporaryDirectory(prefix="reading-", dir=self._scratch) as folder:
             reader = FILE_READERS[type(feed.format)]
-            given = (self._connection, feed, interval_start, defaults or {}, times, Path(folder), self._bounds)
+            given = (self._connection, feed, interval_start, defaults or {}, times, Path(folder), self._bounds, days)
             return reader(*given).read(path)

@@ -37,6 +37,7 @@ from kpis.engine.scannable import REDUCTIONS, line_range, objects_of
 from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
+from kpis.formats.line_days import LineDays
 from kpis.formats.row_format import RowFormat
 
 if TYPE_CHECKING:
@@ -125,6 +126,12 @@ class Tables:
         status = reductions.library.scanner_add(reductions.state, values.ctypes.data, nulls, filters, moment)
         if status:
             raise Declined
+
+    def use_days(self, days: LineDays) -> None:
+        """Give rows that lack their day the one of their line; the first line that is scanned has the first day."""
+        # The scanner has only their address.
+        self._days = np.ascontiguousarray(days.days, dtype=np.int64)
+        self._call("days", self.places[self.feed.moment.column], len(self._days), self._days.ctypes.data)
 
     def _describe(self, table: np.ndarray, column: Column, is_needed: bool) -> None:
         type_ = column.type

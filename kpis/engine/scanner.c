@@ -191,6 +191,14 @@ int scanner_time(Scanner *scanner, int parts, const int32_t *columns, const int6
     return DONE;
 }
 
+/* Gives the days of the first `count` lines, for those that have none in the column. They stay the caller's. */
+int scanner_days(Scanner *scanner, int column, int64_t count, const int64_t *days) {
+    scanner->day_column = column;
+    scanner->days_count = count;
+    scanner->days = days;
+    return DONE;
+}
+
 /* Adds a check: a column's value, less another's, is within bounds and a multiple of `step`. */
 int scanner_check(Scanner *scanner, int column, int other, int64_t least, int64_t most, int64_t step) {
     if (scanner->checks == MOST_CHECKS) return TOO_MANY;

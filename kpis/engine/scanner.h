@@ -37,6 +37,7 @@
 #define LONGEST_KEY 128
 #define LONGEST_WRITTEN 64
 #define ODD_LINES 4096
+#define NO_DAY INT64_MIN
 #define ROWS 16
 #define SMALL_TABLE 16384 /* groups whose table is mostly in the cache */
 

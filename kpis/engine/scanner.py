@@ -39,6 +39,7 @@ from kpis.formats.content import RawFile, identity_of, is_packed, open_file, unp
 from kpis.formats.file_formats import line_format_of, row_format_of
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import ANY_TIME, AheadOfClock, Times, judge, reject_text
+from kpis.formats.line_days import LineDays
 from kpis.formats.lines import Line, first_line_of, held_still
 from kpis.formats.text import BYTE_ORDER_MARK, Text
 
@@ -73,11 +74,13 @@ def scan(
     with_records: bool = False,
     bounds: Bounds = DEFAULT_BOUNDS,
     live: Sequence[Dimension] | None = None,
+    days: LineDays | None = None,
 ) -> Scan | None:
     """Scan a file for which ``can_scan`` is True; return None if it has to go to the bulk reader.
 
     ``interval_start`` puts all its records into that interval. ``defaults`` has values for columns that the file lacks
-    or leaves empty. Rows whose own time is out of the bounds are rejects. ``with_records`` keeps the records.
+    or leaves empty, and ``days`` the days of lines that lack their own. Rows whose own time is out of the bounds are
+    rejects. ``with_records`` keeps the records.
     ``bounds`` are those of what a packed file unpacks to. Unless ``live`` is None, the scan has a timeline with the
     groups of these dimensions. Raises FileError if the file changes meanwhile.
     """
@@ -95,7 +98,8 @@ def scan(
             if is_packed(path) or not text.is_plain:
                 content = _digested(unpacked_chunks(path, RawFile(file), bounds), digest)
                 fill, size = stack.enter_context(_Chunks(text.chunks(content))).fill, TEXT_BYTES
-            file_scan = _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, with_records, live)
+            kept = with_records, live
+            file_scan = _FileScan(feed, kpis, interval_start, most_rejects, times, defaults or {}, *kept, days)
             return file_scan.scan(fill, size, text, digest)
         except (Declined, FileError, OSError, KeyError):
             # The reader meets the same error, and reports it.
@@ -158,10 +162,11 @@ class _FileScan:
         defaults: Mapping[str, Any],
         with_records: bool,
         live: Sequence[Dimension] | None,
+        days: LineDays | None,
     ):
         self.feed, self.kpis, self.interval_start = feed, kpis, interval_start
         self.most_rejects, self.times, self.defaults = most_rejects, times, defaults
-        self.with_records, self.live = with_records, live
+        self.with_records, self.live, self.days = with_records, live, days
         self.ahead, self.rejects = Ahead(), list[Reject]()
         self.odd, self.is_last = 0, False
 
@@ -189,6 +194,8 @@ class _FileScan:
         given, times = self.interval_start, self.times
         kept = self.with_records, self.live
         with Tables(self.feed, self.kpis, self.row_format, given, times, room, *kept) as self.tables:
+            if self.days is not None:
+                self.tables.use_days(self.days)
             while filled:
                 end = text.rfind(b"\n", 0, filled) + 1
                 if not end:
@@ -236,7 +243,7 @@ class _FileScan:
         if not line.content.strip():
             return
         try:
-            record = judge(self.row_format, line)
+            record = judge(self.row_format, line, self.days)
             self.times.check(self.feed, record)
         except BadRow as bad:
             if len(self.rejects) == self.most_rejects:

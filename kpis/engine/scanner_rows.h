@@ -46,6 +46,9 @@ typedef struct {
     Whole whole[MOST_COLUMNS];
     int16_t column_of[MOST_FIELDS]; /* CSV: a field's column, or -1; JSON: the column of the last line's keys */
     uint64_t missing, fallbacks, day; /* by column: in no line; with a fallback; the one that may lack the day */
+    int day_column; /* the one that has the day of its line where it has none, if there are days */
+    int64_t days_count;
+    const int64_t *days; /* by line; NO_DAY for none */
     int latitude, longitude; /* the place, or -1 */
     int parts;
     int32_t part_columns[MOST_PARTS];
@@ -97,6 +100,12 @@ static inline int64_t interval_of(Scanner *scanner, int64_t moment, int *status)
 /* Gives the interval's number from 0, -1 where the row is no record. */
 static int64_t place_anew(Scanner *scanner, Row *row, int *status) {
     uint64_t lacks_day = row->nulls & scanner->day;
+    if (scanner->lines < scanner->days_count && row->nulls >> scanner->day_column & 1) {
+        int64_t day = scanner->days[scanner->lines];
+        if (day == NO_DAY) return -1;
+        row->values[scanner->day_column] = day;
+        row->nulls &= ~(1ULL << scanner->day_column);
+    }
     if (row->nulls & scanner->fallbacks)
         for (int i = 0; i < scanner->columns; i++)
             if (row->nulls & scanner->fallbacks & 1ULL << i) {

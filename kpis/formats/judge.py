@@ -9,6 +9,7 @@ from typing import Any
 from kpis.catalog.feeds import BadRow, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY, to_text
 from kpis.formats.grammar import LONGEST_LINE_BYTES
+from kpis.formats.line_days import LineDays
 from kpis.formats.lines import Line
 from kpis.formats.row_format import RowFormat
 
@@ -56,8 +57,11 @@ def too_far_ahead(ahead: timedelta) -> str:
     return f"lies more than {round(ahead.total_seconds()):,} seconds ahead of the clock"
 
 
-def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
-    """Return a row's record, by column; raises BadRow with the column and the reason."""
+def judge(row_format: RowFormat, line: Line, days: LineDays | None = None) -> dict[str, Any]:
+    """Return a row's record, by column; raises BadRow with the column and the reason.
+
+    A row that lacks its day has the one that ``days`` has for its line.
+    """
     if len(line.content) > LONGEST_LINE_BYTES:
         raise BadRow("", f"is longer than {LONGEST_LINE_BYTES:,} bytes")
     if b"\0" in line.content:
@@ -67,7 +71,13 @@ def judge(row_format: RowFormat, line: Line) -> dict[str, Any]:
         text = line.content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise BadRow("", f"is not valid {row_format.encoding}") from None
-    return checked(row_format.feed, row_format.record(text))
+    record = row_format.record(text)
+    day = row_format.feed.moment.column
+    if days is not None and record[day] is None:
+        record[day] = days.of(line.number)
+        if record[day] is None:
+            raise BadRow(day, "is empty, and the message has no time that gives the day")
+    return checked(row_format.feed, record)
 
 
 def checked(feed: Feed, record: dict[str, Any]) -> dict[str, Any]:

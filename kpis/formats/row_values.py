@@ -17,10 +17,12 @@ class RowValues(ABC):
     """The values of one file's rows, in SQL over a table of the rows as they are written.
 
     ``defaults`` has values for columns that the rows leave empty or lack. ``lacks_day`` is True once a row without a
-    day was parsed in Python, in a feed whose rows may lack it.
+    day was parsed in Python, in a feed whose rows may lack it. ``day_sql`` is an SQL expression for the day of such a
+    row, if the rows have days besides.
     """
 
     lacks_day = False
+    day_sql = ""
 
     def __init__(self, feed: Feed, defaults: Mapping[str, Any]):
         self.feed, self.defaults = feed, defaults
@@ -39,6 +41,8 @@ class RowValues(ABC):
 
     def or_default(self, column: Column, value: str) -> str:
         """Return an SQL expression for the value, or the column's default where it is NULL."""
+        if self.day_sql and column.name == self.feed.moment.column:
+            return f"coalesce({value}, {self.day_sql})"
         default = self.defaults.get(column.name)
         return value if default is None else f"coalesce({value}, {_literal(default)})"
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from kpis.engine.file_reader import Reading
+    from kpis.formats.line_days import LineDays
     from kpis.sources.positions import Position
 
 # A file in a listing: its name, its size in bytes, and its mark, see ``FoundFile``. A plain tuple, since a folder may
@@ -42,7 +43,7 @@ class Batch(Protocol):
     ``name`` identifies it within its feed, ``path`` is where its rows can be read, ``size`` is in bytes,
     ``modified_ns`` in ns since 1970-01-01T00:00Z, and ``problem`` is the reason why it cannot be read, if that is known
     beforehand. ``etag`` and ``mark`` are those of ``FoundFile``. ``arrived`` is when its newest message arrived, by the
-    broker's clock (UTC), if known.
+    broker's clock (UTC), if known. ``days`` are those of messages whose rows may lack their day.
     """
 
     @property
@@ -63,6 +64,8 @@ class Batch(Protocol):
     def mark(self) -> str: ...
     @property
     def arrived(self) -> datetime | None: ...
+    @property
+    def days(self) -> LineDays | None: ...
 
     @property
     def version(self) -> Version:

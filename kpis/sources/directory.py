@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from kpis.engine.file_reader import Reading
+    from kpis.formats.line_days import LineDays
 
 # The length of the ledger's column for names; a file system's longest name is 255 bytes, escaped at most 1,020
 # characters.
@@ -81,6 +82,10 @@ class FoundFile:
 
     @property
     def arrived(self) -> datetime | None:
+        return None
+
+    @property
+    def days(self) -> LineDays | None:
         return None
 
     @property

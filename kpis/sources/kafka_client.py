@@ -203,5 +203,10 @@ class TopicIdentity:
 
 def mark_of(message: confluent_kafka.Message) -> str:
     """Return a mark that differs between messages at the same offset."""
+    return message_mark(time_of(message), message.value())
+
+
+def time_of(message: confluent_kafka.Message) -> int | None:
+    """Return a message's own time (Unix ms), of its producer or of the broker; None if it has none."""
     kind, moment = message.timestamp()
-    return message_mark(None if kind == client().TIMESTAMP_NOT_AVAILABLE else moment, message.value())
+    return None if kind == client().TIMESTAMP_NOT_AVAILABLE else moment

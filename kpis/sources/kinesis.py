@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from kpis.catalog.feeds import Feed
+from kpis.catalog.intervals import EPOCH
 from kpis.sources.batch import Step
 from kpis.sources.directory import SourceError, SourceLost
 from kpis.sources.kinesis_shards import FIRST_PAUSE_SECONDS, Shard, Share, beginnings_of, hash_keys, parts_of
@@ -41,6 +42,8 @@ TIP_SECONDS = 0.5
 LISTING_SECONDS = 10
 WAITING_SECONDS = 1
 LONGEST_PAUSE_SECONDS = 15
+# When Kinesis stored a record.
+ARRIVED = "ApproximateArrivalTimestamp"
 THROTTLED = {
     "KMSThrottlingException",
     "LimitExceededException",
@@ -273,12 +276,12 @@ class KinesisStream(Stream[ShardSpool]):
         self._logged.discard("failed")
         if shard.known is not None and (records or shard.is_at_tip or shard.is_read_out):
             records = self._without_known(shard, records)
-        found = [part for record in records for part in parts_of(record, shard)]
+        found = [(*part, record.get(ARRIVED)) for record in records for part in parts_of(record, shard)]
         if found:
             self._empty_at = time.monotonic()
-            numbers, values = zip(*found, strict=True)
-            arrived = records[-1].get("ApproximateArrivalTimestamp")
-            self._spool(shard.name).add_records(numbers, values, arrived)
+            numbers, values, arrived = zip(*found, strict=True)
+            times = [None if one is None else (one - EPOCH) // timedelta(milliseconds=1) for one in arrived]
+            self._spool(shard.name).add_records(numbers, values, arrived[-1], times)
             shard.read_to = numbers[-1]
             self._largest = max(self._largest, *(len(record["Data"]) for record in records))
             self._quiet_since = time.monotonic()

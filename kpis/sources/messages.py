@@ -21,6 +21,7 @@ from kpis.catalog.closing import closed_by_stream
 from kpis.catalog.feeds import Feed
 from kpis.engine.file_reader import Reading, Reject, add_rejects
 from kpis.engine.table import registered
+from kpis.formats.line_days import LineDays
 from kpis.sources.batch import Step
 from kpis.sources.directory import FoundFile, moment_of_change
 from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition, Position
@@ -72,6 +73,8 @@ class Messages(FoundFile):
     last_message: str = ""
     # When the newest message arrived, by the broker's clock (UTC); None if unknown.
     arrived: datetime | None = field(default=None, compare=False)
+    # The days on which the messages that are lines were sent, for a feed whose rows may lack the day.
+    days: LineDays | None = field(default=None, compare=False)
 
     def encode(self) -> dict[str, Any]:
         """Encode the batch, without its content, as JSON for another process."""
@@ -128,6 +131,9 @@ class Messages(FoundFile):
                 connection.execute(f"UPDATE rejects SET line = message FROM {table} WHERE rejects.line = {table}.line")
         add_rejects(connection, self.rejects)
         count = len(self.rejects)
+        if self.days is not None:
+            # The records depend on them as on the lines.
+            reading = replace(reading, digest=blake3(reading.digest.encode() + self.days.days.tobytes()).hexdigest())
         return replace(reading, lines=reading.lines + count, rejects=reading.rejects + count)
 
     @property
@@ -157,7 +163,9 @@ class Messages(FoundFile):
         first = self.offsets[:lines], [reject for reject in self.rejects if reject[0] <= last]
         second = self.offsets[lines:], [reject for reject in self.rejects if reject[0] > last]
         halves = self._half(paths[0], *first, after=None), self._half(paths[1], *second, after=last)
-        return replace(halves[0], arrived=self.arrived), replace(halves[1], arrived=self.arrived)
+        days = (None, None) if self.days is None else (self.days.part(0, lines), self.days.part(lines, None))
+        made = [replace(half, arrived=self.arrived, days=some) for half, some in zip(halves, days, strict=True)]
+        return made[0], made[1]
 
     def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> Messages:
         """Return the batch of the first half, or of the messages after the offset ``after``, in a file of its own."""

@@ -14,6 +14,7 @@ import numpy as np
 from kpis.catalog.feeds import Feed
 from kpis.engine.file_reader import Reject
 from kpis.formats.judge import reject_text
+from kpis.formats.line_days import LineDays, days_of
 from kpis.formats.lines import Line
 from kpis.sources.messages import BLANK_LINE, Messages, Refused, ShardRecords, batch_of
 from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition
@@ -28,36 +29,52 @@ class Spool:
         self.first_message: tuple[int, str] | None = None
         self.last_message = ""
         self._feed, self._path = feed, path
-        self._offsets = array("q")
+        self._offsets, self._days = array("q"), array("q")
         self._rejects: list[Reject] = []
         self._arrived: datetime | None = None
         # Every message is a row: none of them is the file's header.
-        self._header = feed.header_line
+        self._header = feed.of_messages.header_line
         self._file = path.open("wb")
         self._file.write(self._header)
 
+    @property
+    def needs_times(self) -> bool:
+        """True if the messages' own times matter: rows of the feed may lack the day."""
+        return self._feed.may_lack_day
+
     def add(
-        self, offsets: Sequence[int], values: Sequence[bytes | Refused | None], arrived: datetime | None = None
+        self,
+        offsets: Sequence[int],
+        values: Sequence[bytes | Refused | None],
+        arrived: datetime | None = None,
+        times: Sequence[int | None] = (),
     ) -> None:
         """Add messages in the order of their offsets; a tombstone has no value.
 
-        ``arrived`` is when the newest of them arrived, by the broker's clock (UTC), if known.
+        ``arrived`` is when the newest of them arrived, by the broker's clock (UTC), if known. ``times`` are the
+        messages' own (Unix ms, None for none), if the spool ``needs_times``.
         """
         if arrived is not None:
             self._arrived = max(arrived, self._arrived or arrived)
+        days: list[int] = []
+        if self.needs_times:
+            days = days_of(self._feed.moment.zone, times or [None] * len(offsets))
         lines = _lines(values)
         if lines is None:
-            lines = self._sorted_out(offsets, values)
+            lines = self._sorted_out(offsets, values, days)
         else:
             self._offsets.extend(offsets)
+            self._days.extend(days)
         self._file.write(lines)
         self.count += len(offsets)
         self.size += len(lines)
 
-    def _sorted_out(self, offsets: Sequence[int], values: Sequence[bytes | Refused | None]) -> bytes:
+    def _sorted_out(
+        self, offsets: Sequence[int], values: Sequence[bytes | Refused | None], days: Sequence[int]
+    ) -> bytes:
         """Return the messages that can be lines, as text; keep the others as rejects."""
         lines = []
-        for offset, value in zip(offsets, values, strict=True):
+        for place, (offset, value) in enumerate(zip(offsets, values, strict=True)):
             if isinstance(value, Refused):
                 self._rejects.append((offset, "", value.reason, reject_text(Line(offset, value.value))))
                 continue
@@ -67,12 +84,19 @@ class Spool:
             elif value is not None:
                 lines.append(value.rstrip(b"\r\n") + b"\n")
                 self._offsets.append(offset)
+                self._days.extend(days[place : place + 1])
         return b"".join(lines)
 
     def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = FIRST_ORIGIN) -> Messages:
         """Close the file, and return the batch; there must be messages."""
         batch = batch_of(self._feed, topic, partition, position, origin, *self._ended())
-        return replace(batch, last_message=self.last_message, arrived=self._arrived)
+        return replace(batch, last_message=self.last_message, arrived=self._arrived, days=self._line_days())
+
+    def _line_days(self) -> LineDays | None:
+        """Return the days of the lines, if rows of the feed may lack them."""
+        if not self.needs_times:
+            return None
+        return LineDays(1 + self._header.count(b"\n"), np.array(self._days, dtype=np.int64))
 
     def _ended(self) -> tuple[Path, int, np.ndarray, list[Reject]]:
         self._file.close()
@@ -94,20 +118,24 @@ class ShardSpool(Spool):
         self._sequence_numbers: list[bytes] = []
 
     def add_records(
-        self, sequence_numbers: Sequence[str], values: Sequence[bytes | Refused], arrived: datetime | None = None
+        self,
+        sequence_numbers: Sequence[str],
+        values: Sequence[bytes | Refused],
+        arrived: datetime | None = None,
+        times: Sequence[int | None] = (),
     ) -> None:
         """Add records in the order of their sequence numbers.
 
-        Parts of an aggregated record have its number, a colon and their place in it, from 0.
+        Parts of an aggregated record have its number, a colon and their place in it, from 0. For ``times`` see ``add``.
         """
         self._sequence_numbers += [number.encode() for number in sequence_numbers]
-        self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived)
+        self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived, times)
 
     def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = FIRST_ORIGIN) -> ShardRecords:
         numbers = np.array(self._sequence_numbers)
         ended = self._ended()
         batch = ShardRecords.of_file(self._feed, topic, partition, position, origin, *ended, numbers, self._beginning)
-        return replace(batch, arrived=self._arrived)
+        return replace(batch, arrived=self._arrived, days=self._line_days())
 
 
 def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:

@@ -88,7 +88,8 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterato
                     if begin < until:
                         if partition not in spools:
                             spools[partition] = Spool(feed, engine.scratch / f"messages-of-{partition}")
-                        spools[partition].add(offsets[begin:until], values[begin:until], arrived)
+                        times = list(map(moments, range(begin, until))) if spools[partition].needs_times else ()
+                        spools[partition].add(offsets[begin:until], values[begin:until], arrived, times)
                         spools[partition].last_message = message_mark(moments(until - 1), values[until - 1])
             for partition, spool in spools.items():
                 position = stream["positions"].get(str(partition))

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.live import live_dimensions
 from kpis.catalog.registry import partial_kpis
@@ -82,7 +83,8 @@ def scan_of(file: Batch, options: Options, earliest: datetime = EPOCH) -> Scan |
     bounds = options.bounds
     is_archived = file.feed.name in options.archive_feeds
     live = live_dimensions(file.feed) if file.is_followed else None
-    return scan(file.path, file.feed, kpis, start, bounds.rejects, times, defaults, is_archived, bounds, live)
+    feed = _row_feed(file)
+    return scan(file.path, feed, kpis, start, bounds.rejects, times, defaults, is_archived, bounds, live, file.days)
 
 
 def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> Reading:
@@ -94,11 +96,18 @@ def read(file: Batch, engine: Engine, options: Options, earliest: datetime) -> R
     times = replace(times_of(file, options), earliest=earliest)
     with translate_errors(engine.scratch):
         return Reader(engine.connection, engine.scratch, options.bounds).read(
-            file.path, file.feed, start, defaults, times
+            file.path, _row_feed(file), start, defaults, times, file.days
         )
+
+
+def _row_feed(file: Batch) -> Feed:
+    """Return the feed by which the rows of a batch are read."""
+    return file.feed.of_messages if file.is_followed else file.feed
 
 
 def _defaults(file: Batch, options: Options) -> dict[str, Any]:
     """Return the values of columns that the batch's rows may lack."""
+    if file.is_followed:
+        return {}
     day = file.feed.date_in(file.name) or options.date
     return {file.feed.moment.column: day} if file.feed.needs_date and day else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -100,12 +100,28 @@ def flaw(line: bytes) -> str:
     return ""
 
 
-def judged(batch: Messages, messages: list[Message]) -> tuple[list, list]:
+def random_times(messages: list[Message], chance: random.Random) -> list[int | None]:
+    """The messages' own times in Unix ms: mostly about midnight, some beyond all years or none."""
+    midnight = 1_626_566_400_000
+    odd = [None, None, -1, 0, -(2**62), 2**62, 253_402_300_799_999]
+    return [midnight + chance.randrange(-2000, 2000) if chance.random() < 0.9 else chance.choice(odd) for _ in messages]
+
+
+def day_of(moment: int | None) -> date | None:
+    """The day (UTC) of a message's time."""
+    if moment is None or not 0 < moment < 253_402_128_000_000:
+        return None
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)).date()
+
+
+def judged(batch: Messages, messages: list[Message], times: list[int | None]) -> tuple[list, list]:
     """The records, each with its interval's start, and the rejects of messages, in plain Python."""
     feed, allowed = batch.feed, times_of(batch, OPTIONS)
-    row_format = row_format_of(feed, ",".join(feed.column_names).encode(), {})
+    day = feed.moment.column if feed.may_lack_day else ""
     records, rejects = [], []
-    for offset, value in messages:
+    for (offset, value), sent in zip(messages, times, strict=True):
+        defaults = {day: day_of(sent)} if day and day_of(sent) else {}
+        row_format = row_format_of(feed, ",".join(feed.column_names).encode(), defaults)
         if value is None:
             rejects.append((offset, "", "is null", ""))
             continue
@@ -119,7 +135,10 @@ def judged(batch: Messages, messages: list[Message]) -> tuple[list, list]:
                 raise BadRow(feed.moment.column, "lies before 2021-07-17T00:00:00Z, where the lake was pruned")
             allowed.check(feed, record)
         except BadRow as bad:
-            rejects.append((offset, bad.column, bad.reason, reject_text(Line(offset, line))))
+            reason = bad.reason
+            if bad.column == day and reason.endswith("gives the day"):
+                reason = "is empty, and the message has no time that gives the day"
+            rejects.append((offset, bad.column, reason, reject_text(Line(offset, line))))
         else:
             records.append((feed.interval.floor(moment_of(feed, record)).replace(tzinfo=None), record))
     return records, rejects
@@ -127,7 +146,7 @@ def judged(batch: Messages, messages: list[Message]) -> tuple[list, list]:
 
 def naive_live(feed: Feed, records: list) -> LiveCounts | None:
     """The records of the last 62 minutes and of the next one, by the second and group."""
-    if not records:
+    if not records or not live_dimensions(feed):
         return None
     moments = sorted(moment_of(feed, record) for _, record in records)
     groups = {}
@@ -165,7 +184,8 @@ def test_random_messages_give_what_judge_and_reader_give(tmp_path, lake_dir, mon
         for case in range(BATCHES):
             monkeypatch.setattr(scanner_module, "TEXT_BYTES", chance.choice([2_000, 3_000, 2**20]))
             messages = random_messages(feed, chance)
-            batch = spooled(messages, None, tmp_path / "messages", feed)
+            times = random_times(messages, chance)
+            batch = spooled(messages, None, tmp_path / "messages", feed, times)
             archived = frozenset([feed.name] if case % 4 == 0 else [])
             options = replace(OPTIONS, archive_feeds=archived)
             scanned = scan_of(batch, options, EARLIEST)
@@ -173,7 +193,7 @@ def test_random_messages_give_what_judge_and_reader_give(tmp_path, lake_dir, mon
             with prepare(batch, engine, options, partial(lambda scan: scan, scanned), EARLIEST) as one:
                 found = found_in(engine, one)
                 kept = records_in(engine, one) if archived and one.partials else None
-            records, rejects = judged(batch, messages)
+            records, rejects = judged(batch, messages, times)
             entry = found["entry"]
             totals = [row[-1] for kpi in partial_kpis(feed) for row in naive_partial(kpi, records) if entry.reason]
             assert entry.is_in or max(totals) >= 2**63, entry.reason
@@ -182,7 +202,7 @@ def test_random_messages_give_what_judge_and_reader_give(tmp_path, lake_dir, mon
             starts = Counter(start for start, _ in records)
             assert {start.replace(tzinfo=None): count for start, count in entry.intervals.items()} == starts
             for kpi in partial_kpis(feed) if records and entry.is_in else []:
-                assert found[kpi.id] == naive_partial(kpi, records), messages
+                assert found[kpi.id] == naive_partial(kpi, records), (messages, times)
             if entry.is_in:
                 moments = [moment_of(feed, record) for _, record in records]
                 assert found["newest"] == max((when for when in moments if when <= NOW), default=None)

@@ -65,6 +65,10 @@ class Zone:
             raise BadValue(f"does not exist in {self.name}")
         return local - offset
 
+    def day_at(self, moment: int) -> int:
+        """Return the zone's day at a Unix time (s, before year 9999), counted from 1970-01-01."""
+        return moment // _DAY_SECONDS if self.is_utc else _day_at(self.name, moment)
+
     @cached_property
     def changes(self) -> tuple[Change, ...]:
         """The offset of 1970, as a change at 0, and the changes up to END_OF_TABLE.
@@ -134,6 +138,12 @@ class Zone:
 
 
 UTC_ZONE = Zone()
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _day_at(name: str, moment: int) -> int:
+    # Messages of a stream mostly come many to a second.
+    return datetime.fromtimestamp(moment, _zone_info(name)).toordinal() - _EPOCH.toordinal()
 
 
 def _listed(numbers: list[int | None]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from kpis.catalog.columns import Integer
 from kpis.catalog.feeds import Column
-from kpis.catalog.formats import CSV, Header, JSONLines
+from kpis.catalog.formats import CSV, Header, JSONLines, Parquet
 from kpis.catalog.registry import FEEDS
 from kpis.catalog.result_columns import BadEntry
 
@@ -64,13 +64,14 @@ def test_a_format_is_put_in_words():
     )
 
 
-def test_messages_can_be_rows_without_a_header_in_utf_8():
-    assert CSV(Header.NONE, delimiter=";").is_streamable
-    assert CSV(Header.OPTIONAL).is_streamable
-    for refused in (
-        CSV(), CSV(Header.NONE, encoding="utf-16"), CSV(Header.NONE, preamble=1), CSV(Header.NONE, comment="#"),
-    ):  # fmt: skip
-        assert not refused.is_streamable
+def test_messages_are_rows_in_utf_8_without_what_only_files_have():
+    every = CSV(delimiter=";", decimal=",", encoding="utf-16", comment="#", preamble=2, missing=("-",))
+    assert every.of_messages == CSV(delimiter=";", decimal=",", missing=("-",))
+    assert all(one.is_streamable for one in (every, CSV(Header.NONE), JSONLines()))
+    assert not Parquet().is_streamable
+    feed = FEEDS["cdr"]
+    assert feed.of_messages is feed
+    assert replace(feed, format=every).of_messages == replace(feed, format=every.of_messages)
 
 
 def test_a_file_of_messages_begins_with_the_names_that_a_header_has():

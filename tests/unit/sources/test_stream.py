@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -62,9 +63,12 @@ def ingest(tmp_path, lake_dir):
         yield ingest
 
 
-def spooled(messages: list[Message], position: int | None, path: Path, feed: Feed = ANTENNA) -> Messages:
+def spooled(
+    messages: list[Message], position: int | None, path: Path, feed: Feed = ANTENNA, times: Sequence[int | None] = ()
+) -> Messages:
     spool = Spool(feed, path)
-    spool.add(*zip(*messages, strict=True))
+    offsets, values = zip(*messages, strict=True)
+    spool.add(offsets, values, times=times)
     return spool.messages("calls", 3, None if position is None else Position.of_topic(position))
 
 
