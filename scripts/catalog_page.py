@@ -12,8 +12,9 @@ from kpis.catalog.file.definitions import COLUMN_NOTES, FEED_NOTES, KPI_NOTES, M
 from scripts.markdown import table
 
 INTRO = """
-A catalog file declares feeds and KPIs of your own, in [TOML](https://toml.io). `CATALOG` names it, or several of them
-with commas between. A feed is a table `[feeds.NAME]`, a KPI a table `[kpis.NAME]`:
+A catalog file declares feeds, KPIs and references of your own, in [TOML](https://toml.io). `CATALOG` names it, or
+several of them with commas between. A feed is a table `[feeds.NAME]`, a KPI a table `[kpis.NAME]`, a reference a table
+`[references.NAME]`:
 
 ```toml
 {example}```
@@ -42,12 +43,31 @@ by = ["cell"]
 measure = {type = "sum", columns = ["bytes"], name = "total_bytes"}
 unit = "bytes"
 lengths = ["5m", "1h"]
+
+[references.cell]
+description = "Cells with their site and vendor"
+of = ["probe.cell"]
+key = "cell"
+name = "cell_name"
+
+[references.cell.columns]
+cell = {type = "integer"}
+cell_name = {type = "text", optional = true}
+site = {type = "text", optional = true}
+vendor = {type = "choice", words = ["Ericsson", "Nokia"], optional = true}
 """
 
 DIMENSION = """
 An entry of `by`, where the name of a column alone does not do. A KPI has at most 14 dimensions. Their texts have at
 most 765 characters together, two less for each number, and those of one with `ignore_case` at most 254: databases have
 no longer indexes.
+"""
+
+REFERENCE = """
+`[references.NAME]`, with a name of lower-case letters, digits and `_`. The key is a column of integers, texts, words,
+postal codes or UUIDs, and describes columns of the same kind. A column of feeds has one reference at most.
+[Load names and places](../how-to/references.md) has the rules of its files. A changed reference is not applied by
+`apply_catalog`; load its file again.
 """
 
 # The tables of the page, each with its title, and the classes of what it describes.
@@ -57,11 +77,16 @@ SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("A derived column", "`NAME = {value = ...}` in `[feeds.NAME.derived]`.", (entries.DerivedEntry,)),
     ("A check", "`[[feeds.NAME.checks]]`, once for each.", (entries.CheckEntry,)),
     ("The time of a feed's records", "`time = {...}`: either `column`, or `day` and `clock`.", (entries.TimeEntry,)),
-    ("A column", "`NAME = {type = ...}` in `[feeds.NAME.columns]`. All types have:", (entries.ColumnEntry,)),
+    (
+        "A column",
+        "`NAME = {type = ...}` in `[feeds.NAME.columns]` or `[references.NAME.columns]`. All types have:",
+        (entries.ColumnEntry,),
+    ),
     ("The types of columns", "", entries.AnyColumn.__args__),
     ("A KPI", "`[kpis.NAME]`, with a name of letters and digits that begins with a capital.", (entries.KPIEntry,)),
     ("A dimension", DIMENSION.strip(), (entries.DimensionEntry,)),
     ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", measure_entries.AnyMeasure.__args__),
+    ("A reference", REFERENCE.strip(), (entries.ReferenceEntry,)),
 ]
 CHANGES = """
 A change counts once `manage.py apply_catalog` has applied it; until then runs stop, unless nothing has to be computed

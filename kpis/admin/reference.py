@@ -1,4 +1,4 @@
-"""The admin of the reference tables: subscribers with their quotas, and regions."""
+"""The admin of the reference tables: subscribers with their quotas, regions, and the references of catalog files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from django.http import HttpRequest
 
 from kpis.admin.base import InUTC, Personal, ReadOnly, TableAdmin
 from kpis.catalog.columns import UUID, BadValue, ColumnType, Integer, Text
-from kpis.models import QuotaChange, Region, Subscriber
+from kpis.models import QuotaChange, Reference, ReferenceVersion, Region, Subscriber
+from kpis.query.access import may_view_personal
 from kpis.reference.subscribers import put_subscribers, remove_subscribers
 
 
@@ -94,3 +95,26 @@ class RegionAdmin(TableAdmin):
     search_fields = ("code__exact", "name")
     search_help_text = "a code, or part of a name"
     fields = ("code", "name", "spellings", ("west", "east"), ("south", "north"))
+
+
+@admin.register(Reference)
+class ReferenceAdmin(TableAdmin):
+    """The references of catalog files, as ``load_reference`` loaded them."""
+
+    list_display = ("name", "file", "loaded_at", "is_personal")
+    search_fields = ("name",)
+
+
+@admin.register(ReferenceVersion)
+class ReferenceVersionAdmin(TableAdmin):
+    """The versions of references; those with personal data need the permission ``kpis.view_personal``."""
+
+    list_display = ("key", "name", "reference", "valid_from", "valid_to", "latitude", "longitude", "attributes")
+    list_select_related = ("reference",)
+    list_filter = ("reference",)
+    search_fields = ("key__exact", "name__startswith")
+    search_help_text = "a key, or how a name begins"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReferenceVersion]:
+        versions = super().get_queryset(request)
+        return versions if may_view_personal(request.user) else versions.exclude(reference__is_personal=True)

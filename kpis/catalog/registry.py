@@ -1,4 +1,4 @@
-"""The registry of all feeds and KPIs, by name and by id: the built-in ones, then those of catalog files.
+"""The registry of all feeds, KPIs and references, by name and by id: the built-in ones, then those of catalog files.
 
 ``declare`` adds those of catalog files, before anything looks: settings do it for Django. The dictionaries stay the
 same objects.
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kpis.catalog.builtin import antenna, cdr, coverage, ipflow
+from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
+from kpis.catalog.references import ReferenceTable
 
 if TYPE_CHECKING:
     from kpis.catalog.file.definitions import Definition
@@ -25,6 +27,8 @@ FEED_FILES = {pattern: feed.name for feed in FEEDS.values() for pattern in feed.
 _KPIS = (*ipflow.KPIS, *antenna.KPIS, *coverage.KPIS, *cdr.KPIS)
 
 KPIS = {kpi.id: kpi for kpi in sorted(_KPIS, key=lambda kpi: kpi.id)}
+# The references, by name.
+REFERENCES: dict[str, ReferenceTable] = {}
 # What catalog files declare, its definitions, and the files themselves.
 DECLARED_FEEDS: dict[str, Feed] = {}
 DECLARED_KPIS: dict[int, KPI] = {}
@@ -64,10 +68,25 @@ def _add(catalog: Catalog) -> None:
     SOURCES.extend(catalog.sources)
     FEEDS.update(catalog.feeds)
     KPIS.update(sorted(catalog.kpis.items()))
+    REFERENCES.update(catalog.references)
     # The first pattern that fits decides: an operator's own come first.
     FEED_FILES.clear()
     FEED_FILES.update({pattern: feed.name for feed in catalog.feeds.values() for pattern in feed.file_names})
     FEED_FILES.update(built_in)
+
+
+def reference_of(kpi: KPI, dimension: Dimension) -> ReferenceTable | None:
+    """Return the reference that describes the values of a KPI's dimension; None if there is none.
+
+    A name that is personal is for the dimensions of personal KPIs alone.
+    """
+    if dimension.is_computed or kpi.reference is not None:
+        return None
+    for reference in REFERENCES.values():
+        if (kpi.feed.name, dimension.column) in reference.describes and dimension.folded == reference.ignore_case:
+            is_hidden = reference.shown and reference.column(reference.shown).is_personal and not kpi.personal
+            return None if is_hidden else reference
+    return None
 
 
 def stream_feeds() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from kpis.models.ledger import (
     Watermark,
 )
 from kpis.models.live import LiveCount, LiveFeed, StreamConsumer
-from kpis.models.reference import QuotaChange, Region, Subscriber
+from kpis.models.reference import QuotaChange, Reference, ReferenceVersion, Region, Subscriber
 from kpis.models.result_models import KPIResult
 from kpis.models.results import (
     AntennaTrafficVolume,
@@ -59,6 +59,8 @@ __all__ = [
     "OperatorSignal",
     "PostalCodeStatus",
     "QuotaChange",
+    "Reference",
+    "ReferenceVersion",
     "Region",
     "Reject",
     "ResultPruning",

@@ -29,6 +29,8 @@ from kpis.models import (
     LiveFeed,
     LostFile,
     QuotaChange,
+    Reference,
+    ReferenceVersion,
     Reject,
     ResultPruning,
     StreamConsumer,
@@ -191,7 +193,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
     ledger = ("run", "batchinterval", "watermark", "streamposition", "duecompaction", "duerollup", "intervalsummary")
     lake = ("lakefile", "lostfile", "lakebinding", "kpiset", "appliedentry", "resultpruning")
-    for name in (*ledger, *lake, "region", "livecount", "livefeed", "streamconsumer"):
+    for name in (*ledger, *lake, "region", "reference", "referenceversion", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF), shows_personal=True)
@@ -235,6 +237,8 @@ def keys() -> dict[str, object]:
         make_summary(kpi_id, MIDNIGHT)
     make_summary(6, MIDNIGHT - ONE_HOUR.delta, ONE_HOUR)
     rows += [make_subscriber(), QuotaChange.objects.get(), make_region()]
+    rows.append(Reference.objects.create(name="cell", loaded_at=MIDNIGHT))
+    rows.append(ReferenceVersion.objects.create(reference=rows[-1], key="1", valid_from=MIDNIGHT))
     rows += [make_result(kpi, MIDNIGHT, 1) for kpi in KPIS.values()]
     someone = make_user(name="someone")
     rows += [someone, Group.objects.create(name="some"), TokenProxy.objects.create(user=someone)]

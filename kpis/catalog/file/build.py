@@ -39,7 +39,7 @@ DAY_GROUPS = {"year", "month", "day"}
 def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
     """Return the feed of an entry; raises CatalogError if the entry contradicts itself."""
     at: Keys = ("feeds", name)
-    made = tuple(_column(source, (*at, "columns", key), key, column) for key, column in entry.columns.items())
+    made = tuple(column_of(source, (*at, "columns", key), key, column) for key, column in entry.columns.items())
     derived = _derived(source, at, entry.derived, made)
     types = column_types((*made, *derived))
     return _made(
@@ -187,7 +187,8 @@ def _format(entry: entries.AnyFormat) -> Format:
             return Parquet()
 
 
-def _column(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Column:
+def column_of(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Column:
+    """Return the column of an entry; raises CatalogError if the entry contradicts itself."""
     headers = [entry.header] if isinstance(entry.header, str) else entry.header
     return _made(
         source,

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from kpis.catalog.file.entries import AnyColumn, CatalogFile, DerivedEntry, FeedEntry, KPIEntry
-from kpis.catalog.file.entry import CLASS_NAME, NAME, ONE_LINE, ColumnName, FeedName, KPIName
+from kpis.catalog.file.entries import AnyColumn, CatalogFile, DerivedEntry, FeedEntry, KPIEntry, ReferenceEntry
+from kpis.catalog.file.entry import CLASS_NAME, NAME, ONE_LINE, ColumnName, FeedName, KPIName, ReferenceName
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.source import Source
 
@@ -57,6 +57,12 @@ def convert(source: Source) -> CatalogFile:
     for name, kpi in _tables(source.values, "kpis"):
         _convert(source, ("kpis", name), name, KPIName)
         _convert(source, ("kpis", name), kpi, KPIEntry)
+    for name, reference in _tables(source.values, "references"):
+        _convert(source, ("references", name), name, ReferenceName)
+        for column, value in _tables(reference, "columns"):
+            _convert(source, ("references", name, "columns", column), column, ColumnName)
+            _convert(source, ("references", name, "columns", column), value, AnyColumn)
+        _convert(source, ("references", name), reference, ReferenceEntry)
     return _convert(source, (), source.values, CatalogFile)
 
 

@@ -11,7 +11,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from kpis.catalog.file.entry import FIRST_ID, LAST_ID, ColumnName, Entry, FeedName, KPIName, LengthName, Line
+from kpis.catalog.file.entry import (
+    FIRST_ID,
+    LAST_ID,
+    ColumnName,
+    Entry,
+    FeedName,
+    KPIName,
+    LengthName,
+    Line,
+    ReferenceName,
+)
 from kpis.catalog.file.measure_entries import AnyMeasure
 
 
@@ -269,11 +279,35 @@ class KPIEntry(Entry, kw_only=True, frozen=True):
     personal: Annotated[bool, Meta(description="Whether it shows personal data of subscribers.")] = False
 
 
+class ReferenceEntry(Entry, kw_only=True, frozen=True):
+    """A reference: what is known of the things that records name, such as the site of a cell."""
+
+    description: Annotated[Line, Meta(description="What it describes, in a line.")]
+    of: Annotated[
+        list[str],
+        Meta(
+            description="The feeds' columns whose values are its keys: `probe.cell`, or `cell` for the columns of that "
+            "name in all feeds. Default: those with the name of the key."
+        ),
+    ] = []
+    key: Annotated[str, Meta(description="The column of its keys.")]
+    name: Annotated[str, Meta(description="The column with the name that is shown beside a key. Default: none.")] = ""
+    place: Annotated[
+        list[str], Meta(description="Two columns, latitude and longitude in degrees. Default: it has no place.")
+    ] = []
+    ignore_case: Annotated[bool, Meta(description="Whether keys that differ by case are one.")] = False
+    columns: Annotated[
+        dict[ColumnName, AnyColumn],
+        Meta(min_length=1, description="The columns of its files besides `valid_from` and `valid_to`, by name."),
+    ]
+
+
 class CatalogFile(Entry, kw_only=True, frozen=True):
     """A catalog file of Network Analysis."""
 
     feeds: Annotated[dict[FeedName, FeedEntry], Meta(description="Feeds, by name.")] = {}
     kpis: Annotated[dict[KPIName, KPIEntry], Meta(description="KPIs, by name.")] = {}
+    references: Annotated[dict[ReferenceName, ReferenceEntry], Meta(description="References, by name.")] = {}
 
 
 def json_schema() -> dict[str, Any]:

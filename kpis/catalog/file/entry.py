@@ -17,6 +17,7 @@ LONGEST_KPI_NAME, LONGEST_COLUMN_NAME = 40, 50
 FIRST_ID, LAST_ID = 1000, 32_767
 
 FeedName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_FEED_NAME)]
+ReferenceName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_FEED_NAME)]
 KPIName = Annotated[str, Meta(pattern=CLASS_NAME, max_length=LONGEST_KPI_NAME)]
 ColumnName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_COLUMN_NAME)]
 Line = Annotated[str, Meta(pattern=ONE_LINE, max_length=200)]

@@ -12,13 +12,16 @@ from kpis.catalog.file.build import feed_of, kpi_of
 from kpis.catalog.file.convert import convert
 from kpis.catalog.file.definitions import Definition, feed_definition, kpi_definition
 from kpis.catalog.file.errors import Keys
+from kpis.catalog.file.references import add_reference
 from kpis.catalog.file.source import Source
 from kpis.catalog.kpis import KPI
+from kpis.catalog.references import ReferenceTable
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """What catalog files declare: ``feeds`` by name, ``kpis`` by id, and ``sources``, the files themselves.
+    """What catalog files declare: ``feeds`` by name, ``kpis`` by id, ``references`` by name, and ``sources``, the
+    files themselves.
 
     ``definitions`` are the entries of the feeds and KPIs.
     """
@@ -26,6 +29,7 @@ class Catalog:
     sources: tuple[Source, ...]
     feeds: Mapping[str, Feed]
     kpis: Mapping[int, KPI]
+    references: Mapping[str, ReferenceTable]
     definitions: tuple[Definition, ...]
 
 
@@ -72,11 +76,15 @@ def parsed(files: Iterable[Source], feeds: Mapping[str, Feed], kpis: Collection[
                 raise source.error(("kpis", name, "id"), f"is {kpi.id}, the id of {by_id[kpi.id].name} too")
             _add_tables(tables, source, ("kpis", name), _tables_of_kpi(name), f"the KPI {name}'s")
             by_name[kpi.name.lower()] = by_id[kpi.id] = kpi
+    references: dict[str, ReferenceTable] = {}
+    for source, entries in read:
+        for name, reference_entry in entries.references.items():
+            add_reference(references, source, name, reference_entry, {**feeds, **declared}, [*kpis, *by_id.values()])
     definitions = [
         *(feed_definition(name, entry) for _, entries in read for name, entry in entries.feeds.items()),
         *(kpi_definition(name, entry) for _, entries in read for name, entry in entries.kpis.items()),
     ]
-    return Catalog(tuple(source for source, _ in read), declared, by_id, tuple(definitions))
+    return Catalog(tuple(source for source, _ in read), declared, by_id, references, tuple(definitions))
 
 
 def _tables_of_feed(name: str) -> list[str]:

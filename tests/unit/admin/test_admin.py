@@ -24,6 +24,8 @@ from kpis.models import (
     LostFile,
     OperatorSignal,
     QuotaChange,
+    Reference,
+    ReferenceVersion,
     Region,
     Reject,
     ResultPruning,
@@ -78,6 +80,8 @@ def rows(number: int) -> None:
             make_result(kpi, start, 1, **group(kpi, 17 + count))
         make_subscriber(count)
         make_region(f"Region {count}")
+        reference = Reference.objects.create(name=f"cell {count}", loaded_at=start)
+        ReferenceVersion.objects.create(reference=reference, key=f"{count}", valid_from=start)
         DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=start)
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
@@ -245,6 +249,17 @@ def test_text_of_rejects_needs_the_permission(client, filled, permissions, shown
 
 
 PERSONAL = [UserTrafficVolume, UserQuotaExceeded, Subscriber, QuotaChange]
+
+
+@pytest.mark.parametrize(("permissions", "shown"), [((), {"1"}), (("view_personal",), {"1", "2"})])
+def test_versions_of_personal_references_are_held_back(client, permissions, shown):
+    for key, is_personal in (("1", False), ("2", True)):
+        reference = Reference.objects.create(name=key, loaded_at=HOUR, is_personal=is_personal)
+        version = ReferenceVersion.objects.create(reference=reference, key=key, valid_from=HOUR)
+    client.force_login(staff(*permissions))
+    response = client.get(page(ReferenceVersion, "changelist"))
+    assert {version.key for version in response.context["cl"].result_list} == shown
+    assert client.get(page(ReferenceVersion, "change", version.pk)).status_code == (200 if permissions else 302)
 
 
 def test_the_personal_tables_are_those_of_personal_kpis_and_of_subscribers():

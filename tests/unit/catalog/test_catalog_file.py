@@ -442,7 +442,7 @@ BROKEN = {
     "another section": (
         "[feeds.probe.columns]",
         "[feeds.probe.columns]\n[x]",
-        at(9, "x", "is not a key of this table; it can have feeds, kpis"),
+        at(9, "x", "is not a key of this table; it can have feeds, kpis, references"),
     ),
     "a column's name": ("cell = {", "Cell = {", at(10, COLUMN("Cell"), NAMES)),
     "a column that is none": (
