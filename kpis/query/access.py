@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.apps import apps
-
 from kpis.catalog.file.definitions import Kind
 from kpis.catalog.registry import KPIS
 from kpis.models import AppliedEntry
@@ -28,8 +26,6 @@ def hidden_kpis(user: User | AnonymousUser) -> list[int]:
 
 
 def _removed_kpis() -> list[int]:
-    """Return the ids of the KPIs whose rows are kept, but that the catalog has no more."""
-    if not apps.is_installed("kpis.declared"):
-        return []
+    """Return the ids of the KPIs whose rows are kept, but that the catalog has no more, or that no catalog is for."""
     applied = AppliedEntry.objects.filter(kind=Kind.KPI).order_by().values_list("key", flat=True)
     return [kpi_id for kpi_id in map(int, applied) if kpi_id not in KPIS]

@@ -6,7 +6,7 @@ import pytest
 
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
 from kpis.catalog.registry import KPIS
-from kpis.models import Watermark
+from kpis.models import AppliedEntry, Watermark
 from tests.factories import (
     MIDNIGHT,
     make_batch,
@@ -138,3 +138,19 @@ def test_revised_intervals_of_personal_kpis_are_left_out_without_the_permission(
     cleared = client.get(address).content.decode()
     assert [text.count("kpi=3&amp;interval=1") for text in (plain, cleared)] == [1, 1]
     assert [text.count("kpi=5&amp;interval=1") for text in (plain, cleared)] == [0, 1]
+
+
+@pytest.mark.parametrize("cleared", [False, True], ids=["anonymous", "cleared"])
+def test_a_declared_kpi_whose_catalog_is_unset_shows_nothing(client, settings, cleared):
+    settings.API_PUBLIC = True
+    AppliedEntry.objects.create(kind="kpi", key="1007", name="OwnerVolume", definition="[]", applied_at=MIDNIGHT)
+    for kpi_id in (3, 1007):
+        make_summary(kpi_id, MIDNIGHT, total=4711, revision=2, previous_total=1, updated_at=MIDNIGHT)
+    if cleared:
+        client.force_login(make_user("view_personal", "view_intervalsummary", is_staff=True))
+    assert [row["kpi"] for row in client.get("/api/intervals/").json()] == [3]
+    quality = client.get("/quality/?from=2021-07-17T00:00Z&to=2021-07-18T12:00Z").content.decode()
+    assert "kpi=1007" not in quality
+    assert client.get("/api/KPIs/1007/").status_code == 404
+    if cleared:
+        assert "1007" not in client.get("/admin/kpis/intervalsummary/").content.decode()
