@@ -20,13 +20,15 @@ from kpis.describe.trial import Trial, try_feed
 from kpis.formats.content import UNPACKERS
 
 LONGEST_TEXT = 200
+# The line of an entry without a time, which cannot be used as it is.
+NO_TIME = 'time = {column = ""}'
 
 
 def describe(path: Path, name: str, feeds: Mapping[str, Feed], kpis: Collection[KPI]) -> str:
     """Return a catalog file, as TOML with comments, for files like the sample at a path; ``name`` is the feed's.
 
-    It does not use the names and ids of the ``feeds`` and ``kpis`` that there are. Raises FileError if the sample
-    cannot be read.
+    It does not use the names and ids of the ``feeds`` and ``kpis`` that there are. If no column looks like a time, it
+    has a line that must be edited: see ``line_to_edit``. Raises FileError if the sample cannot be read.
     """
     sample = read_sample(path)
     guesses = guess(sample)
@@ -35,6 +37,12 @@ def describe(path: Path, name: str, feeds: Mapping[str, Feed], kpis: Collection[
         return entry
     (feed,) = parsed([parse(entry.encode(), Path("catalog.toml"))], feeds, kpis).feeds.values()
     return entry + "\n" + "".join(f"# {line}\n" for line in _trial(try_feed(path, feed)))
+
+
+def line_to_edit(entry: str) -> int | None:
+    """Return the number of the line, from 1, without whose edit an entry cannot be used; None if there is none."""
+    lines = entry.splitlines()
+    return next((number for number, line in enumerate(lines, 1) if line.startswith(NO_TIME)), None)
 
 
 def _other(name: str, taken: Collection[str]) -> str:
@@ -96,7 +104,10 @@ def _times(guesses: list[Guess]) -> dict[str, str]:
 def _time(guesses: list[Guess]) -> str:
     times = _times(guesses)
     if not times:
-        return '# No column looks like a time: name the one that is.\ntime = {column = ""}'
+        return (
+            f"{NO_TIME}  # EDIT THIS LINE: no column looks like a time. Name the one that is, and in its own line "
+            'below say type = "time" and its format'
+        )
     others = [one.name for one in guesses if one.role is Role.TIME and one.name not in times.values()]
     return f"time = {_table(times)}" + (f"  # or {', '.join(others)}" if others else "")
 

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from kpis.catalog.feeds import LONGEST_FEED_NAME
 from kpis.catalog.file.entry import NAME
 from kpis.catalog.registry import FEEDS, KPIS
-from kpis.describe.entry import describe, name_of
+from kpis.describe.entry import describe, line_to_edit, name_of
 from kpis.formats.bounds import FileError
 from kpis.management.output import WRONG_USE, AnswerCommand
 
@@ -39,6 +39,13 @@ class Command(AnswerCommand):
                 returncode=WRONG_USE,
             )
         try:
-            self.stdout.write(describe(file, name or name_of(file), FEEDS, KPIS.values()), ending="")
+            entry = describe(file, name or name_of(file), FEEDS, KPIS.values())
         except FileError as error:
             raise CommandError(f"{file.name} {error}.") from None
+        self.stdout.write(entry, ending="")
+        line = line_to_edit(entry)
+        if line is not None:
+            self.stderr.write(
+                f"Edit line {line} of this entry, and then the line of the column that it names: no column of "
+                f"{file.name} looks like a time, and a feed needs one."
+            )

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from kpis.catalog.file.load import parsed
 from kpis.catalog.file.source import parse
 from kpis.catalog.registry import FEEDS, KPIS
-from kpis.describe.entry import describe, name_of, pattern_of
+from kpis.describe.entry import describe, line_to_edit, name_of, pattern_of
 from kpis.formats.bounds import FileError
 
 COUNTERS = """\
@@ -127,12 +127,20 @@ def test_a_compressed_sample_of_json_lines_is_described(tmp_path: Path):
     assert entry.endswith("# Of the sample's 3 rows, 3 would be records, 0 rejects.\n")
 
 
-def test_a_sample_without_times_says_so_in_the_entry(tmp_path: Path):
+def test_a_sample_without_times_says_which_line_to_edit(tmp_path: Path):
     path = tmp_path / "c.csv"
     path.write_text("cell,bytes\n1,2\n2,3\n")
-    entry = described(path)
-    assert '# No column looks like a time: name the one that is.\ntime = {column = ""}\n' in entry
-    tomllib.loads(entry)
+    out, err = io.StringIO(), io.StringIO()
+    call_command("describe_feed", str(path), stdout=out, stderr=err)
+    assert err.getvalue() == (
+        "Edit line 7 of this entry, and then the line of the column that it names: no column of c.csv looks like a "
+        "time, and a feed needs one.\n"
+    )
+    assert out.getvalue().splitlines()[6] == (
+        'time = {column = ""}  # EDIT THIS LINE: no column looks like a time. Name the one that is, and in its own '
+        'line below say type = "time" and its format'
+    )
+    tomllib.loads(out.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -159,9 +167,9 @@ def test_names_and_patterns_come_from_the_files_name():
 def test_the_command_prints_the_entry_and_refuses_a_wrong_name(tmp_path: Path):
     path = tmp_path / "counters_20260301.csv"
     path.write_bytes(COUNTERS.encode("utf-16"))
-    out = io.StringIO()
-    call_command("describe_feed", str(path), stdout=out)
-    assert out.getvalue() == COUNTERS_ENTRY
+    out, err = io.StringIO(), io.StringIO()
+    call_command("describe_feed", str(path), stdout=out, stderr=err)
+    assert (out.getvalue(), err.getvalue()) == (COUNTERS_ENTRY, "")
     with pytest.raises(CommandError, match="--name must be up to 40 lower-case letters and digits"):
         call_command("describe_feed", str(path), name="Counters")
     with pytest.raises(CommandError, match=r"nowhere\.csv vanished before it was read\."):
@@ -179,7 +187,7 @@ def test_every_entry_is_one_that_a_catalog_file_can_have(tmp_path: Path, seed: i
     lines = [delimiter.join(f'"{one}"' if delimiter in one else one for one in row) for row in rows]
     path.write_text("\n".join(lines) + "\n")
     entry = described(path)
-    if "No column looks like a time" in entry:
+    if line_to_edit(entry):
         entry = entry.replace('time = {column = ""}', 'time = {column = "zz"}').replace(
             ".columns]", '.columns]\nzz = {type = "time", format = "iso"}', 1
         )
