@@ -26,6 +26,7 @@ from kpis.catalog.sql import aliased, quoted
 
 if TYPE_CHECKING:
     from kpis.catalog.expressions import Expression
+    from kpis.catalog.name_pattern import NamePattern
 
 Record = Mapping[str, Any]
 
@@ -182,7 +183,7 @@ class Feed:
     moment: Moment
     interval: Length
     name_end: re.Pattern[str] | None = None
-    name_date: re.Pattern[str] | None = None
+    name_date: re.Pattern[str] | NamePattern | None = None
     place: Place | None = None
     is_archived: bool = False
     derived: tuple[Column, ...] = ()

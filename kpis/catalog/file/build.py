@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from kpis.catalog.file.source import Source
 from kpis.catalog.formats import CSV, Format, Header, JSONLines, Parquet
 from kpis.catalog.intervals import BY_SHORT_NAME
 from kpis.catalog.kpis import KPI
+from kpis.catalog.name_pattern import NamePattern
 from kpis.catalog.result_columns import BadEntry
 
 Made = TypeVar("Made")
@@ -282,17 +282,17 @@ def _moment(source: Source, at: Keys, entry: entries.FeedEntry) -> Moment:
     return _made(source, where, lambda: day_and_time(time.day, time.clock, time.zone, At(time.at)))
 
 
-def _day_in_name(source: Source, at: Keys, entry: entries.FeedEntry) -> re.Pattern[str] | None:
+def _day_in_name(source: Source, at: Keys, entry: entries.FeedEntry) -> NamePattern | None:
     if not entry.day_in_name:
         return None
     where: Keys = (*at, "day_in_name")
     if not entry.time.day:
         raise source.error(where, "needs time.day: the column whose place the day in the name takes")
     try:
-        pattern = re.compile(entry.day_in_name)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise source.error(where, f"is not a regular expression: {error}") from None
-    if DAY_GROUPS - set(pattern.groupindex):
+        pattern = NamePattern(entry.day_in_name)
+    except BadEntry as error:
+        raise source.error(where, f"is not a regular expression of RE2: {error}") from None
+    if DAY_GROUPS - pattern.groups:
         raise source.error(where, "needs the groups (?P<year>...), (?P<month>...) and (?P<day>...)")
     return pattern
 

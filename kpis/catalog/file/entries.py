@@ -226,8 +226,9 @@ class FeedEntry(Entry, kw_only=True, frozen=True):
     day_in_name: Annotated[
         str,
         Meta(
-            description="A regular expression that finds the day of the records in a file's name, with the groups "
-            "`year`, `month` and `day`, for rows whose column `time.day` is missing."
+            description="A regular expression, of [RE2](https://github.com/google/re2/wiki/Syntax), that finds the day "
+            "of the records in a file's name, with the groups `(?P<year>...)`, `month` and `day`, for rows whose "
+            "column `time.day` is missing."
         ),
     ] = ""
 

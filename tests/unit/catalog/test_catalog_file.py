@@ -138,6 +138,30 @@ def test_a_feed_takes_the_day_from_a_files_name():
     assert feed.date_in("log_01032026.log") == date(2026, 3, 1)
     assert feed.date_in("log_32032026.log") is None
     assert feed.date_in("log.log") is None
+    assert feed.date_in("l\udcffg_01032026.log") == date(2026, 3, 1)
+
+
+SLOW = r"(?P<year>(a+)+)(?P<month>(a?){200})(?P<day>(a|aa)*)b"
+
+
+def test_a_search_for_the_day_takes_no_longer_than_the_name_is_long():
+    feed = declared(LOGS.replace(r"_(?P<day>\d\d)(?P<month>\d\d)(?P<year>\d{4})\.", SLOW)).feeds["logs"]
+    # With backtracking, it never ends.
+    assert feed.date_in("a" * 250) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("[", "missing ]: ["),
+        ("(?=2026)(?P<year>2026)", "invalid perl operator: (?="),
+        ("((a{100}){100}){100}", "invalid repetition size: {100}"),
+    ],
+)
+def test_a_regular_expression_that_may_take_long_is_refused(pattern, reason):
+    with pytest.raises(CatalogError, match="is not a regular expression of RE2: ") as error:
+        declared(LOGS.replace(r"_(?P<day>\d\d)(?P<month>\d\d)(?P<year>\d{4})\.", pattern))
+    assert str(error.value).endswith(reason)
 
 
 def test_a_feed_may_be_parquet_whose_files_are_not_packed():
