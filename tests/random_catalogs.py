@@ -6,18 +6,23 @@ were drawn. Nothing of the product is used.
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from unicodedata import normalize
 from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from tests.random_parquet import content, forms
 
 LENGTHS = {"1m": (3, 60), "5m": (1, 300), "1h": (2, 3600)}
 # 2026-03-02T22:00:00Z: files reach over midnight.
@@ -30,7 +35,10 @@ LAYOUTS = ("%d.%m.%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%b %d %Y %H:%M:%S", "%Y%m%
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its entry, functions that draw a value, write it, and draw what is none, and its kind of values."""
+    """A column: its entry, functions that draw a value, write it, and draw what is none, and its kind of values.
+
+    Files of Parquet have it as the type ``arrow``.
+    """
 
     name: str
     keys: dict[str, Any]
@@ -38,6 +46,7 @@ class Column:
     write: Callable[[Any], Any]
     wrong: Callable[[], Any]
     kind: str
+    arrow: pa.DataType | None = None
 
     @property
     def optional(self) -> bool:
@@ -90,16 +99,20 @@ class Maker:
     def made(self) -> Made:
         chance = self.chance
         name = f"feed_{self.seed}"
-        self.is_json = chance.random() < 0.3
-        self.format: dict[str, Any] = {"type": "json_lines"} if self.is_json else self._csv()
+        type_ = chance.choices(["csv", "json_lines", "parquet"], [4, 3, 3])[0]
+        self.is_json, self.is_parquet = type_ == "json_lines", type_ == "parquet"
+        self.format: dict[str, Any] = self._csv() if type_ == "csv" else {"type": type_}
         interval = chance.choice(list(LENGTHS))
-        self.columns = [self._time("at_time"), self._integer("number_a"), self._text("name_a")]
+        times, moment = self._times()
+        self.columns = [*times, self._integer("number_a"), self._text("name_a")]
         kinds = [
             self._integer, self._text, self._decimal, self._choice, self._uuid, self._postal_code, self._boolean,
         ]  # fmt: skip
         for number in range(chance.randint(1, 5)):
             self.columns.append(chance.choice(kinds)(f"col_{number}"))
         chance.shuffle(self.columns)
+        if self.is_parquet:
+            self.columns = [self._in_parquet(column) for column in self.columns]
         other = "in.side.{}" if self.is_json and chance.random() < 0.5 else "The {} [x]"
         self.headers = {
             column.name: other.format(column.name) if chance.random() < 0.3 else column.name for column in self.columns
@@ -107,10 +120,13 @@ class Maker:
         self.refused = chance.choice([None, 8])
         self.has_derived = chance.random() < 0.4
         self.at_end = chance.random() < 0.2
+        self.time = moment | {"at": "end" if self.at_end else "start"}
         kpis = [self._kpi(1000 + self.seed * 4 + number, interval) for number in range(chance.randint(1, 3))]
         made = Made(name, self._toml(name, interval, kpis), kpis, interval)
+        ending = {"csv": "csv", "json_lines": "jsonl", "parquet": "parquet"}[type_]
         for number in range(4):
-            self.add_file(made, f"{name}.{number}.{'jsonl' if self.is_json else 'csv'}")
+            packed = ".gz" if not self.is_parquet and chance.random() < 0.2 else ""
+            self.add_file(made, f"{name}.{number}.{ending}{packed}")
         return made
 
     def add_file(self, made: Made, file_name: str) -> None:
@@ -122,7 +138,7 @@ class Maker:
             values = {column.name: column.draw() for column in self.columns}
             # Whole minutes are the ends of intervals too.
             second = hour + chance.choice([chance.randrange(3600), 60 * chance.randrange(60)])
-            values["at_time"] = second
+            values |= {column.name: second for column in self.columns if column.kind == "time"}
             written = {column.name: column.write(values[column.name]) for column in self.columns}
             if chance.random() < 0.1:
                 column = chance.choice(self.columns)
@@ -131,19 +147,30 @@ class Maker:
             elif values["number_a"] == self.refused:
                 rejects += 1
             else:
-                values["at_time"] = second - self.at_end
+                values["moment"] = second - self.at_end
                 values["twice"] = 2 * values["number_a"] - 1
                 records.append(values)
             lines.append(written)
-        made.files[file_name] = self._content(lines)
+        if self.is_parquet:
+            found = {self.headers[one.name]: [line[one.name] for line in lines] for one in self.columns}
+            rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+            made.files[file_name] = content(
+                chance, {self.headers[one.name]: one.arrow for one in self.columns if one.arrow}, rows
+            )
+        else:
+            found_text = self._content(lines)
+            made.files[file_name] = gzip.compress(found_text, mtime=0) if file_name.endswith(".gz") else found_text
         made.records[file_name], made.rejects[file_name] = records, rejects
 
     def _csv(self) -> dict[str, Any]:
         chance = self.chance
         found: dict[str, Any] = {"type": "csv", "delimiter": chance.choice(",;|\t^")}
         found["header"] = chance.choice(["required", "optional", "none"])
-        found["quote"] = chance.choice(['"', "'"])
         found["decimal"] = chance.choice([",", "."])
+        found["quote"] = chance.choice(['"', "'", *([""] if found["delimiter"] != found["decimal"] else [])])
+        # A number with them needs quotes, where they are the delimiter.
+        others = {found["decimal"], found["quote"], *([] if found["quote"] else [found["delimiter"]])}
+        found["thousands"] = chance.choice(["", "", *sorted(set(".,' _\u00a0") - others)])
         found["encoding"] = chance.choice(["utf-8", "utf-8", "utf-16", "utf-16-le", "latin-1", "cp1252"])
         found["missing"] = chance.choice([[], ["NULL", "n/a"]])
         found["preamble"] = chance.choice([0, 0, 2])
@@ -182,34 +209,59 @@ class Maker:
 
     def _quoted(self, text: str) -> str:
         quote = self.format["quote"]
+        if not quote:
+            return text
         if self.format["delimiter"] in text or quote in text or self.chance.random() < 0.1:
             return quote + text.replace(quote, quote * 2) + quote
         return text
 
     def _number(self, text: str) -> str:
-        return text if self.is_json else text.replace(".", self.format["decimal"])
+        if self.format["type"] != "csv":
+            return text
+        mark = self.format["thousands"]
+        whole, _, part = text.partition(".")
+        if mark and self.chance.random() < 0.5:
+            whole = f"{int(whole):,}".replace(",", mark) if whole not in ("-0", "") else whole
+        return whole + (self.format["decimal"] + part if part else "")
 
     def _optional(self, keys: dict[str, Any], draw: Callable[[], Any]) -> tuple[dict[str, Any], Callable[[], Any]]:
-        if self.chance.random() < 0.6 or self.is_json:
+        if self.chance.random() < 0.6:
             return keys, draw
         return keys | {"optional": True}, lambda: None if self.chance.random() < 0.2 else draw()
 
+    def _none(self) -> str | None:
+        """How a value that is not there is written."""
+        return self.chance.choice(["", None]) if self.is_json else ""
+
+    def _in_parquet(self, column: Column) -> Column:
+        """The column as one of the types that Parquet can have it as."""
+        form = self.chance.choice(forms(column.keys, column.write))
+        return replace(column, arrow=form.type, write=form.write, wrong=lambda: self.chance.choice(form.wrong))
+
     def _integer(self, name: str) -> Column:
-        least = self.chance.choice([0, -50])
+        least, most = self.chance.choice([0, -50]), self.chance.choice([1_000, 1_000_000_000])
         keys: dict[str, Any] = {
             "type": "integer",
             "minimum": least,
-            "maximum": 1000,
+            "maximum": most,
             "bits": self.chance.choice([32, 64]),
         }
+        if self.chance.random() < 0.3:
+            keys["scientific"] = True
+        wrong = [most + 1, -51] if self.is_json else [f"{most + 1}", "-51", "x", "", "0x1"]
         return Column(
             name,
             keys,
-            lambda: self.chance.choice([least, 7, 8, 1000, self.chance.randint(least, 1000)]),
-            lambda value: value if self.is_json else f"{value}",
-            lambda: self.chance.choice([1001, -51] if self.is_json else ["1001", "-51", "x", "1.5", "", "0x1"]),
+            lambda: self.chance.choice([least, 7, 8, 1000, self.chance.randint(least, most)]),
+            lambda value: self._whole(value, keys),
+            lambda: self.chance.choice(wrong),
             "integer",
         )
+
+    def _whole(self, value: int, keys: dict[str, Any]) -> Any:
+        if "scientific" in keys and self.chance.random() < 0.5:
+            return float(value) if self.is_json else self._number(f"{value}.0")
+        return value if self.is_json else self._number(f"{value}")
 
     def _decimal(self, name: str) -> Column:
         # JSON has decimals as texts.
@@ -218,18 +270,18 @@ class Maker:
             lambda: Decimal(self.chance.randint(-150_000, 80_000)) / 10 ** self.chance.randint(3, 4),
         )
         return Column(
-            name, keys, draw, lambda value: "" if value is None else self._number(f"{value:f}"),
+            name, keys, draw, lambda value: self._none() if value is None else self._number(f"{value:f}"),
             lambda: self.chance.choice(["x", "201", self._number("-200.1"), "1e3", "1.2.3"]), "decimal",
         )  # fmt: skip
 
     def _text(self, name: str) -> Column:
         keys, draw = self._optional({"type": "text", "longest": 20}, lambda: self.chance.choice(WORDS))
-        return Column(name, keys, draw, lambda value: value or "", lambda: "y" * 21, "text")
+        return Column(name, keys, draw, lambda value: value or self._none(), lambda: "y" * 21, "text")
 
     def _choice(self, name: str) -> Column:
         keys, draw = self._optional({"type": "choice", "words": list(CHOICES)}, lambda: self.chance.choice(CHOICES))
         return Column(
-            name, keys, draw, lambda value: self.chance.choice([value, value.lower()]) if value else "",
+            name, keys, draw, lambda value: self.chance.choice([value, value.lower()]) if value else self._none(),
             lambda: "FAX", "text",
         )  # fmt: skip
 
@@ -250,9 +302,24 @@ class Maker:
     def _postal_code(self, name: str) -> Column:
         keys, draw = self._optional({"type": "postal_code"}, lambda: f"{self.chance.randint(10000, 10005)}")
         return Column(
-            name, keys, draw, lambda value: "" if value is None else value + self.chance.choice(["", ".0"]),
+            name, keys, draw, lambda value: value + self.chance.choice(["", ".0"]) if value else self._none(),
             lambda: "1" * 21, "text",
         )  # fmt: skip
+
+    def _times(self) -> tuple[list[Column], dict[str, str]]:
+        """The columns that make a record's time, and the feed's entry for it."""
+        if self.chance.random() < 0.8:
+            return [self._time("at_time")], {"column": "at_time"}
+        zone = self.chance.choice(ZONES)
+        day = Column(
+            "the_day", {"type": "date"}, lambda: 0, lambda second: local_text(second, "%Y-%m-%d", zone),
+            lambda: "2026-02-30", "time",
+        )  # fmt: skip
+        clock = Column(
+            "the_clock", {"type": "time_of_day"}, lambda: 0, lambda second: local_text(second, "%H:%M:%S", zone),
+            lambda: "24:00:00", "time",
+        )  # fmt: skip
+        return [day, clock], {"day": "the_day", "clock": "the_clock", "zone": zone}
 
     def _time(self, name: str) -> Column:
         write, keys = self._written_time()
@@ -300,7 +367,7 @@ class Maker:
             f'files = ["{name}.*"]',
             f"format = {toml(self.format)}",
             f'interval = "{interval}"',
-            f"time = {toml({'column': 'at_time', 'at': 'end' if self.at_end else 'start'})}",
+            f"time = {toml(self.time)}",
             f"[feeds.{name}.columns]",
             *(f"{column.name} = {toml(column.keys | self._header(column))}" for column in self.columns),
         ]
@@ -326,9 +393,11 @@ class Maker:
                 lines.append(f'filter = "number_a >= {kpi.at_least}"')
         return "\n".join(lines) + "\n"
 
-    def _header(self, column: Column) -> dict[str, str]:
+    def _header(self, column: Column) -> dict[str, Any]:
         header = self.headers[column.name]
-        return {} if header == column.name else {"header": header}
+        if header == column.name:
+            return {}
+        return {"header": header if self.is_json or len(header) % 2 else [f"no {column.name}", header]}
 
 
 def expected(made: Made, closed_until: int, top_n: int = 10) -> tuple[dict, dict]:
@@ -344,7 +413,7 @@ def expected(made: Made, closed_until: int, top_n: int = 10) -> tuple[dict, dict
             intervals: dict[int, list[tuple[str, dict]]] = defaultdict(list)
             for name, records in made.records.items():
                 for record in records:
-                    intervals[record["at_time"] // seconds * seconds].append((name, record))
+                    intervals[record["moment"] // seconds * seconds].append((name, record))
             for start, found in intervals.items():
                 is_closed = start + seconds <= closed_until
                 if length != made.interval and not is_closed:
