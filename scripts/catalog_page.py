@@ -59,8 +59,8 @@ vendor = {type = "choice", words = ["Ericsson", "Nokia"], optional = true}
 
 DIMENSION = """
 An entry of `by`, where the name of a column alone does not do. A KPI has at most 14 dimensions. Their texts have at
-most 765 characters together, two less for each number, and those of one with `ignore_case` at most 254: databases have
-no longer indexes.
+most 668 characters together where there are two, four less for each further dimension, and those of one with
+`ignore_case` at most 223: databases have no longer indexes.
 """
 
 REFERENCE = """

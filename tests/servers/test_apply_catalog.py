@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
+from kpis.catalog.folding import fold
 from tests.databases import empty_database
 from tests.effort import LONG
 from tests.processes import MANAGE, Ended, Place, end_of, new_place
@@ -326,6 +328,25 @@ def test_a_migration_that_was_there_and_fails_is_named_and_leaves_no_table(work,
     work.put()
     work.apply()
     assert_as_fresh(work, tmp_path / "fresh")
+
+
+def test_the_longest_texts_that_a_catalog_can_have_fit_every_databases_indexes(work):
+    chance = random.Random(7)  # noqa: S311
+    # Of four bytes each, at random, so that no database packs them; folded, the last are three of four bytes each.
+    site, note = ("".join(chr(chance.randrange(0x20000, 0x2A6DF)) for _ in range(longest)) for longest in (500, 168))
+    folded = "".join(chr(chance.randrange(0x1D15F, 0x1D165)) for _ in range(223))
+    work.declare(
+        FEED.replace("\nbytes =", '\nsite = {type = "text", longest = 500}\nnote = {type = "text", longest = 168}\n'
+                     'owner = {type = "text", longest = 223}\nbytes ='),
+        VOLUME.replace('["cell"]', '["site", "note"]'),
+        RECORDS.replace('["kind"]', '[{name = "owner", ignore_case = true}]'),
+    )  # fmt: skip
+    work.place.data.joinpath("probe_1.csv").write_text(
+        f"begin,cell,kind,site,note,owner,bytes\n{START},1,VOICE,{site},{note},{folded},10\n", encoding="utf-8"
+    )
+    assert work.apply()[-1].startswith("1 files ingested, 0 failed, 1 records, 0 rejects, 1 intervals")
+    assert [row[3:] for row in work.rows("CellVolume")] == [(site, note, 10)]
+    assert [row[3:] for row in work.rows("KindRecords")] == [(folded, 1, fold(folded))]
 
 
 ASK = """

@@ -902,23 +902,24 @@ def with_texts(by: str, longest: int) -> str:
 
 def test_an_index_that_a_database_would_refuse_is_refused_with_its_line():
     by = '["site", "note"]'
-    assert declared(with_texts(by, 265)).kpis[1001].dimensions == ("site", "note")
+    assert declared(with_texts(by, 168)).kpis[1001].dimensions == ("site", "note")
     index = at(
         30,
         KPI("by"),
-        "needs an index of {} bytes, 4 for each character of a text, and that of a table can have 3,072 at most: lower "
-        "the longest of a column, or leave a dimension out",
+        "needs an index whose rows have up to {} bytes, 4 for each character of a text, and they can have 2,704 at "
+        "most: lower the longest of a column, or leave a dimension out",
     )
-    assert message_of(with_texts(by, 266)) == index.format("3,074")
-    assert message_of(with_texts('["site", "cell", "note"]', 265)) == index.format("3,074")
-    assert message_of(with_texts('["site", "note", "bytes"]', 264)) == index.format("3,074")
+    # As PostgreSQL counts them.
+    assert message_of(with_texts(by, 169)) == index.format("2,712")
+    assert message_of(with_texts('["site", "cell", "note"]', 168)) == index.format("2,712")
+    assert message_of(with_texts('["site", "note", "bytes"]', 167)) == index.format("2,712")
     folded = '["cell", {name = "note", ignore_case = true}]'
-    assert declared(with_texts(folded, 254)).kpis[1001].folded[0].column == "note"
-    assert message_of(with_texts(folded, 255)) == at(
+    assert declared(with_texts(folded, 223)).kpis[1001].folded[0].column == "note"
+    assert message_of(with_texts(folded, 224)) == at(
         30,
         KPI("by[2]"),
-        "ignores case, and the index of a table can then have texts of 254 characters at most; those of note can have "
-        "255",
+        "ignores case, and the index of a table can then have texts of 223 characters at most; those of note can have "
+        "224",
     )
     many = ", ".join(f'{{name = "cell{number}", column = "cell"}}' for number in range(15))
     assert message_of(with_texts(f"[{many}]", 1)) == at(
