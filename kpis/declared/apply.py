@@ -33,7 +33,7 @@ from kpis.lake.identity import read_identity, write_identity
 from kpis.models import Batch
 from kpis.storage import Storage
 from kpis.store import forgetting
-from kpis.store.applied import Change, What, catalog_changes, dropped, kept_entries
+from kpis.store.applied import Change, What, catalog_changes, dropped, former_names, kept_entries
 from kpis.store.binding import check_ids, lake_storage
 from kpis.store.errors import StoreError
 
@@ -46,16 +46,20 @@ class NeedsDrop(StoreError):
 
 @dataclass(frozen=True)
 class Plan:
-    """How the catalog differs from what was applied, what its changes lose, and how the tables change."""
+    """How the catalog differs from what was applied, what its changes lose, and how the tables change.
+
+    ``former`` are the names of KPIs before changes that a process began and did not end.
+    """
 
     changes: list[Change] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     tables: Tables = field(default_factory=Tables)
+    former: list[str] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """True if there is nothing to apply."""
-        return not (self.changes or self.tables.migration or self.tables.pending)
+        return not (self.changes or self.former or self.tables.migration or self.tables.pending)
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each change and each table that changes."""
@@ -74,7 +78,8 @@ def plan_changes(names_in_place: NamesInPlace, drop: bool) -> Plan:
         changes = list(dropped(changes))
     gone = [change.entry.name for change in changes if change.is_dropped and change.kind is Kind.KPI]
     gone += [one.former.name for one in changes if one.what is What.CHANGED and one.former and _is_renamed(one)]
-    return Plan(changes, losses(changes, names_in_place), Tables(gone))
+    former = former_names()
+    return Plan(changes, losses(changes, names_in_place), Tables([*gone, *former]), former)
 
 
 def _is_renamed(change: Change) -> bool:
@@ -160,6 +165,8 @@ class Application:
             with transaction.atomic():
                 if change.now:
                     forgetting.begin_applying(change.now)
+                else:
+                    forgetting.begin_dropping(change.entry)
                 for entry in _distinct(change.former, change.now):
                     if change.kind is Kind.FEED:
                         kept = lost.get((change.kind, change.key), ()) if not change.is_dropped else ()
@@ -174,7 +181,9 @@ class Application:
 
     def _clear_lake(self, storage: Storage) -> None:
         """Remove the lake's files of what the database has forgotten."""
-        folders = set()
+        again = {change.key for change in self._again if change.kind is Kind.KPI}
+        others = {kpi.name for kpi in DECLARED_KPIS.values() if f"{kpi.id}" not in again}
+        folders = {PurePosixPath("partials", name) for name in self._plan.former if name not in others}
         feeds = set()
         for change in [*self._again, *self._gone]:
             for entry in _distinct(change.former, change.now):
@@ -214,6 +223,7 @@ class Application:
                     forgetting.record_dropped(change.entry)
                 else:
                     forgetting.record_removed(change.entry)
+            forgetting.forget_former_names()
 
     def _computed_again(self) -> Iterator[KPI]:
         """Yield the KPIs whose partials are computed again, by themselves or with their feed."""

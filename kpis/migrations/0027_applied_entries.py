@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
             name="AppliedEntry",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("kind", models.CharField(help_text="feed or kpi", max_length=8)),
+                ("kind", models.CharField(help_text="feed, kpi or former", max_length=8)),
                 ("key", kpis.models.fields.ExactCharField(help_text="a feed's name, or a KPI's id", max_length=64)),
                 ("name", kpis.models.fields.ExactCharField(help_text="the name in the catalog file", max_length=64)),
                 (

@@ -9,9 +9,12 @@ from kpis.models.fields import ExactCharField
 
 
 class AppliedEntry(models.Model):
-    """A feed or KPI of a catalog file as it was applied: the tables and the lake have what it says."""
+    """A feed or KPI of a catalog file as it was applied: the tables and the lake have what it says.
 
-    kind = models.CharField(max_length=8, help_text="feed or kpi")
+    While a KPI is renamed, a row of the kind ``former`` has the name that it had.
+    """
+
+    kind = models.CharField(max_length=8, help_text="feed, kpi or former")
     key = ExactCharField(max_length=64, help_text="a feed's name, or a KPI's id")
     name = ExactCharField(max_length=64, help_text="the name in the catalog file")
     definition = models.TextField(blank=True, help_text="JSON; empty: it is being applied, and has no rows")

@@ -12,6 +12,8 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import DECLARED_KPIS, DEFINITIONS
 from kpis.models import AppliedEntry
 
+# The kind of rows with names that KPIs had until a change that is being applied; it is none of Kind.
+FORMER = "former"
 # So many entries are named in a message.
 MOST_NAMED = 3
 
@@ -73,7 +75,7 @@ def catalog_changes(with_removed: bool = False, definitions: Collection[Definiti
 
     ``with_removed`` also returns what was removed before and whose rows are still there.
     """
-    applied = {(row.kind, row.key): row for row in AppliedEntry.objects.all()}
+    applied = {(row.kind, row.key): row for row in AppliedEntry.objects.exclude(kind=FORMER)}
     changes = []
     for one in definitions:
         row = applied.pop((one.kind, one.key), None)
@@ -92,6 +94,11 @@ def catalog_changes(with_removed: bool = False, definitions: Collection[Definiti
 def kept_entries() -> list[Definition]:
     """Return the entries that the catalog has no more, and whose rows are still there."""
     return [_former(row) for row in AppliedEntry.objects.filter(is_removed=True)]
+
+
+def former_names() -> list[str]:
+    """Return the names that KPIs had until a change that is being applied: their tables and folders may be there."""
+    return list(AppliedEntry.objects.filter(kind=FORMER).order_by("key").values_list("name", flat=True))
 
 
 def _former(row: AppliedEntry) -> Definition:

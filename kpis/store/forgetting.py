@@ -28,6 +28,7 @@ from kpis.models import (
     Watermark,
 )
 from kpis.models.result_models import result_model
+from kpis.store.applied import FORMER
 from kpis.store.bulk import chunks
 from kpis.store.due import mark_due, mark_rollups_due
 from kpis.store.kpi_sets import kpi_ids, save_kpi_set
@@ -100,7 +101,13 @@ def compute_again(kpi: KPI, table: str) -> None:
 
 
 def begin_applying(entry: Definition) -> None:
-    """Record that an entry is being applied: until ``record_applied`` no run works on the database."""
+    """Record that an entry is being applied: until ``record_applied`` no run works on the database.
+
+    The name that a KPI had is kept until ``forget_former_names``, as its table and its folder in the lake go by it.
+    """
+    former = AppliedEntry.objects.filter(kind=entry.kind, key=entry.key).exclude(name=entry.name)
+    for name in former.values_list("name", flat=True):
+        AppliedEntry.objects.update_or_create(kind=FORMER, key=name, defaults={"name": name, "applied_at": clock.now()})
     values = {"name": entry.name, "definition": "", "is_removed": False, "applied_at": clock.now()}
     AppliedEntry.objects.update_or_create(kind=entry.kind, key=entry.key, defaults=values)
 
@@ -109,6 +116,16 @@ def record_applied(entry: Definition) -> None:
     """Record that the tables and the lake have what an entry says."""
     values = {"name": entry.name, "definition": entry.text, "is_removed": False, "applied_at": clock.now()}
     AppliedEntry.objects.update_or_create(kind=entry.kind, key=entry.key, defaults=values)
+
+
+def begin_dropping(entry: Definition) -> None:
+    """Record that an entry is being dropped: if the catalog has it again before that is done, it is computed again."""
+    AppliedEntry.objects.filter(kind=entry.kind, key=entry.key).update(definition="")
+
+
+def forget_former_names() -> None:
+    """Delete the names that KPIs had, once their tables and folders are gone."""
+    AppliedEntry.objects.filter(kind=FORMER).delete()
 
 
 def record_removed(entry: Definition) -> None:

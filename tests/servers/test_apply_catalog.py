@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -668,39 +669,117 @@ from django.db import connection
 left = int(sys.argv[1])
 
 
-def count_down(execute, sql, params, many, context):
+def count_down():
     global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after_statement(execute, sql, params, many, context):
     result = execute(sql, params, many, context)
     if not sql.lstrip().upper().startswith(("SELECT", "SHOW", "PRAGMA", "SET")):
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
+        count_down()
     return result
 
 
-with connection.execute_wrapper(count_down):
+def before_change_of_file(event, arguments):
+    is_written = event == "open" and arguments[1] and set(f"{arguments[1]}") & set("wax+")
+    if is_written or event in ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "shutil.rmtree"):
+        path = os.fspath(arguments[0]) if not isinstance(arguments[0], int) else ""
+        if os.fsdecode(path).startswith(os.path.dirname(os.environ["DATA_DIR"])):
+            count_down()
+
+
+sys.addaudithook(before_change_of_file)
+with connection.execute_wrapper(after_statement):
     call_command("apply_catalog", *sys.argv[2:], verbosity=0)
 """
-# How many statements more than the process before each process executes.
+# How many statements and changes of files more than the process before each process gets to.
 STEP = 1 if LONG else 9 if connection.vendor == "sqlite" else 15
 
 
-def test_killed_between_statements_and_run_again_it_makes_the_same_tables(work, tmp_path):
-    work.declare(ARCHIVED, VOLUME, RECORDS)
+def named(text: str, name: str, id_: int) -> str:
+    """A KPI's entry with another name and id."""
+    return re.sub("kpis[.].*[]]", f"kpis.{name}]", re.sub("id = .*", f"id = {id_}", text))
+
+
+DIMENSION_ADDED = VOLUME.replace('by = ["cell"]', 'by = ["cell", "kind"]')
+OTHER_FEED = CATALOG.replace("feeds.probe", "feeds.probes").replace('"probe"', '"probes"')
+# What the catalog is, and what it was, with where the first process is killed.
+KILLED_CHANGES = {
+    "much": (
+        [
+            ARCHIVED.replace("minimum = 0}", "minimum = 0, maximum = 20}"),
+            DIMENSION_ADDED,
+            named(RECORDS, "OwnRecords", 1003),
+            named(VOLUME, "RenamedVolume", 1004),
+        ],
+        [ARCHIVED, VOLUME, RECORDS, named(VOLUME, "FormerVolume", 1004)],
+        1,
+    ),
+    "a KPI is renamed": ([FEED, RECORDS, VOLUME.replace("CellVolume", "CellBytes")], [CATALOG], 28),
+    "a KPI's letter case": ([FEED, RECORDS, VOLUME.replace("CellVolume", "CELLVolume")], [CATALOG], 27),
+    "a feed is renamed": ([OTHER_FEED], [CATALOG], 10),
+    "a KPI is removed": ([FEED, RECORDS], [CATALOG], 5),
+}
+
+
+KILLED_IN_SHORT = {"much", "a KPI is renamed"}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=[] if what == "much" else pytest.mark.sqlite_alone)
+        for what in KILLED_CHANGES
+        if LONG or what in KILLED_IN_SHORT
+    ],
+)
+def test_killed_between_statements_and_changes_of_files_and_run_again_it_makes_the_same_tables(work, tmp_path, what):
+    now, before, first = KILLED_CHANGES[what]
+    work.declare(*before)
     work.put()
     work.apply()
-    changed = (
-        VOLUME.replace('by = ["cell"]', 'by = ["cell", "kind"]'),
-        RECORDS.replace("1002", "1003").replace("Kind", "Own"),
-    )
-    work.declare(ARCHIVED.replace("minimum = 0}", "minimum = 0, maximum = 20}"), *changed)
+    work.declare(*now)
     kills = 0
-    while run_until_killed(work, 1 + kills * STEP, "--drop"):
+    while run_until_killed(work, first + kills * STEP, "--drop"):
         kills += 1
         assert kills < 500
-    assert kills >= 5
+    assert kills >= (5 if what == "much" else 1)
     assert_as_fresh(work, tmp_path / "fresh")
-    # No lake file is left of what was there before, nor of a process that was killed.
+    assert_lake_is_the_ledgers(work)
+
+
+@pytest.mark.sqlite_alone
+def test_a_kpi_that_was_renamed_twice_as_processes_were_killed_leaves_nothing_of_its_former_names(work, tmp_path):
+    work.declare(CATALOG)
+    work.put()
+    work.apply()
+    for name, statements in (("CellBytes", 30), ("CellOctets", 30)):
+        work.declare(FEED, RECORDS, VOLUME.replace("CellVolume", name))
+        run_until_killed(work, statements)
+    work.declare(FEED, RECORDS, VOLUME.replace("CellVolume", "CellData"))
+    work.apply()
+    assert_as_fresh(work, tmp_path / "fresh")
+    assert_lake_is_the_ledgers(work)
+
+
+@pytest.mark.sqlite_alone
+def test_a_kpi_that_comes_back_after_its_drop_was_killed_is_computed_again(work, tmp_path):
+    work.declare(CATALOG)
+    work.put()
+    work.apply()
+    work.declare(FEED, RECORDS)
+    assert run_until_killed(work, 12, "--drop")
+    work.declare(CATALOG)
+    work.apply()
+    assert_as_fresh(work, tmp_path / "fresh")
+    assert_lake_is_the_ledgers(work)
+
+
+def assert_lake_is_the_ledgers(work: Work) -> None:
+    """No lake file is left of what was there before, nor of a process that was killed."""
     with work.place.alias() as alias, connections[alias].cursor() as cursor:
         cursor.execute("SELECT folder, name FROM kpis_lakefile")
         assert sorted(Path(*row) for row in cursor.fetchall()) == [
@@ -709,7 +788,10 @@ def test_killed_between_statements_and_run_again_it_makes_the_same_tables(work, 
 
 
 def run_until_killed(work: Work, statements: int, *arguments: str) -> bool:
-    """Applies the catalog in a process that kills itself after so many statements that write; whether it was killed."""
+    """Apply the catalog in a process that kills itself after so many statements that write, or changes of files.
+
+    Return True if it was killed.
+    """
     environment = work.place.environment(CATALOG=str(work.catalog), DJANGO_SETTINGS_MODULE="network_analysis.settings")
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(statements), *arguments],
