@@ -17,7 +17,7 @@ from django.db import connections
 from kpis.models import Batch, IntervalSummary
 from tests.databases import empty_database
 from tests.effort import times
-from tests.processes import Place
+from tests.processes import PATIENCE, Place, end_of
 from tests.random_catalogs import LENGTHS, Made, Maker, expected, rounded
 
 CATALOGS = times("CATALOGS", 20, 200)
@@ -91,7 +91,7 @@ def test_random_catalogs_agree_with_the_twin(tmp_path: Path):
         place = Place(tmp_path / "place", url)
 
         def run(*arguments: str) -> None:
-            done = place.run(*arguments, CATALOG=f"{catalog}", **OPTIONS)
+            done = end_of(place.start(*arguments, CATALOG=f"{catalog}", **OPTIONS), PATIENCE * max(1, CATALOGS // 20))
             assert done.code == 0, done.err
 
         def put(made: Made, name: str) -> None:
