@@ -109,7 +109,7 @@ serve: setup .env  ## starts the web on 127.0.0.1:8000, or on another PORT=
 	@$(VENV)/bin/uvicorn network_analysis.asgi:application --host 127.0.0.1 --port $(PORT)
 
 spark-zip: setup  ## writes what Spark's executors need of the project into var/spark/kpis.zip
-	@$(PYTHON_IN) -m kpis.spark.session var/spark/kpis.zip
+	@PYTHONPATH=plugins $(PYTHON_IN) -m network_analysis_spark.code var/spark/kpis.zip
 
 stream-demo: setup $(VENV)/requirements-kafka.done  ## shows the live page on sample streams, with a broker and all else in it, until Ctrl-C (PORT=)
 	@$(PYTHON_IN) -m scripts.stream_demo --port $(PORT)
@@ -135,7 +135,7 @@ coverage: setup-dev  ## shows which lines and branches no test runs (COVERED= is
 lint: setup-dev  ## checks format, style, imports, types, migrations and documentation
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/lint-imports
+	PYTHONPATH=plugins $(VENV)/bin/lint-imports
 	$(ON_SQLITE) $(VENV)/bin/mypy
 	$(ON_SQLITE) $(MANAGE) makemigrations --check --dry-run
 	$(ON_SQLITE) $(MANAGE) check

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
@@ -16,10 +16,9 @@ from django.core.exceptions import ImproperlyConfigured
 from kpis import extras
 from kpis.catalog import registry
 from kpis.catalog.file.errors import CatalogError
+from kpis.plugins import registry as plugin_registry
+from kpis.plugins.registry import PluginError
 from kpis.storage import Address, address
-
-if TYPE_CHECKING:
-    from kpis.spark.session import Master
 
 Default = TypeVar("Default")
 Value = TypeVar("Value")
@@ -87,7 +86,7 @@ class Group:
             return int(value)
 
         wanted = "a whole number " + (f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}")
-        return self._read(name, default, convert, wanted, help, unit)
+        return self.value(name, default, convert, wanted, help, unit)
 
     def seconds(self, name: str, default: float, minimum: float, *, help: str) -> float:
         """Parse a number of seconds, decimals allowed, of at least ``minimum``."""
@@ -97,7 +96,7 @@ class Group:
                 raise ValueError
             return float(value)
 
-        return self._read(name, default, convert, f"a number of seconds of at least {minimum}", help, "s")
+        return self.value(name, default, convert, f"a number of seconds of at least {minimum}", help, "s")
 
     def rate(self, name: str, default: str, *, help: str) -> str | None:
         """Parse requests per time, such as ``600/min``; ``off`` gives None."""
@@ -109,7 +108,7 @@ class Group:
                 raise ValueError
             return value
 
-        return self._read(name, default, convert, "off, or like 600/min with one of sec, min, hour, day", help)
+        return self.value(name, default, convert, "off, or like 600/min with one of sec, min, hour, day", help)
 
     def ratio(self, name: str, default: float, *, help: str) -> float:
         """Parse a number from 0 to 1."""
@@ -119,13 +118,13 @@ class Group:
                 raise ValueError
             return float(value)
 
-        return self._read(name, default, convert, "a number from 0 to 1", help)
+        return self.value(name, default, convert, "a number from 0 to 1", help)
 
     def choice(self, name: str, default: str, choices: tuple[str, ...], *, help: str, shown: str | None = None) -> str:
         """Parse one of the choices, in any case."""
         by_lower = {one.lower(): one for one in choices}
         wanted = "one of " + ", ".join(choices)
-        return self._read(name, default, lambda value: by_lower[value.lower()], wanted, help, shown=shown)
+        return self.value(name, default, lambda value: by_lower[value.lower()], wanted, help, shown=shown)
 
     def redis(self, name: str, *, help: str) -> str:
         """Parse a Redis server's address; "" for none."""
@@ -136,31 +135,14 @@ class Group:
             return value
 
         wanted = "like redis://127.0.0.1:6379/0, rediss:// or unix://"
-        found = self._read(name, "", convert, wanted, help)
+        found = self.value(name, "", convert, wanted, help)
         if found and not extras.is_installed("redis"):
             raise ImproperlyConfigured(extras.missing("redis", f"{name} needs"))
         return found
 
-    def spark(self, master: str, remote: str, *, help: str, remote_help: str) -> Master | None:
-        """Parse a Spark master's URL or a Spark Connect server's, from one of two variables; None if neither is set."""
-        self._note(master, "", "like local[*] or spark://host:7077", help, "", None)
-        self._note(remote, "", "like sc://host:15002", remote_help, "", None)
-        if _value(master) and _value(remote):
-            raise ImproperlyConfigured(f"{master} and {remote} are both set; set only one of them.")
-        if not _value(master) and not _value(remote):
-            return None
-        from kpis.spark.session import Master
-
-        def connect(value: str) -> Master:
-            if not re.fullmatch(r"sc://\S+", value):
-                raise ValueError
-            return Master(value, is_remote=True)
-
-        return _read(remote, None, connect, "like sc://host:15002") or Master(_value(master))
-
-    def words(self, name: str, default: list[str], *, help: str) -> list[str]:
+    def words(self, name: str, default: list[str], *, help: str, accepts: str = "comma-separated names") -> list[str]:
         """Parse comma-separated words."""
-        self._note(name, ",".join(default), "comma-separated names", help, "", None)
+        self._note(name, ",".join(default), accepts, help, "", None)
         return [word.strip() for word in _value(name).split(",") if word.strip()] or default
 
     def pairs(
@@ -178,7 +160,7 @@ class Group:
             return found
 
         wanted = f"pattern=feed pairs, comma-separated, feeds being {', '.join(values)}"
-        return self._read(name, default, convert, wanted, help, shown=shown)
+        return self.value(name, default, convert, wanted, help, shown=shown)
 
     def feeds(
         self, name: str, default: tuple[str, ...], known: tuple[str, ...], *, help: str, shown: str | None = None
@@ -192,32 +174,45 @@ class Group:
             return frozenset(found)
 
         wanted = f"none, or comma-separated feeds of {', '.join(known)}"
-        return self._read(name, frozenset(default), convert, wanted, help, shown=shown or ",".join(default))
+        return self.value(name, frozenset(default), convert, wanted, help, shown=shown or ",".join(default))
+
+    def plugins(self, name: str, folder: Path, *, help: str) -> list[str]:
+        """Parse comma-separated packages, and load these plug-ins, those in a folder and those that are installed."""
+        named = self.words(name, [], help=help, accepts="packages, comma-separated")
+        try:
+            found = plugin_registry.find(folder, named)
+            plugin_registry.load(found)
+        except PluginError as error:
+            raise ImproperlyConfigured(f"{error}") from None
+        return found
 
     def catalog(self, name: str, *, help: str) -> list[Path]:
-        """Parse comma-separated paths of catalog files, and add what they declare to the registry."""
+        """Parse comma-separated paths of catalog files, and add what they and the plug-ins' declare to the registry.
+
+        Returns the paths that the variable names.
+        """
         self._note(name, "", "paths of files, comma-separated", help, "", None)
         paths = [Path(path.strip()).absolute() for path in _value(name).split(",") if path.strip()]
         try:
-            registry.declare(paths)
-        except CatalogError as error:
+            registry.declare([*plugin_registry.catalog_files(), *paths])
+        except (CatalogError, PluginError) as error:
             raise ImproperlyConfigured(f"{error}") from None
         return paths
 
     def folder(self, name: str, default: Path | None, *, help: str, shown: str) -> Path | None:
         """Parse a folder's path, relative to the working directory."""
-        return self._read(name, default, lambda value: Path(value).absolute(), "a folder", help, shown=shown)
+        return self.value(name, default, lambda value: Path(value).absolute(), "a folder", help, shown=shown)
 
     def place(self, name: str, default: Path, *, help: str, shown: str) -> Address:
         """Parse a folder's path, relative to the working directory, or ``s3://bucket/prefix``."""
-        return self._read(name, default, address, "a folder or like s3://bucket/prefix", help, shown=shown)
+        return self.value(name, default, address, "a folder or like s3://bucket/prefix", help, shown=shown)
 
     def zone(self, name: str, default: str, *, help: str) -> str:
         """Parse a time zone's name."""
         wanted = "a zone's name such as UTC or Europe/Madrid"
-        return self._read(name, default, lambda value: ZoneInfo(value).key, wanted, help)
+        return self.value(name, default, lambda value: ZoneInfo(value).key, wanted, help)
 
-    def _read(
+    def value(
         self,
         name: str,
         default: Default,
@@ -227,6 +222,7 @@ class Group:
         unit: str = "",
         shown: str | None = None,
     ) -> Default | Value:
+        """Parse a value by ``convert``, which raises ValueError, KeyError or OSError for one that is not ``wanted``."""
         self._note(name, default, wanted, help, unit, shown)
         return _read(name, default, convert, wanted)
 

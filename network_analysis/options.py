@@ -15,7 +15,19 @@ from dotenv import load_dotenv
 
 from kpis.catalog.registry import FEED_FILES as CATALOG_FEED_FILES
 from kpis.catalog.registry import FEEDS, archived_feeds
+from kpis.catalog.registry import SOURCES as CATALOG_SOURCES
+from kpis.plugins.registry import added
 from network_analysis.environment import Group
+from network_analysis.plugin_settings import settings_of_plugins
+
+
+def migrations_folder(catalog: list[Path], var: Path) -> Path | None:
+    """Return the default folder of catalog files' migrations; None if there is no catalog file."""
+    own = var / "catalog_migrations"
+    if own.is_dir() or (CATALOG_SOURCES and not catalog):
+        return own
+    return catalog[0].parent / "catalog_migrations" if catalog else None
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 if not (BASE_DIR / "manage.py").is_file():
@@ -44,6 +56,15 @@ places.mention(
     help="Another object store than AWS's. Credentials, profile and region have AWS's other names.",
 )
 
+# Before the catalog, which may use their formats and measures.
+plugins = Group("Plug-ins")
+PLUGINS = plugins.plugins(
+    "PLUGINS",
+    BASE_DIR / "plugins",
+    help="[Plug-ins](plugins.md) by their packages, besides those in the folder `plugins` of a checkout and those that "
+    "installed distributions name.",
+)
+
 # Before the settings that name feeds.
 catalog = Group("The catalog")
 CATALOG = catalog.catalog(
@@ -52,9 +73,10 @@ CATALOG = catalog.catalog(
 )
 CATALOG_MIGRATIONS = catalog.folder(
     "CATALOG_MIGRATIONS",
-    CATALOG[0].parent / "catalog_migrations" if CATALOG else None,
+    migrations_folder(CATALOG, BASE_DIR / "var"),
     help="The folder of the migrations that `apply_catalog` writes.",
-    shown="`catalog_migrations` beside the first catalog file",
+    shown="`catalog_migrations` beside the first catalog file, or in `var/` if only plug-ins have catalog files or it "
+    "is there already",
 )
 
 files = Group("Files")
@@ -159,28 +181,16 @@ LAKE_SYNC = lake.boolean(
     "faster, and a power cut may lose the last runs' files.",
 )
 
-engine = Group("Engine and Spark")
+engine = Group("Engine")
 ENGINE = engine.choice(
     "ENGINE",
     "local",
-    ("local", "spark"),
-    help="What reads files and merges large intervals: this machine, or [Spark](../how-to/spark.md).",
+    ("local", *added("engines")),
+    help="What reads files and merges large intervals: this machine, or a plug-in's engine such as "
+    "[Spark](../how-to/spark.md).",
 )
 MEMORY_LIMIT_MB = engine.integer(
     "MEMORY_LIMIT_MB", 800, minimum=100, help="Memory that the engine may use before it spills to disk.", unit="MB"
-)
-SPARK = engine.spark(
-    "SPARK_MASTER", "SPARK_REMOTE", help="Spark's master.", remote_help="A Spark Connect server, instead of a master."
-)
-SPARK_KAFKA_JARS = engine.text(
-    "SPARK_KAFKA_JARS", accepts="a folder", help="The jars of Spark's Kafka source; without it Maven fetches them."
-)
-SPARK_MERGE_MB = engine.integer(
-    "SPARK_MERGE_MB",
-    256,
-    minimum=0,
-    help="Spark merges an interval of a KPI whose partials have at least this size.",
-    unit="MB",
 )
 
 streams = Group("Streams")
@@ -288,3 +298,7 @@ LOG_FORMAT = monitoring.choice(
     help="Structured lines on standard error, with a run's [events](log-events.md).",
     shown="none",
 )
+
+# Of plug-ins, in modules of their own.
+PLUGIN_GROUPS, plugin_values = settings_of_plugins(globals())
+globals().update(plugin_values)

@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "kpis",
     *(["kpis.declared"] if CATALOG_MIGRATIONS else []),
+    *PLUGINS,
 ]
 
 MIDDLEWARE = [

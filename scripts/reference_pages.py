@@ -332,7 +332,7 @@ def _columns_measured(kpi: KPI) -> tuple[str, ...]:
 
 def settings_page() -> str:
     """Return the page of settings: default, unit, accepted values and meaning of each, by group."""
-    groups = [group for group in vars(options).values() if isinstance(group, Group)]
+    groups = [*(group for group in vars(options).values() if isinstance(group, Group)), *options.PLUGIN_GROUPS]
     return "\n\n".join(["# Settings", SETTINGS_INTRO.strip(), *map(_settings, groups)])
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kpis.spark.engine import Spark, spark
-from kpis.spark.session import Master
+from network_analysis_spark.engine import Spark, spark
+from network_analysis_spark.master import Master
 from tests.services import program
 
 # What Java compiles for speed costs more time than a test has use for; and few rows need few parts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from django.utils.text import capfirst
 
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
+from kpis.plugins.plugin import Page, Plugin
+from kpis.plugins.registry import PLUGINS
 from kpis.query.access import may_view_personal
 
 if TYPE_CHECKING:
@@ -44,6 +47,19 @@ class Link:
     current: bool
 
 
+def plugin_page_name(plugin: Plugin, page: Page) -> str:
+    """Return the name of the address of a plug-in's page: ``plugin-kinesis-shards``."""
+    return "-".join(filter(None, ["plugin", plugin.name, *page.path.split("/")]))
+
+
+def pages() -> Iterator[Entry]:
+    """Yield the pages, the console's own and then those of plug-ins."""
+    yield from PAGES
+    for plugin in PLUGINS.values():
+        for page in plugin.pages:
+            yield Entry(page.title, plugin_page_name(plugin, page), page.personal)
+
+
 def menu(user: User | AnonymousUser, path: str) -> dict[str, list[Link]]:
     """Return the links of a user's menu, by section; ``path`` is the present page's."""
     cleared = may_view_personal(user)
@@ -52,7 +68,7 @@ def menu(user: User | AnonymousUser, path: str) -> dict[str, list[Link]]:
         return Link(title, address, current=address == path)
 
     return {
-        "Pages": [link(page.title, reverse(page.name)) for page in PAGES if cleared or not page.personal],
+        "Pages": [link(page.title, reverse(page.name)) for page in pages() if cleared or not page.personal],
         "KPIs": [
             link(title_of(kpi), reverse("kpi", args=[kpi.id])) for kpi in KPIS.values() if cleared or not kpi.personal
         ],

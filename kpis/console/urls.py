@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from kpis.console.plugin_pages import plugin_patterns
 from kpis.console.views.explain import Explain
 from kpis.console.views.kpi import GroupList, KPIPage, RowsFile, SeriesChart, TopChart
 from kpis.console.views.live import LiveChart, LivePage
@@ -38,4 +39,5 @@ urlpatterns = [
     path("quotas/", QuotasPage.as_view(), name="quotas"),
     path("quotas/hours.<str:extension>", QuotaChart.as_view(), name="quota-chart"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    *plugin_patterns(),
 ]

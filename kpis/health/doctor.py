@@ -23,6 +23,7 @@ from kpis.catalog.registry import DECLARED_FEEDS, DECLARED_KPIS, DEFINITIONS, FE
 from kpis.engine import compiled
 from kpis.lake import STAGING, LakeError, WrongLake
 from kpis.models import Batch, Run, Watermark
+from kpis.plugins.registry import PLUGINS, problems
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
 from kpis.store.applied import unapplied
@@ -46,6 +47,7 @@ def examine(now: datetime) -> Iterator[Finding]:
     yield allowed_hosts()
     yield https()
     yield installed_extras()
+    yield from plugins()
     yield scanner()
     found, answers = database()
     yield found
@@ -112,6 +114,16 @@ def installed_extras() -> Finding:
     absent = [extra for extra in extras.EXTRAS if extra not in there]
     text = f"{', '.join(there) or 'none'} installed"
     return Finding(Verdict.OK, "extras", f"{text}, {', '.join(absent)} not" if absent else text)
+
+
+def plugins() -> Iterator[Finding]:
+    """Check that all that the plug-ins add can be imported."""
+    for package, plugin in PLUGINS.items():
+        subject = f"plug-in {plugin.name}"
+        flaws = list(problems(package))
+        yield from (Finding(Verdict.MEND, subject, flaw.rstrip(".")) for flaw in flaws)
+        if not flaws:
+            yield Finding(Verdict.OK, subject, f"{package} adds {plugin.adds or 'nothing but its Django app'}")
 
 
 def scanner() -> Finding:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-
 from django.conf import settings
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from kpis import pipeline
-from kpis.store.binding import lake_options
-
-ENGINES = ("local", "spark")
+from kpis.ingest.engines import EngineChoice, engine_choice, engine_names
+from kpis.plugins.registry import PluginError
 
 
 def add_engine_argument(parser: CommandParser) -> None:
     parser.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=engine_names(),
         default=settings.ENGINE,
-        help="what reads files and merges large intervals: this machine, or Spark at SPARK_MASTER or SPARK_REMOTE "
+        help="what reads files and merges large intervals: this machine (local), or a plug-in's engine such as spark "
         f"(default: ENGINE, which is {settings.ENGINE})",
     )
 
 
-def chosen_engine(
-    name: str, spark_settings: Mapping[str, str] | None = None
-) -> AbstractContextManager[pipeline.Engine]:
-    """The engine of that name, as a context; Spark's with further settings of its own."""
-    place = settings.LAKE_DIR, settings.MEMORY_LIMIT_MB
-    if name == "local":
-        return pipeline.engine(*place, **lake_options())
-    from kpis.spark import run as cluster
-
-    return cluster.engine(*place, settings.SPARK, settings.SPARK_MERGE_MB * 2**20, spark_settings, **lake_options())
+def chosen_engine(name: str) -> EngineChoice:
+    """Return the engine of a name; raises CommandError if its plug-in cannot be loaded."""
+    try:
+        return engine_choice(name)
+    except PluginError as error:
+        raise CommandError(f"{error}") from error

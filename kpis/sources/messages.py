@@ -29,8 +29,8 @@ from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition, Position
 if TYPE_CHECKING:
     import duckdb
 
-# The sources of messages.
-KAFKA, KINESIS = "kafka", "kinesis"
+# The source of messages that is built in.
+KAFKA = "kafka"
 
 # A blank line that follows another line.
 BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
@@ -177,81 +177,6 @@ class Messages(FoundFile):
         return half if after is None else replace(half, last_message=self.last_message)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShardRecords(Messages):
-    """Records of a shard, as a batch; see ``Messages``. The ``offsets`` are the records' places in the batch, from 1.
-
-    ``next_offset`` is the sequence number of the last record. ``sequence_numbers`` are those of all records, in order:
-    bytes, each a number in decimal digits, and for a part of an aggregated record a colon and its place there, from 0.
-    ``beginning`` is the sequence number at which the shard began, which differs from that of another of its name.
-    """
-
-    source: ClassVar[str] = KINESIS
-
-    sequence_numbers: np.ndarray = field(compare=False)
-    beginning: str
-
-    @classmethod
-    def of_file(
-        cls,
-        feed: Feed,
-        stream: str,
-        shard: Partition,
-        position: Position | None,
-        origin: Origin,
-        path: Path,
-        first_line: int,
-        offsets: np.ndarray,
-        rejects: list[Reject],
-        sequence_numbers: np.ndarray,
-        beginning: str,
-    ) -> ShardRecords:
-        """Return the batch of the records in a file."""
-        first, last = (sequence_numbers[place].decode() for place in (0, -1))
-        status = _with_a_line(path)
-        return cls(
-            feed,
-            f"{origin.named(stream)}/{shard}/{first}-{last}",
-            path,
-            status.st_size,
-            status.st_mtime_ns,
-            topic=stream,
-            partition=shard,
-            position=position,
-            next_offset=last,
-            first_line=first_line,
-            offsets=offsets,
-            rejects=rejects,
-            origin=origin,
-            sequence_numbers=sequence_numbers,
-            beginning=beginning,
-        )
-
-    @property
-    def new_position(self) -> Position:
-        return Position.of_shard(str(self.next_offset), self.beginning, self.origin)
-
-    def sequence_number(self, line: int) -> str:
-        """Return the sequence number of the record at a line, which is its place in the batch."""
-        return str(self.sequence_numbers[line - 1].decode())
-
-    def _half(self, path: Path, offsets: np.ndarray, rejects: list[Reject], after: int | None) -> ShardRecords:
-        before = after or 0
-        return ShardRecords.of_file(
-            self.feed,
-            self.topic,
-            self.partition,
-            replace(self.new_position, at=self.sequence_number(before)) if before else self.position,
-            self.origin,
-            path,
-            self.first_line,
-            offsets - before,
-            [(place - before, column, reason, text) for place, column, reason, text in rejects],
-            self.sequence_numbers[before : before + len(offsets) + len(rejects)],
-            self.beginning,
-        )
-
-
 def decode_messages(feed: Feed, encoded: dict[str, Any]) -> Messages:
     """Return the batch that ``Messages.encode`` encoded, without its content; its offsets are placeholders."""
     known = {name: value for name, value in encoded.items() if name not in ("count", "position", "origin")}
@@ -273,7 +198,7 @@ def batch_of(
 ) -> Messages:
     """Return the batch of the messages in a file, which are lines, and of the rejects; there must be messages."""
     every = _all_offsets(offsets, rejects)
-    status = _with_a_line(path)
+    status = with_a_line(path)
     return Messages(
         feed,
         f"{origin.named(topic)}/{partition}/{every[0]}-{every[-1]}",
@@ -291,7 +216,7 @@ def batch_of(
     )
 
 
-def _with_a_line(path: Path) -> os.stat_result:
+def with_a_line(path: Path) -> os.stat_result:
     """Return the file's status; an empty file gets a line first."""
     if not path.stat().st_size:
         # An empty file would not be read as the feed's; a blank line is not a row.

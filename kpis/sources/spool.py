@@ -16,7 +16,7 @@ from kpis.engine.file_reader import Reject
 from kpis.formats.judge import reject_text
 from kpis.formats.line_days import LineDays, days_of
 from kpis.formats.lines import Line
-from kpis.sources.messages import BLANK_LINE, Messages, Refused, ShardRecords, batch_of
+from kpis.sources.messages import BLANK_LINE, Messages, Refused, batch_of
 from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition
 
 
@@ -28,10 +28,10 @@ class Spool:
         # The first message's offset with its mark, and the last one's mark, if the caller sets them.
         self.first_message: tuple[int, str] | None = None
         self.last_message = ""
-        self._feed, self._path = feed, path
+        self.feed, self._path = feed, path
         self._offsets, self._days = array("q"), array("q")
         self._rejects: list[Reject] = []
-        self._arrived: datetime | None = None
+        self.arrived: datetime | None = None
         # Every message is a row: none of them is the file's header.
         self._header = feed.of_messages.header_line
         self._file = path.open("wb")
@@ -40,7 +40,7 @@ class Spool:
     @property
     def needs_times(self) -> bool:
         """True if the messages' own times matter: rows of the feed may lack the day."""
-        return self._feed.may_lack_day
+        return self.feed.may_lack_day
 
     def add(
         self,
@@ -55,10 +55,10 @@ class Spool:
         messages' own (Unix ms, None for none), if the spool ``needs_times``.
         """
         if arrived is not None:
-            self._arrived = max(arrived, self._arrived or arrived)
+            self.arrived = max(arrived, self.arrived or arrived)
         days: list[int] = []
         if self.needs_times:
-            days = days_of(self._feed.moment.zone, times or [None] * len(offsets))
+            days = days_of(self.feed.moment.zone, times or [None] * len(offsets))
         lines = _lines(values)
         if lines is None:
             lines = self._sorted_out(offsets, values, days)
@@ -89,16 +89,17 @@ class Spool:
 
     def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = FIRST_ORIGIN) -> Messages:
         """Close the file, and return the batch; there must be messages."""
-        batch = batch_of(self._feed, topic, partition, position, origin, *self._ended())
-        return replace(batch, last_message=self.last_message, arrived=self._arrived, days=self._line_days())
+        batch = batch_of(self.feed, topic, partition, position, origin, *self.ended())
+        return replace(batch, last_message=self.last_message, arrived=self.arrived, days=self.line_days())
 
-    def _line_days(self) -> LineDays | None:
+    def line_days(self) -> LineDays | None:
         """Return the days of the lines, if rows of the feed may lack them."""
         if not self.needs_times:
             return None
         return LineDays(1 + self._header.count(b"\n"), np.array(self._days, dtype=np.int64))
 
-    def _ended(self) -> tuple[Path, int, np.ndarray, list[Reject]]:
+    def ended(self) -> tuple[Path, int, np.ndarray, list[Reject]]:
+        """Close the file; return it, the line of its first message, the offsets of its lines, and the rejects."""
         self._file.close()
         offsets = np.array(self._offsets, dtype=np.int64)
         return self._path, 1 + self._header.count(b"\n"), offsets, self._rejects
@@ -107,35 +108,6 @@ class Spool:
         """Remove the file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
-
-
-class ShardSpool(Spool):
-    """Records of one shard that will be a batch; their sequence numbers are in memory too."""
-
-    def __init__(self, feed: Feed, path: Path, beginning: str):
-        super().__init__(feed, path)
-        self._beginning = beginning
-        self._sequence_numbers: list[bytes] = []
-
-    def add_records(
-        self,
-        sequence_numbers: Sequence[str],
-        values: Sequence[bytes | Refused],
-        arrived: datetime | None = None,
-        times: Sequence[int | None] = (),
-    ) -> None:
-        """Add records in the order of their sequence numbers.
-
-        Parts of an aggregated record have its number, a colon and their place in it, from 0. For ``times`` see ``add``.
-        """
-        self._sequence_numbers += [number.encode() for number in sequence_numbers]
-        self.add(range(self.count + 1, self.count + 1 + len(values)), values, arrived, times)
-
-    def messages(self, topic: str, partition: Partition, position: Any, origin: Origin = FIRST_ORIGIN) -> ShardRecords:
-        numbers = np.array(self._sequence_numbers)
-        ended = self._ended()
-        batch = ShardRecords.of_file(self._feed, topic, partition, position, origin, *ended, numbers, self._beginning)
-        return replace(batch, arrived=self._arrived, days=self._line_days())
 
 
 def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:

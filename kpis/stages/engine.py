@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 PAUSE_SECONDS = 60
 
 
+class EngineError(Exception):
+    """An engine cannot be used, or failed; the message gives the reason, and what to do if that is known."""
+
+
 class Cluster(Protocol):
     """Machines that do parts of a run: they prepare files, and merge large partials."""
 

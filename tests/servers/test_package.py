@@ -91,8 +91,9 @@ def kept(*folders: str) -> set[str]:
 def test_the_wheel_has_every_file_of_the_packages_and_the_compiled_scanner(distributions):
     with zipfile.ZipFile(distributions[0]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert names - kept("kpis", "network_analysis") == {f"kpis/engine/{library_path().name}"}
-    assert kept("kpis", "network_analysis") - names == set()
+    packages = {name.removeprefix("plugins/") for name in kept("kpis", "network_analysis", "plugins")}
+    assert names - packages == {f"kpis/engine/{library_path().name}"}
+    assert packages - names == set()
     platform = re.sub("[-.]", "_", sysconfig.get_platform())
     assert distributions[0].name == f"network_analysis-{VERSION}-py3-none-{platform}.whl"
 
@@ -100,7 +101,10 @@ def test_the_wheel_has_every_file_of_the_packages_and_the_compiled_scanner(distr
 def test_the_sdist_has_what_the_wheel_is_built_from(distributions):
     with tarfile.open(distributions[1]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert kept("kpis", "network_analysis", "manage.py", "requirements.txt", "LICENSE", "hatch_build.py") <= names
+    assert (
+        kept("kpis", "network_analysis", "plugins", "manage.py", "requirements.txt", "LICENSE", "hatch_build.py")
+        <= names
+    )
     assert [name for name in names if name.startswith(("tests", "docs/screenshots")) or ".so" in name] == []
 
 

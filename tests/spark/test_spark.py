@@ -35,10 +35,10 @@ from kpis.models import (
 from kpis.models.result_models import RESULT_MODELS, result_model
 from kpis.reference.subscribers import put_subscribers
 from kpis.sources.places import found_in
-from kpis.spark.engine import Spark
-from kpis.spark.run import SparkCluster
-from kpis.spark.session import write_zip
 from kpis.store.ledger import DatabaseLedger
+from network_analysis_spark.code import write_zip
+from network_analysis_spark.engine import Spark
+from network_analysis_spark.run import SparkCluster
 from tests.clusters import JAVA, need_spark
 from tests.corpus import CASES
 from tests.effort import times
@@ -295,7 +295,7 @@ def test_a_total_beyond_64_bits_is_reported_by_spark_too(data_dir, settings, spa
 
 @pytest.mark.usefixtures("each_alone")
 def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settings, spark, monkeypatch):
-    monkeypatch.setattr("kpis.spark.packing.TASK_BYTES", 1000)
+    monkeypatch.setattr("network_analysis_spark.packing.TASK_BYTES", 1000)
     draw = random.Random(1)  # noqa: S311
     flows = [Flow(START, number, 1, 1, 1, 1 if number % 2 else draw.randrange(2, 400)) for number in range(1, 40_001)]
     for part in range(4):
@@ -327,7 +327,7 @@ def test_a_cell_with_half_of_all_users_is_spread_over_all_tasks(data_dir, settin
 
 
 def test_small_files_go_together_and_large_ones_alone(data_dir, settings, spark, monkeypatch):
-    monkeypatch.setattr("kpis.spark.packing.TASK_BYTES", 1000)
+    monkeypatch.setattr("network_analysis_spark.packing.TASK_BYTES", 1000)
     sizes = {}
     for number, rows in enumerate((1, 1, 1, 60, 1, 1)):
         flows = [Flow(START + 300 * number, 1 + row, 1, 1, 1, 1) for row in range(rows)]
@@ -363,15 +363,15 @@ def test_the_zip_has_what_executors_need_and_the_same_bytes_each_time(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     code = (
         "import sys; sys.modules['django'] = None\n"
-        "import kpis.spark.run, kpis.engine.compiled as compiled\n"
-        "print(kpis.spark.run.__file__, compiled.library() is not None)"
+        "import network_analysis_spark.run, kpis.engine.compiled as compiled\n"
+        "print(network_analysis_spark.run.__file__, compiled.library() is not None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(first)}, cwd=tmp_path, capture_output=True, text=True
     )
     from kpis.engine.compiled import library
 
-    assert done.stdout.split() == [f"{first}/kpis/spark/run.py", str(library() is not None)], done.stderr
+    assert done.stdout.split() == [f"{first}/network_analysis_spark/run.py", str(library() is not None)], done.stderr
 
 
 # Real commands, each with a Spark of its own.

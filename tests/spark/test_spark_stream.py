@@ -19,14 +19,14 @@ import pytest
 from kpis import pipeline
 from kpis.catalog.builtin.antenna import ANTENNA
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.ingest.spark_consumer import SparkConsumer, SparkTopic, TopicStart
 from kpis.models import Batch, Reject, Run, StreamPosition
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import java_options
-from kpis.spark.engine import kafka_settings
-from kpis.spark.session import SparkError
 from kpis.stages.prepare import prepare
 from kpis.store.ledger import DatabaseLedger
+from network_analysis_spark.consumer import SparkConsumer, SparkTopic, TopicStart
+from network_analysis_spark.engine import kafka_settings
+from network_analysis_spark.session import SparkError
 from tests.broker import Broker
 from tests.clusters import JAVA, need_spark
 from tests.effort import times

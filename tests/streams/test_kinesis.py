@@ -18,12 +18,13 @@ from kpis.catalog.builtin.cdr import CDR
 from kpis.models import Batch, Reject, Run, StreamPosition
 from kpis.sources.batch import Step
 from kpis.sources.directory import SourceError
-from kpis.sources.kinesis import KinesisStream
-from kpis.sources.kinesis_aggregated import HashKeys, unpacked
-from kpis.sources.kinesis_shards import Share
-from kpis.sources.messages import Refused, ShardRecords
+from kpis.sources.messages import Refused
 from kpis.sources.positions import Position
 from kpis.sources.stream import Limits
+from network_analysis_kinesis.aggregated import HashKeys, unpacked
+from network_analysis_kinesis.records import ShardRecords
+from network_analysis_kinesis.shards import Share
+from network_analysis_kinesis.stream import KinesisStream
 from tests.kinesis import Records, mended
 from tests.processes import PATIENCE, Place, end_of, killed, new_place
 from tests.streams.test_stream_kafka import FEEDS, check_tables, counts_of, messages, sample_lines
@@ -32,6 +33,8 @@ from tests.unit.sources.test_stream import antenna, without_batches
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
 
 _names = count()
+
+LOGGER = "network_analysis_kinesis.stream"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -392,7 +395,7 @@ def test_an_iterator_that_has_run_out_is_renewed_and_nothing_comes_twice(records
 
 def test_a_stream_that_refuses_for_a_while_is_reported_once_and_read_on(records, tmp_path, caplog):
     records.put(values(10))
-    with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, "kpis.sources.kinesis"):
+    with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, LOGGER):
         records.fail("ProvisionedThroughputExceededException", 4)
         reader.read(10)
         (warning,) = caplog.records
@@ -404,7 +407,7 @@ def test_a_stream_that_refuses_for_a_while_is_reported_once_and_read_on(records,
 
 def test_a_stream_that_does_not_answer_is_reported_once_and_read_on(records, cloud, tmp_path, caplog):
     records.put(values(10))
-    with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, "kpis.sources.kinesis"):
+    with reading(records, tmp_path) as reader, caplog.at_level(logging.WARNING, LOGGER):
         # For a listing, and for a shard.
         for polls in (1, 4):
             with cloud.dropping(left=0):
@@ -432,7 +435,10 @@ def test_a_record_that_kinesis_dropped_before_it_was_read_is_reported(records, t
     left = records.numbers(first)
     # Of the other the last that was read is there still.
     records.forget(second, 30 - before - 1)
-    with caplog.at_level(logging.WARNING, "kpis.sources.kinesis"), reading(records, tmp_path, ledger) as reader:
+    with (
+        caplog.at_level(logging.WARNING, LOGGER),
+        reading(records, tmp_path, ledger) as reader,
+    ):
         reader.read(len(left) + len(records.numbers(second)) - 1)
         taken = {batch.partition: batch for batch in (reader.take(), reader.take())}
     assert taken[first].name == f"{records.name}/{first}/{left[0]}-{left[-1]}"
@@ -449,7 +455,10 @@ def test_what_is_read_later_than_it_is_kept_is_reported(records, tmp_path, caplo
     for record in records.at(first).records.values():
         record.created_at -= 25 * 3600
     records.put(values(30))
-    with caplog.at_level(logging.WARNING, "kpis.sources.kinesis"), reading(records, tmp_path, most=4) as reader:
+    with (
+        caplog.at_level(logging.WARNING, LOGGER),
+        reading(records, tmp_path, most=4) as reader,
+    ):
         while len(caplog.records) == 0:
             reader.poll_until(reader.stream.due)
             reader.take()
@@ -469,7 +478,10 @@ def test_a_shard_that_is_gone_before_it_was_read_to_its_end_is_reported(records,
     records.put(values(10))
     records.forget_shard(parent)
     child, _ = records.shards()[1:]
-    with caplog.at_level(logging.WARNING, "kpis.sources.kinesis"), reading(records, tmp_path, ledger) as reader:
+    with (
+        caplog.at_level(logging.WARNING, LOGGER),
+        reading(records, tmp_path, ledger) as reader,
+    ):
         reader.poll_until(lambda: child in reader.stream._pending)
     assert f"{records.name}/{parent}, which ended before {child} began, is gone before it was in" in caplog.text
 

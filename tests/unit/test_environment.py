@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from kpis.spark.session import Master
 from network_analysis.environment import Group
 
 READ = {
@@ -14,7 +13,6 @@ READ = {
     "rate": lambda group: group.rate("NAME", "600/min", help=""),
     "redis": lambda group: group.redis("NAME", help=""),
     "feeds": lambda group: group.feeds("NAME", ("antenna",), ("ipflow", "antenna"), help=""),
-    "spark": lambda group: group.spark("NAME", "REMOTE", help="", remote_help=""),
     "words": lambda group: group.words("NAME", ["localhost"], help=""),
 }
 
@@ -34,8 +32,6 @@ READ = {
         ("feeds", "", frozenset({"antenna"})),
         ("feeds", "none", frozenset()),
         ("feeds", "ipflow, antenna", frozenset({"ipflow", "antenna"})),
-        ("spark", "", None),
-        ("spark", "local[2]", Master("local[2]")),
         ("words", "", ["localhost"]),
         ("words", " a, ,b", ["a", "b"]),
     ],
@@ -62,19 +58,6 @@ def test_a_wrong_value_is_refused_with_what_is_accepted(monkeypatch, kind, value
     with pytest.raises(ImproperlyConfigured) as refused:
         READ[kind](Group("title"))
     assert str(refused.value) == f"NAME must be {wanted}, not {value!r}."
-
-
-def test_a_spark_connect_server_has_an_address_of_its_own(monkeypatch):
-    monkeypatch.setenv("REMOTE", "sc://host:15002")
-    assert READ["spark"](Group("title")) == Master("sc://host:15002", is_remote=True)
-    monkeypatch.setenv("REMOTE", "spark://host:7077")
-    with pytest.raises(ImproperlyConfigured) as refused:
-        READ["spark"](Group("title"))
-    assert str(refused.value) == "REMOTE must be like sc://host:15002, not 'spark://host:7077'."
-    monkeypatch.setenv("NAME", "local[*]")
-    with pytest.raises(ImproperlyConfigured) as refused:
-        READ["spark"](Group("title"))
-    assert str(refused.value) == "NAME and REMOTE are both set; set only one of them."
 
 
 def test_a_variable_is_described_as_the_reference_lists_it():

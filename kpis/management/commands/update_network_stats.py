@@ -31,7 +31,7 @@ from kpis.management.stopping import Stopped, stoppable, stopping
 from kpis.sources.arrivals import arrivals_in
 from kpis.sources.directory import FoundFile, SourceError, SourceLost, Unfinished
 from kpis.sources.places import found_in, named
-from kpis.spark.session import SparkError
+from kpis.stages.engine import EngineError
 from kpis.storage import SCHEME, Address, BucketAddress, address
 from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
@@ -162,7 +162,7 @@ class Command(WorkCommand):
             raise CommandError(str(error), returncode=WRONG_USE) from error
         except Stopped as stopped:
             raise CommandError(f"{stopped} {GOES_ON}", returncode=128 + stopped.signal) from stopped
-        except (LakeError, ScratchError, SparkError, StoreError) as error:
+        except (EngineError, LakeError, ScratchError, StoreError) as error:
             raise CommandError(f"{one_line(error)} {GOES_ON}") from error
         self._say(closing_line(report, time.monotonic() - started))
         if report.failed:
@@ -222,7 +222,7 @@ class Command(WorkCommand):
         command = " ".join(sys.argv[1:])
         with (
             logged_run(command, report) as run,
-            chosen_engine(engine_name) as engine,
+            chosen_engine(engine_name).open() as engine,
         ):
             ledger = DatabaseLedger(run)
             if rebuild:

@@ -31,7 +31,7 @@ from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.result_columns import BadEntry
 from kpis.lake.ddl import ATHENA_TYPES, SPARK_TYPES, TRINO_TYPES
 from kpis.lake.tables import records_table
-from kpis.spark import run
+from network_analysis_spark import run
 
 MADRID = "Europe/Madrid"
 A_SECOND = timedelta(seconds=1)

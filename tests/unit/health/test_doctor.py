@@ -96,6 +96,8 @@ def sound_lines(settings) -> list[str]:
         "ok   ALLOWED_HOSTS: kpis.example.org",
         "ok   HTTPS: is on",
         "ok   extras: mysql, postgres, kafka, aws, redis, spark installed",
+        "ok   plug-in kinesis: network_analysis_kinesis adds source kinesis",
+        "ok   plug-in spark: network_analysis_spark adds engine spark",
         "ok   compiled scanner: is built",
         *database_lines(),
         power_line(),
@@ -185,7 +187,7 @@ def test_a_database_that_does_not_answer(sound):
     with connection.execute_wrapper(refuse):
         lines, status = run_doctor()
     text = "does not answer (connection refused: is the server running?); start it, or correct DATABASE_URL"
-    assert lines == [*wanted[:6], f"mend database: {text}", *wanted[-6:-3], wanted[-1]]
+    assert lines == [*wanted[:8], f"mend database: {text}", *wanted[-6:-3], wanted[-1]]
     assert status == 1
 
 

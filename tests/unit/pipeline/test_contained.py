@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 
 from kpis import pipeline
-from kpis.management.commands import update_network_stats
+from kpis.ingest import engines
 from kpis.models import Batch, DueRollup, IntervalSummary
 from tests.servers.test_faults import DAMAGES
 from tests.twin import Call, Flow, Log, Message, Record, expected, moment, stored
@@ -76,9 +76,9 @@ def partials_of(lake: Path, feed: str, name: str) -> Path:
 
 
 @contextmanager
-def little_room(name):
+def little_room(choice):
     """The engine where no large file finds room."""
-    with pipeline.engine(update_network_stats.settings.LAKE_DIR) as engine:
+    with pipeline.engine(engines.settings.LAKE_DIR) as engine:
         engine.connection.execute("SET max_temp_directory_size = '0KB'")
         engine.connection.execute("SET memory_limit = '16MB'")
         yield engine
@@ -102,7 +102,7 @@ def test_one_bad_thing_of_each_kind_stops_nothing_else(data_dir, lake_dir, monke
     put(data_dir, {"antenna_data.beyond.jsonl": [Message(START + 3900, 1, 1, LARGEST, "A")] * 2})
     (data_dir / "cdr_data.broken.csv.gz").write_bytes(b"\x1f\x8b no gzip")
     with monkeypatch.context() as patch:
-        patch.setattr(update_network_stats, "chosen_engine", little_room)
+        patch.setattr(engines.LocalEngine, "open", little_room)
         status, printed = update()
     assert status == 1
     assert "4 files ingested" in printed

@@ -11,7 +11,8 @@ from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch, Step
 from kpis.sources.directory import files_named
 from kpis.sources.positions import Position
-from kpis.sources.spool import ShardSpool, Spool
+from kpis.sources.spool import Spool
+from network_analysis_kinesis.records import ShardSpool
 
 CDR = FEEDS["cdr"]
 LATE = timedelta(minutes=3)

@@ -24,12 +24,13 @@ from kpis.ingest.runs import mark_for_retry
 from kpis.lake import Lake, combine
 from kpis.models import Batch, DueCompaction, DueRollup, IntervalSummary, LakeFile, Reject, StreamPosition, Watermark
 from kpis.sources.batch import Step
-from kpis.sources.messages import Messages, ShardRecords
+from kpis.sources.messages import Messages
 from kpis.sources.positions import Origin, Position
-from kpis.sources.spool import ShardSpool, Spool
+from kpis.sources.spool import Spool
 from kpis.stages.prepare import prepare
 from kpis.store.errors import Overtaken, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
+from network_analysis_kinesis.records import ShardRecords, ShardSpool
 from tests.factories import make_run
 from tests.twin import Call, expected, moment, stored
 from tests.twin import Message as AntennaMessage

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kpis.sources.kinesis_aggregated import HashKeys, unpacked
 from kpis.sources.messages import Refused
+from network_analysis_kinesis.aggregated import HashKeys, unpacked
 
 FIRST_PAUSE_SECONDS = 0.5
 

@@ -1,7 +1,7 @@
 """Apache Spark: a session, tasks for its executors, and sums and distinct counts that it merges.
 
 PySpark is imported only here, and only if a session is asked for. Executors run functions of this package, which they
-get as a zip; see ``kpis.spark.run``. A task is text, and so is its answer.
+get as a zip; see ``network_analysis_spark.run``. A task is text, and so is its answer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from kpis import extras
 from kpis.catalog.measures import Combine
-from kpis.spark.session import (
-    Master,
+from network_analysis_spark.code import write_zip
+from network_analysis_spark.master import Master
+from network_analysis_spark.session import (
     SparkError,
     check,
     new_session,
@@ -28,7 +29,6 @@ from kpis.spark.session import (
     said_to,
     signals_kept,
     stop_session,
-    write_zip,
 )
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from kpis.sources.messages import message_mark
 from kpis.sources.places import decode_file
 from kpis.sources.positions import Origin, Position
 from kpis.sources.spool import Spool
-from kpis.spark.encoding import decode_options, encode_prepared
 from kpis.stages.prepare import prepare, write_aside
 from kpis.storage import address
+from network_analysis_spark.encoding import decode_options, encode_prepared
 
 if TYPE_CHECKING:
     import pyarrow as pa

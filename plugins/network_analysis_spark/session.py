@@ -9,20 +9,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kpis import extras
-from kpis.engine.compiled import SUFFIXES, library_path
+from kpis.stages.engine import EngineError
+from network_analysis_spark.master import Master
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-# What executors import of this package; none of it imports Django.
-PACKAGES = ("catalog", "engine", "formats", "lake", "sources", "spark", "stages", "storage")
-MODULES = ("__init__.py", "clock.py", "extras.py", "pipeline.py")
-EARLIEST_IN_A_ZIP = (1980, 1, 1, 0, 0, 0)
 
 LOG4J = """
 rootLogger.level = warn
@@ -35,16 +30,8 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 
 
-class SparkError(Exception):
+class SparkError(EngineError):
     """Spark cannot be used, or failed; the message gives the reason, and what to do if that is known."""
-
-
-@dataclass(frozen=True)
-class Master:
-    """Spark's address: a master's URL such as ``local[2]``, or that of a Spark Connect server (``is_remote``)."""
-
-    url: str
-    is_remote: bool = False
 
 
 def check(master: Master | None) -> None:
@@ -142,28 +129,3 @@ def _last_error(log: Path) -> str:
         if "Exception" in line and ": " in line:
             return line.partition("Exception: ")[2].strip().rstrip(".") or line.strip().rstrip(".")
     return ""
-
-
-def write_zip(path: Path) -> Path:
-    """Write a zip of the code that executors need: the same bytes for the same code."""
-    import zipfile
-
-    package = Path(__file__).resolve().parents[1]
-    files = [package / name for name in MODULES]
-    for name in PACKAGES:
-        files += [file for file in sorted((package / name).rglob("*")) if file.suffix in (".py", *SUFFIXES)]
-    if library_path().exists():
-        files.append(library_path())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f"{path.name}.part")
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            entry = zipfile.ZipInfo(str(file.relative_to(package.parent)), EARLIEST_IN_A_ZIP)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, file.read_bytes())
-    written.replace(path)
-    return path
-
-
-if __name__ == "__main__":
-    print(write_zip(Path(sys.argv[1])))  # noqa: T201

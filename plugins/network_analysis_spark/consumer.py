@@ -25,13 +25,13 @@ from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, s
 from kpis.sources.kafka_client import Start, TopicIdentity, client, translate_errors
 from kpis.sources.messages import KAFKA, Messages
 from kpis.sources.positions import Origin, Position, Recreated, by_number
-from kpis.spark.engine import MicroBatches, Source
-from kpis.spark.run import Part, SparkCluster
 from kpis.stages.prepared import Prepared
 from kpis.store.errors import AlreadyRunning, SeveralFailed
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.locks import ledger_lock
 from network_analysis.logs import RUN
+from network_analysis_spark.engine import MicroBatches, Source
+from network_analysis_spark.run import Part, SparkCluster
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -26,12 +26,11 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import EPOCH
 from kpis.sources.batch import Step
 from kpis.sources.directory import SourceError, SourceLost
-from kpis.sources.kinesis_shards import FIRST_PAUSE_SECONDS, Shard, Share, beginnings_of, hash_keys, parts_of
-from kpis.sources.messages import KINESIS
 from kpis.sources.positions import Origin, Partition, Position
-from kpis.sources.spool import ShardSpool
 from kpis.sources.stream import Limits, Stream
 from kpis.storage.bucket import CLIENT
+from network_analysis_kinesis.records import KINESIS, ShardSpool
+from network_analysis_kinesis.shards import FIRST_PAUSE_SECONDS, Shard, Share, beginnings_of, hash_keys, parts_of
 
 logger = logging.getLogger(__name__)
 

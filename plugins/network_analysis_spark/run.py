@@ -34,13 +34,14 @@ from kpis.pipeline import Engine, Options, Planned
 from kpis.sources.messages import decode_messages
 from kpis.sources.places import encode_file
 from kpis.sources.positions import Origin, Position
-from kpis.spark.encoding import decode_prepared, encode_options, encode_partials
-from kpis.spark.engine import COUNT, START, MicroBatches, Source, Spark, spark
-from kpis.spark.executor import ERRORS, prepare_micro_batch, prepare_task, read_partials
-from kpis.spark.packing import packed
-from kpis.spark.session import Master, SparkError, check
 from kpis.stages.prepared import Prepared
 from kpis.storage import Address, address
+from network_analysis_spark.encoding import decode_prepared, encode_options, encode_partials
+from network_analysis_spark.engine import COUNT, START, MicroBatches, Source, Spark, spark
+from network_analysis_spark.executor import ERRORS, prepare_micro_batch, prepare_task, read_partials
+from network_analysis_spark.master import Master
+from network_analysis_spark.packing import packed
+from network_analysis_spark.session import SparkError, check
 
 if TYPE_CHECKING:
     import pyarrow as pa

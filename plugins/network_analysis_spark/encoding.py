@@ -14,6 +14,7 @@ from kpis.engine.live import LiveCounts
 from kpis.formats.bounds import Bounds
 from kpis.lake import LakeFile, PartialFile
 from kpis.pipeline import Options
+from kpis.plugins.registry import PLUGINS, load
 from kpis.sources.directory import FoundFile
 from kpis.stages.ledger import Entry
 from kpis.stages.prepared import Prepared
@@ -25,6 +26,7 @@ ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines",
 def encode_options(options: Options) -> dict[str, Any]:
     """Return the options that say how a file is read, as JSON has them."""
     return {
+        "plugins": list(PLUGINS),
         "catalog": registry.declared_texts(),
         "interval_from": str(options.interval_from),
         "date": options.date and options.date.isoformat(),
@@ -39,7 +41,8 @@ def encode_options(options: Options) -> dict[str, Any]:
 
 
 def decode_options(encoded: dict[str, Any]) -> Options:
-    """Return the options that ``encode_options`` encoded, and declare the catalog files of the driver here."""
+    """Return the options that ``encode_options`` encoded, and load the driver's plug-ins and catalog files."""
+    load(encoded["plugins"])
     registry.declare_texts((path, text) for path, text in encoded["catalog"])
     return Options(
         interval_from=pipeline.IntervalFrom(encoded["interval_from"]),

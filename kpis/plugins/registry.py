@@ -1,0 +1,115 @@
+"""The registry of plug-ins: finds, loads and checks them. Settings do it for Django, before they read a catalog."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from kpis.plugins.plugin import Plugin
+
+# The group of entry points by which installed distributions name their plug-ins' packages.
+ENTRY_POINTS = "network_analysis.plugins"
+
+# Those that are loaded, by package.
+PLUGINS: dict[str, Plugin] = {}
+
+
+class PluginError(Exception):
+    """A plug-in cannot be loaded; the message has its name and the reason."""
+
+
+def find(folder: Path, named: Iterable[str]) -> list[str]:
+    """Return the packages of plug-ins: those in a folder, those of installed distributions, then those that are named.
+
+    Packages in the folder can be imported from then on.
+    """
+    in_folder = sorted(path.parent.name for path in folder.glob("*/plugin.py"))
+    if in_folder and str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    installed = sorted(point.value for point in metadata.entry_points(group=ENTRY_POINTS))
+    return list(dict.fromkeys([*in_folder, *installed, *named]))
+
+
+def load(packages: Iterable[str]) -> None:
+    """Load plug-ins that are not loaded yet, by their packages; raises PluginError."""
+    for package in packages:
+        if package not in PLUGINS:
+            plugin = _loaded(package)
+            for other, known in PLUGINS.items():
+                if conflict := _conflict(plugin, known):
+                    raise PluginError(f"The plug-in {package} has {conflict}, as {other} has: use one of them.")
+            PLUGINS[package] = plugin
+
+
+def folder_of(package: str) -> Path:
+    """Return the folder of a loaded plug-in's package."""
+    (folder, *_) = import_module(package).__path__
+    return Path(folder)
+
+
+def catalog_files() -> list[Path]:
+    """Return the paths of all plug-ins' catalog files; raises PluginError if one is missing."""
+    found = []
+    for package, plugin in PLUGINS.items():
+        for name in plugin.catalog_files:
+            path = folder_of(package) / name
+            if not path.is_file():
+                raise PluginError(f"The plug-in {package} cannot be loaded: it lacks its catalog file {name}.")
+            found.append(path)
+    return found
+
+
+def added(kind: str) -> dict[str, str]:
+    """Return the places of what all plug-ins add of a kind, such as ``sources``, by name."""
+    return {name: place for plugin in PLUGINS.values() for name, place in getattr(plugin, kind).items()}
+
+
+def resolve(place: str) -> Any:
+    """Import and return what is at a place of a plug-in; raises PluginError."""
+    module, _, name = place.partition(":")
+    package = next((one for one in PLUGINS if place in PLUGINS[one].places), module)
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        raise PluginError(_cannot_be_loaded(package, error)) from error
+
+
+def problems(package: str) -> Iterator[str]:
+    """Yield the reasons why something that a loaded plug-in adds cannot be used."""
+    for place in PLUGINS[package].places:
+        try:
+            resolve(place)
+        except PluginError as error:
+            yield f"{error}"
+
+
+def _loaded(package: str) -> Plugin:
+    try:
+        plugin = import_module(f"{package}.plugin").PLUGIN
+    # Whatever the plug-in's code raises: the message must name the plug-in.
+    except Exception as error:
+        raise PluginError(_cannot_be_loaded(package, error)) from error
+    if not isinstance(plugin, Plugin):
+        raise PluginError(f"The plug-in {package} cannot be loaded: its PLUGIN is not a kpis.plugins.plugin.Plugin.")
+    for flaw in plugin.flaws():
+        raise PluginError(f"The plug-in {package} {flaw}.")
+    return plugin
+
+
+def _cannot_be_loaded(package: str, error: Exception) -> str:
+    reason = " ".join(f"{error}".split()).rstrip(".")
+    return f"The plug-in {package} cannot be loaded: {type(error).__name__}: {reason}."
+
+
+def _conflict(one: Plugin, other: Plugin) -> str:
+    """Return what two plug-ins both have: ``the name kinesis``, ``the source kinesis``; "" for nothing."""
+    if one.name == other.name:
+        return f"the name {one.name}"
+    for kind in ("formats", "measures", "sources", "engines"):
+        for name in getattr(one, kind):
+            if name in getattr(other, kind):
+                return f"the {kind.rstrip('s')} {name}"
+    return ""

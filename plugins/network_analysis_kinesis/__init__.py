@@ -1,0 +1,1 @@
+"""Amazon Kinesis as a source of streams: ``consume_stream --source kinesis``."""
