@@ -8,6 +8,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from kpis.catalog.plugin_measures import add_measure
 from kpis.plugins.plugin import Plugin
 
 # The group of entry points by which installed distributions name their plug-ins' packages.
@@ -34,13 +35,15 @@ def find(folder: Path, named: Iterable[str]) -> list[str]:
 
 
 def load(packages: Iterable[str]) -> None:
-    """Load plug-ins that are not loaded yet, by their packages; raises PluginError."""
+    """Load plug-ins that are not loaded yet, by their packages, with what catalog files use; raises PluginError."""
     for package in packages:
         if package not in PLUGINS:
             plugin = _loaded(package)
             for other, known in PLUGINS.items():
                 if conflict := _conflict(plugin, known):
                     raise PluginError(f"The plug-in {package} has {conflict}, as {other} has: use one of them.")
+            for kind, place in plugin.measures.items():
+                add_measure(kind, _at(package, place))
             PLUGINS[package] = plugin
 
 
@@ -69,12 +72,8 @@ def added(kind: str) -> dict[str, str]:
 
 def resolve(place: str) -> Any:
     """Import and return what is at a place of a plug-in; raises PluginError."""
-    module, _, name = place.partition(":")
-    package = next((one for one in PLUGINS if place in PLUGINS[one].places), module)
-    try:
-        return getattr(import_module(module), name)
-    except Exception as error:
-        raise PluginError(_cannot_be_loaded(package, error)) from error
+    module = place.partition(":")[0]
+    return _at(next((one for one in PLUGINS if place in PLUGINS[one].places), module), place)
 
 
 def problems(package: str) -> Iterator[str]:
@@ -97,6 +96,15 @@ def _loaded(package: str) -> Plugin:
     for flaw in plugin.flaws():
         raise PluginError(f"The plug-in {package} {flaw}.")
     return plugin
+
+
+def _at(package: str, place: str) -> Any:
+    """Import and return what is at a place of a plug-in's; raises PluginError."""
+    module, _, name = place.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        raise PluginError(_cannot_be_loaded(package, error)) from error
 
 
 def _cannot_be_loaded(package: str, error: Exception) -> str:

@@ -54,6 +54,7 @@ def example():
     code, names = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0], {"__name__": __name__}
     exec(compile(code, f"{PAGE}", "exec"), names)  # noqa: S102  our own documentation
     globals()["Spread"] = names["Spread"]
+    add_measure("spread", names["make_spread"])
     yield names
     del globals()["Spread"]
 
