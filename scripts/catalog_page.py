@@ -70,6 +70,14 @@ postal codes or UUIDs, and describes columns of the same kind. A column of feeds
 `apply_catalog`; load its file again.
 """
 
+DEFAULT = """
+A `default` is what a missing value becomes: that of an empty field, of a word in `missing`, of a number in `unknown`,
+of `null` in JSON or NULL in Parquet, and, with `required = false`, of a column or key that is not there. It must be a
+value of the column itself. As each record has a value then, `optional` is a contradiction, one of whole numbers can
+be a dimension, and expressions do not see that anything was missing. Columns of times, days and UUIDs have none, as
+an invented one would be wrong, and those of references neither.
+"""
+
 # The tables of the page, each with its title, and the classes of what it describes.
 SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("A feed", "`[feeds.NAME]`, with a name of lower-case letters, digits and `_`.", (entries.FeedEntry,)),
@@ -82,7 +90,7 @@ SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
         "`NAME = {type = ...}` in `[feeds.NAME.columns]` or `[references.NAME.columns]`. All types have:",
         (entries.ColumnEntry,),
     ),
-    ("The types of columns", "", entries.AnyColumn.__args__),
+    ("The types of columns", DEFAULT.strip(), entries.AnyColumn.__args__),
     ("A KPI", "`[kpis.NAME]`, with a name of letters and digits that begins with a capital.", (entries.KPIEntry,)),
     ("A dimension", DIMENSION.strip(), (entries.DimensionEntry,)),
     ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", measure_entries.AnyMeasure.__args__),
@@ -170,6 +178,8 @@ def _values(type_: inspect.Type) -> str:
             return "whole number" + (
                 f", {ge} to {le}" if le is not None else f", {ge} or more" if ge is not None else ""
             )
+        case inspect.FloatType():
+            return "number"
         case inspect.StrType():
             return "text"
         case inspect.BoolType():

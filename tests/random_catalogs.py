@@ -52,6 +52,10 @@ class Column:
     def optional(self) -> bool:
         return bool(self.keys.get("optional"))
 
+    @property
+    def required(self) -> bool:
+        return self.keys.get("required", True)
+
 
 @dataclass(frozen=True)
 class TwinKPI:
@@ -113,6 +117,8 @@ class Maker:
         chance.shuffle(self.columns)
         if self.is_parquet:
             self.columns = [self._in_parquet(column) for column in self.columns]
+        self.defaults: dict[str, Any] = {}
+        self.columns = [self._with_default(one) if chance.random() < 0.25 else one for one in self.columns]
         other = "in.side.{}" if self.is_json and chance.random() < 0.5 else "The {} [x]"
         self.headers = {
             column.name: other.format(column.name) if chance.random() < 0.3 else column.name for column in self.columns
@@ -134,14 +140,18 @@ class Maker:
         chance = self.chance
         lines, records, rejects = [], [], 0
         hour = START + 3600 * chance.randrange(3)
+        has_names = self.format["type"] != "csv" or self.format["header"] == "required"
+        absent = {one.name for one in self.columns if not one.required and has_names and chance.random() < 0.3}
+        there = [one for one in self.columns if one.name not in absent]
         for _ in range(chance.randrange(1, 40)):
             values = {column.name: column.draw() for column in self.columns}
             # Whole minutes are the ends of intervals too.
             second = hour + chance.choice([chance.randrange(3600), 60 * chance.randrange(60)])
             values |= {column.name: second for column in self.columns if column.kind == "time"}
-            written = {column.name: column.write(values[column.name]) for column in self.columns}
+            values |= {name: self.defaults[name] for name in absent}
+            written = {column.name: column.write(values[column.name]) for column in there}
             if chance.random() < 0.1:
-                column = chance.choice(self.columns)
+                column = chance.choice(there)
                 written[column.name] = column.wrong()
                 rejects += 1
             elif values["number_a"] == self.refused:
@@ -152,10 +162,10 @@ class Maker:
                 records.append(values)
             lines.append(written)
         if self.is_parquet:
-            found = {self.headers[one.name]: [line[one.name] for line in lines] for one in self.columns}
+            found = {self.headers[one.name]: [line[one.name] for line in lines] for one in there}
             rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
             made.files[file_name] = content(
-                chance, {self.headers[one.name]: one.arrow for one in self.columns if one.arrow}, rows
+                chance, {self.headers[one.name]: one.arrow for one in there if one.arrow}, rows
             )
         else:
             found_text = self._content(lines)
@@ -182,7 +192,7 @@ class Maker:
             named = [self._object(row) for row in rows]
             extra = [row | {"more": {"nested": [1, "x"]}} if self.chance.random() < 0.3 else row for row in named]
             return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in extra).encode()
-        form, names = self.format, [column.name for column in self.columns]
+        form, names = self.format, [column.name for column in self.columns if column.name in rows[0]]
         lines = [[self._quoted(self._text_of(row[name])) for name in names] for row in rows]
         if form["header"] == "required" or (form["header"] == "optional" and self.chance.random() < 0.5):
             lines.insert(0, [self.headers[name] for name in names])
@@ -228,6 +238,33 @@ class Maker:
         if self.chance.random() < 0.6:
             return keys, draw
         return keys | {"optional": True}, lambda: None if self.chance.random() < 0.2 else draw()
+
+    def _with_default(self, column: Column) -> Column:
+        """Return a column like another, in which a value that is missing is its default."""
+        wrong = [one for one in (column.wrong() for _ in range(20)) if one not in ("", None)]
+        if column.keys["type"] in ("time", "date", "time_of_day", "uuid") or not wrong:
+            return column
+        default = next(value for value in iter(column.draw, object()) if value is not None)
+        self.defaults[column.name] = default
+        keys = {key: value for key, value in column.keys.items() if key != "optional"}
+        keys["default"] = {"true": True, "false": False}.get(default, default)
+        if isinstance(default, Decimal):
+            keys["default"] = float(default)
+        if self.chance.random() < 0.5:
+            keys["required"] = False
+
+        def draw() -> Any:
+            value = column.draw()
+            return default if value is None or self.chance.random() < 0.3 else value
+
+        def write(value: Any) -> Any:
+            if value != default or self.chance.random() < 0.3:
+                return column.write(value)
+            if self.is_parquet or (self.is_json and column.kind == "integer"):
+                return None
+            return self._none()
+
+        return replace(column, keys=keys, draw=draw, write=write, wrong=lambda: self.chance.choice(wrong))
 
     def _none(self) -> str | None:
         """How a value that is not there is written."""

@@ -17,14 +17,15 @@ _TURNED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def column_types(columns: Iterable[Column], place: Place | None = None) -> dict[str, ColumnType]:
-    """Return the types of columns for expressions: what a file may lack, or a place may be without, is optional."""
+    """Return the types of columns for expressions: what a file may lack, or a place may be without, is optional.
+
+    A column with a default always has a value, unless it is a place's.
+    """
     without = set(place.columns) if place else set()
-    return {
-        column.name: column.type
-        if column.required and column.name not in without
-        else replace(column.type, optional=True)
-        for column in columns
+    types = {
+        column.name: replace(column.type, optional=column.type.optional or not column.required) for column in columns
     }
+    return types | {name: replace(types[name], optional=True, default=None) for name in without if name in types}
 
 
 def check_expression(column: str, reason: str, text: str, types: Mapping[str, ColumnType]) -> Check:

@@ -53,7 +53,7 @@ class Dimension:
         """SQL over the feed's records for a record's group, as the record spells it."""
         column = feed.column(self.column)
         name = column.type.group_sql(quoted(column.name))
-        return f"coalesce({name}, '')" if column.type.optional else name
+        return f"coalesce({name}, '')" if column.type.may_be_none else name
 
     def unit(self, feed: Feed) -> str:
         """The dimension's unit, "" for none."""
@@ -75,7 +75,7 @@ class Dimension:
                 f"dimension {self.name}: the column {column.name} ({kind}) is optional, and only a text can be empty"
             )
         help_text = column.unit or column.type.help_text
-        return ResultColumn(self.name, column.type.result_type, help_text, optional=column.type.optional)
+        return ResultColumn(self.name, column.type.result_type, help_text, optional=column.type.may_be_none)
 
 
 @dataclass(frozen=True)

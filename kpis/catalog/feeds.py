@@ -52,9 +52,9 @@ class Column:
     """One column of a feed: its name, its type, its unit ("" for none).
 
     A file may lack a column that is not ``required``: its value is then the one that the file's name or the command
-    gives, else none. ``source`` cites what defines the range of its values and the numbers that mean "unknown".
-    ``is_personal`` marks values that identify a person. A column that is ``derived`` is in no file: its values are
-    computed from those of the columns before it.
+    gives, or the type's default, if there is either. ``source`` cites what defines the range of its values and the
+    numbers that mean "unknown". ``is_personal`` marks values that identify a person. A column that is ``derived`` is in
+    no file: its values are computed from those of the columns before it.
     ``headers`` are its names in files, if these differ from its own: in a header of CSV in any case, and also with a
     unit in brackets, as ``Bytes [kB]`` for ``Bytes``, unless a column has that very name; in JSON they are keys, or
     lead to a value within, as ``a.b``.
@@ -93,7 +93,8 @@ class Column:
 
     def _described(self, values: str) -> str:
         computed = f"computed as {self.derived.text}" if self.derived else ""
-        said = "; ".join(part for part in (self.unit, values, computed) if part)
+        missing = "" if self.type.default is None else f"where it is missing: {self.type.default_text}"
+        said = "; ".join(part for part in (self.unit, values, missing, computed) if part)
         return f"{said} ({self.source})" if self.source else said
 
 

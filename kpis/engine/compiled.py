@@ -37,7 +37,7 @@ SUM, DISTINCT, COUNT, MEAN = range(4)
 INTEGER, DECIMAL, TEXT, CHOICE, POSTAL_CODE, ID, DATE, CLOCK, MONTH_FIRST = range(9)
 WHOLE, BOOLEAN, ISO_TIME, WRITTEN_TIME, UNIX_TIME = range(9, 14)
 FOR_CHECK, FOR_COLUMN, FOR_FILTER = range(3)
-OPTIONAL, NEEDED, KEPT, FALLBACK, MISSING, SCIENTIFIC, DAYS, BARE = (1 << bit for bit in range(8))
+OPTIONAL, NEEDED, KEPT, MISSING, SCIENTIFIC, DAYS, BARE = (1 << bit for bit in range(7))
 # Of a layout: what its pieces are, and the parts of a time that are one digit or two.
 LITERAL, YEAR, SHORT_YEAR, PART, FIXED_PART, MONTH_NAME, LONG_MONTH_NAME, HALF, FRACTION, OFFSET = range(10)
 MONTH, DAY, HOUR, MINUTE, SECOND = range(5)
@@ -55,6 +55,7 @@ _FUNCTIONS = {
         c_int,
         [c_void_p, c_int, c_int, c_int, c_char_p, c_int64, c_uint64, c_char_p, c_int64, c_char_p, c_int64],
     ),
+    "scanner_fallback": (c_int, [c_void_p, c_int, c_int64]),
     "scanner_zone": (c_int, [c_void_p, c_int, c_int, c_void_p]),
     "scanner_layout": (c_int, [c_void_p, c_int, c_int, c_char_p]),
     "scanner_word": (c_int, [c_void_p, c_int, c_char_p, c_int, c_int]),

@@ -21,7 +21,6 @@ TABLE = np.dtype(
         ("flags", "i4"),
         ("least", "i8"),
         ("most", "i8"),
-        ("fallback", "i8"),
         ("unit", "i8"),
         ("unknown", "i8", 8),
         ("unknowns", "i4"),

@@ -161,7 +161,7 @@ def records_of(tables: Tables, starts: np.ndarray) -> Records:
         if tables.kinds[place] in OF_TEXTS:
             # Where there is none, the empty text.
             columns[column.name] = Texts(reductions.texts(place)[0].tolist(), reductions.kept(place, np.uint32)[0])
-            plain &= not column.type.optional and tables.kinds[place] != compiled.BOOLEAN
+            plain &= not column.type.may_be_none and tables.kinds[place] != compiled.BOOLEAN
         else:
             numbers, nulls = reductions.kept(place, np.int64)
             if isinstance(column.type, Integer):
@@ -202,7 +202,7 @@ def _record_value(column: Column) -> str:
     if kind == compiled.BOOLEAN:
         return f"CAST(nullif({name}, '') AS BOOLEAN)"
     if kind in OF_TEXTS:
-        return f"nullif({name}, '')" if column.type.optional else name
+        return f"nullif({name}, '')" if column.type.may_be_none else name
     return f"CAST({name} AS {column.type.sql_type})"
 
 

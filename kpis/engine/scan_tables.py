@@ -16,7 +16,7 @@ from kpis.catalog.feeds import Column, Feed, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
 from kpis.engine import compiled
-from kpis.engine.compiled import FALLBACK, FOR_CHECK, FOR_COLUMN, FOR_FILTER, KEPT, MISSING, NEEDED, OPTIONAL
+from kpis.engine.compiled import FOR_CHECK, FOR_COLUMN, FOR_FILTER, KEPT, MISSING, NEEDED, OPTIONAL
 from kpis.engine.reductions import TABLE, Declined, Reductions
 from kpis.engine.scan_kinds import (
     EARLIEST_TIME,
@@ -139,9 +139,6 @@ class Tables:
         flags = flags_of(type_) | OPTIONAL * type_.optional | NEEDED * (is_needed or self.is_kept) | KEPT * self.is_kept
         if isinstance(self.row_format, CSVRows) and column.derived is None:
             flags |= MISSING * (column.name not in self.row_format.positions)
-        if (default := self.row_format.defaults.get(column.name)) is not None:
-            flags |= FALLBACK
-            table["fallback"] = self._value(self.places[column.name], default)
         table["flags"] = flags
         least, most = SMALLEST, LARGEST
         table["unit"] = unit_of(type_)
@@ -176,6 +173,8 @@ class Tables:
         feed, reductions = self.feed, self.reductions
         for place, column in enumerate(feed.columns):
             self._fill_column(place, column.type)
+            if (default := self.row_format.defaults.get(column.name)) is not None:
+                self._call("fallback", place, self._value(place, default))
         self._fill_time()
         for place, column in enumerate(feed.derived, len(feed.columns)):
             self._program(FOR_COLUMN, place, column.derived)

@@ -66,7 +66,6 @@ Scanner *scanner_new(int format, int columns, const Table *tables, int computed,
         column->table = tables[i];
         int flags = tables[i].flags;
         if (flags & MISSING) scanner->missing |= 1ULL << i;
-        if (flags & FALLBACK) scanner->fallbacks |= 1ULL << i;
         if (flags & KEPT) scanner->is_kept = 1;
         if (!status) status = grow_texts(&column->texts);
         /* The empty text has number 0. */
@@ -94,6 +93,13 @@ Scanner *scanner_new(int format, int columns, const Table *tables, int computed,
         return NULL;
     }
     return scanner;
+}
+
+/* Gives a column the value of rows that have none. */
+int scanner_fallback(Scanner *scanner, int column, int64_t value) {
+    scanner->column[column].fallback = value;
+    scanner->fallbacks |= 1ULL << column;
+    return DONE;
 }
 
 /* Says that a column's times, or with -1 what their columns add up to, are local times of a zone of such changes. */

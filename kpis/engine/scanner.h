@@ -51,7 +51,7 @@ enum kind {
 /* NEEDED: the value counts for something, so that texts get numbers. KEPT: the column is handed out, row by row.
    SCIENTIFIC: of WHOLE, also with a point or an exponent. DAYS: of ISO_TIME, also a day alone. BARE: in JSON a value may
    be a number, or of BOOLEAN true or false. */
-enum flag { OPTIONAL = 1, NEEDED = 2, KEPT = 4, FALLBACK = 8, MISSING = 16, SCIENTIFIC = 32, DAYS = 64, BARE = 128 };
+enum flag { OPTIONAL = 1, NEEDED = 2, KEPT = 4, MISSING = 8, SCIENTIFIC = 16, DAYS = 32, BARE = 64 };
 
 static inline uint64_t load(const uint8_t *text) {
     uint64_t word;

@@ -6,7 +6,6 @@
 typedef struct {
     int32_t kind, flags;
     int64_t least, most; /* bounds of the value; of a text, its most characters */
-    int64_t fallback; /* the value where there is none */
     int64_t unit; /* of UNIX_TIME, in microseconds */
     int64_t unknown[MOST_UNKNOWN]; /* the numbers that mean "no value" */
     int32_t unknowns, name_length;
@@ -25,6 +24,7 @@ typedef struct {
 
 typedef struct {
     Table table;
+    int64_t fallback; /* the value where there is none */
     Texts texts;
     uint64_t day_low; /* of times with a day: the one that was read last, as text or by its numbers, and its seconds */
     uint32_t day_high;

@@ -109,7 +109,7 @@ static int64_t place_anew(Scanner *scanner, Row *row, int *status) {
     if (row->nulls & scanner->fallbacks)
         for (int i = 0; i < scanner->columns; i++)
             if (row->nulls & scanner->fallbacks & 1ULL << i) {
-                row->values[i] = scanner->column[i].table.fallback;
+                row->values[i] = scanner->column[i].fallback;
                 row->nulls &= ~(1ULL << i);
             }
     if (scanner->latitude >= 0) {

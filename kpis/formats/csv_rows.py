@@ -42,14 +42,17 @@ class CSVRows(RowFormat):
         self._missing = frozenset(word.lower() for word in self.format.missing)
         # What a row's record is made of: each column's name, place in the row, parser, and value where it has none.
         self._readers = [
-            (column.name, self.positions.get(column.name), self._parser(column), defaults.get(column.name))
+            (column.name, self.positions.get(column.name), self._parser(column), self.defaults.get(column.name))
             for column in feed.columns
         ]
         self._day = self.positions.get(feed.moment.column) if feed.needs_date else None
         self.lacks_day = feed.needs_date and self._day is None
         # Whole numbers are read as such; anything else as text.
         self._are_digits = not self._missing and not self.format.thousands
-        self._are_digits &= all(isinstance(column.type, Integer) and column.type.is_digits for column in feed.columns)
+        self._are_digits &= all(
+            isinstance(column.type, Integer) and column.type.is_digits and column.type.default is None
+            for column in feed.columns
+        )
         self.grammar = csv_grammar(self.format, len(self.names), self._are_digits)
 
     def is_number(self, column: Column) -> bool:

@@ -32,7 +32,7 @@ class JSONRows(RowFormat):
     def __init__(self, feed: Feed, first_line: bytes, defaults: Mapping[str, Any]):
         super().__init__(feed, defaults)
         self._readers = [
-            (column, column.names_in_files, column.required, defaults.get(column.name)) for column in feed.columns
+            (column, column.names_in_files, column.required, self.defaults.get(column.name)) for column in feed.columns
         ]
         self._day = feed.moment.column if feed.needs_date else None
         self.grammar = PlainText() if all(map(_is_flat, feed.columns)) else Nothing()

@@ -68,7 +68,7 @@ class ParquetRows(RowValues):
                 column.name,
                 places.get(column.name),
                 reader_of(self.columns[places[column.name]][1], column.type) if column.name in places else None,
-                defaults.get(column.name),
+                self.defaults.get(column.name),
             )
             for column in feed.columns
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from kpis.catalog.feeds import Column, Feed
@@ -16,16 +15,18 @@ _UNIT = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\))$")
 class RowValues(ABC):
     """The values of one file's rows, in SQL over a table of the rows as they are written.
 
-    ``defaults`` has values for columns that the rows leave empty or lack. ``lacks_day`` is True once a row without a
-    day was parsed in Python, in a feed whose rows may lack it. ``day_sql`` is an SQL expression for the day of such a
-    row, if the rows have days besides.
+    ``defaults`` has values for columns that the rows leave empty or lack, besides those that the columns' types have.
+    ``lacks_day`` is True once a row without a day was parsed in Python, in a feed whose rows may lack it. ``day_sql``
+    is an SQL expression for the day of such a row, if the rows have days besides.
     """
 
     lacks_day = False
     day_sql = ""
 
     def __init__(self, feed: Feed, defaults: Mapping[str, Any]):
-        self.feed, self.defaults = feed, defaults
+        self.feed = feed
+        own = {column.name: column.type.default for column in feed.columns if column.type.default is not None}
+        self.defaults: Mapping[str, Any] = {**own, **defaults}
 
     @abstractmethod
     def plain(self, column: Column) -> str:
@@ -44,13 +45,10 @@ class RowValues(ABC):
         if self.day_sql and column.name == self.feed.moment.column:
             return f"coalesce({value}, {self.day_sql})"
         default = self.defaults.get(column.name)
-        return value if default is None else f"coalesce({value}, {_literal(default)})"
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, date):
-        return f"DATE '{value.isoformat()}'"
-    raise TypeError(f"no default can be a {type(value).__name__}")
+        if default is None:
+            return value
+        literal = f"{default}".replace("'", "''")
+        return f"coalesce({value}, CAST('{literal}' AS {column.type.sql_type}))"
 
 
 def without_unit(name: str) -> str:

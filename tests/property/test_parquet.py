@@ -243,6 +243,24 @@ TYPES: list[Callable[[random.Random], ColumnType]] = [
 ]
 
 
+# What a record has where its row has nothing, by the type of the column.
+DEFAULTS: dict[type[ColumnType], Any] = {
+    Integer: 77,
+    Decimal: Number("0.250000"),
+    Text: "it's",
+    Choice: "5",
+    PostalCode: "08001",
+    Boolean: False,
+}
+
+
+def random_column(chance: random.Random, name: str) -> Column:
+    of = replace(chance.choice(TYPES)(chance), optional=chance.random() < 0.6)
+    if not of.optional or chance.random() < 0.5:
+        return Column(name, of)
+    return Column(name, replace(of, default=DEFAULTS.get(type(of))), required=chance.random() < 0.5)
+
+
 def zone(chance: random.Random) -> str:
     return chance.choice(["UTC", "Europe/Madrid", "Asia/Kolkata"])
 
@@ -287,10 +305,7 @@ def is_good(read: Callable[[Any], Any], raw: Any) -> bool:
 
 def make_feed(chance: random.Random) -> tuple[Feed, dict[str, Kind]]:
     """Return a feed of columns at random, and the kinds of those that make the time."""
-    columns = [
-        Column(f"c{number}", replace(chance.choice(TYPES)(chance), optional=chance.random() < 0.6))
-        for number in range(chance.randint(1, 5))
-    ]
+    columns = [random_column(chance, f"c{number}") for number in range(chance.randint(1, 5))]
     how = chance.choice(["unix", "own", "day"])
     if how == "unix":
         times = [Column("t", Integer(minimum=0))]
@@ -352,6 +367,8 @@ def test_the_bulk_reader_gives_what_the_judge_gives(tmp_path, connection, seed):
     maker = Maker(chance, rows)
     made: dict[str, Made] = {}
     for column in feed.columns:
+        if column.name not in kinds and not column.required and chance.random() < 0.4:
+            continue
         if column.name in kinds:
             if column.name == "date" and chance.random() < 0.3:
                 continue

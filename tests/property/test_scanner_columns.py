@@ -9,6 +9,7 @@ import json
 import random
 from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal as Number
 
 import duckdb
 import pytest
@@ -16,10 +17,12 @@ import pytest
 from kpis.catalog.columns import (
     BadValue,
     Boolean,
+    Choice,
     ColumnType,
     Date,
     Decimal,
     Integer,
+    PostalCode,
     Text,
     TimeOfDay,
     Timestamp,
@@ -60,6 +63,22 @@ PLAIN = {
     "time": (TimeOfDay(), lambda chance: f"{a_time(chance):%H:%M:%S}"),
     "perhaps": (Integer(optional=True, bits=32), lambda chance: chance.choice(["", "0", "7", "123456"])),
     "count": (Integer(maximum=10**9), lambda chance: str(chance.randrange(10**6))),
+    "number or 7": (
+        Integer(optional=True, bits=32, minimum=-10, default=7),
+        lambda chance: chance.choice(["", "0", "7", "-5", "123456"]),
+    ),
+    "unknown or -3": (
+        Integer(optional=True, minimum=-10, unknown=(99,), default=-3),
+        lambda chance: chance.choice(["", "99", "-3", "5"]),
+    ),
+    "decimal or 0.5": (
+        Decimal(optional=True, minimum=-1, maximum=9, unknown=(99,), default=Number("0.500000")),
+        lambda chance: chance.choice(["", "99", "0.5", "0.25", "-1"]),
+    ),
+    "text or it's Zoë's": (Text(optional=True, longest=60, default="it's Zoë's"), text_of),
+    "code or 08001": (PostalCode(optional=True, default="08001"), lambda chance: chance.choice(["", "08001.0", "7"])),
+    "word or b": (Choice(optional=True, words=("a", "b"), default="b"), lambda chance: chance.choice(["", "a", "B"])),
+    "yes unless said": (Boolean(optional=True, default=True), lambda chance: chance.choice(["", "yes", "0"])),
 }
 ALL = TYPES | PLAIN
 TIMES_OF_ROWS = [name for name, (of, _) in TYPES.items() if isinstance(of, Timestamp) and not of.optional]
@@ -89,7 +108,10 @@ def random_feed(chance: random.Random) -> tuple[Feed, dict[str, str]]:
         moment = day_and_time("day", "time", chance.choice(ZONES), at)
     names = [*columns]
     chance.shuffle(names)
-    of = tuple(Column(name, ALL[columns[name]][0]) for name in names)
+    of = tuple(
+        Column(name, of, required=not of.optional or chance.random() < 0.5)
+        for name, of in ((name, ALL[columns[name]][0]) for name in names)
+    )
     format = chance.choice([JSONLines(), JSONLines(), CSV(), CSV(), CSV(delimiter=";", decimal=",")])
     return Feed("f", "f", format, ("f",), (".csv",), of, tuple(checks), moment, FIVE_MINUTES), columns
 
@@ -106,6 +128,8 @@ def random_kpis(feed: Feed) -> list[KPI]:
     for column in feed.columns:
         if isinstance(column.type, Boolean):
             measures.append(((Dimension("yes", column.name), Dimension("name", "name")), Count("records")))
+        elif isinstance(column.type, Text | Choice) and column.name != "name":
+            measures.append(((Dimension("other", column.name), Dimension("name", "name")), Count("records")))
         elif isinstance(column.type, Integer | Decimal) and column.name != "n":
             measures.append(((Dimension("name", "name"),), Mean("mean", column.name, "samples", "empty")))
             if not column.type.may_be_none and isinstance(column.type, Integer):
@@ -140,11 +164,12 @@ def is_accepted(of: ColumnType, text: str) -> bool:
 def csv_lines(feed: Feed, columns: dict[str, str], chance: random.Random) -> list[bytes]:
     assert isinstance(feed.format, CSV)
     delimiter, decimal, is_plain = feed.format.delimiter, feed.format.decimal, chance.random() < 0.7
-    lines = [delimiter.join(feed.column_names)]
+    there = [column for column in feed.columns if column.required or chance.random() < 0.7]
+    lines = [delimiter.join(column.name for column in there)]
     for _ in range(chance.randrange(1, 60)):
-        texts = [random_text(chance, columns[name]) for name in feed.column_names]
+        texts = [random_text(chance, columns[column.name]) for column in there]
         if decimal != ".":
-            is_number = [isinstance(column.type, Integer | Decimal) for column in feed.columns]
+            is_number = [isinstance(column.type, Integer | Decimal) for column in there]
             texts = [text.replace(".", decimal) if one else text for text, one in zip(texts, is_number, strict=True)]
         fields = (csv_field(chance, text, is_plain) for text in texts)
         lines.append(delimiter.join(f'"{text}"' if delimiter in text and text[:1] != '"' else text for text in fields))
@@ -165,7 +190,7 @@ def json_value(chance: random.Random, of: ColumnType, text: str) -> str:
 def json_lines(feed: Feed, columns: dict[str, str], chance: random.Random) -> list[bytes]:
     lines = []
     for _ in range(chance.randrange(1, 60)):
-        names = list(feed.column_names)
+        names = [column.name for column in feed.columns if column.required or chance.random() < 0.7]
         if chance.random() < 0.1:
             chance.shuffle(names)
         members = [

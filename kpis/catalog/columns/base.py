@@ -8,7 +8,7 @@ text that is not plain may still be valid; such rows are judged one by one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kpis.catalog.result_columns import ResultType
@@ -30,14 +30,29 @@ class JSONNumber:
 
 @dataclass(frozen=True)
 class ColumnType(ABC):
-    """A column's type. An empty field of an ``optional`` column is None, NULL in SQL."""
+    """A column's type. An empty field of an ``optional`` column is None, NULL in SQL.
+
+    ``default`` is the value that a record has instead: a row without one, of an optional column, is read as a row with
+    it. It is one of the type's own values.
+    """
 
     optional: bool = False
+    default: Any = field(default=None, kw_only=True)
 
     @property
     def may_be_none(self) -> bool:
         """True if a record may have no value in the column."""
+        return self.can_be_missing and self.default is None
+
+    @property
+    def can_be_missing(self) -> bool:
+        """True if a row may have no value in the column."""
         return self.optional
+
+    @property
+    def default_text(self) -> str:
+        """The default as a field of a file may have it; "" for none."""
+        return "" if self.default is None else f"{self.default}"
 
     @property
     def accepted(self) -> str:

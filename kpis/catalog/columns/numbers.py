@@ -40,7 +40,7 @@ class Integer(ColumnType):
         return "; ".join(filter(None, [said, _unknown_in_words(self)]))
 
     @property
-    def may_be_none(self) -> bool:
+    def can_be_missing(self) -> bool:
         return self.optional or bool(self.unknown)
 
     @property
@@ -167,12 +167,16 @@ class Decimal(ColumnType):
 
     @property
     def accepted(self) -> str:
-        unknown = _unknown_in_words(self, "empty" if self.optional else "")
+        unknown = _unknown_in_words(self, "empty" if self.optional and self.default is None else "")
         return "; ".join(filter(None, [f"{self.minimum} to {self.maximum}", unknown]))
 
     @property
-    def may_be_none(self) -> bool:
+    def can_be_missing(self) -> bool:
         return self.optional or bool(self.unknown)
+
+    @property
+    def default_text(self) -> str:
+        return "" if self.default is None else f"{self.default.normalize():f}"
 
     def text_of_json(self, value: Any) -> str:
         if isinstance(value, str):

@@ -101,6 +101,11 @@ class Boolean(ColumnType):
     def kept(self) -> str:
         return ""
 
+    @property
+    def default_text(self) -> str:
+        words = self.true if self.default else self.false
+        return "" if self.default is None else words[0]
+
     @cached_property
     def words(self) -> dict[str, bool]:
         """The words in lower case, each with the value."""

@@ -14,6 +14,7 @@ from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.expressions import Expression, ExpressionError, condition
 from kpis.catalog.feeds import At, Check, Column, Feed, Moment, day_and_time, moment_at
 from kpis.catalog.file import entries
+from kpis.catalog.file.defaults import with_default
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.indexes import check_indexes
 from kpis.catalog.file.measures import measure_of
@@ -195,7 +196,7 @@ def column_of(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> 
         at,
         lambda: Column(
             name,
-            _type(source, at, entry),
+            with_default(source, at, entry, _type(source, at, entry)),
             entry.unit,
             required=entry.required,
             source=entry.source,

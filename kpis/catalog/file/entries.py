@@ -36,7 +36,9 @@ class ColumnEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
         ),
     ] = []
     unit: Annotated[str, Meta(description="The unit of the values.")] = ""
-    optional: Annotated[bool, Meta(description="Whether a row may leave the column empty.")] = False
+    optional: Annotated[
+        bool, Meta(description="Whether a row may leave the column empty. One with a `default` may anyway.")
+    ] = False
     required: Annotated[bool, Meta(description="Whether each file must have the column.")] = True
     personal: Annotated[
         bool, Meta(description="Whether the values identify a person. KPIs with such a dimension must be personal.")
@@ -54,6 +56,9 @@ class IntegerColumn(ColumnEntry, tag="integer", kw_only=True, frozen=True):
     scientific: Annotated[
         bool, Meta(description="Whether whole numbers may be written as `123.0` and `3.1656863E+10`.")
     ] = False
+    default: Annotated[
+        int | None, Meta(description="The value of records whose rows have none; not with `optional`.")
+    ] = None
 
 
 class DecimalColumn(ColumnEntry, tag="decimal", kw_only=True, frozen=True):
@@ -62,22 +67,35 @@ class DecimalColumn(ColumnEntry, tag="decimal", kw_only=True, frozen=True):
     minimum: Annotated[int, Meta(description="The least value.")] = -(10**11)
     maximum: Annotated[int, Meta(description="The largest value.")] = 10**11
     unknown: Annotated[list[int], Meta(description="Numbers that mean that the value is not known.")] = []
+    default: Annotated[
+        int | float | None, Meta(description="The value of records whose rows have none; not with `optional`.")
+    ] = None
 
 
 class TextColumn(ColumnEntry, tag="text", kw_only=True, frozen=True):
     """Texts without control characters."""
 
     longest: Annotated[int, Meta(ge=1, le=500, description="The most characters of a text.")] = 100
+    default: Annotated[
+        str | None, Meta(description="The value of records whose rows have none; not with `optional`.")
+    ] = None
 
 
 class ChoiceColumn(ColumnEntry, tag="choice", kw_only=True, frozen=True):
     """One of a few words, in any case, kept as they are spelled here."""
 
     words: Annotated[list[Line], Meta(min_length=1, description="The words.")]
+    default: Annotated[
+        str | None, Meta(description="The value of records whose rows have none; not with `optional`.")
+    ] = None
 
 
 class PostalCodeColumn(ColumnEntry, tag="postal_code", kw_only=True, frozen=True):
     """Postal codes: texts, of which a spreadsheet's ``.0`` is dropped."""
+
+    default: Annotated[
+        str | None, Meta(description="The value of records whose rows have none; not with `optional`.")
+    ] = None
 
 
 class UUIDColumn(ColumnEntry, tag="uuid", kw_only=True, frozen=True):
@@ -101,6 +119,9 @@ class BooleanColumn(ColumnEntry, tag="boolean", kw_only=True, frozen=True):
     false: Annotated[list[Line], Meta(min_length=1, description="The words for false, in any case.")] = msgspec.field(
         default_factory=lambda: ["false", "0", "no"]
     )
+    default: Annotated[
+        bool | None, Meta(description="The value of records whose rows have none; not with `optional`.")
+    ] = None
 
 
 class TimeColumn(ColumnEntry, tag="time", kw_only=True, frozen=True):

@@ -35,6 +35,12 @@ def add_reference(
         raise source.error(at, "is the name of another reference: choose another")
     columns = tuple(column_of(source, (*at, "columns", key), key, one) for key, one in entry.columns.items())
     known = {column.name: column for column in columns}
+    for made_column in columns:
+        if made_column.type.default is not None:
+            raise source.error(
+                (*at, "columns", made_column.name, "default"),
+                "is for columns of feeds: optional lets a reference have no value",
+            )
     for where, given in _named(entry):
         if given not in known:
             raise source.error((*at, *where), f"names no column: {instead(given, known)}")

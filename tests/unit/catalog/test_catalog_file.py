@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ from django.core.management import call_command
 from jsonschema import Draft202012Validator
 
 from kpis.catalog import columns, measures
+from kpis.catalog.checks import column_types
 from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.feeds import BadRow
 from kpis.catalog.file.entries import json_schema
 from kpis.catalog.file.errors import CatalogError
 from kpis.catalog.file.load import load, parsed
@@ -25,6 +29,8 @@ from kpis.catalog.file.source import parse
 from kpis.catalog.formats import CSV, Header, JSONLines, Parquet
 from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR, ONE_MINUTE
 from kpis.catalog.registry import DECLARED_FEEDS, FEED_FILES, FEEDS, KPIS
+from kpis.formats.bounds import FileError
+from kpis.formats.file_formats import row_format_of
 
 GOOD = """\
 [feeds.probe]
@@ -130,6 +136,82 @@ def test_a_feed_is_what_its_table_says():
     assert feed.column("kind").type == columns.Choice(words=("VOICE", "DATA"))
     moment = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
     assert feed.moment.of({"begin": feed.column("begin").type.parse("1772366400500")}) == moment
+
+
+DEFAULTS = """
+owner = {type = "text", default = "it's none", personal = true}
+retries = {type = "integer", default = 0, unknown = [255], required = false}
+signal = {type = "decimal", minimum = -141, maximum = 0, unknown = [99], default = -140.5}
+kind = {type = "choice", words = ["VOICE", "DATA"], default = "data"}
+code = {type = "postal_code", default = "08001.0", required = false}
+roaming = {type = "boolean", true = ["Y"], false = ["N"], default = false}
+"""
+
+
+def with_defaults(format: str = "csv"):
+    """The probe's feed, with defaults."""
+    kept = [
+        line
+        for line in GOOD.replace('"csv"', f'"{format}"').splitlines()
+        if not line.startswith(("owner =", "signal =", "kind ="))
+    ]
+    kept.insert(kept.index("[[feeds.probe.checks]]"), DEFAULTS)
+    text = "\n".join(kept).replace(" and kind = 'DATA'", "")
+    return declared(text).feeds["probe"]
+
+
+def test_a_missing_value_becomes_the_columns_default():
+    feed = with_defaults()
+    header = b"begin,cell,bytes,owner,signal,kind,roaming"
+    expected = {
+        "begin": datetime(2026, 3, 1, 12),  # noqa: DTZ001  UTC, without saying so
+        "cell": 7,
+        "bytes": 8,
+        "owner": "it's none",
+        "retries": 0,
+        "signal": Decimal("-140.5"),
+        "kind": "DATA",
+        "code": "08001",
+        "roaming": False,
+    }
+    rows = row_format_of(feed, header, {})
+    assert rows.record("1772366400000,7,8,,,,") == expected
+    assert rows.record("1772366400000,7,8,x,99,voice,Y") == expected | {
+        "owner": "x", "kind": "VOICE", "roaming": True
+    }  # fmt: skip
+    lines = row_format_of(with_defaults("json_lines"), b"", {})
+    given = '{"begin": 1772366400000, "cell": 7, "Bytes": 8, "owner": null, "signal": "", "kind": null, "roaming": null'
+    assert lines.record(given + "}") == expected
+    assert lines.record(given + ', "retries": 255, "code": null}') == expected
+    assert lines.record(given + ', "retries": 3, "code": "1"}') == expected | {"retries": 3, "code": "1"}
+    with pytest.raises(BadRow, match="roaming is missing"):
+        lines.record(given.partition(', "roaming"')[0] + "}")
+    with pytest.raises(FileError, match="has no column owner in its header"):
+        row_format_of(feed, header.replace(b"owner", b"other"), {})
+
+
+def test_another_default_makes_other_records():
+    first, second = (
+        declared(GOOD.replace("bits = 32", f"bits = 32, default = {number}")).definitions[0] for number in (1, 2)
+    )
+    assert (first.records == second.records, first.notes == second.notes) == (False, True)
+
+
+def test_a_column_with_a_default_always_has_a_value():
+    feed = with_defaults()
+    assert [column.name for column in feed.columns if column.type.may_be_none] == []
+    assert feed.column("signal").note == "-141 to 0; unknown: 99; where it is missing: -140.5"
+    assert feed.column("roaming").note == "true: Y; false: N; where it is missing: N"
+    assert [name for name, of in column_types(feed.columns).items() if of.may_be_none] == []
+    # Whole numbers make groups if each record has one.
+    kpi = 'by = ["retries", "kind"]\nmeasure = {type = "count_distinct", column = "owner", name = "owners"}'
+    text = GOOD.replace("owner = {type", DEFAULTS.splitlines()[2] + "\nowner = {type").replace(
+        'type = "text", optional = true', 'type = "text", default = "none"'
+    )
+    text = text.replace('by = ["cell", {name = "kind"}]', kpi.splitlines()[0])
+    text = re.sub("measure = .*", kpi.splitlines()[1], text).replace("top = true", "personal = true")
+    retries, _, owners = declared(text).kpis[1001].result_columns
+    assert (retries.optional, owners.at_least) == (False, 1)
 
 
 def test_a_feed_takes_the_day_from_a_files_name():
@@ -513,6 +595,73 @@ BROKEN = {
         "optional = true, longest",
         "optional = 1, longest",
         at(11, COLUMN("owner.optional"), "must be true or false, not a whole number"),
+    ),
+    "a default beside optional": (
+        "longest = 40",
+        'default = "none", longest = 40',
+        at(
+            11,
+            COLUMN("owner.optional"),
+            "says that a record may have no value, but default gives it one: leave one of them out",
+        ),
+    ),
+    "a default that is less": (
+        "minimum = 1,",
+        "minimum = 1, default = 0,",
+        at(10, COLUMN("cell.default"), "is no value of the column: 0 is less than 1"),
+    ),
+    "a default of too many bits": (
+        "minimum = 1,",
+        "minimum = 1, default = 2147483648,",
+        at(10, COLUMN("cell.default"), "is no value of the column: 2147483648 is beyond 32 bits"),
+    ),
+    "a default that is none of the words": (
+        '"DATA"]}',
+        '"DATA"], default = "SMS"}',
+        at(14, COLUMN("kind.default"), "is no value of the column: 'SMS' is none of VOICE, DATA"),
+    ),
+    "a default that means no value": (
+        "optional = true, minimum = -140, maximum = 0",
+        "default = 99.0, minimum = -140, maximum = 100",
+        at(13, COLUMN("signal.default"), "is 99.0, which means no value by the column's unknown"),
+    ),
+    "a default that is no number": (
+        "optional = true, minimum = -140",
+        "default = nan, minimum = -140",
+        at(13, COLUMN("signal.default"), "is no value of the column: nan is not a decimal number"),
+    ),
+    "a default that is too long": (
+        "optional = true, longest = 40",
+        'default = "unknown", longest = 6',
+        at(11, COLUMN("owner.default"), "is no value of the column: 'unknown' is longer than 6 characters"),
+    ),
+    "a default that is empty": (
+        "optional = true, longest = 40",
+        'default = "", required = false, longest = 40',
+        at(11, COLUMN("owner.default"), "is no value of the column: '' is empty"),
+    ),
+    "a default with a space": (
+        "optional = true, longest = 40",
+        'default = " x", longest = 40',
+        at(
+            11,
+            COLUMN("owner.default"),
+            "is no value of the column: ' x' begins or ends with a space, which fields are read without",
+        ),
+    ),
+    "a default of another type": (
+        "minimum = 1,",
+        "minimum = 1, default = true,",
+        at(10, COLUMN("cell.default"), "must be a whole number, not true or false"),
+    ),
+    "a default of a time": (
+        'format = "unix_ms"',
+        'format = "unix_ms", default = 1772366400000',
+        at(
+            9,
+            COLUMN("begin.default"),
+            "is not a key of this table; it can have header, unit, optional, required, personal, source, format, zone, days",
+        ),
     ),
     "a KPI's name": (
         "kpis.CellVolume",

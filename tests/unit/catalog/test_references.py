@@ -133,6 +133,11 @@ BROKEN = {
         'title = {type = "text", longest = 201',
         at(1, "", "cannot be used: its name, the column title, can have 201 characters; 200 fit"),
     ),
+    "a default": (
+        'title = {type = "text", optional = true',
+        'title = {type = "text", default = "none"',
+        at(10, "columns.title.default", "is for columns of feeds: optional lets a reference have no value"),
+    ),
     "a column of validity": (
         "site = {",
         "valid_to = {",
