@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import re
 import sys
@@ -18,7 +17,7 @@ import django
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandParser
 
-from kpis.catalog import columns, formats
+from kpis.catalog import columns
 from kpis.catalog.feeds import Feed
 from kpis.catalog.file_names import PACKED_ENDINGS
 from kpis.catalog.kpis import KPI
@@ -28,6 +27,7 @@ from network_analysis import options
 from network_analysis.environment import Group, Variable
 from scripts.catalog_page import catalog_page
 from scripts.columns_page import columns_page
+from scripts.formats_page import formats_page
 from scripts.markdown import table
 
 GENERATED = "<!-- Written by `make reference`, from {source}. -->"
@@ -46,92 +46,6 @@ options, among them `-v 0` (print nothing), `-v 2` (print more) and `--traceback
 
 Output that cannot be written (a full disk, a closed pipe, an encoding that lacks a letter) is reported once on standard
 error. It stops nothing and changes no exit status, of any command that works on the database.
-"""
-
-FORMATS_INTRO = """
-A feed's format says how its rows are written in bytes. [Feeds](feeds.md) has the format of each.
-
-A row is decoded, split and read by what its feed declares, and by nothing that is guessed from the file: a file of
-another delimiter or encoding fails with that reason.
-"""
-
-CSV_INTRO = """
-A row a line, which ends in LF or CR LF. The options, and what a feed has that does not name them:
-"""
-
-CSV_RULES = """
-- **Lines.** A line of nothing but white space is blank, and no row, also where tabs or spaces separate the fields.
-  Preamble, comments, header and blank lines are no rows: rows = records + rejects. A reject's line number counts all
-  lines of the file, so it is the number that an editor shows. With a preamble or comments, blank lines before the
-  header are passed over; without, the first line is the header.
-- **Header.** Names match in any letter case; spaces and quotes round them do not count. A column whose name in files is
-  not its own has its names in `headers`: any of them matches, and its own does not. One of these also matches a name
-  with a unit in brackets, `Bytes` both `Bytes [kB]` and `Bytes (kB)`, whatever the unit, unless a column has that very
-  name: name the unit too, where another must not be read. A column that is found twice fails the file. Columns that the
-  feed does not know are ignored.
-- **Without a header** the columns are the feed's, in their order; with an optional one, a first line that names a
-  column is the header.
-- **Fields.** Spaces and tabs round a value do not count, within quotes neither.
-- **Numbers.** Only whole and decimal numbers have thousands separators and a decimal comma. Separators have three
-  digits between them: `1.234.567,5`, or none of them: `1234567,5`. Where the decimals have a comma, a point that
-  separates no thousands makes the row a reject.
-- **Encodings.** What cannot be decoded makes its row a reject, "is not valid UTF-16", and no other. `utf-16` needs a
-  byte order mark, the others may have one that fits. A reject's text, and the limits of line lengths, are those of the
-  line in UTF-8; a file's digest is that of its bytes as they are.
-- **Messages** of a stream are a row each, in UTF-8 whatever the encoding of the feed's files, with the feed's columns
-  in their order and no header, also where files must have one. A column that files may lack is an empty field. No
-  message is a comment or part of a preamble.
-- **Speed.** The compiled scanner reads every dialect but those with a delimiter beyond ASCII, of which each row is
-  judged singly. A file in another encoding than UTF-8 is decoded while it is scanned: one in UTF-16 takes about a
-  quarter more CPU time than the same rows in UTF-8.
-"""
-
-JSON_INTRO = """
-An object a line, in UTF-8. It has no options.
-
-- **Keys** match as they are spelled. A column whose key is not its own name has its keys in `headers`: `Cell ID`, or
-  `radio.cell.id` for `{"radio": {"cell": {"id": 5}}}`. A key of the object that is all of it, `"radio.cell.id"`, comes
-  before the path. Of several keys a row must have only one.
-- **Other keys**, and whatever they hold, are passed over. A key that comes twice in one object makes the row a reject.
-- **Missing keys** make the row a reject, unless the feed says that its files may lack the column. `null` is an empty
-  field.
-- **Messages** of a stream are an object each.
-- **Numbers** are read exactly as they are written: `1.5`, `3e2`. Decimal numbers may also be texts, `"1.5"`, whole ones
-  may not.
-- **Speed.** The compiled scanner reads all of it, but leaves feeds with several keys for a column to the bulk reader,
-  which judges each row singly where keys lie within objects, or may be missing.
-"""
-
-PARQUET_INTRO = """
-Columns are found by their names, as in a header of CSV: in any letter case, by their names in files, with or without a
-unit in brackets. Other columns, and nested ones, are ignored. Row groups, pages, encodings and dictionaries may be any;
-columns may be packed with Snappy, Zstandard, gzip, LZ4, Brotli or not at all. A file is read by row groups, so that
-memory is bounded whatever its size. Its name has no `.gz` or `.zst` after it, as Parquet packs its columns itself. A
-message of a stream is never Parquet, which is for many rows.
-
-- **Values** are read as the text that CSV would have: the whole number 5, the DOUBLE 5.0, the DECIMAL 5.00 and the
-  STRING `5` are the same. NULL is an empty field. The types of a file's columns may be:
-
-| column | in the file |
-| --- | --- |
-| whole number | INT8 to INT64, UINT8 to UINT64, FLOAT, DOUBLE and DECIMAL if they are whole, STRING |
-| decimal number | the same, rounded half to even at the sixth place from the exact value of a FLOAT or DOUBLE |
-| text | STRING, BYTE_ARRAY in UTF-8, integers, DECIMAL, BOOLEAN, UUID |
-| one of a few words | STRING, BYTE_ARRAY in UTF-8, integers, BOOLEAN |
-| true or false | BOOLEAN, integers, STRING |
-| postal code | STRING, integers, FLOAT, DOUBLE, DECIMAL |
-| UUID | UUID, STRING |
-| day | DATE, TIMESTAMP if it is a midnight, STRING |
-| time of day | TIME, STRING |
-| time | TIMESTAMP, STRING; for Unix time also numbers, for a format also integers |
-
-- **Times** are exact to the microsecond; what they have below is cut off. A TIMESTAMP that is adjusted to UTC is UTC;
-  any other is local time of the column's zone.
-- **A column of another type** fails the file, with the column, both types and the type to write it as. A value that the
-  column cannot hold makes its row a reject, with the row's number, from 1, and the feed's columns of the row as JSON.
-- **A file fails as a whole** if it is cut off, damaged, encrypted, packed in another way or no Parquet, if a STRING is
-  not UTF-8, or if it unpacks to more than `MAX_UNPACKED_MB` or `MAX_UNPACKED_RATIO` allow, each value counted as 8
-  bytes at least.
 """
 
 FEEDS_INTRO = """
@@ -218,20 +132,6 @@ def _argument(action: argparse.Action) -> tuple[str, str, str]:
     if found:
         meaning, default = meaning.replace(found[0], ""), found[1]
     return f"`{shown}`", meaning, f"{default}" if default not in (None, "", []) else ""
-
-
-def formats_page() -> str:
-    """Return the page of formats: the options of each, with defaults."""
-    options = ((f"`{one.name}`", one.metadata["help"], _shown(one.default)) for one in dataclasses.fields(formats.CSV))
-    csv = ["## CSV", CSV_INTRO.strip(), table(("option", "meaning", "default"), options), CSV_RULES.strip()]
-    others = ["## JSON lines", JSON_INTRO.strip(), "## Parquet", PARQUET_INTRO.strip()]
-    return "\n\n".join(["# Formats", FORMATS_INTRO.strip(), *csv, *others])
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, formats.Header):
-        return f"{default}"
-    return f"`{default}`" if default not in ("", ()) else "none"
 
 
 def feeds_page() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
+from kpis.catalog.plugin_formats import FORMATS, PluginFormat
 from kpis.catalog.result_columns import BadEntry
 
 # What separates fields, in words.
@@ -265,7 +267,65 @@ class Parquet:
 
 # Of a row a line.
 LineFormat = CSV | JSONLines
-Format = LineFormat | Parquet
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The format ``name`` of a plug-in, with the options that a catalog file gives.
+
+    Raises BadEntry if no plug-in has it, or the options cannot be used.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.name not in FORMATS:
+            known = f"there are {', '.join(FORMATS)}" if FORMATS else "no plug-in brings one"
+            raise BadEntry(f"no plug-in has the format {self.name!r}; {known}", "Plugin")
+        try:
+            self.plugin.check(self.options)
+        except ValueError as error:
+            raise BadEntry(f"{error}".rstrip("."), f"Format {self.name}") from None
+
+    @property
+    def plugin(self) -> PluginFormat:
+        """What the plug-in registered."""
+        return FORMATS[self.name]
+
+    @property
+    def lines(self) -> LineFormat:
+        """The format of the lines that its rows are decoded into."""
+        return JSONLines() if self.plugin.lines == "json_lines" else CSV(Header.NONE)
+
+    @property
+    def has_keys(self) -> bool:
+        """True if each row names its own columns."""
+        return self.lines.has_keys
+
+    @property
+    def is_streamable(self) -> bool:
+        """True if a message can be a row."""
+        return hasattr(self.plugin, "line")
+
+    @property
+    def of_messages(self) -> LineFormat:
+        """The format of the lines that messages are decoded into."""
+        return self.lines
+
+    @property
+    def can_be_packed(self) -> bool:
+        """True if a file may be packed as a whole, and then has ``.gz`` or ``.zst`` after its name."""
+        return bool(getattr(self.plugin, "can_be_packed", True))
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name} = {value}" for name, value in self.options.items())
+        return f"{self.plugin.title} ({options})" if options else self.plugin.title
+
+
+# Decoded into lines before they are read.
+DecodedFormat = Plugin
+Format = LineFormat | DecodedFormat | Parquet
 
 
 def delimiter_in_words(delimiter: str) -> str:

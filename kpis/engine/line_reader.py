@@ -55,7 +55,7 @@ class LineReader(FileReader[Line]):
 
     def text_of(self, line: Line) -> str:
         """Return a rejected line as text."""
-        return reject_text(line)
+        return reject_text(line, self.row_format)
 
     def _grammar_of(self, first_line: bytes) -> tuple[Grammar, bool]:
         self.row_format = row_format_of(self.feed, first_line, self.defaults)

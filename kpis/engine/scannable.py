@@ -33,6 +33,7 @@ MOST_BRANCHES = 12
 
 def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
     """Return True if the feed's files can be scanned for these KPIs, each of which has its own partials."""
+    feed = feed.as_lines
     cells = sum(isinstance(dimension, GridCell) for kpi in kpis for dimension in kpi.by)
     return (
         compiled.library() is not None

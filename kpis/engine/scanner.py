@@ -193,7 +193,7 @@ class _FileScan:
         self.before = opening.passed + self.row_format.has_header
         given, times = self.interval_start, self.times
         kept = self.with_records, self.live
-        with Tables(self.feed, self.kpis, self.row_format, given, times, room, *kept) as self.tables:
+        with Tables(self.feed.as_lines, self.kpis, self.row_format, given, times, room, *kept) as self.tables:
             if self.days is not None:
                 self.tables.use_days(self.days)
             while filled:
@@ -248,7 +248,7 @@ class _FileScan:
         except BadRow as bad:
             if len(self.rejects) == self.most_rejects:
                 raise Declined from None
-            self.rejects.append((line.number, bad.column, bad.reason, reject_text(line)))
+            self.rejects.append((line.number, bad.column, bad.reason, reject_text(line, self.row_format)))
             if isinstance(bad, AheadOfClock):
                 self.ahead.add(bad.moment)
             return

@@ -62,6 +62,8 @@ def judge(row_format: RowFormat, line: Line, days: LineDays | None = None) -> di
 
     A row that lacks its day has the one that ``days`` has for its line.
     """
+    if refusal := row_format.refusal(line.content):
+        raise BadRow(refusal.column, refusal.reason)
     if len(line.content) > LONGEST_LINE_BYTES:
         raise BadRow("", f"is longer than {LONGEST_LINE_BYTES:,} bytes")
     if b"\0" in line.content:
@@ -96,8 +98,13 @@ def checked(feed: Feed, record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def reject_text(line: Line) -> str:
-    """Return a rejected row as text: what is not UTF-8 as ``\\x..``, cut after LONGEST_REJECT_TEXT characters."""
+def reject_text(line: Line, row_format: RowFormat | None = None) -> str:
+    """Return a rejected row as text: what is not UTF-8 as ``\\x..``, cut after LONGEST_REJECT_TEXT characters.
+
+    By its format, the text of a row that could not be decoded is the one that the decoder gives.
+    """
+    if row_format and (refusal := row_format.refusal(line.content)):
+        return cut(refusal.text)
     return cut(line.content[: LONGEST_REJECT_TEXT * 4].decode("utf-8", "backslashreplace").replace("\0", "\\x00"))
 
 

@@ -33,8 +33,9 @@ from kpis.formats.content import (
     unpacked_chunks,
     unpacker_of,
 )
+from kpis.formats.decoded import Decoded
 from kpis.formats.grammar import LONGEST_LINE_BYTES, Grammar
-from kpis.formats.text import BYTE_ORDER_MARK, Text, check_marks, in_utf_8
+from kpis.formats.text import BYTE_ORDER_MARK, Text, check_marks, lines_in_utf_8
 
 # The clean lines of a packed file are spooled, and read each time the spool has reached this size.
 SPOOL_BYTES = 256 * 2**20
@@ -113,7 +114,7 @@ def _check_unchanged(path: Path, identity: tuple[int, ...]) -> None:
 def split(
     path: Path,
     spool_path: Path,
-    format: LineFormat,
+    format: LineFormat | Decoded,
     grammar_of: Callable[[bytes], tuple[Grammar, bool]],
     judge: Callable[[list[Line]], None],
     read_clean: Callable[[SplitFile], None],
@@ -198,14 +199,14 @@ def _sort_out(text: bytes, number: int, grammar: Grammar, found: SplitFile) -> t
     return len(lines), b"".join(line + b"\n" for line in clean), odd
 
 
-def lines_at(path: Path, format: LineFormat, numbers: np.ndarray) -> Iterator[Line]:
+def lines_at(path: Path, format: LineFormat | Decoded, numbers: np.ndarray) -> Iterator[Line]:
     """Yield the lines of a file with these numbers (ascending, from 1), as they are written in it, in UTF-8.
 
     The first one comes without the file's byte order mark.
     """
     with open_file(path) as file:
         passed = 0
-        chunks = in_utf_8(unpacked_chunks(path, RawFile(file), UNBOUNDED), format.encoding)
+        chunks = lines_in_utf_8(unpacked_chunks(path, RawFile(file), UNBOUNDED), format)
         for block, _ in blocks_of(chunks):
             count = block.count(b"\n") + (not block.endswith(b"\n"))
             first, last = np.searchsorted(numbers, [passed + 1, passed + count + 1])
@@ -219,7 +220,7 @@ def lines_at(path: Path, format: LineFormat, numbers: np.ndarray) -> Iterator[Li
                 return
 
 
-def first_line_of(line: bytes, format: LineFormat) -> bytes:
+def first_line_of(line: bytes, format: LineFormat | Decoded) -> bytes:
     """Return a text's first line without byte order mark, line end and spaces; raises FileError if it is not text."""
     if format.encoding == "utf-8":
         check_marks(line, format.encoding)

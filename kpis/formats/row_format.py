@@ -11,20 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.formats import ENCODINGS
+from kpis.catalog.plugin_formats import Refusal
+from kpis.formats.decoded import refusal_of
 from kpis.formats.grammar import LONGEST_LINE_BYTES, Grammar
 from kpis.formats.row_values import RowValues
 
 
 class RowFormat(RowValues):
     """The format of one file's lines. ``careful`` makes the SQL accept numbers that are too large for their columns,
-    which costs time.
+    which costs time. The lines of a file that ``is_decoded`` may be refusals.
     """
 
     grammar: Grammar
     has_header = False
     careful = False
+    is_decoded = False
     # What rows that are not valid are said not to be.
     encoding = ENCODINGS["utf-8"]
+
+    def refusal(self, line: bytes) -> Refusal | None:
+        """Return why a row could not be decoded, if the line says that; else None."""
+        return refusal_of(line) if self.is_decoded else None
 
     @abstractmethod
     def record(self, text: str) -> dict[str, Any]:

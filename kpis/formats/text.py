@@ -8,6 +8,7 @@ from itertools import chain
 from kpis.catalog.formats import CSV, ENCODINGS, LineFormat
 from kpis.formats.bounds import FileError
 from kpis.formats.content import GZIP_MARK, ZSTD_MARK, evened
+from kpis.formats.decoded import Decoded
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -21,18 +22,19 @@ class Text:
     It ``is_plain`` if every file's content is its text.
     """
 
-    def __init__(self, format: LineFormat):
-        self.encoding = format.encoding
+    def __init__(self, format: LineFormat | Decoded):
+        self._format = format
         self.passed = 0
         self._preamble, self._comment = 0, b""
         if isinstance(format, CSV):
             self._preamble, self._comment = format.preamble, format.comment.encode()
         self._has_opening = bool(self._preamble or self._comment)
-        self.is_plain = self.encoding == "utf-8" and not self._has_opening
+        is_decoded = isinstance(format, Decoded)
+        self.is_plain = format.encoding == "utf-8" and not self._has_opening and not is_decoded
 
     def chunks(self, content: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the text of a file with this content in chunks; raises FileError if it has another encoding."""
-        text = in_utf_8(content, self.encoding)
+        text = lines_in_utf_8(content, self._format)
         return self._without_opening(text) if self._has_opening else text
 
     def _without_opening(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -71,6 +73,11 @@ class Text:
         if is_whole:
             return not line.strip()
         return None if len(line) < len(BYTE_ORDER_MARK + self._comment) or not line.strip() else False
+
+
+def lines_in_utf_8(content: Iterator[bytes], format: LineFormat | Decoded) -> Iterator[bytes]:
+    """Yield the lines that a file's content is or is decoded into, in UTF-8; see ``in_utf_8`` and ``Decoded``."""
+    return format.chunks(content) if isinstance(format, Decoded) else in_utf_8(content, format.encoding)
 
 
 def in_utf_8(content: Iterator[bytes], encoding: str) -> Iterator[bytes]:

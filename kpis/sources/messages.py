@@ -38,10 +38,11 @@ BLANK_LINE = re.compile(rb"\n[ \t\v\f]*\n")
 
 @dataclass(frozen=True)
 class Refused:
-    """A message that is a reject in any feed, with its ``reason``."""
+    """A message that is a reject in any feed, with its ``reason``, and the ``column`` that is to blame."""
 
     value: bytes
     reason: str
+    column: str = ""
 
 
 def message_mark(moment: int | None, value: bytes | None) -> str:

@@ -12,16 +12,22 @@ from typing import Any
 import numpy as np
 
 from kpis.catalog.feeds import Feed
+from kpis.catalog.plugin_formats import Refusal
 from kpis.engine.file_reader import Reject
+from kpis.formats.decoded import Decoded, DecoderUnavailable, decoded_of
 from kpis.formats.judge import reject_text
 from kpis.formats.line_days import LineDays, days_of
 from kpis.formats.lines import Line
+from kpis.sources.directory import SourceLost
 from kpis.sources.messages import BLANK_LINE, Messages, Refused, batch_of
 from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition
 
 
 class Spool:
-    """Messages of one partition that will be a batch: they are in a file, and only their offsets in memory."""
+    """Messages of one partition that will be a batch: they are in a file, and only their offsets in memory.
+
+    Messages of a feed whose format is decoded are lines in the file too.
+    """
 
     def __init__(self, feed: Feed, path: Path):
         self.count = self.size = 0
@@ -34,6 +40,7 @@ class Spool:
         self.arrived: datetime | None = None
         # Every message is a row: none of them is the file's header.
         self._header = feed.of_messages.header_line
+        self._decoded = decoded_of(feed)
         self._file = path.open("wb")
         self._file.write(self._header)
 
@@ -52,8 +59,11 @@ class Spool:
         """Add messages in the order of their offsets; a tombstone has no value.
 
         ``arrived`` is when the newest of them arrived, by the broker's clock (UTC), if known. ``times`` are the
-        messages' own (Unix ms, None for none), if the spool ``needs_times``.
+        messages' own (Unix ms, None for none), if the spool ``needs_times``. Raises SourceLost if what decodes
+        them needs something that does not answer.
         """
+        if self._decoded is not None:
+            values = [_line_of(self._decoded, value) for value in values]
         if arrived is not None:
             self.arrived = max(arrived, self.arrived or arrived)
         days: list[int] = []
@@ -76,7 +86,7 @@ class Spool:
         lines = []
         for place, (offset, value) in enumerate(zip(offsets, values, strict=True)):
             if isinstance(value, Refused):
-                self._rejects.append((offset, "", value.reason, reject_text(Line(offset, value.value))))
+                self._rejects.append((offset, value.column, value.reason, reject_text(Line(offset, value.value))))
                 continue
             flaw = _flaw(value)
             if flaw:
@@ -108,6 +118,20 @@ class Spool:
         """Remove the file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def _line_of(decoded: Decoded, value: bytes | Refused | None) -> bytes | Refused | None:
+    """Return the line that a message is decoded into; a refused message, or one without a value, is as it was."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        row = decoded.row_of(value)
+    except DecoderUnavailable as error:
+        raise SourceLost(f"{error}") from error
+    if not isinstance(row, Refusal):
+        return row
+    text = row.text.encode("utf-8", "backslashreplace") if row.text else value
+    return Refused(text, row.reason, row.column)
 
 
 def _lines(values: Sequence[bytes | Refused | None]) -> bytes | None:

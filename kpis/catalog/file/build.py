@@ -20,10 +20,11 @@ from kpis.catalog.file.indexes import check_indexes
 from kpis.catalog.file.measures import measure_of
 from kpis.catalog.file.naming import instead, known_column
 from kpis.catalog.file.source import Source
-from kpis.catalog.formats import CSV, Format, Header, JSONLines, Parquet
+from kpis.catalog.formats import CSV, Format, Header, JSONLines, Parquet, Plugin
 from kpis.catalog.intervals import BY_SHORT_NAME
 from kpis.catalog.kpis import KPI
 from kpis.catalog.name_pattern import NamePattern
+from kpis.catalog.plugin_formats import FORMATS
 from kpis.catalog.result_columns import BadEntry
 
 Made = TypeVar("Made")
@@ -43,15 +44,16 @@ def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
     made = tuple(column_of(source, (*at, "columns", key), key, column) for key, column in entry.columns.items())
     derived = _derived(source, at, entry.derived, made)
     types = column_types((*made, *derived))
+    format = _format(source, (*at, "format"), entry.format)
     return _made(
         source,
         at,
         lambda: Feed(
             name=name,
             description=entry.description,
-            format=_made(source, (*at, "format"), lambda: _format(entry.format)),
+            format=format,
             file_names=tuple(entry.files),
-            endings=tuple(entry.endings) or ENDINGS[type(entry.format)],
+            endings=tuple(entry.endings) or _endings(format),
             columns=made,
             derived=derived,
             checks=tuple(
@@ -161,14 +163,27 @@ def _made(source: Source, at: Keys, make: Callable[[], Made]) -> Made:
         raise source.error(at, f"cannot be used: {error.problem}") from None
 
 
-ENDINGS = {
-    entries.CSVEntry: (".csv", ".txt"),
-    entries.JSONLinesEntry: (".jsonl", ".json"),
-    entries.ParquetEntry: (".parquet",),
+ENDINGS: dict[type[Format], tuple[str, ...]] = {
+    CSV: (".csv", ".txt"),
+    JSONLines: (".jsonl", ".json"),
+    Parquet: (".parquet",),
 }
 
 
-def _format(entry: entries.AnyFormat) -> Format:
+def _endings(format: Format) -> tuple[str, ...]:
+    return tuple(format.plugin.endings) if isinstance(format, Plugin) else ENDINGS[type(format)]
+
+
+def _format(source: Source, at: Keys, entry: entries.AnyFormat) -> Format:
+    if isinstance(entry, entries.PluginEntry):
+        if entry.name not in FORMATS:
+            known = instead(entry.name, FORMATS) if FORMATS else "no plug-in that is installed has one"
+            raise source.error((*at, "name"), f"names no format: {known}")
+        at = (*at, "options")
+    return _made(source, at, lambda: _made_format(entry))
+
+
+def _made_format(entry: entries.AnyFormat) -> Format:
     match entry:
         case entries.CSVEntry():
             return CSV(
@@ -186,6 +201,8 @@ def _format(entry: entries.AnyFormat) -> Format:
             return JSONLines()
         case entries.ParquetEntry():
             return Parquet()
+        case entries.PluginEntry():
+            return Plugin(entry.name, entry.options)
 
 
 def column_of(source: Source, at: Keys, name: str, entry: entries.AnyColumn) -> Column:

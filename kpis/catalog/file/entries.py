@@ -190,7 +190,14 @@ class ParquetEntry(FormatEntry, tag="parquet", kw_only=True, frozen=True):
     """Apache Parquet."""
 
 
-AnyFormat = CSVEntry | JSONLinesEntry | ParquetEntry
+class PluginEntry(FormatEntry, tag="plugin", kw_only=True, frozen=True):
+    """A [format of a plug-in](formats.md#a-format-of-your-own)."""
+
+    name: Annotated[str, Meta(min_length=1, description="The name of the format.")]
+    options: Annotated[dict[str, Any], Meta(description="Its options, which the plug-in describes and checks.")] = {}
+
+
+AnyFormat = CSVEntry | JSONLinesEntry | ParquetEntry | PluginEntry
 
 
 class TimeEntry(Entry, kw_only=True, frozen=True):
