@@ -374,6 +374,53 @@ def test_the_zip_has_what_executors_need_and_the_same_bytes_each_time(tmp_path):
     assert done.stdout.split() == [f"{first}/network_analysis_spark/run.py", str(library() is not None)], done.stderr
 
 
+def test_executors_get_the_plug_ins_and_their_feeds(tmp_path, monkeypatch):
+    import json
+    import subprocess
+    import sys
+
+    from kpis.catalog import registry as catalog
+    from kpis.pipeline import Options
+    from kpis.plugins import registry
+    from network_analysis_spark.encoding import encode_options
+
+    package = tmp_path / "executed_probes"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "plugin.py").write_text(
+        "from kpis.plugins.plugin import Plugin\n"
+        "PLUGIN = Plugin(name='probes', description='', hooks=1, catalog_files=('probes.toml',))\n"
+    )
+    (package / "probes.toml").write_text(
+        '[feeds.probe]\ndescription = "Probes"\nfiles = ["probe_*.csv"]\nformat = {type = "csv"}\n'
+        'time = {column = "at"}\ncolumns = {at = {type = "time", format = "unix_s"}}\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "PLUGINS", dict(registry.PLUGINS))
+    monkeypatch.setattr("network_analysis_spark.encoding.PLUGINS", registry.PLUGINS)
+    registry.load(["executed_probes"])
+    (file,) = registry.catalog_files()
+    monkeypatch.setattr(catalog, "declared_texts", lambda: [(str(file), file.read_text())])
+    code = (
+        "import json, sys; sys.modules['django'] = None\n"
+        "from network_analysis_spark.encoding import decode_options\n"
+        "from kpis.catalog.registry import FEEDS\n"
+        "decode_options(json.loads(sys.argv[1]))\n"
+        "import executed_probes.plugin\n"
+        "print(executed_probes.plugin.__file__, 'probe' in FEEDS)"
+    )
+    options = json.dumps(encode_options(Options()))
+    packed = write_zip(tmp_path / "elsewhere" / "kpis.zip")
+    done = subprocess.run(
+        [sys.executable, "-c", code, options],
+        env={"PYTHONPATH": str(packed)},
+        cwd=tmp_path / "elsewhere",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [f"{packed}/executed_probes/plugin.py", "True"], done.stderr
+
+
 # Real commands, each with a Spark of its own.
 
 ON_SPARK = {"ENGINE": "spark", "JDK_JAVA_OPTIONS": JAVA}
