@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from django.db import connection
+
 from kpis.catalog.file.definitions import Definition, Kind, definition
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import DECLARED_KPIS, DEFINITIONS
@@ -146,7 +148,11 @@ def unapplied_reason(kpi: KPI) -> str:
         return ""
     needed = {(Kind.KPI, f"{kpi.id}"), (Kind.FEED, kpi.feed.name)}
     wanted = [one for one in DEFINITIONS if (one.kind, one.key) in needed]
-    rows = AppliedEntry.objects.filter(key__in=[key for _, key in needed]).order_by()
+    keys = [key for _, key in needed]
+    applied_texts = _applied_texts(keys)
+    if all((one.kind, one.key, one.name, one.text) in applied_texts for one in wanted):
+        return ""
+    rows = AppliedEntry.objects.filter(key__in=keys).order_by()
     applied = {(row.kind, row.key): row for row in rows}
     for one in wanted:
         row = applied.get((one.kind, one.key))
@@ -156,6 +162,24 @@ def unapplied_reason(kpi: KPI) -> str:
                 "then start the web again."
             )
     return ""
+
+
+def _applied_texts(keys: Collection[str]) -> set[tuple[str, str, str, str]]:
+    """Return kind, key, name and definition of the applied entries of some keys.
+
+    Each request of a declared KPI's rows asks it. To compose this query again each time takes Django ten times as long
+    as the query itself, and a tenth of the request.
+    """
+    quote = connection.ops.quote_name
+    columns = [quote(name) for name in ("kind", "key", "name", "definition")]
+    places = ", ".join("%s" for _ in keys)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(columns)} FROM {quote(AppliedEntry._meta.db_table)} "
+            f"WHERE {columns[1]} IN ({places}) AND NOT {quote('is_removed')}",
+            list(keys),
+        )
+        return set(cursor.fetchall())
 
 
 def dropped(changes: Collection[Change]) -> Iterator[Change]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.intervals import BY_SHORT_NAME
@@ -53,7 +54,7 @@ class Definition:
         """The entry as messages name it."""
         return title_of(self.kind, self.key, self.name)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """All of the definition in one text."""
         return json.dumps([self.feed, self.records, self.merging, self.notes])
