@@ -107,10 +107,11 @@ files = ["probe_*"]
 format = {type = "plugin", name = "fixed_width", options = {widths = [10, 8, 12]}}
 ```
 
-The plug-in calls `register_format` with the name and an object, before catalog files are loaded:
+It is an object. [The plug-in](plugins.md) names its place:
+`formats={"fixed_width": "network_analysis_probes.fixed_width:FORMAT"}`.
 
 ```python
-from kpis.catalog.plugin_formats import Refusal, register_format
+from kpis.catalog.plugin_formats import Refusal
 from kpis.formats.decoded import csv_line
 
 
@@ -138,7 +139,7 @@ class FixedWidth:
         return csv_line(fields)
 
 
-register_format("fixed_width", FixedWidth())
+FORMAT = FixedWidth()
 ```
 """
 

@@ -8,6 +8,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from kpis.catalog.plugin_formats import register_format
 from kpis.catalog.plugin_measures import add_measure
 from kpis.plugins.plugin import Plugin
 
@@ -42,8 +43,7 @@ def load(packages: Iterable[str]) -> None:
             for other, known in PLUGINS.items():
                 if conflict := _conflict(plugin, known):
                     raise PluginError(f"The plug-in {package} has {conflict}, as {other} has: use one of them.")
-            for kind, place in plugin.measures.items():
-                add_measure(kind, _at(package, place))
+            _add_to_catalog(package, plugin)
             PLUGINS[package] = plugin
 
 
@@ -96,6 +96,17 @@ def _loaded(package: str) -> Plugin:
     for flaw in plugin.flaws():
         raise PluginError(f"The plug-in {package} {flaw}.")
     return plugin
+
+
+def _add_to_catalog(package: str, plugin: Plugin) -> None:
+    """Add the formats and measures that catalog files may name; raises PluginError."""
+    try:
+        for name, place in plugin.formats.items():
+            register_format(name, _at(package, place))
+        for kind, place in plugin.measures.items():
+            add_measure(kind, _at(package, place))
+    except ValueError as error:
+        raise PluginError(_cannot_be_loaded(package, error)) from error
 
 
 def _at(package: str, place: str) -> Any:
