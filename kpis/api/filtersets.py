@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from rest_framework.exceptions import ValidationError
 from kpis.api.cursors import BadCursor, cursor_position
 from kpis.api.filters import (
     MillisecondsFilter,
+    Named,
     NumberFilter,
     WholeNumberFilter,
     choice_filter,
@@ -37,6 +38,7 @@ from kpis.models.result_models import result_model
 from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW
 from kpis.query.intervals import INTERVAL_TIMESTAMPS, default_length, starts_between
 from kpis.query.keyset import own_order
+from kpis.query.names import NameColumn
 
 Parent = TypeVar("Parent", bound="ListFilters")
 
@@ -71,14 +73,33 @@ class ListFilters(FilterSet):
 
     @classmethod
     def lookups(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of ``QuerySet.filter`` for these values."""
-        pairs = ((cls.base_filters[name], value) for name, value in given.items())
+        """Return the arguments of ``QuerySet.filter`` for these values, without those that are names."""
+        values = {name: value for name, value in given.items() if not isinstance(value, Named)}
+        pairs = ((cls.base_filters[name], value) for name, value in values.items())
         return {f"{one.field_name}__{one.lookup_expr}": value for one, value in pairs}
+
+    @staticmethod
+    def by_names(queryset: QuerySet, given: Mapping[str, Any]) -> QuerySet:
+        """Return the rows that satisfy those of these values that are names."""
+        for value in given.values():
+            if isinstance(value, Named):
+                queryset = value.narrow(queryset)
+        return queryset
 
     @classmethod
     def narrow(cls, queryset: QuerySet, parameters: QueryDict) -> QuerySet:
         """Return the rows that satisfy the filters that a request gives."""
-        return queryset.filter(**cls.lookups(cls.given(parameters)))
+        given = cls.given(parameters)
+        return cls.by_names(queryset, given).filter(**cls.lookups(given))
+
+    @classmethod
+    def gives_one_row(cls, parameters: QueryDict) -> bool:
+        """Return True if the filters that a request gives leave at most one row per interval."""
+        if not cls.one_row_by or not all(parameters.get(name) for name in cls.one_row_by):
+            return False
+        # Several groups may have the same name.
+        given = cls.given(parameters)
+        return not any(isinstance(given.get(name), Named) for name in cls.one_row_by)
 
 
 class IntervalFilters(ListFilters):
@@ -89,7 +110,8 @@ class IntervalFilters(ListFilters):
     @classmethod
     def narrow(cls, queryset: QuerySet, parameters: QueryDict) -> QuerySet:
         """Return the rows that satisfy the filters, by conditions for which an index in the order of starts is used."""
-        lookups = cls.lookups(cls.given(parameters))
+        given = cls.given(parameters)
+        queryset, lookups = cls.by_names(queryset, given), cls.lookups(given)
         code = lookups.pop("interval__exact", None)
         span = starts_between(lookups, [LENGTHS[code]] if code else cls.lengths)
         if span is None:
@@ -120,15 +142,15 @@ def filterset(name: str, parent: type[Parent], filters: dict[str, Filter], **att
     return type(name, (parent,), filters | attributes)
 
 
-def result_filterset(kpi: KPI) -> type[IntervalFilters]:
-    """Return the filter set of a KPI's rows."""
+def result_filterset(kpi: KPI, names: Sequence[NameColumn] = ()) -> type[IntervalFilters]:
+    """Return the filter set of a KPI's rows, which have columns of names."""
     rank = whole_number_filter(column(result_model(kpi), "rank"), "The first so many of each interval", "lte")
     return filterset(
         f"{kpi.name}Filters",
         IntervalFilters,
         timestamp_filters(INTERVAL_TIMESTAMPS)
         | {"interval": interval_filter(kpi.lengths), "rank__lte": rank}
-        | dimension_filters(kpi),
+        | dimension_filters(kpi, names),
         lengths=kpi.lengths,
         one_row_by=one_row_by(kpi),
     )
@@ -139,7 +161,7 @@ def one_row_by(kpi: KPI) -> frozenset[str]:
     return frozenset() if kpi.folded else frozenset(kpi.dimensions)
 
 
-def anomaly_filterset(kpi: KPI) -> type[ListFilters]:
+def anomaly_filterset(kpi: KPI, names: Sequence[NameColumn] = ()) -> type[ListFilters]:
     """Return the filter set of a KPI's anomalies, with the parameters of the detection.
 
     Its lookups are those of the dimensions only: ``starts_between`` selects the intervals, since the windows reach
@@ -160,7 +182,7 @@ def anomaly_filterset(kpi: KPI) -> type[ListFilters]:
     return filterset(
         f"{kpi.name}AnomalyFilters",
         ListFilters,
-        timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi),
+        timestamp_filters(INTERVAL_TIMESTAMPS) | settings | dimension_filters(kpi, names),
     )
 
 

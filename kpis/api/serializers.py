@@ -18,6 +18,7 @@ from kpis.catalog.kpis import KPI
 from kpis.models import Batch, IntervalSummary, Reject
 from kpis.models.result_models import result_model
 from kpis.query.columns import INTERVAL_COLUMNS, row_columns
+from kpis.query.names import NameColumn, beside
 from kpis.query.parquet import ColumnType
 
 
@@ -116,11 +117,14 @@ class RowSerializer(serializers.ModelSerializer):
         )
 
 
-def result_serializer(kpi: KPI) -> type[RowSerializer]:
-    """Return the serializer of a KPI's rows."""
-    columns = row_columns(kpi)
+def result_serializer(kpi: KPI, names: Sequence[NameColumn] = ()) -> type[RowSerializer]:
+    """Return the serializer of a KPI's rows, with columns of names."""
+    columns = beside(row_columns(kpi), names)
     meta = type("Meta", (), {"model": result_model(kpi), "fields": columns, "read_only_fields": columns})
-    return type(f"{kpi.name}Serializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta})
+    fields = {
+        one.name: serializers.CharField(read_only=True, allow_null=True, help_text=one.help_text) for one in names
+    }
+    return type(f"{kpi.name}Serializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta, **fields})
 
 
 def v1_serializer(kpi: KPI) -> type[RowSerializer]:

@@ -51,6 +51,7 @@ from kpis.query.anomalies import DEFAULT_THRESHOLD, DEFAULT_WINDOW
 from kpis.query.csv import one_text
 from kpis.query.intervals import default_length, starts_between
 from kpis.query.keyset import own_order
+from kpis.query.names import name_columns, with_names
 from kpis.query.rows import driver_values, stream
 from kpis.query.series import Series
 from kpis.query.snapshot import snapshot
@@ -102,9 +103,7 @@ class ListViewSet(FileView, viewsets.GenericViewSet):
 
         If it asks for one row per interval, the last key is redundant, and an index without it gives the order.
         """
-        one = self.filterset_class.one_row_by
-        is_one = one and all(self.request.query_params.get(name) for name in one)
-        return self.keyset[:-1] if is_one else self.keyset
+        return self.keyset[:-1] if self.filterset_class.gives_one_row(self.request.query_params) else self.keyset
 
     def get_key(self, row: tuple) -> Sequence[Any]:
         """Return the key values of a page's row."""
@@ -148,9 +147,11 @@ class ResultViewSet(ListViewSet):
 
 def result_viewset(kpi: KPI) -> type[ResultViewSet]:
     """Return the viewset of a KPI's rows."""
-    serializer = result_serializer(kpi)
+    names = name_columns(kpi)
+    serializer = result_serializer(kpi, names)
     said = f"{kpi.description}\n\n{kpi.notes}".strip()
-    viewset = ResultViewSet.of(kpi, kpi.name, serializer, result_filterset(kpi), __doc__=said)
+    rows = with_names(result_model(kpi).objects.all(), names)
+    viewset = ResultViewSet.of(kpi, kpi.name, serializer, result_filterset(kpi, names), __doc__=said, queryset=rows)
     return extend_schema_view(list=answers(serializer(many=True), kpi.description, tags=["KPIs"]))(viewset)
 
 
@@ -173,9 +174,10 @@ class AnomalyViewSet(ListViewSet):
         length = LENGTHS[given.get("interval", default_length(self.kpi).code)]
         span = starts_between(self.filterset_class.lookups(given), [length])
         groups = self.filterset_class.lookups({name: given[name] for name in self.kpi.dimensions if name in given})
+        rows = self.filterset_class.by_names(self.queryset.filter(interval=length.code, **groups), given)
         series = Series(
             self.kpi,
-            self.queryset.filter(interval=length.code, **groups),
+            rows,
             length,
             given.get("window", DEFAULT_WINDOW),
             given.get("threshold", DEFAULT_THRESHOLD),
@@ -205,7 +207,7 @@ def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
             "kpi": kpi,
             "queryset": model.objects.all(),
             "serializer_class": serializer,
-            "filterset_class": anomaly_filterset(kpi),
+            "filterset_class": anomaly_filterset(kpi, name_columns(kpi)),
             "permission_classes": permissions_for(kpi),
             "keyset": own_order(model),
             "export_name": f"{kpi.name}-anomalies",

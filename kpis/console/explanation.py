@@ -13,7 +13,7 @@ from kpis.catalog.intervals import Interval, to_text
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.console.figures import Change
-from kpis.console.groups import BadGroup, Group, conditions, group_from, label
+from kpis.console.groups import BadGroup, Group, conditions, group_from, labels
 from kpis.console.moments import BadMoment, parse
 from kpis.models import Batch, BatchInterval, IntervalSummary, KPIResult, ResultPruning
 from kpis.models.result_models import group_of, result_model
@@ -74,13 +74,13 @@ class Figure:
         )
         return rows.filter(**conditions(self.kpi, self.group)).first()
 
-    @property
+    @cached_property
     def words(self) -> str:
-        """The group in words, as the interval's records spell it."""
+        """The group in words, as the interval's records spell it, with the names that references have for it."""
         if self.group is None:
             return "All groups"
         spelled = group_of(self.row) if self.row else self.group
-        return label(self.kpi, spelled)
+        return labels(self.kpi, [(spelled, self.interval.start)])[0]
 
     @property
     def value(self) -> float | int | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from types import MappingProxyType
 
 from django.core.exceptions import ValidationError
 from django.db.models import IntegerField
@@ -11,6 +14,7 @@ from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
 from kpis.models.result_models import result_model
 from kpis.query.fields import WholeNumberField, whole_number_range
+from kpis.query.names import TooManyKeys, name_columns, names_of
 
 Group = dict[str, int | str]
 
@@ -41,21 +45,44 @@ def conditions(kpi: KPI, group: Group) -> dict[str, object]:
     }
 
 
-def label(kpi: KPI, group: Mapping[str, object]) -> str:
-    """Return the group as text: its dimensions' values; numbers beside other dimensions with their names."""
+def label(kpi: KPI, group: Mapping[str, object], names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the group as text: its dimensions' values; numbers beside other dimensions with the dimensions' names.
+
+    ``names`` are those that references have for the values, by dimension: ``Sol (214001)``.
+    """
     words = []
     for name in kpi.dimensions:
         value = group[name]
         if isinstance(value, int) and len(kpi.dimensions) > 1:
-            words.append(f"{name.replace('_', ' ')} {value}")
+            text = f"{name.replace('_', ' ')} {value}"
         else:
-            words.append(NO_TEXT if value == "" else str(value))
+            text = NO_TEXT if value == "" else str(value)
+        words.append(f"{names[name]} ({text})" if name in names else text)
     return ", ".join(words)
+
+
+def labels(kpi: KPI, groups: Iterable[tuple[Group, datetime]]) -> list[str]:
+    """Return groups as text with the names that references have for them at a moment (UTC) each.
+
+    As many queries as dimensions have names, for any number of groups.
+    """
+    groups = list(groups)
+    return [label(kpi, group, names) for (group, _), names in zip(groups, names_of(kpi, groups), strict=True)]
 
 
 def dimension_words(kpi: KPI) -> str:
     """Return the dimensions as text: ``operator, call type``."""
     return ", ".join(name.replace("_", " ") for name in kpi.dimensions)
+
+
+def _named(kpi: KPI, dimension: str, text: str) -> int | str | None:
+    """Return the only value of a dimension that has, or had, a name; None if there is none, or several."""
+    for one in name_columns(kpi):
+        if one.dimension.name == dimension:
+            with suppress(TooManyKeys):
+                values = one.keys_of(text)
+                return values[0] if len(values) == 1 else None
+    return None
 
 
 def _typed(kpi: KPI, name: str, text: str) -> int | str:
@@ -69,6 +96,8 @@ def _typed(kpi: KPI, name: str, text: str) -> int | str:
         number = WholeNumberField().to_python(text)
     except ValidationError:
         number = None
+    if number is None and (named := _named(kpi, name, text)) is not None:
+        return named
     if number is None or not least <= number <= greatest:
         raise BadGroup(f"{name} must be a whole number from {least} to {greatest}, not {text!r}.")
     return number

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
-from kpis.console.groups import label
+from kpis.console.groups import labels
 from kpis.models import IntervalSummary, KPIResult
 from kpis.models.result_models import group_of, result_model
 
@@ -45,10 +45,11 @@ class IntervalGroups:
         Each has ``label``, ``value``, ``share`` of the total (None if the measure does not add up) and ``other``.
         """
         bars = []
-        for row in self.rows[:FIRST]:
-            group = group_of(row)
+        rows = list(self.rows[:FIRST])
+        words = labels(self.kpi, ((group_of(row), row.interval_start_timestamp) for row in rows))
+        for row, text in zip(rows, words, strict=True):
             value = getattr(row, self.kpi.value)
-            bars.append({"label": label(self.kpi, group), "value": value, "share": self.share(value), "other": False})
+            bars.append({"label": text, "value": value, "share": self.share(value), "other": False})
         if self.total is not None and self.summary.groups > len(bars) and self.kpi.measure.adds_up:
             value = self.total - sum(bar["value"] for bar in bars)
             bars.append({"label": "Other", "value": value, "share": self.share(value), "other": True})

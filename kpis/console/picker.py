@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db.models import Max
 
 from kpis.catalog.folding import fold
 from kpis.catalog.kpis import KPI
-from kpis.console.groups import BadGroup, Group, conditions, group_from, label
+from kpis.console.groups import BadGroup, Group, conditions, group_from, labels
 from kpis.console.selection import Selection
 from kpis.models import IntervalSummary
 from kpis.models.result_models import group_of, result_model
+from kpis.query.names import TooManyKeys, name_columns
 
 # Groups are searched in this many of the span's newest intervals of the KPI's longest length...
 INTERVALS = 48
@@ -30,16 +32,19 @@ class Found:
 def find_groups(selection: Selection, text: str = "") -> Found:
     """Return the groups of the span whose text contains the search text, in any case.
 
-    A value that is typed in full is searched in the whole table, for KPIs of one dimension.
+    A value or a name that is typed in full is searched in the whole table, for KPIs of one dimension.
     """
     wanted = fold(text.strip())
     by_words: dict[str, tuple[str, Group]] = {}
-    for group in _groups(selection):
-        words = label(selection.kpi, group)
+    moment = selection.newest_start
+    groups = _groups(selection)
+    for group, words in zip(groups, labels(selection.kpi, ((group, moment) for group in groups)), strict=True):
         if wanted in fold(words):
             by_words.setdefault(fold(words), (words, group))
-    if wanted not in by_words and (exact := _exact(selection.kpi, text.strip())):
-        by_words[wanted] = (label(selection.kpi, exact), exact)
+    if wanted not in by_words:
+        exact = _exact(selection.kpi, text.strip())
+        for group, words in zip(exact, labels(selection.kpi, ((group, moment) for group in exact)), strict=True):
+            by_words.setdefault(fold(words), (words, group))
     found = list(by_words.values())
     return Found(found[:OFFERED], len(found))
 
@@ -70,15 +75,18 @@ def _groups(selection: Selection) -> list[Group]:
     return groups
 
 
-def _exact(kpi: KPI, text: str) -> Group | None:
-    """Return the group of exactly this value, if the table has it."""
+def _exact(kpi: KPI, text: str) -> list[Group]:
+    """Return the groups of exactly this value, or with exactly this name at some time, that the table has."""
     if len(kpi.dimensions) != 1 or not text:
-        return None
-    try:
+        return []
+    rows = result_model(kpi).objects
+    found = []
+    with suppress(BadGroup):
         group = group_from(kpi, {kpi.dimensions[0]: text})
-    except BadGroup:
-        return None
-    if group is None:
-        return None
-    row = result_model(kpi).objects.filter(**conditions(kpi, group)).first()
-    return group_of(row) if row else None
+        row = rows.filter(**conditions(kpi, group)).first() if group else None
+        found += [group_of(row)] if row else []
+    for one in name_columns(kpi):
+        with suppress(TooManyKeys):
+            there = rows.filter(**{f"{one.keyed_by}__in": one.keys_of(text)})
+            found += there.order_by(*kpi.dimensions).values(*kpi.dimensions).distinct()[:OFFERED]
+    return found

@@ -12,7 +12,7 @@ from django.utils.http import urlencode
 
 from kpis.catalog.intervals import EPOCH, Length, to_text
 from kpis.catalog.kpis import KPI
-from kpis.console.groups import BadGroup, Group, group_from
+from kpis.console.groups import BadGroup, Group, group_from, labels
 from kpis.console.interval_groups import newest
 from kpis.console.moments import BadMoment, parse
 from kpis.console.series import adds_up
@@ -55,6 +55,16 @@ class Selection:
     def window(self) -> Window:
         """The window that a chart shows of it."""
         return window(self.kpi, self.start, self.end, self.length, adds_up(self.kpi, self.group))
+
+    @property
+    def newest_start(self) -> datetime:
+        """The start of the listed interval, or of the last one of the span: groups have the names of that time."""
+        return self.at or self.end - self.length.delta
+
+    @property
+    def group_words(self) -> str:
+        """The group in words, with the names that references have for it."""
+        return labels(self.kpi, [(self.group, self.newest_start)])[0] if self.group else "All groups"
 
     @property
     def group_fields(self) -> list[tuple[str, int | str]]:

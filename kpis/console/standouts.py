@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
-from kpis.console.groups import Group, label
+from kpis.console.groups import Group, labels
 from kpis.console.interval_groups import newest
 from kpis.console.selection import Selection
 from kpis.models.result_models import result_model
@@ -22,19 +22,16 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Standout:
-    """A group's value that is an anomaly, and the selection that shows it."""
+    """A group's value that is an anomaly, and the selection that shows it; ``words`` are the group as text."""
 
     kpi: KPI
     group: Group
+    words: str
     start: datetime
     rank: int
     value: float
     verdict: Verdict
     selection: Selection
-
-    @property
-    def words(self) -> str:
-        return label(self.kpi, self.group)
 
     @property
     def distance(self) -> float:
@@ -56,8 +53,9 @@ def _of(kpi: KPI) -> Iterable[Standout]:
     first = min(last.interval_start_timestamp, last.interval_end_timestamp - SPAN)
     rows = result_model(kpi).objects.filter(interval=length.code)
     series = Series(kpi, rows, length, DEFAULT_WINDOW, DEFAULT_THRESHOLD)
-    for (start, _, rank), row in series.anomalies((first, last.interval_start_timestamp)):
-        _, _, _, _, *dimensions, value, mean, deviation, z, intervals = row
-        group = dict(zip(kpi.dimensions, dimensions, strict=True))
+    found = list(series.anomalies((first, last.interval_start_timestamp)))
+    groups = [(dict(zip(kpi.dimensions, one.row[4:-5], strict=True)), one.key[0]) for one in found]
+    for one, (group, start), words in zip(found, groups, labels(kpi, groups), strict=True):
+        value, mean, deviation, z, intervals = one.row[-5:]
         shown = Selection(kpi, length, first - 2 * SPAN, last.interval_end_timestamp, group, start)
-        yield Standout(kpi, group, start, rank, value, Verdict(mean, deviation, z, intervals), shown)
+        yield Standout(kpi, group, words, start, one.key[-1], value, Verdict(mean, deviation, z, intervals), shown)

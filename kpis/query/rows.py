@@ -19,11 +19,11 @@ Row = TypeVar("Row")
 def driver_values(queryset: QuerySet, columns: Sequence[str]) -> QuerySet:
     """Return the ``values_list`` of columns, with times as the driver returns them: in UTC, with a zone or without.
 
-    Django adds a zone to each time, which takes longer than the query of a page.
+    A column may be an annotation, if that is no time. Django adds a zone to each time, which takes longer than the
+    query of a page.
     """
-    moments = {
-        name: f"{name}_utc" for name in columns if isinstance(queryset.model._meta.get_field(name), DateTimeField)
-    }
+    own = [name for name in columns if name not in queryset.query.annotations]
+    moments = {name: f"{name}_utc" for name in own if isinstance(queryset.model._meta.get_field(name), DateTimeField)}
     plain = {alias: ExpressionWrapper(F(name), output_field=Field()) for name, alias in moments.items()}
     return queryset.annotate(**plain).values_list(*(moments.get(name, name) for name in columns))
 

@@ -9,7 +9,7 @@ from kpis.catalog.kpis import KPI
 from kpis.console import figures, moments
 from kpis.console.charts.axis import time_axis, time_scale, value_axis
 from kpis.console.charts.chart import Chart, hatched, name_of
-from kpis.console.groups import Group, label
+from kpis.console.groups import Group, label, labels
 from kpis.console.navigation import title_of
 from kpis.console.theme import Theme
 from kpis.console.window import Window
@@ -27,6 +27,8 @@ _MOST_DOTS = 60
 
 def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, group: Group | None = None) -> Chart:
     """Return the chart of a frame of ``series.series``, with the columns of ``series.normal`` if there are any."""
+    last = window.end - window.length.delta
+    title = f"{title_of(kpi)}: {labels(kpi, [(group, last)])[0] if group else 'all groups'}"
     points = _points(kpi, frame)
     known = [point for point in points if point["value"] is not None]
     data = {
@@ -68,9 +70,9 @@ def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, gr
     return Chart(
         drawing=alt.layer(*layers),
         data={name: rows for name, rows in data.items() if rows},
-        title=_title(kpi, group),
+        title=title,
         subtitle=_subtitle(window, "z" in frame),
-        description=_description(kpi, window, frame, group),
+        description=_description(kpi, window, frame, title),
         name=_name(kpi, window, group),
         theme=theme,
         height=300,
@@ -148,10 +150,6 @@ def _columns(base: alt.Chart, span: dict, theme: Theme, with_normal: bool) -> al
     )
 
 
-def _title(kpi: KPI, group: Group | None) -> str:
-    return f"{title_of(kpi)}: {label(kpi, group) if group else 'all groups'}"
-
-
 def _subtitle(window: Window, with_normal: bool) -> list[str]:
     lines = [f"{moments.span(window.start, window.end)} ({moments.zone_name()}), per {window.step_name}"]
     if window.note:
@@ -165,9 +163,9 @@ def _subtitle(window: Window, with_normal: bool) -> list[str]:
     return lines
 
 
-def _description(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None) -> str:
+def _description(kpi: KPI, window: Window, frame: pd.DataFrame, title: str) -> str:
     known = frame.dropna(subset=["value"])
-    text = f"{_title(kpi, group)}, {moments.span(window.start, window.end)} ({moments.zone_name()}). "
+    text = f"{title}, {moments.span(window.start, window.end)} ({moments.zone_name()}). "
     if known.empty:
         return text + "No records."
     gaps = len(frame) - len(known)

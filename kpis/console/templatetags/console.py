@@ -57,7 +57,7 @@ def cell(row: object, column: Column) -> str:
     value = getattr(row, column.name)
     if isinstance(value, str):
         return value or NO_TEXT
-    return figures.plain(value) if column.number else str(value)
+    return figures.plain(value) if column.number or value is None else str(value)
 
 
 @register.simple_tag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ from kpis.models.fields import column
 from kpis.models.result_models import group_of, result_model
 from kpis.query.columns import row_columns
 from kpis.query.csv import csv_response
+from kpis.query.names import beside, name_columns, with_names
 from kpis.query.parquet import ColumnType, parquet_response
 from kpis.query.rows import stream
 from kpis.store.applied import unapplied_reason
@@ -91,14 +93,14 @@ class KPIPage(OfKPI, Page):
             raise BadRequest(str(error)) from None
         return context | {
             "groups_table": groups_table,
-            "groups_rows": [self._group_row(chosen, row) for row in groups_table.rows] if groups_table else [],
+            "groups_rows": self._group_rows(chosen, groups_table.rows) if groups_table else [],
             "times_table": times_table,
             "times_rows": [self._time_row(chosen, row) for row in times_table.rows],
             "groups": groups,
             "top_height": top_height(groups) if groups else 0,
             "headline": Headline(chosen),
             "found": find_groups(chosen),
-            "group_words": label(kpi, chosen.group) if chosen.group else "All groups",
+            "group_words": chosen.group_words,
             "dimension_words": dimension_words(kpi),
             "spans": [
                 (name, chosen.with_(start=chosen.end - span, at=None).address(), chosen.end - chosen.start == span)
@@ -111,16 +113,23 @@ class KPIPage(OfKPI, Page):
             "all_groups": chosen.with_(group=None).address(),
         }
 
-    def _group_row(self, chosen: Selection, row: KPIResult) -> dict:
-        """Return a row of the table of groups: its values, with links to their series and explanation."""
-        group = group_of(row)
-        return {
-            "row": row,
-            "words": label(self.kpi, group),
-            "chosen": group == chosen.group,
-            "address": chosen.with_(group=group).address(),
-            "explain": explain(self.kpi, chosen.length, row.interval_start_timestamp, group),
-        }
+    def _group_rows(self, chosen: Selection, rows: Sequence[KPIResult]) -> list[dict]:
+        """Return the rows of the table of groups: their values, with links to their series and explanations."""
+        names = name_columns(self.kpi)
+        found = []
+        for row in rows:
+            group = group_of(row)
+            named = {one.dimension.name: name for one in names if (name := getattr(row, one.name))}
+            found.append(
+                {
+                    "row": row,
+                    "words": label(self.kpi, group, named),
+                    "chosen": group == chosen.group,
+                    "address": chosen.with_(group=group).address(),
+                    "explain": explain(self.kpi, chosen.length, row.interval_start_timestamp, group),
+                }
+            )
+        return found
 
     def _time_row(self, chosen: Selection, row: KPIResult | IntervalSummary) -> dict:
         """Return a row of the table of intervals: its values, with links to their groups and explanation."""
@@ -136,9 +145,10 @@ class KPIPage(OfKPI, Page):
     def _groups_table(self, chosen: Selection, groups: IntervalGroups) -> Table:
         kpi = self.kpi
         columns = [Column("rank", "Rank", number=True)]
-        columns += [Column(name, name.replace("_", " ").capitalize()) for name in kpi.dimensions]
+        names = name_columns(kpi)
+        columns += [Column(name, name.replace("_", " ").capitalize()) for name in beside(kpi.dimensions, names)]
         columns += _value_columns(kpi)
-        return self._table("groups", columns, groups.rows, ("rank",), "rank", chosen)
+        return self._table("groups", columns, with_names(groups.rows, names), ("rank",), "rank", chosen)
 
     def _times_table(self, chosen: Selection) -> Table:
         kpi = self.kpi
@@ -262,14 +272,16 @@ class RowsFile(OfKPI):
             interval_end_timestamp__lte=chosen.end,
             **(conditions(kpi, chosen.group) if chosen.group else {}),
         )
-        columns = row_columns(kpi)
-        found = stream(rows.values_list(*columns))
+        names = name_columns(kpi)
+        columns = beside(row_columns(kpi), names)
+        found = stream(with_names(rows, names).values_list(*columns))
         parts = [kpi.name, *([label(kpi, chosen.group)] if chosen.group else [])]
         parts += [moments.for_file(chosen.start), moments.for_file(chosen.end), moments.zone_name()]
         if extension == "csv":
             return csv_response(name_of(*parts), columns, map(_in_the_zone, found), kpi.computed)
         if extension == "parquet":
-            types = {name: ColumnType.of(column(model, name)) for name in columns}
+            texts = {one.name for one in names}
+            types = {name: ColumnType.TEXT if name in texts else ColumnType.of(column(model, name)) for name in columns}
             return parquet_response(name_of(*parts), types, found)
         raise Http404
 
