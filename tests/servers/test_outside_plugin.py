@@ -252,7 +252,7 @@ def test_a_wheel_adds_a_format_a_feed_kpis_a_page_a_command_and_settings_and_lea
     assert found["/plugins/probes/"][0] == 404
     assert found["/api/KPIs/1001/"][0] == 404
     assert "robes" not in found["/"][1]
-    # Its feed and KPIs are gone as if they were removed from a catalog file: their rows are kept until they are dropped.
+    # Its feed and KPIs are removed as those of a catalog file are: their rows are kept until they are dropped.
     installation.manage("apply_catalog")
     assert installation.tables() - before == added
     assert added >= {"declared_cellprobes", "declared_cellspread"}
