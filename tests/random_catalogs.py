@@ -27,6 +27,8 @@ from tests.random_parquet import content, forms
 LENGTHS = {"1m": (3, 60), "5m": (1, 300), "1h": (2, 3600)}
 # 2026-03-02T22:00:00Z: files reach over midnight.
 START = 1_772_488_800
+# Of a measure's condition.
+WHERE_AT_LEAST = 8
 WORDS = ("Acme", "ACME", "Beta", "beta", "Zoë", "zoë", "Gamma-1", "x y", "d'Or")
 CHOICES = ("VOICE", "DATA", "SMS")
 ZONES = ("UTC", "Europe/Madrid", "America/New_York", "Asia/Kolkata")
@@ -391,7 +393,11 @@ class Maker:
             {"type": "count", "name": "records_seen", **({"share": "share"} if chance.random() < 0.5 else {})},
             {"type": "mean", "name": "average_value", "column": chance.choice(numbers)},
             *({"type": "count_distinct", "name": "different", "column": name} for name in others),
+            {"type": chance.choice(["minimum", "maximum"]), "name": "extreme", "column": chance.choice(numbers)},
         ]
+        if chance.random() < 0.3:
+            for measure in measures[:2]:
+                measure["where"] = f"number_a >= {WHERE_AT_LEAST}"
         lengths = [length for length in LENGTHS if LENGTHS[length][1] >= LENGTHS[interval][1]]
         kept = tuple(sorted({interval, *chance.sample(lengths, chance.randint(1, len(lengths)))}))
         at_least = chance.choice([None, None, 7])
@@ -490,11 +496,14 @@ def _figures(kpi: TwinKPI, records: list[dict]) -> tuple[Any, list[list]]:
     width = len(kpi.by)
     rows.sort(key=lambda row: (row[width] is None, -(row[width] or 0), row[:width]))
     if kpi.measure.get("share"):
-        rows = [[*row, rounded(row[width] / len(counted))] for row in rows]
+        total = _values(kpi.measure, counted)[0]
+        rows = [[*row, rounded(row[width] / total) if total else None] for row in rows]
     return _values(kpi.measure, counted)[0], [[rounded(value) for value in row] for row in rows]
 
 
 def _values(measure: dict[str, Any], records: list[dict]) -> list[Any]:
+    if "where" in measure:
+        records = [record for record in records if record["number_a"] >= WHERE_AT_LEAST]
     match measure["type"]:
         case "sum":
             return [sum(record[name] for record in records for name in measure["columns"])]
@@ -503,6 +512,9 @@ def _values(measure: dict[str, Any], records: list[dict]) -> list[Any]:
         case "count_distinct":
             return [len({record[measure["column"]] for record in records} - {None})]
     found = [value for record in records if (value := record[measure["column"]]) is not None]
+    if measure["type"] in ("minimum", "maximum"):
+        extreme = (min if measure["type"] == "minimum" else max)(found, default=None)
+        return [float(extreme) if isinstance(extreme, Decimal) else extreme]
     mean = rounded(float(sum(map(Fraction, found)) / len(found))) if found else None
     return [mean, len(found), len(records) - len(found)]
 

@@ -178,7 +178,12 @@ class KPI:
             yield from self._unjoinable(self.reference)
         names = {column.name for column in self.feed.record_columns}
         if self.filter is not None:
-            yield from self._unfit(self.filter, names)
+            yield from self._unfit("filter", self.filter, names)
+            if self.partials_of is not None:
+                source = self.partials_of.name
+                yield f"it has a filter, but is computed from the partials of {source}, which has its own"
+        for condition in self.measure.conditions:
+            yield from self._unfit("measure's condition", condition, names)
         for name in self.measure.needed:
             if name not in names:
                 yield f"its measure needs the column {name}, which the feed {self.feed.name} does not have"
@@ -196,15 +201,13 @@ class KPI:
             if name not in columns:
                 yield f"its help texts name the column {name}; it has {', '.join(columns)}"
 
-    def _unfit(self, filter: Expression, names: Collection[str]) -> Iterator[str]:
-        """Yield the reasons why records cannot be filtered."""
-        if not filter.is_condition:
-            yield f"its filter {filter.text!r} is {filter.type}, and must be a condition, true or false"
-        for name in filter.columns:
+    def _unfit(self, what: str, condition: Expression, names: Collection[str]) -> Iterator[str]:
+        """Yield the reasons why a condition, which is called ``what``, cannot be used."""
+        if not condition.is_condition:
+            yield f"its {what} {condition.text!r} is {condition.type}, and must be a condition, true or false"
+        for name in condition.columns:
             if name not in names:
-                yield f"its filter needs the column {name}, which the feed {self.feed.name} does not have"
-        if self.partials_of is not None:
-            yield f"it has a filter, but is computed from the partials of {self.partials_of.name}, which has its own"
+                yield f"its {what} needs the column {name}, which the feed {self.feed.name} does not have"
 
     def _unjoinable(self, reference: Reference) -> Iterator[str]:
         """Yield the reasons why the partials cannot be joined with the reference."""

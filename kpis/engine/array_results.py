@@ -15,7 +15,7 @@ import numpy as np
 from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import MICRO, Count, CountDistinct, Mean, Sum
+from kpis.catalog.measures import MICRO, Combine, Count, CountDistinct, Extreme, Maximum, Mean, Minimum, Sum
 from kpis.engine.reductions import Declined
 from kpis.engine.results import Results
 from kpis.engine.table import Columns, is_masked, joined
@@ -43,6 +43,14 @@ class _Groups:
             raise Declined
         return np.add.reduceat(column[self.order].astype(np.int64, copy=False), self.firsts)
 
+    def extremes(self, column: np.ndarray, measure: Extreme) -> np.ndarray:
+        """Return each group's least or largest value of a column; raises Declined if some rows have none."""
+        if is_masked(column) and np.ma.getmaskarray(column).any():
+            raise Declined
+        of = np.minimum if measure.aggregate is Combine.LEAST else np.maximum
+        found = of.reduceat(np.ma.getdata(column)[self.order].astype(np.int64, copy=False), self.firsts)
+        return found / MICRO if measure.is_fraction else found
+
     def counts(self) -> np.ndarray:
         """Return each group's number of rows."""
         return np.diff(self.firsts, append=len(self.order))
@@ -50,7 +58,7 @@ class _Groups:
 
 def can_use_arrays(kpi: KPI) -> bool:
     """Return True if ``results_of_arrays`` supports a KPI."""
-    return kpi.reference is None and type(kpi.measure) in (Sum, Count, CountDistinct, Mean)
+    return kpi.reference is None and type(kpi.measure) in (Sum, Count, CountDistinct, Mean, Minimum, Maximum)
 
 
 def results_of_arrays(
@@ -151,6 +159,8 @@ def _values(
     if isinstance(measure, Mean):
         sums, samples, empty = (groups.sums(rows[name], LARGEST_FLOAT) for name in kpi.measure.partial)
         return {measure.value: _means(sums, samples), measure.samples: samples, measure.empty: empty}
+    if isinstance(measure, Extreme):
+        return {measure.value: groups.extremes(rows[measure.name], measure)}
     if isinstance(measure, CountDistinct):
         by = [places, *(codes[name] for name in kpi.dimensions)]
         pairs = _grouped([*by, codes[measure.column]])
@@ -161,14 +171,19 @@ def _values(
         return {measure.value: counts}
     of_group = groups.of(places)
     totals = np.bincount(of_group, counts.astype(np.float64))
-    return {measure.value: counts, measure.share: counts / totals[of_group]}
+    return {measure.value: counts, measure.share: _quotients(counts, totals[of_group])}
 
 
 def _means(sums: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Return means of sums of millionths; masked where there are no samples."""
-    without = samples == 0
-    means = sums.astype(np.float64) / MICRO / np.where(without, 1, samples)
-    return np.ma.masked_array(means, without) if without.any() else means
+    return _quotients(sums.astype(np.float64) / MICRO, samples)
+
+
+def _quotients(dividends: np.ndarray, divisors: np.ndarray) -> np.ndarray:
+    """Return quotients; masked where the divisor is 0."""
+    without = divisors == 0
+    quotients = dividends / np.where(without, 1, divisors)
+    return np.ma.masked_array(quotients, without) if without.any() else quotients
 
 
 def _most_spelled(places: np.ndarray, name: np.ndarray, spelling: np.ndarray, spelled: np.ndarray) -> np.ndarray:
@@ -198,6 +213,8 @@ def _totals(
     if isinstance(measure, CountDistinct):
         return _grouped([_grouped([places, codes[measure.column]]).of(places)]).counts()
     every = _grouped([places])
+    if isinstance(measure, Extreme):
+        return every.extremes(rows[measure.name], measure)
     sums, samples, _ = (every.sums(rows[name], LARGEST_FLOAT) for name in measure.partial)
     return _means(sums, samples)
 

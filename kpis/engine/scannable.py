@@ -117,7 +117,7 @@ def _is_scannable(kpi: KPI) -> bool:
     feed, measure = kpi.feed, kpi.measure
     if kpi.filter is not None and not _can_compute(feed, kpi.filter):
         return False
-    if type(measure) not in REDUCTIONS or len(kpi.by) > MOST_KEYS:
+    if type(measure) not in REDUCTIONS or measure.conditions or len(kpi.by) > MOST_KEYS:
         return False
     if not all(_makes_groups(feed, dimension) for dimension in kpi.by):
         return False

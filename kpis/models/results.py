@@ -47,7 +47,7 @@ class IntervalSummary(models.Model):
     total = models.BigIntegerField(
         null=True, blank=True, help_text="over all groups; for unique users, distinct users over all cells"
     )
-    mean = models.FloatField(null=True, blank=True, help_text="instead of the total, if the KPI is a mean")
+    mean = models.FloatField(null=True, blank=True, help_text="instead of the total, if the values are fractions")
     groups = models.BigIntegerField(help_text="number of groups; a top list keeps the first of them")
     records = models.BigIntegerField(help_text="records in the interval")
     batches = models.PositiveIntegerField(help_text="batches that have records in the interval")
@@ -59,7 +59,7 @@ class IntervalSummary(models.Model):
     reason = models.TextField(blank=True, default="", help_text="why it was revised, if not by a batch")
     updated_at = models.DateTimeField(help_text="UTC; when this revision was computed")
     previous_total = models.BigIntegerField(null=True, blank=True, help_text="the total of the revision before")
-    previous_mean = models.FloatField(null=True, blank=True, help_text="the mean of the revision before")
+    previous_mean = models.FloatField(null=True, blank=True, help_text="that of the revision before")
     previous_updated_at = models.DateTimeField(
         null=True, blank=True, help_text="UTC; when the revision before was computed"
     )
@@ -84,7 +84,7 @@ class IntervalSummary(models.Model):
 
     @property
     def value(self) -> int | float | None:
-        """The interval's value over all groups: its total, or its mean where the KPI is one."""
+        """The interval's value over all groups: its total, or what is in its place, as a mean."""
         return getattr(self, self._column)
 
     @property

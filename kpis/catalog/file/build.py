@@ -11,9 +11,9 @@ from kpis.catalog import columns
 from kpis.catalog.checks import check_expression, column_types, derived_column
 from kpis.catalog.columns import ColumnType
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.expressions import Expression, ExpressionError, condition
 from kpis.catalog.feeds import At, Check, Column, Feed, Moment, day_and_time, moment_at
 from kpis.catalog.file import entries
+from kpis.catalog.file.conditions import condition_of, expressed
 from kpis.catalog.file.defaults import with_default
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.indexes import check_indexes
@@ -87,10 +87,16 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
                 raise source.error(
                     (*at, "by", index), f"uses the personal column {used}: the KPI must have personal = true"
                 )
-    counted = _filter(source, (*at, "filter"), entry.filter, feed)
+    counted = condition_of(source, (*at, "filter"), entry.filter, feed)
     for column in counted.columns if counted else ():
         if feed.column(column).is_personal and not entry.personal:
             raise source.error((*at, "filter"), f"uses the personal column {column}: the KPI must have personal = true")
+    measure = measure_of(source, (*at, "measure"), entry.measure, feed)
+    for column in (*measure.revealed, *(name for one in measure.conditions for name in one.columns)):
+        if feed.column(column).is_personal and not entry.personal:
+            raise source.error(
+                (*at, "measure"), f"uses the personal column {column}: the KPI must have personal = true"
+            )
     made = _made(
         source,
         at,
@@ -100,7 +106,7 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
             description=entry.description,
             feed=feed,
             by=by,
-            measure=measure_of(source, (*at, "measure"), entry.measure, feed),
+            measure=measure,
             unit=entry.unit,
             filter=counted,
             lengths=tuple(sorted(lengths, key=lambda length: length.minutes)),
@@ -131,7 +137,7 @@ def _derived(
         if name in {column.name for column in columns}:
             raise source.error(where, "is the name of a column of the files too")
         make = partial(derived_column, name, entry.value, column_types((*columns, *found)), entry.unit)
-        column = _expressed(source, (*where, "value"), make)
+        column = expressed(source, (*where, "value"), make)
         used = column.derived.columns if column.derived is not None else ()
         is_personal = any(one.is_personal for one in (*columns, *found) if one.name in used)
         found.append(replace(column, is_personal=is_personal))
@@ -140,20 +146,7 @@ def _derived(
 
 def _check(source: Source, at: Keys, entry: entries.CheckEntry, types: Mapping[str, ColumnType]) -> Check:
     column = known_column(source, (*at, "column"), entry.column, types)
-    return _expressed(source, (*at, "holds"), lambda: check_expression(column, entry.reason, entry.holds, types))
-
-
-def _filter(source: Source, at: Keys, text: str, feed: Feed) -> Expression | None:
-    if not text:
-        return None
-    return _expressed(source, at, lambda: condition(text, column_types(feed.record_columns, feed.place)))
-
-
-def _expressed(source: Source, at: Keys, make: Callable[[], Made]) -> Made:
-    try:
-        return make()
-    except ExpressionError as error:
-        raise source.error(at, f"is no expression that can be computed; at {error}") from None
+    return expressed(source, (*at, "holds"), lambda: check_expression(column, entry.reason, entry.holds, types))
 
 
 def _made(source: Source, at: Keys, make: Callable[[], Made]) -> Made:

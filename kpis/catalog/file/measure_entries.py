@@ -15,16 +15,24 @@ class MeasureEntry(Entry, kw_only=True, frozen=True, tag_field="type"):
     name: Annotated[ColumnName, Meta(description="The name of the value.")]
 
 
+WHERE = Meta(
+    description="Only records for which it is true count: an [expression](expressions.md) over the feed's columns. A "
+    "group without such a record has 0, unlike with `filter`, which leaves the group out."
+)
+
+
 class SumMeasure(MeasureEntry, tag="sum", kw_only=True, frozen=True):
     """The sum of one or more columns of whole numbers."""
 
     columns: Annotated[list[str], Meta(min_length=1, description="The columns.")]
+    where: Annotated[str, WHERE] = ""
 
 
 class CountMeasure(MeasureEntry, tag="count", kw_only=True, frozen=True):
     """The number of records."""
 
     share: Annotated[str, Meta(description="The name of a further value: the group's share of the interval.")] = ""
+    where: Annotated[str, WHERE] = ""
 
 
 class CountDistinctMeasure(MeasureEntry, tag="count_distinct", kw_only=True, frozen=True):
@@ -41,6 +49,18 @@ class MeanMeasure(MeasureEntry, tag="mean", kw_only=True, frozen=True):
     empty: Annotated[ColumnName, Meta(description="The name of the count of records without one.")] = "empty_values"
 
 
+class MinimumMeasure(MeasureEntry, tag="minimum", kw_only=True, frozen=True):
+    """The least value of a column of numbers, over the records that have one. Groups rank by it, largest first."""
+
+    column: Annotated[str, Meta(description="The column.")]
+
+
+class MaximumMeasure(MeasureEntry, tag="maximum", kw_only=True, frozen=True):
+    """The largest value of a column of numbers, over the records that have one."""
+
+    column: Annotated[str, Meta(description="The column.")]
+
+
 class PluginMeasure(MeasureEntry, tag="plugin", kw_only=True, frozen=True):
     """A [measure of a plug-in](measures.md)."""
 
@@ -49,4 +69,6 @@ class PluginMeasure(MeasureEntry, tag="plugin", kw_only=True, frozen=True):
     options: Annotated[dict[str, Any], Meta(description="What the plug-in describes.")] = {}
 
 
-AnyMeasure = SumMeasure | CountMeasure | CountDistinctMeasure | MeanMeasure | PluginMeasure
+AnyMeasure = (
+    SumMeasure | CountMeasure | CountDistinctMeasure | MeanMeasure | MinimumMeasure | MaximumMeasure | PluginMeasure
+)

@@ -13,8 +13,24 @@ interface for plug-ins.
 """
 
 from kpis.catalog.measures.distinct import CountDistinct
-from kpis.catalog.measures.means import MICRO, Mean
+from kpis.catalog.measures.extremes import Extreme, Maximum, Minimum
+from kpis.catalog.measures.means import Mean
 from kpis.catalog.measures.measure import Combine, Measure
+from kpis.catalog.measures.numbers import MICRO, Number, number_of
 from kpis.catalog.measures.sums import Count, Sum, SumOverQuota
 
-__all__ = ["MICRO", "Combine", "Count", "CountDistinct", "Mean", "Measure", "Sum", "SumOverQuota"]
+__all__ = [
+    "MICRO",
+    "Combine",
+    "Count",
+    "CountDistinct",
+    "Extreme",
+    "Maximum",
+    "Mean",
+    "Measure",
+    "Minimum",
+    "Number",
+    "Sum",
+    "SumOverQuota",
+    "number_of",
+]

@@ -21,6 +21,14 @@ class CountDistinct(Measure):
     adds_up = False
 
     @property
+    def total_words(self) -> str:
+        return "in all"
+
+    @property
+    def total_of_none(self) -> int:
+        return 0
+
+    @property
     def needed(self) -> tuple[str, ...]:
         return (self.column,)
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from kpis.catalog.columns import Decimal, Integer
 from kpis.catalog.feeds import Feed
 from kpis.catalog.measures.measure import Measure
+from kpis.catalog.measures.numbers import MICRO
 from kpis.catalog.result_columns import BadEntry, Fraction, ResultColumn, WholeNumber
 from kpis.catalog.sql import quoted
-
-MICRO = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,14 @@ class Mean(Measure):
     samples: str
     empty: str
     adds_up = False
-    total_name, total_words = "mean", "on average"
-    total_of_none = None
+
+    @property
+    def total_name(self) -> str:
+        return "mean"
+
+    @property
+    def total_words(self) -> str:
+        return "on average"
 
     @property
     def is_fraction(self) -> bool:

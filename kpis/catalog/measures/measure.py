@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.result_columns import ResultColumn
+
+if TYPE_CHECKING:
+    from kpis.catalog.expressions import Expression
 
 
 class Combine(StrEnum):
@@ -31,10 +34,21 @@ class Measure(ABC):
 
     # True if the groups' values sum to the total, so that "Other" is the total less the top list.
     adds_up = True
-    # What the value over all groups is called, and what precedes it in a sentence.
-    total_name, total_words = "total", "in all"
-    # The total of an interval without a record that counts.
-    total_of_none: ClassVar[float | None] = 0
+
+    @property
+    def total_name(self) -> str:
+        """What the value over all groups is called."""
+        return "total"
+
+    @property
+    def total_words(self) -> str:
+        """What precedes the value over all groups in a sentence."""
+        return self.total_name
+
+    @property
+    def total_of_none(self) -> float | None:
+        """The value of an interval without a record that counts."""
+        return None
 
     @property
     def is_fraction(self) -> bool:
@@ -47,9 +61,19 @@ class Measure(ABC):
         return ()
 
     @property
+    def conditions(self) -> tuple[Expression, ...]:
+        """Conditions on records, by which some of them count."""
+        return ()
+
+    @property
     def needed(self) -> tuple[str, ...]:
         """All columns of the feed that the partial's SQL uses."""
-        return self.measured
+        return (*self.measured, *(column for condition in self.conditions for column in condition.columns))
+
+    @property
+    def revealed(self) -> tuple[str, ...]:
+        """The columns of which results show values of single records: if one is personal, the KPI must be."""
+        return ()
 
     @property
     def partial_keys(self) -> dict[str, str]:

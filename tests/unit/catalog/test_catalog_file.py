@@ -741,7 +741,11 @@ BROKEN = {
     "a measure": (
         '"sum"',
         '"total"',
-        at(29, KPI("measure.type"), "must be one of sum, count, count_distinct, mean, plugin; it is 'total'"),
+        at(
+            29,
+            KPI("measure.type"),
+            "must be one of sum, count, count_distinct, mean, minimum, maximum, plugin; it is 'total'",
+        ),
     ),
     "a measure's key": (
         'columns = ["bytes"]',
@@ -822,6 +826,26 @@ BROKEN = {
         '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
         '{type = "mean", name = "average"}',
         at(29, "kpis.CellVolume.measure", "lacks the key column"),
+    ),
+    "a measure's condition": (
+        '["bytes"], name',
+        '["bytes"], where = "kind", name',
+        at(
+            29,
+            KPI("measure.where"),
+            "is no expression that can be computed; at character 1: this is a text, but a condition is true or false: "
+            "compare it, as in ... > 0",
+        ),
+    ),
+    "a measure's condition on a person": (
+        '["bytes"], name',
+        """["bytes"], where = "owner != ''", name""",
+        at(29, KPI("measure"), "uses the personal column owner: the KPI must have personal = true"),
+    ),
+    "a maximum of texts": (
+        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        '{type = "maximum", name = "largest", column = "kind"}',
+        at(24, "kpis.CellVolume", "cannot be used: largest is the maximum of kind, which has no numbers"),
     ),
     "a mean of texts": (
         '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
