@@ -94,6 +94,7 @@ SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ("A KPI", "`[kpis.NAME]`, with a name of letters and digits that begins with a capital.", (entries.KPIEntry,)),
     ("A dimension", DIMENSION.strip(), (entries.DimensionEntry,)),
     ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", measure_entries.AnyMeasure.__args__),
+    ("A term of a ratio", "An entry of `terms`.", (measure_entries.TermEntry,)),
     ("A reference", REFERENCE.strip(), (entries.ReferenceEntry,)),
 ]
 CHANGES = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import random
 import uuid
 from collections import Counter, defaultdict
@@ -22,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from tests.measures import percentiles
 from tests.random_parquet import content, forms
 
 LENGTHS = {"1m": (3, 60), "5m": (1, 300), "1h": (2, 3600)}
@@ -394,6 +396,21 @@ class Maker:
             {"type": "mean", "name": "average_value", "column": chance.choice(numbers)},
             *({"type": "count_distinct", "name": "different", "column": name} for name in others),
             {"type": chance.choice(["minimum", "maximum"]), "name": "extreme", "column": chance.choice(numbers)},
+            {"type": "last", "name": "newest", "column": chance.choice(numbers)},
+            {"type": "standard_deviation", "name": "spread", "column": chance.choice(numbers)},
+            {"type": "percentile", "name": "size", "column": chance.choice(numbers)},
+            {
+                "type": "ratio",
+                "name": "rate",
+                "numerator": "3 * added - seen",
+                "denominator": "seen",
+                "scale": 100,
+                "zero": chance.choice(["empty", "0", "1"]),
+                "terms": [
+                    {"name": "added", "columns": added},
+                    {"name": "seen", "where": f"number_a >= {WHERE_AT_LEAST}"},
+                ],
+            },
         ]
         if chance.random() < 0.3:
             for measure in measures[:2]:
@@ -473,6 +490,18 @@ def expected(made: Made, closed_until: int, top_n: int = 10) -> tuple[dict, dict
     return rows, summaries
 
 
+def value_columns(measure: dict[str, Any]) -> list[str]:
+    """The columns of a measure's values, in the order of ``_values``, then the share."""
+    more = {
+        "mean": ["samples", "empty_values"],
+        "standard_deviation": ["samples"],
+        "ratio": ["numerator", "denominator"],
+    }
+    if measure["type"] == "percentile":
+        return [f"{measure['name']}_p{percent}" for percent in (50, 90, 95, 99)]
+    return [measure["name"], *more.get(measure["type"], []), *(["share"] if measure.get("share") else [])]
+
+
 def _figures(kpi: TwinKPI, records: list[dict]) -> tuple[Any, list[list]]:
     spellings: dict[tuple[int, str], Counter] = defaultdict(Counter)
     groups: dict[tuple, list[dict]] = defaultdict(list)
@@ -498,7 +527,7 @@ def _figures(kpi: TwinKPI, records: list[dict]) -> tuple[Any, list[list]]:
     if kpi.measure.get("share"):
         total = _values(kpi.measure, counted)[0]
         rows = [[*row, rounded(row[width] / total) if total else None] for row in rows]
-    return _values(kpi.measure, counted)[0], [[rounded(value) for value in row] for row in rows]
+    return rounded(_values(kpi.measure, counted)[0]), [[rounded(value) for value in row] for row in rows]
 
 
 def _values(measure: dict[str, Any], records: list[dict]) -> list[Any]:
@@ -511,7 +540,23 @@ def _values(measure: dict[str, Any], records: list[dict]) -> list[Any]:
             return [len(records)]
         case "count_distinct":
             return [len({record[measure["column"]] for record in records} - {None})]
+        case "ratio":
+            added = sum(record[name] for record in records for name in measure["terms"][0]["columns"])
+            seen = sum(record["number_a"] >= WHERE_AT_LEAST for record in records)
+            zero = {"empty": None, "0": 0.0, "1": 100.0}[measure["zero"]]
+            return [float(Fraction(100 * (3 * added - seen), seen)) if seen else zero, 3 * added - seen, seen]
     found = [value for record in records if (value := record[measure["column"]]) is not None]
+    if measure["type"] == "last":
+        times = [(record["at_time"], record[measure["column"]]) for record in records]
+        _, newest = max((one for one in times if one[1] is not None), default=(0, None))
+        return [float(newest) if isinstance(newest, Decimal) else newest]
+    if measure["type"] == "standard_deviation":
+        if len(found) < 2:
+            return [None, len(found)]
+        spread = sum((Fraction(one) - Fraction(sum(found)) / len(found)) ** 2 for one in found)
+        return [math.sqrt(spread / (len(found) - 1)), len(found)]
+    if measure["type"] == "percentile":
+        return percentiles(found, (50, 90, 95, 99))
     if measure["type"] in ("minimum", "maximum"):
         extreme = (min if measure["type"] == "minimum" else max)(found, default=None)
         return [float(extreme) if isinstance(extreme, Decimal) else extreme]

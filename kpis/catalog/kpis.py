@@ -196,6 +196,8 @@ class KPI:
             yield f"its measure computes {', '.join(self.measure.values)}, but describes other columns"
         if self.partials_of is None:
             keys = [*self.dimensions, *(one.spelling for one in self.folded)]
+            if self.folded and SPELLED in self.measure.partial:
+                yield f"its measure cannot add up {SPELLED!r}, as its partials have another column of that name"
             yield from taken_in_partials(keys, self.partial_values, self.measure.partial_keys)
         for name in self.help_texts:
             if name not in columns:

@@ -92,7 +92,11 @@ def taken_in_partials(dimensions: Iterable[str], measured: Iterable[str], distin
 
     These are the dimensions with their spellings, what the measure adds up, and the column whose distinct values count.
     """
-    dimensions, measured = list(dimensions), [*OF_LAKE, *measured]
+    dimensions, measured = list(dimensions), list(measured)
+    for name in measured:
+        if name in OF_LAKE or measured.count(name) > 1:
+            yield f"its measure cannot add up {name!r}, as its partials have another column of that name"
+    measured = [*OF_LAKE, *measured]
     for name in dimensions:
         if name in measured:
             yield f"a dimension cannot be named {name}, as its partials have that column; give it another name"

@@ -52,12 +52,18 @@ def partial_of_records(connection: duckdb.DuckDBPyConnection, kpi: KPI, starts: 
     columns = {"interval_start": start} | spelled | kpi.partial_values
     counted = f" WHERE {kpi.filter.sql}" if kpi.filter else ""
     groups = f"SELECT {aliased(columns)} FROM records{counted} GROUP BY {', '.join(keys)}"
+    # A name's spellings are counted over all records.
+    if kpi.measure.kept and not kpi.folded:
+        group = listed(["interval_start", *(name for name in spelled if name not in kpi.measure.partial_keys)])
+        window = f"WINDOW same_group AS (PARTITION BY {group})"
+        groups = f"SELECT * FROM ({groups}) {window} QUALIFY {kpi.measure.kept}"
+        query = f"{groups} ORDER BY {listed(['interval_start', *spelled])}"
+    else:
+        query = f"{groups} ORDER BY {', '.join(keys)}"
     if kpi.folded:
         names = ["interval_start", *kpi.partial_keys, *kpi.partial_values]
         columns = {name: kpi.folded_spellings.get(name, quoted(name)) for name in names}
         query = f"SELECT {aliased(columns)} FROM ({groups}) ORDER BY {listed(['interval_start', *kpi.partial_keys])}"
-    else:
-        query = f"{groups} ORDER BY {', '.join(keys)}"
     name = f"partial_{kpi.id}"
     with translate_errors(kpi):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
@@ -184,7 +190,8 @@ def groups_of_partials(
     if kpi.reference:
         source = f"(SELECT * FROM {source}) JOIN {kpi.reference.table} USING ({quoted(kpi.reference.on)})"
     merged = f"""
-        SELECT {aliased(interval)}, {listed(kpi.dimensions)}, {aliased(merge)} FROM {source}
+        SELECT {aliased(interval)}, {listed(kpi.dimensions)}, {aliased(merge)}
+        FROM {_windowed(kpi, source, [*keys, *map(quoted, kpi.dimensions)])}
         GROUP BY {", ".join([*keys, listed(kpi.dimensions)])} HAVING {kpi.measure.having}"""
     for dimension in kpi.folded:
         # Each group is named by its most frequent spelling among the interval's records.
@@ -203,6 +210,15 @@ def groups_of_partials(
     return merged
 
 
+def _windowed(kpi: KPI, source: str, group: Collection[str]) -> str:
+    """Return SQL for partials with the columns that the measure adds; ``group`` is SQL for what makes a group."""
+    windows = kpi.measure.windows
+    if not windows:
+        return source
+    same_group = f"same_group AS (PARTITION BY {', '.join(group)})" if group else "same_group AS ()"
+    return f"(SELECT *, {aliased(windows)} FROM {source} WINDOW {same_group})"
+
+
 def finished_groups(kpi: KPI, groups: str, interval: Collection[str]) -> str:
     """Return SQL for a table of groups with the measure's further columns; ``interval`` names those of the interval."""
     finish = f", {aliased(kpi.measure.finish)}" if kpi.measure.finish else ""
@@ -212,6 +228,7 @@ def finished_groups(kpi: KPI, groups: str, interval: Collection[str]) -> str:
 def _totals(kpi: KPI, source: str, start: str, groups: str) -> str:
     """Return SQL for each interval's value over all groups."""
     if not kpi.measure.adds_up:
+        source = _windowed(kpi, source, [start])
         return (
             f"SELECT {start} AS interval_start, {kpi.measure.total} AS total FROM {source} GROUP BY {start} ORDER BY 1"
         )

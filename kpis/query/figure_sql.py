@@ -39,21 +39,30 @@ def figure_sql(
     if kpi.measure.finish:
         finished = f"({_indented(_finished(kpi, _groups(kpi, interval)))})"
         return _select(_values(kpi), finished, _is(kpi, group))
-    merged = _select(_aliased(kpi.measure.merge), _partials(kpi), [*_during(interval), *_is(kpi, group, spelled=True)])
-    return f"{merged}\nHAVING count(*) > 0"
+    of_group = _merged(kpi, _aliased(kpi.measure.merge), [*_during(interval), *_is(kpi, group, spelled=True)])
+    return f"{of_group}\nHAVING count(*) > 0"
 
 
 def _total(kpi: KPI, interval: Interval) -> str:
     """Return SQL for the interval's value over all groups, as in its summary."""
     total = _aliased({kpi.total_column: kpi.measure.total})
     if not kpi.measure.adds_up:
-        return _select(total, _partials(kpi), _during(interval))
+        return _merged(kpi, total, _during(interval))
     if kpi.reference:
         # If no subscriber exceeds the quota, the total is 0.
         return _select(_aliased({"total": f"coalesce({kpi.measure.total}, 0)"}), quoted(kpi.name), _during(interval))
     if interval.length == kpi.feed.interval:
         return _select(total, quoted(kpi.name), _during(interval))
     return _select(total, f"({_indented(_groups(kpi, interval))})", [])
+
+
+def _merged(kpi: KPI, columns: Sequence[str], conditions: Sequence[str]) -> str:
+    """Return SQL for columns of one group's partials, or of all of an interval, with those that the measure adds."""
+    if not kpi.measure.windows:
+        return _select(columns, _partials(kpi), conditions)
+    rows = _select(["*", *_aliased(kpi.measure.windows)], _partials(kpi), conditions)
+    windowed = _indented(f"{rows}\nWINDOW same_group AS ()")
+    return _select(columns, f"({windowed})", [])
 
 
 def _joined(

@@ -18,7 +18,7 @@ from kpis.models import Batch, IntervalSummary
 from tests.databases import empty_database
 from tests.effort import times
 from tests.processes import PATIENCE, Place, end_of
-from tests.random_catalogs import LENGTHS, Made, Maker, expected, rounded
+from tests.random_catalogs import LENGTHS, Made, Maker, expected, rounded, value_columns
 
 CATALOGS = times("CATALOGS", 20, 200)
 SEED = times("CATALOG_SEED", 0, 0)
@@ -42,9 +42,7 @@ def stored(alias: str, made: Made) -> tuple[dict, dict]:
     """The rows and summaries of a feed's KPIs, in the shape of ``expected``."""
     rows: dict = defaultdict(list)
     for kpi in made.kpis:
-        values = ["rank", *(name for name, _ in kpi.by), kpi.measure["name"]]
-        values += ["samples", "empty_values"] if kpi.measure["type"] == "mean" else []
-        values += ["share"] if kpi.measure.get("share") else []
+        values = ["rank", *(name for name, _ in kpi.by), *value_columns(kpi.measure)]
         columns = ", ".join(map(connections[alias].ops.quote_name, ["interval", "interval_start_timestamp", *values]))
         with connections[alias].cursor() as cursor:
             cursor.execute(f"SELECT {columns} FROM declared_kpi{kpi.id} ORDER BY 1, 2, 3")

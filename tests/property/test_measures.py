@@ -23,36 +23,18 @@ from kpis.engine.aggregate import combined_partials, partial_of_records, results
 from kpis.engine.incremental import IncrementalPartials
 from kpis.engine.merging import results_of_partials
 from tests.effort import times
-from tests.measures import TWINS, rounded
+from tests.measures import FEED, KPI_ENTRY, TWINS, rounded
 
 START = datetime(2026, 3, 2, 22, tzinfo=UTC)
-FEED = """
-[feeds.probe]
-description = "Probes"
-files = ["probe_*.csv"]
-format = {type = "csv"}
-time = {column = "at"}
-[feeds.probe.columns]
-at = {type = "time", format = "unix_s"}
-cell = {type = "integer"}
-a = {type = "integer", optional = true}
-b = {type = "integer", minimum = 0}
-d = {type = "decimal", unknown = [99]}
-"""
-KPI_ENTRY = """
-[kpis.OfProbes]
-id = 1001
-feed = "probe"
-description = "Probes"
-by = ["cell"]
-measure = {{{}}}
-unit = "units"
-"""
 LARGE = 2**40
 
 
 def kpi_of(entry: str) -> KPI:
-    return parsed([parse((FEED + KPI_ENTRY.format(entry)).encode(), Path("catalog.toml"))], {}, []).kpis[1001]
+    return parsed(
+        [parse((FEED + KPI_ENTRY.format(id=1001, name="OfProbes", measure=entry)).encode(), Path("catalog.toml"))],
+        {},
+        [],
+    ).kpis[1001]
 
 
 @pytest.fixture(scope="module")

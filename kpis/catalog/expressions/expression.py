@@ -107,6 +107,13 @@ class Expression:
             )
         return f"CASE WHEN {limits} THEN {found} END" if limits else found
 
+    @cached_property
+    def sql_of_sums(self) -> str:
+        """A whole number in SQL, as an aggregate: over the sums of its columns, each an error beyond 64 bits."""
+        from kpis.catalog.expressions.sums import over_sums
+
+        return over_sums(self.root).sql
+
     @property
     def fits_sql(self) -> str:
         """An SQL condition: true where the value is not too large."""

@@ -14,9 +14,12 @@ interface for plug-ins.
 
 from kpis.catalog.measures.distinct import CountDistinct
 from kpis.catalog.measures.extremes import Extreme, Maximum, Minimum
-from kpis.catalog.measures.means import Mean
+from kpis.catalog.measures.last import Last
+from kpis.catalog.measures.means import Mean, StandardDeviation
 from kpis.catalog.measures.measure import Combine, Measure
 from kpis.catalog.measures.numbers import MICRO, Number, number_of
+from kpis.catalog.measures.percentiles import Percentile
+from kpis.catalog.measures.ratio import Ratio, Term, formula
 from kpis.catalog.measures.sums import Count, Sum, SumOverQuota
 
 __all__ = [
@@ -25,12 +28,18 @@ __all__ = [
     "Count",
     "CountDistinct",
     "Extreme",
+    "Last",
     "Maximum",
     "Mean",
     "Measure",
     "Minimum",
     "Number",
+    "Percentile",
+    "Ratio",
+    "StandardDeviation",
     "Sum",
     "SumOverQuota",
+    "Term",
+    "formula",
     "number_of",
 ]

@@ -95,6 +95,19 @@ class Measure(ABC):
         """How the partial's own columns of several batches become one; those of the same keys."""
         return dict.fromkeys(self.partial, Combine.SUM)
 
+    @property
+    def kept(self) -> str:
+        """An SQL condition on a partial's rows that the lake keeps; ``same_group`` is the window of one group's."""
+        return ""
+
+    @property
+    def windows(self) -> dict[str, str]:
+        """Columns that partials have when they are merged, each with its SQL over them.
+
+        ``same_group`` is the window of the rows of one group, and for the total of those of one interval.
+        """
+        return {}
+
     @abstractmethod
     def partial_units(self, unit: str) -> dict[str, str]:
         """The units of the partial's own columns, where the KPI's values have the unit."""

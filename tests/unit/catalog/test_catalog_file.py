@@ -315,6 +315,13 @@ def test_a_csv_feed_has_a_dialect():
     assert declared(GOOD.replace('"csv"', '"csv", header = "optional"')).feeds["probe"].format == CSV(Header.OPTIONAL)
 
 
+SUM = '{type = "sum", columns = ["bytes"], name = "total_bytes"}'
+RATIO = (
+    '{type = "ratio", name = "rate", numerator = "good", denominator = "all", '
+    """terms = [{name = "all"}, {name = "good", where = "kind = 'DATA'"}]}"""
+)
+
+
 def at(line: int, key: str, problem: str) -> str:
     return f"1.toml:{line}: {key} {problem}" if key else f"1.toml:{line}: {problem}"
 
@@ -744,7 +751,8 @@ BROKEN = {
         at(
             29,
             KPI("measure.type"),
-            "must be one of sum, count, count_distinct, mean, minimum, maximum, plugin; it is 'total'",
+            "must be one of sum, count, count_distinct, mean, minimum, maximum, ratio, standard_deviation, last, "
+            "percentile, plugin; it is 'total'",
         ),
     ),
     "a measure's key": (
@@ -823,7 +831,7 @@ BROKEN = {
     ),
     "a blank pattern": ('"probe_*.csv"', '" "', at(3, "feeds.probe.files[1]", "must be one line that is not blank")),
     "a mean without a column": (
-        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        SUM,
         '{type = "mean", name = "average"}',
         at(29, "kpis.CellVolume.measure", "lacks the key column"),
     ),
@@ -842,18 +850,97 @@ BROKEN = {
         """["bytes"], where = "owner != ''", name""",
         at(29, KPI("measure"), "uses the personal column owner: the KPI must have personal = true"),
     ),
+    "a formula": (
+        SUM,
+        RATIO.replace('"good", denom', '"god", denom'),
+        at(
+            29,
+            KPI("measure.numerator"),
+            "is no expression that can be computed; at character 1: there is no column god; did you mean good?",
+        ),
+    ),
+    "a formula of decimals": (
+        SUM,
+        RATIO.replace('"good", denom', '"0.5 * good", denom'),
+        at(
+            24, "kpis.CellVolume", "cannot be used: the numerator '0.5 * good' is a decimal, and must be a whole number"
+        ),
+    ),
+    "a formula that is a condition": (
+        SUM,
+        RATIO.replace('"good", denom', '"good > 1", denom'),
+        at(24, "kpis.CellVolume", "cannot be used: the numerator 'good > 1' is a boolean, and must be a whole number"),
+    ),
+    "a term's name twice": (
+        SUM,
+        RATIO.replace('{name = "good"', '{name = "all"'),
+        at(29, KPI("measure.terms[2].name"), "is all, the name of another term too"),
+    ),
+    "a term's name of the lake": (
+        SUM,
+        RATIO.replace("all", "batch"),
+        at(
+            24,
+            "kpis.CellVolume",
+            "cannot be used: its measure cannot add up 'batch', as its partials have another column of that name",
+        ),
+    ),
+    "a term's name of a dimension": (
+        SUM,
+        RATIO.replace("all", "cell"),
+        at(
+            24,
+            "kpis.CellVolume",
+            "cannot be used: a dimension cannot be named cell, as its partials have that column; give it another name",
+        ),
+    ),
+    "a term of decimals": (
+        SUM,
+        RATIO.replace('{name = "all"}', '{name = "all", columns = ["signal"]}'),
+        at(24, "kpis.CellVolume", "cannot be used: all is a sum of signal: not all of them are whole numbers"),
+    ),
+    "a term's column": (
+        SUM,
+        RATIO.replace('{name = "all"}', '{name = "all", columns = ["byte"]}'),
+        at(29, KPI("measure.terms[1].columns[1]"), "names no column: did you mean bytes?"),
+    ),
+    "a term's condition on a person": (
+        SUM,
+        RATIO.replace("kind = 'DATA'", "owner = 'a'"),
+        at(29, KPI("measure"), "uses the personal column owner: the KPI must have personal = true"),
+    ),
+    "a quotient of nothing": (
+        SUM,
+        RATIO.replace("terms", 'zero = "two", terms'),
+        at(29, KPI("measure.zero"), "must be one of 0, 1, empty; it is 'two'"),
+    ),
+    "a percentage twice": (
+        SUM,
+        '{type = "percentile", name = "size", column = "bytes", percentiles = [50, 50]}',
+        at(29, KPI("measure.percentiles"), "has a percentage twice"),
+    ),
+    "a percentage of all": (
+        SUM,
+        '{type = "percentile", name = "size", column = "bytes", percentiles = [50, 100]}',
+        at(29, KPI("measure.percentiles[2]"), "must be 99 or less; it is 100"),
+    ),
+    "a last text": (
+        SUM,
+        '{type = "last", name = "newest", column = "kind"}',
+        at(24, "kpis.CellVolume", "cannot be used: newest is the newest value of kind, which has no numbers"),
+    ),
     "a maximum of texts": (
-        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        SUM,
         '{type = "maximum", name = "largest", column = "kind"}',
         at(24, "kpis.CellVolume", "cannot be used: largest is the maximum of kind, which has no numbers"),
     ),
     "a mean of texts": (
-        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        SUM,
         '{type = "mean", name = "average", column = "kind"}',
         at(24, "kpis.CellVolume", "cannot be used: average is a mean of kind, which has no numbers"),
     ),
     "a count of no column": (
-        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        SUM,
         '{type = "count_distinct", name = "users", column = "user"}',
         at(
             29,
@@ -862,7 +949,7 @@ BROKEN = {
         ),
     ),
     "a share's taken name": (
-        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        SUM,
         '{type = "count", name = "calls", share = "rank"}',
         at(
             24,
@@ -871,7 +958,7 @@ BROKEN = {
         ),
     ),
     "a value's name twice": (
-        '{type = "sum", columns = ["bytes"], name = "total_bytes"}',
+        SUM,
         '{type = "mean", name = "samples", column = "signal"}',
         at(
             24,

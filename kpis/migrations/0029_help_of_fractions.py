@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kpis", "0027_applied_entries"),
+        ("kpis", "0028_references"),
     ]
 
     operations = [
