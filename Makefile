@@ -135,7 +135,7 @@ coverage: setup-dev  ## shows which lines and branches no test runs (COVERED= is
 lint: setup-dev  ## checks format, style, imports, types, migrations and documentation
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	PYTHONPATH=plugins $(VENV)/bin/lint-imports
+	env PYTHONPATH=plugins $(VENV)/bin/lint-imports
 	$(ON_SQLITE) $(VENV)/bin/mypy
 	$(ON_SQLITE) $(MANAGE) makemigrations --check --dry-run
 	$(ON_SQLITE) $(MANAGE) check

@@ -180,10 +180,12 @@ def test_pre_commit_runs_the_linters_of_make_lint():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert [repo["repo"] for repo in config["repos"]] == ["local"], "nothing is downloaded"
     hooks = [hook["entry"] for hook in config["repos"][0]["hooks"]]
-    entries = [re.sub(r"^env (\w+=\S+ )+", "", hook) for hook in hooks]
+    variables = r"^env (\w+=\S+ )+"
+    entries = [re.sub(variables, "", hook) for hook in hooks]
     lint = re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     commands = [
-        re.sub(r"^\$\(ON_SQLITE\) ", "", line.strip()).replace("$(VENV)", ".venv") for line in lint.splitlines()
+        re.sub(rf"^\$\(ON_SQLITE\) |{variables}", "", line.strip()).replace("$(VENV)", ".venv")
+        for line in lint.splitlines()
     ]
     assert entries == [line for line in commands if line.startswith(".venv/bin/")]
     assert all(Path(ROOT, entry.split()[0]).exists() for entry in entries)
