@@ -40,8 +40,9 @@ CSV_RULES = """
   byte order mark, the others may have one that fits. A reject's text, and the limits of line lengths, are those of the
   line in UTF-8; a file's digest is that of its bytes as they are.
 - **Messages** of a stream are a row each, in UTF-8 whatever the encoding of the feed's files, with the feed's columns
-  in their order and no header, also where files must have one. A column that files may lack is an empty field. No
-  message is a comment or part of a preamble.
+  in their order and no header line, also where files must have one. A column that files may lack is an empty field. A
+  message of Kafka may name its own columns, [in a record header](../how-to/streams.md#what-a-message-is). No message is
+  a comment or part of a preamble.
 - **Speed.** The compiled scanner reads every dialect but those with a delimiter beyond ASCII, of which each row is
   judged singly. A file in another encoding than UTF-8 is decoded while it is scanned: one in UTF-16 takes about a
   quarter more CPU time than the same rows in UTF-8.

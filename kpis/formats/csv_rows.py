@@ -143,7 +143,8 @@ class CSVRows(RowFormat):
                 must = delimiter_in_words(self.format.delimiter)
                 raise FileError(f"separates its fields by {plural}; it must be {must}")
 
-    def record(self, text: str) -> dict[str, Any]:
+    def split(self, text: str) -> list[str]:
+        """Return the fields of a row, without quotes and spaces round them; raises BadRow."""
         fields = self.fields.split(text.rstrip("\r"))
         if " " in text or "\t" in text:
             fields = [field.strip(" \t") for field in fields]
@@ -152,6 +153,10 @@ class CSVRows(RowFormat):
             raise BadRow("", f"has {len(fields)} field{plural} where the header has {len(self.names)}")
         if fields[0].lower() == self.names[0] and [field.lower() for field in fields] == self.names:
             raise BadRow("", "repeats the header")
+        return fields
+
+    def record(self, text: str) -> dict[str, Any]:
+        fields = self.split(text)
         if self._missing:
             fields = ["" if field.isascii() and field.lower() in self._missing else field for field in fields]
         if self._day is not None and not fields[self._day]:

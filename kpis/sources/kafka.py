@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import from_milliseconds
 from kpis.sources.directory import SourceError
-from kpis.sources.kafka_client import QUIET, Start, TopicIdentity, client, mark_of, time_of, translate_errors
+from kpis.sources.kafka_client import (
+    QUIET,
+    Start,
+    TopicIdentity,
+    client,
+    columns_of,
+    mark_of,
+    time_of,
+    translate_errors,
+)
 from kpis.sources.positions import Origin, Partition, Position
 from kpis.sources.spool import Spool
 from kpis.sources.stream import MESSAGES_AT_ONCE, Limits, Stream
@@ -225,7 +234,8 @@ class Topic(Stream[Spool]):
             spool.last_message = mark_of(messages[-1])
             values = list(map(message_type.value, messages))
             times = list(map(time_of, messages)) if spool.needs_times else ()
-            spool.add(list(map(message_type.offset, messages)), values, self._arrival(messages[-1]), times)
+            headers = list(map(columns_of, messages)) if spool.needs_headers else ()
+            spool.add(list(map(message_type.offset, messages)), values, self._arrival(messages[-1]), times, headers)
             self._largest = max(self._largest, max(map(len, filter(None, values)), default=0))
         # An end-of-partition event comes after the partition's last message.
         self._at_end = (self._at_end - partitions) | ends

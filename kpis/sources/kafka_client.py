@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kpis import extras
 from kpis.sources.directory import SourceError
+from kpis.sources.headed_rows import COLUMNS_KEY
 from kpis.sources.messages import message_mark
 from kpis.sources.positions import Origin, Position
 
@@ -210,3 +211,11 @@ def time_of(message: confluent_kafka.Message) -> int | None:
     """Return a message's own time (Unix ms), of its producer or of the broker; None if it has none."""
     kind, moment = message.timestamp()
     return None if kind == client().TIMESTAMP_NOT_AVAILABLE else moment
+
+
+def columns_of(message: confluent_kafka.Message) -> bytes | None:
+    """Return the header of a message that names its columns; None if it has none. Of several, the last counts."""
+    for key, value in reversed(message.headers() or ()):
+        if key == COLUMNS_KEY:
+            return value.encode() if isinstance(value, str) else value
+    return None

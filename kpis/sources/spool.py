@@ -6,12 +6,14 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kpis.catalog.feeds import Feed
+from kpis.catalog.formats import CSV
 from kpis.catalog.plugin_formats import Refusal
 from kpis.engine.file_reader import Reject
 from kpis.formats.decoded import Decoded, DecoderUnavailable, decoded_of
@@ -19,6 +21,7 @@ from kpis.formats.judge import reject_text
 from kpis.formats.line_days import LineDays, days_of
 from kpis.formats.lines import Line
 from kpis.sources.directory import SourceLost
+from kpis.sources.headed_rows import HeadedRows
 from kpis.sources.messages import BLANK_LINE, Messages, Refused, batch_of
 from kpis.sources.positions import FIRST_ORIGIN, Origin, Partition
 
@@ -49,19 +52,27 @@ class Spool:
         """True if the messages' own times matter: rows of the feed may lack the day."""
         return self.feed.may_lack_day
 
+    @property
+    def needs_headers(self) -> bool:
+        """True if a message may name its columns: it is a row of CSV."""
+        return isinstance(self.feed.format, CSV)
+
     def add(
         self,
         offsets: Sequence[int],
         values: Sequence[bytes | Refused | None],
         arrived: datetime | None = None,
         times: Sequence[int | None] = (),
+        headers: Sequence[bytes | None] = (),
     ) -> None:
         """Add messages in the order of their offsets; a tombstone has no value.
 
         ``arrived`` is when the newest of them arrived, by the broker's clock (UTC), if known. ``times`` are the
-        messages' own (Unix ms, None for none), if the spool ``needs_times``. Raises SourceLost if what decodes
-        them needs something that does not answer.
+        messages' own (Unix ms, None for none), if the spool ``needs_times``, and ``headers`` name their columns, where
+        they do, if it ``needs_headers``. Raises SourceLost if what decodes them needs something that does not answer.
         """
+        if any(headers):
+            values = list(map(self._in_order, headers, values))
         if self._decoded is not None:
             values = [_line_of(self._decoded, value) for value in values]
         if arrived is not None:
@@ -78,6 +89,14 @@ class Spool:
         self._file.write(lines)
         self.count += len(offsets)
         self.size += len(lines)
+
+    def _in_order(self, header: bytes | None, value: bytes | Refused | None) -> bytes | Refused | None:
+        """Return a message with the columns in the feed's order."""
+        return self._headed.row(header, value) if header and header.strip() and isinstance(value, bytes) else value
+
+    @cached_property
+    def _headed(self) -> HeadedRows:
+        return HeadedRows(self.feed.of_messages)
 
     def _sorted_out(
         self, offsets: Sequence[int], values: Sequence[bytes | Refused | None], days: Sequence[int]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kpis import extras
 from kpis.catalog.measures import Combine
+from kpis.sources.headed_rows import COLUMNS_KEY
 from network_analysis_spark.code import write_zip
 from network_analysis_spark.master import Master
 from network_analysis_spark.session import (
@@ -42,6 +43,7 @@ COUNT = "number of values"
 # The number of parallel tasks for a cluster that does not report how many cores it has.
 DEFAULT_CORES = 64
 ARRIVED = "CASE WHEN timestampType = 1 THEN unix_millis(timestamp) END AS arrived"
+COLUMNS = f"try_element_at(filter(headers, one -> one.key = '{COLUMNS_KEY}'), -1).value AS columns"
 KAFKA_SOURCE = "org.apache.spark:spark-sql-kafka-0-10_2.13"
 
 # Runs on an executor: returns the answer to a task.
@@ -49,7 +51,7 @@ Work = Callable[[str], str]
 # Runs on an executor: yields the batches of columns that a task reads.
 Read = Callable[[str], "Iterator[pa.RecordBatch]"]
 # Runs on an executor: answers a task for messages in batches of partition, offset, value, time of arrival by the
-# broker's clock (Unix ms, or NULL), and own time with its kind.
+# broker's clock (Unix ms, or NULL), own time with its kind, and the header that names the columns (or NULL).
 Take = Callable[["Iterator[pa.RecordBatch]", str], Iterator[str]]
 
 
@@ -153,13 +155,14 @@ class Spark:
             raise SparkError("Streams need SPARK_MASTER: with SPARK_REMOTE the ledger is out of reach of the stream.")
         options = {f"kafka.{name}": value for name, value in connection.items()} | {
             "kafka.isolation.level": "read_committed",
+            "includeHeaders": "true",
             "subscribe": source.topic,
             "startingOffsets": json.dumps({source.topic: {str(one): at for one, at in source.starts.items()}}),
             "maxOffsetsPerTrigger": str(source.most_messages),
         }
         with self.translate_errors():
             frame = self.session.readStream.format("kafka").options(**options).load()
-        columns = ("partition", "offset", "value", ARRIVED, "timestamp", "timestampType")
+        columns = ("partition", "offset", "value", ARRIVED, "timestamp", "timestampType", COLUMNS)
         return MicroBatches(self, frame.selectExpr(*columns), source, checkpoint)
 
     def answers(self, frame: DataFrame, take: Take, task: str) -> list[str]:

@@ -79,7 +79,7 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterato
     try:
         with _engine_of(stream) as engine:
             for batch in batches:
-                for partition, offsets, values, arrived, moments in _of_partitions(batch):
+                for partition, offsets, values, headers, arrived, moments in _of_partitions(batch):
                     first, end = stream["ranges"].get(str(partition), (0, None))
                     if stream["only"] and str(partition) not in stream["ranges"]:
                         continue
@@ -89,7 +89,8 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterato
                         if partition not in spools:
                             spools[partition] = Spool(feed, engine.scratch / f"messages-of-{partition}")
                         times = list(map(moments, range(begin, until))) if spools[partition].needs_times else ()
-                        spools[partition].add(offsets[begin:until], values[begin:until], arrived, times)
+                        named = headers[begin:until] if spools[partition].needs_headers else ()
+                        spools[partition].add(offsets[begin:until], values[begin:until], arrived, times, named)
                         spools[partition].last_message = message_mark(moments(until - 1), values[until - 1])
             for partition, spool in spools.items():
                 position = stream["positions"].get(str(partition))
@@ -104,20 +105,24 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterato
 
 def _of_partitions(
     batch: pa.RecordBatch,
-) -> Iterator[tuple[int, list[int], list[bytes | None], datetime | None, Callable[[int], int | None]]]:
+) -> Iterator[
+    tuple[int, list[int], list[bytes | None], list[bytes | None], datetime | None, Callable[[int], int | None]]
+]:
     """Yield a batch's messages by partition, in the order of their offsets.
 
-    Each is the partition, the offsets, the values, when the newest of them arrived by the broker's clock (UTC; None if
-    unknown), and a callable that returns the own time (Unix ms) of the message at an index, or None.
+    Each is the partition, the offsets, the values, the headers that name their columns, when the newest of them arrived
+    by the broker's clock (UTC; None if unknown), and a callable that returns the own time (Unix ms) of the message at
+    an index, or None.
     """
     partitions = batch.column(0).to_pylist()
-    offsets, values, arrivals = (batch.column(number).to_pylist() for number in (1, 2, 3))
+    offsets, values, arrivals, headers = (batch.column(number).to_pylist() for number in (1, 2, 3, 6))
     start = 0
     for partition, same in groupby(partitions):
         end = start + len(list(same))
         arrived = max(filter(None, arrivals[start:end]), default=None)
         came = None if arrived is None else from_milliseconds(arrived)
-        yield partition, offsets[start:end], values[start:end], came, partial(_moment, batch, start)
+        messages = offsets[start:end], values[start:end], headers[start:end]
+        yield partition, *messages, came, partial(_moment, batch, start)
         start = end
 
 
