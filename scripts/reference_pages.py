@@ -29,6 +29,7 @@ from scripts.catalog_page import catalog_page
 from scripts.columns_page import columns_page
 from scripts.formats_page import formats_page
 from scripts.markdown import table
+from tests import doors
 
 GENERATED = "<!-- Written by `make reference`, from {source}. -->"
 
@@ -52,6 +53,18 @@ FEEDS_INTRO = """
 [Files, records and rejects](files.md) has the rules that all feeds share. A value outside its column's range makes the
 row a reject; a number that stands for an unknown value is read as an empty field. *Empty* says whether a field may be
 empty; *missing* that a file may lack the column.
+"""
+
+SOURCES_INTRO = """
+Which feeds come from which source, by which engine. Whatever they come by, the same records give the same tables,
+rejects and files of the lake: a test takes them through every cell, also through those that are refused.
+"""
+
+SOURCES_RULES = """
+- A folder's and a bucket's files are ingested by `update_network_stats`, a stream's messages by `consume_stream`, each
+  with `--engine local` or `spark`.
+- [What a message is](../how-to/streams.md#what-a-message-is) has the rules for rows and days of messages.
+- Spark reads Kafka, and no Kinesis: [Consume streams](../how-to/streams.md#with-spark) has the reason.
 """
 
 SETTINGS_INTRO = """
@@ -171,6 +184,12 @@ def _feed(feed: Feed) -> str:
     return "\n\n".join(said)
 
 
+def sources_page() -> str:
+    """Return the page of sources: which feed comes from where, by which engine."""
+    heading, *rows = doors.rows()
+    return "\n\n".join(["# Feeds and sources", SOURCES_INTRO.strip(), table(heading, rows), SOURCES_RULES.strip()])
+
+
 def kpis_page() -> str:
     """Return the page of KPIs: feed, groups, values and intervals, and the columns of the rows."""
     overview = table(
@@ -253,6 +272,7 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "formats.md": (formats_page, "the catalog"),
     "kpis.md": (kpis_page, "the catalog"),
     "settings.md": (settings_page, "network_analysis/options.py"),
+    "sources.md": (sources_page, "tests/doors.py"),
     "columns.md": (columns_page, "kpis/catalog/columns"),
     "catalog.md": (catalog_page, "kpis/catalog/file/entries.py"),
 }

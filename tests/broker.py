@@ -27,19 +27,26 @@ class Broker:
         return Producer({"bootstrap.servers": self.servers, "log_level": 0, "enable.idempotence": True})
 
     def put(
-        self, topic: str, values: Iterable[str | bytes | None], partitions: int = PARTITIONS, timestamp: int = 0
+        self,
+        topic: str,
+        values: Iterable[str | bytes | None],
+        partitions: int = PARTITIONS,
+        timestamp: int = 0,
+        headers: dict[str, str] | None = None,
+        first: int = 0,
     ) -> None:
         """Adds messages to a topic, in turn to each of so many partitions, and waits until they are in.
 
-        ``timestamp`` (Unix ms) is their own time, now by default.
+        ``timestamp`` (Unix ms) is their own time, now by default. The turn begins with the partition ``first``.
         """
         failed = []
-        for number, value in enumerate(values):
+        for number, value in enumerate(values, first):
             self._producer.produce(
                 topic,
                 value,
                 partition=number % partitions,
                 timestamp=timestamp,
+                headers=headers or {},
                 on_delivery=lambda error, _: error and failed.append(error),
             )
         assert self._producer.flush(PATIENCE) == 0

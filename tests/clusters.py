@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from network_analysis_spark.engine import Spark, spark
+from network_analysis_spark.engine import Spark, kafka_settings, spark
 from network_analysis_spark.master import Master
 from tests.services import program
 
@@ -40,5 +40,7 @@ def running_spark() -> Iterator[Spark]:
     need_spark()
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="spark-") as folder:
         patch.setenv("JDK_JAVA_OPTIONS", JAVA)
-        with spark(Master("local[2]"), Path(folder)) as session:
+        jars = os.environ.get("TEST_KAFKA_JARS", "")
+        settings = kafka_settings(os.path.join(jars, "spark")) if jars else None
+        with spark(Master("local[2]"), Path(folder), settings) as session:
             yield session

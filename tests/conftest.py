@@ -162,8 +162,8 @@ def bucket(cloud, settings):
 
 
 @pytest.fixture(scope="session")
-def spark():
-    """A Spark of this machine, which takes seconds to start: all tests share it."""
+def spark(cloud):
+    """A Spark of this machine, which takes seconds to start: all tests share it. Its executors find the cloud."""
     from tests.clusters import running_spark
 
     with running_spark() as session:

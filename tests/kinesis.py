@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from hashlib import md5
 from itertools import count
 from unittest.mock import patch
@@ -115,8 +116,8 @@ class Records:
         self._client.create_stream(StreamName=name, ShardCount=shards)
         self._keys = count()
 
-    def put(self, values: Iterable[str | bytes]) -> None:
-        """Adds records, in turn to every shard."""
+    def put(self, values: Iterable[str | bytes], arrived: float | None = None) -> None:
+        """Adds records, in turn to every shard; they arrive at a Unix time, now by default."""
         records = [
             {"Data": value, "PartitionKey": f"{next(self._keys)}"}
             for value in (one.encode() if isinstance(one, str) else one for one in values)
@@ -124,6 +125,10 @@ class Records:
         for start in range(0, len(records), 500):
             answer = self._client.put_records(StreamName=self.name, Records=records[start : start + 500])
             assert answer["FailedRecordCount"] == 0
+            for put in answer["Records"] if arrived is not None else ():
+                record = self.at(put["ShardId"]).records[int(put["SequenceNumber"])]
+                zone = record.created_at_datetime.tzinfo
+                record.created_at_datetime = datetime.fromtimestamp(arrived, UTC).replace(tzinfo=zone)
 
     def delete(self) -> None:
         """Has the stream removed."""

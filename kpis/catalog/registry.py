@@ -89,11 +89,6 @@ def reference_of(kpi: KPI, dimension: Dimension) -> ReferenceTable | None:
     return None
 
 
-def stream_feeds() -> tuple[str, ...]:
-    """Return the names of the feeds whose records can come as messages of a stream."""
-    return tuple(feed.name for feed in FEEDS.values() if feed.is_streamable)
-
-
 def archived_feeds() -> tuple[str, ...]:
     """Return the names of the feeds whose records the lake keeps by default."""
     return tuple(feed.name for feed in FEEDS.values() if feed.is_archived)

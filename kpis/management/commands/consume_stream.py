@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from kpis import pipeline
-from kpis.catalog.registry import FEEDS, stream_feeds
+from kpis.catalog.registry import FEEDS
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import UNBOUNDED
 from kpis.ingest.events import log_event
@@ -39,7 +39,7 @@ class Command(WorkCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--feed", required=True, choices=stream_feeds(), help="the messages' feed")
+        parser.add_argument("--feed", required=True, choices=sorted(FEEDS), help="the messages' feed")
         sources = _sources()
         parser.add_argument("--source", choices=sorted(sources), default=KAFKA, help="where the messages come from")
         for source in sources.values():
@@ -56,6 +56,11 @@ class Command(WorkCommand):
     def handle(
         self, *, feed: str, source: str, until_idle: float | None, engine: str, verbosity: int, **options: Any
     ) -> None:
+        if not FEEDS[feed].is_streamable:
+            raise CommandError(
+                f"The feed {feed} cannot come as messages: it is {FEEDS[feed].format}, and a message is one row.",
+                returncode=WRONG_USE,
+            )
         choice = chosen_engine(engine)
         _check_options(_sources(), source, choice.required(source), engine, options)
         chosen = pipeline.Options(
