@@ -23,11 +23,21 @@ from kpis.stages.prepared import Prepared
 ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines", "records", "rejects", "lacks_day")
 
 
+def encode_declared() -> dict[str, Any]:
+    """Return the plug-ins and catalog files that say which feeds and KPIs there are, as JSON has them."""
+    return {"plugins": list(PLUGINS), "catalog": registry.declared_texts()}
+
+
+def load_declared(encoded: dict[str, Any]) -> None:
+    """Load the driver's plug-ins and catalog files, unless they were loaded before."""
+    load(encoded["plugins"])
+    registry.declare_texts((path, text) for path, text in encoded["catalog"])
+
+
 def encode_options(options: Options) -> dict[str, Any]:
     """Return the options that say how a file is read, as JSON has them."""
     return {
-        "plugins": list(PLUGINS),
-        "catalog": registry.declared_texts(),
+        **encode_declared(),
         "interval_from": str(options.interval_from),
         "date": options.date and options.date.isoformat(),
         "max_reject_ratio": options.max_reject_ratio,
@@ -42,8 +52,7 @@ def encode_options(options: Options) -> dict[str, Any]:
 
 def decode_options(encoded: dict[str, Any]) -> Options:
     """Return the options that ``encode_options`` encoded, and load the driver's plug-ins and catalog files."""
-    load(encoded["plugins"])
-    registry.declare_texts((path, text) for path, text in encoded["catalog"])
+    load_declared(encoded)
     return Options(
         interval_from=pipeline.IntervalFrom(encoded["interval_from"]),
         date=date.fromisoformat(encoded["date"]) if encoded["date"] else None,

@@ -29,7 +29,7 @@ from kpis.sources.positions import Origin, Position
 from kpis.sources.spool import Spool
 from kpis.stages.prepare import prepare, write_aside
 from kpis.storage import address
-from network_analysis_spark.encoding import decode_options, encode_prepared
+from network_analysis_spark.encoding import decode_options, encode_prepared, load_declared
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,7 +73,9 @@ def prepare_micro_batch(batches: Iterator[pa.RecordBatch], task: str) -> Iterato
     Messages that the ledger has, or that are beyond the batch's range, are skipped.
     """
     stream = json.loads(task)
-    feed, options = FEEDS[stream["feed"]], decode_options(stream["options"])
+    # First the options, which declare the driver's own feeds.
+    options = decode_options(stream["options"])
+    feed = FEEDS[stream["feed"]]
     folder = PurePosixPath(stream["folder"]) / uuid.uuid4().hex
     spools: dict[int, Spool] = {}
     try:
@@ -135,6 +137,7 @@ def _moment(batch: pa.RecordBatch, start: int, place: int) -> int | None:
 def read_partials(task: str) -> Iterator[pa.RecordBatch]:
     """Yield the lake's partials on an executor, combined as far as its own files allow; see combined_partials."""
     fields = json.loads(task)
+    load_declared(fields)
     kpi, length = KPIS[fields["kpi"]], LENGTHS[fields["length"]]
     starts = [datetime.fromisoformat(start) for start in fields["starts"]]
     files = {

@@ -36,7 +36,7 @@ from kpis.sources.places import encode_file
 from kpis.sources.positions import Origin, Position
 from kpis.stages.prepared import Prepared
 from kpis.storage import Address, address
-from network_analysis_spark.encoding import decode_prepared, encode_options, encode_partials
+from network_analysis_spark.encoding import decode_prepared, encode_declared, encode_options, encode_partials
 from network_analysis_spark.engine import COUNT, START, MicroBatches, Source, Spark, spark
 from network_analysis_spark.executor import ERRORS, prepare_micro_batch, prepare_task, read_partials
 from network_analysis_spark.master import Master
@@ -250,6 +250,7 @@ class SparkCluster:
         types = _partial_types(kpi)
         common = {
             **self._place,
+            **encode_declared(),
             "kpi": kpi.id,
             "length": length.code,
             "columns": list(types),
