@@ -102,9 +102,11 @@ class SparkTopic:
 
     def _check(self, positions: Mapping[int, Position]) -> None:
         self._check_at = time.monotonic() + METADATA_SECONDS
-        if self.start.topic_id:
-            is_same = self._identity.topic_id() == self.start.topic_id
+        topic_id = self.start.topic_id and self._identity.topic_id()
+        if topic_id:
+            is_same = topic_id == self.start.topic_id
         else:
+            # A broker that has just started may give no ids.
             known = {one: at for one, at in positions.items() if at.last_message and at.next_in(self.start.origin(one))}
             is_same = all(
                 self._identity.mark_at(one, at.next_offset - 1) in (at.last_message, None) for one, at in known.items()
