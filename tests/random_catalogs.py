@@ -26,7 +26,7 @@ import pyarrow as pa
 from tests.measures import percentiles
 from tests.random_parquet import content, forms
 
-LENGTHS = {"1m": (3, 60), "5m": (1, 300), "1h": (2, 3600)}
+LENGTHS = {"1m": (3, 60), "5m": (1, 300), "15m": (6, 900), "1h": (2, 3600)}
 # 2026-03-02T22:00:00Z: files reach over midnight.
 START = 1_772_488_800
 # Of a measure's condition.

@@ -60,9 +60,12 @@ FIVE_MINUTES = Length(1, "5 minutes", 5)
 ONE_HOUR = Length(2, "1 hour", 60)
 ONE_MINUTE = Length(3, "1 minute", 1)
 ONE_DAY = Length(4, "1 day", 1440)
+# 5 is kept for weeks.
+FIFTEEN_MINUTES = Length(6, "15 minutes", 15)
 
-LENGTHS = {length.code: length for length in (FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, ONE_DAY)}
-BY_SHORT_NAME = {length.short_name: length for length in LENGTHS.values()}
+LENGTHS = {length.code: length for length in (FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, ONE_DAY, FIFTEEN_MINUTES)}
+# Shortest first.
+BY_SHORT_NAME = {length.short_name: length for length in sorted(LENGTHS.values(), key=lambda one: one.minutes)}
 
 
 @dataclass(frozen=True, order=True)

@@ -27,7 +27,7 @@ class KPIResult(models.Model):
     interval_start_timestamp = models.DateTimeField(help_text="UTC, included")
     interval_end_timestamp = models.DateTimeField(help_text="UTC, not included")
     interval = models.PositiveSmallIntegerField(
-        choices=interval_choices, help_text="; ".join(f"{code}: {name}" for code, name in interval_choices())
+        choices=interval_choices, help_text="the code of its length, as docs/reference/intervals.md lists them"
     )
     rank = models.PositiveIntegerField(help_text="1 is the largest; ties rank by the dimension, ascending")
 

@@ -386,7 +386,7 @@ BROKEN = {
         at(4, "feeds.probe.format.header", "must be one of none, optional, required; it is 'maybe'"),
     ),
     "no format": ('format = {type = "csv"}\n', "", at(1, "feeds.probe", "lacks the key format")),
-    "an interval": ('"1m"\n', '"7m"\n', at(5, "feeds.probe.interval", "must be one of 1h, 1m, 5m; it is '7m'")),
+    "an interval": ('"1m"\n', '"7m"\n', at(5, "feeds.probe.interval", "must be one of 15m, 1h, 1m, 5m; it is '7m'")),
     "an interval's type": (
         '"1m"\n',
         "1\n",
@@ -776,7 +776,7 @@ BROKEN = {
         '"rank"',
         at(24, "kpis.CellVolume", f"cannot be used: it has two columns rank; {EACH}"),
     ),
-    "a length": ('"1h", "1m"', '"1h", "2h"', at(32, KPI("lengths[2]"), "must be one of 1h, 1m, 5m; it is '2h'")),
+    "a length": ('"1h", "1m"', '"1h", "2h"', at(32, KPI("lengths[2]"), "must be one of 15m, 1h, 1m, 5m; it is '2h'")),
     "a shorter length": (
         '"1m"\ntime',
         '"5m"\ntime',
