@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -43,11 +43,13 @@ def catalog() -> Catalog:
 
 
 @contextmanager
-def measures(settings: Any) -> Iterator[dict[int, KPI]]:
+def measures(settings: Any, ids: Collection[int] = ()) -> Iterator[dict[int, KPI]]:
+    """Declare the KPIs with these ids, or all."""
     settings.FEED_FILES = {"probe_*.csv": "probe"}
     made = catalog()
-    with declared(feeds=made.feeds.values(), kpis=made.kpis.values()):
-        yield dict(made.kpis)
+    kpis = {id: kpi for id, kpi in made.kpis.items() if not ids or id in ids}
+    with declared(feeds=made.feeds.values(), kpis=kpis.values()):
+        yield kpis
 
 
 def records_of(chance: Random, hour: int, number: int) -> list[Record]:
