@@ -37,7 +37,7 @@ help:  ## lists these targets
 # Extras of the package, such as "mysql kafka"; README.md and docs/how-to/package.md list them.
 EXTRAS ?=
 
-setup: $(VENV)/requirements.done $(EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/scanner.done  ## makes .venv with what the product needs, and EXTRAS="mysql postgres kafka aws redis"
+setup: $(VENV)/requirements.done $(EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/scanner.done  ## makes .venv with what the product needs, and EXTRAS="mysql postgres kafka aws redis arrow"
 	@:
 
 setup-dev: setup $(DEV_EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/requirements-dev.done  ## and with what tests and linters need, all extras but Spark among it

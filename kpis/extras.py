@@ -14,6 +14,7 @@ EXTRAS = {
     "kafka": {"confluent_kafka": "confluent-kafka"},
     "aws": {"boto3": "boto3", "fsspec": "fsspec"},
     "redis": {"channels_redis": "channels-redis"},
+    "arrow": {"pyarrow": "pyarrow"},
     "spark": {"pyspark": "pyspark", "pyarrow": "pyarrow"},
 }
 

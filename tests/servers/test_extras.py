@@ -36,6 +36,7 @@ MODULES = {
     "kafka": ("confluent_kafka",),
     "aws": ("boto3", "botocore", "s3transfer", "fsspec"),
     "redis": ("channels_redis", "redis", "msgpack"),
+    "arrow": ("pyarrow",),
     "spark": ("pyspark", "py4j", "pyarrow", "grpc"),
 }
 KAFKA = ("--bootstrap-servers", "127.0.0.1:1", "--topic", "calls")

@@ -50,6 +50,11 @@ class ColumnType(ABC):
         return self.optional
 
     @property
+    def default_value(self) -> Any:
+        """The default as JSON has it; None for none."""
+        return self.default
+
+    @property
     def default_text(self) -> str:
         """The default as a field of a file may have it; "" for none."""
         return "" if self.default is None else f"{self.default}"

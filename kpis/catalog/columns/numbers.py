@@ -32,7 +32,7 @@ class Integer(ColumnType):
 
     @property
     def accepted(self) -> str:
-        least, most = self._bounds
+        least, most = self.bounds
         if most == (1 << (self.bits - 1)) - 1:
             said = "" if least == -most - 1 else f"{least} or more"
         else:
@@ -50,7 +50,7 @@ class Integer(ColumnType):
 
     @property
     def result_type(self) -> ResultType:
-        least, most = self._bounds
+        least, most = self.bounds
         return WholeNumber(32 if least >= -(1 << 31) and most < 1 << 31 else 64)
 
     @property
@@ -61,7 +61,7 @@ class Integer(ColumnType):
     _scientific = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?", re.ASCII)
 
     @cached_property
-    def _bounds(self) -> tuple[int, int]:
+    def bounds(self) -> tuple[int, int]:
         """The least and the largest accepted number."""
         beyond = 1 << (self.bits - 1)
         return max(self.minimum, -beyond), min(beyond - 1, beyond if self.maximum is None else self.maximum)
@@ -69,7 +69,7 @@ class Integer(ColumnType):
     def parse(self, text: str) -> int | None:
         # The most frequent case first: judging rows one by one consists mostly of this.
         if text.isdecimal() and len(text) < 19 and text.isascii():
-            least, most = self._bounds
+            least, most = self.bounds
             number = int(text)
             if least <= number <= most and not self.unknown:
                 return number
@@ -173,6 +173,10 @@ class Decimal(ColumnType):
     @property
     def can_be_missing(self) -> bool:
         return self.optional or bool(self.unknown)
+
+    @property
+    def default_value(self) -> float | None:
+        return None if self.default is None else float(self.default)
 
     @property
     def default_text(self) -> str:

@@ -83,9 +83,14 @@ class ISOTimestamp(LocalTimestamp):
         clock = "[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,9})?)?"
         return f"{year}-[0-9]{{2}}-[0-9]{{2}}(?:{clock}(?:{offset})?)" + "?" * self.days
 
+    @property
+    def full_pattern(self) -> str:
+        """A regular expression for all texts that may be accepted."""
+        return self._pattern("[0-9]{4}", OFFSET)
+
     @cached_property
     def _compiled(self) -> re.Pattern[str]:
-        return re.compile(self._pattern("[0-9]{4}", OFFSET), re.ASCII)
+        return re.compile(self.full_pattern, re.ASCII)
 
     def parse_text(self, text: str) -> datetime:
         if not self._compiled.fullmatch(text):

@@ -173,6 +173,7 @@ def test_every_command_says_what_its_output_is_for():
         "catalog_schema",
         "describe_feed",
         "doctor",
+        "export_catalog",
         "lake_ddl",
         "query_lake",
         "show_network_stats",
