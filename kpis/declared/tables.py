@@ -67,6 +67,7 @@ class Tables:
     def __init__(self, dropped: Collection[str] = ()):
         if not apps.is_installed("kpis.declared"):
             self.changes, self.migration, self.pending = list[TableChange](), None, list[str]()
+            self.lacking = list[str]()
             return
         loader = MigrationLoader(connection)
         self._loader, self._former = loader, loader.project_state()
@@ -82,6 +83,9 @@ class Tables:
             for label, name in loader.graph.nodes
             if label == LABEL and (label, name) not in loader.applied_migrations
         ]
+        # Those that were applied from another folder. A new one of the same name would be taken for applied.
+        applied = {name for label, name in loader.applied_migrations if label == LABEL}
+        self.lacking = sorted(applied - {name for label, name in loader.graph.nodes if label == LABEL})
 
     @cached_property
     def _wanted_tables(self) -> dict[str, ModelState]:
@@ -167,7 +171,12 @@ class Tables:
             ) from error
 
     def check_folder(self) -> None:
-        """Raise StoreError if a migration is to be written, and the folder cannot be."""
+        """Raise StoreError if the folder lacks applied migrations, or one is to be written and the folder cannot be."""
+        if self.lacking:
+            raise StoreError(
+                f"{_folder()} lacks migrations that this database has applied: {', '.join(self.lacking)}. Copy them "
+                "there, or set CATALOG_MIGRATIONS to their folder."
+            )
         if self.migration is not None:
             _write(_folder() / "writable", "")
             (_folder() / "writable").unlink()

@@ -279,6 +279,25 @@ def test_migrations_that_are_there_need_no_folder_that_can_be_written(work, tmp_
         assert {path: path.stat().st_mtime_ns for path in folder.glob("*.py")} == before
 
 
+@pytest.mark.sqlite_alone
+def test_another_folder_without_the_applied_migrations_is_refused_and_left_alone(work, tmp_path):
+    work.declare(FEED, VOLUME)
+    work.apply()
+    before = work.tables()
+    work.declare(CATALOG)
+    folder = tmp_path / "migrations"
+    refused = work.run("apply_catalog", CATALOG_MIGRATIONS=str(folder))
+    assert (refused.code, refused.err) == (
+        1,
+        f"CommandError: {folder} lacks migrations that this database has applied: 0001_initial. Copy them there, or "
+        "set CATALOG_MIGRATIONS to their folder. Run apply_catalog again to continue.\n",
+    )
+    assert (folder.exists(), work.tables()) == (False, before)
+    (work.catalog.parent / "catalog_migrations").rename(folder)
+    assert work.run("apply_catalog", CATALOG_MIGRATIONS=str(folder)).code == 0
+    assert "declared_kindrecords" in work.tables()
+
+
 def execute(work: Work, *statements: str) -> None:
     with work.place.alias() as alias, connections[alias].cursor() as cursor:
         for statement in statements:
