@@ -23,10 +23,12 @@ def main() -> None:
     # NumPy's linear algebra, which nothing here uses, else starts a thread for each core that waits for work in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "network_analysis.settings")
+    from django.apps import apps
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from kpis.plugins.registry import PluginError, fault_in
     from network_analysis.secret_key import require_secret_key
 
     try:
@@ -35,7 +37,17 @@ def main() -> None:
         sys.exit(f"{error}")
     if sys.argv[1:2] == ["runserver"]:
         require_secret_key()
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except PluginError as error:
+        # A command's arguments, and the addresses of the pages, are made of what plug-ins add.
+        sys.exit(f"{error}")
+    except Exception as error:
+        # Django imports the plug-ins' apps and models.
+        fault = None if apps.ready else fault_in(error)
+        if fault is None:
+            raise
+        sys.exit(f"{fault}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ OLDEST_HOOKS = 1
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 PLACE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 PAGE_PATH = re.compile(r"([a-z0-9_-]+/)*")
+# The names that the system's own source and engine have.
+BUILT_IN = {"source": "kafka", "engine": "local"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Plugin:
         )
 
     def flaws(self) -> Iterator[str]:
-        """Yield the reasons why it cannot be used."""
+        """Yield the reasons why it cannot be used; raises TypeError or AttributeError for values of other types."""
         if not OLDEST_HOOKS <= self.hooks <= HOOKS:
             yield (
                 f"is written for version {self.hooks} of the hooks, and this is version {HOOKS}: "
@@ -97,6 +99,13 @@ class Plugin:
             yield f"has the name {self.name!r}: use lower-case letters, digits and single underscores"
         for named in (self.formats, self.measures, self.sources, self.engines):
             yield from (f"adds {name!r}: use lower-case letters" for name in named if not NAME.fullmatch(name))
+        for kind, name in BUILT_IN.items():
+            if name in getattr(self, f"{kind}s"):
+                yield f"adds the {kind} {name}, which is built in: give it another name"
+        for name in ("catalog_files", "pages"):
+            if isinstance(getattr(self, name), str):
+                yield f"has {name} = {getattr(self, name)!r}, which must be a tuple"
+                return
         yield from (f"has {place!r}, which is not like package.module:name" for place in self._wrong_places())
         for path in self.catalog_files:
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:

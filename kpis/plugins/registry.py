@@ -85,6 +85,17 @@ def problems(package: str) -> Iterator[str]:
             yield f"{error}"
 
 
+def fault_in(error: Exception) -> PluginError | None:
+    """Return an error as that of the plug-in whose code raised it, which cannot be loaded; None if none did."""
+    trace = error.__traceback__
+    found = None
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        found = next((package for package in PLUGINS if f"{module}.".startswith(f"{package}.")), found)
+        trace = trace.tb_next
+    return PluginError(_cannot_be_loaded(found, error)) if found else None
+
+
 def _loaded(package: str) -> Plugin:
     try:
         plugin = import_module(f"{package}.plugin").PLUGIN
@@ -93,7 +104,11 @@ def _loaded(package: str) -> Plugin:
         raise PluginError(_cannot_be_loaded(package, error)) from error
     if not isinstance(plugin, Plugin):
         raise PluginError(f"The plug-in {package} cannot be loaded: its PLUGIN is not a kpis.plugins.plugin.Plugin.")
-    for flaw in plugin.flaws():
+    try:
+        flaw = next(plugin.flaws(), None)
+    except Exception as error:
+        raise PluginError(_cannot_be_loaded(package, error)) from error
+    if flaw is not None:
         raise PluginError(f"The plug-in {package} {flaw}.")
     return plugin
 

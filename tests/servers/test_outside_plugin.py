@@ -274,3 +274,55 @@ def test_a_plug_in_that_cannot_be_loaded_stops_each_command_with_its_name_and_re
             "",
             "The plug-in broken_probes cannot be loaded: ModuleNotFoundError: No module named 'no_such_library'.\n",
         )
+
+
+BROKEN = {
+    "source": (
+        "sources={'post': 'broken_probes.none:A'}",
+        "",
+        "consume_stream",
+        "ModuleNotFoundError: No module named ",
+    ),
+    "page": ("pages=(Page('A', '', 'broken_probes.none:a'),)", "", "check", "ModuleNotFoundError: "),
+    "models": ("", "raise RuntimeError('no licence')", "doctor", "RuntimeError: no licence."),
+}
+
+
+@pytest.mark.sqlite_alone
+@pytest.mark.parametrize("part", BROKEN)
+def test_a_command_that_needs_a_broken_part_of_a_plug_in_ends_with_one_line(installation, tmp_path, part):
+    adds, models, command, reason = BROKEN[part]
+    package = tmp_path / "broken_probes"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "models.py").write_text(models)
+    (package / "plugin.py").write_text(
+        "from kpis.plugins.plugin import Page, Plugin\n"
+        f"PLUGIN = Plugin(name='broken', description='', hooks=1, {adds})\n"
+    )
+    environment = installation.environment | {"PLUGINS": "broken_probes", "PYTHONPATH": str(tmp_path)}
+    done = run([installation.python, ROOT / "manage.py", command], env=environment)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert done.stderr.startswith(f"The plug-in broken_probes cannot be loaded: {reason}")
+
+
+@pytest.mark.sqlite_alone
+def test_a_source_whose_option_is_there_already_is_named(installation, tmp_path):
+    package = tmp_path / "other_probes"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "plugin.py").write_text(
+        "from kpis.plugins.plugin import Plugin\n"
+        "PLUGIN = Plugin(name='other', description='', hooks=1, sources={'post': 'other_probes.post:POST'})\n"
+    )
+    (package / "post.py").write_text(
+        "from kpis.ingest.stream_sources import Option, StreamSource\n"
+        "class Post(StreamSource):\n"
+        "    title, options, open = 'a post', (Option('topic', ''),), None\n"
+        "POST = Post()\n"
+    )
+    environment = installation.environment | {"PLUGINS": "other_probes", "PYTHONPATH": str(tmp_path)}
+    done = run([installation.python, ROOT / "manage.py", "consume_stream"], env=environment)
+    assert (done.returncode, done.stderr) == (
+        1, "The option --topic of the source post is there already: give it another name.\n"
+    )  # fmt: skip

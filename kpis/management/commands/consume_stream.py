@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentTypeError
+from argparse import ArgumentError, ArgumentTypeError
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -40,11 +40,8 @@ class Command(WorkCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", required=True, choices=sorted(FEEDS), help="the messages' feed")
-        sources = _sources()
+        sources = stream_sources()
         parser.add_argument("--source", choices=sorted(sources), default=KAFKA, help="where the messages come from")
-        for source in sources.values():
-            for option in source.options:
-                parser.add_argument(option.flag, type=option.convert, metavar=option.metavar, help=option.help)
         parser.add_argument(
             "--until-idle",
             type=_seconds,
@@ -52,6 +49,13 @@ class Command(WorkCommand):
             help="end when everything is ingested and nothing arrives for this time",
         )
         add_engine_argument(parser)
+        for name, source in sources.items():
+            for option in source.options:
+                try:
+                    parser.add_argument(option.flag, type=option.convert, metavar=option.metavar, help=option.help)
+                except ArgumentError:
+                    reason = f"The option {option.flag} of the source {name} is there already: give it another name."
+                    raise PluginError(reason) from None
 
     def handle(
         self, *, feed: str, source: str, until_idle: float | None, engine: str, verbosity: int, **options: Any
@@ -62,7 +66,7 @@ class Command(WorkCommand):
                 returncode=WRONG_USE,
             )
         choice = chosen_engine(engine)
-        _check_options(_sources(), source, choice.required(source), engine, options)
+        _check_options(stream_sources(), source, choice.required(source), engine, options)
         chosen = pipeline.Options(
             top_n=settings.TOP_N,
             # A topic with many rejects is not a wrong file: no share of rejects fails it.
@@ -95,13 +99,6 @@ class Command(WorkCommand):
             )
         if report.failed:
             sys.exit(1)
-
-
-def _sources() -> dict[str, StreamSource]:
-    try:
-        return stream_sources()
-    except PluginError as error:
-        raise CommandError(f"{error}") from error
 
 
 def _check_options(

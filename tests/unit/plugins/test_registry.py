@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from kpis.ingest.engines import engine_names
+from kpis.ingest.stream_sources import stream_sources
 from kpis.plugins import registry
-from kpis.plugins.plugin import HOOKS, Page, Plugin
+from kpis.plugins.plugin import BUILT_IN, HOOKS, Page, Plugin
 from kpis.plugins.registry import PluginError
 
 _numbers = count()
@@ -103,6 +106,9 @@ def test_what_it_adds_in_words():
         ({"name": "Two Words"}, "has the name 'Two Words': use lower-case letters, digits and single underscores"),
         ({"formats": {"XML": "a.b:C"}}, "adds 'XML': use lower-case letters"),
         ({"sources": {"post": "a.b.C"}}, "has 'a.b.C', which is not like package.module:name"),
+        ({"sources": {"kafka": "a.b:C"}}, "adds the source kafka, which is built in: give it another name"),
+        ({"engines": {"local": "a.b:C"}}, "adds the engine local, which is built in: give it another name"),
+        ({"catalog_files": "a.toml"}, "has catalog_files = 'a.toml', which must be a tuple"),
         ({"catalog_files": ("../a.toml",)}, "has the catalog file '../a.toml', which is not within its package"),
         ({"catalog_files": ("/a.toml",)}, "has the catalog file '/a.toml', which is not within its package"),
         (
@@ -127,6 +133,17 @@ def test_a_plug_in_that_fails_to_load_is_named_with_the_reason(package):
     assert refusal("not_there") == (
         "The plug-in not_there cannot be loaded: ModuleNotFoundError: No module named 'not_there'."
     ).replace("not_there", "PACKAGE")
+
+
+@pytest.mark.parametrize("given", ["hooks='1'", "hooks=1, formats=('xml',)", "hooks=1, pages=('cells/',)"])
+def test_a_plug_in_whose_values_have_other_types_is_named(package, given):
+    wrong = package(f"PLUGIN = Plugin(name='tried', description='', {given})")
+    assert re.fullmatch(r"The plug-in PACKAGE cannot be loaded: (Type|Attribute)Error: .+\.", refusal(wrong))
+
+
+def test_the_names_that_no_plug_in_can_take_are_those_that_are_built_in():
+    assert engine_names()[0] == BUILT_IN["engine"]
+    assert stream_sources().keys() - registry.added("sources").keys() == {BUILT_IN["source"]}
 
 
 def test_two_plug_ins_of_one_name_or_with_one_source_are_refused(package):
