@@ -25,6 +25,7 @@ from kpis.models.result_models import result_model
 
 # A name that more keys have is too many conditions for a statement.
 MOST_KEYS = 1000
+MOST_VERSIONS = 10 * MOST_KEYS
 # The keys whose names are looked up at once; of more, the first have names.
 MOST_NAMED = 5000
 
@@ -77,8 +78,10 @@ class NameColumn:
     def keys_of(self, text: str) -> list[int | str]:
         """Return the values of the dimension that have, or had, a name. Raises TooManyKeys."""
         versions = ReferenceVersion.objects.filter(reference__name=self.reference.name, name=text)
-        keys = list(versions.order_by("key").values_list("key", flat=True).distinct()[: MOST_KEYS + 1])
-        if len(keys) > MOST_KEYS:
+        # Neither distinct nor in order: SQLite would read all keys in their order for it, not those with the name.
+        found = list(versions.order_by().values_list("key", flat=True)[: MOST_VERSIONS + 1])
+        keys = sorted(set(found))
+        if len(keys) > MOST_KEYS or len(found) > MOST_VERSIONS:
             raise TooManyKeys(f"More than {MOST_KEYS:,} values of {self.dimension.name} have this name.")
         return [int(key) if self.is_of_numbers else key for key in keys]
 
