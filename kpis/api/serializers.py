@@ -121,10 +121,12 @@ def result_serializer(kpi: KPI, names: Sequence[NameColumn] = ()) -> type[RowSer
     """Return the serializer of a KPI's rows, with columns of names."""
     columns = beside(row_columns(kpi), names)
     meta = type("Meta", (), {"model": result_model(kpi), "fields": columns, "read_only_fields": columns})
-    fields = {
-        one.name: serializers.CharField(read_only=True, allow_null=True, help_text=one.help_text) for one in names
-    }
-    return type(f"{kpi.name}Serializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta, **fields})
+    own = {"__doc__": kpi.description, "Meta": meta}
+    return type(f"{kpi.name}Serializer", (RowSerializer,), own | _name_fields(names))
+
+
+def _name_fields(names: Sequence[NameColumn]) -> dict[str, serializers.Field]:
+    return {one.name: serializers.CharField(read_only=True, allow_null=True, help_text=one.help_text) for one in names}
 
 
 def v1_serializer(kpi: KPI) -> type[RowSerializer]:
@@ -138,10 +140,11 @@ def v1_serializer(kpi: KPI) -> type[RowSerializer]:
     return type(f"{kpi.name}V1Serializer", (parent,), {"__doc__": kpi.description, **columns})
 
 
-def anomaly_serializer(kpi: KPI) -> type[RowSerializer]:
-    """Return the serializer of anomalies: a KPI's rows with the verdict (``row.verdict``)."""
+def anomaly_serializer(kpi: KPI, names: Sequence[NameColumn] = ()) -> type[RowSerializer]:
+    """Return the serializer of anomalies: a KPI's rows, with columns of names, and the verdict (``row.verdict``)."""
     kind = serializers.FloatField if kpi.measure.is_fraction else serializers.BigIntegerField
-    columns = ["id", *INTERVAL_COLUMNS, *kpi.dimensions, "value", "mean", "deviation", "z", "intervals_in_window"]
+    verdict = ["value", "mean", "deviation", "z", "intervals_in_window"]
+    columns = ["id", *INTERVAL_COLUMNS, *kpi.dimensions, *(one.name for one in names), *verdict]
     meta = type("Meta", (), {"model": result_model(kpi), "fields": columns, "read_only_fields": columns})
     fields = {
         "value": kind(source=kpi.value, read_only=True, help_text=f"{kpi.value}, in {kpi.unit}"),
@@ -161,7 +164,8 @@ def anomaly_serializer(kpi: KPI) -> type[RowSerializer]:
             source="verdict.intervals", read_only=True, help_text="in which the group has a value"
         ),
     }
-    return type(f"{kpi.name}AnomalySerializer", (RowSerializer,), {"__doc__": kpi.description, "Meta": meta, **fields})
+    own = {"__doc__": kpi.description, "Meta": meta}
+    return type(f"{kpi.name}AnomalySerializer", (RowSerializer,), own | _name_fields(names) | fields)
 
 
 class CatalogSerializer(serializers.Serializer):

@@ -168,6 +168,8 @@ class AnomalyViewSet(ListViewSet):
 
     kpi: KPI
     queryset: QuerySet[KPIResult]
+    # The annotations of its rows that are names.
+    names: tuple[str, ...]
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         given = self.filterset_class.given(request.query_params)
@@ -181,6 +183,7 @@ class AnomalyViewSet(ListViewSet):
             length,
             given.get("window", DEFAULT_WINDOW),
             given.get("threshold", DEFAULT_THRESHOLD),
+            self.names,
         )
         fields = self.serializer_class().fields
         if self.wants_file():
@@ -197,7 +200,8 @@ class AnomalyViewSet(ListViewSet):
 def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
     """Return the viewset of a KPI's anomalies."""
     model = result_model(kpi)
-    serializer = anomaly_serializer(kpi)
+    names = name_columns(kpi)
+    serializer = anomaly_serializer(kpi, names)
     viewset = type(
         f"{kpi.name}AnomalyViewSet",
         (AnomalyViewSet,),
@@ -205,9 +209,10 @@ def anomaly_viewset(kpi: KPI) -> type[AnomalyViewSet]:
             "__doc__": f"{kpi.description}: values far from those of the same group before.\n\n{_ANOMALIES}",
             "name": f"{kpi.name} anomalies",
             "kpi": kpi,
-            "queryset": model.objects.all(),
+            "queryset": with_names(model.objects.all(), names),
+            "names": tuple(one.name for one in names),
             "serializer_class": serializer,
-            "filterset_class": anomaly_filterset(kpi, name_columns(kpi)),
+            "filterset_class": anomaly_filterset(kpi, names),
             "permission_classes": permissions_for(kpi),
             "keyset": own_order(model),
             "export_name": f"{kpi.name}-anomalies",

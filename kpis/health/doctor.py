@@ -19,10 +19,10 @@ from django.db.models import Max
 from kpis import extras
 from kpis.catalog.file_names import FileNames
 from kpis.catalog.intervals import to_text
-from kpis.catalog.registry import DECLARED_FEEDS, DECLARED_KPIS, DEFINITIONS, FEEDS
+from kpis.catalog.registry import DECLARED_FEEDS, DECLARED_KPIS, DEFINITIONS, FEEDS, REFERENCES
 from kpis.engine import compiled
 from kpis.lake import STAGING, LakeError, WrongLake
-from kpis.models import Batch, Run, Watermark
+from kpis.models import Batch, Reference, Run, Watermark
 from kpis.plugins.registry import PLUGINS, problems
 from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
@@ -58,6 +58,7 @@ def examine(now: datetime) -> Iterator[Finding]:
         yield migrated
         if migrated.verdict is Verdict.OK:
             yield from catalog()
+            yield from references()
     yield lake()
     yield staging()
     yield data_dir()
@@ -176,6 +177,18 @@ def catalog() -> Iterator[Finding]:
     elif DEFINITIONS:
         text = f"{len(DECLARED_FEEDS):,} feeds and {len(DECLARED_KPIS):,} KPIs are applied"
         yield Finding(Verdict.OK, subject, text)
+
+
+def references() -> Iterator[Finding]:
+    """Check that the catalog files' references are loaded, and that there are no others."""
+    loaded = set(Reference.objects.values_list("name", flat=True))
+    if lacking := [name for name in REFERENCES if name not in loaded]:
+        text = f"{', '.join(lacking)} never loaded: run `manage.py load_reference NAME FILE`"
+        yield Finding(Verdict.NOTE, "references", text)
+    if gone := sorted(loaded - REFERENCES.keys()):
+        yield Finding(Verdict.NOTE, "references", f"{', '.join(gone)} loaded, and no longer in the catalog")
+    if REFERENCES and not lacking and not gone:
+        yield Finding(Verdict.OK, "references", f"{', '.join(REFERENCES)} loaded")
 
 
 def lake() -> Finding:

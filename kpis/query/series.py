@@ -31,13 +31,17 @@ class Anomaly(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """The rows of some of a KPI's groups, all of one interval length, and the parameters of the detection."""
+    """The rows of some of a KPI's groups, all of one interval length, and the parameters of the detection.
+
+    ``names`` are annotations of the rows, which an anomaly has behind its dimensions.
+    """
 
     kpi: KPI
     rows: QuerySet[KPIResult]
     length: Length
     window: int
     threshold: float
+    names: tuple[str, ...] = ()
 
     def anomalies(self, span: Span) -> Iterator[Anomaly]:
         """Yield the anomalies in the span, by start and rank, in one query.
@@ -47,11 +51,12 @@ class Series:
         first, last = _bounded(span)
         reach = max(EPOCH, first - self.window * self.length.delta)
         rows = self.rows.filter(interval_start_timestamp__gte=reach, interval_start_timestamp__lte=last)
-        shown = ("id", *INTERVAL_COLUMNS, *self.kpi.dimensions)
+        shown = ("id", *INTERVAL_COLUMNS, *self.kpi.dimensions, *self.names)
         columns = rows.order_by("interval_start_timestamp", "interval", "rank").values_list(
             *shown, self.kpi.value, "rank"
         )
-        read = ((self._group(row[4:-2]), row[1], row[-2], row) for row in stream(columns))
+        end = 4 + len(self.kpi.dimensions)
+        read = ((self._group(row[4:end]), row[1], row[-2], row) for row in stream(columns))
         for row, verdict in anomalies(read, self.length.delta, self.window, self.threshold):
             if row[1] >= first:
                 judged = (verdict.mean, verdict.deviation, verdict.z, verdict.intervals)

@@ -157,9 +157,19 @@ def test_a_page_is_one_query_with_names_too(cells, django_assert_num_queries):
         assert len(asked(CELL_UNIQUE_USERS, cell_id="Luna").data) == 3
 
 
-def test_anomalies_are_found_by_a_name(cells):
-    assert asked(CELL_UNIQUE_USERS, anomaly_viewset, cell_id="Luna").status_code == 200
-    assert asked(CELL_UNIQUE_USERS, anomaly_viewset, cell_id="x", interval="1").data == []
+def test_anomalies_have_names_and_are_found_by_them(cells):
+    for step in range(2, 15):
+        users = 1000 if step == 14 else 10 + step % 2
+        start = START + step * timedelta(minutes=5)
+        make_result(CELL_UNIQUE_USERS, start, 1, cell_id=1, number_of_unique_users=users)
+    (one,) = asked(CELL_UNIQUE_USERS, anomaly_viewset).data
+    assert (one["cell_id"], one["cell_name"], one["value"]) == (1, "Luna", 1000)
+    assert [*one][4:7] == ["cell_id", "cell_name", "value"]
+    assert asked(CELL_UNIQUE_USERS, anomaly_viewset, cell_id="Luna").data == [one]
+    assert asked(CELL_UNIQUE_USERS, anomaly_viewset, cell_name="Marte").data == []
+    response = asked(CELL_UNIQUE_USERS, anomaly_viewset, format="csv")
+    (row,) = csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode()))
+    assert (row["cell_id"], row["cell_name"], row["value"]) == ("1", "Luna", "1000")
 
 
 def test_a_dimension_of_texts_is_found_by_value_or_name_in_any_case_of_the_value():

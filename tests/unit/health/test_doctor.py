@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from kpis.engine import compiled
 from kpis.health import doctor
-from kpis.models import Run, Watermark
+from kpis.models import Reference, Run, Watermark
 from kpis.store.dialects import dialect
 from tests.factories import MIDNIGHT, make_batch, make_run
+from tests.references import CELL, referenced
 from tests.unit.test_settings import manage
 
 pytestmark = pytest.mark.django_db
@@ -375,3 +376,15 @@ def test_a_zone_that_the_database_does_not_know(sound):
     assert line.startswith("note time zone tables: are not loaded, so the database does not know Europe/Madrid.")
     assert "`mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql`" in line
     assert status == 0
+
+
+def test_references_that_are_not_loaded_or_not_declared_are_named(sound):
+    def found() -> list[str]:
+        return [line for line in run_doctor()[0] if " references: " in line]
+
+    assert found() == []
+    with referenced(CELL):
+        assert found() == ["note references: cell never loaded: run `manage.py load_reference NAME FILE`"]
+        Reference.objects.create(name="cell", loaded_at=MIDNIGHT)
+        assert found() == ["ok   references: cell loaded"]
+    assert found() == ["note references: cell loaded, and no longer in the catalog"]
