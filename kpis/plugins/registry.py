@@ -47,10 +47,9 @@ def load(packages: Iterable[str]) -> None:
             PLUGINS[package] = plugin
 
 
-def folder_of(package: str) -> Path:
-    """Return the folder of a loaded plug-in's package."""
-    (folder, *_) = import_module(package).__path__
-    return Path(folder)
+def folders_of(package: str) -> list[Path]:
+    """Return the folders of a package; one without ``__init__.py`` may have several."""
+    return [Path(folder) for folder in import_module(package).__path__]
 
 
 def catalog_files() -> list[Path]:
@@ -58,8 +57,9 @@ def catalog_files() -> list[Path]:
     found = []
     for package, plugin in PLUGINS.items():
         for name in plugin.catalog_files:
-            path = folder_of(package) / name
-            if not path.is_file():
+            paths = [folder / name for folder in folders_of(package)]
+            path = next((path for path in paths if path.is_file()), None)
+            if path is None:
                 raise PluginError(f"The plug-in {package} cannot be loaded: it lacks its catalog file {name}.")
             found.append(path)
     return found

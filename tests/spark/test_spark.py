@@ -374,7 +374,17 @@ def test_the_zip_has_what_executors_need_and_the_same_bytes_each_time(tmp_path):
     assert done.stdout.split() == [f"{first}/network_analysis_spark/run.py", str(library() is not None)], done.stderr
 
 
-def test_executors_get_the_plug_ins_and_their_feeds(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "packages"),
+    [
+        ("executed_probes", ["executed_probes"]),
+        # In another package, and in folders without __init__.py.
+        ("executed_by.others.probes", ["executed_by", "executed_by/others", "executed_by/others/probes"]),
+        ("bare_probes", []),
+        ("bare_by.others", ["bare_by/others"]),
+    ],
+)
+def test_executors_get_the_plug_ins_and_their_feeds(tmp_path, monkeypatch, name, packages):
     import json
     import subprocess
     import sys
@@ -384,9 +394,10 @@ def test_executors_get_the_plug_ins_and_their_feeds(tmp_path, monkeypatch):
     from kpis.plugins import registry
     from network_analysis_spark.encoding import encode_options
 
-    package = tmp_path / "executed_probes"
-    package.mkdir()
-    (package / "__init__.py").touch()
+    package = tmp_path.joinpath(*name.split("."))
+    package.mkdir(parents=True)
+    for one in packages:
+        (tmp_path / one / "__init__.py").touch()
     (package / "plugin.py").write_text(
         "from kpis.plugins.plugin import Plugin\n"
         "PLUGIN = Plugin(name='probes', description='', hooks=1, catalog_files=('probes.toml',))\n"
@@ -398,7 +409,7 @@ def test_executors_get_the_plug_ins_and_their_feeds(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "PLUGINS", dict(registry.PLUGINS))
     monkeypatch.setattr("network_analysis_spark.encoding.PLUGINS", registry.PLUGINS)
-    registry.load(["executed_probes"])
+    registry.load([name])
     (file,) = registry.catalog_files()
     monkeypatch.setattr(catalog, "declared_texts", lambda: [(str(file), file.read_text())])
     code = (
@@ -406,8 +417,8 @@ def test_executors_get_the_plug_ins_and_their_feeds(tmp_path, monkeypatch):
         "from network_analysis_spark.encoding import decode_options\n"
         "from kpis.catalog.registry import FEEDS\n"
         "decode_options(json.loads(sys.argv[1]))\n"
-        "import executed_probes.plugin\n"
-        "print(executed_probes.plugin.__file__, 'probe' in FEEDS)"
+        f"import {name}.plugin as plugin\n"
+        "print(plugin.__file__, 'probe' in FEEDS)"
     )
     options = json.dumps(encode_options(Options()))
     packed = write_zip(tmp_path / "elsewhere" / "kpis.zip")
@@ -418,7 +429,7 @@ def test_executors_get_the_plug_ins_and_their_feeds(tmp_path, monkeypatch):
         capture_output=True,
         text=True,
     )
-    assert done.stdout.split() == [f"{packed}/executed_probes/plugin.py", "True"], done.stderr
+    assert done.stdout.split() == [f"{packed}/{name.replace('.', '/')}/plugin.py", "True"], done.stderr
 
 
 # Real commands, each with a Spark of its own.
