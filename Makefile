@@ -2,7 +2,7 @@
 
 VENV := .venv
 BENCH_VENV := benchmarks/.venv
-DEV_EXTRAS := mysql postgres kafka aws redis
+DEV_EXTRAS := mysql postgres kafka aws redis avro
 PYTHON_IN := $(VENV)/bin/python
 MANAGE := $(PYTHON_IN) manage.py
 PORT ?= 8000
@@ -37,7 +37,7 @@ help:  ## lists these targets
 # Extras of the package, such as "mysql kafka"; README.md and docs/how-to/package.md list them.
 EXTRAS ?=
 
-setup: $(VENV)/requirements.done $(EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/scanner.done  ## makes .venv with what the product needs, and EXTRAS="mysql postgres kafka aws redis arrow"
+setup: $(VENV)/requirements.done $(EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/scanner.done  ## makes .venv with what the product needs, and EXTRAS="mysql postgres kafka aws redis arrow avro"
 	@:
 
 setup-dev: setup $(DEV_EXTRAS:%=$(VENV)/requirements-%.done) $(VENV)/requirements-dev.done  ## and with what tests and linters need, all extras but Spark among it

@@ -15,6 +15,7 @@ EXTRAS = {
     "aws": {"boto3": "boto3", "fsspec": "fsspec"},
     "redis": {"channels_redis": "channels-redis"},
     "arrow": {"pyarrow": "pyarrow"},
+    "avro": {"fastavro": "fastavro", "cramjam": "cramjam"},
     "spark": {"pyspark": "pyspark", "pyarrow": "pyarrow"},
 }
 

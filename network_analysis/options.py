@@ -242,6 +242,12 @@ KAFKA_OPTIONS = {
     }.items()
     if value
 }
+streams.mention(
+    "SCHEMA_REGISTRY_USERNAME",
+    help="The account at the schema registry of feeds in [Avro](formats.md#avro). Without it, that of the registry's "
+    "host in the file that `NETRC` names, else `~/.netrc`.",
+)
+streams.mention("SCHEMA_REGISTRY_PASSWORD", help="Its password.")
 REDIS_URL = streams.redis(
     "REDIS_URL",
     help="A Redis that notifies open live pages of new messages immediately. Without it web processes poll the "

@@ -96,6 +96,45 @@ message of a stream is never Parquet, which is for many rows.
   bytes at least.
 """
 
+AVRO_INTRO = """
+Records of Apache Avro, in files and in messages of a stream; it needs the extra `avro`. A record is read as the JSON
+object that it would be, by the same rules as [JSON lines](#json-lines): a column is found by its name in files, or by a
+path such as `radio.cell.id` in records and maps within. Other fields are passed over.
+
+- **Messages** are in the wire format of Confluent's schema registry: a zero byte, the id of the schema in four bytes,
+  the highest first, and the record. `schemas` says where the schemas are: a folder with a file `ID.avsc` for each, or
+  the address of a registry, which is asked with `GET /schemas/ids/ID`, also for schemas that a schema refers to. Each
+  schema is loaded once a process. The account is `SCHEMA_REGISTRY_USERNAME` with `SCHEMA_REGISTRY_PASSWORD`, or that of
+  the registry's host in netrc's file, never in the catalog file; certificates are the system's, or those of
+  `SSL_CERT_FILE`.
+- **A registry that does not answer** within 10 seconds, refuses the account or answers anything unknown stops the
+  consumer with that reason; so does a folder that is not there. Nothing is lost: the messages are read again. An id
+  that the registry or the folder does not have makes the message a reject, and is asked for again after a minute.
+- **Files** (`.avro`) have their schema within, and need no `schemas`. Blocks may be compressed with deflate, Snappy,
+  Zstandard, bzip2, xz or not at all, and have 64 MB at most, as they are and unpacked; a file is read by blocks, so
+  that memory is bounded whatever its size. A file that is cut off or damaged fails as a whole. One that ends exactly
+  where a block does is whole as far as anyone can tell.
+- **Values** become what JSON lines would have:
+
+| Avro | read as |
+| --- | --- |
+| null, boolean, int, long, string, enum | the same in JSON; an enum is its symbol |
+| float, double | a number, exactly; NaN and the infinities make the row a reject |
+| decimal | its digits, for whole and decimal numbers and texts |
+| bytes, fixed | their text in UTF-8; what is not valid makes the row a reject |
+| timestamp-millis, timestamp-micros | a time in UTC, also as Unix time of any unit; at midnight also a day |
+| local-timestamp-millis, local-timestamp-micros | a time in the column's zone |
+| date, time-millis, time-micros, uuid | a day, a time of day, a UUID |
+| a union | the value of the type that it has |
+| record, map | an object, whose values columns name by paths |
+| array, or a record where a column needs a value | a reject |
+
+- **A time in a format** of directives (`%d.%m.%Y`) cannot be an Avro timestamp: give its column `iso` or a Unix format.
+- **Rejects** of messages that cannot be decoded have the message's bytes as text, others the feed's values as JSON.
+- **Spark.** Executors need fastavro, cramjam and orjson. The driver sends them the schemas of a folder; a registry they
+  ask themselves, with the account from their own environment.
+"""
+
 OWN_INTRO = """
 Another format than these comes from a plug-in, which turns the bytes of a file, or of a stream's message, into rows as
 lines of CSV or of JSON. All that follows is the same for every format: columns, checks, rejects, the compiled scanner,
@@ -190,7 +229,7 @@ def formats_page() -> str:
     """Return the page of formats: the options of each, with defaults."""
     options = ((f"`{one.name}`", one.metadata["help"], _shown(one.default)) for one in dataclasses.fields(formats.CSV))
     csv = ["## CSV", CSV_INTRO.strip(), table(("option", "meaning", "default"), options), CSV_RULES.strip()]
-    others = ["## JSON lines", JSON_INTRO.strip(), "## Parquet", PARQUET_INTRO.strip()]
+    others = ["## JSON lines", JSON_INTRO.strip(), "## Parquet", PARQUET_INTRO.strip(), "## Avro", AVRO_INTRO.strip()]
     members = ((f"`{name}`", meaning, default) for name, meaning, default in MEMBERS)
     own = ["## A format of your own", OWN_INTRO.strip(), table(("attribute", "meaning", "default"), members)]
     return "\n\n".join(["# Formats", FORMATS_INTRO.strip(), *csv, *others, *own, OWN_RULES.strip()])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.columns import BadValue, ColumnType
 from kpis.catalog.columns.zones import UTC_ZONE, Zone
-from kpis.catalog.formats import CSV, Format, Header, Plugin
+from kpis.catalog.formats import CSV, DecodedFormat, Format, Header
 from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
 from kpis.catalog.place import Place
 from kpis.catalog.result_columns import BadEntry
@@ -272,7 +272,7 @@ class Feed:
     @cached_property
     def as_lines(self) -> Feed:
         """The feed of the lines that its files and messages are decoded into; itself, if these are not decoded."""
-        return replace(self, format=self.format.lines) if isinstance(self.format, Plugin) else self
+        return replace(self, format=self.format.lines) if isinstance(self.format, DecodedFormat) else self
 
     @property
     def header_line(self) -> bytes:

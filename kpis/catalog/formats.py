@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from kpis.catalog.plugin_formats import FORMATS, PluginFormat
 from kpis.catalog.result_columns import BadEntry
@@ -323,8 +324,68 @@ class Plugin:
         return f"{self.plugin.title} ({options})" if options else self.plugin.title
 
 
+@dataclass(frozen=True)
+class Avro:
+    """Records of Avro: messages whose schema is one of ``schemas`` by its id, and files, which have their own.
+
+    ``schemas`` is a folder with a file ``ID.avsc`` for each, or the http or https address of a schema registry; without
+    it messages cannot be read. Raises BadEntry for an address that cannot be one.
+    """
+
+    schemas: str = ""
+
+    def __post_init__(self) -> None:
+        if self.is_registry:
+            parts = urlsplit(self.schemas)
+            if not parts.hostname:
+                raise BadEntry("the address of the schema registry has no host", "Avro")
+            if "@" in parts.netloc:
+                raise BadEntry(
+                    "the address of the schema registry has an account: give it in SCHEMA_REGISTRY_USERNAME and "
+                    "SCHEMA_REGISTRY_PASSWORD, or in netrc's file",
+                    "Avro",
+                )
+            if parts.query or parts.fragment:
+                raise BadEntry("the address of the schema registry ends in more than a path", "Avro")
+        elif "://" in self.schemas:
+            raise BadEntry("the schemas are neither in a folder nor at an http or https address", "Avro")
+
+    @property
+    def is_registry(self) -> bool:
+        """True if the schemas are at an address, else in a folder."""
+        return self.schemas.startswith(("http://", "https://"))
+
+    @property
+    def lines(self) -> LineFormat:
+        """The format of the lines that its records are decoded into."""
+        return JSONLines()
+
+    @property
+    def has_keys(self) -> bool:
+        """True if each row names its own columns."""
+        return True
+
+    @property
+    def is_streamable(self) -> bool:
+        """True if a message can be a row: its schema can be found."""
+        return bool(self.schemas)
+
+    @property
+    def of_messages(self) -> LineFormat:
+        """The format of the lines that messages are decoded into."""
+        return self.lines
+
+    @property
+    def can_be_packed(self) -> bool:
+        """True if a file may be packed as a whole, and then has ``.gz`` or ``.zst`` after its name."""
+        return True
+
+    def __str__(self) -> str:
+        return f"Avro; schemas in {self.schemas}" if self.schemas else "Avro"
+
+
 # Decoded into lines before they are read.
-DecodedFormat = Plugin
+DecodedFormat = Avro | Plugin
 Format = LineFormat | DecodedFormat | Parquet
 
 

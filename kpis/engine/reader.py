@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpis.catalog.feeds import Feed
-from kpis.catalog.formats import CSV, Format, JSONLines, Parquet, Plugin
+from kpis.catalog.formats import CSV, Avro, Format, JSONLines, Parquet, Plugin
 from kpis.engine.file_reader import FileReader, Reading
 from kpis.engine.line_reader import LineReader
 from kpis.engine.parquet_reader import ParquetReader
@@ -24,6 +24,7 @@ FILE_READERS: dict[type[Format], type[FileReader[Any]]] = {
     CSV: LineReader,
     JSONLines: LineReader,
     Parquet: ParquetReader,
+    Avro: LineReader,
     Plugin: LineReader,
 }
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
-from kpis.catalog.feeds import Feed
-from kpis.catalog.formats import LineFormat, Plugin
+from kpis.catalog.formats import LineFormat
 from kpis.catalog.plugin_formats import Refusal, Rows
 from kpis.formats.bounds import FileError
 from kpis.formats.content import BLOCK_BYTES
@@ -146,24 +144,6 @@ class _Content(io.RawIOBase):
         room[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
-
-
-def decoded_of(feed: Feed) -> Decoded | None:
-    """Return how a feed's files and messages are decoded; None if they are lines themselves."""
-    if not isinstance(feed.format, Plugin):
-        return None
-    plugin, options, columns = feed.format.plugin, feed.format.options, feed.columns
-    line = getattr(plugin, "line", None)
-    return Decoded(
-        plugin.title,
-        feed.format.lines,
-        partial(_rows, plugin.rows, columns, options),
-        None if line is None else lambda message: line(message, columns, options),
-    )
-
-
-def _rows(rows: Callable[..., Iterator[Rows]], columns: Sequence[Any], options: Any, file: BinaryIO) -> Iterator[Rows]:
-    return rows(file, columns, options)
 
 
 def csv_line(values: Iterable[object]) -> Rows:

@@ -8,7 +8,8 @@ from typing import Any
 from kpis.catalog.feeds import Feed
 from kpis.catalog.formats import CSV, Format, JSONLines, LineFormat
 from kpis.formats.csv_rows import CSVRows
-from kpis.formats.decoded import Decoded, decoded_of
+from kpis.formats.decoded import Decoded
+from kpis.formats.decoders import decoded_of
 from kpis.formats.json_rows import JSONRows
 
 _ROWS_OF: dict[type[Format], type[CSVRows] | type[JSONRows]] = {CSV: CSVRows, JSONLines: JSONRows}

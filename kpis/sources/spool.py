@@ -16,7 +16,8 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.formats import CSV
 from kpis.catalog.plugin_formats import Refusal
 from kpis.engine.file_reader import Reject
-from kpis.formats.decoded import Decoded, DecoderUnavailable, decoded_of
+from kpis.formats.decoded import Decoded, DecoderUnavailable
+from kpis.formats.decoders import decoded_of
 from kpis.formats.judge import reject_text
 from kpis.formats.line_days import LineDays, days_of
 from kpis.formats.lines import Line

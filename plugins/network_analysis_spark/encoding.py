@@ -9,6 +9,7 @@ from typing import Any
 
 from kpis import pipeline
 from kpis.catalog import registry
+from kpis.catalog.formats import Avro
 from kpis.clock import Clocks
 from kpis.engine.live import LiveCounts
 from kpis.formats.bounds import Bounds
@@ -38,6 +39,7 @@ def encode_options(options: Options) -> dict[str, Any]:
     """Return the options that say how a file is read, as JSON has them."""
     return {
         **encode_declared(),
+        "avro_schemas": _avro_schemas(),
         "interval_from": str(options.interval_from),
         "date": options.date and options.date.isoformat(),
         "max_reject_ratio": options.max_reject_ratio,
@@ -50,9 +52,23 @@ def encode_options(options: Options) -> dict[str, Any]:
     }
 
 
+def _avro_schemas() -> dict[str, dict[str, str]]:
+    """Return the schemas of Avro in the driver's folders, see ``folder_texts``."""
+    feeds = [feed for feed in registry.DECLARED_FEEDS.values() if isinstance(feed.format, Avro)]
+    if not feeds:
+        return {}
+    from kpis.formats.avro_schemas import folder_texts
+
+    return folder_texts(feeds)
+
+
 def decode_options(encoded: dict[str, Any]) -> Options:
     """Return the options that ``encode_options`` encoded, and load the driver's plug-ins and catalog files."""
     load_declared(encoded)
+    if encoded["avro_schemas"]:
+        from kpis.formats.avro_schemas import use_texts
+
+        use_texts(encoded["avro_schemas"])
     return Options(
         interval_from=pipeline.IntervalFrom(encoded["interval_from"]),
         date=date.fromisoformat(encoded["date"]) if encoded["date"] else None,

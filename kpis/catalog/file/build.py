@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from kpis.catalog import columns
@@ -20,7 +21,7 @@ from kpis.catalog.file.indexes import check_indexes
 from kpis.catalog.file.measures import measure_of
 from kpis.catalog.file.naming import instead, known_column
 from kpis.catalog.file.source import Source
-from kpis.catalog.formats import CSV, Format, Header, JSONLines, Parquet, Plugin
+from kpis.catalog.formats import CSV, Avro, Format, Header, JSONLines, Parquet, Plugin
 from kpis.catalog.intervals import BY_SHORT_NAME
 from kpis.catalog.kpis import KPI
 from kpis.catalog.name_pattern import NamePattern
@@ -160,6 +161,7 @@ ENDINGS: dict[type[Format], tuple[str, ...]] = {
     CSV: (".csv", ".txt"),
     JSONLines: (".jsonl", ".json"),
     Parquet: (".parquet",),
+    Avro: (".avro",),
 }
 
 
@@ -173,10 +175,10 @@ def _format(source: Source, at: Keys, entry: entries.AnyFormat) -> Format:
             known = instead(entry.name, FORMATS) if FORMATS else "no plug-in that is installed has one"
             raise source.error((*at, "name"), f"names no format: {known}")
         at = (*at, "options")
-    return _made(source, at, lambda: _made_format(entry))
+    return _made(source, at, lambda: _made_format(entry, source.path.parent))
 
 
-def _made_format(entry: entries.AnyFormat) -> Format:
+def _made_format(entry: entries.AnyFormat, folder: Path) -> Format:
     match entry:
         case entries.CSVEntry():
             return CSV(
@@ -194,6 +196,9 @@ def _made_format(entry: entries.AnyFormat) -> Format:
             return JSONLines()
         case entries.ParquetEntry():
             return Parquet()
+        case entries.AvroEntry(schemas=schemas):
+            # A folder is one beside the catalog file, wherever the command is run.
+            return Avro(schemas if not schemas or "://" in schemas else f"{folder.absolute() / schemas}")
         case entries.PluginEntry():
             return Plugin(entry.name, entry.options)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Keys that change no record and no figure. All others do, also those that are added to the entries later.
 FEED_NOTES = {"description", "files", "endings", "archive"}
+# Where the schemas of messages are, not what they say.
+FORMAT_NOTES = {"schemas"}
 COLUMN_NOTES = {"unit", "personal", "source"}
 KPI_NOTES = {"description", "plural", "unit", "personal"}
 # Keys of a KPI that say what is made of its partials.
@@ -81,6 +83,9 @@ def feed_definition(name: str, entry: FeedEntry) -> Definition:
     # In their order, which rows without a header follow.
     columns = [[column, *_split(value, COLUMN_NOTES)] for column, value in values.pop("columns").items()]
     records, notes = _split(values, FEED_NOTES)
+    records["format"], of_format = _split(records["format"], FORMAT_NOTES)
+    if of_format:
+        notes["format"] = of_format
     records["columns"] = [[column, value] for column, value, _ in columns]
     notes["columns"] = [[column, value] for column, _, value in columns if value]
     return Definition(Kind.FEED, name, name, "", _text(records), "", _text(notes))

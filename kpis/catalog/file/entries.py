@@ -190,6 +190,18 @@ class ParquetEntry(FormatEntry, tag="parquet", kw_only=True, frozen=True):
     """Apache Parquet."""
 
 
+class AvroEntry(FormatEntry, tag="avro", kw_only=True, frozen=True):
+    """Apache Avro: files, and messages of a stream. [Formats](formats.md#avro) has the rules."""
+
+    schemas: Annotated[
+        str,
+        Meta(
+            description="Where the schemas of messages are: a folder with a file `ID.avsc` each, from the catalog "
+            "file's own folder on, or the http or https address of a schema registry. Files have their own."
+        ),
+    ] = ""
+
+
 class PluginEntry(FormatEntry, tag="plugin", kw_only=True, frozen=True):
     """A [format of a plug-in](formats.md#a-format-of-your-own)."""
 
@@ -197,7 +209,7 @@ class PluginEntry(FormatEntry, tag="plugin", kw_only=True, frozen=True):
     options: Annotated[dict[str, Any], Meta(description="Its options, which the plug-in describes and checks.")] = {}
 
 
-AnyFormat = CSVEntry | JSONLinesEntry | ParquetEntry | PluginEntry
+AnyFormat = CSVEntry | JSONLinesEntry | ParquetEntry | AvroEntry | PluginEntry
 
 
 class TimeEntry(Entry, kw_only=True, frozen=True):

@@ -373,7 +373,7 @@ BROKEN = {
     "a format": (
         '"csv"',
         '"cvs"',
-        at(4, "feeds.probe.format.type", "must be one of csv, json_lines, parquet, plugin; it is 'cvs'"),
+        at(4, "feeds.probe.format.type", "must be one of csv, json_lines, parquet, avro, plugin; it is 'cvs'"),
     ),
     "a format's option": (
         '"csv"}',

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -167,7 +168,9 @@ def test_the_example_of_the_documentation_reads_files(tmp_path, feed, monkeypatc
     page = (settings.BASE_DIR / "docs" / "reference" / "formats.md").read_text()
     (example,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     monkeypatch.delitem(FORMATS, "fixed_width")
-    exec(example, {})  # noqa: S102  what readers copy
+    module: dict[str, Any] = {}
+    exec(example, module)  # noqa: S102  what readers copy
+    register_format("fixed_width", module["FORMAT"])
     path = tmp_path / "probe_1.dat"
     path.write_bytes(CONTENT.removeprefix(b"FW1\n"))
     assert read(path, feed) == (RECORDS, [REJECTS[0], (3, "", *REJECTS[1][2:]), *REJECTS[2:]])
