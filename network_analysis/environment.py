@@ -176,7 +176,7 @@ class Group:
         wanted = f"none, or comma-separated feeds of {', '.join(known)}"
         return self.value(name, frozenset(default), convert, wanted, help, shown=shown or ",".join(default))
 
-    def plugins(self, name: str, folder: Path, *, help: str) -> list[str]:
+    def plugins(self, name: str, folder: Path | None, *, help: str) -> list[str]:
         """Parse comma-separated packages, and load these plug-ins, those in a folder and those that are installed."""
         named = self.words(name, [], help=help, accepts="packages, comma-separated")
         try:

@@ -30,7 +30,8 @@ def migrations_folder(catalog: list[Path], var: Path) -> Path | None:
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-if not (BASE_DIR / "manage.py").is_file():
+is_checkout = (BASE_DIR / "manage.py").is_file()
+if not is_checkout:
     BASE_DIR = Path.cwd()
 load_dotenv(BASE_DIR / ".env")
 
@@ -60,7 +61,8 @@ places.mention(
 plugins = Group("Plug-ins")
 PLUGINS = plugins.plugins(
     "PLUGINS",
-    BASE_DIR / "plugins",
+    # Never of a working folder, whose code nobody has installed.
+    BASE_DIR / "plugins" if is_checkout else None,
     help="[Plug-ins](plugins.md) by their packages, besides those in the folder `plugins` of a checkout and those that "
     "installed distributions name.",
 )

@@ -23,12 +23,12 @@ class PluginError(Exception):
     """A plug-in cannot be loaded; the message has its name and the reason."""
 
 
-def find(folder: Path, named: Iterable[str]) -> list[str]:
+def find(folder: Path | None, named: Iterable[str]) -> list[str]:
     """Return the packages of plug-ins: those in a folder, those of installed distributions, then those that are named.
 
     Packages in the folder can be imported from then on.
     """
-    in_folder = sorted(path.parent.name for path in folder.glob("*/plugin.py"))
+    in_folder = [] if folder is None else sorted(path.parent.name for path in folder.glob("*/plugin.py"))
     if in_folder and str(folder) not in sys.path:
         sys.path.append(str(folder))
     installed = sorted(point.value for point in metadata.entry_points(group=ENTRY_POINTS))

@@ -179,6 +179,14 @@ def test_the_installed_package_does_the_main_job_in_an_empty_folder(installation
     assert re.findall(r" (\d+)$", served.stdout, re.MULTILINE) == ["200"] * 5, served.stdout + served.stderr
 
 
+def test_the_installed_package_loads_no_plug_in_of_the_working_folder(installation, tmp_path):
+    code = tmp_path / "plugins" / "found_there"
+    code.mkdir(parents=True)
+    (code / "plugin.py").write_text("raise RuntimeError('ran')")
+    done = run([installation / "network-analysis", "consume_stream", "--help"], cwd=tmp_path)
+    assert (done.stderr, done.returncode, "kafka,kinesis" in done.stdout) == ("", 0, True), done.stdout
+
+
 def test_the_installed_package_reads_env_from_the_working_folder(installation, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHON_DOTENV_DISABLED"}
     (tmp_path / ".env").write_text("TOP_N=none\n")
