@@ -16,6 +16,7 @@ from kpis.formats.content import GZIP_MARK, ZSTD_MARK, content_digests, identity
 from kpis.formats.judge import checked
 from kpis.formats.lines import held_still
 from kpis.formats.parquet_columns import FileColumn
+from kpis.formats.parquet_footer import unpacked_sizes
 from kpis.formats.parquet_rows import ParquetRow, ParquetRows
 
 MARK, ENCRYPTED_MARK = b"PAR1", b"PARE"
@@ -86,12 +87,7 @@ class ParquetReader(FileReader[ParquetRow]):
         """Return the number of a file's rows; raises FileError if they cannot be read or are beyond the bounds."""
         # From the footer.
         ((count,),) = self._rows(f"SELECT count(*) FROM read_parquet({_quoted(link)})")
-        sizes = dict(
-            self._rows(
-                "SELECT compression, sum(total_uncompressed_size)::BIGINT "
-                f"FROM parquet_metadata({_quoted(link)}) GROUP BY compression"
-            )
-        )
+        sizes = self._unpacked_sizes(link)
         unknown = ", ".join(sorted(sizes.keys() - CODECS))
         if unknown:
             raise FileError(f"is packed with {unknown}, which cannot be read: write it with Snappy, Zstandard or gzip")
@@ -99,6 +95,20 @@ class ParquetReader(FileReader[ParquetRow]):
         # A few bytes can say that a value comes a billion times.
         self.bounds.check_unpacked(max(unpacked, count * len(self.feed.columns) * VALUE_BYTES), link.stat().st_size)
         return count
+
+    def _unpacked_sizes(self, link: Path) -> dict[str, int]:
+        """Return how many bytes a file's columns unpack to, by the names of their codecs."""
+        import duckdb
+
+        try:
+            found = self._rows(
+                "SELECT compression, sum(total_uncompressed_size)::BIGINT "
+                f"FROM parquet_metadata({_quoted(link)}) GROUP BY compression"
+            )
+        except duckdb.ConversionException:
+            # The statistics have a time that DuckDB does not show.
+            return unpacked_sizes(link)
+        return dict(found)
 
     def _columns_of(self, link: Path) -> list[FileColumn]:
         """Return a file's columns, with those that have others within as one each."""
@@ -160,6 +170,11 @@ def _translated_errors(link: Path) -> Iterator[None]:
         if isinstance(error, duckdb.IOException) and "it" not in reason.split():
             # It is about the temporary folder.
             raise
+        if isinstance(error, duckdb.ConversionException) and "Timestamp(MS)" in reason:
+            raise FileError(
+                "has a time in milliseconds that lies beyond the year 294246, which cannot be read: write NULL where "
+                "there is no time, or times in microseconds"
+            ) from error
         if "encrypted" in reason:
             raise _encrypted() from error
         # Some name what they found in the file.

@@ -24,6 +24,7 @@ from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.engine.reader import Reader
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, FileError, TooManyRejects
 from kpis.formats.judge import Times
+from kpis.formats.parquet_footer import unpacked_sizes
 
 COLUMNS = (
     Column("begin", ISOTimestamp()),
@@ -176,6 +177,49 @@ def test_nan_in_a_column_of_whole_numbers_rejects_its_row_alone(path):
     found = Read(path)
     assert [row[3] for row in found.records] == [5, 5]
     assert [row[:3] for row in found.rejects] == [(1, "bytes", "is not a whole number")]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+@pytest.mark.parametrize("unit", ["us", "ns"])
+@pytest.mark.parametrize("number", [-(2**63), -(2**63) + 1, 2**63 - 1, 2**63 - 2])
+def test_a_time_that_statistics_cannot_show_rejects_its_row_alone(path, unit, zone, number):
+    a_second = {"us": 10**6, "ns": 10**9}[unit]
+    moments = [number, *(int(START.timestamp() + second) * a_second for second in (0, 299))]
+    times = pa.array(moments, pa.int64()).cast(pa.timestamp(unit, zone))
+    pq.write_table(GOOD.set_column(0, "begin", times), path)
+    found = Read(path)
+    # The largest number of nanoseconds is in 2262; the next larger one stands for infinity.
+    if (unit, number) == ("ns", 2**63 - 2):
+        assert [row[1].year for row in found.records] == [2021, 2021, 2262]
+        return
+    assert [row[2:4] for row in found.records] == [(8, 200), (7, 300)]
+    assert [row[:2] for row in found.rejects] == [(1, "begin")]
+    assert (found.reading.lines, found.reading.rejects) == (3, 1)
+
+
+def test_a_time_in_milliseconds_beyond_all_years_fails_the_file_with_what_to_do(path):
+    times = pa.array([-(2**63), 0, 0], pa.int64()).cast(pa.timestamp("ms"))
+    pq.write_table(GOOD.set_column(0, "begin", times), path)
+    assert reason(path) == (
+        "has a time in milliseconds that lies beyond the year 294246, which cannot be read: write NULL where there is "
+        "no time, or times in microseconds"
+    )
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "zstd", "gzip", "brotli", "lz4"])
+def test_the_footer_says_what_columns_unpack_to_as_duckdb_does(path, codec):
+    others = {"list": pa.array([[1, 2], [], None] * 300), "text": pa.array(["x" * 1_000, None, "é"] * 300)}
+    pq.write_table(pa.concat_tables([GOOD] * 300).combine_chunks().append_column("a", others["list"]).append_column(
+        "b", others["text"]), path, compression=codec, row_group_size=100)  # fmt: skip
+    found = duckdb.sql(
+        f"SELECT compression, sum(total_uncompressed_size)::BIGINT FROM parquet_metadata('{path}') GROUP BY ALL"
+    ).fetchall()
+    assert unpacked_sizes(path) == dict(found)
+    content = path.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    path.write_bytes(content[: -8 - length] + b"\xff" * length + content[-8:])
+    with pytest.raises(FileError, match="its footer cannot be read"):
+        unpacked_sizes(path)
 
 
 def test_rows_that_are_ahead_of_the_clock_are_rejects(path):
