@@ -67,9 +67,10 @@ An object a line, in UTF-8. It has no options.
 PARQUET_INTRO = """
 Columns are found by their names, as in a header of CSV: in any letter case, by their names in files, with or without a
 unit in brackets. Other columns, and nested ones, are ignored. Row groups, pages, encodings and dictionaries may be any;
-columns may be packed with Snappy, Zstandard, gzip, LZ4, Brotli or not at all. A file is read by row groups, so that
-memory is bounded whatever its size. Its name has no `.gz` or `.zst` after it, as Parquet packs its columns itself. A
-message of a stream is never Parquet, which is for many rows.
+columns may be packed with Snappy, Zstandard, gzip, LZ4, Brotli or not at all. A file is read some
+ten thousand rows at a time, so that memory is bounded whatever its size or that of its row groups. Its name has no
+`.gz` or `.zst` after it, as Parquet packs its columns itself. A message of a stream is never Parquet, which is for many
+rows.
 
 - **Values** are read as the text that CSV would have: the whole number 5, the DOUBLE 5.0, the DECIMAL 5.00 and the
   STRING `5` are the same. NULL is an empty field. The types of a file's columns may be:
@@ -93,7 +94,11 @@ message of a stream is never Parquet, which is for many rows.
   column cannot hold makes its row a reject, with the row's number, from 1, and the feed's columns of the row as JSON.
 - **A file fails as a whole** if it is cut off, damaged, encrypted, packed in another way or no Parquet, if a STRING is
   not UTF-8, or if it unpacks to more than `MAX_UNPACKED_MB` or `MAX_UNPACKED_RATIO` allow, each value counted as 8
-  bytes at least.
+  bytes at least; also if a TIMESTAMP in milliseconds lies beyond the year 294246, which DuckDB cannot read.
+- **Speed.** DuckDB decodes and checks the rows, and the compiled scanner reduces them: 10,000,000 IP flows take the
+  same 231 MB as 1,000,000, and half a CPU second per million, about three times that of CSV. Feeds that are archived,
+  or that the scanner does not support, go through a table of DuckDB, which takes up to `MEMORY_LIMIT_MB` and then the
+  disk.
 """
 
 AVRO_INTRO = """

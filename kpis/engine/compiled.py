@@ -70,6 +70,7 @@ _FUNCTIONS = {
     "scanner_intern": (c_int64, [c_void_p, c_int, c_char_p, c_int64]),
     "scanner_scan": (c_int, [c_void_p, c_void_p, c_int64, c_void_p]),
     "scanner_add": (c_int, [c_void_p, c_void_p, c_uint64, c_uint64, c_int64]),
+    "scanner_add_rows": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]),
     "scanner_add_pairs": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_uint32, c_uint32]),
     "scanner_lines": (c_int64, [c_void_p]),
     "scanner_lacks_day": (c_int, [c_void_p]),

@@ -61,19 +61,23 @@ class ParquetReader(FileReader[ParquetRow]):
         count = self._count_of(link)
         self.rows = ParquetRows(self.feed, self._columns_of(link), self.defaults)
         query = self.records_query(self.rows, self.rows.table(link), self.rows.fields)
+        if self.read_plain(query, count) < count:
+            self._judge_others(query)
+        return Content(digest, count, self.rows.lacks_day)
+
+    def read_plain(self, query: str, count: int) -> int:
+        """Create the table ``records`` with those of ``count`` rows that SQL can read; return their number."""
         lacks_day = f", {quoted(LACKS_DAY)}" if self.feed.needs_date else ""
         start = quoted(RECORD_START)
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE records AS SELECT {start}, {self.columns}{lacks_day} "
             f"FROM ({query}) WHERE {start} IS NOT NULL"
         )
-        if self.count("records") < count:
-            self._judge_others(query)
         if lacks_day:
             ((some_lack_it,),) = self._rows(f"SELECT coalesce(bool_or({quoted(LACKS_DAY)}), false) FROM records")
             self.rows.lacks_day |= some_lack_it
             self.connection.execute(f"ALTER TABLE records DROP COLUMN {quoted(LACKS_DAY)}")
-        return Content(digest, count, self.rows.lacks_day)
+        return self.count("records")
 
     def _judge_others(self, query: str) -> None:
         """Judge the rows that SQL leaves to Python, in the file's order."""

@@ -38,6 +38,7 @@ from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
 from kpis.formats.line_days import LineDays
+from kpis.formats.parquet_rows import ParquetRows
 from kpis.formats.row_format import RowFormat
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Tables:
         self,
         feed: Feed,
         kpis: Sequence[KPI],
-        row_format: RowFormat,
+        row_format: RowFormat | ParquetRows,
         interval_start: datetime | None,
         times: Times,
         text_bytes: int,
@@ -92,7 +93,7 @@ class Tables:
         self.reductions = Reductions(tables, format, column_of, text_bytes, LONGEST_LINE_BYTES, len(feed.derived))
         if isinstance(row_format, CSVRows):
             self._fill_dialect(row_format)
-        else:
+        elif isinstance(row_format, RowFormat):
             self._fill_keys()
         self._lookups: dict[tuple[int, Node], int] = {}
         # By lookup, how many texts it has.
@@ -278,7 +279,7 @@ class Tables:
         if expression is None:
             raise Declined
         try:
-            steps = program(self.feed, expression, self._number, self._lookup)
+            steps = program(self.feed, expression, self.number_of, self._lookup)
         except Unsupported:
             raise Declined from None
         self.reductions.program(purpose, target, steps, limits_of(expression))
@@ -313,7 +314,7 @@ class Tables:
         """Return a column's value as the scanner has it."""
         kind = self.kinds[place] or 0
         if kind in OF_TEXTS:
-            return self._number(place, str(value).lower() if kind == compiled.BOOLEAN else value)
+            return self.number_of(place, str(value).lower() if kind == compiled.BOOLEAN else value)
         if isinstance(value, datetime):
             return (value.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // (UNITS[kind] * MICROSECOND)
         if isinstance(value, date):
@@ -322,7 +323,7 @@ class Tables:
             return value.hour * 3600 + value.minute * 60 + value.second
         return int(value.scaleb(6)) if kind == compiled.DECIMAL else int(value)
 
-    def _number(self, place: int, text: str) -> int:
+    def number_of(self, place: int, text: str) -> int:
         """Return the number of a text; 0 where nothing depends on it."""
         is_needed = self.reductions.tables["flags"][place] & NEEDED
         # A text that is not ASCII is known from now on, so that further lines with it need not be judged.

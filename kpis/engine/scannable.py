@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kpis.catalog.columns import ColumnType, Decimal, Integer
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range
-from kpis.catalog.formats import CSV, JSONLines
+from kpis.catalog.formats import CSV, JSONLines, Parquet
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
 from kpis.engine import compiled
@@ -51,7 +51,9 @@ def _is_known(feed: Feed) -> bool:
     """Return True if the scanner knows how rows are written, and in which objects their values are."""
     if isinstance(feed.format, CSV):
         return feed.format.delimiter.isascii()
-    return isinstance(feed.format, JSONLines) and len(objects_of(feed)) < MOST_BRANCHES
+    return isinstance(feed.format, Parquet) or (
+        isinstance(feed.format, JSONLines) and len(objects_of(feed)) < MOST_BRANCHES
+    )
 
 
 def objects_of(feed: Feed) -> list[tuple[str, ...]]:

@@ -357,6 +357,23 @@ int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, uint64_
     return status ? status : reduce_rows(scanner, &row, 1);
 }
 
+/* Adds records by their moments, the bits of their columns without a value and of the reductions that do not count
+   them, and the values of columns, NULL for one that nothing needs. */
+int scanner_add_rows(Scanner *scanner, int64_t count, const int64_t *moments, const uint64_t *nulls,
+                     const uint64_t *uncounted, const int64_t *const *columns) {
+    int status = DONE;
+    for (int64_t i = 0; i < count && !status; i++) {
+        Row *row = &scanner->row[scanner->rows];
+        row->nulls = nulls[i];
+        row->filters = ~uncounted[i];
+        for (int column = 0; column < scanner->columns; column++)
+            row->values[column] = columns[column] ? columns[column][i] : 0;
+        row->interval = interval_of(scanner, moments[i], &status);
+        if (!status && ++scanner->rows == ROWS) status = reduce_read_rows(scanner);
+    }
+    return status ? status : reduce_read_rows(scanner);
+}
+
 /* Adds pairs of a key and a column's values to a reduction that keeps distinct ones, all to interval 0: of the
    `parts` into which the keys fall, those of one part. */
 int scanner_add_pairs(Scanner *scanner, int index, const int64_t *keys, const int64_t *values, int64_t count,

@@ -209,7 +209,7 @@ class _FileScan:
                     text[filled : filled + 1] = b"\n"
                     self._scan_text(view, address, 0, filled + 1)
                 filled, start = filled + read if read else 0, 0
-            return self._finished(digest.hexdigest())
+            return scan_of_tables(self.tables, digest.hexdigest(), self.rejects, self.ahead, self.row_format.lacks_day)
 
     def _scan_text(self, view: memoryview, address: int, start: int, end: int) -> None:
         """Scan the whole lines of a text from start to end."""
@@ -254,31 +254,23 @@ class _FileScan:
             return
         self.tables.add(record)
 
-    def _finished(self, digest: str) -> Scan:
-        reductions = self.tables.reductions
-        found = reductions.entries(-1)
-        length = self.feed.interval.delta
-        given = self.interval_start
-        moments = [given or EPOCH + number * length for number in found[:, 1].tolist()]
-        # Where a check by an expression failed, an interval may be left without records.
-        counted = [(moment, count) for moment, count in zip(moments, found[:, 2].tolist(), strict=True) if count]
-        intervals = dict(sorted(counted))
-        count = sum(intervals.values())
-        reading = Reading(
-            digest,
-            count + len(self.rejects),
-            count,
-            len(self.rejects),
-            intervals,
-            self.ahead,
-            self.row_format.lacks_day or bool(reductions.library.scanner_lacks_day(reductions.state)),
-        )
-        starts = np.array([start.astimezone(EPOCH.tzinfo).replace(tzinfo=None) for start in moments], "datetime64[us]")
-        order = np.argsort(starts)
-        places = np.empty(len(order), dtype=np.int64)
-        places[order] = np.arange(len(order))
-        partials = {
-            kpi.id: partial_columns(self.tables, index, starts[order], places) for index, kpi in enumerate(self.kpis)
-        }
-        records = records_of(self.tables, starts) if self.with_records else None
-        return Scan(reading, self.rejects, partials, records, timeline(self.tables))
+
+def scan_of_tables(tables: Tables, digest: str, rejects: list[Reject], ahead: Ahead, lacks_day: bool) -> Scan:
+    """Return the result of a scan from the tables that all records of a file were added to."""
+    reductions, given = tables.reductions, tables.interval_start
+    found = reductions.entries(-1)
+    length = tables.feed.interval.delta
+    moments = [given or EPOCH + number * length for number in found[:, 1].tolist()]
+    # Where a check by an expression failed, an interval may be left without records.
+    counted = [(moment, count) for moment, count in zip(moments, found[:, 2].tolist(), strict=True) if count]
+    intervals = dict(sorted(counted))
+    count = sum(intervals.values())
+    lacks_day |= bool(reductions.library.scanner_lacks_day(reductions.state))
+    reading = Reading(digest, count + len(rejects), count, len(rejects), intervals, ahead, lacks_day)
+    starts = np.array([start.astimezone(EPOCH.tzinfo).replace(tzinfo=None) for start in moments], "datetime64[us]")
+    order = np.argsort(starts)
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    partials = {kpi.id: partial_columns(tables, index, starts[order], places) for index, kpi in enumerate(tables.kpis)}
+    records = records_of(tables, starts) if tables.is_kept else None
+    return Scan(reading, rejects, partials, records, timeline(tables))

@@ -52,7 +52,7 @@ def prepare(
     to read it; by default it is scanned now.
     """
     with ExitStack() as stack:
-        scan_of_file = scan_of_file or partial(scan_of, file, options, earliest)
+        scan_of_file = scan_of_file or partial(scan_of, file, options, earliest, engine.scratch)
         yield _prepare(file, engine, options, scan_of_file, earliest, stack)
 
 

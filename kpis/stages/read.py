@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from kpis.catalog.feeds import Feed
+from kpis.catalog.formats import Parquet
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.live import live_dimensions
 from kpis.catalog.registry import partial_kpis
 from kpis.engine.compiled import CORES
 from kpis.engine.file_reader import Reading
+from kpis.engine.parquet_scan import scan_parquet
 from kpis.engine.reader import Reader
 from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import Scan, scan
@@ -50,9 +52,9 @@ def scanned_ahead(
                 for one in islice(files, CORES + 1 - len(waiting)):
                     fetched = threads.submit(one[0].fetched, scratch)
                     if one[2] in BY_CONTENT or one[0].size <= SMALL_BYTES:
-                        waiting.append((fetched, one, partial(_scan, fetched, options)))
+                        waiting.append((fetched, one, partial(_scan, fetched, options, scratch)))
                     else:
-                        waiting.append((fetched, one, threads.submit(_scan, fetched, options).result))
+                        waiting.append((fetched, one, threads.submit(_scan, fetched, options, scratch).result))
                 if not waiting:
                     return
                 fetched, (_, entry, why), scan_of_file = waiting.popleft()
@@ -63,14 +65,14 @@ def scanned_ahead(
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _scan(fetched: Future[FoundFile], options: Options) -> Scan | None:
-    return scan_of(fetched.result(), options)
+def _scan(fetched: Future[FoundFile], options: Options, scratch: Path) -> Scan | None:
+    return scan_of(fetched.result(), options, scratch=scratch)
 
 
-def scan_of(file: Batch, options: Options, earliest: datetime = EPOCH) -> Scan | None:
+def scan_of(file: Batch, options: Options, earliest: datetime = EPOCH, scratch: Path | None = None) -> Scan | None:
     """Return what the scanner finds in a batch; None where the reader has to read it, which says what is wrong.
 
-    Rows of before ``earliest`` (UTC) are rejects.
+    Rows of before ``earliest`` (UTC) are rejects. ``scratch`` is for temporary files.
     """
     kpis = partial_kpis(file.feed)
     if file.problem or not can_scan(file.feed, kpis):
@@ -82,6 +84,10 @@ def scan_of(file: Batch, options: Options, earliest: datetime = EPOCH) -> Scan |
     times, defaults = replace(times_of(file, options), earliest=earliest), _defaults(file, options)
     bounds = options.bounds
     is_archived = file.feed.name in options.archive_feeds
+    if isinstance(file.feed.format, Parquet):
+        # Its records take more room than memory may have.
+        given = (start, times, defaults, bounds, scratch)
+        return None if is_archived else scan_parquet(file.path, file.feed, kpis, *given)
     live = live_dimensions(file.feed) if file.is_followed else None
     feed = _row_feed(file)
     return scan(file.path, feed, kpis, start, bounds.rejects, times, defaults, is_archived, bounds, live, file.days)

@@ -6,9 +6,11 @@ import random
 import re
 import string
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as Number
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from kpis.catalog.columns import (
     TimeOfDay,
     UnixTimestamp,
 )
+from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import (
     BadRow,
     Column,
@@ -47,11 +50,19 @@ from kpis.catalog.feeds import (
 )
 from kpis.catalog.formats import Parquet
 from kpis.catalog.intervals import FIVE_MINUTES
+from kpis.catalog.kpis import KPI
+from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
+from kpis.catalog.result_columns import BadEntry
+from kpis.engine import parquet_scan
+from kpis.engine.folding import add_fold
+from kpis.engine.parquet_scan import scan_parquet
 from kpis.engine.reader import Reader
+from kpis.engine.scannable import can_scan
 from kpis.formats.judge import AheadOfClock, Times, checked
 from kpis.formats.parquet_columns import FileColumn, Kind, fit_of
 from kpis.formats.parquet_rows import ParquetRows, reader_of
 from kpis.formats.parquet_sql import value_of
+from tests.property.test_scanner_feeds import agrees_with_the_reader
 
 CODECS = ("none", "snappy", "zstd", "gzip", "lz4", "brotli")
 BASE_MS = 1_626_566_400_000
@@ -416,6 +427,52 @@ def test_the_bulk_reader_gives_what_the_judge_gives(tmp_path, connection, seed):
     assert sum(reading.intervals.values()) == len(records)
     assert reading.ahead.count == ahead
     assert reading.lacks_day == judge.lacks_day
+
+
+def random_kpis(feed: Feed, chance: random.Random) -> list[KPI]:
+    """KPIs of each measure by each column, as many as a scan may have; none if the feed cannot be scanned."""
+    names = [column.name for column in feed.columns]
+    measures: list[Measure] = [Count("records")]
+    for column in feed.columns:
+        measures.append(CountDistinct("value", column=column.name))
+        # Large sums are left to the bulk reader.
+        if getattr(column.type, "maximum", None) is not None:
+            measures += [Sum("value", columns=(column.name,)), Mean("value", column.name, "samples", "empty")]
+    found = []
+    for name, measure, is_folded in product(names, measures, [False, True]):
+        by = (Dimension("of_it", name, folded=is_folded),)
+        with suppress(BadEntry):
+            found.append(KPI(len(found) + 1, f"K{len(found)}", "k", feed, by, measure, "", (FIVE_MINUTES,)))
+    found = [kpi for kpi in found if can_scan(feed, [kpi])]
+    return chance.sample(found, min(len(found), 10))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_scanner_gives_what_the_bulk_reader_gives(tmp_path, connection, monkeypatch, seed):
+    chance = random.Random(f"scan {seed}")  # noqa: S311
+    feed, kinds = make_feed(chance)
+    kpis = random_kpis(feed, chance)
+    maker = Maker(chance, chance.choice([0, 1, 20, 300]))
+    made = {
+        column.name: mostly_good(maker, kinds[column.name])
+        if column.name in kinds
+        else mended(maker.of(chance.choice(sorted(fit_of(column.type).kinds))), column.type, chance)
+        for column in feed.columns
+    }
+    path = tmp_path / "file[1]*.parquet"
+    write(path, {name: array for name, (array, _, _) in made.items()}, chance, maker.rows)
+    defaults = {"date": date(2021, 7, 18)} if feed.needs_date else {}
+    times = Times(latest=datetime(2021, 7, 18, 0, 5, tzinfo=UTC) + timedelta(seconds=chance.randint(0, MOST_OFF)))
+    given = datetime(2021, 7, 18, tzinfo=UTC) if chance.random() < 0.2 else None
+    monkeypatch.setattr(parquet_scan, "AT_ONCE", chance.choice([0, 50_000]))
+    monkeypatch.setattr(parquet_scan, "MOST_KNOWN", chance.choice([1, 200_000]))
+    monkeypatch.setattr(parquet_scan, "VECTORS", 1)
+    if not kpis:
+        return
+    found = scan_parquet(path, feed, kpis, given, times, defaults, scratch=tmp_path)
+    assert found is not None
+    add_fold(connection)
+    agrees_with_the_reader(connection, kpis, path, found, given, defaults, times)
 
 
 # Every value that the judge reads, SQL reads too.
