@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,13 @@ _NONE = "(empty)"
 _POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+")
 _COMMA = re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(?:[. '][0-9]{3})+),[0-9]+")
 _GROUPS = re.compile(r"[-+]?[0-9]{1,3}(?:([., '\u00a0\u202f])[0-9]{3})(?:\1[0-9]{3})*(?:[.,][0-9]+)?")
+# Any number with separators or decimals, and one whose thousands are separated for certain: twice, or before decimals.
+_SEPARATED = re.compile(r"[-+]?[0-9]+(?:[., '\u00a0\u202f][0-9]{3})*(?:[.,][0-9]+)?")
+_CLEAR_GROUPS = re.compile(
+    r"[-+]?[0-9]{1,3}([., '\u00a0\u202f])[0-9]{3}(?:(?:\1[0-9]{3})+(?:(?!\1)[.,][0-9]+)?|(?!\1)[.,][0-9]+)"
+)
+# Such as an IPv4 address.
+_FOUR_PARTS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 MISSING_WORDS = ("NULL", "N/A", "NA", "NaN", "None", "-", "\\N")
 
 
@@ -76,18 +84,27 @@ def dialect_of(text: str) -> Dialect:
 def decimal_mark_of(columns: Sequence[Sequence[str]], delimiter: str) -> tuple[str, str]:
     """Return the decimal mark and the thousands separator of numbers, by the values of each column."""
     commas = points = 0
-    groups: dict[str, int] = {}
+    groups: Counter[str] = Counter()
+    clear: Counter[str] = Counter()
     for values in columns:
         filled = [value for value in values if value]
-        if not filled:
+        if not filled or all(_FOUR_PARTS.fullmatch(value) for value in filled):
             continue
+        if all(value.lstrip("+-").isdigit() or _SEPARATED.fullmatch(value) for value in filled):
+            separators = Counter(found[1] for value in filled if (found := _CLEAR_GROUPS.fullmatch(value)))
+            clear.update(separators)
+            # What separates thousands is no decimal mark, also in numbers that have it once.
+            if "," in separators or "." in separators:
+                points += separators[","]
+                commas += separators["."]
+                groups["."] += separators["."]
+                continue
         if all(_COMMA.fullmatch(value) or value.lstrip("+-").isdigit() or _GROUPS.fullmatch(value) for value in filled):
             commas += sum(bool(_COMMA.fullmatch(value)) for value in filled)
-            for value in filled:
-                if found := _GROUPS.fullmatch(value):
-                    groups[found[1]] = groups.get(found[1], 0) + 1
+            groups.update(found[1] for value in filled if (found := _GROUPS.fullmatch(value)))
         points += sum(bool(_POINT.fullmatch(value)) for value in filled)
     if commas > points and delimiter != ",":
-        groups.pop(",", None)
+        del groups[","]
         return ",", max(groups, key=lambda one: groups[one], default="")
-    return ".", ""
+    del clear["."]
+    return ".", max(clear, key=lambda one: clear[one], default="")

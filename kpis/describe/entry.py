@@ -78,7 +78,7 @@ def _lines(sample: Sample, name: str, guesses: list[Guess], kpis: Collection[KPI
     yield f"description = {_value(description)}  # what they are, in a line"
     yield f"files = [{_value(pattern_of(sample.path))}]"
     yield f"format = {_table({'type': sample.format, **sample.options})}"
-    yield 'interval = "5m"  # the shortest interval: 1m, 5m or 1h'
+    yield 'interval = "5m"  # the shortest interval: 1m, 5m, 15m or 1h'
     yield _time(guesses)
     yield ""
     yield f"[feeds.{name}.columns]"

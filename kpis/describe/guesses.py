@@ -7,6 +7,7 @@ feed then does.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 from kpis.catalog.columns import (
     UUID,
     BadValue,
+    Boolean,
     ColumnType,
     Date,
     Decimal,
@@ -35,6 +37,8 @@ ENOUGH = 0.95
 MOST_LISTED = 6
 # Unix times of these years, in units a second.
 _FROM, _UNTIL = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2060))
+# Not also the words 0 and 1, which may be numbers, nor yes and no, which may be two of more words.
+TRUE_OR_FALSE = Boolean(true=("true",), false=("false",))
 UNIX = {"unix_s": 1, "unix_ms": 10**3, "unix_us": 10**6}
 LAYOUTS: tuple[str, ...] = (
     "iso",
@@ -189,13 +193,14 @@ def guess(sample: Sample) -> list[Guess]:
 
 
 def words_of(header: str) -> list[str]:
-    """Return the words of a name in lower case: ``cellID`` and ``cell_id`` are "cell", "id"."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", re.sub(r"[\[(].*?[\])]", " ", header))
+    """Return the words of a name in lower case: ``cellID`` and ``cell_id`` are "cell", "id"; ``Señal`` is "senal"."""
+    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode()
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", re.sub(r"[\[(].*?[\])]", " ", plain))
     return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
 
 
 def _name_of(header: str, number: int, taken: list[str]) -> str:
-    name = "_".join(words_of(header.encode("ascii", "ignore").decode()))[:LONGEST_NAME].strip("_")
+    name = "_".join(words_of(header))[:LONGEST_NAME].strip("_")
     if not name or not name[0].isalpha():
         name = f"column_{number}_{name}".strip("_")
     return name if name not in taken else f"{name}_{number}"
@@ -224,6 +229,8 @@ def _types(words: set[str], filled: Sequence[str], is_quoted: bool) -> Iterator[
     """Yield the types that fit, the best first, each with further keys."""
     if _fits(UUID(), filled):
         yield "uuid", {}
+    if _fits(TRUE_OR_FALSE, filled):
+        yield "boolean", {}
     if not is_quoted:
         if _fits(Integer(minimum=-(2**63)), filled):
             numbers = [int(text) for text in filled if re.fullmatch(r"-?[0-9]{1,18}", text)]
@@ -290,7 +297,7 @@ def _role(type_: str, words: set[str], unit: str, distinct: int, rows: int) -> R
             return Role.ADDED
         if type_ == "decimal":
             return Role.AVERAGED
-    if type_ in ("text", "choice", "uuid", "integer", "postal_code") and distinct < max(rows, 2):
+    if type_ in ("text", "choice", "uuid", "integer", "postal_code", "boolean") and distinct < max(rows, 2):
         return Role.GROUP
     if words & _IDS:
         return Role.GROUP

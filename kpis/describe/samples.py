@@ -141,7 +141,7 @@ def _rows(text: str, dialect: Dialect) -> Iterator[list[str]]:
 
 def _plain(value: str, decimal: str, thousands: str) -> str:
     """Return a number as it is without thousands separators and with a decimal point; other texts as they are."""
-    if decimal == ".":
+    if decimal == "." and not thousands:
         return value
     plain = (value.replace(thousands, "") if thousands else value).replace(decimal, ".", 1)
     return plain if plain.lstrip("+-").replace(".", "", 1).isdigit() else value

@@ -40,8 +40,10 @@ def suggestions(guesses: Sequence[Guess], feed: str, taken: Collection[str]) -> 
 
 
 def _names_groups(guess: Guess) -> bool:
-    # Only a text can be empty.
-    return guess.type in ("text", "choice", "postal_code", "uuid") or (guess.type == "integer" and not guess.optional)
+    # Whole numbers of a group cannot be missing.
+    if guess.type == "integer":
+        return not guess.optional
+    return guess.type in ("text", "choice", "postal_code", "uuid", "boolean")
 
 
 def _all(guesses: Sequence[Guess], groups: Sequence[Guess]) -> Iterator[Suggestion]:

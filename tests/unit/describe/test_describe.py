@@ -32,7 +32,7 @@ COUNTERS_ENTRY = """\
 description = "Counters records"  # what they are, in a line
 files = ["counters_*.csv"]
 format = {type = "csv", delimiter = ";", decimal = ",", thousands = ".", encoding = "utf-16", preamble = 2, missing = ["NULL"]}
-interval = "5m"  # the shortest interval: 1m, 5m or 1h
+interval = "5m"  # the shortest interval: 1m, 5m, 15m or 1h
 time = {column = "beginn"}
 
 [feeds.counters.columns]
@@ -125,6 +125,49 @@ def test_a_compressed_sample_of_json_lines_is_described(tmp_path: Path):
         "required": False,
     }
     assert entry.endswith("# Of the sample's 3 rows, 3 would be records, 0 rejects.\n")
+
+
+def test_true_and_false_in_json_make_a_boolean_that_reads_them(tmp_path: Path):
+    path = tmp_path / "s.jsonl"
+    rows = [f'{{"ts": "2026-03-01T12:00:0{n}Z", "roaming": {("true", "false")[n % 2]}, "yes": "no"}}' for n in range(6)]
+    path.write_text("\n".join(rows) + "\n")
+    entry = described(path)
+    columns = tomllib.loads(entry)["feeds"]["s"]["columns"]
+    assert (columns["roaming"], columns["yes"]) == ({"type": "boolean"}, {"type": "text"})
+    assert entry.endswith("# Of the sample's 6 rows, 6 would be records, 0 rejects.\n")
+
+
+@pytest.mark.parametrize(
+    ("values", "decimal", "thousands", "type_"),
+    [
+        (("1,234,567", "123,456", "98"), None, ",", "integer"),
+        (("1,234.5", "12.5", "7"), None, ",", "decimal"),
+        (("1'234.5", "12.5", "7"), None, "'", "decimal"),
+        (("1.234.567", "123.456", "98"), ",", ".", "integer"),
+        (("1.234,5", "12,5", "7"), ",", ".", "decimal"),
+        (("1 234 567", "123 456", "98"), None, " ", "integer"),
+        # A single comma before three digits is a decimal comma.
+        (("1,234", "123,456", "98"), ",", None, "decimal"),
+        (("10.100.200.100", "10.100.200.101", "10.100.200.102"), None, None, "text"),
+    ],
+)
+def test_what_separates_thousands_is_no_decimal_mark(
+    tmp_path: Path, values: tuple[str, ...], decimal: str | None, thousands: str | None, type_: str
+):
+    path = tmp_path / "t.csv"
+    rows = [f"2026-03-01 12:00:0{number}|{value}" for number, value in enumerate(values * 3)]
+    path.write_text("\n".join(["ts|b", *rows]) + "\n")
+    entry = described(path)
+    feed = tomllib.loads(entry)["feeds"]["t"]
+    found = (feed["format"].get("decimal"), feed["format"].get("thousands"), feed["columns"]["b"]["type"])
+    assert found == (decimal, thousands, type_)
+    assert entry.endswith("# Of the sample's 9 rows, 9 would be records, 0 rejects.\n")
+
+
+def test_letters_with_accents_keep_their_place_in_names(tmp_path: Path):
+    path = tmp_path / "s.csv"
+    path.write_text("Período;Señal [dBm]\n2026-03-01 12:00;-7\n")
+    assert list(tomllib.loads(described(path))["feeds"]["s"]["columns"]) == ["periodo", "senal"]
 
 
 def test_a_sample_without_times_says_which_line_to_edit(tmp_path: Path):
