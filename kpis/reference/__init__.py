@@ -1,1 +1,1 @@
-"""Reference tables: subscribers with their quotas, and regions."""
+"""Reference tables: subscribers with their quotas, regions, and the references of catalog files."""
