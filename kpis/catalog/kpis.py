@@ -83,10 +83,16 @@ class KPI:
 
     @property
     def notes(self) -> str:
-        """What the filter is, and a line per measured column: the values that count, and those that are unknown."""
+        """What the filter and the measure say, and a line per measured column.
+
+        Such a line has the values that count, and those that are unknown.
+        """
         counted = [f"Counts only records for which `{self.filter.text}` is true."] if self.filter else []
         measured = [column for column in self.feed.record_columns if column.name in self.measure.measured]
-        return "\n".join([*counted, *(f"`{column.name}`: {column.note}." for column in measured if column.source)])
+        noted = [self.measure.note] if self.measure.note else []
+        return "\n".join(
+            [*counted, *noted, *(f"`{column.name}`: {column.note}." for column in measured if column.source)]
+        )
 
     @property
     def dimensions(self) -> tuple[str, ...]:

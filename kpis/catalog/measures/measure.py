@@ -81,6 +81,11 @@ class Measure(ABC):
         return {}
 
     @property
+    def note(self) -> str:
+        """What readers of the values have to know of them, as a sentence: an error that is theirs by design."""
+        return ""
+
+    @property
     def weight(self) -> str:
         """Of a mean, the value column by which a mean of means is weighted; "" for other measures."""
         return ""

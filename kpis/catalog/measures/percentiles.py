@@ -17,7 +17,7 @@ HALF, WHOLE = 2**BITS, 2 ** (BITS + 1)
 # What is stated of it.
 ERROR = "within 1 %"
 BUCKET, COUNT = "bucket", "count"
-AT_OR_BELOW, OF_GROUP = "records at or below", "records of the group"
+MIDDLE, AT_OR_BELOW, OF_GROUP = "middle of the bucket", "records at or below", "records of the group"
 
 
 def bucket_of(number: int) -> int:
@@ -97,9 +97,15 @@ class Percentile(Measure):
         return {BUCKET: f"number of a range of {self.column.unit_of_whole(unit)}", COUNT: "records with a value"}
 
     @property
+    def note(self) -> str:
+        return f"Percentiles are {ERROR} of the exact ones."
+
+    @property
     def windows(self) -> dict[str, str]:
         count, bucket = quoted(COUNT), quoted(BUCKET)
+        middle = middle_sql(bucket)
         return {
+            MIDDLE: f"({middle}) / {MICRO}" if self.column.is_decimal else middle,
             AT_OR_BELOW: f"sum({count}) OVER (same_group ORDER BY {bucket} NULLS LAST)",
             OF_GROUP: f"sum({count}) OVER same_group",
         }
@@ -110,8 +116,7 @@ class Percentile(Measure):
 
     def _sql(self, percent: int) -> str:
         is_there = f"{quoted(COUNT)} > 0 AND {quoted(AT_OR_BELOW)} * 100 >= {quoted(OF_GROUP)} * {percent}"
-        middle = middle_sql(f"min({quoted(BUCKET)}) FILTER (WHERE {is_there})")
-        return f"({middle}) / {MICRO}" if self.column.is_decimal else middle
+        return f"min({quoted(MIDDLE)}) FILTER (WHERE {is_there})"
 
     def result_columns(self, feed: Feed, unit: str) -> tuple[ResultColumn, ...]:
         type_ = self.column.type_in(feed, f"{self.name} is a percentile")

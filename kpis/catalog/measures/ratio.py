@@ -77,6 +77,15 @@ class Ratio(Measure):
         return tuple(term.where for term in self.terms if term.where is not None)
 
     @property
+    def note(self) -> str:
+        formulas = f"{NUMERATOR} = {self.numerator.text}; {DENOMINATOR} = {self.denominator.text}"
+        return f"{self._quotient}; {formulas}; {'; '.join(f'{term.name} = {term.words}' for term in self.terms)}."
+
+    @property
+    def _quotient(self) -> str:
+        return f"{self.value} = {f'{self.scale} * ' if self.scale != 1 else ''}{NUMERATOR} / {DENOMINATOR}"
+
+    @property
     def partial(self) -> dict[str, str]:
         return {term.name: term.sql for term in self.terms}
 
@@ -98,9 +107,8 @@ class Ratio(Measure):
         for name, formula in ((NUMERATOR, self.numerator), (DENOMINATOR, self.denominator)):
             if formula.type is not Type.INTEGER:
                 raise BadEntry(f"the {name} {formula.text!r} is a {formula.type}, and must be a whole number")
-        scale = f"{self.scale} * " if self.scale != 1 else ""
         empty = "empty" if self._of_zero is None else f"{self._of_zero:g}"
-        ratio = f"{unit}: {scale}{NUMERATOR} / {DENOMINATOR}; {empty} where the {DENOMINATOR} is 0"
+        ratio = f"{unit}: {self._quotient}; {empty} where the {DENOMINATOR} is 0"
         return (
             ResultColumn(self.value, Fraction(), ratio, optional=True),
             ResultColumn(NUMERATOR, WholeNumber(), self.numerator.text),

@@ -65,6 +65,10 @@ class Sum(Adding):
         return (self.where,) if self.where else ()
 
     @property
+    def note(self) -> str:
+        return f"Only records for which {self.where.text} is true add to it." if self.where else ""
+
+    @property
     def measured(self) -> tuple[str, ...]:
         return self.columns
 
@@ -100,6 +104,10 @@ class Count(Adding):
     @property
     def conditions(self) -> tuple[Expression, ...]:
         return (self.where,) if self.where else ()
+
+    @property
+    def note(self) -> str:
+        return f"Only records for which {self.where.text} is true add to it." if self.where else ""
 
     @property
     def partial(self) -> dict[str, str]:

@@ -163,7 +163,7 @@ class KPIPage(OfKPI, Page):
         else:
             rows = IntervalSummary.objects.filter(kpi=kpi.id, interval=window.length.code, **between)
             columns += [
-                Column(kpi.total_column, f"{kpi.total_column.capitalize()} ({kpi.unit})", number=True),
+                Column(kpi.total_column, f"{kpi.measure.total_name.capitalize()} ({kpi.unit})", number=True),
                 Column("groups", "Groups", number=True),
                 Column("records", "Records", number=True),
                 Column("batches", "Batches", number=True),
