@@ -190,10 +190,13 @@ def refusal_of(line: bytes) -> Refusal | None:
     if not line.startswith(REFUSED_MARK):
         return None
     try:
-        column, reason, text = json.loads(line[len(REFUSED_MARK) :])
-    except ValueError:
+        found = json.loads(line[len(REFUSED_MARK) :])
+    except (ValueError, RecursionError):
+        found = None
+    if not (isinstance(found, list) and len(found) == 3 and all(isinstance(one, str) for one in found)):
         # A plug-in's own line.
         return None
+    column, reason, text = found
     return Refusal(reason, column, text)
 
 

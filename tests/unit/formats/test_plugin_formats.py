@@ -25,13 +25,13 @@ from kpis.engine.reader import Reader
 from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.formats.bounds import FileError
-from kpis.formats.decoded import csv_line, json_line
+from kpis.formats.decoded import REFUSED_MARK, csv_line, json_line, refusal_of
 from kpis.sources.spool import Spool
 
 # As an outside author writes it: rows of the widths that the catalog file gives.
 PACKAGE = """
 from kpis.catalog.plugin_formats import Refusal
-from kpis.formats.decoded import csv_line, json_line
+from kpis.formats.decoded import REFUSED_MARK, csv_line, json_line, refusal_of
 
 
 class FixedWidth:
@@ -320,6 +320,11 @@ def test_a_format_that_cannot_be_one_is_refused(name, changes, problem):
     with pytest.raises(ValueError, match=problem):
         register_format(name, like())
     assert name not in ("other", "Fixed") or name not in FORMATS
+
+
+@pytest.mark.parametrize("rest", [b"", b"5", b"[1, 2, 3]", b'["a", "b"]', b'{"a": 1, "b": 2, "c": 3}', b"[" * 100_000])
+def test_a_line_of_a_plug_in_that_begins_as_a_refusal_is_none(rest):
+    assert refusal_of(REFUSED_MARK + rest) is None
 
 
 def test_lines_have_what_values_need():
