@@ -245,3 +245,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 LOGGING = logs.configuration(LOG_FORMAT, LOG_LEVEL)
+
+for name, value in plugin_values.items():
+    if globals()[name] is not value:
+        raise ImproperlyConfigured(f"A plug-in has the setting {name}, which there is already.")

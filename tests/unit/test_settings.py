@@ -65,6 +65,19 @@ def test_a_wrong_value_stops_with_one_line(name, value, message):
     assert result.stdout == ""
 
 
+def test_a_plug_ins_setting_that_the_projects_settings_replace_is_refused(tmp_path):
+    package = tmp_path / "replacing"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "own.py").write_text("STATIC_URL = 'ours/'\n")
+    (package / "plugin.py").write_text(
+        "from kpis.plugins.plugin import Plugin\n"
+        "PLUGIN = Plugin(name='replacing', description='', hooks=1, settings='replacing.own')\n"
+    )
+    result = manage("check", PLUGINS="replacing", PYTHONPATH=str(tmp_path))
+    assert (result.stderr, result.returncode) == ("A plug-in has the setting STATIC_URL, which there is already.\n", 1)
+
+
 @pytest.mark.parametrize(
     "environment",
     [
