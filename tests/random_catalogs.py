@@ -569,7 +569,8 @@ def caseless(text: str) -> str:
 
 
 def rounded(value: Any) -> Any:
-    return round(value, 9) if isinstance(value, float) else value
+    # The last digits depend on the order of additions, and a large value has fewer after its point.
+    return float(f"{value:.11e}") if isinstance(value, float) else value
 
 
 def moment(seconds: int) -> str:

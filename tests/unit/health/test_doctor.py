@@ -96,7 +96,7 @@ def sound_lines(settings) -> list[str]:
         "ok   DEBUG: is off",
         "ok   ALLOWED_HOSTS: kpis.example.org",
         "ok   HTTPS: is on",
-        "ok   extras: mysql, postgres, kafka, aws, redis, arrow, spark installed",
+        "ok   extras: mysql, postgres, kafka, aws, redis, arrow, avro, spark installed",
         "ok   plug-in kinesis: network_analysis_kinesis adds source kinesis",
         "ok   plug-in spark: network_analysis_spark adds engine spark",
         "ok   compiled scanner: is built",
@@ -175,9 +175,10 @@ def test_a_scanner_that_was_not_built(sound, monkeypatch):
 
 def test_extras_that_are_not_installed(sound, monkeypatch):
     monkeypatch.setattr(doctor.extras, "is_installed", lambda extra: extra in ("kafka", "aws"))
-    assert_line(sound, "extras", "ok   extras: kafka, aws installed, mysql, postgres, redis, arrow, spark not", 0)
+    assert_line(sound, "extras", "ok   extras: kafka, aws installed, mysql, postgres, redis, arrow, avro, spark not", 0)
     monkeypatch.setattr(doctor.extras, "is_installed", lambda extra: False)
-    assert_line(sound, "extras", "ok   extras: none installed, mysql, postgres, kafka, aws, redis, arrow, spark not", 0)
+    absent = "mysql, postgres, kafka, aws, redis, arrow, avro, spark"
+    assert_line(sound, "extras", f"ok   extras: none installed, {absent} not", 0)
 
 
 def test_a_database_that_does_not_answer(sound):

@@ -158,7 +158,8 @@ def test_the_sql_reads_well():
         '    "market_share"\n'
         "FROM (\n"
         "    SELECT *,\n"
-        '        CAST("number_of_calls" AS DOUBLE) / sum("number_of_calls") OVER same_interval AS "market_share"\n'
+        '        CAST("number_of_calls" AS DOUBLE) / nullif(sum("number_of_calls") OVER same_interval, 0)'
+        ' AS "market_share"\n'
         "    FROM (\n"
         '        SELECT fold("operator_spelling") AS "operator",\n'
         '            "call_type",\n'
