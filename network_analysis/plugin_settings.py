@@ -35,7 +35,8 @@ def settings_of_plugins(known: Collection[str]) -> tuple[list[Group], dict[str, 
             ) from error
         groups += [value for value in vars(module).values() if isinstance(value, Group)]
         for name, value in vars(module).items():
-            if not name.isupper():
+            # What both import from elsewhere, such as a constant, is no setting of either.
+            if not name.isupper() or value is values.get(name):
                 continue
             if name in known or name in values:
                 raise ImproperlyConfigured(f"The plug-in {package} has the setting {name}, which there is already.")

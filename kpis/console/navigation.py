@@ -48,8 +48,8 @@ class Link:
 
 
 def plugin_page_name(plugin: Plugin, page: Page) -> str:
-    """Return the name of the address of a plug-in's page: ``plugin-kinesis-shards``."""
-    return "-".join(filter(None, ["plugin", plugin.name, *page.path.split("/")]))
+    """Return the name of the address of a plug-in's page: ``plugin-kinesis/shards/``."""
+    return f"plugin-{plugin.name}/{page.path}"
 
 
 def pages() -> Iterator[Entry]:

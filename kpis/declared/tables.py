@@ -170,13 +170,17 @@ class Tables:
                 "remove the file."
             ) from error
 
-    def check_folder(self) -> None:
-        """Raise StoreError if the folder lacks applied migrations, or one is to be written and the folder cannot be."""
+    def check_migrations(self) -> None:
+        """Raise StoreError if the folder lacks applied migrations."""
         if self.lacking:
             raise StoreError(
                 f"{_folder()} lacks migrations that this database has applied: {', '.join(self.lacking)}. Copy them "
                 "there, or set CATALOG_MIGRATIONS to their folder."
             )
+
+    def check_folder(self) -> None:
+        """Raise StoreError if the folder lacks applied migrations, or one is to be written and the folder cannot be."""
+        self.check_migrations()
         if self.migration is not None:
             _write(_folder() / "writable", "")
             (_folder() / "writable").unlink()

@@ -110,6 +110,8 @@ class Plugin:
         for path in self.catalog_files:
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 yield f"has the catalog file {path!r}, which is not within its package"
+        paths = [page.path for page in self.pages]
+        yield from (f"has two pages at {path!r}" for path in sorted(set(paths)) if paths.count(path) > 1)
         for page in self.pages:
             if not PAGE_PATH.fullmatch(page.path):
                 yield f"has a page at {page.path!r}: use lower-case letters and digits, with a slash at the end"

@@ -28,7 +28,8 @@ def find(folder: Path | None, named: Iterable[str]) -> list[str]:
 
     Packages in the folder can be imported from then on.
     """
-    in_folder = [] if folder is None else sorted(path.parent.name for path in folder.glob("*/plugin.py"))
+    packages = [] if folder is None else sorted(path.parent.name for path in folder.glob("*/plugin.py"))
+    in_folder = [name for name in packages if name.isidentifier()]
     if in_folder and str(folder) not in sys.path:
         sys.path.append(str(folder))
     installed = sorted(point.value for point in metadata.entry_points(group=ENTRY_POINTS))

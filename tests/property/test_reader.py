@@ -308,7 +308,7 @@ def test_a_file_that_changes_between_its_two_readings_fails_for_now(
 @pytest.mark.parametrize("bad", ["x", "1626566400000,1626566700000,0,1,1,1,1"], ids=["odd", "beyond a check"])
 def test_a_file_of_more_rejects_than_are_kept_fails_at_the_next_one(tmp_path, connection, monkeypatch, bad):
     judged = []
-    monkeypatch.setattr(line_reader_module, "judge", lambda _, line: judged.append(line.number) or judge(_, line))
+    monkeypatch.setattr(line_reader_module, "judge", lambda *given: judged.append(given[1].number) or judge(*given))
     path = tmp_path / "flows.csv"
     good = "1626566400000,1626566700000,1,1,1,1,1"
     path.write_text("\n".join([",".join(NAMES), good, *[bad] * 1000, good]))

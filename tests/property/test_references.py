@@ -68,7 +68,7 @@ def loaded(held: Held, rows: Iterable[tuple], moment: datetime | None, is_partia
 LOADS = st.lists(st.tuples(st.one_of(histories(), states()), st.booleans()), min_size=1, max_size=5)
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(LOADS)
 def test_any_loads_one_after_the_other_hold_what_each_says(loads):
     held: Held = {}
@@ -107,7 +107,7 @@ def _changes_until(held: Held, key: str, moment: datetime, now: datetime) -> boo
     return any(moment < since <= now for since, _, _ in held.get(key, ()))
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, 9), st.integers(1, 9)), max_size=8))
 def test_rows_overlap_if_a_moment_is_in_both(rows):
     versions = [

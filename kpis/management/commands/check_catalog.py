@@ -14,6 +14,7 @@ from kpis.management.lines import one_line
 from kpis.management.output import AnswerCommand
 from kpis.sources.directory import SourceError
 from kpis.storage import Address
+from kpis.store.applied import kept_entries
 from kpis.store.errors import StoreError, translate_errors
 
 
@@ -32,6 +33,8 @@ class Command(AnswerCommand):
         try:
             with translate_errors():
                 plan = plan_changes(names_in(data_dir), drop)
+                plan.tables.check_migrations()
+                kept = kept_entries()
         except (LakeError, SourceError, StoreError) as error:
             raise CommandError(one_line(error)) from error
         if verbosity:
@@ -39,5 +42,7 @@ class Command(AnswerCommand):
                 self.stdout.write(line)
             if plan.is_empty:
                 self.stdout.write("The catalog is applied.")
+                for entry in [] if drop else kept:
+                    self.stdout.write(f"{entry.title}: was removed; its rows stay until apply_catalog --drop")
         if not plan.is_empty:
             sys.exit(1)

@@ -36,19 +36,19 @@ def answer(pattern, rf, user, method="get"):
 
 def test_each_page_has_an_address_and_an_entry_in_the_menu(patterns):
     assert {name: f"/{pattern.pattern}" for name, pattern in patterns.items()} == {
-        "plugin-trial": "/plugins/trial/",
-        "plugin-trial-phones-all": "/plugins/trial/phones/all/",
+        "plugin-trial/": "/plugins/trial/",
+        "plugin-trial/phones/all/": "/plugins/trial/phones/all/",
     }
     assert [(page.title, page.name, page.personal) for page in list(pages())[-2:]] == [
-        ("Cells", "plugin-trial", False),
-        ("Phones", "plugin-trial-phones-all", True),
+        ("Cells", "plugin-trial/", False),
+        ("Phones", "plugin-trial/phones/all/", True),
     ]
 
 
 @pytest.mark.django_db
 @pytest.mark.sqlite_alone
 def test_readers_of_aggregates_see_a_page(patterns, rf, settings):
-    page = patterns["plugin-trial"]
+    page = patterns["plugin-trial/"]
     found = answer(page, rf, AnonymousUser())
     assert (found.status_code, found.content) == (200, b"shown by GET")
     assert found.headers["Cache-Control"] == "private, no-cache"
@@ -62,7 +62,7 @@ def test_readers_of_aggregates_see_a_page(patterns, rf, settings):
 @pytest.mark.django_db
 @pytest.mark.sqlite_alone
 def test_a_personal_page_needs_the_permission(patterns, rf):
-    page = patterns["plugin-trial-phones-all"]
+    page = patterns["plugin-trial/phones/all/"]
     refused = answer(page, rf, AnonymousUser())
     assert (refused.status_code, refused.url) == (302, "/login/?next=/plugins/trial/phones/all/")
     user = User.objects.create_user("reader")

@@ -62,7 +62,8 @@ def test_plug_ins_of_a_folder_come_first_and_each_comes_once(tmp_path, monkeypat
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("b_trial", "a_trial", "no_plugin"):
         (tmp_path / name).mkdir()
-    for name in ("b_trial", "a_trial"):
+    (tmp_path / ".hidden").mkdir()
+    for name in ("b_trial", "a_trial", ".hidden"):
         (tmp_path / name / "plugin.py").touch()
     found = registry.find(tmp_path, ["named", "b_trial", "named"])
     assert found[:2] == ["a_trial", "b_trial"]
@@ -111,6 +112,10 @@ def test_what_it_adds_in_words():
         ({"catalog_files": "a.toml"}, "has catalog_files = 'a.toml', which must be a tuple"),
         ({"catalog_files": ("../a.toml",)}, "has the catalog file '../a.toml', which is not within its package"),
         ({"catalog_files": ("/a.toml",)}, "has the catalog file '/a.toml', which is not within its package"),
+        (
+            {"pages": (Page("Cells", "a/", "a.b:view"), Page("Sites", "b/", "a.b:c"), Page("All", "a/", "a.b:d"))},
+            "has two pages at 'a/'",
+        ),
         (
             {"pages": (Page("Cells", "cells", "a.b:view"),)},
             "has a page at 'cells': use lower-case letters and digits, with a slash at the end",
