@@ -547,7 +547,7 @@ def _values(measure: dict[str, Any], records: list[dict]) -> list[Any]:
             return [float(Fraction(100 * (3 * added - seen), seen)) if seen else zero, 3 * added - seen, seen]
     found = [value for record in records if (value := record[measure["column"]]) is not None]
     if measure["type"] == "last":
-        times = [(record["at_time"], record[measure["column"]]) for record in records]
+        times = [(record["moment"], record[measure["column"]]) for record in records]
         _, newest = max((one for one in times if one[1] is not None), default=(0, None))
         return [float(newest) if isinstance(newest, Decimal) else newest]
     if measure["type"] == "standard_deviation":
