@@ -1,15 +1,12 @@
 """The tables: the ledger of what was ingested, the results, and what people know besides."""
 
 from kpis.models.applied import AppliedEntry
+from kpis.models.lake import DueCompaction, LakeBinding, LakeFile, LostFile
 from kpis.models.ledger import (
     Batch,
     BatchInterval,
-    DueCompaction,
     DueRollup,
     KPISet,
-    LakeBinding,
-    LakeFile,
-    LostFile,
     Reject,
     Run,
     StreamPosition,
