@@ -22,7 +22,7 @@ from tests.effort import times
 from tests.processes import PATIENCE, Place, end_of
 from tests.random_catalogs import LENGTHS, Made, Maker, expected, rounded, value_columns
 
-CATALOGS = times("CATALOGS", 20, 200)
+CATALOGS = times("CATALOGS", 12, 200)
 SEED = times("CATALOG_SEED", 0, 0)
 # All files count, whatever their share of rejects and whoever has the same content.
 OPTIONS = {"MAX_REJECT_RATIO": "1", "DUPLICATES": "count"}

@@ -21,7 +21,7 @@ from kpis.formats.row_format import RowFormat
 from tests.effort import times
 from tests.property.test_scanner_columns import json_lines, random_feed
 
-CASES = times("CONTRACT_CASES", 150, 5_000)
+CASES = times("CONTRACT_CASES", 50, 5_000)
 # The reasons of rejects that a schema knows: type, range, words, and a key that is missing.
 KNOWN = re.compile(
     "is not a whole number|is not a number|is not a text|is negative|is less than|is more than|is beyond .* bits"

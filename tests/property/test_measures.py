@@ -116,7 +116,7 @@ def shown(kpi, results) -> tuple[list, list]:
 
 
 @pytest.mark.parametrize("name", TWINS)
-@settings(max_examples=times("MEASURE_EXAMPLES", 15, 1000), deadline=None)
+@settings(max_examples=times("MEASURE_EXAMPLES", 8, 1000), deadline=None)
 @given(records=RECORDS, is_late=st.booleans())
 def test_a_measure_equals_its_twin(connection, name, records, is_late):
     twin = TWINS[name]

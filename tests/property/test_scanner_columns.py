@@ -54,7 +54,7 @@ from tests.property.test_scanner_feeds import (
     text_of,
 )
 
-CASES = times("SCANNER_CASES", 80, 5_000)
+CASES = times("SCANNER_CASES", 60, 5_000)
 ZONES = ["UTC", "Europe/Madrid", "America/New_York", "Africa/Casablanca"]
 PLAIN = {
     "text": (Text(optional=True, longest=60), text_of),

@@ -35,7 +35,7 @@ from tests.property.test_scanner import damage
 from tests.property.test_scanner_feeds import ODD_BYTES, csv_field, json_file, naive_partial, values_of
 from tests.unit.sources.test_stream import spooled
 
-BATCHES = times("SCANNER_BATCHES", 60, 2_000)
+BATCHES = times("SCANNER_BATCHES", 40, 2_000)
 NOW = datetime(2021, 7, 18, 1, tzinfo=UTC)
 EARLIEST = datetime(2021, 7, 17, tzinfo=UTC)
 OPTIONS = pipeline.Options(

@@ -71,13 +71,14 @@ def test_what_the_image_is_built_by_is_there(tmp_path):
     )
     assert planned.returncode == 0, planned.stderr
     installed = re.findall(r"scripts/install\.sh venv (\w+)", planned.stdout)
-    assert sorted(installed) == ["aws", "base", "kafka", "postgres", "redis"]
+    assert sorted(installed) == ["avro", "aws", "base", "kafka", "postgres", "redis"]
     compiled = next(text for text in built if "compileall" in text)
-    for package in ("kpis", "network_analysis"):
+    for package in ("kpis", "network_analysis", "plugins"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".venv").symlink_to(sys.prefix)
     subprocess.run(shlex.split(compiled), cwd=tmp_path, check=True)
     assert list((tmp_path / "network_analysis" / "__pycache__").glob("settings.*.pyc"))
+    assert list((tmp_path / "plugins" / "network_analysis_spark" / "__pycache__").glob("plugin.*.pyc"))
 
 
 def test_the_compose_file_is_sound():

@@ -37,6 +37,7 @@ MODULES = {
     "aws": ("boto3", "botocore", "s3transfer", "fsspec"),
     "redis": ("channels_redis", "redis", "msgpack"),
     "arrow": ("pyarrow",),
+    "avro": ("fastavro", "cramjam"),
     "spark": ("pyspark", "py4j", "pyarrow", "grpc"),
 }
 KAFKA = ("--bootstrap-servers", "127.0.0.1:1", "--topic", "calls")

@@ -132,6 +132,9 @@ def test_mysqlclient_and_every_other_client_are_extras(distributions):
         ("boto3", "aws"),
         ("fsspec", "aws"),
         ("channels-redis", "redis"),
+        ("pyarrow", "arrow"),
+        ("fastavro", "avro"),
+        ("cramjam", "avro"),
         ("pyspark", "spark"),
         ("pyarrow", "spark"),
     }
