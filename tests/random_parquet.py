@@ -35,8 +35,8 @@ class Form:
 
 def forms(keys: dict[str, Any], write: Write) -> list[Form]:
     """Return the forms that a column with these keys can have, whose values ``write`` gives as texts."""
-    # No value, in a column that must have one.
-    none = () if keys.get("optional") else (None,)
+    # No value, in a column that must have one and has no default.
+    none = () if keys.get("optional") or "default" in keys else (None,)
     found = list(FORMS[keys["type"]](keys, write))
     return [Form(one.type, _or_none(one.write), one.wrong + none) for one in found if one.wrong + none]
 
@@ -46,7 +46,12 @@ def _or_none(write: Write) -> Write:
 
 
 def _texts(write: Write, *wrong: str) -> list[Form]:
-    return [Form(type_, lambda value: f"{write(value)}", wrong) for type_ in TEXTS]
+    def text(value: Any) -> str | None:
+        # None where the value is the column's default, which may be left out.
+        found = write(value)
+        return None if found is None else f"{found}"
+
+    return [Form(type_, text, wrong) for type_ in TEXTS]
 
 
 def _integer(keys: dict[str, Any], write: Write) -> list[Form]:
@@ -114,8 +119,9 @@ def _time(keys: dict[str, Any], write: Write) -> list[Form]:
     found = [
         Form(pa.timestamp(unit, is_utc), lambda second, of=of, moment=moment: moment(second) * of, wrong)
         for unit, of in UNITS.items()
-        for wrong in [(-5 * of, *([LEAST] if unit in ("us", "ns") else []))]
-        for is_utc, moment in (("UTC", int), (None, local))
+        # Before 1970; a clock of any zone is by less than 100,000 s off UTC.
+        for is_utc, moment, early in (("UTC", int, -5), (None, local, -100_000))
+        for wrong in [(early * of, *([LEAST] if unit in ("us", "ns") else []))]
     ]
     if keys["format"].startswith("unix"):
         found += [Form(pa.int64(), lambda second: int(write(second)), (-5,))]

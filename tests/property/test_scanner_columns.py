@@ -236,7 +236,8 @@ def test_random_feeds_give_what_judge_and_reader_give(tmp_path, connection, monk
         if case % 2 == 0:
             agrees_with_the_reader(connection, kpis, path, found, given, {}, ANY_TIME)
             has_the_readers_timeline(connection, feed, live, found)
-    assert taken > 0.8 * CASES
+    # 0.82 of 1,000 files; most of the others have local times beyond the table of their zone.
+    assert taken > 0.7 * CASES
     assert records_taken > 0.5 * lines_taken
 
 
