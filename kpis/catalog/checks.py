@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from kpis.catalog.columns import ColumnType, Date, Decimal, Integer, ISOTimestamp, Text, TimeOfDay
 from kpis.catalog.expressions import Expression, ExpressionError, Type, condition, expression
 from kpis.catalog.expressions.kinds import LARGEST, LARGEST_DECIMAL, PLACES, SMALLEST, Values
-from kpis.catalog.expressions.nodes import Arithmetic, ColumnValue, Comparison, Constant, Division, Node
+from kpis.catalog.expressions.nodes import Arithmetic, ColumnValue, Comparison, Constant, Division, Microseconds, Node
 from kpis.catalog.feeds import Check, Column, Range
 from kpis.catalog.place import Place
 
 # The comparisons with the sides exchanged.
 _TURNED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 
 def column_types(columns: Iterable[Column], place: Place | None = None) -> dict[str, ColumnType]:
@@ -90,11 +92,28 @@ def range_of(parsed: Expression) -> Range | None:
     if isinstance(left, Division) and left.is_remainder:
         column = _columns_of(left.operands[0])
         return Range(*column, step=left.by) if column and operator == "=" and bound == 0 else None
-    column = _columns_of(left)
     least = {"=": bound, ">=": bound, ">": bound + 1}.get(operator)
     most = {"=": bound, "<=": bound, "<": bound - 1}.get(operator)
+    if isinstance(left, Division) and isinstance(left.operands[0], Microseconds):
+        return _time_range(left, left.operands[0], least, most)
+    column = _columns_of(left)
     fits = all(one is None or SMALLEST <= one <= LARGEST for one in (least, most))
     return Range(*column, least=least, most=most) if column and fits else None
+
+
+def _time_range(seconds: Division, between: Microseconds, least: int | None, most: int | None) -> Range | None:
+    """Return the range of the time between two columns that lasts from ``least`` to ``most`` seconds, rounded down."""
+    begin, end = between.operands
+    if not (isinstance(begin, ColumnValue) and isinstance(end, ColumnValue)) or seconds.values.optional:
+        return None
+    if any(one is not None and not seconds.values.least <= one <= seconds.values.most for one in (least, most)):
+        return None
+    return Range(
+        end.name,
+        begin.name,
+        least=None if least is None else least * _SECOND,
+        most=None if most is None else (most + 1) * _SECOND - _MICROSECOND,
+    )
 
 
 def _columns_of(node: Node) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from kpis.catalog.columns import Boolean, Choice, ColumnType, Decimal, FormattedTimestamp, Integer, Text
 from kpis.catalog.columns.zones import Zone
 from kpis.catalog.dimensions import Dimension, GridCell
-from kpis.catalog.feeds import Column, Feed, Record, moment_of
+from kpis.catalog.feeds import Column, Feed, Range, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
 from kpis.engine import compiled
@@ -180,21 +180,14 @@ class Tables:
         for place, column in enumerate(feed.derived, len(feed.columns)):
             self._program(FOR_COLUMN, place, column.derived)
         for check in feed.checks:
-            values = line_range(feed, check)
-            if values is None:
+            found = line_range(feed, check)
+            if found is None:
                 self._program(FOR_CHECK, 0, check.expression)
                 continue
+            values, unit = found
+            least, most = _bounds(values, timedelta(microseconds=unit or 0))
             place = self.places[values.of or check.column]
-            unit = UNITS.get(self.kinds[place] or 0, 0)
-            bounds = [
-                default
-                if bound is None
-                else bound // timedelta(microseconds=unit)
-                if isinstance(bound, timedelta)
-                else bound
-                for bound, default in ((values.least, SMALLEST), (values.most, LARGEST))
-            ]
-            self._call("check", place, self.places.get(values.less, -1), *bounds, values.step)
+            self._call("check", place, self.places.get(values.less, -1), least, most, values.step)
         if feed.place:
             reductions.library.scanner_place(
                 reductions.state, self.places[feed.place.latitude], self.places[feed.place.longitude]
@@ -331,3 +324,12 @@ class Tables:
             return 0
         is_id = self.kinds[place] == compiled.ID
         return self.reductions.intern(place, uuid.UUID(text).bytes if is_id else text.encode())
+
+
+def _bounds(values: Range, unit: timedelta) -> tuple[int, int]:
+    """Return the least and the most of a range as whole numbers; of times, as numbers of ``unit``."""
+    least, most = values.least, values.most
+    # The values are whole units: the least is rounded up, the most down.
+    least = -(-least // unit) if isinstance(least, timedelta) else least
+    most = most // unit if isinstance(most, timedelta) else most
+    return SMALLEST if least is None else least, LARGEST if most is None else most

@@ -85,18 +85,9 @@ def _has_time_of_its_own(feed: Feed) -> bool:
 
 
 def _is_countable(feed: Feed, check: Check) -> bool:
-    values = line_range(feed, check)
-    if values is None:
-        return check.expression is not None and _can_compute(feed, check.expression)
-    kinds = [kind_of(feed.column(name).type) or 0 for name in (values.of or check.column, values.less) if name]
-    bounds = [bound for bound in (values.least, values.most) if bound is not None]
-    unit = UNITS.get(kinds[0])
-    if any(UNITS.get(kind) != unit or (unit is None and kind not in OF_WHOLE_NUMBERS) for kind in kinds):
-        return False
-    if unit is None:
-        return all(isinstance(bound, int) for bound in bounds)
-    whole = timedelta(microseconds=unit)
-    return values.step == 1 and all(isinstance(bound, timedelta) and not bound % whole for bound in bounds)
+    if line_range(feed, check) is not None:
+        return True
+    return check.expression is not None and _can_compute(feed, check.expression)
 
 
 def _can_compute(feed: Feed, expression: Expression) -> bool:
@@ -106,13 +97,25 @@ def _can_compute(feed: Feed, expression: Expression) -> bool:
     return can_compute(feed, expression)
 
 
-def line_range(feed: Feed, check: Check) -> Range | None:
-    """Return the check's range, if it is one of columns that are in a line: others are computed after it is checked."""
+def line_range(feed: Feed, check: Check) -> tuple[Range, int | None] | None:
+    """Return the check's range and the microseconds of a value's unit, None for numbers, if the scanner can check it.
+
+    Its columns are in a line, as others are computed after it is checked, and their values are of the same unit.
+    """
     values = check.range
     if values is None:
         return None
-    names = [values.of or check.column, *filter(None, [values.less])]
-    return values if all(feed.column(name).derived is None for name in names) else None
+    columns = [feed.column(name) for name in (values.of or check.column, values.less) if name]
+    if any(column.derived is not None for column in columns):
+        return None
+    kinds = [kind_of(column.type) or 0 for column in columns]
+    unit = UNITS.get(kinds[0])
+    if any(UNITS.get(kind) != unit or (unit is None and kind not in OF_WHOLE_NUMBERS) for kind in kinds):
+        return None
+    bounds = [bound for bound in (values.least, values.most) if bound is not None]
+    if unit is None:
+        return (values, unit) if all(isinstance(bound, int) for bound in bounds) else None
+    return (values, unit) if values.step == 1 and all(isinstance(bound, timedelta) for bound in bounds) else None
 
 
 def _is_scannable(kpi: KPI) -> bool:

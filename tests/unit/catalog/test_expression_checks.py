@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal as Number
 
 import pytest
@@ -27,7 +28,10 @@ TYPES = {
     "o": Text(longest=3, optional=True),
     "begin": MonthFirst(),
     "day": Date(optional=True),
+    "end": MonthFirst(),
+    "late": MonthFirst(optional=True),
 }
+SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 ROW = {
     "interval_start_timestamp": 1_626_566_400_000,
     "interval_end_timestamp": 1_626_566_700_000,
@@ -37,6 +41,10 @@ ROW = {
     "service_id": 1,
     "cell_id": 1,
 }
+
+
+def _time_range(**bounds: timedelta) -> Range:
+    return Range(of="end", less="begin", **bounds)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +59,13 @@ ROW = {
         ("b - a >= 0", Range(of="b", less="a", least=0)),
         ("a % 5 = 0", Range(of="a", step=5)),
         ("(b - a) % 60 = 0", Range(of="b", less="a", step=60)),
+        # Seconds are rounded down: 300.999999 of them are 300, and -0.5 are -1.
+        ("seconds_between(begin, end) = 300", _time_range(least=300 * SECOND, most=301 * SECOND - MICROSECOND)),
+        ("seconds_between(begin, end) >= 0", _time_range(least=timedelta(0))),
+        ("seconds_between(begin, end) > 0", _time_range(least=SECOND)),
+        ("seconds_between(begin, end) <= 60", _time_range(most=61 * SECOND - MICROSECOND)),
+        ("60 > seconds_between(begin, end)", _time_range(most=60 * SECOND - MICROSECOND)),
+        ("seconds_between(begin, end) = -1", _time_range(least=-SECOND, most=-MICROSECOND)),
     ],
 )
 def test_a_simple_check_is_a_range(text, values):
@@ -59,7 +74,11 @@ def test_a_simple_check_is_a_range(text, values):
 
 @pytest.mark.parametrize(
     "text",
-    ["a != 3", "a % 5 = 1", "a % 5 < 1", "c <= 3", "a + b = 3", "a = b", "d <= 1", "a <= 0.5", "t = 'x'", "not a = 3"],
+    [
+        *("a != 3", "a % 5 = 1", "a % 5 < 1", "c <= 3", "a + b = 3", "a = b", "d <= 1", "a <= 0.5", "t = 'x'"),
+        *("not a = 3", "seconds_between(begin, end) != 300", "seconds_between(begin, late) = 300"),
+        "seconds_between(begin, end) < 1000000000000",
+    ],
 )
 def test_other_checks_are_no_range(text):
     assert check_expression("x", "is wrong", text, TYPES).range is None
