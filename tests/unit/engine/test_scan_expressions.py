@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from kpis.catalog.builtin.cdr import CDR
-from kpis.catalog.checks import column_types, derived_column
-from kpis.catalog.columns import UUID, Boolean, Integer, Text
+from kpis.catalog.checks import check_expression, column_types, derived_column
+from kpis.catalog.columns import UUID, Boolean, Date, Integer, ISOTimestamp, MonthFirst, Text
 from kpis.catalog.dimensions import Dimension
 from kpis.catalog.expressions import condition, expression
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import Count
-from kpis.engine import scan_tables
+from kpis.engine import scan_tables, scanner
 from kpis.engine.scan_expressions import can_compute
 from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
@@ -173,3 +173,39 @@ def test_an_expression_as_deep_as_may_be_is_scanned(tmp_path):
 
 def id_of(number: int) -> str:
     return f"0000000a-0000-0000-0000-{number:012}"
+
+
+@pytest.mark.parametrize(
+    ("type_", "since", "holds", "untils"),
+    [
+        # Seconds are rounded down, so that half a second before is one second before.
+        (ISOTimestamp(), "2018-04-30T00:00:00.5Z", "= 0", {"00.4999": 0, "00.5": 1, "01.499999": 1, "01.5": 0}),
+        (ISOTimestamp(), "2018-04-30T00:00:01Z", ">= 0", {"00.999999": 0, "01": 1}),
+        (ISOTimestamp(), "2018-04-30T00:00:01Z", "> -1", {"00.999999": 0, "01": 1}),
+        (ISOTimestamp(), "2018-04-30T00:00:00.25Z", "< 1", {"01.249999": 1, "01.25": 0}),
+        (ISOTimestamp(), "2018-04-30T00:00:00.25Z", "<= 1", {"02.249999": 1, "02.25": 0}),
+        (MonthFirst(), "Apr 30 2018 00:00:00", "= 5", {"04": 0, "05": 1, "06": 0}),
+        # A whole number of days is what is left of any range of dates.
+        (Date(), "2018-04-30", "= 86400", {"2018-04-30": 0, "2018-05-01": 1, "2018-05-02": 0}),
+        (Date(), "2018-04-30", ">= 86401", {"2018-05-01": 0, "2018-05-02": 1}),
+        (Date(), "2018-04-30", "<= 172799", {"2018-05-01": 1, "2018-05-02": 0}),
+        (Date(), "2018-04-30", "> -86400", {"2018-04-29": 0, "2018-04-30": 1}),
+    ],
+)
+def test_a_range_of_the_time_between_two_columns(tmp_path, monkeypatch, type_, since, holds, untils):
+    columns = (*CDR.columns, Column("since", type_), Column("until", type_))
+    check = check_expression("until", "is refused", f"seconds_between(since, until) {holds}", column_types(columns))
+    assert check.range is not None
+    feed = replace(CDR, columns=columns, checks=(check,))
+    whole = {Date: "{}", MonthFirst: "Apr 30 2018 00:00:{}", ISOTimestamp: "2018-04-30T00:00:{}Z"}[type(type_)]
+    line = "1,2,Los Angeles,Apr 30 2018 00:00:00,Apr 30 2018 00:01:00,CALL,Movistar"
+    path = tmp_path / "cdr_data.csv"
+    path.write_text("".join(f"{line},{since},{whole.format(until)}\n" for until in untils))
+    # Nothing may be left to the check in Python but what the range refuses.
+    judged = []
+    of_line = scanner.judge
+    monkeypatch.setattr(scanner, "judge", lambda *told: judged.append(told[1].number) or of_line(*told))
+    found = scan(path, feed, [counted(feed, "true")])
+    refused = [number for number, passes in enumerate(untils.values(), 1) if not passes]
+    assert [reject[:3] for reject in found.rejects] == [(number, "until", "is refused") for number in refused]
+    assert judged == refused
