@@ -46,9 +46,10 @@ def declare(paths: Iterable[Path]) -> None:
 
 
 def declare_texts(texts: Iterable[tuple[str, str]]) -> None:
-    """Add what catalog files declare, by their paths and texts, unless it was added before."""
-    texts = list(texts)
-    if texts and texts != declared_texts():
+    """Add what catalog files declare, by their paths and texts, but for those that were added before."""
+    known = set(declared_texts())
+    texts = [one for one in texts if one not in known]
+    if texts:
         from kpis.catalog.file.load import parsed
         from kpis.catalog.file.source import parse
 
