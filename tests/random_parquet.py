@@ -119,7 +119,7 @@ def _time(keys: dict[str, Any], write: Write) -> list[Form]:
     found = [
         Form(pa.timestamp(unit, is_utc), lambda second, of=of, moment=moment: moment(second) * of, wrong)
         for unit, of in UNITS.items()
-        # Before 1970; a clock of any zone is by less than 100,000 s off UTC.
+        # Before 1970 in UTC: no zone's clock differs from UTC by 100,000 s.
         for is_utc, moment, early in (("UTC", int, -5), (None, local, -100_000))
         for wrong in [(early * of, *([LEAST] if unit in ("us", "ns") else []))]
     ]

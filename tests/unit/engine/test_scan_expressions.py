@@ -185,7 +185,7 @@ def id_of(number: int) -> str:
         (ISOTimestamp(), "2018-04-30T00:00:00.25Z", "< 1", {"01.249999": 1, "01.25": 0}),
         (ISOTimestamp(), "2018-04-30T00:00:00.25Z", "<= 1", {"02.249999": 1, "02.25": 0}),
         (MonthFirst(), "Apr 30 2018 00:00:00", "= 5", {"04": 0, "05": 1, "06": 0}),
-        # A whole number of days is what is left of any range of dates.
+        # Dates are whole days apart: a bound between two days is rounded to a whole one within the range.
         (Date(), "2018-04-30", "= 86400", {"2018-04-30": 0, "2018-05-01": 1, "2018-05-02": 0}),
         (Date(), "2018-04-30", ">= 86401", {"2018-05-01": 0, "2018-05-02": 1}),
         (Date(), "2018-04-30", "<= 172799", {"2018-05-01": 1, "2018-05-02": 0}),
@@ -201,7 +201,7 @@ def test_a_range_of_the_time_between_two_columns(tmp_path, monkeypatch, type_, s
     line = "1,2,Los Angeles,Apr 30 2018 00:00:00,Apr 30 2018 00:01:00,CALL,Movistar"
     path = tmp_path / "cdr_data.csv"
     path.write_text("".join(f"{line},{since},{whole.format(until)}\n" for until in untils))
-    # Nothing may be left to the check in Python but what the range refuses.
+    # Only the rows that the range refuses go to the check in Python.
     judged = []
     of_line = scanner.judge
     monkeypatch.setattr(scanner, "judge", lambda *told: judged.append(told[1].number) or of_line(*told))
