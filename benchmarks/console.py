@@ -116,8 +116,8 @@ def _make_times(cursor: CursorWrapper, length: Length) -> None:
     cursor.execute("DROP TABLE IF EXISTS times")
     cursor.execute(f"CREATE TEMPORARY TABLE times (step integer, begun {kind}, ended {kind})")
     moment = connection.ops.adapt_datetimefield_value
-    steps = range(DAYS * 1440 // length.minutes)
-    rows = [(step, moment(START + step * length.delta), moment(START + (step + 1) * length.delta)) for step in steps]
+    starts = length.starts(START, START + timedelta(days=DAYS))
+    rows = [(step, moment(start), moment(length.end(start))) for step, start in enumerate(starts)]
     cursor.executemany("INSERT INTO times VALUES (%s, %s, %s)", rows)
 
 

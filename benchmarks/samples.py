@@ -10,6 +10,7 @@ from pathlib import Path
 from kpis.catalog.formats import CSV
 from kpis.sample import SAMPLES, make_files, write_file
 from kpis.sample.chance import below, bits, words_of
+from kpis.sample.day import SPAN
 
 SEED = 1
 # The busiest hour of the samples' networks, in which each interval has as many rows as the next.
@@ -57,7 +58,7 @@ class Scattered:
         if not folder.exists():
             ((interval, columns),) = sample.intervals(BUSIEST["ipflow"], 1, self.rows, SEED)
             draws = bits(words_of(SEED, self.intervals).random_raw(self.rows), 0, 31)
-            later = below(self.intervals, draws, 31) * interval.length.milliseconds
+            later = below(self.intervals, draws, 31) * SPAN.milliseconds
             for name in ("interval_start_timestamp", "interval_end_timestamp"):
                 columns[name] = columns[name] + later
             folder.mkdir(parents=True)

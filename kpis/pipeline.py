@@ -34,6 +34,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kpis.catalog.calendar import in_zone
 from kpis.catalog.registry import KPIS
 from kpis.formats.bounds import FileError
 from kpis.sources.places import found_in
@@ -182,12 +183,12 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
     yield from roll_up(ledger, engine, options, within=(start, end))
 
 
-def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
+def compute(folder: str | Path, time_zone: str = "UTC", **options: Any) -> dict[str, pd.DataFrame]:
     """Return every KPI's rows over the files of a folder, or of ``s3://bucket/prefix``, by the KPI's name.
 
     Needs no database: for a notebook. The frames are those of ``MemoryLedger.table``; ``options`` are those of
-    ``Options``, and open intervals are computed too. Warns of unfinished files. Raises FileError for the first file
-    that cannot be ingested.
+    ``Options``, and open intervals are computed too. Days, weeks and months are those of ``time_zone``. Warns of
+    unfinished files. Raises FileError for the first file that cannot be ingested.
     """
     from kpis.stages.memory_ledger import MemoryLedger
 
@@ -197,6 +198,7 @@ def compute(folder: str | Path, **options: Any) -> dict[str, pd.DataFrame]:
     with (
         tempfile.TemporaryDirectory(prefix="network-analysis-lake-") as lake_dir,
         engine(Path(lake_dir)) as made,
+        in_zone(time_zone),
     ):
         found = found_in(address(str(folder)), unfinished=unfinished.add)
         for left in unfinished.events():

@@ -285,7 +285,8 @@ USER_RATE = web.rate("USER_RATE", "6000/min", help="Requests allowed for each ac
 TIME_ZONE = web.zone(
     "TIME_ZONE",
     "UTC",
-    help="Time zone of the console, its files and `plot`. Intervals, the API and the admin's tables are UTC.",
+    help="Time zone of days, weeks and months, and of the times in the console, its files and `plot`. Times of the API "
+    "and the admin's tables are UTC.",
 )
 
 monitoring = Group("Monitoring")

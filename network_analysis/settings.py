@@ -12,6 +12,8 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from kpis import extras
+from kpis.catalog.calendar import use_zone
+from kpis.catalog.registry import zone_conflict
 from network_analysis import logs, options
 from network_analysis.options import *
 
@@ -44,8 +46,11 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 
-# Intervals are UTC throughout; the zone is for display.
+# Times are UTC throughout, but days, weeks and months are those of the zone, and pages show its local time.
 USE_TZ = True
+use_zone(TIME_ZONE)
+if zone_conflict():
+    raise ImproperlyConfigured(zone_conflict())
 LANGUAGE_CODE = "en"
 USE_I18N = False
 

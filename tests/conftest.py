@@ -11,11 +11,14 @@ from unittest.mock import patch
 
 import pytest
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.db import connection
+from django.dispatch import receiver
 from django.test import TestCase, TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
 import network_analysis.urls  # noqa: F401  registers every app's admin, in the apps' order
+from kpis.catalog.calendar import use_zone
 from kpis.storage import address
 from network_analysis.settings import database
 from tests.databases import flush_of_filled
@@ -106,6 +109,13 @@ def django_db_setup(django_db_setup):
     ops = type(connection.ops)
     with patch.object(ops, "sql_flush", partialmethod(flush_of_filled, ops.sql_flush)):
         yield
+
+
+@receiver(setting_changed)
+def follow_time_zone(*, setting, value, **kwargs):
+    """The days of the process are those of the setting, as when it starts."""
+    if setting == "TIME_ZONE":
+        use_zone(value)
 
 
 @pytest.fixture(autouse=True)

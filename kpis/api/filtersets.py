@@ -188,7 +188,7 @@ def anomaly_filterset(kpi: KPI, names: Sequence[NameColumn] = ()) -> type[ListFi
 
 def v1_filterset(kpi: KPI) -> type[IntervalFilters]:
     """Return the filter set of a KPI's rows in version 1, with timestamps in Unix ms and intervals in minutes."""
-    codes = {length.minutes: length.code for length in kpi.lengths}
+    codes = {length.usual_minutes: length.code for length in kpi.lengths}
     filters = {
         parameter: described(
             {
@@ -206,7 +206,7 @@ def v1_filterset(kpi: KPI) -> type[IntervalFilters]:
     }
     filters["interval"] = choice_filter(
         "interval",
-        {length.minutes: length.name for length in kpi.lengths},
+        {length.usual_minutes: length.name for length in kpi.lengths},
         "The interval's length in minutes",
         coerce=lambda minutes: codes[int(minutes)],
     )

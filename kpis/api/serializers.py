@@ -42,7 +42,7 @@ class MinutesField(serializers.Field):
     """An interval's code as its length in minutes."""
 
     def to_representation(self, value: int) -> int:
-        return LENGTHS[value].minutes
+        return LENGTHS[value].usual_minutes
 
 
 # Fields that show the database's value as it is; times are written by the renderer.

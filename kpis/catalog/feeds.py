@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kpis.catalog.columns import BadValue, ColumnType
 from kpis.catalog.columns.zones import UTC_ZONE, Zone
 from kpis.catalog.formats import CSV, DecodedFormat, Format, Header
-from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, Length, from_milliseconds
+from kpis.catalog.intervals import END_OF_TIME_MILLISECONDS, EPOCH, LAST_DAY, FixedLength, from_milliseconds
 from kpis.catalog.place import Place
 from kpis.catalog.result_columns import BadEntry
 from kpis.catalog.sql import aliased, quoted
@@ -182,7 +182,7 @@ class Feed:
     columns: tuple[Column, ...]
     checks: tuple[Check, ...]
     moment: Moment
-    interval: Length
+    interval: FixedLength
     name_end: re.Pattern[str] | None = None
     name_date: re.Pattern[str] | NamePattern | None = None
     place: Place | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kpis.catalog.builtin import antenna, cdr, coverage, ipflow
+from kpis.catalog.calendar import has_offsets_of, zone_name
 from kpis.catalog.dimensions import Dimension
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
@@ -103,7 +104,23 @@ def kpis_of(feed: Feed, length: Length | None = None) -> list[KPI]:
 def lengths_of(feed: Feed) -> list[Length]:
     """Return the interval lengths of the feed's KPIs, shortest first: the feed's own, then its rollups'."""
     lengths = {feed.interval} | {length for kpi in kpis_of(feed) for length in kpi.lengths}
-    return sorted(lengths, key=lambda length: length.minutes)
+    return sorted(lengths, key=lambda length: length.usual_minutes)
+
+
+def zone_conflict() -> str:
+    """Return why KPIs cannot count the days of the zone in use, or "" if they can.
+
+    Days of some zones start at a quarter or half of an hour of UTC, within an interval of a feed's.
+    """
+    for kpi in KPIS.values():
+        minutes = kpi.feed.interval.minutes
+        if any(length.is_calendar for length in kpi.lengths) and not has_offsets_of(minutes):
+            return (
+                f"TIME_ZONE: days of {zone_name()} do not start at intervals of {kpi.feed.interval}, in which the feed "
+                f"{kpi.feed.name} counts its records, and the KPI {kpi.name} has days, weeks or months of it. Give the "
+                f"feed a shorter interval, such as 15m, or choose another zone."
+            )
+    return ""
 
 
 def partial_kpis(feed: Feed) -> list[KPI]:

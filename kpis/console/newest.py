@@ -50,8 +50,8 @@ class NewestTotal:
     def line(self) -> str:
         """The day up to the interval, as far as there are values, as an SVG path."""
         first = min(self.values)
-        steps = (self.start - first) // self.length.delta
-        return sparkline.path([self.values.get(first + step * self.length.delta) for step in range(steps + 1)])
+        until = self.length.end(self.start)
+        return sparkline.path([self.values.get(start) for start in self.length.starts(first, until)])
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from django.db.models import F, FloatField, Sum
 
 from kpis.catalog.folding import fold
-from kpis.catalog.intervals import EPOCH, Length
+from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.console.groups import NO_TEXT
-from kpis.console.series import Step, all_groups_between
+from kpis.console.series import all_groups_between, step_of_window
 from kpis.console.window import MOST_POINTS, Window, window
 from kpis.models.result_models import result_model
 from kpis.query.intervals import default_length
@@ -57,28 +57,30 @@ def by_operator(kpi: KPI, window: Window) -> pd.DataFrame:
     import pandas as pd
 
     rows = result_model(kpi).objects.filter(**all_groups_between(kpi, window.length, window.start, window.end))
-    steps = rows.order_by().values(DIMENSION, step=Step("interval_start_timestamp", window.step))
+    step_of, start_of = step_of_window(window)
+    steps = rows.order_by().values(DIMENSION, step=step_of)
     if kpi.measure.weight:
         samples = F(kpi.measure.weight)
         summed = steps.annotate(figure=Sum(F(kpi.value) * samples, output_field=FloatField()), weight=Sum(samples))
     else:
         summed = steps.annotate(figure=Sum(kpi.value), weight=Sum(kpi.value))
     found = [
-        (EPOCH + int(step) * window.step, operator, float(figure or 0), float(weight or 0))
+        (start_of(step), operator, float(figure or 0), float(weight or 0))
         for operator, step, figure, weight in summed.values_list(DIMENSION, "step", "figure", "weight")
     ]
     frame = pd.DataFrame(found, columns=["start", "spelling", "sum", "weight"])
     frame["operator"] = _named(frame)
     sums = frame.groupby(["start", "operator"], as_index=False)[["sum", "weight"]].sum()
     order = sums.groupby("operator")["weight"].sum().sort_values(ascending=False, kind="stable").index
-    starts = pd.date_range(window.start, window.end, freq=window.step, inclusive="left", unit="us")
+    starts = pd.DatetimeIndex(window.starts, tz="UTC").as_unit("us")
     sums["start"] = pd.DatetimeIndex(sums["start"], tz="UTC").as_unit("us")
     whole = pd.MultiIndex.from_product([order, starts], names=["operator", "start"])
     frame = sums.set_index(["operator", "start"]).reindex(whole).reset_index()
     frame["gap"] = ~frame["start"].isin(sums["start"])
     frame["weight"] = frame["weight"].fillna(0.0)
     frame["value"] = frame["sum"] / frame["weight"] if kpi.measure.weight else frame["sum"]
-    frame["end"] = frame["start"] + window.step
+    frame["end"] = frame["start"].map(dict(zip(starts, pd.DatetimeIndex(window.ends, tz="UTC"), strict=True)))
+    frame["end"] = frame["end"].astype(frame["start"].dtype)
     return frame[["start", "end", "operator", "value", "weight", "gap"]]
 
 
@@ -87,7 +89,7 @@ def operator_names(start: datetime, end: datetime) -> list[str]:
     names: dict[str, None] = {}
     for kpi in operator_kpis():
         # The longest intervals have the fewest rows; if none has closed yet, shorter ones are read.
-        for length in sorted(kpi.lengths, key=lambda length: -length.minutes):
+        for length in sorted(kpi.lengths, key=lambda length: -length.usual_minutes):
             rows = result_model(kpi).objects.filter(**all_groups_between(kpi, length, start, end))
             weight = kpi.measure.weight or kpi.value
             found = rows.order_by().values_list(DIMENSION).annotate(weight=Sum(weight)).order_by("-weight", DIMENSION)

@@ -53,7 +53,7 @@ def _groups(selection: Selection) -> list[Group]:
     """Return the groups of the newest intervals in the span and of the listed interval, the largest first."""
     kpi = selection.kpi
     rows = result_model(kpi).objects
-    longest = max(kpi.lengths, key=lambda length: length.minutes)
+    longest = max(kpi.lengths, key=lambda length: length.usual_minutes)
     summaries = IntervalSummary.objects.filter(
         kpi=kpi.id,
         interval=longest.code,

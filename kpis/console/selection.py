@@ -10,7 +10,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from kpis.catalog.intervals import EPOCH, Length, to_text
+from kpis.catalog.intervals import Length, to_text
 from kpis.catalog.kpis import KPI
 from kpis.console.groups import BadGroup, Group, group_from, labels
 from kpis.console.interval_groups import newest
@@ -22,6 +22,8 @@ from kpis.query.intervals import default_length
 
 # How much of the past is shown by default.
 _SPAN = timedelta(days=1)
+# Or how many of the last days, weeks or months.
+_CALENDAR_INTERVALS = 30
 
 # The spans that the page offers.
 SPANS = {
@@ -59,7 +61,7 @@ class Selection:
     @property
     def newest_start(self) -> datetime:
         """The start of the listed interval, or of the last one of the span: groups have the names of that time."""
-        return self.at or self.end - self.length.delta
+        return self.at or self.length.shifted(self.end, -1)
 
     @property
     def group_words(self) -> str:
@@ -129,11 +131,16 @@ def selection(kpi: KPI, parameters: Mapping[str, str]) -> Selection | None:
     if last is None:
         return None
     if end is None:
-        end = last.interval_end_timestamp if start is None else max(last.interval_end_timestamp, start + length.delta)
+        end = last.interval_end_timestamp
+        if start is not None:
+            end = max(end, length.end(length.floor(start)))
     if start is None:
         first = IntervalSummary.objects.filter(kpi=kpi.id, interval=length.code).order_by("interval_start_timestamp")
-        start = max(end - _SPAN, min((first.first() or last).interval_start_timestamp, end - length.delta))
-    start, end = length.floor(start), -(-(end - EPOCH) // length.delta) * length.delta + EPOCH
+        until = length.ceiling(end)
+        newest_start = length.shifted(until, -1)
+        reach = length.shifted(until, -_CALENDAR_INTERVALS) if length.is_calendar else end - _SPAN
+        start = max(reach, min((first.first() or last).interval_start_timestamp, newest_start))
+    start, end = length.floor(start), length.ceiling(end)
     if start >= end:
         raise BadSelection("The time span ends before it starts.")
     if at is None:

@@ -10,14 +10,16 @@ The columns of a frame, one row per step:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, F, Func, IntegerField, QuerySet, Sum
 from django.db.models.sql.compiler import SQLCompiler
 
-from kpis.catalog.intervals import EPOCH, Length
+from kpis.catalog.intervals import EPOCH, FixedLength, Length
 from kpis.catalog.kpis import KPI
 from kpis.console.groups import Group, conditions
 from kpis.console.window import Window
@@ -58,6 +60,14 @@ class Step(Func):
         return template.format(moment, self.seconds), parameters
 
 
+def step_of_window(window: Window) -> tuple[F | Step, Callable[[Any], datetime]]:
+    """Return the expression for the step that an interval is in, and what gives the step's start (UTC) of its value."""
+    if window.summed == 1 or not isinstance(window.length, FixedLength):
+        return F(_START), lambda start: start
+    width = window.length.delta * window.summed
+    return Step(_START, width), lambda step: EPOCH + int(step) * width
+
+
 def adds_up(kpi: KPI, group: Group | None) -> bool:
     """Return True if values of several intervals may be summed.
 
@@ -74,21 +84,20 @@ def series(kpi: KPI, window: Window, group: Group | None = None) -> pd.DataFrame
     if window.summed == 1:
         found = [(start, value, 1) for start, value in rows.values_list(_START, _value(kpi, group))]
     else:
-        steps = rows.order_by().values(step=Step(_START, window.step)).order_by("step")
+        step_of, start_of = step_of_window(window)
+        steps = rows.order_by().values(step=step_of).order_by("step")
         summed = steps.values_list("step", Sum(_value(kpi, group)), Count("id"))
-        found = [
-            (EPOCH + int(step) * window.step, int(value), number) for step, value, number in summed if value is not None
-        ]
+        found = [(start_of(step), int(value), number) for step, value, number in summed if value is not None]
     provisional = set(_provisional(kpi, window))
     kind = "float64" if kpi.measure.is_fraction else "Int64"
-    starts = pd.date_range(window.start, window.end, freq=window.step, inclusive="left", unit="us")
+    starts, ends = (pd.DatetimeIndex(bounds, tz="UTC").as_unit("us") for bounds in (window.starts, window.ends))
     frame = pd.DataFrame(found, columns=["start", "value", "intervals"]).set_index("start")
     frame.index = pd.DatetimeIndex(frame.index, tz="UTC").as_unit("us")
     frame["value"] = frame["value"].astype(kind)
     frame = frame.reindex(starts)
     frame["intervals"] = frame["intervals"].fillna(0).astype("int64")
     frame["provisional"] = [start in provisional for start in starts]
-    frame.insert(0, "end", starts + window.step)
+    frame.insert(0, "end", ends)
     return frame.rename_axis("start").reset_index()
 
 
@@ -106,14 +115,14 @@ def normal(kpi: KPI, window: Window, frame: pd.DataFrame, group: Group | None = 
     """
     import pandas as pd
 
-    reach = window.start - DEFAULT_WINDOW * window.step
+    reach = window.length.shifted(window.start, -DEFAULT_WINDOW)
     earlier = _rows(kpi, window.length, group).filter(**between(reach, window.start))
     known = frame.dropna(subset=["value"])
     starts = [start.to_pydatetime() for start in known["start"]]
     values = [*earlier.values_list(_START, _value(kpi, group)), *zip(starts, known["value"].tolist(), strict=True)]
     rows = [(None, start, value, start) for start, value in values]
     # With a threshold of 0 there is a verdict on every value.
-    verdicts = dict(anomalies(rows, window.step, DEFAULT_WINDOW, threshold=0))
+    verdicts = dict(anomalies(rows, window.length, DEFAULT_WINDOW, threshold=0))
     columns = [
         (verdict.mean, verdict.deviation, verdict.z, verdict.z is None or abs(verdict.z) >= DEFAULT_THRESHOLD)
         if (verdict := verdicts.get(start))
@@ -146,12 +155,12 @@ def all_groups_between(kpi: KPI, length: Length, start: datetime, end: datetime)
     Longer intervals are named one by one if they are few: in a range of the index the rows of all shorter ones would be
     read as well.
     """
-    first = length.floor(start)
-    number = -(-(end - first) // length.delta)
     condition: dict[str, object] = {"interval": length.code}
-    if length == min(kpi.lengths, key=lambda one: one.minutes) or number > _MOST_NAMED:
-        return condition | between(first, end)
-    return condition | {f"{_START}__in": [first + step * length.delta for step in range(number)]}
+    if length != min(kpi.lengths, key=lambda one: one.usual_minutes):
+        starts = list(islice(length.starts(start, end), _MOST_NAMED + 1))
+        if len(starts) <= _MOST_NAMED:
+            return condition | {f"{_START}__in": starts}
+    return condition | between(length.floor(start), end)
 
 
 def _provisional(kpi: KPI, window: Window) -> set[datetime]:
@@ -161,4 +170,4 @@ def _provisional(kpi: KPI, window: Window) -> set[datetime]:
         **between(window.start, window.end),
     )
     starts = open_ones.values_list(_START, flat=True)
-    return {start - (start - EPOCH) % window.step for start in starts}
+    return {window.starts[window.step_at(start)] for start in starts}

@@ -24,7 +24,7 @@ class Steps:
     @property
     def at(self) -> datetime:
         """The start of the selected interval."""
-        return self.window.start + self.index * self.window.step
+        return self.window.starts[self.index]
 
     @property
     def last(self) -> int:
@@ -34,7 +34,7 @@ class Steps:
     @property
     def labels(self) -> list[str]:
         """The intervals' starts, in the zone."""
-        return [moments.clock(self.window.start + number * self.window.step) for number in range(self.window.points)]
+        return [moments.clock(start) for start in self.window.starts]
 
 
 def steps(chosen: Selection, parameters: Mapping[str, str]) -> Steps:
@@ -48,5 +48,4 @@ def steps(chosen: Selection, parameters: Mapping[str, str]) -> Steps:
         if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) < span.points):
             raise BadSelection(f"step must be a whole number from 0 to {span.points - 1}.")
         return Steps(span, int(text))
-    index = (chosen.at - span.start) // span.step if chosen.at else span.points - 1
-    return Steps(span, max(0, min(index, span.points - 1)))
+    return Steps(span, span.step_at(chosen.at) if chosen.at else span.points - 1)

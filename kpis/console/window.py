@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
-from kpis.catalog.intervals import EPOCH, Length
+from kpis.catalog.intervals import EPOCH, FixedLength, Length
 from kpis.catalog.kpis import KPI
 
 # About as many points as a wide screen can distinguish.
@@ -32,19 +34,38 @@ class Window:
     summed: int = 1
     cut: bool = False
 
+    @cached_property
+    def bounds(self) -> list[datetime]:
+        """The starts (UTC) of the steps, in order, and the end of the last one."""
+        if not isinstance(self.length, FixedLength):
+            return [*self.length.starts(self.start, self.end), self.end]
+        step = self.length.delta * self.summed
+        return [self.start + number * step for number in range(-(-(self.end - self.start) // step) + 1)]
+
     @property
-    def step(self) -> timedelta:
-        """The width of a point of the series."""
-        return self.length.delta * self.summed
+    def starts(self) -> list[datetime]:
+        """The starts (UTC) of the steps, in order."""
+        return self.bounds[:-1]
+
+    @property
+    def ends(self) -> list[datetime]:
+        """The ends (UTC) of the steps, in order."""
+        return self.bounds[1:]
 
     @property
     def points(self) -> int:
         """The number of points that the series can have."""
-        return -(-(self.end - self.start) // self.step)
+        return len(self.bounds) - 1
+
+    def step_at(self, moment: datetime) -> int:
+        """Return the number of the step that contains a moment (UTC), or of the first or last one."""
+        return max(0, min(bisect_right(self.bounds, moment) - 1, self.points - 1))
 
     @property
     def step_name(self) -> str:
         """The width of a point in words: ``5 minutes``, ``2 hours``, ``3 days``."""
+        if not isinstance(self.length, FixedLength):
+            return self.length.name
         minutes = self.length.minutes * self.summed
         for word, of in (("day", 1440), ("hour", 60), ("minute", 1)):
             if minutes % of == 0:
@@ -79,24 +100,25 @@ def window(
     """Return the window from start to end with at most so many points.
 
     Intervals of the asked length are shown if they fit. Else, if the values add up, they are summed, and if not, the
-    KPI's next longer intervals are used; with none long enough, the newest intervals.
+    KPI's next longer intervals are used; with none long enough, the newest intervals. Days, weeks and months are never
+    summed.
     """
-    longer = [length for length in sorted(kpi.lengths, key=lambda one: one.minutes) if length.minutes >= asked.minutes]
+    lengths = sorted(kpi.lengths, key=lambda one: one.usual_minutes)
+    longer = [length for length in lengths if length.usual_minutes >= asked.usual_minutes]
     for length in longer:
-        aligned = _aligned(start, end, length.delta)
-        fits = _count(*aligned, length.delta) <= most
-        summable = adds_up and _count(*aligned, length.delta) <= most_intervals
-        if fits:
+        aligned = length.floor(start), length.ceiling(end)
+        number = _count(*aligned, timedelta(minutes=length.usual_minutes))
+        if number <= most:
             return Window(*aligned, length, asked)
-        if summable or (adds_up and length == longer[-1]):
+        if adds_up and isinstance(length, FixedLength) and (number <= most_intervals or length == longer[-1]):
             summed = _times(*aligned, length, most)
             return Window(*_aligned(start, end, length.delta * summed), length, asked, summed)
     length = longer[-1]
-    _, last = _aligned(start, end, length.delta)
-    return Window(last - most * length.delta, last, length, asked, cut=True)
+    last = length.ceiling(end)
+    return Window(length.shifted(last, -most), last, length, asked, cut=True)
 
 
-def _times(start: datetime, end: datetime, length: Length, most: int) -> int:
+def _times(start: datetime, end: datetime, length: FixedLength, most: int) -> int:
     """Return how many intervals of the length make a step of a round width, so that there are few enough of them."""
     widths = [width for width in _WIDTHS if width % length.minutes == 0]
     days = 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpis.catalog.dimensions import SPELLED
-from kpis.catalog.intervals import Length, to_text
+from kpis.catalog.intervals import Length, timestamp
 from kpis.catalog.kpis import KPI
 from kpis.catalog.sql import RECORD_START, aliased, listed, quoted
 from kpis.engine.results import Results
@@ -118,9 +118,9 @@ def _results(
     of_one_batch: bool,
 ) -> Results:
     """Return the results of partials in one table."""
-    floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
+    floor = length.floor_sql("interval_start", starts)
     start, keys = _start_and_keys(floor, starts)
-    source = f"{table} WHERE {within(min(starts), max(starts) + length.delta)}"
+    source = f"{table} WHERE {within(min(starts), length.end(max(starts)))}"
     if len(starts) > MOST_LISTED:
         source += f" AND {floor} IN (SELECT wanted FROM {WANTED})"
     elif len(starts) > 1:
@@ -165,8 +165,8 @@ def combined_partials(kpi: KPI, length: Length, table: str, starts: Collection[d
 
     Sums are HUGEINT here, as they may exceed 64 bits.
     """
-    floor = f"time_bucket(INTERVAL {length.minutes} MINUTES, interval_start, TIMESTAMP '1970-01-01')"
-    moments, wanted = ", ".join(map(timestamp, sorted(starts))), within(min(starts), max(starts) + length.delta)
+    floor = length.floor_sql("interval_start", starts)
+    moments, wanted = ", ".join(map(timestamp, sorted(starts))), within(min(starts), length.end(max(starts)))
     keys = ["interval_start", *kpi.partial_keys]
     columns = {name: quoted(name) for name in keys}
     columns |= {name: f"CAST({how}({quoted(name)}) AS HUGEINT)" for name, how in kpi.combine.items()}
@@ -243,11 +243,6 @@ def _totals(kpi: KPI, source: str, start: str, groups: str) -> str:
 def _start_and_keys(start: str, starts: Collection[datetime]) -> tuple[str, list[str]]:
     """Return SQL for a row's interval start, and the GROUP BY columns for it: none if there is only one interval."""
     return (start, [start]) if len(starts) > 1 else (timestamp(next(iter(starts))), [])
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment (UTC) as an SQL literal."""
-    return f"TIMESTAMP '{to_text(moment).rstrip('Z')}'"
 
 
 def within(start: datetime, end: datetime) -> str:

@@ -68,17 +68,19 @@ def results_of_arrays(
 
     Raises Declined if there are too many rows, none at all, or a sum is so large that it may not fit into 64 bits.
     """
-    step = np.int64(length.minutes * 60 * MICRO)
-    wanted = np.array([start.replace(tzinfo=None) for start in sorted(starts)], dtype="datetime64[us]")
+    ordered = sorted(starts)
+    wanted, ends = (
+        np.array([moment.replace(tzinfo=None) for moment in bounds], dtype="datetime64[us]")
+        for bounds in (ordered, map(length.end, ordered))
+    )
     names = ("interval_start", *kpi.partial_keys, *kpi.partial_values)
-    within = [_between(columns, names, wanted[0], wanted[-1] + step) for columns in partials]
+    within = [_between(columns, names, wanted[0], ends[-1]) for columns in partials]
     if not 0 < sum(len(columns["interval_start"]) for columns in within) <= MOST_ROWS:
         raise Declined
     rows = joined(within)
-    moments = rows["interval_start"].astype(np.int64)
-    begins = moments - moments % step
-    places = np.searchsorted(wanted.astype(np.int64), begins)
-    is_wanted = wanted.astype(np.int64)[places] == begins
+    # None is before the first, so that each has one that begins with it or before.
+    places = np.searchsorted(wanted, rows["interval_start"], side="right") - 1
+    is_wanted = rows["interval_start"] < ends[places]
     if not is_wanted.all():
         rows, places = {name: column[is_wanted] for name, column in rows.items()}, places[is_wanted]
     if not len(places):

@@ -105,7 +105,7 @@ class FileReader(ABC, Generic[Row]):
         self.interval_start, self.bounds, self.times, self.ahead = interval_start, bounds, times, Ahead()
         self.days = days
         self.rejected = 0
-        floor = f"time_bucket(INTERVAL {feed.interval.minutes} MINUTES, {feed.moment.sql}, TIMESTAMP '1970-01-01')"
+        floor = feed.interval.floor_sql(feed.moment.sql)
         self.start_sql = floor if interval_start is None else f"TIMESTAMP '{to_text(interval_start).rstrip('Z')}'"
         self.columns = listed(column.name for column in feed.record_columns)
 

@@ -89,11 +89,11 @@ def _parts(
     in_memory: Sequence[Columns], length: Length, starts: Sequence[datetime]
 ) -> Iterator[tuple[list[datetime], int]]:
     """Yield the intervals with rows, in order: as many together as have at most MOST_ROWS, with the number of rows."""
-    begins = np.array([_moment(start) for start in starts])
+    begins, ends = (np.array([_moment(one) for one in bounds]) for bounds in (starts, map(length.end, starts)))
     rows = np.zeros(len(starts), dtype=np.int64)
     for columns in in_memory:
         moments = columns["interval_start"]
-        rows += np.searchsorted(moments, begins + np.timedelta64(length.delta)) - np.searchsorted(moments, begins)
+        rows += np.searchsorted(moments, ends) - np.searchsorted(moments, begins)
     some: list[datetime] = []
     size = 0
     for start, count in zip(starts, rows.tolist(), strict=True):
@@ -114,7 +114,7 @@ def _results_of_pieces(
     """Return the results of a KPI that ``merge`` supports, merged interval by interval; raises Declined."""
     found = []
     for start in sorted(starts):
-        merged = merge(kpi, _pieces(connect, kpi, partials, start, start + length.delta))
+        merged = merge(kpi, _pieces(connect, kpi, partials, start, length.end(start)))
         if len(merged.values):
             found.append(_ranked(kpi, length, start, merged, top_n))
     return joined_results(kpi, length, found)

@@ -7,9 +7,11 @@ import sys
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
+
+from kpis.catalog.intervals import Length
 
 # The defaults of the detection. A day of five minutes is the longest window.
 DEFAULT_THRESHOLD, DEFAULT_WINDOW, LARGEST_WINDOW = 3.0, 12, 288
@@ -50,12 +52,12 @@ class _Window:
 
 
 def anomalies(
-    rows: Iterable[tuple[Hashable, datetime, float | None, Any]], length: timedelta, window: int, threshold: float
+    rows: Iterable[tuple[Hashable, datetime, float | None, Any]], length: Length, window: int, threshold: float
 ) -> Iterator[tuple[Any, Verdict]]:
     """Yield the rows whose value is ``threshold`` or more standard deviations from the mean of the window before.
 
-    ``rows`` are (group, interval start, value, row), by interval start, each group once per interval; ``length`` is the
-    intervals' length. A value's window is the ``window`` intervals that end where its own starts. Of these only those
+    ``rows`` are (group, interval start, value, row), by interval start, each group once per interval; ``length`` is
+    theirs. A value's window is the ``window`` intervals that end where its own starts. Of these only those
     count in which the group has a value: a gap is not a zero. If less than half of the window has values, or fewer than
     two, there is no verdict.
 
@@ -79,7 +81,7 @@ def anomalies(
             continue
         value = number if isinstance(number, int) else Fraction(number)
         known = windows[group]
-        known.forget_before(start - window * length)
+        known.forget_before(length.shifted(start, -window))
         n = len(known.values)
         if n >= 2 and 2 * n >= window:
             distance = value * n - known.sum  # n (y - m)

@@ -114,10 +114,12 @@ def _partials(kpi: KPI) -> str:
 
 def _during(interval: Interval) -> list[str]:
     """Return conditions for the interval; those on the hour limit the folders that are read."""
-    if interval.length.minutes > ONE_HOUR.minutes:
-        return [f"hour_start >= {_moment(interval.start)}", f"hour_start < {_moment(interval.end)}"]
-    conditions = [f"hour_start = {_moment(ONE_HOUR.floor(interval.start))}"]
-    if interval.length != ONE_HOUR:
+    first = ONE_HOUR.floor(interval.start)
+    if interval.length.usual_minutes > ONE_HOUR.minutes:
+        conditions = [f"hour_start >= {_moment(first)}", f"hour_start < {_moment(interval.end)}"]
+    else:
+        conditions = [f"hour_start = {_moment(first)}"]
+    if not (ONE_HOUR.is_aligned(interval.start) and ONE_HOUR.is_aligned(interval.end)):
         conditions += [f"interval_start >= {_moment(interval.start)}", f"interval_start < {_moment(interval.end)}"]
     return conditions
 

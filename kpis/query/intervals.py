@@ -36,16 +36,20 @@ def starts_between(
     # In microseconds, which can exceed the last year.
     firsts, lasts = [_EARLIEST], [_LATEST]
     for column, names in INTERVAL_TIMESTAMPS.items():
-        before = [length.delta // MICROSECOND if column == "interval_end_timestamp" else 0 for length in lengths]
         for lookup in names:
             moment = lookups.get(f"{column}__{lookup}")
             if moment is None:
                 continue
+            is_end = column == "interval_end_timestamp"
             start = (moment - EPOCH) // MICROSECOND
             if lookup in ("exact", "gte", "gt"):
-                firsts.append(start - max(before) + (lookup == "gt"))
+                after = lookup == "gt"
+                ends = [_first_to_end(length, moment, after) for length in lengths] if is_end else [start + after]
+                firsts.append(min(ends))
             if lookup in ("exact", "lte", "lt"):
-                lasts.append(start - min(before) - (lookup == "lt"))
+                before = lookup == "lt"
+                ends = [_last_to_end(length, moment, before) for length in lengths] if is_end else [start - before]
+                lasts.append(max(ends))
     first, last = max(firsts), min(lasts)
     if first > last:
         return None
@@ -53,3 +57,13 @@ def starts_between(
         EPOCH + first * MICROSECOND if first > _EARLIEST else None,
         EPOCH + last * MICROSECOND if last < _LATEST else None,
     )
+
+
+def _first_to_end(length: Length, moment: datetime, after: bool) -> int:
+    """Return the start (us since 1970) of the first interval of a length that ends at a moment or ``after`` it."""
+    return (length.floor(moment if after else moment - MICROSECOND) - EPOCH) // MICROSECOND
+
+
+def _last_to_end(length: Length, moment: datetime, before: bool) -> int:
+    """Return a time (us since 1970) by which all intervals of a length start that end by a moment or ``before`` it."""
+    return (length.floor(moment - MICROSECOND if before else moment) - EPOCH) // MICROSECOND - 1

@@ -49,7 +49,7 @@ class Series:
         The rows of the windows before the span are read as well.
         """
         first, last = _bounded(span)
-        reach = max(EPOCH, first - self.window * self.length.delta)
+        reach = max(EPOCH, self.length.shifted(self.length.floor(first), -self.window))
         rows = self.rows.filter(interval_start_timestamp__gte=reach, interval_start_timestamp__lte=last)
         shown = ("id", *INTERVAL_COLUMNS, *self.kpi.dimensions, *self.names)
         columns = rows.order_by("interval_start_timestamp", "interval", "rank").values_list(
@@ -57,7 +57,7 @@ class Series:
         )
         end = 4 + len(self.kpi.dimensions)
         read = ((self._group(row[4:end]), row[1], row[-2], row) for row in stream(columns))
-        for row, verdict in anomalies(read, self.length.delta, self.window, self.threshold):
+        for row, verdict in anomalies(read, self.length, self.window, self.threshold):
             if row[1] >= first:
                 judged = (verdict.mean, verdict.deviation, verdict.z, verdict.intervals)
                 yield Anomaly((row[1], row[3], row[-1]), (*row[:-1], *judged))

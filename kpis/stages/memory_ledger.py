@@ -48,7 +48,9 @@ class MemoryLedger:
         import pandas as pd
 
         frames = [
-            rows.assign(interval_end=rows["interval_start"] + interval.length.delta, interval=interval.length.code)
+            rows.assign(
+                interval_end=np.datetime64(interval.end.replace(tzinfo=None), "us"), interval=interval.length.code
+            )
             for (kpi_id, interval), rows in self._rows.items()
             if kpi_id == kpi.id
         ]
@@ -192,7 +194,7 @@ class MemoryLedger:
         return [
             (FEEDS[feed], interval)
             for (feed, interval), changed in sorted(
-                self._due.items(), key=lambda due: (due[0][1].start, due[0][0], due[0][1].length.minutes)
+                self._due.items(), key=lambda due: (due[0][1].start, due[0][0], due[0][1].length.usual_minutes)
             )
             if interval.length == FEEDS[feed].interval
             or interval.is_closed(self._closed.get(feed))

@@ -18,10 +18,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import ONE_HOUR, Length
+from kpis.catalog.intervals import ONE_HOUR, Length, timestamp
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import kpis_of
-from kpis.engine.aggregate import Partials, timestamp
+from kpis.engine.aggregate import Partials
 from kpis.engine.incremental import IncrementalPartials, PartialsOf
 from kpis.engine.kept import KeptPartials
 from kpis.engine.merging import results_of_partials
@@ -203,8 +203,8 @@ class _Work:
         """Return the batches whose partials are needed, by hour; for some hours there may be none."""
         hours: dict[datetime, set[str]] = {}
         for start in self.starts:
-            for number in range(max(1, self.length.minutes // ONE_HOUR.minutes)):
-                hours.setdefault(ONE_HOUR.floor(start) + number * ONE_HOUR.delta, set())
+            for hour in ONE_HOUR.starts(start, self.length.end(start)):
+                hours.setdefault(hour, set())
         wanted = set(self.starts)
         for start, found in self.keys.items():
             if self.length.floor(start) in wanted:
@@ -345,7 +345,7 @@ def _groups(length: Length, starts: list[datetime]) -> Iterator[list[datetime]]:
     hours: set[datetime] = set()
     for start in starts:
         hour = ONE_HOUR.floor(start)
-        if some and (length.delta > ONE_HOUR.delta or len(hours | {hour}) > HOURS_A_GROUP):
+        if some and (length.usual_minutes > ONE_HOUR.minutes or len(hours | {hour}) > HOURS_A_GROUP):
             yield some
             some, hours = [], set()
         some.append(start)
@@ -357,9 +357,16 @@ def _groups(length: Length, starts: list[datetime]) -> Iterator[list[datetime]]:
 def keys_in(length: Length, starts: Collection[datetime], keys_between: KeysBetween) -> Keys:
     """Return the batches in the feed's intervals of all hours that hold intervals of a length, or lie close by."""
     keys: Keys = {}
-    hours = sorted({ONE_HOUR.floor(start) for start in starts})
-    for begin, end in _spans(hours, max(length.delta, ONE_HOUR.delta) + CLOSE_HOURS):
-        keys |= keys_between(begin, end - CLOSE_HOURS)
+    first = last = None
+    for start in sorted(starts):
+        begin, end = ONE_HOUR.floor(start), ONE_HOUR.ceiling(length.end(start))
+        if first is None or last is None or begin > last + CLOSE_HOURS:
+            if first is not None and last is not None:
+                keys |= keys_between(first, last)
+            first = begin
+        last = end
+    if first is not None and last is not None:
+        keys |= keys_between(first, last)
     return keys
 
 

@@ -34,7 +34,7 @@ def roll_up_due(
 ) -> Iterator[Event]:
     """Yield the events of computing the longer intervals that are due from their partials, oldest first."""
     due = list(engine.failing.left_out(due))
-    due.sort(key=lambda one: (_together(one[1]), one[0].name, one[1].length.minutes, one[1].start))
+    due.sort(key=lambda one: (_together(one[1]), one[0].name, one[1].length.usual_minutes, one[1].start))
     for (_, name, length), group in groupby(due, lambda one: (_together(one[1]), one[0].name, one[1].length)):
         feed, starts = FEEDS[name], [interval.start for _, interval in group]
         # Where DuckDB only fetches what is merged elsewhere, more would but take memory.

@@ -42,6 +42,6 @@ def _spans(starts: Collection[datetime], length: Length) -> Iterator[tuple[datet
             if begin is not None and end is not None:
                 yield begin, end
             begin = start
-        end = start + length.delta
+        end = length.end(start)
     if begin is not None and end is not None:
         yield begin, end

@@ -51,7 +51,7 @@ class DatabaseLedgerTables:
         return iter(sorted(lake_files(below), key=lambda file: file.path))
 
     def rows(self, kpi: KPI) -> Iterator[pd.DataFrame]:
-        length = min(kpi.lengths, key=lambda length: length.minutes)
+        length = min(kpi.lengths, key=lambda length: length.usual_minutes)
         rows = result_model(kpi).objects.filter(interval=length.code).order_by("interval_start_timestamp", "rank")
         columns = ["interval_start_timestamp", "interval_end_timestamp", *kpi.columns]
         return _frames(rows.values_list(*columns), columns)

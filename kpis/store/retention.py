@@ -157,8 +157,9 @@ def prune_results(lengths: Collection[Length], before: datetime, dry_run: bool, 
                 for model in models:
                     rows = _ended(model.objects.all(), length, before)
                     count += _deleted(rows.filter(interval_start_timestamp__lte=last) if last else rows)
-                _deleted(_ended(IntervalSummary.objects.all(), length, last + length.delta if last else before))
-                _record_pruned_results(length, last + length.delta if last else before)
+                until = length.end(last) if last else before
+                _deleted(_ended(IntervalSummary.objects.all(), length, until))
+                _record_pruned_results(length, until)
             yield Pruned(what, "rows", count, before)
 
 

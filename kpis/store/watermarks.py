@@ -138,7 +138,7 @@ def _reopen(feed: Feed, mark: Watermark, now: datetime) -> None:
     mark.save(update_fields=["closed_until", "ahead_until"])
     for length in lengths_of(feed):
         # What was pruned cannot be recomputed.
-        since = max(now - length.delta, mark.kept_from or EPOCH)
+        since = max(length.floor(now), mark.kept_from or EPOCH)
         early = summaries_of(feed, length).filter(
             state=IntervalSummary.State.FINAL, interval_end_timestamp__gt=now, interval_start_timestamp__gte=since
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from kpis import pipeline
 from kpis.catalog import registry
+from kpis.catalog.calendar import use_zone, zone_name
 from kpis.catalog.formats import Avro
 from kpis.clock import Clocks
 from kpis.engine.live import LiveCounts
@@ -25,12 +26,13 @@ ENTRY_FIELDS = ("is_in", "reason", "retry", "key", "digest", "reading", "lines",
 
 
 def encode_declared() -> dict[str, Any]:
-    """Return the plug-ins and catalog files that say which feeds and KPIs there are, as JSON has them."""
-    return {"plugins": list(PLUGINS), "catalog": registry.declared_texts()}
+    """Return what says which feeds and KPIs there are, and whose days they count, as JSON has it."""
+    return {"plugins": list(PLUGINS), "catalog": registry.declared_texts(), "time_zone": zone_name()}
 
 
 def load_declared(encoded: dict[str, Any]) -> None:
-    """Load the driver's plug-ins and catalog files, unless they were loaded before."""
+    """Load the driver's plug-ins and catalog files, unless they were loaded before, and use its time zone."""
+    use_zone(encoded["time_zone"])
     load(encoded["plugins"])
     registry.declare_texts((path, text) for path, text in encoded["catalog"])
 

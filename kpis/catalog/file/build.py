@@ -22,7 +22,7 @@ from kpis.catalog.file.measures import measure_of
 from kpis.catalog.file.naming import instead, known_column
 from kpis.catalog.file.source import Source
 from kpis.catalog.formats import CSV, Avro, Format, Header, JSONLines, Parquet, Plugin
-from kpis.catalog.intervals import BY_SHORT_NAME
+from kpis.catalog.intervals import BY_SHORT_NAME, FIXED_BY_SHORT_NAME
 from kpis.catalog.kpis import KPI
 from kpis.catalog.name_pattern import NamePattern
 from kpis.catalog.plugin_formats import FORMATS
@@ -61,7 +61,7 @@ def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
                 _check(source, (*at, "checks", index), check, types) for index, check in enumerate(entry.checks)
             ),
             moment=_moment(source, at, entry),
-            interval=BY_SHORT_NAME[entry.interval],
+            interval=FIXED_BY_SHORT_NAME[entry.interval],
             name_date=_day_in_name(source, at, entry),
             is_archived=entry.archive,
         ),
@@ -76,7 +76,7 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
     feed = feeds[entry.feed]
     lengths = tuple(BY_SHORT_NAME[length] for length in dict.fromkeys(entry.lengths))
     for length in lengths:
-        if length.minutes % feed.interval.minutes:
+        if length.usual_minutes % feed.interval.minutes:
             raise source.error(
                 (*at, "lengths"),
                 f"has {length.short_name}, which is no multiple of the feed's {feed.interval.short_name}",
@@ -110,7 +110,7 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
             measure=measure,
             unit=entry.unit,
             filter=counted,
-            lengths=tuple(sorted(lengths, key=lambda length: length.minutes)),
+            lengths=tuple(sorted(lengths, key=lambda length: length.usual_minutes)),
             top=entry.top,
             personal=entry.personal,
             plural=entry.plural,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kpis.catalog.intervals import BY_SHORT_NAME
+from kpis.catalog.intervals import FIXED_BY_SHORT_NAME
 
 if TYPE_CHECKING:
     from kpis.catalog.file.entries import FeedEntry, KPIEntry
@@ -64,7 +64,7 @@ class Definition:
     @property
     def interval_minutes(self) -> int:
         """The minutes of a feed's interval."""
-        return BY_SHORT_NAME[json.loads(self.records).get("interval", DEFAULT_INTERVAL)].minutes
+        return FIXED_BY_SHORT_NAME[json.loads(self.records).get("interval", DEFAULT_INTERVAL)].minutes
 
 
 def title_of(kind: str, key: str, name: str) -> str:

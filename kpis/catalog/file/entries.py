@@ -17,6 +17,7 @@ from kpis.catalog.file.entry import (
     ColumnName,
     Entry,
     FeedName,
+    FixedLengthName,
     KPIName,
     LengthName,
     Line,
@@ -255,7 +256,9 @@ class FeedEntry(Entry, kw_only=True, frozen=True):
         Meta(description="How the name of a finished file ends, for patterns that end in `*`. Default: by format."),
     ] = []
     format: Annotated[AnyFormat, Meta(description="How its rows are written.")]
-    interval: Annotated[LengthName, Meta(description="The shortest interval that its records are counted in.")] = "5m"
+    interval: Annotated[FixedLengthName, Meta(description="The shortest interval that its records are counted in.")] = (
+        "5m"
+    )
     time: Annotated[TimeEntry, Meta(description="When a record is.")]
     columns: Annotated[dict[ColumnName, AnyColumn], Meta(min_length=1, description="Its columns, by name.")]
     derived: Annotated[
@@ -314,7 +317,11 @@ class KPIEntry(Entry, kw_only=True, frozen=True):
         ),
     ] = ""
     lengths: Annotated[
-        list[LengthName], Meta(min_length=1, description="The interval lengths that it is computed for.")
+        list[LengthName],
+        Meta(
+            min_length=1,
+            description="The interval lengths that it is computed for; days, weeks and months are those of TIME_ZONE.",
+        ),
     ] = msgspec.field(default_factory=lambda: ["5m", "1h"])
     top: Annotated[bool, Meta(description="Whether only the TOP_N largest groups of an interval are kept.")] = False
     personal: Annotated[bool, Meta(description="Whether it shows personal data of subscribers.")] = False

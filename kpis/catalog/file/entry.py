@@ -21,7 +21,8 @@ ReferenceName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_FEED_NAME)]
 KPIName = Annotated[str, Meta(pattern=CLASS_NAME, max_length=LONGEST_KPI_NAME)]
 ColumnName = Annotated[str, Meta(pattern=NAME, max_length=LONGEST_COLUMN_NAME)]
 Line = Annotated[str, Meta(pattern=ONE_LINE, max_length=200)]
-LengthName = Literal["1m", "5m", "15m", "1h"]
+FixedLengthName = Literal["1m", "5m", "15m", "1h"]
+LengthName = Literal["1m", "5m", "15m", "1h", "1d", "1w", "1mo"]
 
 
 class Entry(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -154,8 +154,8 @@ def _degrees(value: float, positive: str, negative: str) -> str:
 
 
 def _when(length: Length, start: datetime) -> str:
-    return f"{moments.span(start, start + length.delta)} ({moments.zone_name()})"
+    return f"{moments.span(start, length.end(start))} ({moments.zone_name()})"
 
 
 def _name(kpi: KPI, length: Length, start: datetime) -> str:
-    return name_of(kpi.name, moments.for_file(start), moments.for_file(start + length.delta), moments.zone_name())
+    return name_of(kpi.name, moments.for_file(start), moments.for_file(length.end(start)), moments.zone_name())

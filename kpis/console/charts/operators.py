@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kpis.catalog.folding import fold
@@ -148,9 +149,8 @@ class _Drawing:
     @cached_property
     def _steps(self) -> list[tuple[int, int, int]]:
         """Each step's start, middle and end in Unix ms."""
-        step = self.window.step // 2
-        starts = [start.to_pydatetime() for start in self._table("value").index]
-        return [(to_milliseconds(one), to_milliseconds(one + step), to_milliseconds(one + 2 * step)) for one in starts]
+        bounds = list(map(to_milliseconds, self.window.bounds))
+        return [(start, (start + end) // 2, end) for start, end in pairwise(bounds)]
 
     @cached_property
     def _x(self) -> dict:
@@ -166,8 +166,8 @@ class _Drawing:
         steps = []
         for number, (start, _, end) in enumerate(self._steps):
             cells = {f"operator{column}": texts[name][number] for column, name in enumerate(texts)}
-            first = self.window.start + number * self.window.step
-            steps.append({"start": start, "end": end, "when": moments.span(first, first + self.window.step), **cells})
+            first, until = self.window.bounds[number : number + 2]
+            steps.append({"start": start, "end": end, "when": moments.span(first, until), **cells})
         hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout")
         tooltip = [alt.Tooltip("when:N", title="interval")]
         tooltip += [alt.Tooltip(f"operator{column}:N", title=name) for column, name in enumerate(texts)]

@@ -27,7 +27,7 @@ _MOST_DOTS = 60
 
 def series_chart(kpi: KPI, window: Window, frame: pd.DataFrame, theme: Theme, group: Group | None = None) -> Chart:
     """Return the chart of a frame of ``series.series``, with the columns of ``series.normal`` if there are any."""
-    last = window.end - window.length.delta
+    last = window.length.shifted(window.end, -1)
     title = f"{title_of(kpi)}: {labels(kpi, [(group, last)])[0] if group else 'all groups'}"
     points = _points(kpi, frame)
     known = [point for point in points if point["value"] is not None]

@@ -42,7 +42,7 @@ class Explain(Page):
             "most_batches": MOST_BATCHES,
             "sql": sql,
             "command": f".venv/bin/python manage.py query_lake {shlex.quote(sql)}",
-            "over_time": shown.with_(start=interval.start - 12 * interval.length.delta).address(),
+            "over_time": shown.with_(start=interval.length.shifted(interval.start, -12)).address(),
             "api_address": shown.api_address(),
             "batches_address": _batches_address(figure),
         }

@@ -105,7 +105,7 @@ class KPIPage(OfKPI, Page):
             "spans": [
                 (name, chosen.with_(start=chosen.end - span, at=None).address(), chosen.end - chosen.start == span)
                 for name, span in SPANS.items()
-                if span >= chosen.length.delta
+                if span >= timedelta(minutes=chosen.length.usual_minutes)
             ],
             "earlier": chosen.shifted(-1).address(),
             "later": chosen.shifted(1).address(),

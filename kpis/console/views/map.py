@@ -115,7 +115,7 @@ class MapPage(Page):
             context
             | {
                 "summary": summary,
-                "end": shown.steps.at + window.length.delta,
+                "end": window.length.end(shown.steps.at),
                 "chart": f"{reverse('map-chart', args=[layer, 'json'])}?{shown.query(layer=None)}",
                 "spans": [
                     (name, f"{address}?{shown.query(**{'from': to_text(chosen.end - one), 'at': None})}", one == span)

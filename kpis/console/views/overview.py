@@ -32,7 +32,7 @@ class Overview(Page):
 
 def _interval(total: NewestTotal) -> Selection:
     """Return the selection of the newest interval only."""
-    return Selection(total.kpi, total.length, total.start, total.start + total.length.delta, None, total.start)
+    return Selection(total.kpi, total.length, total.start, total.length.end(total.start), None, total.start)
 
 
 class StandoutList(Guarded):

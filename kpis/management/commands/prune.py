@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from kpis import pipeline
-from kpis.catalog.intervals import LENGTHS, to_text
+from kpis.catalog.intervals import BY_SHORT_NAME, to_text
 from kpis.engine.scratch import ScratchError
 from kpis.lake import LakeError
 from kpis.management.ages import age
@@ -25,7 +25,6 @@ from kpis.store.errors import AlreadyRunning, StoreError, translate_errors
 from kpis.store.ledger import DatabaseLedger
 from kpis.store.retention import Kind, Pruned
 
-LENGTHS_BY_NAME = {length.short_name: length for length in LENGTHS.values()}
 # Results are removed only if they are named explicitly.
 DEFAULT = [Kind.LAKE, Kind.BATCHES, Kind.REJECTS, Kind.RUNS, Kind.LIVE]
 
@@ -51,7 +50,7 @@ class Command(WorkCommand):
         parser.add_argument(
             "--interval",
             action="append",
-            choices=list(LENGTHS_BY_NAME),
+            choices=list(BY_SHORT_NAME),
             dest="intervals",
             help="results of this interval length; may be given again (default: all lengths)",
         )
@@ -78,7 +77,7 @@ class Command(WorkCommand):
         if intervals and kinds and Kind.RESULTS not in kinds:
             raise CommandError("--interval is for --kind results.", returncode=WRONG_USE)
         chosen = set(kinds or ([Kind.RESULTS] if intervals else DEFAULT))
-        lengths = [LENGTHS_BY_NAME[name] for name in intervals or LENGTHS_BY_NAME]
+        lengths = [BY_SHORT_NAME[name] for name in intervals or BY_SHORT_NAME]
         # The earlier of the two clocks: one that is ahead must not remove anything too soon.
         with translate_errors():
             now = DatabaseLedger().clocks().earliest

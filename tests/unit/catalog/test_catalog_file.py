@@ -776,7 +776,11 @@ BROKEN = {
         '"rank"',
         at(24, "kpis.CellVolume", f"cannot be used: it has two columns rank; {EACH}"),
     ),
-    "a length": ('"1h", "1m"', '"1h", "2h"', at(32, KPI("lengths[2]"), "must be one of 15m, 1h, 1m, 5m; it is '2h'")),
+    "a length": (
+        '"1h", "1m"',
+        '"1h", "2h"',
+        at(32, KPI("lengths[2]"), "must be one of 15m, 1d, 1h, 1m, 1mo, 1w, 5m; it is '2h'"),
+    ),
     "a shorter length": (
         '"1m"\ntime',
         '"5m"\ntime',

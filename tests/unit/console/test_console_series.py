@@ -45,7 +45,8 @@ def days(number: float) -> tuple:
 def test_a_window_has_as_many_points_as_a_screen_can_show(kpi, span, asked, up, length, summed, points):
     found = window(kpi, *span, asked, up)
     assert (found.length, found.summed, found.points) == (length, summed, points)
-    assert (found.start, found.end) <= span < (found.end, found.end + found.step)
+    step = found.ends[0] - found.starts[0]
+    assert (found.start, found.end) <= span < (found.end, found.end + step)
     assert not found.cut
 
 
@@ -91,9 +92,11 @@ def test_any_window_holds_the_span_in_whole_steps_and_few_enough(kpi, length, mi
     end = start + intervals * asked.delta
     found = window(kpi, start, end, asked, kpi.measure.adds_up)
     assert found.points <= MOST_POINTS
-    assert (found.end - found.start) == found.points * found.step
-    assert end <= found.end < end + found.step
-    assert found.cut or start - found.step < found.start <= start
+    step = found.length.delta * found.summed
+    assert found.bounds == [found.start + number * step for number in range(found.points + 1)]
+    assert found.bounds[-1] == found.end
+    assert end <= found.end < end + step
+    assert found.cut or start - step < found.start <= start
 
 
 def test_a_group_of_a_top_list_does_not_add_up():

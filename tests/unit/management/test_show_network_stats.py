@@ -182,7 +182,7 @@ def test_every_kpi_that_has_the_length_is_shown_the_personal_ones_only_if_asked_
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--interval=2h", "--interval must be one of 1m, 5m, 15m, 1h, 1d, not '2h'."),
+        ("--interval=2h", "--interval must be one of 1m, 5m, 15m, 1h, 1d, 1w, 1mo, not '2h'."),
         ("--top=0", "--top must be at least 1, not 0."),
     ],
 )

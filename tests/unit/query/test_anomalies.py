@@ -60,7 +60,7 @@ def found_by(rows: list[tuple], window: int, threshold: float) -> list[tuple]:
     named_rows = ((name, HOUR + number * LENGTH, value, (name, number, value)) for name, number, value in rows)
     return [
         (*row, verdict.mean, verdict.deviation, verdict.z, verdict.intervals)
-        for row, verdict in anomalies(named_rows, LENGTH, window, threshold)
+        for row, verdict in anomalies(named_rows, FIVE_MINUTES, window, threshold)
     ]
 
 
@@ -163,7 +163,7 @@ def test_groups_are_judged_apart():
 
 
 def test_verdict_says_how_many_intervals_it_rests_on():
-    assert next(anomalies([(1, HOUR + n * LENGTH, v, n) for n, v in enumerate([1, 1, 2])], LENGTH, 3, 1)) == (
+    assert next(anomalies([(1, HOUR + n * LENGTH, v, n) for n, v in enumerate([1, 1, 2])], FIVE_MINUTES, 3, 1)) == (
         2,
         Verdict(1.0, 0.0, None, 2),
     )
