@@ -7,6 +7,7 @@ same objects.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,14 @@ def lengths_of(feed: Feed) -> list[Length]:
     """Return the interval lengths of the feed's KPIs, shortest first: the feed's own, then its rollups'."""
     lengths = {feed.interval} | {length for kpi in kpis_of(feed) for length in kpi.lengths}
     return sorted(lengths, key=lambda length: length.usual_minutes)
+
+
+def whole_from(feed: Feed, kept_from: datetime) -> datetime:
+    """Return the moment (UTC) from which on all intervals of a feed are whole, if it has nothing before ``kept_from``.
+
+    A week or month may have begun before.
+    """
+    return max(length.ceiling(kept_from) for length in lengths_of(feed))
 
 
 def zone_conflict() -> str:

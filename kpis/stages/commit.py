@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR, to_text
-from kpis.catalog.registry import kpis_of
+from kpis.catalog.registry import kpis_of, lengths_of, whole_from
 from kpis.engine.aggregate import TotalTooLarge
 from kpis.engine.incremental import MOST_INTERVALS
 from kpis.engine.results import Results
@@ -57,11 +57,11 @@ def ingest(
     feed = batches[0][0].entry.file.feed
     known = ledger.entries([former.file for _, former in batches if former is not None])
     formers = [(one, known.get((feed.name, one.entry.file.name)) if former else None) for one, former in batches]
-    kept_from = ledger.kept_from(feed)
+    whole = _whole_from(feed, ledger)
     twins = _with_twins([one.entry for one, _ in formers], feed, ledger, options)
     together, others = [], []
     for one, former in formers:
-        member = None if one.entry.digest in twins else _member(one, former, kept_from, ledger)
+        member = None if one.entry.digest in twins else _member(one, former, whole, ledger)
         if member is not None:
             together.append(member)
         else:
@@ -80,7 +80,7 @@ def _with_twins(entries: Collection[Entry], feed: Feed, ledger: Ledger, options:
     return {other.digest for other in ledger.with_digests(feed, digests)} if digests else set()
 
 
-def _member(one: Prepared, former: Entry | None, kept_from: datetime | None, ledger: Ledger) -> _Member | None:
+def _member(one: Prepared, former: Entry | None, whole: datetime | None, ledger: Ledger) -> _Member | None:
     """Return a batch as one to commit with others, if it only counts and replaces; else None."""
     entry = one.entry
     if not entry.is_in:
@@ -89,7 +89,7 @@ def _member(one: Prepared, former: Entry | None, kept_from: datetime | None, led
     if former is not None and former.is_known and (is_same(entry, former) or heir_of(entry, former, ledger)):
         return None
     left = frozenset(ledger.intervals(leaving)) if leaving else frozenset()
-    if kept_from and any(start < kept_from for start in chain(entry.intervals, left)):
+    if whole and any(start < whole for start in chain(entry.intervals, left)):
         return None
     return _Member(one, former, leaving, left)
 
@@ -171,9 +171,8 @@ def _ingest_alone(one: Prepared, former: Entry | None, ledger: Ledger, engine: E
     leaving = former if former is not None and former.is_in and not heir else None
     left = frozenset(ledger.intervals(leaving)) if leaving else frozenset()
     member = _Member(one, former, leaving, left, heir)
-    gone = _pruned_start(left if twin else left | entry.intervals.keys(), ledger.kept_from(entry.file.feed))
-    if gone:
-        reason = f"touches the interval from {to_text(gone)}, whose other records the lake no longer has"
+    reason = _pruned_reason(left if twin else left | entry.intervals.keys(), entry.file.feed, ledger)
+    if reason:
         if leaving is not None:
             return Failed(name, reason)
         entry, twin = replace(entry, is_in=False, reason=reason), None
@@ -313,6 +312,18 @@ def _ahead(results: Iterator[Results]) -> Iterable[Results]:
     return ahead
 
 
-def _pruned_start(touched: Iterable[datetime], kept_from: datetime | None) -> datetime | None:
-    """Return the first of the intervals (starts, UTC) where the lake was pruned; None for none."""
-    return min((start for start in touched if kept_from and start < kept_from), default=None)
+def _whole_from(feed: Feed, ledger: Ledger) -> datetime | None:
+    """Return the moment (UTC) from which on the lake has all records of each interval; None where it has all."""
+    kept_from = ledger.kept_from(feed)
+    return whole_from(feed, kept_from) if kept_from else None
+
+
+def _pruned_reason(touched: Collection[datetime], feed: Feed, ledger: Ledger) -> str:
+    """Return why the feed's intervals that start at ``touched`` (UTC) cannot change; "" if they can."""
+    kept_from, first = ledger.kept_from(feed), min(touched, default=None)
+    if kept_from is None or first is None or first >= whole_from(feed, kept_from):
+        return ""
+    # The shortest interval that the lake was pruned of a part of: a week, say, if the record's day is whole.
+    length = next(length for length in lengths_of(feed) if length.floor(first) < kept_from)
+    what = f"the {length} from" if length.is_calendar else "the interval from"
+    return f"touches {what} {to_text(length.floor(first))}, whose other records the lake no longer has"

@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
+from kpis.catalog.registry import lengths_of
 from kpis.lake import LakeFile
 from kpis.models import Batch, DueCompaction, DueRollup, Watermark
 from kpis.models import LakeFile as StoredLakeFile
@@ -55,9 +56,14 @@ class LakeFileLedger:
         }
 
     def prunable_before(self, feed: Feed, moment: datetime) -> datetime:
-        """Return the latest whole hour, not after the moment (UTC), before which no rollup of the feed is due."""
+        """Return the latest whole hour, not after the moment (UTC), before which no rollup of the feed is due.
+
+        Of a feed's longest days, weeks or months none is divided: while the lake has one's later hours, records of
+        these may come, with which all of it is computed again.
+        """
         due = DueRollup.objects.filter(feed=feed.name).values_list("interval_start_timestamp", flat=True).first()
-        return ONE_HOUR.floor(min(moment, due) if due else moment)
+        moment, longest = min(moment, due) if due else moment, lengths_of(feed)[-1]
+        return ONE_HOUR.floor(longest.floor(moment) if longest.is_calendar else moment)
 
     @transaction.atomic
     def keep_from(self, feed: Feed, moment: datetime) -> None:

@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from kpis.catalog.intervals import ONE_HOUR, Length
 from kpis.catalog.live import counted_from
-from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.models import (
     Batch,
     BatchInterval,
@@ -131,7 +131,9 @@ def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) ->
                     is_more = step < before
                 files, size = files + some_files, size + some_bytes
         stays = before < ONE_HOUR.floor(moment)
-        note = "later hours stay, as a rollup of them is due" if stays else ""
+        longest = lengths_of(feed)[-1]
+        why = f"a rollup of them is due{f', or their {longest} is not as old' if longest.is_calendar else ''}"
+        note = f"later hours stay, as {why}" if stays else ""
         yield Pruned(feed.name, "files", files, before, size, note)
 
 
