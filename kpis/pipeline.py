@@ -97,6 +97,7 @@ __all__ = [
     "known_to",
     "plan",
     "rebuild",
+    "rebuild_days",
     "roll_up",
     "run",
     "run_group",
@@ -181,6 +182,14 @@ def rebuild(start: datetime, end: datetime, ledger: Ledger, engine: Engine, opti
     options = replace(options, recompute=True)
     yield from rebuild_hours(start, end, ledger, engine, options)
     yield from roll_up(ledger, engine, options, within=(start, end))
+
+
+def rebuild_days(ledger: Ledger, engine: Engine, options: Options) -> Iterator[Event]:
+    """Yield the events of computing days, weeks and months again, in the time zone that is set now."""
+    _begin(ledger, engine)
+    yield from ledger.adjust_watermarks(ledger.clocks(), options.allowed_lateness)
+    ledger.restart_days()
+    yield from roll_up(ledger, engine, options)
 
 
 def compute(folder: str | Path, time_zone: str = "UTC", **options: Any) -> dict[str, pd.DataFrame]:

@@ -28,6 +28,7 @@ from kpis.storage import Address, BucketAddress, Storage, bucket_at, storage_at
 from kpis.storage.folder import Folder
 from kpis.store.applied import unapplied
 from kpis.store.binding import check, lake_storage
+from kpis.store.days import zone_problem
 from kpis.store.dialects import Finding, Verdict, dialect
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
@@ -59,6 +60,7 @@ def examine(now: datetime) -> Iterator[Finding]:
         if migrated.verdict is Verdict.OK:
             yield from catalog()
             yield from references()
+            yield from days()
     yield lake()
     yield staging()
     yield data_dir()
@@ -177,6 +179,12 @@ def catalog() -> Iterator[Finding]:
     elif DEFINITIONS:
         text = f"{len(DECLARED_FEEDS):,} feeds and {len(DECLARED_KPIS):,} KPIs are applied"
         yield Finding(Verdict.OK, subject, text)
+
+
+def days() -> Iterator[Finding]:
+    """Check that the stored days, weeks and months are those of TIME_ZONE."""
+    if reason := zone_problem():
+        yield Finding(Verdict.MEND, "days, weeks and months", reason)
 
 
 def references() -> Iterator[Finding]:

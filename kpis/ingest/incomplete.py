@@ -10,6 +10,7 @@ from kpis.catalog.intervals import ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
 from kpis.models import BatchInterval, IntervalSummary
+from kpis.store.days import zone_problem
 from kpis.store.results import revise_all
 from kpis.store.watermarks import closed_until
 
@@ -30,7 +31,11 @@ def incomplete_in(feed: Feed, length: Length, hour: datetime) -> set[datetime]:
 def mark_incomplete(kpi: KPI, starts: Collection[datetime], reason: str, now: datetime) -> None:
     """Mark a KPI's intervals that hold some of the feed's own (starts, UTC) as incomplete."""
     until = closed_until(kpi.feed)
+    other_zone = bool(zone_problem())
     for length in kpi.lengths:
+        if length.is_calendar and other_zone:
+            # They are computed again, and marked, when all are.
+            continue
         wanted = {length.floor(start) for start in starts}
         summaries = IntervalSummary.objects.filter(
             kpi=kpi.id, interval=length.code, interval_start_timestamp__in=wanted

@@ -310,8 +310,12 @@ class Repair:
 
     def _compute_again(self, feed: Feed, hour: datetime) -> None:
         """Mark the incomplete intervals that touch an hour as due."""
+        kept_from = self._ledger.kept_from(feed)
         for length in lengths_of(feed):
             for start in incomplete_in(feed, length, hour):
+                if kept_from and start < kept_from:
+                    # A part of this week or month was pruned.
+                    continue
                 DueRollup.objects.update_or_create(
                     feed=feed.name,
                     interval=length.code,

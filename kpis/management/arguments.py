@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from kpis.console import moments
+
 # No option begins like this: it is a value, such as a grid cell, a service's id or a number.
 _NEGATIVE = re.compile(r"-[.0-9]")
+
+
+def local_moment(text: str) -> datetime:
+    """Parse ISO 8601 into a time (UTC); without an offset or Z it is in TIME_ZONE. Raises ArgumentTypeError."""
+    try:
+        return moments.parse(text)
+    except moments.BadMoment as error:
+        raise ArgumentTypeError(f"{error}".rstrip(".")) from None
 
 
 def with_negative_values(arguments: Iterable[str]) -> list[str]:

@@ -79,6 +79,12 @@ class LakeBinding(models.Model):
 
     database_id = models.UUIDField(help_text="this database's own id")
     lake_id = models.UUIDField(null=True, help_text="the lake's id; empty until the first run")
+    days_zone = models.CharField(
+        max_length=64, blank=True, default="", help_text="the time zone of the stored days, weeks and months"
+    )
+    days_zone_changed = models.BooleanField(
+        default=False, help_text="whether a run had another time zone since, so that they must be computed again"
+    )
 
     def __str__(self) -> str:
         return f"lake {self.lake_id} of database {self.database_id}"

@@ -176,6 +176,12 @@ class Ledger(FileLedger, Protocol):
         never were only ``with_open``. Also the feeds' own intervals that could not be computed with their batches.
         """
 
+    def days_problem(self) -> str:
+        """Return why days, weeks and months cannot be computed, as the stored ones are of another time zone; or ""."""
+
+    def restart_days(self) -> None:
+        """Delete days, weeks and months, and mark those of the time zone as due, as far as the lake has all of them."""
+
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
         """Return by start (UTC) when a closed interval was first computed, or now where it never was."""
 

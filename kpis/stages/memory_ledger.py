@@ -201,6 +201,12 @@ class MemoryLedger:
             or (changed and (with_open or interval in has_results))
         ]
 
+    def days_problem(self) -> str:
+        return ""
+
+    def restart_days(self) -> None:
+        return None
+
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
         return dict.fromkeys(starts, clock.now())
 

@@ -18,6 +18,7 @@ from kpis.lake.adoption import KeyLedger, adopted
 from kpis.lake.identity import IDENTITY, new_id
 from kpis.models import Batch, BatchInterval, LakeBinding, Watermark
 from kpis.storage import Storage, storage_at
+from kpis.store.days import note_zone
 from kpis.store.dialects import dialect
 from kpis.store.lake_files import add_lake_files
 
@@ -58,6 +59,7 @@ def bind(lake: Lake, ledger: BoundLedger, files_required: bool = True) -> None:
         kept_from = ledger.kept_from(FEEDS[name]) if name in FEEDS else moment
         if kept_from is None or kept_from < moment:
             ledger.keep_from(FEEDS[name], moment)
+    note_zone(binding)
 
 
 def check_ids(storage: Storage) -> None:

@@ -18,6 +18,7 @@ from kpis.models import (
     DueRollup,
     IntervalSummary,
     KPISet,
+    LakeBinding,
     LakeFile,
     LiveCount,
     LiveFeed,
@@ -30,6 +31,7 @@ from kpis.models import (
 from kpis.models.result_models import result_model
 from kpis.store.applied import FORMER
 from kpis.store.bulk import chunks
+from kpis.store.days import note_zone
 from kpis.store.due import mark_due, mark_rollups_due
 from kpis.store.kpi_sets import kpi_ids, save_kpi_set
 
@@ -83,6 +85,9 @@ def compute_again(kpi: KPI, table: str) -> None:
 
     Those of lengths that it has no more are deleted too.
     """
+    if (binding := LakeBinding.objects.first()) is not None:
+        # What is marked as due below are days of the time zone that is set now.
+        note_zone(binding)
     feed, codes = kpi.feed, [length.code for length in kpi.lengths]
     kept_from = Watermark.objects.filter(feed=feed.name).values_list("kept_from", flat=True).first()
     starts = BatchInterval.objects.filter(batch__feed=feed.name, batch__status=Batch.Status.IN).order_by()

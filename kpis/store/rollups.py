@@ -18,6 +18,7 @@ from kpis.engine.table import Columns
 from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
 from kpis.reference.subscribers import subscribers_at
 from kpis.store.bulk import chunks
+from kpis.store.days import restart, zone_problem
 from kpis.store.results import STARTS_A_QUERY, replace_results, summaries_of
 from kpis.store.watermarks import closed_until
 
@@ -45,6 +46,12 @@ class RollupLedger:
             ):
                 due.append((feed, interval))
         return due
+
+    def days_problem(self) -> str:
+        return zone_problem()
+
+    def restart_days(self) -> None:
+        restart()
 
     def reference_moments(self, feed: Feed, length: Length, starts: Collection[datetime]) -> dict[datetime, datetime]:
         moments = dict.fromkeys(starts, clock.now())

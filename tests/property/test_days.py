@@ -4,53 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
 
-from kpis.catalog.file.load import parsed
-from kpis.catalog.file.source import parse
 from kpis.models import DueRollup, IntervalSummary
 from kpis.models.result_models import result_model
-from tests.catalogs import declared
 from tests.measures import percentiles
+from tests.visits import KPIS, visits, write
 
 # Lord Howe sets its clocks by half an hour, Havana at midnight forward and to midnight back, Beirut at midnight and
 # to 23:00 back.
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Asia/Beirut")
-CATALOG = """
-[feeds.visit]
-description = "Visits"
-files = ["visit_*.csv"]
-format = {type = "csv"}
-time = {column = "at"}
-[feeds.visit.columns]
-at = {type = "time", format = "unix_s"}
-cell = {type = "integer"}
-subscriber = {type = "integer"}
-device = {type = "text"}
-size = {type = "integer"}
-""" + "".join(
-    f"""
-[kpis.{name}]
-id = {id}
-feed = "visit"
-description = "{name}"
-by = ["cell"]
-measure = {{name = "figure", {measure}}}
-unit = "units"
-lengths = ["1d", "1w", "1mo"]
-"""
-    for id, name, measure in (
-        (1001, "VisitSize", 'type = "sum", columns = ["size"]'),
-        (1002, "VisitSubscribers", 'type = "count_distinct", column = "subscriber"'),
-        (1003, "VisitDevices", 'type = "count_distinct", column = "device"'),
-        (1004, "VisitSizes", 'type = "percentile", column = "size"'),
-    )
-)
 FIGURES = {
     1001: lambda records: [sum(one[4] for one in records)],
     1002: lambda records: [len({one[2] for one in records})],
@@ -125,11 +92,9 @@ def stored() -> tuple[dict, dict]:
     rows = defaultdict(list)
     totals = {}
     for kpi in FIGURES:
-        model = result_model(kpis()[kpi])
+        model = result_model(KPIS[kpi])
         found = model.objects.filter(interval__in=(4, 5, 7)).order_by("interval", "interval_start_timestamp", "rank")
-        for code, start, *row in found.values_list(
-            "interval", "interval_start_timestamp", "rank", *kpis()[kpi].columns
-        ):
+        for code, start, *row in found.values_list("interval", "interval_start_timestamp", "rank", *KPIS[kpi].columns):
             rows[kpi, code, start].append(row)
     for one in IntervalSummary.objects.filter(interval__in=(4, 5, 7)):
         key = one.kpi, one.interval, one.interval_start_timestamp
@@ -137,26 +102,14 @@ def stored() -> tuple[dict, dict]:
     return dict(rows), totals
 
 
-def kpis():
-    return CATALOG_OF_VISITS.kpis
-
-
-CATALOG_OF_VISITS = parsed([parse(CATALOG.encode(), Path("catalog.toml"))], {}, [])
-
-
-def write(folder: Path, name: str, records: list[tuple]) -> None:
-    lines = [",".join(map(str, one)) for one in records]
-    (folder / f"visit_{name}.csv").write_text("\n".join(["at,cell,subscriber,device,size", *lines, ""]))
-
-
 @pytest.mark.parametrize("name", ZONES)
 @pytest.mark.django_db(transaction=True)
 def test_days_weeks_and_months_equal_the_twin_over_both_changes(name, data_dir, settings):
     zone = ZoneInfo(name)
-    settings.FEED_FILES, settings.TIME_ZONE = {"visit_*.csv": "visit"}, name
+    settings.TIME_ZONE = name
     chance = Random(name)  # noqa: S311
     spring, autumn = changes(zone)
-    with declared(feeds=CATALOG_OF_VISITS.feeds.values(), kpis=kpis().values()):
+    with visits(settings):
         # The last closes all others' months.
         files = {f"{n}": records_of(chance, around, 25) for n, around in enumerate((spring, spring, autumn, autumn))}
         files["closing"] = [(autumn + 60 * 24 * HOUR, 1, 1, "device-1", 1)]

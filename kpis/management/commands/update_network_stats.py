@@ -7,7 +7,7 @@ import sys
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from django.db import close_old_connections
 from kpis import pipeline
 from kpis.catalog.feeds import Feed
 from kpis.catalog.registry import FEEDS
+from kpis.console import moments
 from kpis.engine.scratch import ScratchError
 from kpis.formats.bounds import Bounds
 from kpis.ingest.events import log_event, log_watch, logged_run
 from kpis.ingest.watch import Watch
 from kpis.lake import LakeError
+from kpis.management.arguments import local_moment
 from kpis.management.engines import add_engine_argument, chosen_engine
 from kpis.management.lines import closing_line, event_line, one_line
 from kpis.management.output import WRONG_USE, BestEffort, WorkCommand
@@ -74,8 +76,14 @@ class Command(WorkCommand):
             "--rebuild",
             nargs=2,
             metavar=("START", "END"),
-            type=_moment,
-            help="recompute the results from START to END (ISO 8601, UTC, END excluded) from the lake",
+            type=local_moment,
+            help="recompute the results from START to END (excluded) from the lake; ISO 8601, in TIME_ZONE where there "
+            "is no offset or Z",
+        )
+        parser.add_argument(
+            "--rebuild-days",
+            action="store_true",
+            help="recompute all days, weeks and months from the lake, as after a change of TIME_ZONE",
         )
         parser.add_argument(
             "--rollup-open-hours", action="store_true", help="also write hours that are still open, marked provisional"
@@ -92,6 +100,7 @@ class Command(WorkCommand):
         data_dir: Address | None,
         feed: str | None,
         rebuild: tuple[datetime, datetime] | None,
+        rebuild_days: bool,
         dry_run: bool,
         watch: bool,
         queue_url: str | None,
@@ -101,15 +110,17 @@ class Command(WorkCommand):
     ) -> None:
         started = time.monotonic()
         folder = data_dir or settings.DATA_DIR
-        if watch and (files or rebuild or dry_run or options["retry_failed"] or options["verify"]):
+        if watch and (files or rebuild or rebuild_days or dry_run or options["retry_failed"] or options["verify"]):
             raise CommandError(
                 "--watch takes no files, rebuild, dry run, verifying or failed files to try again.",
                 returncode=WRONG_USE,
             )
         if queue_url and not (watch and isinstance(folder, BucketAddress)):
             raise CommandError("--queue-url is for --watch over s3://bucket/prefix.", returncode=WRONG_USE)
-        if rebuild and (files or feed or data_dir or dry_run):
-            raise CommandError("--rebuild takes no files, folder, feed or dry run.", returncode=WRONG_USE)
+        if (rebuild or rebuild_days) and (files or feed or data_dir or dry_run or (rebuild and rebuild_days)):
+            option = "--rebuild-days" if rebuild_days else "--rebuild"
+            other = " or other rebuild" if rebuild and rebuild_days else ""
+            raise CommandError(f"{option} takes no files, folder, feed or dry run{other}.", returncode=WRONG_USE)
         if rebuild and rebuild[0] >= rebuild[1]:
             raise CommandError("--rebuild needs a START before its END.", returncode=WRONG_USE)
         chosen = pipeline.Options(
@@ -143,7 +154,7 @@ class Command(WorkCommand):
         report, unfinished = pipeline.Report(), pipeline.UnfinishedFiles()
         try:
             with stoppable(), translate_errors():
-                if rebuild:
+                if rebuild or rebuild_days:
                     found: list[FoundFile] = []
                 elif files:
                     found = named(files, settings.FEED_FILES, only)
@@ -152,7 +163,7 @@ class Command(WorkCommand):
                 if dry_run:
                     self._print_plan(pipeline.plan(found, DatabaseLedger(), chosen), unfinished)
                     return
-                self._work(found, rebuild, chosen, report, engine, unfinished=unfinished)
+                self._work(found, rebuild, chosen, report, engine, unfinished=unfinished, days=rebuild_days)
         except AlreadyRunning:
             self._say("Another run is under way on this database; nothing was done.")
             return
@@ -218,6 +229,7 @@ class Command(WorkCommand):
         engine_name: str,
         is_stopped: Callable[[], bool] = lambda: False,
         unfinished: pipeline.UnfinishedFiles | None = None,
+        days: bool = False,
     ) -> None:
         command = " ".join(sys.argv[1:])
         with (
@@ -227,7 +239,11 @@ class Command(WorkCommand):
             ledger = DatabaseLedger(run)
             if rebuild:
                 start, end = rebuild
+                self._say(f"rebuilding {moments.span(start, end)} ({moments.zone_name()})")
                 files, events = 0, pipeline.rebuild(start, end, ledger, engine, chosen)
+            elif days:
+                self._say(f"rebuilding days, weeks and months ({moments.zone_name()})")
+                files, events = 0, pipeline.rebuild_days(ledger, engine, chosen)
             else:
                 planned = pipeline.plan(found, ledger, chosen)
                 until_stopped = takewhile(lambda _: not is_stopped(), planned)
@@ -300,15 +316,6 @@ def _place(text: str) -> Address:
         return address(text) if text.startswith(SCHEME) else Path(text)
     except ValueError as error:
         raise ArgumentTypeError(f"{error}") from None
-
-
-def _moment(text: str) -> datetime:
-    """Parse ISO 8601 into an aware moment in UTC; text without a zone is UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2021-07-18T00:00:00Z") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _day(text: str) -> date:

@@ -245,7 +245,7 @@ def test_named_files_are_taken_wherever_they_lie(data_dir, tmp_path):
         (["--rebuild", "2021-07-18T01:00", "2021-07-18T00:00"], "needs a START before its END"),
         (["--rebuild", "2021-07-18T00:00", "2021-07-18T01:00", "--dry-run"], "takes no files"),
         (["--feed", "weather"], "invalid choice: 'weather'"),
-        (["--rebuild", "yesterday", "today"], "is not an ISO 8601 time"),
+        (["--rebuild", "yesterday", "today"], "is not a time such as 2021-07-18T02:05"),
     ],
 )
 def test_wrong_use_is_reported_and_changes_nothing(data_dir, arguments, said):
