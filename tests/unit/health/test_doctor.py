@@ -98,6 +98,7 @@ def sound_lines(settings) -> list[str]:
         "ok   HTTPS: is on",
         "ok   extras: mysql, postgres, kafka, aws, redis, arrow, avro, spark installed",
         "ok   plug-in kinesis: network_analysis_kinesis adds source kinesis",
+        "ok   plug-in pm3gpp: network_analysis_pm3gpp adds format pm_xml",
         "ok   plug-in spark: network_analysis_spark adds engine spark",
         "ok   compiled scanner: is built",
         *database_lines(),

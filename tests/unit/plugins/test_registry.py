@@ -51,9 +51,10 @@ def plugin(**given) -> Plugin:
 
 
 def test_the_plug_ins_that_come_with_the_system_are_loaded():
-    assert {"network_analysis_kinesis", "network_analysis_spark"} <= set(registry.PLUGINS)
+    assert {"network_analysis_kinesis", "network_analysis_pm3gpp", "network_analysis_spark"} <= set(registry.PLUGINS)
     assert set(registry.added("sources")) == {"kinesis"}
     assert set(registry.added("engines")) == {"spark"}
+    assert set(registry.added("formats")) == {"pm_xml"}
     for name in registry.PLUGINS:
         assert list(registry.problems(name)) == []
 

@@ -1,0 +1,1 @@
+"""Performance measurements of 3GPP network elements, from files that follow TS 32.435."""
