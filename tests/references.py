@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from kpis.catalog import registry
-from kpis.catalog.file.load import parsed
+from kpis.catalog.file.load import Catalog, parsed
 from kpis.catalog.file.source import parse
 
 CELL = """\
@@ -46,9 +46,9 @@ alias = {type = "text", longest = 40}
 
 
 @contextmanager
-def referenced(*texts: str) -> Iterator[None]:
-    """Add what catalog files with these texts have for references to the registry."""
+def referenced(*texts: str) -> Iterator[Catalog]:
+    """Add the references of catalog files with these texts to the registry; give all that the files declare."""
     sources = [parse(text.encode(), Path(f"{number}.toml")) for number, text in enumerate(texts, 1)]
     catalog = parsed(sources, registry.FEEDS, registry.KPIS.values())
     with patch.dict(registry.REFERENCES, catalog.references):
-        yield
+        yield catalog

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from kpis.admin.base import Personal, TableAdmin, explain_link
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
-from kpis.models import DueRollup, IntervalSummary, KPIResult, ResultPruning
+from kpis.models import DueReference, DueRollup, IntervalSummary, KPIResult, ResultPruning
 from kpis.models.result_models import group_of, result_model
 from kpis.query.access import hidden_kpis
 from kpis.store.applied import unapplied_reason
@@ -22,6 +22,16 @@ class DueRollupAdmin(TableAdmin):
     list_display = ("interval_start_timestamp", "feed", "interval")
     list_filter = ("feed", "interval")
     search_fields = ("feed",)
+    date_hierarchy = "interval_start_timestamp"
+
+
+@admin.register(DueReference)
+class DueReferenceAdmin(TableAdmin):
+    """The computed intervals that are due again, as a reference changed."""
+
+    list_display = ("interval_start_timestamp", "feed", "interval", "reference", "reason")
+    list_filter = ("feed", "interval", "reference")
+    search_fields = ("feed", "reference")
     date_hierarchy = "interval_start_timestamp"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
+from kpis.catalog.references import ReferenceTable
 from kpis.catalog.result_columns import BadEntry, Label, ResultColumn
 from kpis.catalog.sql import quoted
 
@@ -122,3 +123,44 @@ class GridCell(Dimension):
         """Return the latitude and longitude of a cell's south-west corner, by the cell's name; None for no place."""
         latitude, _, longitude = name.partition(",")
         return (float(latitude), float(longitude)) if longitude else None
+
+
+@dataclass(frozen=True)
+class Attribute(Dimension):
+    """A dimension of what a reference says of the values of the feed's ``column``: the region of a cell.
+
+    ``attribute`` is a column of the ``reference``. Each record counts by the version that is valid at the start of the
+    feed's interval that it lies in. Records without such a version, or of one without the attribute, make a group of
+    their own, named "".
+    """
+
+    reference: ReferenceTable = field(kw_only=True)
+    attribute: str = field(kw_only=True)
+
+    @property
+    def key_dimension(self) -> Dimension:
+        """The dimension that partials have in place of this one: the reference's keys."""
+        return Dimension(self.column, self.column, folded=self.reference.ignore_case)
+
+    @property
+    def described(self) -> Column:
+        """The reference's column."""
+        return self.reference.column(self.attribute)
+
+    def of(self, feed: Feed) -> str:
+        raise NotImplementedError("records have no attributes: partials are joined with them when they are merged")
+
+    def unit(self, feed: Feed) -> str:
+        return self.described.unit
+
+    def result_column(self, column: Column) -> ResultColumn:
+        """Return the results' column for groups of the reference's ``column``; raises BadEntry if it has no texts."""
+        label = column.type.result_type
+        if not isinstance(label, Label):
+            kind = type(column.type).__name__
+            raise BadEntry(
+                f"dimension {self.name}: the column {column.name} of the reference {self.reference.name} has the type "
+                f"{kind}, and only a text can be empty, as for a key that the reference lacks"
+            )
+        help_text = f"the {self.attribute} of {self.column} by the reference {self.reference.name}; empty for none"
+        return ResultColumn(self.name, label, help_text, optional=True)

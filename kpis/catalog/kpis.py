@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kpis.catalog.dimensions import SPELLED, Dimension
+from kpis.catalog.dimensions import SPELLED, Attribute, Dimension
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import folded_sql
 from kpis.catalog.intervals import Length
@@ -43,7 +44,8 @@ class KPI:
     ``by`` are its dimensions, ``lengths`` the interval lengths it is computed for. ``top`` keeps only the first TOP_N
     groups of an interval, and ``personal`` marks personal data of subscribers. A KPI with ``partials_of`` is computed
     from the partials of another, joined with the ``reference``; its dimensions are then columns of the reference. With
-    a ``filter`` only the records for which it is true count; intervals count their records all the same.
+    a ``filter`` only the records for which it is true count; intervals count their records all the same. A KPI by
+    attributes is computed from partials by the attributes' keys: its own, or those of another KPI that has the same.
 
     The table of its results is made from the entry. ``help_texts`` describe columns of it, by their names, that the
     types and units of the feed's columns do not describe; ``plural`` is the name of its rows, if it is not the name in
@@ -160,12 +162,35 @@ class KPI:
         return self.measure.combine | (dict.fromkeys([SPELLED], Combine.SUM) if self.folded else {})
 
     @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """The dimensions that are attributes of others."""
+        return tuple(dimension for dimension in self.by if isinstance(dimension, Attribute))
+
+    @property
+    def is_joined(self) -> bool:
+        """True if its partials are joined with another table when they are merged."""
+        return self.reference is not None or bool(self.attributes)
+
+    @cached_property
     def source(self) -> KPI:
         """The KPI whose partials this one is computed from: usually itself."""
-        return self.partials_of or self
+        if self.partials_of is not None or not self.attributes:
+            return self.partials_of or self
+        # Of the same id and name, by which the lake knows the partials.
+        keys = (one.key_dimension if isinstance(one, Attribute) else one for one in self.by)
+        return replace(self, by=tuple(dict.fromkeys(keys)), help_texts={})
+
+    @property
+    def partial_definition(self) -> tuple:
+        """What its partials depend on: KPIs that are equal in it have the same partials."""
+        source = self.source
+        keys, values = tuple(source.partial_keys.items()), tuple(source.partial_values.items())
+        return source.feed, source.filter, keys, values, tuple(source.combine.items()), source.measure.kept
 
     def _column_of(self, dimension: Dimension) -> Column:
         """Return the column whose values make a dimension's groups: the reference's if there is one, or the feed's."""
+        if isinstance(dimension, Attribute):
+            return dimension.described
         found = self.reference.columns if self.reference else self.feed.record_columns
         columns = {column.name: column for column in found}
         for name in dimension.columns:
@@ -185,8 +210,8 @@ class KPI:
         names = {column.name for column in self.feed.record_columns}
         if self.filter is not None:
             yield from self._unfit("filter", self.filter, names)
-            if self.partials_of is not None:
-                source = self.partials_of.name
+            if self.source.filter != self.filter:
+                source = self.source.name
                 yield f"it has a filter, but is computed from the partials of {source}, which has its own"
         for condition in self.measure.conditions:
             yield from self._unfit("measure's condition", condition, names)
@@ -200,7 +225,10 @@ class KPI:
         yield from taken([*columns, *(one.folded_column for one in self.folded)], self.dimensions)
         if columns != [*self.columns]:
             yield f"its measure computes {', '.join(self.measure.values)}, but describes other columns"
-        if self.partials_of is None:
+        for attribute in self.attributes:
+            if attribute.name in (*self.source.partial_keys, *self.source.partial_values):
+                yield f"dimension {attribute.name}: its partials have that column; give it another name"
+        if self.source is self:
             keys = [*self.dimensions, *(one.spelling for one in self.folded)]
             if self.folded and SPELLED in self.measure.partial:
                 yield f"its measure cannot add up {SPELLED!r}, as its partials have another column of that name"

@@ -69,6 +69,13 @@ class ReferenceTable:
         return tuple(column for column in self.columns if column.name not in others)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of texts by which KPIs can group: the name and attributes."""
+        others = {self.key, *(self.place or ())}
+        texts = [column for column in self.columns if isinstance(column.type.result_type, Label)]
+        return tuple(column.name for column in texts if column.name not in others)
+
+    @property
     def is_personal(self) -> bool:
         """True if a version has personal data."""
         return any(column.is_personal for column in self.columns)

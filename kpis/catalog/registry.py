@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kpis.catalog.builtin import antenna, cdr, coverage, ipflow
 from kpis.catalog.calendar import has_offsets_of, zone_name
-from kpis.catalog.dimensions import Dimension
+from kpis.catalog.dimensions import Attribute, Dimension
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
@@ -83,7 +83,7 @@ def reference_of(kpi: KPI, dimension: Dimension) -> ReferenceTable | None:
 
     A name that is personal is for the dimensions of personal KPIs alone.
     """
-    if dimension.is_computed or kpi.reference is not None:
+    if dimension.is_computed or isinstance(dimension, Attribute) or kpi.reference is not None:
         return None
     for reference in REFERENCES.values():
         if (kpi.feed.name, dimension.column) in reference.describes and dimension.folded == reference.ignore_case:
@@ -132,11 +132,12 @@ def zone_conflict() -> str:
     return ""
 
 
-def partial_kpis(feed: Feed) -> list[KPI]:
-    """Return the feed's KPIs whose partials the lake keeps: those that are not computed from another's."""
-    return [kpi for kpi in kpis_of(feed) if kpi.source is kpi]
+def partial_kpis(feed: Feed | None = None) -> list[KPI]:
+    """Return the KPIs whose partials the lake keeps, of a feed or of all: those that KPIs are computed from."""
+    kpis = KPIS.values() if feed is None else kpis_of(feed)
+    return list({kpi.source.id: kpi.source for kpi in kpis}.values())
 
 
 def partial_kpi_ids(feed: Feed) -> frozenset[int]:
-    """Return the ids of the feed's KPIs whose partials the lake keeps."""
+    """Return the ids of the KPIs whose partials the lake keeps, of a feed."""
     return frozenset(kpi.id for kpi in partial_kpis(feed))

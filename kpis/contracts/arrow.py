@@ -43,7 +43,7 @@ def documents(selection: Selection) -> dict[str, bytes]:
 def schemas(selection: Selection) -> dict[str, pa.Schema]:
     """Return the schemas of feeds' records and rejects, and of KPIs' partials and results, by the tables' names."""
     tables = [*map(records_table, selection.feeds), *map(rejects_table, selection.feeds)]
-    tables += [partials_table(kpi) for kpi in selection.kpis if kpi.source is kpi]
+    tables += [partials_table(kpi.source) for kpi in selection.kpis if kpi.source.id == kpi.id]
     return {table.name: lake_schema(table) for table in tables} | {
         kpi.name: results_schema(kpi) for kpi in selection.kpis
     }

@@ -216,8 +216,11 @@ class Application:
                     )
             for change in self._plan.changes:
                 if change.now:
-                    if change.what is What.MERGING:
-                        forgetting.compute_again(DECLARED_KPIS[int(change.key)], table_of(change.entry.name))
+                    declared = DECLARED_KPIS[int(change.key)] if change.kind is Kind.KPI else None
+                    # The lake has the partials of another KPI for all that was ingested.
+                    is_shared = declared is not None and declared.source.id != declared.id
+                    if declared and (change.what is What.MERGING or (is_shared and change.what is not What.NOTES)):
+                        forgetting.compute_again(declared, table_of(change.entry.name))
                     forgetting.record_applied(change.now)
                 elif change.is_dropped:
                     forgetting.record_dropped(change.entry)

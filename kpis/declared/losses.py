@@ -93,7 +93,7 @@ def _kpis_of(feed: str) -> set[int]:
 
 def without_kpi(batches: QuerySet[Batch], kpi: KPI) -> QuerySet[Batch]:
     """Filter batches by those of which the lake has no partials of a KPI."""
-    return batches.filter(Q(kpi_set=None) | ~Q(kpi_set__in=sets_with(frozenset({kpi.id}))))
+    return batches.filter(Q(kpi_set=None) | ~Q(kpi_set__in=sets_with(frozenset({kpi.source.id}))))
 
 
 def gone_batches(

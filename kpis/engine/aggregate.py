@@ -12,6 +12,7 @@ import numpy as np
 from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.intervals import Length, timestamp
 from kpis.catalog.kpis import KPI
+from kpis.catalog.references import ReferenceTable
 from kpis.catalog.sql import RECORD_START, aliased, listed, quoted
 from kpis.engine.results import Results
 from kpis.engine.table import Columns, joined, registered
@@ -84,7 +85,8 @@ def results_by_sql(
 ) -> Results:
     """Return what ``merging.results_of_partials`` does, merged by DuckDB, which supports all KPIs.
 
-    A KPI's reference is a table of the connection. Raises TotalTooLarge.
+    A KPI's reference is a table of the connection, as are the versions that its attributes come from. Raises
+    TotalTooLarge.
     """
     with ExitStack() as stack:
         tables = [
@@ -125,8 +127,8 @@ def _results(
         source += f" AND {floor} IN (SELECT wanted FROM {WANTED})"
     elif len(starts) > 1:
         source += f" AND {floor} IN ({', '.join(timestamp(moment) for moment in starts)})"
-    # Spellings of a folded name are rows of their own in a partial.
-    is_one = of_one_batch and length == kpi.feed.interval and not kpi.folded
+    # Spellings of a folded name are rows of their own in a partial, and several keys have an attribute.
+    is_one = of_one_batch and length == kpi.feed.interval and not kpi.folded and not kpi.attributes
     merge = kpi.measure.merge_one if is_one else kpi.measure.merge
     groups = groups_of_partials(kpi, source, {"interval_start": start}, keys, merge)
     return results_of_groups(connection, kpi, length, groups, _totals(kpi, source, start, groups), top_n)
@@ -184,9 +186,11 @@ def groups_of_partials(
     ``source`` is SQL for its partials and ``merge`` the measure's; ``interval`` are the columns that identify the
     interval, each with its SQL over the partials, and ``keys`` are grouped by for them.
     """
-    if kpi.folded:
+    if kpi.source.folded:
         # Partials of before version 0.2 were folded differently.
-        source = f"(SELECT * REPLACE ({aliased(kpi.folded_spellings)}) FROM {source})"
+        source = f"(SELECT * REPLACE ({aliased(kpi.source.folded_spellings)}) FROM {source})"
+    if kpi.attributes:
+        source = with_attributes(kpi, source)
     if kpi.reference:
         source = f"(SELECT * FROM {source}) JOIN {kpi.reference.table} USING ({quoted(kpi.reference.on)})"
     merged = f"""
@@ -208,6 +212,27 @@ def groups_of_partials(
             SELECT merged.* REPLACE ({quoted(SHOWN)} AS {name})
             FROM ({merged}) AS merged JOIN ({named}) AS named USING ({group})"""
     return merged
+
+
+def with_attributes(kpi: KPI, source: str) -> str:
+    """Return SQL for partials with the KPI's attributes: those of the versions that are valid at their starts."""
+    keys = list(dict.fromkeys((one.key_dimension.name, one.reference) for one in kpi.attributes))
+    joins = [
+        f"LEFT JOIN {versions_table(reference)} AS versions_{number} ON part.{quoted(key)} = versions_{number}.key "
+        f"AND part.interval_start >= versions_{number}.valid_from "
+        f"AND part.interval_start < coalesce(versions_{number}.valid_to, 'infinity'::TIMESTAMP)"
+        for number, (key, reference) in enumerate(keys)
+    ]
+    columns = {}
+    for one in kpi.attributes:
+        number = keys.index((one.key_dimension.name, one.reference))
+        columns[one.name] = f"coalesce(versions_{number}.{quoted(one.attribute)}, '')"
+    return f"(SELECT part.*, {aliased(columns)} FROM (SELECT * FROM {source}) AS part {' '.join(joins)})"
+
+
+def versions_table(reference: ReferenceTable) -> str:
+    """Return the name of the table with a reference's versions: ``key``, ``valid_from``, ``valid_to`` and ``texts``."""
+    return quoted(f"versions_of_{reference.name}")
 
 
 def _windowed(kpi: KPI, source: str, group: Collection[str]) -> str:

@@ -58,7 +58,7 @@ class _Groups:
 
 def can_use_arrays(kpi: KPI) -> bool:
     """Return True if ``results_of_arrays`` supports a KPI."""
-    return kpi.reference is None and type(kpi.measure) in (Sum, Count, CountDistinct, Mean, Minimum, Maximum)
+    return not kpi.is_joined and type(kpi.measure) in (Sum, Count, CountDistinct, Mean, Minimum, Maximum)
 
 
 def results_of_arrays(

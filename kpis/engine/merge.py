@@ -42,7 +42,7 @@ class Merged:
 def can_merge(kpi: KPI) -> bool:
     """Return True if ``merge`` supports a KPI."""
     return (
-        kpi.reference is None
+        not kpi.is_joined
         and len(kpi.by) == 1
         and not kpi.folded
         and _is_whole(kpi, kpi.by[0].column)

@@ -33,6 +33,18 @@ class Results:
     detail: str = ""
     again: bool = True
 
+    def of(self, starts: Collection[datetime]) -> Results:
+        """Return the results of some of the intervals, by their starts (UTC)."""
+        import numpy as np
+
+        wanted = np.array([start.replace(tzinfo=None) for start in sorted(starts)], dtype="datetime64[us]")
+
+        def part(columns: Columns) -> Columns:
+            is_wanted = np.isin(columns["interval_start"].astype("datetime64[us]"), wanted)
+            return {name: column[is_wanted] for name, column in columns.items()}
+
+        return replace(self, rows=part(self.rows), totals=part(self.totals), starts=tuple(sorted(starts)))
+
 
 def no_results(kpi: KPI, length: Length) -> Results:
     """Return the results of intervals without records."""

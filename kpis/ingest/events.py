@@ -69,6 +69,9 @@ def log_event(event: pipeline.Event) -> None:
             logger.warning("topic recreated", extra={"what": what, "reason": reason})
         case pipeline.RolledUp(feed, interval):
             logger.info("rolled up", extra=_interval(feed, interval))
+        case pipeline.Rejoined(feed, length, reference, changed):
+            fields = _interval(feed, length.at(min(changed))) | {"intervals": len(changed), "reference": reference}
+            logger.info("revised as a reference changed", extra=fields)
         case pipeline.Rebuilt(feed, hour, touched):
             logger.info("rebuilt", extra=_interval(feed, hour) | {"intervals": len(touched)})
 

@@ -238,7 +238,7 @@ class Repair:
                     staging = self._lake.stage(batch.key)
                     for kpi, hour in sorted(lost.parts):
                         with one.partial(self._engine.connection, kpi) as table:
-                            add_partial(staging, KPIS[kpi], hour, table)
+                            add_partial(staging, KPIS[kpi].source, hour, table)
                     for rejects in lost.rejects:
                         add_rejects(staging, feed, rejects.hour)
                     for records in lost.records:
@@ -267,8 +267,8 @@ class Repair:
             starts = list(BatchInterval.objects.filter(batch=batch, **within(hour)).values_list(*START, flat=True))
             for kpi in sorted(kpi for kpi, of in made.parts if of == hour):
                 try:
-                    with partial_of_records(self._engine.connection, KPIS[kpi], starts) as table:
-                        add_partial(staging, KPIS[kpi], hour, table)
+                    with partial_of_records(self._engine.connection, KPIS[kpi].source, starts) as table:
+                        add_partial(staging, KPIS[kpi].source, hour, table)
                 except TotalTooLarge:
                     # The batch was ingested, so these are not its records.
                     made.parts.discard((kpi, hour))

@@ -17,7 +17,7 @@ from typing import Protocol
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
-from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.registry import FEEDS, partial_kpis
 from kpis.lake.errors import DamagedFile, translate_errors
 from kpis.lake.lake import Lake
 from kpis.lake.layout import COMPACTED, STAGING, LakeFile, hour_of
@@ -45,10 +45,9 @@ def adopted(lake: Lake, ledger: KeyLedger) -> Iterator[LakeFile]:
     are left out: the batch then lacks them. Raises LakeError.
     """
     _end_compactions(lake.storage)
-    for kpi in KPIS.values():
-        if kpi.source is kpi:
-            for hour, files in _hours(lake.storage, PurePosixPath("partials", kpi.name)):
-                yield from _digested(lake, _partials(lake, ledger, kpi, hour, files))
+    for kpi in partial_kpis():
+        for hour, files in _hours(lake.storage, PurePosixPath("partials", kpi.name)):
+            yield from _digested(lake, _partials(lake, ledger, kpi, hour, files))
     for feed in FEEDS.values():
         for table in ("rejects", "records"):
             for hour, files in _hours(lake.storage, PurePosixPath(table, feed.name)):

@@ -14,7 +14,7 @@ import duckdb
 from kpis.catalog.dimensions import SPELLED
 from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
-from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.registry import FEEDS, partial_kpis
 from kpis.catalog.sql import RECORD_START, aliased, listed, quoted
 from kpis.engine.folding import add_fold
 from kpis.lake import HOUR_FOLDERS, archived_columns, translate_errors
@@ -85,7 +85,7 @@ def lake_tables() -> list[LakeTable]:
     """Return all tables of the lake: each feed's records, each KPI's partials, each feed's rejects."""
     return [
         *(records_table(feed) for feed in FEEDS.values()),
-        *(partials_table(kpi) for kpi in KPIS.values() if kpi.source is kpi),
+        *(partials_table(kpi) for kpi in partial_kpis()),
         *(rejects_table(feed) for feed in FEEDS.values()),
     ]
 

@@ -5,11 +5,12 @@ The views, by name:
 - one per feed (``antenna``): its archived records;
 - one per KPI (``AppTrafficVolume``): the values of all groups in the feed's own intervals, merged from the partials;
 - one per KPI's partials (``AppTrafficVolume_partials``): from which values of any longer span can be merged;
+- one per reference (``cells``): its versions in the database, for the attributes of partials;
 - ``rejects``, and ``batches``, the ledger.
 
 Each has ``year``, ``month``, ``day``, ``hour`` and ``hour_start``, which come from the folders' names: a condition on
 these reads only the folders that it needs. A KPI that is joined with a reference table cannot be computed from the lake
-alone: its view has the rows in the database.
+alone, nor one by attributes: their views have the rows in the database.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from duckdb.sqltypes import DuckDBPyType
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.kpis import KPI
-from kpis.catalog.registry import FEEDS, KPIS
+from kpis.catalog.references import VALID_FROM, VALID_TO, ReferenceTable
+from kpis.catalog.registry import FEEDS, KPIS, REFERENCES, partial_kpis
+from kpis.catalog.result_columns import Fraction, Label, WholeNumber
 from kpis.catalog.sql import listed, quoted
 from kpis.engine.aggregate import finished_groups, groups_of_partials
 from kpis.engine.folding import add_fold
@@ -52,6 +55,8 @@ BATCH_COLUMNS = {
     "revision": "INTEGER",
     "taken_in_at": "TIMESTAMP",
 }
+# The types of values that the database has.
+_TYPES = {WholeNumber: "BIGINT", Fraction: "DOUBLE", Label: "VARCHAR"}
 ROWS_A_FETCH = 1000
 # DuckDB's names of types of moments, and of nested types.
 ZONED = "timestamp with time zone"
@@ -77,6 +82,9 @@ class LedgerTables(Protocol):
     def files(self, folder: PurePosixPath) -> Iterable[LakeFile]:
         """Return the files below a table's folder that count, in the order of their paths."""
 
+    def versions(self, reference: ReferenceTable) -> Iterable[pd.DataFrame]:
+        """Yield the versions of a reference: its key, ``valid_from``, ``valid_to``, its texts and its place."""
+
     def rows(self, kpi: KPI) -> Iterable[pd.DataFrame]:
         """Yield a KPI's rows as the database has them: ``interval_start``, ``interval_end``, dimensions and values."""
 
@@ -93,8 +101,8 @@ class Answer:
 def view_names() -> list[str]:
     """Return the views that a query can read, in the order of the module's docstring."""
     kpis = [kpi.name for kpi in KPIS.values()]
-    partials = [partials_table(kpi).name for kpi in KPIS.values() if kpi.source is kpi]
-    return [*FEEDS, *kpis, *partials, "rejects", "batches"]
+    partials = [partials_table(kpi).name for kpi in partial_kpis()]
+    return [*FEEDS, *kpis, *partials, *REFERENCES, "rejects", "batches"]
 
 
 @contextmanager
@@ -186,7 +194,7 @@ class _Views:
         """Create the views of these names, and the table of batches of their feeds."""
         feeds = [feed for feed in FEEDS.values() if feed.name in names]
         kpis = [kpi for kpi in KPIS.values() if kpi.name in names]
-        partials = [kpi for kpi in KPIS.values() if kpi.source is kpi and partials_table(kpi).name in names]
+        partials = [kpi for kpi in partial_kpis() if partials_table(kpi).name in names]
         if {"rejects", "batches"} & set(names):
             ledgers = set(FEEDS)
         else:
@@ -196,9 +204,12 @@ class _Views:
         for feed in feeds:
             self._view(feed.name, self._counted(records_table(feed), feed))
         for kpi in kpis:
-            self._view(kpi.name, self._stored(kpi) if kpi.reference else self._figures(kpi))
+            self._view(kpi.name, self._stored(kpi) if kpi.is_joined else self._figures(kpi))
         for kpi in partials:
             self._view(partials_table(kpi).name, self._counted(partials_table(kpi), kpi.feed))
+        for reference in REFERENCES.values():
+            if reference.name in names:
+                self._load(quoted(reference.name), _version_columns(reference), self._ledger.versions(reference))
         if "rejects" in names:
             self._view("rejects", " UNION ALL ".join(self._rejects(feed) for feed in FEEDS.values()))
 
@@ -226,7 +237,8 @@ class _Views:
         types = {column.name: column.type for column in partials_table(kpi.source).columns}
         columns = {"interval_start": "TIMESTAMP", "interval_end": "TIMESTAMP"}
         columns |= {name: types.get(name, "VARCHAR") for name in kpi.dimensions}
-        columns |= dict.fromkeys(kpi.measure.values, "BIGINT")
+        of_results = {one.name: one.type for one in kpi.result_columns}
+        columns |= {name: _TYPES[type(of_results[name])] for name in kpi.measure.values}
         table = f"of_views.{quoted(kpi.name)}"
         self._load(table, columns, self._ledger.rows(kpi))
         folders = ", ".join(f"CAST({folder}(interval_start) AS INTEGER) AS {folder}" for folder in HOUR_FOLDERS)
@@ -271,6 +283,13 @@ class _Views:
             self._connection.register("frame_to_load", frame)
             self._connection.execute(f"INSERT INTO {table} FROM frame_to_load")
             self._connection.unregister("frame_to_load")
+
+
+def _version_columns(reference: ReferenceTable) -> dict[str, str]:
+    """Return the columns of a reference's view with their types."""
+    columns = {reference.key: "BIGINT" if reference.key_kind == "integer" else "VARCHAR"}
+    columns |= {VALID_FROM: "TIMESTAMP", VALID_TO: "TIMESTAMP"} | dict.fromkeys(reference.texts, "VARCHAR")
+    return columns | dict.fromkeys(reference.place or (), "DOUBLE")
 
 
 def _columns_of(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[DuckDBPyType]]:

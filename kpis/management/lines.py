@@ -35,6 +35,12 @@ def event_line(event: pipeline.Event) -> str:
             return f"recreated {what}: {reason}"
         case pipeline.RolledUp(feed, interval):
             return f"rolled up {feed.name}, {interval.length} from {to_text(interval.start)}"
+        case pipeline.Rejoined(feed, length, reference, changed):
+            unit = "interval" if len(changed) == 1 else "intervals"
+            return (
+                f"revised {feed.name}, {len(changed):,} {unit} of {length} from {to_text(min(changed))}: "
+                f"the reference {reference} changed"
+            )
         case pipeline.Rebuilt(feed, hour, touched):
             return f"rebuilt {feed.name}, {len(touched):,} intervals of the hour from {to_text(hour.start)}"
 

@@ -5,6 +5,7 @@ from kpis.models.lake import DueCompaction, LakeBinding, LakeFile, LostFile
 from kpis.models.ledger import (
     Batch,
     BatchInterval,
+    DueReference,
     DueRollup,
     KPISet,
     Reject,
@@ -42,6 +43,7 @@ __all__ = [
     "CountyCallVolume",
     "CoverageGridSignal",
     "DueCompaction",
+    "DueReference",
     "DueRollup",
     "IntervalSummary",
     "KPIResult",

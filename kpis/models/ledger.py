@@ -332,3 +332,28 @@ class DueRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feed}: {self.get_interval_display()} from {self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
+
+
+class DueReference(models.Model):
+    """A computed interval whose KPIs by attributes of a reference have to be computed again, as the reference changed.
+
+    Written with the load that changed the reference, and deleted with the results of the versions that hold now.
+    """
+
+    feed = models.CharField(max_length=LONGEST_FEED_NAME, choices=feed_choices)
+    interval = models.PositiveSmallIntegerField(choices=interval_choices)
+    interval_start_timestamp = models.DateTimeField(help_text="UTC")
+    reference = ExactCharField(max_length=40, help_text="the name in the catalog file")
+    reason = models.TextField(help_text="what changed the reference")
+
+    class Meta:
+        ordering = ["interval_start_timestamp", "feed", "interval", "reference"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["feed", "interval", "interval_start_timestamp", "reference"], name="due_reference_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        start = f"{self.interval_start_timestamp:%Y-%m-%d %H:%M}Z"
+        return f"{self.feed}: {self.get_interval_display()} from {start}, {self.reference}"

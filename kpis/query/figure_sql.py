@@ -1,7 +1,8 @@
 """The SQL over the lake that computes one value, for ``manage.py query_lake``; made from the catalog alone.
 
 Values of the feed's own intervals come from the KPI's view, those of longer ones from its partials. A KPI that is
-joined with a reference table comes from the partials of the other KPI, with the rows of that table in the SQL.
+joined with a reference table comes from the partials of the other KPI, with the rows of that table in the SQL. One by
+attributes comes from partials that are joined with the references' views.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 from kpis.catalog.folding import SQL_NAME
 from kpis.catalog.intervals import ONE_HOUR, Interval
 from kpis.catalog.kpis import KPI, Reference
+from kpis.catalog.references import VALID_FROM, VALID_TO
 from kpis.catalog.sql import listed, quoted
 
 Value = int | str
@@ -34,7 +36,7 @@ def figure_sql(
         return _total(kpi, interval)
     if kpi.reference and reference:
         return _joined(kpi, kpi.reference, interval, group, reference)
-    if kpi.reference or interval.length == kpi.feed.interval:
+    if kpi.reference or (interval.length == kpi.feed.interval and not kpi.attributes):
         return _select(_values(kpi), quoted(kpi.name), [*_during(interval), *_is(kpi, group)])
     if kpi.measure.finish:
         finished = f"({_indented(_finished(kpi, _groups(kpi, interval)))})"
@@ -51,7 +53,7 @@ def _total(kpi: KPI, interval: Interval) -> str:
     if kpi.reference:
         # If no subscriber exceeds the quota, the total is 0.
         return _select(_aliased({"total": f"coalesce({kpi.measure.total}, 0)"}), quoted(kpi.name), _during(interval))
-    if interval.length == kpi.feed.interval:
+    if interval.length == kpi.feed.interval and not kpi.attributes:
         return _select(total, quoted(kpi.name), _during(interval))
     return _select(total, f"({_indented(_groups(kpi, interval))})", [])
 
@@ -109,7 +111,25 @@ def _aliased(columns: Mapping[str, str]) -> list[str]:
 
 
 def _partials(kpi: KPI) -> str:
-    return quoted(f"{kpi.name}_partials")
+    """Return SQL for a KPI's partials, with its attributes."""
+    source = quoted(f"{kpi.source.name}_partials")
+    if not kpi.attributes:
+        return source
+    columns, joins = ["part.*"], dict[str, None]()
+    references = [reference for reference, _ in dict.fromkeys((one.reference, one.column) for one in kpi.attributes)]
+    for one in kpi.attributes:
+        key, view = one.key_dimension, quoted(one.reference.name)
+        name = view if references.count(one.reference) == 1 else quoted(f"{one.reference.name}_of_{key.name}")
+        value = f"{SQL_NAME}(part.{quoted(key.spelling)})" if key.folded else f"part.{quoted(key.name)}"
+        columns.append(f"coalesce({name}.{quoted(one.attribute)}, '') AS {quoted(one.name)}")
+        joined = view if name == view else f"{view} AS {name}"
+        joins[
+            f"\nLEFT JOIN {joined} ON {name}.{quoted(one.reference.key)} = {value}"
+            f"\n{_INDENT}AND part.interval_start >= {name}.{VALID_FROM}"
+            f"\n{_INDENT}AND ({name}.{VALID_TO} IS NULL OR part.interval_start < {name}.{VALID_TO})"
+        ] = None
+    joined = f"{source} AS part{''.join(joins)}"
+    return f"({_indented(_select(columns, joined, []))})"
 
 
 def _during(interval: Interval) -> list[str]:

@@ -9,16 +9,20 @@ and its state ends. Loading a file again changes nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from kpis.catalog.intervals import LAST_DAY
 from kpis.reference.files import Version
 
 if TYPE_CHECKING:
     import duckdb
+
+# From a time to another (UTC, excluded).
+Span = tuple[datetime, datetime]
 
 ROWS_A_CHUNK = 50_000
 CONTENT = ("name", "latitude", "longitude", "attributes")
@@ -143,6 +147,36 @@ class Changes:
         )
         return self._counts()
 
+    def touched(self, content: Collection[str], attributes: Collection[str]) -> list[Span]:
+        """Return the spans of time in which some key has other content than before, in order, without overlaps.
+
+        Only these columns of versions and these attributes count; without any, nothing is touched.
+        """
+        compared = [*content, *(f"json_extract_string(attributes, '$.{name}')" for name in attributes)]
+        if not compared:
+            return []
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE coming AS FROM come")
+        sides = "key, valid_from AS since, coalesce(valid_to, 'infinity'::TIMESTAMP) AS until, "
+        sides += ", ".join(f"coalesce({sql}, '') AS content_{number}" for number, sql in enumerate(compared))
+        differs = " OR ".join(
+            f"coalesce(old.content_{number}, '') <> coalesce(new.content_{number}, '')"
+            for number in range(len(compared))
+        )
+        found = self._rows(
+            f"""WITH was AS (SELECT {sides} FROM old WHERE id IN (FROM gone)), becomes AS (SELECT {sides} FROM coming),
+                edges AS (
+                    SELECT DISTINCT key, unnest([since, until]) AS edge FROM (FROM was UNION ALL FROM becomes)
+                ),
+                parts AS (
+                    SELECT key, edge AS since, lead(edge) OVER (PARTITION BY key ORDER BY edge) AS until FROM edges
+                )
+            SELECT DISTINCT parts.since, parts.until FROM parts
+            LEFT JOIN was AS old ON old.key = parts.key AND old.since <= parts.since AND parts.since < old.until
+            LEFT JOIN becomes AS new ON new.key = parts.key AND new.since <= parts.since AND parts.since < new.until
+            WHERE parts.until IS NOT NULL AND ({differs}) ORDER BY parts.since, parts.until"""
+        )
+        return _without_overlaps((since.replace(tzinfo=UTC), _end(until)) for since, until in found)
+
     @property
     def replaces_all(self) -> bool:
         """True if no version that is there stays."""
@@ -195,6 +229,22 @@ class Changes:
         self._connection.register("chunk", columns)
         self._connection.execute(f"INSERT INTO {table} SELECT * FROM chunk")
         self._connection.unregister("chunk")
+
+
+def _end(until: datetime) -> datetime:
+    # DuckDB's infinity comes as the last time that Python has.
+    return LAST_DAY if until.year >= LAST_DAY.year else until.replace(tzinfo=UTC)
+
+
+def _without_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """Return spans that cover the same time as some that come in the order of their starts."""
+    found: list[Span] = []
+    for since, until in spans:
+        if found and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(until, found[-1][1])
+        else:
+            found.append((since, until))
+    return found
 
 
 @contextmanager

@@ -273,9 +273,9 @@ def _results(
     )
     if fresh.are_followed and fresh.partials and len(touched) <= MOST_INTERVALS:
         keys = keys_in(feed.interval, touched, keys_between)
-        return merged_incrementally(feed, touched, keys, counted, fresh, engine, options.top_n)
+        return merged_incrementally(feed, touched, keys, counted, ledger, fresh, engine, options.top_n)
     kpis = kpis_of(feed, feed.interval)
-    return merged(kpis, feed.interval, touched, keys_between, counted, engine, options.top_n, fresh)
+    return merged(kpis, feed.interval, touched, keys_between, counted, ledger, engine, options.top_n, fresh)
 
 
 def _keys_with(members: Sequence[_Member], feed: Feed, ledger: Ledger) -> KeysBetween:

@@ -18,26 +18,37 @@ def roll_up(
 ) -> Iterator[Event]:
     """Yield the events of computing the longer intervals that are due from their partials, oldest first.
 
-    ``within`` computes only those that touch the time from its start to its end (UTC, excluded). What the run kept for
-    this in memory is dropped at the end.
+    Before them, the intervals whose references changed are computed again. ``within`` computes only those that touch
+    the time from its start to its end (UTC, excluded). What the run kept for this in memory is dropped at the end.
     """
+    rejoins = [one for one in ledger.due_references() if not within or _touches(one.interval, within)]
     due = [
         (feed, interval)
         for feed, interval in ledger.due_rollups(options.roll_up_open)
-        if not within or (interval.start < within[1] and within[0] < interval.end)
+        if not within or _touches(interval, within)
     ]
-    if any(interval.length.is_calendar for _, interval in due) and (problem := ledger.days_problem()):
-        days = [one for one in due if one[1].length.is_calendar]
+    days = [one for one in due if one[1].length.is_calendar]
+    days += [(one.feed, one.interval) for one in rejoins if one.interval.length.is_calendar]
+    if days and (problem := ledger.days_problem()):
+        rejoins = [one for one in rejoins if not one.interval.length.is_calendar]
         due = [one for one in due if not one[1].length.is_calendar]
         # Said once in a while, as by a consumer that commits several batches a second.
         if list(engine.failing.left_out(days)):
             yield Failed("days, weeks and months", problem)
             engine.failing.add((feed.name, interval) for feed, interval in days)
+    if rejoins:
+        from kpis.stages.rejoin import rejoin_due
+
+        yield from rejoin_due(rejoins, ledger, engine, options)
     if due:
         from kpis.stages.rollup import roll_up_due
 
         yield from roll_up_due(due, ledger, engine, options)
     engine.kept.clear()
+
+
+def _touches(interval: Interval, within: tuple[datetime, datetime]) -> bool:
+    return interval.start < within[1] and within[0] < interval.end
 
 
 def compact(due: Collection[tuple[Feed, Interval]], ledger: Ledger, engine: Engine) -> Iterator[Event]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kpis.engine.incremental import IncrementalPartials
     from kpis.engine.kept import KeptPartials
     from kpis.engine.recent import RecentPartials
+    from kpis.engine.versions import ReferenceVersions
     from kpis.stages.prepared import Prepared
 
 # How long a process skips an interval that could not be read from the lake, or whose files were compacted.
@@ -125,6 +126,12 @@ class Workspace:
 
         return KeptPartials()
 
+    @cached_property
+    def versions(self) -> ReferenceVersions:
+        from kpis.engine.versions import ReferenceVersions
+
+        return ReferenceVersions(self.connection)
+
     def use_threads(self, number: int) -> None:
         """Set the number of threads of queries. DuckDB takes a millisecond to set it, also to what it is."""
         if number != self._threads:
@@ -173,6 +180,11 @@ class Engine:
     def kept(self) -> KeptPartials:
         """The partials of the batches that this run committed."""
         return self.workspace.kept
+
+    @property
+    def versions(self) -> ReferenceVersions:
+        """The versions of references that partials are joined with."""
+        return self.workspace.versions
 
     def use_cores(self, cores: int) -> None:
         """Limit DuckDB's queries to so many cores, or to those that there are; each core takes memory of its own."""

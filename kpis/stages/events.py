@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import Interval
+from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.registry import FEEDS
 from kpis.sources.batch import Batch
 from kpis.sources.positions import Recreated
@@ -68,6 +68,16 @@ class RolledUp:
 
 
 @dataclass(frozen=True)
+class Rejoined:
+    """Intervals of a length, by their starts (UTC), have other results by attributes, as the reference changed."""
+
+    feed: Feed
+    length: Length
+    reference: str
+    changed: frozenset[datetime]
+
+
+@dataclass(frozen=True)
 class Rebuilt:
     """An hour's short intervals, by their starts (UTC), were recomputed from the lake."""
 
@@ -76,7 +86,7 @@ class Rebuilt:
     touched: frozenset[datetime]
 
 
-Event = Ingested | Unchanged | Duplicate | Skipped | Failed | RolledUp | Rebuilt | Reopened | Recreated
+Event = Ingested | Unchanged | Duplicate | Skipped | Failed | RolledUp | Rejoined | Rebuilt | Reopened | Recreated
 
 
 def batch_of(event: Event) -> str:
@@ -117,6 +127,10 @@ class Report:
                 self._touched |= {(entry.file.feed.name, start) for start in touched}
             case Duplicate():
                 self.duplicates += 1
+            case Rejoined(feed, length, _, changed) if length == feed.interval:
+                self._touched |= {(feed.name, start) for start in changed}
+            case Rejoined(_, _, _, changed):
+                self.rollups += len(changed)
             case Rebuilt(feed, _, touched):
                 self._touched |= {(feed.name, start) for start in touched}
             case Failed():

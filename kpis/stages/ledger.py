@@ -17,6 +17,7 @@ from kpis.catalog.kpis import Reference
 from kpis.clock import Clocks
 from kpis.engine.results import Results
 from kpis.engine.table import Columns
+from kpis.engine.version_source import VersionSource
 from kpis.lake import FileLedger, Lake, LakeFile
 from kpis.sources.batch import Batch, Version
 
@@ -62,6 +63,16 @@ class Entry:
     def is_known(self) -> bool:
         """True if what the file gives counts, by this batch or as a duplicate by another."""
         return self.is_in or bool(self.duplicate_of and not self.is_renamed)
+
+
+@dataclass(frozen=True)
+class DueReference:
+    """An interval whose KPIs by attributes of a reference are due, with what changed the reference."""
+
+    feed: Feed
+    interval: Interval
+    reference: str
+    reason: str
 
 
 class Refused(Exception):
@@ -117,7 +128,7 @@ class Reopened:
     until: datetime
 
 
-class Ledger(FileLedger, Protocol):
+class Ledger(FileLedger, VersionSource, Protocol):
     """The interface between a run and the ledger: a run reads and writes it only through these methods."""
 
     def bind(self, lake: Lake) -> None:
@@ -187,6 +198,16 @@ class Ledger(FileLedger, Protocol):
 
     def reference(self, reference: Reference, moment: datetime) -> Columns:
         """Return the table that partials are joined with, with its columns, as it was at a moment (UTC)."""
+
+    def due_references(self) -> list[DueReference]:
+        """Return the computed intervals whose references changed since, oldest first."""
+
+    def commit_references(self, due: Sequence[DueReference], results: list[Results]) -> set[datetime]:
+        """Write the results that differ from those that are stored, as revisions with their reasons.
+
+        ``due`` are intervals of one feed, length and reference, which are no longer due but for those that could not be
+        computed. Returns the starts (UTC) of those of which a result differs.
+        """
 
     def commit_rollup(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -15,13 +15,14 @@ from kpis.catalog.closing import closing_time
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import Interval, Length
 from kpis.catalog.kpis import KPI, Reference
+from kpis.catalog.references import ReferenceTable
 from kpis.catalog.registry import FEEDS, KPIS, lengths_of
 from kpis.clock import Clocks
 from kpis.engine.results import Results
 from kpis.engine.table import Columns, frame
 from kpis.lake import Lake, LakeFile
 from kpis.sources.batch import Batch, Version
-from kpis.stages.ledger import BatchChange, Change, Entry, Keys, Reopened
+from kpis.stages.ledger import BatchChange, Change, DueReference, Entry, Keys, Reopened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,6 +213,19 @@ class MemoryLedger:
 
     def reference(self, reference: Reference, moment: datetime) -> Columns:
         return {column.name: np.empty(0, dtype=object) for column in reference.columns}
+
+    def reference_state(self, reference: ReferenceTable) -> object:
+        return None
+
+    def versions(self, reference: ReferenceTable, keys: Collection[str] | None) -> Iterable[Columns]:
+        # Nothing was loaded.
+        return ()
+
+    def due_references(self) -> list[DueReference]:
+        return []
+
+    def commit_references(self, due: Sequence[DueReference], results: list[Results]) -> set[datetime]:
+        return set()
 
     def commit_rollup(
         self,

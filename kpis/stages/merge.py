@@ -28,12 +28,15 @@ from kpis.engine.merging import results_of_partials
 from kpis.engine.recent import RecentPartials
 from kpis.engine.results import Results, kept_results
 from kpis.engine.table import registered
+from kpis.engine.version_source import VersionSource
 from kpis.lake import Counted, DamagedFile, Lake, PartialFile
 from kpis.stages.ledger import Keys
 from kpis.stages.room import out_of_memory
 
 if TYPE_CHECKING:
     import duckdb
+
+    from kpis.engine.versions import ReferenceVersions
 
 HOURS_A_GROUP = 48
 # Up to so many hours are merged directly from the lake's files, as for nearly every file. Not for a stream's batch, nor
@@ -69,6 +72,8 @@ class Merging(Protocol):
     def recent(self) -> RecentPartials: ...
     @property
     def kept(self) -> KeptPartials: ...
+    @property
+    def versions(self) -> ReferenceVersions: ...
     def merge_elsewhere(
         self,
         kpi: KPI,
@@ -104,6 +109,7 @@ def merged(
     starts: Collection[datetime],
     keys_between: KeysBetween,
     counted: Counted,
+    references: VersionSource,
     merging: Merging,
     top_n: int,
     fresh: Fresh | None = None,
@@ -112,7 +118,7 @@ def merged(
 
     Each interval and KPI comes once. Where a lake file of it cannot be read, or a batch of it was ingested before the
     KPI was there, it comes without rows and with the reason: what it has stays. ``counted`` gives the files that
-    count in some of the lake's folders. Raises TotalTooLarge.
+    count in some of the lake's folders, ``references`` the versions that attributes come from. Raises TotalTooLarge.
     """
     fresh = fresh or Fresh()
     for some in _groups(length, sorted(starts)):
@@ -122,7 +128,7 @@ def merged(
             if without := [start for start in some if start in lacking]:
                 yield kept_results(kpi, length, without, LACKS_KPI, again=False)
             if whole := [start for start in some if start not in lacking]:
-                yield from _merged(_Work(kpi, length, whole, keys, counted, fresh, top_n), merging)
+                yield from _merged(_Work(kpi, length, whole, keys, counted, references, fresh, top_n), merging)
     merging.recent.trim()
 
 
@@ -131,6 +137,7 @@ def merged_incrementally(
     starts: Collection[datetime],
     keys: Keys,
     counted: Counted,
+    references: VersionSource,
     fresh: Fresh,
     merging: Merging,
     top_n: int,
@@ -156,6 +163,8 @@ def merged_incrementally(
                 continue
             partials[name] = None
             whole.append(start)
+        if kpi.attributes:
+            merging.versions.prepare(kpi, partials, references)
         found = results_of_partials(lambda: merging.connection, kpi, length, partials, whole, top_n)
         yield replace(found, starts=tuple(whole))
     merging.incremental.trim()
@@ -178,6 +187,7 @@ class _Work:
     starts: list[datetime]
     keys: Keys
     lake_files: Counted
+    references: VersionSource
     fresh: Fresh
     top_n: int
     in_memory: Partials | None = None
@@ -275,6 +285,8 @@ def _merge(work: _Work, merging: Merging) -> Results | None:
     """Return the results of the work; None if it is too large to merge at once."""
 
     def results(partials: Partials, of_one_batch: bool = False) -> Results:
+        if work.kpi.attributes:
+            merging.versions.prepare(work.kpi, partials, work.references)
         return results_of_partials(
             lambda: merging.connection, work.kpi, work.length, partials, work.starts, work.top_n, of_one_batch
         )

@@ -31,6 +31,7 @@ def rebuild_hours(start: datetime, end: datetime, ledger: Ledger, engine: Engine
                     starts,
                     partial(ledger.keys, feed),
                     ledger.files,
+                    ledger,
                     engine,
                     options.top_n,
                 )

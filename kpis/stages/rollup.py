@@ -91,6 +91,7 @@ def _rollups(
         length=length,
         keys_between=partial(ledger.keys, feed),
         counted=ledger.files,
+        references=ledger,
         merging=engine,
         top_n=options.top_n,
     )

@@ -12,7 +12,7 @@ from django.db.models import Q
 from kpis.catalog.calendar import zone_name
 from kpis.catalog.intervals import LENGTHS
 from kpis.catalog.registry import FEEDS, kpis_of, lengths_of
-from kpis.models import Batch, BatchInterval, DueRollup, IntervalSummary, LakeBinding, Watermark
+from kpis.models import Batch, BatchInterval, DueReference, DueRollup, IntervalSummary, LakeBinding, Watermark
 from kpis.models.result_models import result_model
 from kpis.store.due import mark_rollups_due
 from kpis.store.locks import check_lock
@@ -53,7 +53,8 @@ def restart() -> None:
     The caller holds the lock. What the lake was pruned of stays, in the zone that it was computed in.
     """
     check_lock()
-    DueRollup.objects.filter(interval__in=CALENDAR).delete()
+    for model in (DueRollup, DueReference):
+        model.objects.filter(interval__in=CALENDAR).delete()
     for feed in FEEDS.values():
         if not any(length.is_calendar for length in lengths_of(feed)):
             continue

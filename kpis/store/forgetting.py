@@ -15,6 +15,7 @@ from kpis.models import (
     Batch,
     BatchInterval,
     DueCompaction,
+    DueReference,
     DueRollup,
     IntervalSummary,
     KPISet,
@@ -60,7 +61,7 @@ def forget_feed(name: str, kept: Collection[int] = (), with_streams: bool = Fals
 
     ``with_streams`` also deletes how far its streams are ingested, so that they are read from their beginning.
     """
-    for model in (LakeFile, DueRollup, DueCompaction):
+    for model in (LakeFile, DueRollup, DueReference, DueCompaction):
         model.objects.filter(feed=name).delete()
     for of_batch in (LostFile, Reject):
         of_batch.objects.filter(batch__feed=name).delete()

@@ -12,9 +12,9 @@ from django.db.models import Q, QuerySet
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import ONE_HOUR
-from kpis.catalog.registry import lengths_of
+from kpis.catalog.registry import kpis_of, lengths_of
 from kpis.lake import LakeFile
-from kpis.models import Batch, DueCompaction, DueRollup, Watermark
+from kpis.models import Batch, DueCompaction, DueReference, DueRollup, Watermark
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.store.bulk import ROWS_A_STATEMENT, chunks, insert_rows
 
@@ -56,13 +56,19 @@ class LakeFileLedger:
         }
 
     def prunable_before(self, feed: Feed, moment: datetime) -> datetime:
-        """Return the latest whole hour, not after the moment (UTC), before which no rollup of the feed is due.
+        """Return the latest whole hour, not after the moment (UTC), before which nothing of the feed is due.
 
         Of a feed's longest days, weeks or months none is divided: while the lake has one's later hours, records of
         these may come, with which all of it is computed again.
         """
-        due = DueRollup.objects.filter(feed=feed.name).values_list("interval_start_timestamp", flat=True).first()
-        moment, longest = min(moment, due) if due else moment, lengths_of(feed)[-1]
+        references = {one.reference.name for kpi in kpis_of(feed) for one in kpi.attributes}
+        due = [
+            DueRollup.objects.filter(feed=feed.name),
+            # What is due by a reference that the catalog has no more is never computed.
+            DueReference.objects.filter(feed=feed.name, reference__in=references),
+        ]
+        starts = [rows.values_list("interval_start_timestamp", flat=True).first() for rows in due]
+        moment, longest = min([moment, *filter(None, starts)]), lengths_of(feed)[-1]
         return ONE_HOUR.floor(longest.floor(moment) if longest.is_calendar else moment)
 
     @transaction.atomic

@@ -13,9 +13,10 @@ from django.db.models import QuerySet
 
 from kpis.catalog.intervals import ONE_HOUR
 from kpis.catalog.kpis import KPI
+from kpis.catalog.references import ReferenceTable
 from kpis.lake import LakeFile
 from kpis.lake.views import BATCH_COLUMNS
-from kpis.models import Batch, BatchInterval, KPISet, LostFile
+from kpis.models import Batch, BatchInterval, KPISet, LostFile, ReferenceVersion
 from kpis.models import LakeFile as StoredLakeFile
 from kpis.models.result_models import result_model
 from kpis.store.dialects import dialect
@@ -49,6 +50,18 @@ class DatabaseLedgerTables:
     def files(self, folder: PurePosixPath) -> Iterator[LakeFile]:
         below = StoredLakeFile.objects.filter(folder__startswith=f"{folder}/")
         return iter(sorted(lake_files(below), key=lambda file: file.path))
+
+    def versions(self, reference: ReferenceTable) -> Iterator[pd.DataFrame]:
+        stored = ReferenceVersion.objects.filter(reference__name=reference.name).order_by("key", "valid_from")
+        columns = ("key", "valid_from", "valid_to", "name", "latitude", "longitude", "attributes")
+        for frame in _frames(stored.values_list(*columns), list(columns)):
+            found = {reference.key: frame["key"], **{name: frame[name] for name in ("valid_from", "valid_to")}}
+            for name in reference.texts:
+                of_version = frame["attributes"].map(lambda attributes, name=name: attributes.get(name))
+                found[name] = frame["name"] if name == reference.shown else of_version
+            for name, of_place in zip(reference.place or (), ("latitude", "longitude"), strict=False):
+                found[name] = frame[of_place]
+            yield pd.DataFrame(found)
 
     def rows(self, kpi: KPI) -> Iterator[pd.DataFrame]:
         length = min(kpi.lengths, key=lambda length: length.usual_minutes)

@@ -14,11 +14,13 @@ from django.db import transaction
 from kpis import clock
 from kpis.catalog.intervals import EPOCH
 from kpis.catalog.references import ReferenceTable
+from kpis.catalog.registry import KPIS
 from kpis.models import Reference, ReferenceVersion
 from kpis.reference.changes import ROWS_A_CHUNK, Changes, Counts, changes, chunks
 from kpis.reference.files import MOST_NAMED, ReferenceFile, ReferenceFileError, wrong_rows
 from kpis.store import bulk
 from kpis.store.dialects import dialect
+from kpis.store.due import mark_references_due
 
 # Told of so many further rows that were read or written.
 Progress = Callable[[int], object]
@@ -29,12 +31,14 @@ IDS_A_STATEMENT = 1000
 class Loaded:
     """What a load did: the counts of versions, and the columns of the file that the reference does not have.
 
-    ``moment`` is the time (UTC) from which a state holds; None for a history.
+    ``moment`` is the time (UTC) from which a state holds; None for a history. ``due`` is the number of intervals that
+    the next run computes again.
     """
 
     counts: Counts
     ignored: tuple[str, ...]
     moment: datetime | None
+    due: int
 
 
 def load_reference(
@@ -66,10 +70,18 @@ def load_reference(
         else:
             moment = as_of or (EPOCH if is_first else clock.now())
             counts = found.from_state(moment, is_partial)
+        touched = found.touched(*_grouped_by(reference))
         _write(row, found, progress)
+        due = mark_references_due(reference, touched, f"{path.name} changed the reference {reference.name}")
         row.file, row.loaded_at, row.is_personal = path.name[:255], clock.now(), reference.is_personal
         row.save()
-    return Loaded(counts, tuple(file.ignored), moment)
+    return Loaded(counts, tuple(file.ignored), moment, due)
+
+
+def _grouped_by(reference: ReferenceTable) -> tuple[list[str], list[str]]:
+    """Return the columns of versions and the attributes that KPIs group by."""
+    names = {one.attribute for kpi in KPIS.values() for one in kpi.attributes if one.reference.name == reference.name}
+    return (["name"] if reference.shown in names else []), sorted(names - {reference.shown})
 
 
 def _check_overlaps(file: ReferenceFile, found: Changes) -> None:

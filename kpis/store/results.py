@@ -88,6 +88,59 @@ def replace_results(
         _summarize(feed, length, starts, computed, closed_until, moments or {})
 
 
+def revise_results(
+    feed: Feed,
+    length: Length,
+    results: Iterable[Results],
+    closed_until: datetime | None,
+    reasons: Mapping[datetime, str],
+) -> set[datetime]:
+    """Replace the rows of those intervals whose results differ from the stored ones; return their starts (UTC).
+
+    Their summaries become the next revision of themselves, with the reason that ``reasons`` has for the start. An
+    interval that was not computed before, or could not be now, stays as it is.
+    """
+    check_lock()
+    changed: set[datetime] = set()
+    for result in results:
+        starts = set() if result.reason else _differing(length, result)
+        if not starts:
+            continue
+        part = result.of(starts)
+        _replace_rows(part)
+        _summarize(feed, length, part.starts, [part], closed_until, {}, reasons)
+        changed |= starts
+    return changed
+
+
+def _differing(length: Length, result: Results) -> set[datetime]:
+    """Return the starts (UTC) of the computed intervals whose rows or totals differ from the stored ones."""
+    names = ("rank", *result.kpi.columns)
+    found: dict[datetime, list[tuple]] = {}
+    for start, *row in rows({name: result.rows[name] for name in ("interval_start", *names)}):
+        found.setdefault(start.replace(tzinfo=UTC), []).append(tuple(row))
+    totals = {
+        start.replace(tzinfo=UTC): (total, groups)
+        for start, total, groups in rows({name: result.totals[name] for name in TOTALS_COLUMNS})
+    }
+    model, differing = result_model(result.kpi), set()
+    former = _former_summaries(length, result.starts, [result])
+    for some in chunks(sorted(result.starts), STARTS_A_QUERY):
+        stored: dict[datetime, list[tuple]] = {}
+        there = model.objects.filter(interval=length.code, interval_start_timestamp__in=some)
+        ordered = there.order_by("interval_start_timestamp", "rank")
+        for start, *row in ordered.values_list("interval_start_timestamp", *names):
+            stored.setdefault(start, []).append(tuple(row))
+        for start in some:
+            summary = former.get((result.kpi.id, start))
+            if summary is None or summary.state == IntervalSummary.State.INCOMPLETE:
+                continue
+            was = stored.get(start, []), (summary.value, summary.groups)
+            if (found.get(start, []), totals.get(start, was[1])) != was:
+                differing.add(start)
+    return differing
+
+
 def _replace_rows(result: Results) -> None:
     model = result_model(result.kpi)
     for some in chunks(sorted(result.starts), STARTS_A_QUERY):
@@ -131,10 +184,12 @@ def _summarize(
     results: list[Results],
     closed_until: datetime | None,
     moments: Mapping[datetime, datetime],
+    reasons: Mapping[datetime, str] | None = None,
 ) -> None:
     """Write the summaries of intervals, and delete those of intervals that have no rows any more.
 
-    An interval whose records a KPI's filter leaves out has the total of none, which is 0 of sums and counts.
+    An interval whose records a KPI's filter leaves out has the total of none, which is 0 of sums and counts. Revised
+    ones have the reason that ``reasons`` has for their start.
     """
     now = clock.now()
     counts = count_records(feed, length, starts)
@@ -163,7 +218,7 @@ def _summarize(
             summary.groups = groups
             summary.records, summary.batches = counts[start]
             summary.state = state
-            summary.reason = ""
+            summary.reason = (reasons or {}).get(start, "")
             summary.updated_at = now
             revised.append(summary)
     insert_rows(IntervalSummary, NEW_SUMMARY, new)

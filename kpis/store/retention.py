@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from kpis.catalog.intervals import ONE_HOUR, Length
 from kpis.catalog.live import counted_from
-from kpis.catalog.registry import FEEDS, KPIS, lengths_of
+from kpis.catalog.registry import FEEDS, KPIS, lengths_of, partial_kpis
 from kpis.models import (
     Batch,
     BatchInterval,
@@ -108,7 +108,7 @@ def prune_lake(engine: Engine, moment: datetime, dry_run: bool, turns: Turns) ->
     """
     ledger = DatabaseLedger()
     for feed in FEEDS.values():
-        kpis = [kpi for kpi in KPIS.values() if kpi.feed == feed and kpi.source is kpi]
+        kpis = partial_kpis(feed)
         before = ledger.prunable_before(feed, moment)
         if dry_run:
             check(engine.lake.storage)

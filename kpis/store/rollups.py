@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -12,14 +12,18 @@ from kpis import clock
 from kpis.catalog.feeds import Feed
 from kpis.catalog.intervals import LENGTHS, ONE_HOUR, Interval, Length
 from kpis.catalog.kpis import Reference
-from kpis.catalog.registry import FEEDS
+from kpis.catalog.references import ReferenceTable
+from kpis.catalog.registry import FEEDS, KPIS
 from kpis.engine.results import Results
 from kpis.engine.table import Columns
 from kpis.models import DueCompaction, DueRollup, IntervalSummary, Watermark
+from kpis.models import DueReference as DueReferenceRow
+from kpis.models import Reference as StoredReference
 from kpis.reference.subscribers import subscribers_at
+from kpis.stages.ledger import DueReference
 from kpis.store.bulk import chunks
 from kpis.store.days import restart, zone_problem
-from kpis.store.results import STARTS_A_QUERY, replace_results, summaries_of
+from kpis.store.results import STARTS_A_QUERY, replace_results, revise_results, summaries_of
 from kpis.store.watermarks import closed_until
 
 # The tables that partials are joined with, each a function of the moment at which it is wanted.
@@ -67,6 +71,39 @@ class RollupLedger:
 
     def reference(self, reference: Reference, moment: datetime) -> Columns:
         return REFERENCES[reference.table](moment)
+
+    def reference_state(self, reference: ReferenceTable) -> object:
+        return StoredReference.objects.filter(name=reference.name).values_list("pk", "loaded_at").first()
+
+    def versions(self, reference: ReferenceTable, keys: Collection[str] | None) -> Iterator[Columns]:
+        from kpis.store.versions import versions_of
+
+        return versions_of(reference, keys)
+
+    def due_references(self) -> list[DueReference]:
+        if not any(kpi.attributes for kpi in KPIS.values()):
+            return []
+        return [
+            DueReference(
+                FEEDS[one.feed],
+                Interval(LENGTHS[one.interval], one.interval_start_timestamp),
+                one.reference,
+                one.reason,
+            )
+            for one in DueReferenceRow.objects.all()
+            if one.feed in FEEDS
+        ]
+
+    @transaction.atomic
+    def commit_references(self, due: Sequence[DueReference], results: list[Results]) -> set[datetime]:
+        feed, length = due[0].feed, due[0].interval.length
+        reasons = {one.interval.start: one.reason for one in due}
+        changed = revise_results(feed, length, results, closed_until(feed), reasons)
+        again = {start for result in results if result.reason and result.again for start in result.starts}
+        rows = DueReferenceRow.objects.filter(feed=feed.name, interval=length.code, reference=due[0].reference)
+        for some in chunks(sorted(reasons.keys() - again), STARTS_A_QUERY):
+            rows.filter(interval_start_timestamp__in=some).delete()
+        return changed
 
     @transaction.atomic
     def commit_rollup(

@@ -156,8 +156,11 @@ class SparkCluster:
                 threads.shutdown(wait=True, cancel_futures=True)
 
     def merges(self, kpi: KPI, size: int) -> bool:
-        return size > self._merge_bytes and not (
-            isinstance(kpi.measure, CountDistinct) and (kpi.folded or kpi.reference)
+        # Attributes hold from one of the feed's intervals to the next, which the cluster adds up to longer ones.
+        return (
+            size > self._merge_bytes
+            and not kpi.attributes
+            and not (isinstance(kpi.measure, CountDistinct) and (kpi.folded or kpi.reference))
         )
 
     def results(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,12 +57,18 @@ def loaded(held: Held, rows: Iterable[tuple], moment: datetime | None, is_partia
             found.add_old([(id_, *row, None, None, "{}") for id_, row in enumerate(old)])
         assert found.overlaps(10) == (0, [])
         counts = found.from_history(is_partial) if moment is None else found.from_state(moment, is_partial)
+        touched = found.touched(["name"], [])
         gone = {id_ for ids in found.gone() for id_ in ids}
         kept = [row for id_, row in enumerate(old) if id_ not in gone]
         come = [row[:4] for columns in found.come() for row in zip(*(columns[name] for name in COLUMNS), strict=True)]
     after: Held = {}
     for key, since, until, name in sorted([*kept, *come], key=lambda row: row[:2]):
         after.setdefault(key, []).append((since, until, name))
+    # The days on which a key has another name than before.
+    days = range(12)
+    differing = {one for one in days for key in KEYS if name_at(held, key, day(one)) != name_at(after, key, day(one))}
+    assert {number for number in days for since, until in touched if since <= day(number) < until} == differing
+    assert all(until < since for (_, until), (since, _) in pairwise(touched))
     return after, counts.added + counts.changed + counts.ended + counts.removed
 
 

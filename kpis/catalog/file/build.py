@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TypeVar
 from kpis.catalog import columns
 from kpis.catalog.checks import check_expression, column_types, derived_column
 from kpis.catalog.columns import ColumnType
-from kpis.catalog.dimensions import Dimension, GridCell
+from kpis.catalog.dimensions import Attribute, Dimension, GridCell
 from kpis.catalog.feeds import At, Check, Column, Feed, Moment, day_and_time, moment_at
 from kpis.catalog.file import entries
 from kpis.catalog.file.conditions import condition_of, expressed
@@ -26,6 +26,7 @@ from kpis.catalog.intervals import BY_SHORT_NAME, FIXED_BY_SHORT_NAME
 from kpis.catalog.kpis import KPI
 from kpis.catalog.name_pattern import NamePattern
 from kpis.catalog.plugin_formats import FORMATS
+from kpis.catalog.references import ReferenceTable
 from kpis.catalog.result_columns import BadEntry
 
 Made = TypeVar("Made")
@@ -68,8 +69,17 @@ def feed_of(source: Source, name: str, entry: entries.FeedEntry) -> Feed:
     )
 
 
-def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[str, Feed]) -> KPI:
-    """Return the KPI of an entry over one of the feeds; raises CatalogError if the entry contradicts itself."""
+def kpi_of(
+    source: Source,
+    name: str,
+    entry: entries.KPIEntry,
+    feeds: Mapping[str, Feed],
+    references: Mapping[str, ReferenceTable],
+) -> KPI:
+    """Return the KPI of an entry over one of the feeds; raises CatalogError if the entry contradicts itself.
+
+    Its dimensions may be attributes of the references.
+    """
     at: Keys = ("kpis", name)
     if entry.feed not in feeds:
         raise source.error((*at, "feed"), f"names no feed: {instead(entry.feed, feeds)}")
@@ -81,13 +91,18 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
                 (*at, "lengths"),
                 f"has {length.short_name}, which is no multiple of the feed's {feed.interval.short_name}",
             )
-    by = tuple(_dimension(source, (*at, "by", index), one, feed) for index, one in enumerate(entry.by))
+    by = tuple(_dimension(source, (*at, "by", index), one, feed, references) for index, one in enumerate(entry.by))
     for index, dimension in enumerate(by):
         for used in dimension.columns:
             if feed.column(used).is_personal and not entry.personal:
                 raise source.error(
                     (*at, "by", index), f"uses the personal column {used}: the KPI must have personal = true"
                 )
+        if isinstance(dimension, Attribute) and dimension.described.is_personal and not entry.personal:
+            used = f"{dimension.attribute} of the reference {dimension.reference.name}"
+            raise source.error(
+                (*at, "by", index), f"uses the personal column {used}: the KPI must have personal = true"
+            )
     counted = condition_of(source, (*at, "filter"), entry.filter, feed)
     for column in counted.columns if counted else ():
         if feed.column(column).is_personal and not entry.personal:
@@ -126,6 +141,22 @@ def kpi_of(source: Source, name: str, entry: entries.KPIEntry, feeds: Mapping[st
                 f"{LONGEST_CONSTRAINT} characters at most",
             )
     return made
+
+
+def share_partials(kpis: Mapping[int, KPI], others: Iterable[KPI]) -> dict[int, KPI]:
+    """Return KPIs by id, those by attributes computed from the partials of another KPI if that has the same.
+
+    Of several it is the first by id, rather one without attributes; ``others`` are KPIs besides.
+    """
+    first: dict[tuple, KPI] = {}
+    for kpi in sorted([*others, *kpis.values()], key=lambda kpi: (bool(kpi.attributes), kpi.id)):
+        if kpi.partials_of is None:
+            first.setdefault(kpi.partial_definition, kpi)
+    found = {}
+    for kpi_id, kpi in kpis.items():
+        owner = first[kpi.partial_definition] if kpi.attributes else kpi
+        found[kpi_id] = kpi if owner is kpi else replace(kpi, partials_of=owner.source)
+    return found
 
 
 def _derived(
@@ -313,10 +344,22 @@ def _day_in_name(source: Source, at: Keys, entry: entries.FeedEntry) -> NamePatt
     return pattern
 
 
-def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, feed: Feed) -> Dimension:
+def _dimension(
+    source: Source,
+    at: Keys,
+    entry: str | entries.DimensionEntry,
+    feed: Feed,
+    references: Mapping[str, ReferenceTable],
+) -> Dimension:
     known = {column.name: column for column in feed.record_columns}
     if isinstance(entry, str):
+        if "." in entry:
+            return _attribute(source, at, entry.rpartition(".")[2], entry, feed, references)
         return Dimension(entry, known_column(source, at, entry, known))
+    if "." in entry.column:
+        if entry.grid or entry.ignore_case:
+            raise source.error((*at, "column"), "is an attribute, which has neither grid nor ignore_case")
+        return _attribute(source, (*at, "column"), entry.name, entry.column, feed, references)
     if not entry.grid:
         return Dimension(
             entry.name,
@@ -337,3 +380,24 @@ def _dimension(source: Source, at: Keys, entry: str | entries.DimensionEntry, fe
                 (*at, "grid", index), f"names {column}, which is no column of decimals from -{most} to {most}, degrees"
             )
     return GridCell(entry.name, latitude, longitude=longitude, per_degree=entry.cells_per_degree)
+
+
+def _attribute(
+    source: Source, at: Keys, name: str, text: str, feed: Feed, references: Mapping[str, ReferenceTable]
+) -> Attribute:
+    """Return the dimension of a text such as ``cell_id.region``: a column of the feed, and what is known of it."""
+    column, _, attribute = text.rpartition(".")
+    described = {
+        described_column: reference
+        for reference in references.values()
+        for of, described_column in reference.describes
+        if of == feed.name
+    }
+    if column not in described:
+        known = instead(column, described) if described else "no reference describes a column of the feed"
+        raise source.error(at, f"names an attribute of {column}: {known}")
+    reference = described[column]
+    if attribute not in {one.name for one in reference.columns} - {reference.key}:
+        known = instead(attribute, dict.fromkeys(reference.texts))
+        raise source.error(at, f"names no attribute of the reference {reference.name}: {known}")
+    return Attribute(name, column, reference=reference, attribute=attribute)

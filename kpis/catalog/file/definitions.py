@@ -13,6 +13,7 @@ from kpis.catalog.intervals import FIXED_BY_SHORT_NAME
 
 if TYPE_CHECKING:
     from kpis.catalog.file.entries import FeedEntry, KPIEntry
+    from kpis.catalog.kpis import KPI
 
 # Keys that change no record and no figure. All others do, also those that are added to the entries later.
 FEED_NOTES = {"description", "files", "endings", "archive"}
@@ -91,11 +92,17 @@ def feed_definition(name: str, entry: FeedEntry) -> Definition:
     return Definition(Kind.FEED, name, name, "", _text(records), "", _text(notes))
 
 
-def kpi_definition(name: str, entry: KPIEntry) -> Definition:
-    """Return the definition of a KPI's entry."""
+def kpi_definition(name: str, entry: KPIEntry, kpi: KPI) -> Definition:
+    """Return the definition of a KPI's entry, with what its attributes depend on."""
     records, notes = _split(_values(entry), KPI_NOTES)
     records, merging = _split(records, MERGING)
     merging["lengths"] = sorted(set(merging["lengths"]))
+    if kpi.attributes:
+        # Files are read again for its partials when they are its own from now on.
+        records["partials_of"] = kpi.source.id
+        merging["references"] = [one.reference.name for one in kpi.attributes]
+    if ignoring := [one.column for one in kpi.attributes if one.reference.ignore_case]:
+        records["keys_ignore_case"] = ignoring
     return Definition(
         Kind.KPI, f"{records.pop('id')}", name, records["feed"], _text(records), _text(merging), _text(notes)
     )

@@ -280,7 +280,9 @@ class DimensionEntry(Entry, kw_only=True, frozen=True):
     """A dimension: what records are grouped by."""
 
     name: Annotated[ColumnName, Meta(description="The name of the dimension.")]
-    column: Annotated[str, Meta(description="The feed's column. Default: that of the same name.")] = ""
+    column: Annotated[
+        str, Meta(description="The feed's column, or `cell_id.region`. Default: that of the same name.")
+    ] = ""
     ignore_case: Annotated[
         bool, Meta(description="Whether texts that differ by case make one group, named by the most frequent.")
     ] = False
@@ -305,7 +307,12 @@ class KPIEntry(Entry, kw_only=True, frozen=True):
     plural: Annotated[str, Meta(description="The name of its rows. Default: its name in words, with an s.")] = ""
     feed: Annotated[str, Meta(description="The feed, declared or built in.")]
     by: Annotated[
-        list[str | DimensionEntry], Meta(min_length=1, description="Its dimensions: columns by name, or tables.")
+        list[str | DimensionEntry],
+        Meta(
+            min_length=1,
+            description="Its dimensions: columns by name, `cell_id.region` for what a reference says of a column, or "
+            "tables.",
+        ),
     ]
     measure: Annotated[AnyMeasure, Meta(description="What is computed.")]
     unit: Annotated[Line, Meta(description="The unit of the values.")]

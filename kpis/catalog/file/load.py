@@ -8,11 +8,11 @@ from pathlib import Path
 
 from kpis.catalog.feeds import Feed
 from kpis.catalog.file import source as sources
-from kpis.catalog.file.build import feed_of, kpi_of
+from kpis.catalog.file.build import feed_of, kpi_of, share_partials
 from kpis.catalog.file.convert import convert
 from kpis.catalog.file.definitions import Definition, feed_definition, kpi_definition
 from kpis.catalog.file.errors import Keys
-from kpis.catalog.file.references import add_reference
+from kpis.catalog.file.references import add_reference, check_case
 from kpis.catalog.file.source import Source
 from kpis.catalog.kpis import KPI
 from kpis.catalog.references import ReferenceTable
@@ -65,24 +65,29 @@ def parsed(files: Iterable[Source], feeds: Mapping[str, Feed], kpis: Collection[
                         ("feeds", name, "files", index), f"is a pattern of the feed {patterns[pattern]} too"
                     )
                 patterns[pattern] = name
+    references: dict[str, ReferenceTable] = {}
+    for source, entries in read:
+        for name, reference_entry in entries.references.items():
+            add_reference(references, source, name, reference_entry, {**feeds, **declared})
+            _add_tables(tables, source, ("references", name), [name.lower()], f"the reference {name}'s")
     by_name = {kpi.name.lower(): kpi for kpi in kpis}
     by_id: dict[int, KPI] = {}
     for source, entries in read:
         for name, kpi_entry in entries.kpis.items():
-            kpi = kpi_of(source, name, kpi_entry, {**feeds, **declared})
+            kpi = kpi_of(source, name, kpi_entry, {**feeds, **declared}, references)
             if kpi.name.lower() in by_name:
                 raise source.error(("kpis", name), "is the name of another KPI, apart from case: choose another")
             if kpi.id in by_id:
                 raise source.error(("kpis", name, "id"), f"is {kpi.id}, the id of {by_id[kpi.id].name} too")
             _add_tables(tables, source, ("kpis", name), _tables_of_kpi(name), f"the KPI {name}'s")
             by_name[kpi.name.lower()] = by_id[kpi.id] = kpi
-    references: dict[str, ReferenceTable] = {}
+    by_id = share_partials(by_id, kpis)
     for source, entries in read:
         for name, reference_entry in entries.references.items():
-            add_reference(references, source, name, reference_entry, {**feeds, **declared}, [*kpis, *by_id.values()])
+            check_case(references[name], source, reference_entry, {**feeds, **declared}, [*kpis, *by_id.values()])
     definitions = [
         *(feed_definition(name, entry) for _, entries in read for name, entry in entries.feeds.items()),
-        *(kpi_definition(name, entry) for _, entries in read for name, entry in entries.kpis.items()),
+        *(kpi_definition(name, entry, by_id[entry.id]) for _, entries in read for name, entry in entries.kpis.items()),
     ]
     return Catalog(tuple(source for source, _ in read), declared, by_id, references, tuple(definitions))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from kpis.catalog.dimensions import Attribute
 from kpis.catalog.feeds import Feed
 from kpis.catalog.file.build import column_of
 from kpis.catalog.file.entries import ReferenceEntry
@@ -24,9 +25,8 @@ def add_reference(
     name: str,
     entry: ReferenceEntry,
     feeds: Mapping[str, Feed],
-    kpis: Collection[KPI],
 ) -> None:
-    """Add the reference of an entry over some feeds, which have some KPIs, to the references that there are.
+    """Add the reference of an entry over some feeds to the references that there are.
 
     Raises CatalogError if the entry contradicts itself, or another of the references.
     """
@@ -66,21 +66,29 @@ def add_reference(
             raise source.error(
                 where, f"names {feed}.{column}, whose values are no keys: it is no {made.key_kind} as {entry.key} is"
             )
-        folded = {
-            dimension.folded: kpi
-            for kpi in kpis
-            for dimension in kpi.by
-            if kpi.feed.name == feed and dimension.columns == (column,)
-        }
-        if folded and made.ignore_case not in folded:
-            kpi = folded[not made.ignore_case]
-            wanted = "leave ignore_case out" if made.ignore_case else "set ignore_case = true"
-            rule = "as it is written" if made.ignore_case else "in any case"
-            raise source.error(where, f"names {feed}.{column}, by which KPI {kpi.id} groups {rule}: {wanted}")
         for other in references.values():
             if (feed, column) in other.describes:
                 raise source.error(where, f"names {feed}.{column}, which the reference {other.name} describes")
     references[name] = made
+
+
+def check_case(
+    reference: ReferenceTable, source: Source, entry: ReferenceEntry, feeds: Mapping[str, Feed], kpis: Collection[KPI]
+) -> None:
+    """Raise CatalogError if KPIs tell the values apart that a reference describes otherwise than it tells its keys."""
+    at: Keys = ("references", reference.name)
+    for where, (feed, column) in _described(source, at, entry, feeds):
+        folded = {
+            dimension.folded: kpi
+            for kpi in kpis
+            for dimension in kpi.by
+            if kpi.feed.name == feed and dimension.columns == (column,) and not isinstance(dimension, Attribute)
+        }
+        if folded and reference.ignore_case not in folded:
+            kpi = folded[not reference.ignore_case]
+            wanted = "leave ignore_case out" if reference.ignore_case else "set ignore_case = true"
+            rule = "as it is written" if reference.ignore_case else "in any case"
+            raise source.error(where, f"names {feed}.{column}, by which KPI {kpi.id} groups {rule}: {wanted}")
 
 
 def _named(entry: ReferenceEntry) -> Iterator[tuple[Keys, str]]:

@@ -78,6 +78,9 @@ class Command(WorkCommand):
                 self.stdout.write(f"columns left out, which the reference does not have: {', '.join(loaded.ignored)}")
             since = "the beginning" if loaded.moment == EPOCH else loaded.moment and to_text(loaded.moment)
             self.stdout.write(f"{loaded.counts}{f'; holds from {since} on' if since else ''}")
+            if loaded.due:
+                unit = "interval" if loaded.due == 1 else "intervals"
+                self.stdout.write(f"the next update_network_stats computes {loaded.due:,} {unit} again")
 
     @contextmanager
     def _progress(self, verbosity: int) -> Iterator[Progress]:

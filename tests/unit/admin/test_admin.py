@@ -15,6 +15,7 @@ from kpis.models import (
     AppliedEntry,
     Batch,
     DueCompaction,
+    DueReference,
     DueRollup,
     KPISet,
     LakeBinding,
@@ -85,6 +86,9 @@ def rows(number: int) -> None:
         DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=start)
         make_summary(1, start)
         DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=start)
+        DueReference.objects.create(
+            feed="ipflow", interval=2, interval_start_timestamp=start, reference="cells", reason="cells.csv"
+        )
         StreamPosition.objects.create(feed="cdr", source="kafka", stream="calls", partition=f"{count}", position="7")
         StreamConsumer.objects.create(feed="cdr", topic="calls", host="here", process=count, reported_at=start)
         of_live = {"feed": "cdr", "length": 1, "start_timestamp": start, "revision": count}
