@@ -27,6 +27,8 @@ from tests.measures import percentiles
 from tests.random_parquet import content, forms
 
 LENGTHS = {"1m": (3, 60), "5m": (1, 300), "15m": (6, 900), "1h": (2, 3600)}
+# Days, weeks and months, each with its code.
+CALENDAR = {"1d": 4, "1w": 5, "1mo": 7}
 # 2026-03-02T22:00:00Z: files reach over midnight.
 START = 1_772_488_800
 # Of a measure's condition.
@@ -417,6 +419,8 @@ class Maker:
                 measure["where"] = f"number_a >= {WHERE_AT_LEAST}"
         lengths = [length for length in LENGTHS if LENGTHS[length][1] >= LENGTHS[interval][1]]
         kept = tuple(sorted({interval, *chance.sample(lengths, chance.randint(1, len(lengths)))}))
+        if chance.random() < 0.6:
+            kept += tuple(chance.sample(list(CALENDAR), chance.randint(1, 3)))
         at_least = chance.choice([None, None, 7])
         return TwinKPI(id_, f"Kpi{id_}", by, chance.choice(measures), kept, chance.random() < 0.3, at_least)
 
@@ -460,8 +464,10 @@ class Maker:
         return {"header": header if self.is_json or len(header) % 2 else [f"no {column.name}", header]}
 
 
-def expected(made: Made, closed_until: int, top_n: int = 10) -> tuple[dict, dict]:
+def expected(made: Made, closed_until: int, top_n: int = 10, zone: str = "UTC") -> tuple[dict, dict]:
     """Return the rows and summaries of a feed's KPIs, once its files are in and its intervals closed until a time.
+
+    Days, weeks and months are those of the zone.
 
     Rows are ``{(KPI, interval, start): [[rank, dimensions..., values...], ...]}``, summaries ``{...: [total or mean,
     groups, records, batches, state]}``.
@@ -469,13 +475,13 @@ def expected(made: Made, closed_until: int, top_n: int = 10) -> tuple[dict, dict
     rows, summaries = {}, {}
     for kpi in made.kpis:
         for length in kpi.lengths:
-            code, seconds = LENGTHS[length]
-            intervals: dict[int, list[tuple[str, dict]]] = defaultdict(list)
+            code = CALENDAR[length] if length in CALENDAR else LENGTHS[length][0]
+            intervals: dict[tuple[int, int], list[tuple[str, dict]]] = defaultdict(list)
             for name, records in made.records.items():
                 for record in records:
-                    intervals[record["moment"] // seconds * seconds].append((name, record))
-            for start, found in intervals.items():
-                is_closed = start + seconds <= closed_until
+                    intervals[bounds(length, record["moment"], zone)].append((name, record))
+            for (start, end), found in intervals.items():
+                is_closed = end <= closed_until
                 if length != made.interval and not is_closed:
                     continue
                 records = [record for _, record in found]
@@ -488,6 +494,22 @@ def expected(made: Made, closed_until: int, top_n: int = 10) -> tuple[dict, dict
                 state = "final" if is_closed else "provisional"
                 summaries[key] = [total, len(groups), len(records), batches, state]
     return rows, summaries
+
+
+def bounds(length: str, seconds: int, zone: str) -> tuple[int, int]:
+    """Return the start and end of the interval of a length that contains a time, in a zone without odd midnights."""
+    if length in LENGTHS:
+        start = seconds // LENGTHS[length][1] * LENGTHS[length][1]
+        return start, start + LENGTHS[length][1]
+    day = datetime.fromtimestamp(seconds, ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    if length == "1mo":
+        first = day.replace(day=1)
+        after = (first + timedelta(days=31)).replace(day=1)
+    else:
+        first = day - timedelta(days=day.weekday()) if length == "1w" else day
+        after = first + timedelta(days=7 if length == "1w" else 1)
+    # Local arithmetic: each has the offset of its own day.
+    return int(first.timestamp()), int(after.timestamp())
 
 
 def value_columns(measure: dict[str, Any]) -> list[str]:

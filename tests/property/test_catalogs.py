@@ -25,7 +25,9 @@ from tests.random_catalogs import LENGTHS, Made, Maker, expected, rounded, value
 CATALOGS = times("CATALOGS", 12, 200)
 SEED = times("CATALOG_SEED", 0, 0)
 # All files count, whatever their share of rejects and whoever has the same content.
-OPTIONS = {"MAX_REJECT_RATIO": "1", "DUPLICATES": "count"}
+# A day ends in Madrid at 23:00Z, within the hours of the files.
+ZONE = "Europe/Madrid"
+OPTIONS = {"MAX_REJECT_RATIO": "1", "DUPLICATES": "count", "TIME_ZONE": ZONE}
 
 
 class Closed:
@@ -134,7 +136,9 @@ def test_random_catalogs_agree_with_the_twin(tmp_path: Path):
                     assert counts == {
                         name: ("in", len(made.records[name]), made.rejects[name]) for name in made.files
                     }, made.toml
-                    for found, wanted in zip(stored(alias, made), expected(made, closed.until[made.name]), strict=True):
+                    for found, wanted in zip(
+                        stored(alias, made), expected(made, closed.until[made.name], zone=ZONE), strict=True
+                    ):
                         assert differences(found, wanted) == {}, made.toml
         finally:
             place.close()
