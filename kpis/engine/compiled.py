@@ -30,13 +30,15 @@ M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES = -3, 2**18
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 COMPILERS = ("cc", "gcc", "clang")
 
-# What the headers of scanner.c name: return codes, formats, reductions, kinds of columns and their flags.
+# What the headers of scanner.c name: return codes, formats, reductions, totals, kinds of columns and
+# their flags.
 DONE, ODD_LINES_FULL, TOO_LARGE, TOO_MANY, NO_MEMORY, NEW_TEXTS = range(6)
 CSV, JSON = range(2)
-SUM, DISTINCT, COUNT, MEAN = range(4)
+SUM, DISTINCT, COUNT, MEAN, TOTALS = range(5)
+OF_ROWS, OF_VALUES, ADDED, LEAST, LARGEST, SQUARED = range(6)
 INTEGER, DECIMAL, TEXT, CHOICE, POSTAL_CODE, ID, DATE, CLOCK, MONTH_FIRST = range(9)
 WHOLE, BOOLEAN, ISO_TIME, WRITTEN_TIME, UNIX_TIME = range(9, 14)
-FOR_CHECK, FOR_COLUMN, FOR_FILTER = range(3)
+FOR_CHECK, FOR_COLUMN, FOR_FILTER, FOR_CONDITION = range(4)
 OPTIONAL, NEEDED, KEPT, MISSING, SCIENTIFIC, DAYS, BARE = (1 << bit for bit in range(7))
 # Of a layout: what its pieces are, and the parts of a time that are one digit or two.
 LITERAL, YEAR, SHORT_YEAR, PART, FIXED_PART, MONTH_NAME, LONG_MONTH_NAME, HALF, FRACTION, OFFSET = range(10)
@@ -66,11 +68,14 @@ _FUNCTIONS = {
     "scanner_cell": (c_int, [c_void_p, c_int, c_int, c_int64]),
     "scanner_program": (c_int, [c_void_p, c_int, c_int, c_void_p, c_int64, c_int64, c_int64]),
     "scanner_lookup": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_void_p]),
-    "scanner_reduce": (c_int, [c_void_p, c_int, c_int, c_int, c_void_p, c_int, c_void_p, c_int64]),
+    "scanner_reduce": (
+        c_int,
+        [c_void_p, c_int, c_int, c_int, c_void_p, c_int, c_void_p, c_int, c_void_p, c_int, c_int64],
+    ),
     "scanner_intern": (c_int64, [c_void_p, c_int, c_char_p, c_int64]),
     "scanner_scan": (c_int, [c_void_p, c_void_p, c_int64, c_void_p]),
-    "scanner_add": (c_int, [c_void_p, c_void_p, c_uint64, c_uint64, c_int64]),
-    "scanner_add_rows": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "scanner_add": (c_int, [c_void_p, c_void_p, c_uint64, c_uint64, c_uint64, c_int64]),
+    "scanner_add_rows": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "scanner_add_pairs": (c_int, [c_void_p, c_int, c_void_p, c_void_p, c_int64, c_uint32, c_uint32]),
     "scanner_lines": (c_int64, [c_void_p]),
     "scanner_lacks_day": (c_int, [c_void_p]),
@@ -85,6 +90,7 @@ _FUNCTIONS = {
     "scanner_texts": (c_int64, [c_void_p, c_int]),
     "scanner_text_ends": (POINTER(c_int64), [c_void_p, c_int]),
     "scanner_text_bytes": (c_void_p, [c_void_p, c_int]),
+    "divide": (c_int, [c_void_p, c_void_p, c_int64, c_uint64, c_void_p, c_void_p]),
     "write_ids": (None, [c_void_p, c_int64, c_void_p]),
     "scanner_kept": (c_int64, [c_void_p]),
     "scanner_kept_intervals": (POINTER(c_uint32), [c_void_p]),

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,12 +31,15 @@ from kpis.engine.table import Columns
 from kpis.formats.bounds import DEFAULT_BOUNDS, Bounds, FileError
 from kpis.formats.judge import ANY_TIME, Times
 
+if TYPE_CHECKING:
+    from kpis.catalog.expressions import Expression
+
 # DuckDB gives so many vectors, of 2,048 rows each, at once.
 VECTORS = 20
 AT_ONCE = 50_000
 # With more texts of a column, those that are known are forgotten here; the compiled code has them all.
 MOST_KNOWN = 200_000
-MOMENT, NULLS, UNCOUNTED = "moment", "nulls", "uncounted"
+MOMENT, NULLS, UNCOUNTED, UNSATISFIED = "moment", "nulls", "uncounted", "unsatisfied"
 
 
 def scan_parquet(
@@ -93,14 +96,15 @@ class _ParquetScanner(ParquetReader):
         """Reduce those of ``count`` rows that SQL can read; return their number."""
         tables = Tables(self.feed, self.kpis, self.rows, self.interval_start, self.times, 0)
         self.tables = self.opened.enter_context(tables)
-        names = {name for kpi in self.kpis for name in (*kpi.measure.measured, *kpi.measure.partial_keys)}
+        names = {name for plan in tables.plans for name in plan.needed}
         names |= {name for kpi in self.kpis for one in kpi.by for name in one.columns}
         needed = sorted(self.tables.places[name] for name in names)
         texts = {place for place in needed if self.tables.kinds[place] in OF_TEXTS}
         columns = {
             MOMENT: f"epoch_us({self.feed.moment.sql})",
             NULLS: self._nulls(needed),
-            UNCOUNTED: self._uncounted(),
+            UNCOUNTED: _bits_where_not([kpi.filter for kpi in self.kpis]),
+            UNSATISFIED: _bits_where_not(tables.conditions.values()),
         }
         columns |= {f"c{place}": self._number(place) for place in needed}
         lacks_day = f", {quoted(LACKS_DAY)}" if self.feed.needs_date else ""
@@ -136,12 +140,12 @@ class _ParquetScanner(ParquetReader):
 
     def _add(self, chunk: Columns, values: Mapping[int, np.ndarray]) -> None:
         moments = np.ascontiguousarray(chunk[MOMENT], dtype=np.int64)
-        nulls, uncounted = (np.ascontiguousarray(chunk[name], dtype=np.uint64) for name in (NULLS, UNCOUNTED))
+        bits = [np.ascontiguousarray(chunk[name], dtype=np.uint64) for name in (NULLS, UNCOUNTED, UNSATISFIED)]
         pointers = (ctypes.c_void_p * len(self.feed.record_columns))()
         for place, column in values.items():
             pointers[place] = column.ctypes.data
         reductions = self.tables.reductions
-        addresses = (array.ctypes.data for array in (moments, nulls, uncounted))
+        addresses = (array.ctypes.data for array in (moments, *bits))
         checked(reductions.library.scanner_add_rows(reductions.state, len(moments), *addresses, pointers))
 
     def _nulls(self, needed: Sequence[int]) -> str:
@@ -150,15 +154,6 @@ class _ParquetScanner(ParquetReader):
         bits = [
             f"CASE WHEN {quoted(columns[place].name)} IS NULL THEN {1 << place}::UBIGINT ELSE 0::UBIGINT END"
             for place in needed
-        ]
-        return " | ".join(["0::UBIGINT", *bits])
-
-    def _uncounted(self) -> str:
-        """Return SQL for the bits of the KPIs that do not count a record."""
-        bits = [
-            f"CASE WHEN {kpi.filter.sql} THEN 0::UBIGINT ELSE {1 << number}::UBIGINT END"
-            for number, kpi in enumerate(self.kpis)
-            if kpi.filter is not None
         ]
         return " | ".join(["0::UBIGINT", *bits])
 
@@ -188,3 +183,13 @@ class _ParquetScanner(ParquetReader):
         for text in set(texts) - known.keys():
             known[text] = self.tables.number_of(place, text)
         return np.fromiter(map(known.__getitem__, texts), np.int64, len(texts))
+
+
+def _bits_where_not(conditions: Iterable[Expression | None]) -> str:
+    """Return SQL for the bits of the conditions that are not true for a record."""
+    bits = [
+        f"CASE WHEN {condition.sql} THEN 0::UBIGINT ELSE {1 << number}::UBIGINT END"
+        for number, condition in enumerate(conditions)
+        if condition is not None
+    ]
+    return " | ".join(["0::UBIGINT", *bits])

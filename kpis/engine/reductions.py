@@ -28,6 +28,9 @@ TABLE = np.dtype(
         ("name", "S128"),
     ]
 )
+# A total of TOTALS: scanner_groups.h.
+TOTAL = np.dtype([(name, "i4") for name in ("kind", "column", "condition", "place")])
+NO_TOTALS = np.zeros(0, dtype=TOTAL)
 MOST_UNKNOWN = 8
 LONGEST_NAME = 120
 
@@ -82,10 +85,18 @@ class Reductions:
     ) -> None:
         self.library.scanner_free(self.state)
 
-    def reduce(self, kind: int, keys: Sequence[int], columns: Sequence[int], counted: bool = False) -> None:
-        """Add a reduction by key columns: SUM of columns, DISTINCT values or MEAN of one, COUNT of rows.
+    def reduce(
+        self,
+        kind: int,
+        keys: Sequence[int],
+        columns: Sequence[int],
+        counted: bool = False,
+        totals: np.ndarray = NO_TOTALS,
+        width: int = 0,
+    ) -> None:
+        """Add a reduction by key columns: SUM of columns, DISTINCT values or MEAN of one, COUNT of rows, or TOTALS.
 
-        With ``counted`` a group's rows are counted besides.
+        With ``counted`` a group's rows are counted besides. Totals are rows of TOTAL that take ``width`` places.
         """
         key_columns, terms = np.array(keys, dtype=np.int32), np.array(columns, dtype=np.int32)
         checked(
@@ -97,12 +108,15 @@ class Reductions:
                 key_columns.ctypes.data,
                 len(terms),
                 terms.ctypes.data,
+                len(totals),
+                totals.ctypes.data,
+                width,
                 MOST_PAIRS,
             )
         )
 
     def program(self, purpose: int, target: int, steps: np.ndarray, limits: tuple[int, int]) -> None:
-        """Add the program of a check, of a computed column or of a reduction's filter; see ``scan_expressions``."""
+        """Add the program of a check, a computed column, a filter or a condition; see ``scan_expressions``."""
         checked(self.library.scanner_program(self.state, purpose, target, steps.ctypes.data, len(steps), *limits))
 
     def look_up(self, index: int, column: int, values: np.ndarray, nones: np.ndarray) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from kpis.catalog.columns import Decimal, Integer
+from kpis.catalog.columns import Integer
 from kpis.catalog.columns.zones import Zone
 from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
-from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import CountDistinct, Mean
+from kpis.catalog.measures import CountDistinct
 from kpis.catalog.sql import RECORD_START, aliased, quoted
 from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_kinds import MICRO, OF_TEXTS, OF_TIMES, changes_of, kind_of
+from kpis.engine.scan_measures import partial_values
 from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns, TableColumn, Texts, constant, is_masked, taken
 
@@ -50,23 +50,14 @@ def partial_columns(tables: Tables, index: int, starts: np.ndarray, places: np.n
     columns |= {key.name: key.values[order] for key in keys}
     if isinstance(kpi.measure, CountDistinct):
         return _with_distinct(tables, index, columns, order)
-    totals = entries[order, 1 + len(kpi.by) :]
-    return columns | dict(zip(kpi.partial_values, _totals(kpi, totals), strict=True))
+    totals = [np.ascontiguousarray(column) for column in entries[order, 1 + len(kpi.by) :].T]
+    values = partial_values(tables.plans[index], kpi.measure, kpi.feed, totals)
+    return columns | dict(zip(kpi.partial_values, values, strict=True))
 
 
 def _starts_of(starts: np.ndarray, intervals: np.ndarray) -> np.ndarray:
     """Return the start of each row's interval, by the interval's place."""
     return constant(starts[0], len(intervals)) if len(starts) == 1 else starts[intervals]
-
-
-def _totals(kpi: KPI, totals: np.ndarray) -> Sequence[np.ndarray]:
-    columns = [np.ascontiguousarray(column) for column in totals.T]
-    measure = kpi.measure
-    if isinstance(measure, Mean) and not isinstance(kpi.feed.column(measure.column).type, Decimal):
-        if len(totals) and np.abs(columns[0].astype(np.float64)).max() * MICRO >= 2.0**62:
-            raise Declined
-        columns[0] = columns[0] * MICRO
-    return columns
 
 
 def _keys(tables: Tables, dimension: Dimension, found: np.ndarray) -> list[_Key]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,8 @@ from kpis.catalog.feeds import Column, Feed, Range, Record, moment_of
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.catalog.kpis import KPI
 from kpis.engine import compiled
-from kpis.engine.compiled import FOR_CHECK, FOR_COLUMN, FOR_FILTER, KEPT, MISSING, NEEDED, OPTIONAL
-from kpis.engine.reductions import TABLE, Declined, Reductions
+from kpis.engine.compiled import FOR_CHECK, FOR_COLUMN, FOR_CONDITION, FOR_FILTER, KEPT, MISSING, NEEDED, OPTIONAL
+from kpis.engine.reductions import TABLE, TOTAL, Declined, Reductions
 from kpis.engine.scan_kinds import (
     EARLIEST_TIME,
     LATEST_TIME,
@@ -33,7 +33,8 @@ from kpis.engine.scan_kinds import (
     words_of,
     zone_of,
 )
-from kpis.engine.scannable import REDUCTIONS, line_range, objects_of
+from kpis.engine.scan_measures import Plan, plan_of
+from kpis.engine.scannable import line_range, objects_of
 from kpis.formats.csv_rows import CSVRows
 from kpis.formats.grammar import LONGEST_LINE_BYTES
 from kpis.formats.judge import Times
@@ -49,7 +50,7 @@ MICROSECOND = timedelta(microseconds=1)
 # The scanner reads decimals of up to eleven digits before the point, in millionths.
 LARGEST_DECIMAL = 10**17
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)
-# All reductions count a record.
+# All reductions count a record, or it satisfies all conditions.
 EVERY = 2**64 - 1
 # The most times that new texts stop a scan until a file's expressions are computed for them.
 MOST_NEW_TEXTS = 10_000
@@ -79,12 +80,16 @@ class Tables:
         self.interval_start, self.times, self.is_kept, self.live = interval_start, times, is_kept, live
         self.places = {column.name: place for place, column in enumerate(feed.record_columns)}
         self.kinds = [kind_of(column.type) for column in feed.record_columns]
+        self.plans = [_planned(kpi) for kpi in kpis]
+        # The measures' conditions, by their texts, in the order of their numbers.
+        self.conditions = {condition.text: condition for kpi in kpis for condition in kpi.measure.conditions}
         tables = np.zeros(len(feed.record_columns), dtype=TABLE)
         needed = {name for kpi in kpis for one in kpi.by for name in one.columns}
-        needed |= {name for kpi in kpis for name in kpi.measure.partial_keys}
+        needed |= {name for plan in self.plans for name in plan.columns}
         needed |= {dimension.column for dimension in live or ()}
         filters = [kpi.filter for kpi in kpis if kpi.filter is not None]
-        needed |= {name for expression in (*feed.expressions, *filters) for name in expression.columns}
+        expressions = (*feed.expressions, *filters, *self.conditions.values())
+        needed |= {name for expression in expressions for name in expression.columns}
         for place, column in enumerate(feed.record_columns):
             self._describe(tables[place], column, column.name in needed)
         format, column_of = compiled.JSON, []
@@ -120,11 +125,10 @@ class Tables:
                 values[place] = self._value(place, value)
         moment = (moment_of(self.feed, record) - EPOCH) // MICROSECOND
         reductions = self.reductions
-        filters = EVERY
-        for number, kpi in enumerate(self.kpis):
-            if kpi.filter is not None and kpi.filter.of(record) is not True:
-                filters &= ~(1 << number)
-        status = reductions.library.scanner_add(reductions.state, values.ctypes.data, nulls, filters, moment)
+        true = (
+            _bits_of(conditions, record) for conditions in ([kpi.filter for kpi in self.kpis], self.conditions.values())
+        )
+        status = reductions.library.scanner_add(reductions.state, values.ctypes.data, nulls, *true, moment)
         if status:
             raise Declined
 
@@ -202,14 +206,28 @@ class Tables:
                     cells += 1
                 else:
                     keys.append(self.places[dimension.column])
-            columns = [self.places[name] for name in (*kpi.measure.measured, *kpi.measure.partial_keys)]
-            reductions.reduce(REDUCTIONS[type(kpi.measure)], keys, columns, counted=bool(kpi.folded))
+            plan = self.plans[number]
+            columns = [self.places[name] for name in plan.columns]
+            reductions.reduce(plan.kind, keys, columns, bool(kpi.folded), self._totals(plan), plan.width)
             if kpi.filter is not None:
                 self._program(FOR_FILTER, number, kpi.filter)
+        for number, condition in enumerate(self.conditions.values()):
+            self._program(FOR_CONDITION, number, condition)
         if self.live is not None:
             when = [self.places[name] for name, _ in feed.moment.parts]
             for of in ([], *([self.places[dimension.column]] for dimension in self.live)):
                 reductions.reduce(compiled.COUNT, [*when, *of], [])
+
+    def _totals(self, plan: Plan) -> np.ndarray:
+        """Return the totals of a plan for the scanner: of several columns, each adds to the same place."""
+        numbers = {text: number for number, text in enumerate(self.conditions)}
+        found, at = [], 0
+        for total in plan.totals:
+            condition = numbers[total.where.text] if total.where else -1
+            columns = [self.places[name] for name in total.columns] or [0]
+            found += [(total.kind, column, condition, at) for column in columns]
+            at += total.places
+        return np.array(found, dtype=TOTAL)
 
     def _fill_column(self, place: int, type_: ColumnType) -> None:
         """Give a column what only its kind has: words, a layout, a zone."""
@@ -324,6 +342,22 @@ class Tables:
             return 0
         is_id = self.kinds[place] == compiled.ID
         return self.reductions.intern(place, uuid.UUID(text).bytes if is_id else text.encode())
+
+
+def _planned(kpi: KPI) -> Plan:
+    plan = plan_of(kpi.measure, kpi.feed)
+    if plan is None:
+        raise Declined
+    return plan
+
+
+def _bits_of(conditions: Iterable[Expression | None], record: Record) -> int:
+    """Return a bit for each condition that is true for a record, or that is none."""
+    bits = EVERY
+    for number, condition in enumerate(conditions):
+        if condition is not None and condition.of(record) is not True:
+            bits &= ~(1 << number)
+    return bits
 
 
 def _bounds(values: Range, unit: timedelta) -> tuple[int, int]:

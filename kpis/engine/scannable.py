@@ -11,20 +11,15 @@ from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range
 from kpis.catalog.formats import CSV, JSONLines, Parquet
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
+from kpis.catalog.measures import CountDistinct
 from kpis.engine import compiled
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN
 from kpis.engine.scan_kinds import OF_TEXTS, OF_WHOLE_NUMBERS, UNITS, kind_of
+from kpis.engine.scan_measures import plan_of
 
 if TYPE_CHECKING:
     from kpis.catalog.expressions import Expression
 
-REDUCTIONS: dict[type[Measure], int] = {
-    Sum: compiled.SUM,
-    Count: compiled.COUNT,
-    Mean: compiled.MEAN,
-    CountDistinct: compiled.DISTINCT,
-}
 # The most columns with cells, and the most dimensions of a KPI: scanner.h.
 MOST_COLUMNS, MOST_KEYS = 64, 4
 # The most objects within each other of a row of JSON, itself one of them: scanner.h.
@@ -120,19 +115,15 @@ def line_range(feed: Feed, check: Check) -> tuple[Range, int | None] | None:
 
 def _is_scannable(kpi: KPI) -> bool:
     feed, measure = kpi.feed, kpi.measure
-    if kpi.filter is not None and not _can_compute(feed, kpi.filter):
+    conditions = (*([kpi.filter] if kpi.filter is not None else []), *measure.conditions)
+    if not all(_can_compute(feed, condition) for condition in conditions):
         return False
-    if type(measure) not in REDUCTIONS or measure.conditions or len(kpi.by) > MOST_KEYS:
+    if plan_of(measure, feed) is None or len(kpi.by) > MOST_KEYS:
         return False
     if not all(_makes_groups(feed, dimension) for dimension in kpi.by):
         return False
-    types = [feed.column(name).type for name in (*measure.measured, *measure.partial_keys)]
-    if isinstance(measure, Mean):
-        return all(isinstance(one, Integer | Decimal) for one in types)
-    if isinstance(measure, Sum):
-        return len(types) <= 4 and all(isinstance(one, Integer) and one.minimum >= 0 for one in types)
     if isinstance(measure, CountDistinct):
-        return not kpi.folded and all(_is_distinguished(one) for one in types)
+        return not kpi.folded and _is_distinguished(feed.column(measure.column).type)
     return True
 
 

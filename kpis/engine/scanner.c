@@ -229,12 +229,13 @@ int scanner_cell(Scanner *scanner, int latitude, int longitude, int64_t per_degr
     return DONE;
 }
 
-/* Adds a program: of a check, of a computed column, whose values are from `least` to `most`, or of a reduction's filter.
-   They run in the order in which they are added. */
+/* Adds a program: of a check, of a computed column, whose values are from `least` to `most`, of a reduction's filter, or
+   of a condition. They run in the order in which they are added. */
 int scanner_program(Scanner *scanner, int purpose, int target, const Step *steps, int64_t count, int64_t least,
                     int64_t most) {
     int stack = stack_of(steps, count);
     if (scanner->programs == MOST_PROGRAMS || !stack || stack > MOST_STACK) return TOO_MANY;
+    if (purpose == FOR_CONDITION && target >= MOST_CONDITIONS) return TOO_MANY;
     Step *copy = malloc((size_t)count * sizeof *copy);
     if (!copy) return NO_MEMORY;
     memcpy(copy, steps, (size_t)count * sizeof *copy);
@@ -262,19 +263,23 @@ int scanner_lookup(Scanner *scanner, int index, int column, int64_t count, const
     return DONE;
 }
 
-/* Adds a reduction by key columns; DISTINCT keeps `most` pairs. */
+/* Adds a reduction by key columns; DISTINCT keeps `most` pairs. TOTALS has totals, with `width` places for them. */
 int scanner_reduce(Scanner *scanner, int kind, int counted, int keys, const int32_t *key_columns, int terms,
-                   const int32_t *columns, int64_t most) {
-    static const int TOTALS[] = {1, 0, 1, 3};
-    if (scanner->reductions == MOST_REDUCTIONS || terms > MOST_TERMS || keys < 1 || keys > MOST_KEYS) return TOO_MANY;
+                   const int32_t *columns, int totals, const Total *total, int width, int64_t most) {
+    static const int WIDTHS[] = {1, 0, 1, 3};
+    if (scanner->reductions == MOST_REDUCTIONS || terms > MOST_TERMS || totals > MOST_TOTALS) return TOO_MANY;
+    if (keys < 1 || keys > MOST_KEYS) return TOO_MANY;
     Reduction *reduction = &scanner->reduction[scanner->reductions++];
     reduction->kind = kind;
     reduction->counted = counted;
     reduction->terms = terms;
+    reduction->totals = totals;
+    reduction->width = kind == TOTALS ? width : WIDTHS[kind];
     reduction->most = (size_t)most;
     memcpy(reduction->key_columns, key_columns, keys * sizeof *key_columns);
     memcpy(reduction->columns, columns, terms * sizeof *columns);
-    return make_groups(&reduction->groups, keys, TOTALS[kind] + !!counted);
+    memcpy(reduction->total, total, totals * sizeof *total);
+    return make_groups(&reduction->groups, keys, reduction->width + !!counted);
 }
 
 /* Gives the number of a text in a column's dictionary; -1 if it cannot be added. 8 bytes behind it can be read. */
@@ -348,24 +353,27 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
     return status;
 }
 
-/* Adds a record that was an odd line, by its columns' values, the reductions that count it and its moment. */
-int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, uint64_t filters, int64_t moment) {
-    Row row = {.nulls = nulls, .filters = filters};
+/* Adds a record that was an odd line, by its columns' values, the reductions that count it, the conditions that it
+   satisfies and its moment. */
+int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, uint64_t filters, uint64_t conditions,
+                int64_t moment) {
+    Row row = {.nulls = nulls, .filters = filters, .conditions = conditions};
     int status = DONE;
     memcpy(row.values, values, scanner->columns * sizeof *values);
     row.interval = interval_of(scanner, moment, &status);
     return status ? status : reduce_rows(scanner, &row, 1);
 }
 
-/* Adds records by their moments, the bits of their columns without a value and of the reductions that do not count
-   them, and the values of columns, NULL for one that nothing needs. */
+/* Adds records by their moments, the bits of their columns without a value, of the reductions that do not count them
+   and of the conditions that they do not satisfy, and the values of columns, NULL for one that nothing needs. */
 int scanner_add_rows(Scanner *scanner, int64_t count, const int64_t *moments, const uint64_t *nulls,
-                     const uint64_t *uncounted, const int64_t *const *columns) {
+                     const uint64_t *uncounted, const uint64_t *unsatisfied, const int64_t *const *columns) {
     int status = DONE;
     for (int64_t i = 0; i < count && !status; i++) {
         Row *row = &scanner->row[scanner->rows];
         row->nulls = nulls[i];
         row->filters = ~uncounted[i];
+        row->conditions = ~unsatisfied[i];
         for (int column = 0; column < scanner->columns; column++)
             row->values[column] = columns[column] ? columns[column][i] : 0;
         row->interval = interval_of(scanner, moments[i], &status);
@@ -426,6 +434,18 @@ void scanner_pairs(const Scanner *scanner, int index, int64_t *values, int64_t *
     if (reduction->count) memcpy(values, reduction->values, reduction->count * sizeof *values);
     memset(counts, 0, reduction->groups.count * sizeof *counts);
     for (size_t i = 0; i < reduction->count; i++) counts[reduction->rows[i]]++;
+}
+
+/* Divides numbers of 128 bits, each in two parts; gives quotients, which must not be larger than 64 bits, and rests. */
+int divide(const uint64_t *lower, const uint64_t *upper, int64_t count, uint64_t by, int64_t *quotients,
+           int64_t *rests) {
+    for (int64_t i = 0; i < count; i++) {
+        unsigned __int128 number = (unsigned __int128)upper[i] << 64 | lower[i];
+        if (number / by > INT64_MAX) return TOO_LARGE;
+        quotients[i] = (int64_t)(number / by);
+        rests[i] = (int64_t)(number % by);
+    }
+    return DONE;
 }
 
 /* A column's dictionary: the number of its texts, where each ends, and the texts. */

@@ -1,6 +1,6 @@
 /* Expressions: small programs over a row's values, in 64 bits. scan_expressions.py makes them. */
 
-#define MOST_PROGRAMS 64
+#define MOST_PROGRAMS 192
 #define MOST_STACK 64
 #define MOST_LOOKUPS 32
 
@@ -12,8 +12,9 @@ enum operation {
 };
 /* Where the operand comes from: a constant, which is the argument; the column of that number; the top of the stack. */
 enum source { FROM_CONSTANT, FROM_COLUMN, FROM_STACK };
-/* What the result is for: a check that must not be false, a column's value, or which rows a reduction counts. */
-enum purpose { FOR_CHECK, FOR_COLUMN, FOR_FILTER };
+/* What the result is for: a check that must not be false, a column's value, which rows a reduction counts, or which
+   satisfy a condition. */
+enum purpose { FOR_CHECK, FOR_COLUMN, FOR_FILTER, FOR_CONDITION };
 /* A result, none, that 64 bits do not suffice, or that a text is not known yet. */
 enum outcome { VALUE, NO_VALUE, BEYOND, UNKNOWN };
 
@@ -23,7 +24,7 @@ typedef struct {
 } Step;
 
 typedef struct {
-    int32_t purpose, target; /* the column or the reduction */
+    int32_t purpose, target; /* the column, the reduction or the condition */
     int64_t least, most; /* of a column: the values it can have */
     int64_t count;
     Step *steps;
@@ -183,10 +184,10 @@ static enum outcome run_program(const Program *program, const Lookup *lookups, c
     return *none ? NO_VALUE : VALUE;
 }
 
-/* Gives 1 with the row's computed columns, and the reductions that count it; 0 where a check fails or 64 bits do not
+/* Gives 1 with the row's computed columns, the reductions that count it and the conditions that it satisfies; 0 where a check fails or 64 bits do not
    suffice, so that the row is to be judged; -1 where it has a text that is not known yet. */
 static int run_programs(const Program *programs, int count, const Lookup *lookups, Row *row) {
-    row->filters = ~0ULL;
+    row->filters = row->conditions = ~0ULL;
     for (const Program *program = programs; program < programs + count; program++) {
         int64_t value = 0;
         enum outcome outcome = run_program(program, lookups, row, &value);
@@ -202,8 +203,11 @@ static int run_programs(const Program *programs, int count, const Lookup *lookup
             row->values[program->target] = is_there ? value : 0;
             if (!is_there) row->nulls |= 1ULL << program->target;
             break;
-        default:
+        case FOR_FILTER:
             if (!is_there || !value) row->filters &= ~(1ULL << program->target);
+            break;
+        default:
+            if (!is_there || !value) row->conditions &= ~(1ULL << program->target);
         }
     }
     return 1;

@@ -8,12 +8,19 @@ typedef struct {
     int keys, stride;
 } Groups;
 
-/* A reduction of rows to totals by group: SUM has the sum of columns, COUNT the number of rows, MEAN the sum of a
-   column's values, their number and that of rows without one; those that are `counted` the number of rows besides.
-   DISTINCT has pairs of a group and a value instead. */
+/* A total of the rows that satisfy a condition, or with -1 of all, at its place among those of a group. LEAST and LARGEST
+   take two places, the second for 1 once there is a value; SQUARED two for 128 bits, the lower ones first. */
 typedef struct {
-    int kind, counted, terms;
+    int32_t kind, column, condition, place;
+} Total;
+
+/* A reduction of rows to totals by group: SUM has the sum of columns, COUNT the number of rows, MEAN the sum of a
+   column's values, their number and that of rows without one; TOTALS has any; those that are `counted` have the number
+   of rows besides. DISTINCT has pairs of a group and a value instead. */
+typedef struct {
+    int kind, counted, terms, totals, width; /* width: the places of totals, without that of `counted` */
     int key_columns[MOST_KEYS], columns[MOST_TERMS];
+    Total total[MOST_TOTALS];
     Groups groups;
     uint32_t *rows;  /* DISTINCT: a row's group... */
     int64_t *values; /* ...and its value */
@@ -274,13 +281,57 @@ static inline int add_pair(Reduction *reduction, uint32_t group, int64_t value) 
     return DONE;
 }
 
-/* A row's values, each a column's or one that is computed of columns; a bit of `nulls` is set for each without one, and
-   one of `filters` for each reduction that counts the row. */
+/* A row's values, each a column's or one that is computed of columns; a bit of `nulls` is set for each without one, one
+   of `filters` for each reduction that counts the row, and one of `conditions` for each that it satisfies. */
 typedef struct {
     int64_t values[MOST_COLUMNS];
-    uint64_t nulls, filters;
+    uint64_t nulls, filters, conditions;
     int64_t interval;
 } Row;
+
+/* Adds a square to a sum of 128 bits. */
+static inline int add_square(int64_t *sum, int64_t value) {
+    unsigned __int128 before = (unsigned __int128)(uint64_t)sum[1] << 64 | (uint64_t)sum[0];
+    unsigned __int128 after = before + (unsigned __int128)((__int128)value * value);
+    if (after < before) return TOO_LARGE;
+    sum[0] = (int64_t)(uint64_t)after;
+    sum[1] = (int64_t)(uint64_t)(after >> 64);
+    return DONE;
+}
+
+/* Adds a row to the totals of TOTALS. */
+static inline int add_totals(const Reduction *reduction, int64_t *totals, const Row *row) {
+    for (const Total *total = reduction->total, *end = total + reduction->totals; total < end; total++) {
+        int64_t *at = totals + total->place;
+        if (total->condition >= 0 && !(row->conditions >> total->condition & 1)) continue;
+        if (total->kind == OF_ROWS) {
+            ++*at;
+            continue;
+        }
+        if (row->nulls >> total->column & 1) continue;
+        int64_t value = row->values[total->column];
+        switch (total->kind) {
+        case OF_VALUES:
+            ++*at;
+            break;
+        case ADDED:
+            if (__builtin_add_overflow(*at, value, at)) return TOO_LARGE;
+            break;
+        case LEAST:
+            if (!at[1] || value < at[0]) at[0] = value;
+            at[1] = 1;
+            break;
+        case LARGEST:
+            if (!at[1] || value > at[0]) at[0] = value;
+            at[1] = 1;
+            break;
+        case SQUARED:
+            if (add_square(at, value)) return TOO_LARGE;
+            break;
+        }
+    }
+    return DONE;
+}
 
 /* Adds a row's values to the totals of its group, zeros where that is new. */
 static inline int add_to(Reduction *reduction, uint32_t group, int64_t *totals, const Row *row) {
@@ -303,6 +354,10 @@ static inline int add_to(Reduction *reduction, uint32_t group, int64_t *totals, 
             totals[1]++;
         }
         totals += 3;
+        break;
+    case TOTALS:
+        status = add_totals(reduction, totals, row);
+        totals += reduction->width;
         break;
     default:
         status = add_pair(reduction, group, values[reduction->columns[0]]);

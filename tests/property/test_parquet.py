@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kpis.catalog.checks import column_types
 from kpis.catalog.columns import (
     UUID,
     BadValue,
@@ -37,6 +38,7 @@ from kpis.catalog.columns import (
     UnixTimestamp,
 )
 from kpis.catalog.dimensions import Dimension
+from kpis.catalog.expressions import condition
 from kpis.catalog.feeds import (
     BadRow,
     Column,
@@ -51,7 +53,17 @@ from kpis.catalog.feeds import (
 from kpis.catalog.formats import Parquet
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
+from kpis.catalog.measures import (
+    Count,
+    CountDistinct,
+    Maximum,
+    Mean,
+    Measure,
+    Minimum,
+    StandardDeviation,
+    Sum,
+    number_of,
+)
 from kpis.catalog.result_columns import BadEntry
 from kpis.engine import parquet_scan
 from kpis.engine.folding import add_fold
@@ -438,6 +450,13 @@ def random_kpis(feed: Feed, chance: random.Random) -> list[KPI]:
         # Large sums are left to the bulk reader.
         if getattr(column.type, "maximum", None) is not None:
             measures += [Sum("value", columns=(column.name,)), Mean("value", column.name, "samples", "empty")]
+        if isinstance(column.type, Integer | Decimal):
+            number = number_of(column)
+            measures += [Minimum("value", number), Maximum("value", number)]
+            large = condition(f"{column.name} > 1 or is_missing({column.name})", column_types(feed.record_columns))
+            measures.append(Count("value", where=large))
+            if getattr(column.type, "maximum", None) is not None:
+                measures += [Sum("value", columns=(column.name,), where=large), StandardDeviation("value", number, "n")]
     found = []
     for name, measure, is_folded in product(names, measures, [False, True]):
         by = (Dimension("of_it", name, folded=is_folded),)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from kpis.catalog.builtin.ipflow import CELL_UNIQUE_USERS, IPFLOW, SERVICE_TRAFFIC_VOLUME
 from kpis.catalog.columns import Text
 from kpis.catalog.feeds import Check, Column
+from kpis.catalog.measures import Sum
 from kpis.catalog.registry import FEEDS, kpis_of, partial_kpis
 from kpis.engine import merge as merge_module
 from kpis.engine import reductions as reductions_module
@@ -236,8 +237,12 @@ def test_what_the_tables_cannot_say_is_left_to_the_reader():
     signed = replace(downlink, type=replace(downlink.type, minimum=-1))
     columns = tuple(signed if column == downlink else column for column in IPFLOW.columns)
     negative = replace(IPFLOW, columns=columns)
-    assert not can_scan(negative, [replace(plain, feed=negative)])
-    assert can_scan(negative, [replace(CELL_UNIQUE_USERS, feed=negative)])
+    assert can_scan(negative, [replace(plain, feed=negative), replace(CELL_UNIQUE_USERS, feed=negative)])
+
+    class TwiceTheSum(Sum):
+        pass
+
+    assert not can_scan(IPFLOW, [replace(plain, measure=TwiceTheSum("total_bytes", columns=("bytes_uplink",)))])
 
 
 values = st.one_of(st.integers(0, 20), st.integers(-(2**63), 2**63 - 1))

@@ -14,6 +14,7 @@ from decimal import Decimal as Number
 import duckdb
 import pytest
 
+from kpis.catalog.checks import column_types
 from kpis.catalog.columns import (
     BadValue,
     Boolean,
@@ -29,11 +30,25 @@ from kpis.catalog.columns import (
     UnixTimestamp,
 )
 from kpis.catalog.dimensions import Dimension
+from kpis.catalog.expressions import Expression, condition
 from kpis.catalog.feeds import At, Column, Feed, Range, check_range, day_and_time, moment_at
 from kpis.catalog.formats import CSV, JSONLines
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Count, CountDistinct, Mean, Sum
+from kpis.catalog.measures import (
+    Count,
+    CountDistinct,
+    Maximum,
+    Mean,
+    Measure,
+    Minimum,
+    Ratio,
+    StandardDeviation,
+    Sum,
+    Term,
+    formula,
+    number_of,
+)
 from kpis.engine import scanner as scanner_module
 from kpis.engine.folding import add_fold
 from kpis.engine.live import timeline_of_records
@@ -119,8 +134,8 @@ def random_feed(chance: random.Random) -> tuple[Feed, dict[str, str]]:
 ALWAYS = datetime(2070, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def random_kpis(feed: Feed) -> list[KPI]:
-    measures = [
+def random_kpis(feed: Feed, chance: random.Random) -> list[KPI]:
+    measures: list[tuple[tuple[Dimension, ...], Measure]] = [
         ((Dimension("name", "name", folded=True),), Count("records")),
         ((Dimension("name", "name"),), Sum("total", columns=("n",))),
         ((Dimension("name", "name"),), CountDistinct("distinct", column="n")),
@@ -136,9 +151,41 @@ def random_kpis(feed: Feed) -> list[KPI]:
                 measures.append(((Dimension("number", column.name),), Count("records")))
             if isinstance(column.type, Integer) and column.type.minimum >= 0:
                 measures.append(((Dimension("name", "name"),), Sum("total", columns=("n", column.name))))
+    measures += [
+        ((Dimension("name", "name", folded=chance.random() < 0.2),), measure)
+        for measure in chance.sample(measures_of_numbers(feed, chance), 3)
+    ]
     return [
         KPI(number, f"K{number}", "k", feed, by, measure, "", (FIVE_MINUTES,))
         for number, (by, measure) in enumerate(measures, 1)
+    ]
+
+
+def measures_of_numbers(feed: Feed, chance: random.Random) -> list[Measure]:
+    """The measures whose partials are totals, over columns at random."""
+    numbers = [column for column in feed.record_columns if isinstance(column.type, Integer | Decimal)]
+    whole = [column.name for column in numbers if isinstance(column.type, Integer)]
+    number = number_of(chance.choice(numbers))
+
+    def where() -> Expression | None:
+        column = chance.choice([*whole, "name"])
+        if chance.random() < 0.3:
+            return None
+        text = "name != 'Vodafone'" if column == "name" else f"{column} % 2 = 0 or {column} > 90"
+        return condition(text, column_types(feed.record_columns))
+
+    def columns() -> tuple[str, ...]:
+        return tuple(chance.choice(whole) for _ in range(chance.randrange(1, 6)))
+
+    terms = tuple(Term(f"t{one}", columns() if chance.random() < 0.6 else (), where()) for one in range(4))
+    formulas = [formula(text, terms, feed) for text in ("t0 + t1", "t2 - t3")]
+    return [
+        Sum("total", columns(), where()),
+        Count("good", where=where()),
+        Ratio("rate", terms, *formulas),
+        Minimum("least", number),
+        Maximum("most", number),
+        StandardDeviation("spread", number, "samples"),
     ]
 
 
@@ -208,7 +255,7 @@ def test_random_feeds_give_what_judge_and_reader_give(tmp_path, connection, monk
     taken = records_taken = lines_taken = 0
     for case in range(CASES):
         feed, columns = random_feed(chance)
-        kpis = random_kpis(feed)
+        kpis = random_kpis(feed, chance)
         assert can_scan(feed, kpis), columns
         monkeypatch.setattr(scanner_module, "TEXT_BYTES", chance.choice([4_000, 6_000, 2**20]))
         lines = (json_lines if isinstance(feed.format, JSONLines) else csv_lines)(feed, columns, chance)

@@ -306,7 +306,7 @@ def test_random_feeds_with_random_expressions_give_the_same_three_times(tmp_path
             text = chance.choice([parsed.text, f"({parsed.text}) or n % 3 != {number}"])
             checks.append(check_expression("n", f"fails {number}", text, column_types(feed.record_columns)))
         feed = replace(feed, checks=(*feed.checks, *checks))
-        kpis = [replace(one, feed=feed) for one in random_kpis(feed)]
+        kpis = [replace(one, feed=feed) for one in random_kpis(feed, chance)]
         kpis += [
             kpi(feed, 90 + number, ["name"], Mean("mean", column.name, "samples", "empty"), "")
             for number, column in enumerate(feed.derived)

@@ -23,11 +23,22 @@ import zstandard
 
 from kpis.catalog.columns import MONTHS
 from kpis.catalog.dimensions import GridCell
+from kpis.catalog.expressions import Expression
 from kpis.catalog.feeds import BadRow, Feed, moment_of
 from kpis.catalog.folding import fold
 from kpis.catalog.formats import CSV
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Count, CountDistinct, Mean
+from kpis.catalog.measures import (
+    Count,
+    CountDistinct,
+    Maximum,
+    Mean,
+    Minimum,
+    Number,
+    Ratio,
+    StandardDeviation,
+    Sum,
+)
 from kpis.catalog.registry import FEEDS, partial_kpis
 from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import partial_of_records
@@ -132,22 +143,51 @@ def naive_partial(kpi: KPI, records: list[tuple[datetime, dict[str, Any]]]) -> l
             value = record[dimension.column]
             value = "" if value is None else str(value).lower() if isinstance(value, bool) else value
             keys += [fold(value), value] if dimension.folded else [value]
-        groups[(*keys, *(record[name] for name in kpi.measure.partial_keys))].append(record)
+        if isinstance(kpi.measure, CountDistinct):
+            keys.append(record[kpi.measure.column])
+        groups[tuple(keys)].append(record)
     return [(*keys, *naive_values(kpi, groups[keys])) for keys in sorted(groups)]
 
 
-def naive_values(kpi: KPI, group: list[dict[str, Any]]) -> list[int]:
-    measure = kpi.measure
-    if isinstance(measure, Count):
-        values = [len(group)]
-    elif isinstance(measure, CountDistinct):
-        values = []
-    elif isinstance(measure, Mean):
-        found = [record[measure.column] for record in group if record[measure.column] is not None]
-        values = [int(sum(found, Decimal(0)) * 10**6), len(found), len(group) - len(found)]
-    else:
-        values = [sum(record[column] or 0 for record in group for column in measure.measured)]
+def naive_values(kpi: KPI, group: list[dict[str, Any]]) -> list[int | None]:
+    values: list[int | None]
+    match kpi.measure:
+        case Count(where=where):
+            values = [len(counted_of(group, where))]
+        case CountDistinct():
+            values = []
+        case Mean(column=column):
+            found = [record[column] for record in group if record[column] is not None]
+            values = [int(sum(found, Decimal(0)) * 10**6), len(found), len(group) - len(found)]
+        case Sum(columns=columns, where=where):
+            values = [sum_of(counted_of(group, where), columns)]
+        case Ratio(terms=terms):
+            of_terms = [(counted_of(group, term.where), term.columns) for term in terms]
+            values = [sum_of(records, columns) if columns else len(records) for records, columns in of_terms]
+        case Minimum(column=number):
+            values = [min(whole_values(group, number), default=None)]
+        case Maximum(column=number):
+            values = [max(whole_values(group, number), default=None)]
+        case StandardDeviation(column=number):
+            numbers = whole_values(group, number)
+            values = [sum(numbers), *divmod(sum(one * one for one in numbers), 10**12), len(numbers)]
+        case measure:
+            raise AssertionError(measure)
     return values + [len(group)] * bool(kpi.folded)
+
+
+def counted_of(records: list[dict[str, Any]], where: Expression | None) -> list[dict[str, Any]]:
+    return [one for one in records if where is None or where.of(one) is True]
+
+
+def sum_of(records: list[dict[str, Any]], columns: tuple[str, ...]) -> int:
+    return sum(record[column] or 0 for record in records for column in columns)
+
+
+def whole_values(records: list[dict[str, Any]], number: Number) -> list[int]:
+    """A column's values, decimals in millionths, of the records that have one."""
+    factor = 10**6 if number.is_decimal else 1
+    return [int(record[number.name] * factor) for record in records if record[number.name] is not None]
 
 
 # ---- random files -----------------------------------------------------------------------------------------------
