@@ -15,7 +15,7 @@ from kpis.catalog.builtin import antenna, cdr, coverage, ipflow
 from kpis.catalog.calendar import has_offsets_of, zone_name
 from kpis.catalog.dimensions import Attribute, Dimension
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import Length
+from kpis.catalog.intervals import EPOCH, Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.references import ReferenceTable
 
@@ -108,12 +108,12 @@ def lengths_of(feed: Feed) -> list[Length]:
     return sorted(lengths, key=lambda length: length.usual_minutes)
 
 
-def whole_from(feed: Feed, kept_from: datetime) -> datetime:
-    """Return the moment (UTC) from which on all intervals of a feed are whole, if it has nothing before ``kept_from``.
+def whole_from(feed: Feed, kept_from: datetime | None) -> datetime:
+    """Return the moment (UTC) from which on a feed's intervals are whole, if the lake keeps nothing before another.
 
-    A week or month may have begun before.
+    A week or month may begin before ``kept_from``; where that is None, the lake has all records.
     """
-    return max(length.ceiling(kept_from) for length in lengths_of(feed))
+    return EPOCH if kept_from is None else max(length.ceiling(kept_from) for length in lengths_of(feed))
 
 
 def zone_conflict() -> str:

@@ -21,7 +21,7 @@ from django.db import close_old_connections
 
 from kpis import pipeline
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import EPOCH
+from kpis.catalog.registry import whole_from
 from kpis.live.announcements import Announcer
 from kpis.live.presence import Presence
 from kpis.models import Run
@@ -152,10 +152,10 @@ class Consumer(BaseConsumer[Stream]):
         """Yield the events of the batches that are due, prepared without the lock and committed together under it."""
         batches = self._stream.batches()
         close_old_connections()
-        # Records too late for their hour to be recomputed are rejected one by one, and do not fail the batch.
-        kept_from = DatabaseLedger().kept_from(self._stream.feed) or EPOCH
+        # Records too late for their intervals to be recomputed are rejected one by one, and do not fail the batch.
+        earliest = whole_from(self._stream.feed, DatabaseLedger().kept_from(self._stream.feed))
         options = replace(self._options, clocks=DatabaseLedger().clocks())
-        with prepare_all(batches, self._engine, options, earliest=kept_from) as group:
+        with prepare_all(batches, self._engine, options, earliest=earliest) as group:
             while not is_stopped():
                 close_old_connections()
                 try:

@@ -57,7 +57,7 @@ def ingest(
     feed = batches[0][0].entry.file.feed
     known = ledger.entries([former.file for _, former in batches if former is not None])
     formers = [(one, known.get((feed.name, one.entry.file.name)) if former else None) for one, former in batches]
-    whole = _whole_from(feed, ledger)
+    whole = whole_from(feed, ledger.kept_from(feed))
     twins = _with_twins([one.entry for one, _ in formers], feed, ledger, options)
     together, others = [], []
     for one, former in formers:
@@ -80,7 +80,7 @@ def _with_twins(entries: Collection[Entry], feed: Feed, ledger: Ledger, options:
     return {other.digest for other in ledger.with_digests(feed, digests)} if digests else set()
 
 
-def _member(one: Prepared, former: Entry | None, whole: datetime | None, ledger: Ledger) -> _Member | None:
+def _member(one: Prepared, former: Entry | None, whole: datetime, ledger: Ledger) -> _Member | None:
     """Return a batch as one to commit with others, if it only counts and replaces; else None."""
     entry = one.entry
     if not entry.is_in:
@@ -89,7 +89,7 @@ def _member(one: Prepared, former: Entry | None, whole: datetime | None, ledger:
     if former is not None and former.is_known and (is_same(entry, former) or heir_of(entry, former, ledger)):
         return None
     left = frozenset(ledger.intervals(leaving)) if leaving else frozenset()
-    if whole and any(start < whole for start in chain(entry.intervals, left)):
+    if any(start < whole for start in chain(entry.intervals, left)):
         return None
     return _Member(one, former, leaving, left)
 
@@ -310,12 +310,6 @@ def _ahead(results: Iterator[Results]) -> Iterable[Results]:
         if rows > ROWS_AHEAD:
             return chain(ahead, results)
     return ahead
-
-
-def _whole_from(feed: Feed, ledger: Ledger) -> datetime | None:
-    """Return the moment (UTC) from which on the lake has all records of each interval; None where it has all."""
-    kept_from = ledger.kept_from(feed)
-    return whole_from(feed, kept_from) if kept_from else None
 
 
 def _pruned_reason(touched: Collection[datetime], feed: Feed, ledger: Ledger) -> str:

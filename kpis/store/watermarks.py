@@ -66,7 +66,9 @@ class WatermarkLedger:
         mark = Watermark.objects.filter(feed=feed.name).first()
         if mark is None or mark.newest_interval_end is None:
             return mark is None
-        last = lengths_of(feed)[-1].at(mark.newest_interval_end - feed.interval.delta).end
+        newest = mark.newest_interval_end - feed.interval.delta
+        # The newest week may end after the newest month.
+        last = max(length.at(newest).end for length in lengths_of(feed))
         until = min(last, self.clocks().earliest - lateness)
         _move(feed, mark, mark.newest_interval_end, until, mark.ahead_until)
         return mark.ahead_until is None and mark.closed_until is not None and mark.closed_until >= last

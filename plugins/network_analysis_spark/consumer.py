@@ -18,7 +18,7 @@ from django.db import close_old_connections
 
 from kpis import pipeline
 from kpis.catalog.feeds import Feed
-from kpis.catalog.intervals import EPOCH
+from kpis.catalog.registry import whole_from
 from kpis.ingest.consumer import POLL_SECONDS, BaseConsumer
 from kpis.sources.directory import SourceError
 from kpis.sources.kafka import METADATA_SECONDS, java_options, note_recreated, starts_of
@@ -192,7 +192,8 @@ class SparkConsumer(BaseConsumer[SparkTopic]):
             positions = _positions(ledger, self._stream.feed, self._stream.name)
             start = self._stream.start
             origins = {one: found.origin for one, found in start.partitions.items()}
-            part = Part(ledger.kept_from(self._stream.feed) or EPOCH, positions, start.newest, origins)
+            earliest = whole_from(self._stream.feed, ledger.kept_from(self._stream.feed))
+            part = Part(earliest, positions, start.newest, origins)
             part = replace(part, ranges={one: (part.is_in_up_to(one), end) for one, end in until[-1:]})
             options = replace(self._options, clocks=ledger.clocks())
             with cluster.prepare_messages(frame, feed, name, part, self._engine, options) as prepared:

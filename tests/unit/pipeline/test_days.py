@@ -13,6 +13,7 @@ from rest_framework.test import APIRequestFactory
 
 from kpis.api.viewsets import anomaly_viewset, result_viewset
 from kpis.catalog.intervals import ONE_DAY, ONE_MONTH, ONE_WEEK, to_text
+from kpis.catalog.registry import whole_from
 from kpis.console import selection
 from kpis.health.doctor import days
 from kpis.models import Batch, DueRollup, IntervalSummary, LakeBinding, Watermark
@@ -247,6 +248,8 @@ def test_pruning_leaves_months_whole_and_what_is_late_for_a_pruned_part_fails(da
         ("2025-09-28T22:00:00Z", "2025-10-05T22:00:00Z", 2, 1),
     ]
 
+    # A stream's messages from before this are rejects.
+    assert whole_from(VISITS.feeds["visit"], at("2025-09-30T22:00")) == at("2025-10-05T22:00")
     # Two days of this week are gone, so nothing of it can change; the month's other weeks can.
     write(data_dir, "2", [visit("2025-10-02T12:00", 1, 4)])
     assert "touches the 1 week from 2025-09-28T22:00:00Z, whose other records the lake no longer has" in update()
@@ -274,6 +277,18 @@ def test_pruning_leaves_months_whole_and_what_is_late_for_a_pruned_part_fails(da
         ("2025-10-01T00:00:00Z", "2025-11-01T00:00:00Z", 6),
     ]
     assert not DueRollup.objects.filter(interval_start_timestamp__lt=at("2025-11-01T00:00")).exists()
+
+
+def test_the_clock_closes_the_newest_week_also_after_its_month(data_dir, berlin):
+    write(data_dir, "1", AUTUMN[:-1])
+    update()
+    assert Watermark.objects.get().closed_until == at("2025-10-26T23:05")
+    assert DatabaseLedger().close_by_clock(VISITS.feeds["visit"], timedelta(0))
+    assert Watermark.objects.get().closed_until == at("2025-11-02T23:00")
+    update()
+    assert [total for *_, total in totals(SUBSCRIBERS, ONE_WEEK, "total")] == [3, 1]
+    assert [total for *_, total in totals(SUBSCRIBERS, ONE_MONTH, "total")] == [4]
+    assert not DueRollup.objects.exists()
 
 
 def test_an_open_month_keeps_the_lake_from_its_first_hour_on(data_dir, berlin):
