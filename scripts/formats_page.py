@@ -192,10 +192,11 @@ OWN_RULES = """
 - **The object has no state.** A file may be decoded twice, and several at once, in threads and in processes. `columns`
   are the feed's, in their order: each has a `name`, its `names_in_files`, a `type` and a `unit`. `options` are those of
   the catalog file, checked before.
-- **A row** is a line in UTF-8, as `bytes`: of `csv` its fields are the feed's columns in their order, between commas,
-  quoted as CSV is, and empty for no value; of `json_lines` it is an object, its keys the columns' names in files.
-  `csv_line(values)` and `json_line(values)` make one. `rows` may yield many lines at a time, which is faster: about
-  100 KB are best. A blank line is no row.
+- **A row** is a line in UTF-8, as `bytes`: of `csv` its fields are the feed's columns in their order, with the
+  delimiter between them, quoted as CSV is, and empty for no value; of `json_lines` it is an object, its keys the
+  columns' names in files. `csv_line(values)`, with commas, and `json_line(values)` make one. `rows` may yield many
+  lines at a time, which is faster: about 100 KB are best. A blank line is no row. A field that holds the delimiter,
+  within quotes, costs the bulk reader much time.
 - **A row that cannot be decoded** is a `Refusal(reason, column="", text="")`, in its place among the others: a reject
   with that reason. All other checks of values are the feed's.
 - **Numbers in rejects** count the rows that `rows` yields, from 1; of messages they are offsets.
@@ -226,6 +227,7 @@ MEMBERS: Sequence[tuple[str, str, str]] = (
     ),
     ("rows(file, columns, options)", "yields the rows of a file", "needed"),
     ("line(message, columns, options)", "returns the row of a message", "without it, the format is not for streams"),
+    ("delimiter", "of `csv`: what is between two fields; best a character that no value has", "`,`"),
     ("can_be_packed", "whether `.gz` or `.zst` may follow a file's name", "`True`"),
 )
 

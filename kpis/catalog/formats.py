@@ -297,7 +297,9 @@ class Plugin:
     @property
     def lines(self) -> LineFormat:
         """The format of the lines that its rows are decoded into."""
-        return JSONLines() if self.plugin.lines == "json_lines" else CSV(Header.NONE)
+        if self.plugin.lines == "json_lines":
+            return JSONLines()
+        return CSV(Header.NONE, delimiter=getattr(self.plugin, "delimiter", ","))
 
     @property
     def has_keys(self) -> bool:

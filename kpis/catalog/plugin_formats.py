@@ -39,8 +39,10 @@ class PluginFormat(Protocol):
     patterns that end in ``*``. ``lines`` says how its rows come: as ``csv``, with the feed's columns in their order, no
     header and an empty field for no value, or as ``json_lines``, with the columns' names in files as keys.
 
-    Two attributes are optional. ``can_be_packed`` is False if a file has no ``.gz`` or ``.zst`` after its name, since
-    the format packs its data itself; by default it is True. A format without ``line`` is one of files alone.
+    Three attributes are optional. ``delimiter`` is what stands between two fields of ``csv``, by default a comma; the
+    bulk reader takes much longer for fields that hold it, within quotes. ``can_be_packed`` is False if a file has no
+    ``.gz`` or ``.zst`` after its name, since the format packs its data itself; by default it is True. A format without
+    ``line`` is one of files alone.
     """
 
     title: str

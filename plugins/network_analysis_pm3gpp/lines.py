@@ -15,6 +15,7 @@ FIELDS = (
     *("end", "seconds", "suspect"),
 )
 PART = "object."
+TAB = b"\t"
 # What elements write for no value.
 NONE = frozenset([b"", b"NIL", b"Nil", b"nil", b"NULL", b"null", b"NaN"])
 
@@ -107,13 +108,13 @@ class Lines:
         begin, between, end = common
         named = self._named.get(counters)
         if named is None:
-            named = self._named[counters] = [_quoted(one) + b"," for one in counters.names]
+            named = self._named[counters] = [_quoted(one) + TAB for one in counters.names]
         self._found.append(begin + between.join(map(add, named, values)) + end)
 
     def _common_of(self, name: str, suspect: str, place: int) -> tuple[bytes, bytes, bytes]:
         pieces = self._pieces(name, suspect)
-        begin = b"".join([piece + b"," for piece in pieces[:place]])
-        end = b"".join([b"," + piece for piece in pieces[place + 2 :]]) + b"\n"
+        begin = b"".join([piece + TAB for piece in pieces[:place]])
+        end = b"".join([TAB + piece for piece in pieces[place + 2 :]]) + b"\n"
         if len(self._common) >= MOST_KEPT:
             self._common.clear()
         common = self._common[name, suspect] = begin, end + begin, end
@@ -154,7 +155,7 @@ class Lines:
                 continue
             varied = {"counter": _quoted(counter), "value": b"" if value in NONE else value}
             row = [varied.get(names[0], piece) for names, piece in zip(self._names, pieces, strict=True)]
-            self._found.append(b",".join(row) + b"\n")
+            self._found.append(TAB.join(row) + b"\n")
 
     def _repeated(self, name: str, counters: Counters) -> frozenset[str]:
         """Return the counters of which the object has values before in the same period; remember that it has these."""
@@ -186,4 +187,4 @@ def _quoted(text: str) -> bytes:
     """Return a text as a field of a line; other white space than spaces becomes spaces."""
     if not text.isprintable() or text[:1] == " " or text[-1:] == " ":
         text = " ".join(text.split())
-    return ('"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text).encode()
+    return ('"' + text.replace('"', '""') + '"' if '"' in text else text).encode()

@@ -24,6 +24,8 @@ class Measurements:
     title = "3GPP measurement file"
     endings = (".xml", ".zip")
     lines = "csv"
+    # Names of objects have commas, and no field a tab.
+    delimiter = "\t"
 
     def check(self, options: Mapping[str, Any]) -> None:
         if options:

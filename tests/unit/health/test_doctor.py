@@ -190,7 +190,7 @@ def test_a_database_that_does_not_answer(sound):
     with connection.execute_wrapper(refuse):
         lines, status = run_doctor()
     text = "does not answer (connection refused: is the server running?); start it, or correct DATABASE_URL"
-    assert lines == [*wanted[:8], f"mend database: {text}", *wanted[-6:-3], wanted[-1]]
+    assert lines == [*wanted[:9], f"mend database: {text}", *wanted[-6:-3], wanted[-1]]
     assert status == 1
 
 

@@ -395,7 +395,7 @@ def test_an_object_is_a_cell_if_the_last_part_of_its_name_says_so(element, name,
 
 def test_columns_may_be_parts_of_the_object_and_come_in_any_order():
     names = "value vendor label object.NRCellDU object.NRCellCU|object.GNBDUFunction counter"
-    assert rows_of(SOUND.encode(), names) == [b"5,Acme,Hill,7,1,Att", b"4,Acme,Hill,7,1,Succ"]
+    assert rows_of(SOUND.encode(), names) == [b"5\tAcme\tHill\t7\t1\tAtt", b"4\tAcme\tHill\t7\t1\tSucc"]
 
 
 def test_a_column_of_an_unknown_name_is_refused():
