@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kpis.catalog.calendar import in_zone
 from kpis.catalog.file.load import parsed
 from kpis.catalog.file.source import parse
-from kpis.catalog.intervals import FIVE_MINUTES, ONE_HOUR
+from kpis.catalog.intervals import FIVE_MINUTES, ONE_DAY, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.sql import RECORD_START, quoted
 from kpis.engine.aggregate import combined_partials, partial_of_records, results_by_sql
@@ -129,7 +130,9 @@ def test_a_measure_equals_its_twin(connection, name, records, is_late):
         for table, columns in partials.items():
             connection.register(table, columns)
             stack.callback(connection.unregister, table)
-        for length in (FIVE_MINUTES, ONE_HOUR):
+        # A day ends in Berlin an hour after the first record.
+        stack.enter_context(in_zone("Europe/Berlin"))
+        for length in (FIVE_MINUTES, ONE_HOUR, ONE_DAY):
             starts = starts_of(records, length)
             wanted = wanted_of(twin, records, length)
             in_memory = {f"in_memory_{table}": columns for table, columns in partials.items()}

@@ -65,6 +65,40 @@ def test_a_wrong_value_stops_with_one_line(name, value, message):
     assert result.stdout == ""
 
 
+def test_a_zone_whose_days_start_within_a_feeds_intervals_is_refused(tmp_path):
+    catalog = tmp_path / "days.toml"
+    catalog.write_text(
+        """
+[feeds.probe]
+description = "Probes"
+files = ["probe_*.csv"]
+format = {type = "csv"}
+interval = "1h"
+time = {column = "at"}
+[feeds.probe.columns]
+at = {type = "time", format = "unix_s"}
+cell = {type = "integer"}
+[kpis.CellDays]
+id = 1001
+feed = "probe"
+description = "Cells by records"
+by = ["cell"]
+measure = {type = "count", name = "number"}
+unit = "records"
+lengths = ["1h", "1d"]
+"""
+    )
+    database = f"sqlite:///{tmp_path}/db.sqlite3"
+    result = manage("check", CATALOG=f"{catalog}", TIME_ZONE="Asia/Kolkata", DATABASE_URL=database)
+    assert result.stderr == (
+        "TIME_ZONE: days of Asia/Kolkata do not start at intervals of 1 hour, in which the feed probe counts its "
+        "records, and the KPI CellDays has days, weeks or months of it. Give the feed a shorter interval, such as "
+        "15m, or choose another zone.\n"
+    )
+    assert result.returncode == 1
+    assert manage("check", CATALOG=f"{catalog}", TIME_ZONE="Asia/Tokyo", DATABASE_URL=database).returncode == 0
+
+
 def test_a_plug_ins_setting_that_the_projects_settings_replace_is_refused(tmp_path):
     package = tmp_path / "replacing"
     package.mkdir()
