@@ -6,6 +6,7 @@ import io
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -20,6 +21,7 @@ from kpis.models import Batch, DueRollup, IntervalSummary, LakeBinding, Watermar
 from kpis.models.result_models import result_model
 from kpis.store.dialects import Verdict
 from kpis.store.ledger import DatabaseLedger
+from kpis.store.rollups import RollupLedger
 from tests.visits import KPIS, VISITS, Visit, visits, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,6 +177,20 @@ def test_days_of_another_zone_are_computed_only_after_a_rebuild(data_dir, berlin
     assert "days, weeks and months" not in update()
     assert totals(SUBSCRIBERS, ONE_DAY, "total", "records", "revision") == found
     assert LakeBinding.objects.get().days_zone == "Asia/Tokyo"
+
+
+def test_a_rebuild_of_days_that_is_killed_is_ended_by_the_next_run(data_dir, berlin, monkeypatch):
+    write(data_dir, "1", AUTUMN)
+    update()
+    before = totals(SUBSCRIBERS, ONE_DAY, "total")
+    with monkeypatch.context() as patched:
+        patched.setattr(RollupLedger, "due_rollups", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            call_command("update_network_stats", "--rebuild-days", verbosity=0)
+    assert totals(SUBSCRIBERS, ONE_DAY, "total") == []
+    update()
+    assert totals(SUBSCRIBERS, ONE_DAY, "total") == before
+    assert sorted(DueRollup.objects.values_list("interval", flat=True)) == [4, 5, 7]
 
 
 def test_a_zone_that_is_set_back_needs_a_rebuild_if_a_run_had_another(data_dir, berlin):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
+from kpis.catalog.calendar import in_zone
 from kpis.catalog.intervals import FIVE_MINUTES, LENGTHS, ONE_DAY, ONE_HOUR
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import KPIS
@@ -141,6 +142,19 @@ def test_a_day_reads_its_own_hours(data_dir):
     query = figure_sql(KPIS[4], ONE_DAY.at(MIDNIGHT), {"app": "A"})
     assert answer(query) == [{"total_bytes": 2**0 + 2**12 + 2**23}]
     assert ONE_DAY in LENGTHS.values()
+
+
+@pytest.mark.sqlite_alone
+@pytest.mark.django_db(transaction=True)
+def test_a_local_day_reads_its_own_intervals_also_where_it_starts_within_an_hour(data_dir):
+    # In Kolkata the day begins at 18:30Z.
+    minutes = (-331, -330, 0, 1109, 1110)
+    messages = [Message(START + minute * 60, 1, 1, 2**place, "A") for place, minute in enumerate(minutes)]
+    (data_dir / "antenna_data.a.jsonl").write_text(file_text(messages))
+    call_command("update_network_stats", verbosity=0)
+    with in_zone("Asia/Kolkata"):
+        query = figure_sql(KPIS[4], ONE_DAY.at(MIDNIGHT), {"app": "A"})
+    assert answer(query) == [{"total_bytes": 2**1 + 2**2 + 2**3}]
 
 
 def test_the_sql_reads_well():
