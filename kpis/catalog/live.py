@@ -51,7 +51,7 @@ def live_dimensions(feed: Feed) -> tuple[Dimension, ...]:
     if feed.name in _BUILT_IN:
         return _BUILT_IN[feed.name]
     for kpi in kpis_of(feed):
-        for one in kpi.by:
+        for one in kpi.source.by:
             column = feed.column(one.column)
             is_text = isinstance(column.type.result_type, Label) and not one.is_computed
             if is_text and not (kpi.personal or column.is_personal):

@@ -138,7 +138,7 @@ def read_partials(task: str) -> Iterator[pa.RecordBatch]:
     """Yield the lake's partials on an executor, combined as far as its own files allow; see combined_partials."""
     fields = json.loads(task)
     load_declared(fields)
-    kpi, length = KPIS[fields["kpi"]], LENGTHS[fields["length"]]
+    kpi, length = KPIS[fields["kpi"]].source, LENGTHS[fields["length"]]
     starts = [datetime.fromisoformat(start) for start in fields["starts"]]
     files = {
         PurePosixPath(one["path"]): PartialFile(Expected(**one["expected"]), frozenset(one["keys"]) or None)
