@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -139,8 +140,15 @@ class Attribute(Dimension):
 
     @property
     def key_dimension(self) -> Dimension:
-        """The dimension that partials have in place of this one: the reference's keys."""
-        return Dimension(self.column, self.column, folded=self.reference.ignore_case)
+        """The dimension that partials have in place of this one, the reference's keys; ``KPI.key_of`` has its name."""
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.column)
+        name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+        return Dimension(name or "key", self.column, folded=self.reference.ignore_case)
+
+    def has_key(self, dimension: Dimension) -> bool:
+        """Return True if the groups of a dimension of partials are the reference's keys."""
+        is_plain = type(dimension) is Dimension and dimension.column == self.column
+        return is_plain and dimension.folded == self.reference.ignore_case
 
     @property
     def described(self) -> Column:

@@ -177,15 +177,33 @@ class KPI:
         if self.partials_of is not None or not self.attributes:
             return self.partials_of or self
         # Of the same id and name, by which the lake knows the partials.
-        keys = (one.key_dimension if isinstance(one, Attribute) else one for one in self.by)
-        return replace(self, by=tuple(dict.fromkeys(keys)), help_texts={})
+        plain = [one for one in self.by if not isinstance(one, Attribute)]
+        keys = dict.fromkeys(plain)
+        for one in self.attributes:
+            if not any(one.has_key(key) for key in keys):
+                keys[one.key_dimension] = None
+        return replace(self, by=tuple(keys), help_texts={})
+
+    def key_of(self, attribute: Attribute) -> Dimension:
+        """Return the dimension of the partials that has an attribute's keys."""
+        return next(key for key in self.source.by if attribute.has_key(key))
 
     @property
     def partial_definition(self) -> tuple:
-        """What its partials depend on: KPIs that are equal in it have the same partials."""
+        """What its partials depend on besides the names of their dimensions."""
         source = self.source
-        keys, values = tuple(source.partial_keys.items()), tuple(source.partial_values.items())
-        return source.feed, source.filter, keys, values, tuple(source.combine.items()), source.measure.kept
+        keys, values = sorted(source.partial_keys.values()), tuple(source.partial_values.items())
+        combine = tuple(source.combine.items())
+        return source.feed.name, source.filter, tuple(keys), values, combine, source.measure.kept
+
+    def can_use_partials_of(self, other: KPI) -> bool:
+        """Return True if this KPI by attributes can be computed from the partials of another one of the feed."""
+        there = other.source.by
+        return (
+            self.partial_definition == other.partial_definition
+            and all(one in there for one in self.by if not isinstance(one, Attribute))
+            and all(any(one.has_key(key) for key in there) for one in self.attributes)
+        )
 
     def _column_of(self, dimension: Dimension) -> Column:
         """Return the column whose values make a dimension's groups: the reference's if there is one, or the feed's."""

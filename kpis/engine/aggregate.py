@@ -216,7 +216,7 @@ def groups_of_partials(
 
 def with_attributes(kpi: KPI, source: str) -> str:
     """Return SQL for partials with the KPI's attributes: those of the versions that are valid at their starts."""
-    keys = list(dict.fromkeys((one.key_dimension.name, one.reference) for one in kpi.attributes))
+    keys = list(dict.fromkeys((kpi.key_of(one).name, one.reference) for one in kpi.attributes))
     joins = [
         f"LEFT JOIN {versions_table(reference)} AS versions_{number} ON part.{quoted(key)} = versions_{number}.key "
         f"AND part.interval_start >= versions_{number}.valid_from "
@@ -225,7 +225,7 @@ def with_attributes(kpi: KPI, source: str) -> str:
     ]
     columns = {}
     for one in kpi.attributes:
-        number = keys.index((one.key_dimension.name, one.reference))
+        number = keys.index((kpi.key_of(one).name, one.reference))
         columns[one.name] = f"coalesce(versions_{number}.{quoted(one.attribute)}, '')"
     return f"(SELECT part.*, {aliased(columns)} FROM (SELECT * FROM {source}) AS part {' '.join(joins)})"
 

@@ -37,7 +37,7 @@ class ReferenceVersions:
 
     def prepare(self, kpi: KPI, partials: Partials, source: VersionSource) -> None:
         """Add the versions that a KPI's partials have to be joined with. Tables of partials are the connection's."""
-        for key, reference in dict.fromkeys((one.key_dimension, one.reference) for one in kpi.attributes):
+        for key, reference in dict.fromkeys((kpi.key_of(one), one.reference) for one in kpi.attributes):
             self._empty_if_changed(reference, source)
             if reference.name in self._has_all:
                 continue

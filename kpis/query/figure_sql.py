@@ -118,7 +118,7 @@ def _partials(kpi: KPI) -> str:
     columns, joins = ["part.*"], dict[str, None]()
     references = [reference for reference, _ in dict.fromkeys((one.reference, one.column) for one in kpi.attributes)]
     for one in kpi.attributes:
-        key, view = one.key_dimension, quoted(one.reference.name)
+        key, view = kpi.key_of(one), quoted(one.reference.name)
         name = view if references.count(one.reference) == 1 else quoted(f"{one.reference.name}_of_{key.name}")
         value = f"{SQL_NAME}(part.{quoted(key.spelling)})" if key.folded else f"part.{quoted(key.name)}"
         columns.append(f"coalesce({name}.{quoted(one.attribute)}, '') AS {quoted(one.name)}")

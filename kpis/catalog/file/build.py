@@ -148,13 +148,11 @@ def share_partials(kpis: Mapping[int, KPI], others: Iterable[KPI]) -> dict[int, 
 
     Of several it is the first by id, rather one without attributes; ``others`` are KPIs besides.
     """
-    first: dict[tuple, KPI] = {}
-    for kpi in sorted([*others, *kpis.values()], key=lambda kpi: (bool(kpi.attributes), kpi.id)):
-        if kpi.partials_of is None:
-            first.setdefault(kpi.partial_definition, kpi)
+    owners = [kpi for kpi in (*others, *kpis.values()) if kpi.partials_of is None]
+    owners.sort(key=lambda kpi: (bool(kpi.attributes), kpi.id))
     found = {}
     for kpi_id, kpi in kpis.items():
-        owner = first[kpi.partial_definition] if kpi.attributes else kpi
+        owner = next(one for one in owners if one is kpi or (kpi.attributes and kpi.can_use_partials_of(one)))
         found[kpi_id] = kpi if owner is kpi else replace(kpi, partials_of=owner.source)
     return found
 

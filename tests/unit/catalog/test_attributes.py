@@ -36,7 +36,7 @@ def test_an_attribute_is_a_dimension_whose_partials_have_the_key():
     one = loaded(CELL, kpi(1001, '["cell_id.vendor", "service_id"]', VOLUME)).kpis[1001]
     assert one.dimensions == ("vendor", "service_id")
     assert isinstance(one.by[0], Attribute)
-    assert one.source.by == (Dimension("cell_id", "cell_id"), Dimension("service_id", "service_id"))
+    assert one.source.by == (Dimension("service_id", "service_id"), Dimension("cell_id", "cell_id"))
     assert (one.source.id, one.source.name, one.is_joined) == (1001, "K1001", True)
     vendor, *_ = one.result_columns
     assert (vendor.name, vendor.optional) == ("vendor", True)
@@ -67,6 +67,18 @@ def test_the_same_partials_are_kept_once():
     # A built-in KPI's; the first one's; those of the KPI by cell, also where it comes later.
     assert found[1001].source is ipflow.CELL_UNIQUE_USERS
     assert [found[number].source.id for number in (1002, 1003, 1004, 1005, 1006)] == [1002, 1002, 1006, 1006, 1006]
+
+
+def test_partials_are_shared_whatever_their_keys_are_called():
+    text = OPERATOR.replace("coverage.operator", "cdr.Company")
+    calls = 'measure = {type = "count", name = "calls"}\nunit = "calls"\nlengths = ["1m"]'
+    by_company = kpi(1002, '[{name = "carrier", column = "Company", ignore_case = true}]', calls, feed="cdr")
+    found = loaded(text, kpi(1001, '["Company.alias"]', calls, feed="cdr"), by_company).kpis
+    assert found[1001].source is found[1002]
+    assert found[1001].key_of(found[1001].by[0]).name == "carrier"
+    # Of its own they are called as the column, in small letters.
+    alone = loaded(text, kpi(1001, '["Company.alias"]', calls, feed="cdr")).kpis[1001]
+    assert [key.name for key in alone.source.by] == ["company"]
 
 
 def test_keys_in_any_case_are_folded_in_partials():
