@@ -6,6 +6,7 @@ import pytest
 
 from kpis.catalog import registry
 from kpis.models.result_models import result_model
+from kpis.stages import merge
 from tests.spark.test_spark import ingest
 from tests.unit.pipeline.test_days import AUTUMN, at
 from tests.unit.pipeline.test_measures import IDS, START, catalog, measures, put_histories, stored, wanted
@@ -61,6 +62,8 @@ def test_days_that_spark_merges_are_those_of_the_zone(data_dir, settings, spark,
         before = rows()
         for kpi in KPIS.values():
             result_model(kpi).objects.all().delete()
+        # As if they were too large to be merged here with others of their hours.
+        monkeypatch.setattr(merge, "GROUP_BYTES", -1)
         ingest(settings, spark, merge_bytes=-1, rebuild=(at("2025-10-25T00:00"), at("2025-10-28T00:00")))
         assert rows() == before
     assert (4, at("2025-10-25T22:00"), at("2025-10-26T23:00"), 1, 1, 2) in before
