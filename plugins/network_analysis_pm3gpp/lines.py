@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import add
 
 from kpis.catalog.plugin_formats import Refusal, Rows
@@ -14,6 +14,7 @@ FIELDS = (
     *("vendor", "element", "label", "object", "class", "cell", "counter", "value"),
     *("end", "seconds", "suspect"),
 )
+_OF_FILES = frozenset(["vendor", "element", "label", "end", "seconds"])
 PART = "object."
 TAB = b"\t"
 # What elements write for no value.
@@ -76,6 +77,11 @@ class Lines:
     def _forget(self) -> None:
         fields = self._fields
         self._period = fields["element"], fields["end"], fields["seconds"]
+        # By column, what does not vary among objects and values.
+        self._fixed = [
+            _quoted(next(filter(None, map(fields.get, names)), "")) if _OF_FILES.issuperset(names) else None
+            for names in self._names
+        ]
         # By an object and its ``suspect``: what its rows begin with, what is between two rows, and what ends them.
         self._common: dict[tuple[str, str], tuple[bytes, bytes, bytes]] = {}
 
@@ -166,10 +172,19 @@ class Lines:
     def _pieces(self, name: str, suspect: str) -> list[bytes]:
         """Return the fields of the columns but counter and value, which vary among the object's values."""
         one = object_of(self._fields["element"], name)
-        known = self._fields | {"object": name, "class": one.of, "cell": one.cell, "suspect": suspect}
-        for kind, value in one.parts.items():
-            known[PART + kind] = value
-        return [_quoted(next(filter(None, (known.get(one) for one in names)), "")) for names in self._names]
+        known = {"object": name, "class": one.of, "cell": one.cell, "suspect": suspect}
+        return [
+            _quoted(self._text_of(names, known, one.parts)) if piece is None else piece
+            for names, piece in zip(self._names, self._fixed, strict=True)
+        ]
+
+    def _text_of(self, names: Sequence[str], known: Mapping[str, str], parts: Mapping[str, str]) -> str:
+        """Return the first text that one of the names has; "" if none has any."""
+        for name in names:
+            text = parts.get(name[len(PART) :], "") if name.startswith(PART) else known.get(name, "")
+            if text := text or self._fields.get(name, ""):
+                return text
+        return ""
 
     def _refuse(self, reason: str, column: str, name: str, text: str) -> None:
         self._found.append(Refusal(reason, column, f"{name} {text}".strip()))

@@ -160,6 +160,10 @@ def test_suspect_values_are_counted_by_element(tables):
     ]
 
 
+def test_a_cell_without_the_counters_of_a_formula_is_no_group(tables):
+    assert {row[0] for row in figures(tables, "PRBUseDownlink", ONE_HOUR)} == {"gnb1/7"}
+
+
 def test_an_element_that_started_within_a_period_has_the_values_since(tables):
     found = [row for row in figures(tables, "RRCSetupSuccess", FIFTEEN_MINUTES) if row[0] == "gnb2/7"]
     assert found == [("gnb2/7", STARTS[FIRST], 90)]
