@@ -42,8 +42,8 @@ from kpis.engine.scan_kinds import OF_TEXTS, UNITS, kind_of
 STEP = np.dtype([("operation", "i4"), ("source", "i4"), ("argument", "i8")])
 (
     LOAD, ADD, SUBTRACT, MULTIPLY, DIVIDE, REMAINDER, ABSOLUTE, LEAST, MOST, FIRST, CHOOSE, EQUAL, UNEQUAL, LESS,
-    AT_MOST, MORE, AT_LEAST, AND, OR, NOT, IS_MISSING, IS_IN, LOOK_UP,
-) = range(23)  # fmt: skip
+    AT_MOST, MORE, AT_LEAST, AND, OR, NOT, IS_MISSING, IS_IN, LOOK_UP, SKIP_AND, SKIP_OR,
+) = range(25)  # fmt: skip
 FROM_CONSTANT, FROM_COLUMN, FROM_STACK = range(3)
 
 _ARITHMETIC = {"+": ADD, "-": SUBTRACT, "*": MULTIPLY}
@@ -148,7 +148,7 @@ class _Compiler:
             case In():
                 self._in(node)
             case Junction():
-                self._fold(AND if node.is_and else OR, node)
+                self._join(node)
             case Not():
                 self._unary(NOT, node)
             case IsMissing():
@@ -171,6 +171,16 @@ class _Compiler:
         self.add(node.operands[0])
         for operand in node.operands[1:]:
             self._operate(operation, operand)
+
+    def _join(self, node: Junction) -> None:
+        """Add the steps of ``and`` or ``or``; those of an operand are skipped where one before decides."""
+        operation, skip = (AND, SKIP_AND) if node.is_and else (OR, SKIP_OR)
+        self.add(node.operands[0])
+        for operand in node.operands[1:]:
+            place = len(self.steps)
+            self._constant(skip, 0)
+            self._operate(operation, operand)
+            self.steps[place] = (skip, FROM_CONSTANT, len(self.steps) - place - 1)
 
     def _operate(self, operation: int, operand: Node) -> None:
         """Add a step with an operand."""

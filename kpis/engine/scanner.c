@@ -328,7 +328,8 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
         row->interval = -1;
         if (next && next - at <= scanner->longest_line) row->interval = place_row(scanner, row, &status);
         if (scanner->programs && row->interval >= 0) {
-            int counts = run_programs(scanner->program, scanner->programs, scanner->lookup, row);
+            uint64_t reductions = ~(scanner->reductions < 64 ? ~0ULL << scanner->reductions : 0);
+            int counts = run_programs(scanner->program, scanner->programs, scanner->lookup, reductions, row);
             if (counts < 0) status = NEW_TEXTS;
             if (!counts) row->interval = -1;
         }

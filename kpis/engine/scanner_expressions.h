@@ -8,7 +8,7 @@
 enum operation {
     OP_LOAD, OP_ADD, OP_SUBTRACT, OP_MULTIPLY, OP_DIVIDE, OP_REMAINDER, OP_ABSOLUTE, OP_LEAST, OP_LARGEST, OP_FIRST,
     OP_CHOOSE, OP_EQUAL, OP_UNEQUAL, OP_LESS, OP_AT_MOST, OP_MORE, OP_AT_LEAST, OP_AND, OP_OR, OP_NOT, OP_IS_MISSING,
-    OP_IS_IN, OP_LOOK_UP
+    OP_IS_IN, OP_LOOK_UP, OP_SKIP_AND, OP_SKIP_OR
 };
 /* Where the operand comes from: a constant, which is the argument; the column of that number; the top of the stack. */
 enum source { FROM_CONSTANT, FROM_COLUMN, FROM_STACK };
@@ -49,10 +49,9 @@ static int stack_of(const Step *steps, int64_t count) {
         if (step->operation == OP_LOAD || step->operation == OP_LOOK_UP) height++;
         if (step->operation == OP_LOOK_UP && (step->argument < 0 || step->argument >= MOST_LOOKUPS)) return 0;
         if (step->operation == OP_CHOOSE) height--;
-        if (step->operation == OP_IS_IN) {
+        if (step->operation == OP_IS_IN || step->operation == OP_SKIP_AND || step->operation == OP_SKIP_OR)
             if (step->argument < 0 || step->argument >= count - at) return 0;
-            at += step->argument;
-        }
+        if (step->operation == OP_IS_IN) at += step->argument;
         if (height < 1) return 0;
         if (height > highest) highest = height;
     }
@@ -119,6 +118,12 @@ static enum outcome run_program(const Program *program, const Lookup *lookups, c
             }
             continue;
         }
+        case OP_SKIP_AND:
+            if (!*none && !*top) step += operand;
+            continue;
+        case OP_SKIP_OR:
+            if (!*none && *top) step += operand;
+            continue;
         case OP_IS_MISSING:
             *top = *none;
             *none = 0;
@@ -184,11 +189,13 @@ static enum outcome run_program(const Program *program, const Lookup *lookups, c
     return *none ? NO_VALUE : VALUE;
 }
 
-/* Gives 1 with the row's computed columns, the reductions that count it and the conditions that it satisfies; 0 where a check fails or 64 bits do not
-   suffice, so that the row is to be judged; -1 where it has a text that is not known yet. */
-static int run_programs(const Program *programs, int count, const Lookup *lookups, Row *row) {
+/* Gives 1 with the row's computed columns, the reductions that count it and, if it is any of `reductions`, the conditions
+   that it satisfies; 0 where a check fails or 64 bits do not suffice, so that the row is to be judged; -1 where it has a
+   text that is not known yet. Programs for conditions are the last. */
+static int run_programs(const Program *programs, int count, const Lookup *lookups, uint64_t reductions, Row *row) {
     row->filters = row->conditions = ~0ULL;
     for (const Program *program = programs; program < programs + count; program++) {
+        if (program->purpose == FOR_CONDITION && !(row->filters & reductions)) return 1;
         int64_t value = 0;
         enum outcome outcome = run_program(program, lookups, row, &value);
         if (outcome == BEYOND) return 0;
