@@ -52,7 +52,8 @@ def partial_columns(tables: Tables, index: int, starts: np.ndarray, places: np.n
         return _with_distinct(tables, index, columns, order)
     totals = [np.ascontiguousarray(column) for column in entries[order, 1 + len(kpi.by) :].T]
     values = partial_values(tables.plans[index], kpi.measure, kpi.feed, totals)
-    return columns | dict(zip(kpi.partial_values, values, strict=True))
+    names = (*kpi.measure.partial_keys, *kpi.partial_values)
+    return columns | dict(zip(names, values, strict=True))
 
 
 def _starts_of(starts: np.ndarray, intervals: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kpis.catalog.columns import Decimal, Integer
 from kpis.catalog.feeds import Feed
-from kpis.catalog.measures import Count, CountDistinct, Extreme, Maximum, Mean, Measure, Minimum, Ratio, Sum
+from kpis.catalog.measures import Count, CountDistinct, Extreme, Last, Maximum, Mean, Measure, Minimum, Ratio, Sum
 from kpis.catalog.measures.means import SQUARES, StandardDeviation
 from kpis.engine import compiled
 from kpis.engine.reductions import Declined
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 # The most columns of a SUM: scanner.h.
 MOST_TERMS = 4
 # The places that a total takes in a group; of others it is one.
-PLACES = {compiled.LEAST: 2, compiled.LARGEST: 2, compiled.SQUARED: 2}
+PLACES = {compiled.LEAST: 2, compiled.LARGEST: 2, compiled.SQUARED: 2, compiled.NEWEST: 3}
 # Measures by their very types: a subclass may compute something else.
-MEASURES = frozenset([Sum, Count, CountDistinct, Mean, Ratio, Minimum, Maximum, StandardDeviation])
+MEASURES = frozenset([Sum, Count, CountDistinct, Mean, Ratio, Minimum, Maximum, StandardDeviation, Last])
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,9 @@ def plan_of(measure: Measure, feed: Feed) -> Plan | None:
         case Extreme(column=number):
             kind = compiled.LEAST if isinstance(measure, Minimum) else compiled.LARGEST
             return _of_totals(Total(kind, (number.name,))) if _is_number(feed, number.name) else None
+        case Last(column=number, moment=moment):
+            is_own = moment == feed.moment.sql and _is_number(feed, number.name)
+            return _of_totals(Total(compiled.NEWEST, (number.name,))) if is_own else None
         case StandardDeviation(column=number):
             kinds = (compiled.ADDED, compiled.SQUARED, compiled.OF_VALUES)
             totals = (Total(kind, (number.name,)) for kind in kinds)
@@ -108,9 +111,9 @@ def _is_number(feed: Feed, column: str) -> bool:
 
 
 def partial_values(plan: Plan, measure: Measure, feed: Feed, places: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return the columns of a partial's values, masked where a value is missing, from the places of its groups' totals.
+    """Return a partial's columns behind those of the dimensions, from the places of its groups' totals.
 
-    Raises Declined where a value does not fit into 64 bits.
+    They are masked where a value is missing. Raises Declined where a value does not fit into 64 bits.
     """
     if isinstance(measure, Mean) and not isinstance(feed.column(measure.column).type, Decimal):
         (total, *others) = places
@@ -132,6 +135,9 @@ def _values_of(kind: int, places: Sequence[np.ndarray]) -> list[np.ndarray]:
     if kind in (compiled.LEAST, compiled.LARGEST):
         values, is_there = places
         return [masked(values, is_there == 0)]
+    if kind == compiled.NEWEST:
+        values, is_there, moments = places
+        return [masked(one, is_there == 0) for one in (moments.astype("datetime64[us]"), values)]
     return [*places]
 
 

@@ -11,7 +11,7 @@ from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range
 from kpis.catalog.formats import CSV, JSONLines, Parquet
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import CountDistinct
+from kpis.catalog.measures import CountDistinct, Last
 from kpis.engine import compiled
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN
 from kpis.engine.scan_kinds import OF_TEXTS, OF_WHOLE_NUMBERS, UNITS, kind_of
@@ -124,7 +124,8 @@ def _is_scannable(kpi: KPI) -> bool:
         return False
     if isinstance(measure, CountDistinct):
         return not kpi.folded and _is_distinguished(feed.column(measure.column).type)
-    return True
+    # Of a folded name's spellings all records are counted, not those of the newest moment.
+    return not (isinstance(measure, Last) and kpi.folded)
 
 
 def _is_distinguished(type_: ColumnType) -> bool:

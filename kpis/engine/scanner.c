@@ -358,7 +358,7 @@ int scanner_scan(Scanner *scanner, const uint8_t *text, int64_t length, int64_t 
    satisfies and its moment. */
 int scanner_add(Scanner *scanner, const int64_t *values, uint64_t nulls, uint64_t filters, uint64_t conditions,
                 int64_t moment) {
-    Row row = {.nulls = nulls, .filters = filters, .conditions = conditions};
+    Row row = {.nulls = nulls, .filters = filters, .conditions = conditions, .moment = moment};
     int status = DONE;
     memcpy(row.values, values, scanner->columns * sizeof *values);
     row.interval = interval_of(scanner, moment, &status);
@@ -375,6 +375,7 @@ int scanner_add_rows(Scanner *scanner, int64_t count, const int64_t *moments, co
         row->nulls = nulls[i];
         row->filters = ~uncounted[i];
         row->conditions = ~unsatisfied[i];
+        row->moment = moments[i];
         for (int column = 0; column < scanner->columns; column++)
             row->values[column] = columns[column] ? columns[column][i] : 0;
         row->interval = interval_of(scanner, moments[i], &status);

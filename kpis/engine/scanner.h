@@ -46,9 +46,9 @@
 enum status { DONE = 0, ODD_LINES_FULL = 1, TOO_LARGE = 2, TOO_MANY = 3, NO_MEMORY = 4, NEW_TEXTS = 5 };
 enum format { CSV = 0, JSON = 1 };
 enum reduction_kind { SUM = 0, DISTINCT = 1, COUNT = 2, MEAN = 3, TOTALS = 4 };
-/* What a total is of: the number of rows, or of a column's values: their number, sum, least, largest, or the sum of
-   their squares. */
-enum total_kind { OF_ROWS = 0, OF_VALUES = 1, ADDED = 2, LEAST = 3, LARGEST = 4, SQUARED = 5 };
+/* What a total is of: the number of rows, or of a column's values: their number, sum, least, largest, the sum of their
+   squares, or the newest, of several at one moment the largest. */
+enum total_kind { OF_ROWS = 0, OF_VALUES = 1, ADDED = 2, LEAST = 3, LARGEST = 4, SQUARED = 5, NEWEST = 6 };
 enum kind {
     INTEGER = 0, DECIMAL = 1, TEXT = 2, CHOICE = 3, POSTAL_CODE = 4, ID = 5, DATE = 6, CLOCK = 7, MONTH_FIRST = 8,
     WHOLE = 9, BOOLEAN = 10, ISO_TIME = 11, WRITTEN_TIME = 12, UNIX_TIME = 13

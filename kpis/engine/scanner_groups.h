@@ -9,7 +9,8 @@ typedef struct {
 } Groups;
 
 /* A total of the rows that satisfy a condition, or with -1 of all, at its place among those of a group. LEAST and LARGEST
-   take two places, the second for 1 once there is a value; SQUARED two for 128 bits, the lower ones first. */
+   take two places, the second for 1 once there is a value; SQUARED two for 128 bits, the lower ones first; NEWEST three:
+   the value, 1 once there is one, its moment. */
 typedef struct {
     int32_t kind, column, condition, place;
 } Total;
@@ -286,7 +287,7 @@ static inline int add_pair(Reduction *reduction, uint32_t group, int64_t value) 
 typedef struct {
     int64_t values[MOST_COLUMNS];
     uint64_t nulls, filters, conditions;
-    int64_t interval;
+    int64_t interval, moment; /* moment: in microseconds since 1970 */
 } Row;
 
 /* Adds a square to a sum of 128 bits. */
@@ -324,6 +325,12 @@ static inline int add_totals(const Reduction *reduction, int64_t *totals, const 
         case LARGEST:
             if (!at[1] || value > at[0]) at[0] = value;
             at[1] = 1;
+            break;
+        case NEWEST:
+            if (at[1] && (row->moment < at[2] || (row->moment == at[2] && value <= at[0]))) break;
+            at[0] = value;
+            at[1] = 1;
+            at[2] = row->moment;
             break;
         case SQUARED:
             if (add_square(at, value)) return TOO_LARGE;

@@ -69,10 +69,10 @@ typedef struct {
     Groups intervals; /* by their number since 1970: the number of records */
     int64_t last_start, last_interval;
     /* The columns that say whether and where a row counts, if they are few, with the values of the last row that did
-       and its interval, -1 for none. */
+       and its interval, -1 for none, and moment. */
     int places;
     int32_t place_columns[MOST_PLACES];
-    int64_t last_values[MOST_PLACES], last_place;
+    int64_t last_values[MOST_PLACES], last_place, last_moment;
     int64_t lines; /* all that were passed, blank and odd ones as well */
     int lacks_day;
     int is_kept;
@@ -97,7 +97,7 @@ static inline int64_t interval_of(Scanner *scanner, int64_t moment, int *status)
     return scanner->last_interval = interval;
 }
 
-/* Gives the interval's number from 0, -1 where the row is no record. */
+/* Gives the interval's number from 0, and the row its moment; -1 where the row is no record. */
 static int64_t place_anew(Scanner *scanner, Row *row, int *status) {
     uint64_t lacks_day = row->nulls & scanner->day;
     if (scanner->lines < scanner->days_count && row->nulls >> scanner->day_column & 1) {
@@ -127,6 +127,7 @@ static int64_t place_anew(Scanner *scanner, Row *row, int *status) {
     if (scanner->zone && !to_utc(scanner->zone, moment, &moment)) return -1;
     if (__builtin_add_overflow(moment, scanner->shift, &moment)) return -1;
     if (moment < scanner->earliest || moment > scanner->latest) return -1;
+    row->moment = moment;
     for (int i = 0; i < scanner->checks; i++) {
         const Check *check = &scanner->check[i];
         int64_t value = row->values[check->column];
@@ -146,8 +147,12 @@ static inline int64_t place_row(Scanner *scanner, Row *row, int *status) {
     if (scanner->places <= 0 || row->nulls) return place_anew(scanner, row, status);
     int64_t others = scanner->last_place < 0;
     for (int i = 0; i < scanner->places; i++) others |= row->values[scanner->place_columns[i]] ^ scanner->last_values[i];
-    if (!others) return scanner->last_place;
+    if (!others) {
+        row->moment = scanner->last_moment;
+        return scanner->last_place;
+    }
     scanner->last_place = place_anew(scanner, row, status);
+    scanner->last_moment = row->moment;
     for (int i = 0; i < scanner->places; i++) scanner->last_values[i] = row->values[scanner->place_columns[i]];
     return scanner->last_place;
 }

@@ -74,6 +74,7 @@ from kpis.formats.judge import AheadOfClock, Times, checked
 from kpis.formats.parquet_columns import FileColumn, Kind, fit_of
 from kpis.formats.parquet_rows import ParquetRows, reader_of
 from kpis.formats.parquet_sql import value_of
+from tests.property.test_scanner_columns import last_of
 from tests.property.test_scanner_feeds import agrees_with_the_reader
 
 CODECS = ("none", "snappy", "zstd", "gzip", "lz4", "brotli")
@@ -452,7 +453,7 @@ def random_kpis(feed: Feed, chance: random.Random) -> list[KPI]:
             measures += [Sum("value", columns=(column.name,)), Mean("value", column.name, "samples", "empty")]
         if isinstance(column.type, Integer | Decimal):
             number = number_of(column)
-            measures += [Minimum("value", number), Maximum("value", number)]
+            measures += [Minimum("value", number), Maximum("value", number), last_of(feed, number)]
             large = condition(f"{column.name} > 1 or is_missing({column.name})", column_types(feed.record_columns))
             measures.append(Count("value", where=large))
             if getattr(column.type, "maximum", None) is not None:

@@ -9,7 +9,7 @@ import json
 import random
 from collections import Counter
 from datetime import UTC, datetime
-from decimal import Decimal as Number
+from decimal import Decimal as Exact
 
 import duckdb
 import pytest
@@ -38,10 +38,12 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import (
     Count,
     CountDistinct,
+    Last,
     Maximum,
     Mean,
     Measure,
     Minimum,
+    Number,
     Ratio,
     StandardDeviation,
     Sum,
@@ -87,7 +89,7 @@ PLAIN = {
         lambda chance: chance.choice(["", "99", "-3", "5"]),
     ),
     "decimal or 0.5": (
-        Decimal(optional=True, minimum=-1, maximum=9, unknown=(99,), default=Number("0.500000")),
+        Decimal(optional=True, minimum=-1, maximum=9, unknown=(99,), default=Exact("0.500000")),
         lambda chance: chance.choice(["", "99", "0.5", "0.25", "-1"]),
     ),
     "text or it's Zoë's": (Text(optional=True, longest=60, default="it's Zoë's"), text_of),
@@ -152,7 +154,7 @@ def random_kpis(feed: Feed, chance: random.Random) -> list[KPI]:
             if isinstance(column.type, Integer) and column.type.minimum >= 0:
                 measures.append(((Dimension("name", "name"),), Sum("total", columns=("n", column.name))))
     measures += [
-        ((Dimension("name", "name", folded=chance.random() < 0.2),), measure)
+        ((Dimension("name", "name", folded=not isinstance(measure, Last) and chance.random() < 0.2),), measure)
         for measure in chance.sample(measures_of_numbers(feed, chance), 3)
     ]
     return [
@@ -186,7 +188,13 @@ def measures_of_numbers(feed: Feed, chance: random.Random) -> list[Measure]:
         Minimum("least", number),
         Maximum("most", number),
         StandardDeviation("spread", number, "samples"),
+        last_of(feed, number),
     ]
+
+
+def last_of(feed: Feed, number: Number) -> Last:
+    columns = tuple(dict.fromkeys([feed.moment.column, *(name for name, _ in feed.moment.parts)]))
+    return Last("newest", number, feed.moment.sql, columns)
 
 
 def random_text(chance: random.Random, name: str) -> str:

@@ -22,12 +22,13 @@ from kpis.catalog.builtin.coverage import COVERAGE
 from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.catalog.checks import check_expression, column_types, derived_column
 from kpis.catalog.columns import UUID, Decimal, Integer, PostalCode, Text
+from kpis.catalog.columns.zones import YEARS
 from kpis.catalog.dimensions import Dimension
 from kpis.catalog.expressions import Expression, ExpressionError, condition, expression
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.intervals import FIVE_MINUTES
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import Count, CountDistinct, Mean, Measure, Sum
+from kpis.catalog.measures import Count, CountDistinct, Last, Mean, Measure, Sum
 from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import TotalTooLarge, partial_of_records
 from kpis.engine.folding import add_fold
@@ -322,6 +323,9 @@ def test_random_feeds_with_random_expressions_give_the_same_three_times(tmp_path
         texts = [one.text for one in (*feed.expressions, *(one.filter for one in kpis)) if one is not None]
         said = f"{content!r} {texts}"
         records, rejects, lines, _ = judged(feed, content, {}, None, ANY_TIME)
+        if not feed.moment.zone.is_utc and any(start.year - 1970 >= YEARS - 1 for start, _ in records):
+            # SQL does not know local times so late.
+            kpis = [one for one in kpis if not isinstance(one.measure, Last)]
         reading = Reader(connection).read(path, feed, None, {}, ANY_TIME)
         assert (reading.lines, reading.records) == (lines, len(records)), said
         assert connection.execute("FROM rejects ORDER BY line").fetchall() == rejects, said

@@ -31,6 +31,7 @@ from kpis.catalog.kpis import KPI
 from kpis.catalog.measures import (
     Count,
     CountDistinct,
+    Last,
     Maximum,
     Mean,
     Minimum,
@@ -146,6 +147,8 @@ def naive_partial(kpi: KPI, records: list[tuple[datetime, dict[str, Any]]]) -> l
         if isinstance(kpi.measure, CountDistinct):
             keys.append(record[kpi.measure.column])
         groups[tuple(keys)].append(record)
+    if isinstance(kpi.measure, Last):
+        return [(*keys, *newest_of(kpi, groups[keys])) for keys in sorted(groups)]
     return [(*keys, *naive_values(kpi, groups[keys])) for keys in sorted(groups)]
 
 
@@ -174,6 +177,17 @@ def naive_values(kpi: KPI, group: list[dict[str, Any]]) -> list[int | None]:
         case measure:
             raise AssertionError(measure)
     return values + [len(group)] * bool(kpi.folded)
+
+
+def newest_of(kpi: KPI, group: list[dict[str, Any]]) -> tuple[datetime | None, int | None]:
+    assert isinstance(kpi.measure, Last)
+    number = kpi.measure.column
+    found = [
+        (moment_of(kpi.feed, one).replace(tzinfo=None), *whole_values([one], number))
+        for one in group
+        if one[number.name] is not None
+    ]
+    return max(found, default=(None, None))
 
 
 def counted_of(records: list[dict[str, Any]], where: Expression | None) -> list[dict[str, Any]]:
