@@ -163,7 +163,8 @@ class _ParquetScanner(ParquetReader):
         if kind in OF_TEXTS:
             return f"coalesce(CAST({name} AS VARCHAR), '')"
         if kind == compiled.DECIMAL:
-            number = f"CAST({name} * 1000000 AS BIGINT)"
+            # A wider type, as its own has no room for the product.
+            number = f"CAST(CAST({name} AS DECIMAL(25, 6)) * 1000000 AS BIGINT)"
         elif kind == compiled.DATE:
             number = f"date_diff('day', DATE '1970-01-01', {name})"
         elif kind == compiled.CLOCK or kind == compiled.MONTH_FIRST:
