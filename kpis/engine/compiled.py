@@ -66,6 +66,7 @@ _FUNCTIONS = {
     "scanner_check": (c_int, [c_void_p, c_int, c_int, c_int64, c_int64, c_int64]),
     "scanner_place": (None, [c_void_p, c_int, c_int]),
     "scanner_cell": (c_int, [c_void_p, c_int, c_int, c_int64]),
+    "scanner_bucket": (c_int, [c_void_p, c_int]),
     "scanner_program": (c_int, [c_void_p, c_int, c_int, c_void_p, c_int64, c_int64, c_int64]),
     "scanner_lookup": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_void_p]),
     "scanner_reduce": (

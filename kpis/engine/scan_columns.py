@@ -13,17 +13,18 @@ from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
 from kpis.catalog.measures import CountDistinct
+from kpis.catalog.measures.percentiles import BUCKET
 from kpis.catalog.sql import RECORD_START, aliased, quoted
 from kpis.engine import compiled
 from kpis.engine.live import Timeline
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_kinds import MICRO, OF_TEXTS, OF_TIMES, changes_of, kind_of
-from kpis.engine.scan_measures import partial_values
+from kpis.engine.scan_measures import masked, partial_values
 from kpis.engine.scan_tables import Tables
 from kpis.engine.table import Columns, TableColumn, Texts, constant, is_masked, taken
 
 INTEGERS = {"INTEGER": np.int32, "BIGINT": np.int64}
-NO_CELL = -(2**63)
+NO_CELL, NO_BUCKET = -(2**63), 2**63 - 1
 RECORDS = "scanned_records"
 
 
@@ -41,18 +42,22 @@ def partial_columns(tables: Tables, index: int, starts: np.ndarray, places: np.n
 
     ``starts`` are those of the intervals, ascending, and ``places`` the place there of each interval by its number.
     """
-    kpi, reductions = tables.kpis[index], tables.reductions
-    entries = reductions.entries(index)
+    kpi, plan = tables.kpis[index], tables.plans[index]
+    entries = tables.reductions.entries(index)
     intervals = places[entries[:, 0]]
     keys = [key for number, one in enumerate(kpi.by, 1) for key in _keys(tables, one, entries[:, number])]
+    first = 1 + len(kpi.by)
+    if plan.bucket_of:
+        keys.append(_buckets(entries[:, first]))
+        first += 1
     order = np.lexsort((*(key.order for key in reversed(keys)), intervals))
     columns = {"interval_start": _starts_of(starts, intervals[order])}
     columns |= {key.name: key.values[order] for key in keys}
     if isinstance(kpi.measure, CountDistinct):
         return _with_distinct(tables, index, columns, order)
-    totals = [np.ascontiguousarray(column) for column in entries[order, 1 + len(kpi.by) :].T]
-    values = partial_values(tables.plans[index], kpi.measure, kpi.feed, totals)
-    names = (*kpi.measure.partial_keys, *kpi.partial_values)
+    totals = [np.ascontiguousarray(column) for column in entries[order, first:].T]
+    values = partial_values(plan, kpi.measure, kpi.feed, totals)
+    names = [name for name in (*kpi.measure.partial_keys, *kpi.partial_values) if name not in columns]
     return columns | dict(zip(names, values, strict=True))
 
 
@@ -79,6 +84,12 @@ def _keys(tables: Tables, dimension: Dimension, found: np.ndarray) -> list[_Key]
         _Key(dimension.name, np.array(folded, dtype=object)[found], folded_ranks[found]),
         _Key(dimension.spelling, texts[found], ranks[found]),
     ]
+
+
+def _buckets(found: np.ndarray) -> _Key:
+    """Return a partial's column of buckets; of records without a value there is none, and they are last."""
+    is_none = found == NO_BUCKET
+    return _Key(BUCKET, masked(np.where(is_none, 0, found).astype(np.int32), is_none), found)
 
 
 def _cells(dimension: GridCell, found: np.ndarray) -> _Key:

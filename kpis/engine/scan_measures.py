@@ -11,8 +11,21 @@ import numpy as np
 
 from kpis.catalog.columns import Decimal, Integer
 from kpis.catalog.feeds import Feed
-from kpis.catalog.measures import Count, CountDistinct, Extreme, Last, Maximum, Mean, Measure, Minimum, Ratio, Sum
-from kpis.catalog.measures.means import SQUARES, StandardDeviation
+from kpis.catalog.measures import (
+    Count,
+    CountDistinct,
+    Extreme,
+    Last,
+    Maximum,
+    Mean,
+    Measure,
+    Minimum,
+    Percentile,
+    Ratio,
+    StandardDeviation,
+    Sum,
+)
+from kpis.catalog.measures.means import SQUARES
 from kpis.engine import compiled
 from kpis.engine.reductions import Declined
 from kpis.engine.scan_kinds import MICRO
@@ -25,7 +38,7 @@ MOST_TERMS = 4
 # The places that a total takes in a group; of others it is one.
 PLACES = {compiled.LEAST: 2, compiled.LARGEST: 2, compiled.SQUARED: 2, compiled.NEWEST: 3}
 # Measures by their very types: a subclass may compute something else.
-MEASURES = frozenset([Sum, Count, CountDistinct, Mean, Ratio, Minimum, Maximum, StandardDeviation, Last])
+MEASURES = frozenset([Sum, Count, CountDistinct, Mean, Ratio, Minimum, Maximum, StandardDeviation, Last, Percentile])
 
 
 @dataclass(frozen=True)
@@ -46,11 +59,15 @@ class Total:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the scanner reduces records to: by a reduction's kind, of columns, or if it is TOTALS, ``totals``."""
+    """What the scanner reduces records to: by a reduction's kind, of columns, or if it is TOTALS, ``totals``.
+
+    Groups are made by the bucket of a column besides, if ``bucket_of`` names one.
+    """
 
     kind: int
     columns: tuple[str, ...] = ()
     totals: tuple[Total, ...] = ()
+    bucket_of: str = ""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -92,13 +109,17 @@ def plan_of(measure: Measure, feed: Feed) -> Plan | None:
         case Extreme(column=number):
             kind = compiled.LEAST if isinstance(measure, Minimum) else compiled.LARGEST
             return _of_totals(Total(kind, (number.name,))) if _is_number(feed, number.name) else None
+        case Percentile(column=number):
+            totals = (Total(compiled.OF_VALUES, (number.name,)),)
+            is_number = _is_number(feed, number.name)
+            return Plan(compiled.TOTALS, totals=totals, bucket_of=number.name) if is_number else None
         case Last(column=number, moment=moment):
             is_own = moment == feed.moment.sql and _is_number(feed, number.name)
             return _of_totals(Total(compiled.NEWEST, (number.name,))) if is_own else None
         case StandardDeviation(column=number):
             kinds = (compiled.ADDED, compiled.SQUARED, compiled.OF_VALUES)
-            totals = (Total(kind, (number.name,)) for kind in kinds)
-            return _of_totals(*totals) if _is_number(feed, number.name) else None
+            deviations = (Total(kind, (number.name,)) for kind in kinds)
+            return _of_totals(*deviations) if _is_number(feed, number.name) else None
     return None
 
 

@@ -196,17 +196,23 @@ class Tables:
             reductions.library.scanner_place(
                 reductions.state, self.places[feed.place.latitude], self.places[feed.place.longitude]
             )
-        cells = len(feed.record_columns)
+        slots, bucket_of = len(feed.record_columns), dict[str, int]()
         for number, kpi in enumerate(self.kpis):
             keys = []
             for dimension in kpi.by:
                 if isinstance(dimension, GridCell):
                     self._call("cell", *(self.places[name] for name in dimension.columns), dimension.per_degree)
-                    keys.append(cells)
-                    cells += 1
+                    keys.append(slots)
+                    slots += 1
                 else:
                     keys.append(self.places[dimension.column])
             plan = self.plans[number]
+            if plan.bucket_of:
+                if plan.bucket_of not in bucket_of:
+                    self._call("bucket", self.places[plan.bucket_of])
+                    bucket_of[plan.bucket_of] = slots
+                    slots += 1
+                keys.append(bucket_of[plan.bucket_of])
             columns = [self.places[name] for name in plan.columns]
             reductions.reduce(plan.kind, keys, columns, bool(kpi.folded), self._totals(plan), plan.width)
             if kpi.filter is not None:

@@ -11,7 +11,7 @@ from kpis.catalog.dimensions import Dimension, GridCell
 from kpis.catalog.feeds import Check, Column, Feed, Range
 from kpis.catalog.formats import CSV, JSONLines, Parquet
 from kpis.catalog.kpis import KPI
-from kpis.catalog.measures import CountDistinct, Last
+from kpis.catalog.measures import CountDistinct, Last, Percentile
 from kpis.engine import compiled
 from kpis.engine.reductions import LONGEST_NAME, MOST_UNKNOWN
 from kpis.engine.scan_kinds import OF_TEXTS, OF_WHOLE_NUMBERS, UNITS, kind_of
@@ -20,7 +20,7 @@ from kpis.engine.scan_measures import plan_of
 if TYPE_CHECKING:
     from kpis.catalog.expressions import Expression
 
-# The most columns with cells, and the most dimensions of a KPI: scanner.h.
+# The most columns with cells and buckets, and the most dimensions of a KPI: scanner.h.
 MOST_COLUMNS, MOST_KEYS = 64, 4
 # The most objects within each other of a row of JSON, itself one of them: scanner.h.
 MOST_BRANCHES = 12
@@ -29,10 +29,11 @@ MOST_BRANCHES = 12
 def can_scan(feed: Feed, kpis: Collection[KPI]) -> bool:
     """Return True if the feed's files can be scanned for these KPIs, each of which has its own partials."""
     feed = feed.as_lines
-    cells = sum(isinstance(dimension, GridCell) for kpi in kpis for dimension in kpi.by)
+    slots = sum(isinstance(dimension, GridCell) for kpi in kpis for dimension in kpi.by)
+    slots += len({kpi.measure.column.name for kpi in kpis if isinstance(kpi.measure, Percentile)})
     return (
         compiled.library() is not None
-        and len(feed.record_columns) + cells <= MOST_COLUMNS
+        and len(feed.record_columns) + slots <= MOST_COLUMNS
         and _is_known(feed)
         and all(_is_readable(feed, column) for column in feed.columns)
         and all(_is_computable(feed, column) for column in feed.derived)

@@ -224,8 +224,20 @@ void scanner_place(Scanner *scanner, int latitude, int longitude) {
 /* Adds a computed column, the cell of a place: its southern edge in the upper 32 bits, its western edge in the lower,
    both in cells from 0; the least number of all for no place. Its number follows those of the columns. */
 int scanner_cell(Scanner *scanner, int latitude, int longitude, int64_t per_degree) {
-    if (scanner->columns + scanner->cells == MOST_COLUMNS) return TOO_MANY;
-    scanner->cell[scanner->cells++] = (Cell){latitude, longitude, per_degree};
+    int slot = scanner->columns + scanner->slots;
+    if (slot == MOST_COLUMNS) return TOO_MANY;
+    scanner->slots++;
+    scanner->cell[scanner->cells++] = (Cell){latitude, longitude, slot, per_degree};
+    return DONE;
+}
+
+/* Adds a computed column, the bucket of a column's value; the largest number of all for no value. Its number is the next
+   one too. */
+int scanner_bucket(Scanner *scanner, int column) {
+    int slot = scanner->columns + scanner->slots;
+    if (slot == MOST_COLUMNS) return TOO_MANY;
+    scanner->slots++;
+    scanner->bucket[scanner->buckets++] = (Bucket){column, slot};
     return DONE;
 }
 

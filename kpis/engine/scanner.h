@@ -40,6 +40,8 @@
 #define LONGEST_WRITTEN 64
 #define ODD_LINES 4096
 #define NO_DAY INT64_MIN
+#define NO_BUCKET INT64_MAX
+#define BUCKET_BITS 6
 #define ROWS 16
 #define SMALL_TABLE 16384 /* groups whose table is mostly in the cache */
 

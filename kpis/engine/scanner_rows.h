@@ -6,9 +6,14 @@ typedef struct {
 } Check;
 
 typedef struct {
-    int32_t latitude, longitude;
+    int32_t latitude, longitude, slot;
     int64_t per_degree;
 } Cell;
+
+/* A bucket of a column's values: as percentiles.py says, 64 of the same width from each power of two to the next. */
+typedef struct {
+    int32_t column, slot;
+} Bucket;
 
 typedef struct {
     int64_t line, offset, length;
@@ -57,11 +62,12 @@ typedef struct {
     int64_t shift; /* to be added to it, in microseconds */
     int64_t earliest, latest, length; /* of a moment, and of intervals, in microseconds */
     int is_given; /* all rows count in one interval */
-    int checks, cells, reductions, programs;
+    int checks, slots, cells, buckets, reductions, programs; /* slots: of cells and buckets */
     uint64_t filtered; /* the reductions that do not count all rows */
     int64_t longest_line;
     Check check[MOST_CHECKS];
     Cell cell[MOST_COLUMNS];
+    Bucket bucket[MOST_COLUMNS];
     Column column[MOST_COLUMNS];
     Reduction reduction[MOST_REDUCTIONS];
     Program program[MOST_PROGRAMS];
@@ -229,6 +235,13 @@ static __attribute__((noinline)) int reduce_some(Reduction *reduction, int numbe
     return status;
 }
 
+static inline int64_t bucket_of(int64_t value) {
+    uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    int bits = size ? 64 - __builtin_clzll(size) : 0, shift = bits > BUCKET_BITS + 1 ? bits - BUCKET_BITS - 1 : 0;
+    int64_t bucket = ((int64_t)shift << BUCKET_BITS) + (int64_t)(size >> shift);
+    return value < 0 ? -bucket : bucket;
+}
+
 /* Adds up to ROWS rows to what they are reduced to. */
 static int reduce_rows(Scanner *scanner, Row *rows, int count) {
     int status = DONE;
@@ -239,8 +252,14 @@ static int reduce_rows(Scanner *scanner, Row *rows, int count) {
             uint64_t place = 1ULL << cell->latitude | 1ULL << cell->longitude;
             int64_t south = floor_of(values[cell->latitude] * cell->per_degree, 1000000);
             int64_t west = floor_of(values[cell->longitude] * cell->per_degree, 1000000);
-            values[scanner->columns + i] = rows[row].nulls & place ? INT64_MIN : south * (1LL << 32) + west;
+            values[cell->slot] = rows[row].nulls & place ? INT64_MIN : south * (1LL << 32) + west;
         }
+    for (int i = 0; i < scanner->buckets; i++) {
+        const Bucket *bucket = &scanner->bucket[i];
+        for (int row = 0; row < count; row++)
+            rows[row].values[bucket->slot] =
+                rows[row].nulls >> bucket->column & 1 ? NO_BUCKET : bucket_of(rows[row].values[bucket->column]);
+    }
     for (int i = 0; i < scanner->reductions && !status; i++)
         status = scanner->filtered >> i & 1 ? reduce_some(&scanner->reduction[i], i, rows, count)
                                             : reduce(&scanner->reduction[i], rows, count);

@@ -60,12 +60,15 @@ from kpis.catalog.measures import (
     Mean,
     Measure,
     Minimum,
+    Percentile,
     StandardDeviation,
     Sum,
     number_of,
 )
 from kpis.catalog.result_columns import BadEntry
 from kpis.engine import parquet_scan
+from kpis.engine.aggregate import TotalTooLarge, partial_of_records
+from kpis.engine.file_reader import Reading
 from kpis.engine.folding import add_fold
 from kpis.engine.parquet_scan import scan_parquet
 from kpis.engine.reader import Reader
@@ -454,6 +457,7 @@ def random_kpis(feed: Feed, chance: random.Random) -> list[KPI]:
         if isinstance(column.type, Integer | Decimal):
             number = number_of(column)
             measures += [Minimum("value", number), Maximum("value", number), last_of(feed, number)]
+            measures.append(Percentile("value_p50", "value", number))
             large = condition(f"{column.name} > 1 or is_missing({column.name})", column_types(feed.record_columns))
             measures.append(Count("value", where=large))
             if getattr(column.type, "maximum", None) is not None:
@@ -490,9 +494,21 @@ def test_the_scanner_gives_what_the_bulk_reader_gives(tmp_path, connection, monk
     if not kpis:
         return
     found = scan_parquet(path, feed, kpis, given, times, defaults, scratch=tmp_path)
-    assert found is not None
     add_fold(connection)
+    if found is None:
+        # Only what the bulk reader refuses as well.
+        reading = Reader(connection).read(path, feed, given, defaults, times)
+        assert [kpi.name for kpi in kpis if has_too_large_a_total(connection, kpi, reading)]
+        return
     agrees_with_the_reader(connection, kpis, path, found, given, defaults, times)
+
+
+def has_too_large_a_total(connection: duckdb.DuckDBPyConnection, kpi: KPI, reading: Reading) -> bool:
+    try:
+        with partial_of_records(connection, kpi, reading.intervals):
+            return False
+    except TotalTooLarge:
+        return True
 
 
 # Every value that the judge reads, SQL reads too.

@@ -44,6 +44,7 @@ from kpis.catalog.measures import (
     Measure,
     Minimum,
     Number,
+    Percentile,
     Ratio,
     StandardDeviation,
     Sum,
@@ -189,6 +190,7 @@ def measures_of_numbers(feed: Feed, chance: random.Random) -> list[Measure]:
         Maximum("most", number),
         StandardDeviation("spread", number, "samples"),
         last_of(feed, number),
+        Percentile("size_p50", "size", number),
     ]
 
 

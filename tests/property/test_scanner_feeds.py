@@ -36,10 +36,12 @@ from kpis.catalog.measures import (
     Mean,
     Minimum,
     Number,
+    Percentile,
     Ratio,
     StandardDeviation,
     Sum,
 )
+from kpis.catalog.measures.percentiles import bucket_of
 from kpis.catalog.registry import FEEDS, partial_kpis
 from kpis.engine import scanner as scanner_module
 from kpis.engine.aggregate import partial_of_records
@@ -146,9 +148,14 @@ def naive_partial(kpi: KPI, records: list[tuple[datetime, dict[str, Any]]]) -> l
             keys += [fold(value), value] if dimension.folded else [value]
         if isinstance(kpi.measure, CountDistinct):
             keys.append(record[kpi.measure.column])
+        if isinstance(kpi.measure, Percentile):
+            # Records without a value are a group too, the last.
+            keys.append(next(((0, bucket_of(one)) for one in whole_values([record], kpi.measure.column)), (1, None)))
         groups[tuple(keys)].append(record)
     if isinstance(kpi.measure, Last):
         return [(*keys, *newest_of(kpi, groups[keys])) for keys in sorted(groups)]
+    if isinstance(kpi.measure, Percentile):
+        return [(*keys[:-1], keys[-1][1], *naive_values(kpi, groups[keys])) for keys in sorted(groups)]
     return [(*keys, *naive_values(kpi, groups[keys])) for keys in sorted(groups)]
 
 
@@ -174,6 +181,8 @@ def naive_values(kpi: KPI, group: list[dict[str, Any]]) -> list[int | None]:
         case StandardDeviation(column=number):
             numbers = whole_values(group, number)
             values = [sum(numbers), *divmod(sum(one * one for one in numbers), 10**12), len(numbers)]
+        case Percentile(column=number):
+            values = [len(whole_values(group, number))]
         case measure:
             raise AssertionError(measure)
     return values + [len(group)] * bool(kpi.folded)
