@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kpis.catalog.intervals import Length
 
 # Shown in place of a missing value.
 NONE = "\N{EN DASH}"
@@ -104,3 +107,13 @@ def _scaled(value: float, unit: str) -> str:
         scaled /= 1000
         power += 1
     return f"{scaled:,.1f} {_PREFIXES[power]}{unit}".rstrip()
+
+
+def earlier(length: Length, start: datetime) -> dict[str, datetime]:
+    """Return the starts (UTC) of the intervals that one is compared with, by words: an hour and a day before.
+
+    A day, a week or a month is compared with the one before.
+    """
+    if length.is_calendar:
+        return {f"{length.name.removeprefix('1 ')} before": length.shifted(start, -1)}
+    return {"hour before": start - timedelta(hours=1), "day before": start - timedelta(days=1)}

@@ -1,4 +1,4 @@
-"""The newest values: each feed's newest interval, and each KPI's total there compared with an hour and a day before."""
+"""The newest values: each feed's newest interval, and each KPI's total there compared with those before."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kpis.catalog.intervals import Length
 from kpis.catalog.kpis import KPI
 from kpis.catalog.registry import FEEDS, kpis_of
 from kpis.console import sparkline
-from kpis.console.figures import Change
+from kpis.console.figures import Change, earlier
 from kpis.console.interval_groups import newest
 from kpis.models import IntervalSummary, Watermark
 from kpis.query.intervals import default_length
 
-_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,10 @@ class NewestTotal:
         return self.values.get(self.start)
 
     @property
-    def hour(self) -> Change:
-        """The change from the same interval an hour before."""
-        return Change(self.value, self.values.get(self.start - _HOUR))
-
-    @property
-    def day(self) -> Change:
-        """The change from the same interval a day before."""
-        return Change(self.value, self.values.get(self.start - _DAY))
+    def changes(self) -> dict[str, Change]:
+        """The changes from the intervals before that it is compared with, by words for these."""
+        before = earlier(self.length, self.start)
+        return {words: Change(self.value, self.values.get(start)) for words, start in before.items()}
 
     @property
     def line(self) -> str:
@@ -89,10 +85,11 @@ def newest_total(kpi: KPI) -> NewestTotal | None:
     summary = newest(kpi, length)
     if summary is None:
         return None
+    start = summary.interval_start_timestamp
     rows = IntervalSummary.objects.filter(
         kpi=kpi.id,
         interval=length.code,
-        interval_start_timestamp__gte=summary.interval_start_timestamp - _DAY,
-        interval_start_timestamp__lte=summary.interval_start_timestamp,
+        interval_start_timestamp__gte=min(start - _DAY, *earlier(length, start).values()),
+        interval_start_timestamp__lte=start,
     )
     return NewestTotal(kpi, length, summary, dict(rows.values_list("interval_start_timestamp", kpi.total_column)))

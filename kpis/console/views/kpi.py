@@ -19,7 +19,7 @@ from kpis.console.addresses import explain, given
 from kpis.console.charts.chart import Chart, name_of
 from kpis.console.charts.series import series_chart
 from kpis.console.charts.top import top_chart, top_height
-from kpis.console.figures import Change
+from kpis.console.figures import Change, earlier
 from kpis.console.groups import conditions, dimension_words, label
 from kpis.console.interval_groups import IntervalGroups, interval_groups
 from kpis.console.navigation import title_of
@@ -190,14 +190,14 @@ def _value_columns(kpi: KPI) -> list[Column]:
 
 
 class Headline:
-    """The value of the listed interval, compared with the same interval an hour and a day before."""
+    """The value of the listed interval, compared with those before."""
 
     def __init__(self, chosen: Selection) -> None:
         self.selection = chosen
         self._values: dict = {}
         if chosen.at is None:
             return
-        moments_ = [chosen.at, chosen.at - timedelta(hours=1), chosen.at - timedelta(days=1)]
+        moments_ = {"": chosen.at, **earlier(chosen.length, chosen.at)}
         rows: QuerySet[Any]
         if chosen.group:
             rows = result_model(chosen.kpi).objects.filter(**conditions(chosen.kpi, chosen.group))
@@ -205,23 +205,18 @@ class Headline:
         else:
             rows = IntervalSummary.objects.filter(kpi=chosen.kpi.id)
             column = chosen.kpi.total_column
-        there = rows.filter(**{"interval": chosen.length.code, f"{_START}__in": moments_})
+        there = rows.filter(**{"interval": chosen.length.code, f"{_START}__in": moments_.values()})
         values = dict(there.values_list(_START, column))
-        self._values = {name: values.get(moment) for name, moment in zip(("now", "hour", "day"), moments_, strict=True)}
+        self._values = {words: values.get(moment) for words, moment in moments_.items()}
 
     @property
     def value(self) -> float | None:
-        return self._values.get("now")
+        return self._values.get("")
 
     @property
-    def hour(self) -> Change:
-        """The change from an hour before."""
-        return Change(self.value, self._values.get("hour"))
-
-    @property
-    def day(self) -> Change:
-        """The change from a day before."""
-        return Change(self.value, self._values.get("day"))
+    def changes(self) -> dict[str, Change]:
+        """The changes from the intervals before that it is compared with, by words for these."""
+        return {words: Change(self.value, value) for words, value in self._values.items() if words}
 
 
 class SeriesChart(OfKPI, ChartView):

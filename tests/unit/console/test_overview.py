@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -10,7 +10,10 @@ from django.utils import timezone
 from kpis.catalog.builtin.cdr import COUNTY_CALL_VOLUME
 from kpis.catalog.builtin.coverage import OPERATOR_SIGNAL
 from kpis.catalog.builtin.ipflow import SERVICE_TRAFFIC_VOLUME
+from kpis.catalog.calendar import in_zone
+from kpis.catalog.intervals import ONE_DAY, ONE_MONTH, ONE_WEEK
 from kpis.catalog.registry import KPIS
+from kpis.console.figures import earlier
 from kpis.console.newest import feed_news, newest_total
 from kpis.console.standouts import standouts
 from kpis.console.today import today
@@ -47,14 +50,27 @@ def test_a_total_is_held_against_the_same_interval_an_hour_and_a_day_before():
     make_summary(1, MIDNIGHT - timedelta(hours=1), KPIS[1].lengths[1], total=1)
     make_summary(1, MIDNIGHT - timedelta(days=2), total=1)
     found = newest_total(SERVICE_TRAFFIC_VOLUME)
-    assert (found.value, found.hour.before, found.day.before) == (90, 100, 60)
-    assert (str(found.hour), str(found.day)) == ("\N{MINUS SIGN}10.0 %", "+50.0 %")
+    assert (found.value, {words: one.before for words, one in found.changes.items()}) == (
+        90,
+        {"hour before": 100, "day before": 60},
+    )
+    assert [f"{one}" for one in found.changes.values()] == ["\N{MINUS SIGN}10.0 %", "+50.0 %"]
+
+
+def test_days_weeks_and_months_are_compared_with_the_one_before():
+    # In Berlin 2026-10-25 has 25 hours.
+    sunday, monday = datetime(2026, 10, 24, 22, tzinfo=UTC), datetime(2026, 10, 25, 23, tzinfo=UTC)
+    week, october = datetime(2026, 10, 18, 22, tzinfo=UTC), datetime(2026, 9, 30, 22, tzinfo=UTC)
+    with in_zone("Europe/Berlin"):
+        assert earlier(ONE_DAY, monday) == {"day before": sunday}
+        assert earlier(ONE_WEEK, monday) == {"week before": week}
+        assert earlier(ONE_MONTH, datetime(2026, 10, 31, 23, tzinfo=UTC)) == {"month before": october}
 
 
 def test_a_total_without_an_hour_before_is_held_against_nothing():
     make_summary(1, MIDNIGHT, total=90)
     found = newest_total(SERVICE_TRAFFIC_VOLUME)
-    assert (found.hour.direction, found.day.direction) == ("none", "none")
+    assert [one.direction for one in found.changes.values()] == ["none", "none"]
     assert found.line == "M2.0 22.0h0"
 
 
