@@ -11,8 +11,9 @@ from kpis.catalog.builtin.coverage import COVERAGE
 from kpis.catalog.builtin.ipflow import IPFLOW
 from kpis.sample import antenna, cdr, coverage, ipflow
 from kpis.sample.files import BAD_OF, Columns, Sample, make_files, write_file
+from kpis.sample.pm import MeasurementFiles
 
-__all__ = ["BAD_OF", "SAMPLES", "Columns", "Sample", "make_files", "write_file"]
+__all__ = ["BAD_OF", "MAKERS", "SAMPLES", "Columns", "Sample", "make_files", "write_file"]
 
 SAMPLES = {
     sample.feed.name: sample
@@ -23,3 +24,6 @@ SAMPLES = {
         Sample(CDR, cdr.file_name, cdr.calls),
     )
 }
+
+# What makes files, by the feed's name: that of the samples, and of what is no feed unless a catalog file declares it.
+MAKERS: dict[str, Sample | MeasurementFiles] = {**SAMPLES, "pm": MeasurementFiles()}

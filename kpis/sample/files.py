@@ -16,6 +16,7 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.formats import Format
 from kpis.catalog.intervals import Interval, to_milliseconds
 from kpis.sample.chance import below, bits, words_of
+from kpis.sample.day import SPAN
 
 # An interval's columns, of equal length: whole numbers, fractions, or texts as an array of objects.
 Columns = dict[str, np.ndarray]
@@ -45,6 +46,18 @@ class Sample:
     file_name: Callable[[Interval, int, int], str]
     intervals: Callable[[datetime, int, int, int], Iterator[tuple[Interval, Columns]]]
     subscribers: Callable[[int, int], Columns] | None = None
+    span = SPAN
+
+    @property
+    def name(self) -> str:
+        """The name of the feed."""
+        return self.feed.name
+
+    def make(
+        self, folder: Path, start: datetime, intervals: int, rows: int, seed: int, files: int = 1, bad: int = 0
+    ) -> Iterator[Path]:
+        """Yield the path of each file written; see ``make_files``."""
+        return make_files(self, folder, start, intervals, rows, seed, files, bad)
 
 
 def make_files(
@@ -68,16 +81,17 @@ def make_files(
                 )
                 word = words.random_raw(len(next(iter(part.values()))))
                 lines = _with_faults(lines, sample.feed.format, word, bad)
-            _write(path, lines)
+            write_text(path, lines)
             yield path
 
 
 def write_file(path: Path, file_format: Format, columns: Columns) -> None:
     """Write columns as CSV with a header or as JSON lines, aside and then renamed."""
-    _write(path, lines_of(file_format, columns))
+    write_text(path, lines_of(file_format, columns))
 
 
-def _write(path: Path, lines: Iterable[str]) -> None:
+def write_text(path: Path, lines: Iterable[str]) -> None:
+    """Write a text of ASCII, in parts, aside and then renamed."""
     aside = path.with_name(f".{path.name}.tmp")
     try:
         with aside.open("w", encoding="ascii", newline="") as file:

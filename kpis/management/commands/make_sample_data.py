@@ -11,8 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from kpis.catalog.formats import CSV
 from kpis.catalog.intervals import EPOCH, LAST_DAY
 from kpis.management.output import WorkCommand
-from kpis.sample import BAD_OF, SAMPLES, make_files, write_file
-from kpis.sample.day import SPAN
+from kpis.sample import BAD_OF, MAKERS, write_file
 
 
 class Command(WorkCommand):
@@ -20,14 +19,20 @@ class Command(WorkCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to write to; created if it is missing")
-        parser.add_argument("--feed", required=True, help=f"the feed: {', '.join(SAMPLES)}")
+        parser.add_argument("--feed", required=True, help=f"the feed: {', '.join(MAKERS)}")
         parser.add_argument(
             "--start",
             required=True,
             metavar="ISO",
             help="start of the first interval, UTC: 2021-07-18T00:00:00Z",
         )
-        parser.add_argument("--intervals", type=int, default=12, metavar="N", help="how many intervals (default: 12)")
+        parser.add_argument(
+            "--intervals",
+            type=int,
+            default=12,
+            metavar="N",
+            help="how many intervals: of 15 minutes for pm, of 5 for the others (default: 12)",
+        )
         parser.add_argument(
             "--rows",
             type=int,
@@ -35,8 +40,8 @@ class Command(WorkCommand):
             metavar="N",
             help=(
                 "rows of an interval in the busiest hour, which is 20:00 to 21:00 local time: from 19:00Z on for "
-                "ipflow, from 04:00Z for the others, whose records are from California; other hours have fewer "
-                "(default: 10000)"
+                "ipflow, from 04:00Z for the others, whose records are from California; other hours have fewer, "
+                "but for pm, whose counters are as many all day (default: 10000)"
             ),
         )
         parser.add_argument("--seed", type=int, default=1, metavar="N", help="0 or more (default: 1)")
@@ -84,15 +89,16 @@ class Command(WorkCommand):
         ):
             if value < minimum:
                 raise CommandError(f"{option} must be at least {minimum}, not {value}.", returncode=2)
-        if feed not in SAMPLES:
-            raise CommandError(f"--feed must be one of {', '.join(SAMPLES)}, not {feed!r}.", returncode=2)
-        sample = SAMPLES[feed]
+        if feed not in MAKERS:
+            raise CommandError(f"--feed must be one of {', '.join(MAKERS)}, not {feed!r}.", returncode=2)
+        sample = MAKERS[feed]
         first = _moment(start)
-        if not SPAN.is_aligned(first):
-            raise CommandError(f"--start must be aligned to {SPAN}: {start} is not.", returncode=2)
+        span = sample.span
+        if not span.is_aligned(first):
+            raise CommandError(f"--start must be aligned to {span}: {start} is not.", returncode=2)
         if first < EPOCH:
             raise CommandError("--start must not be before 1970.", returncode=2)
-        if intervals > (LAST_DAY - first) / SPAN.delta:
+        if intervals > (LAST_DAY - first) / span.delta:
             raise CommandError("The intervals would go beyond 9999-12-30.", returncode=2)
         if subscribers and not sample.subscribers:
             raise CommandError(f"--subscribers goes with --feed antenna, not with {feed}.", returncode=2)
@@ -100,7 +106,7 @@ class Command(WorkCommand):
         made = size = 0
         target = folder
         try:
-            for path in make_files(sample, folder, first, intervals, rows, seed, files, bad):
+            for path in sample.make(folder, first, intervals, rows, seed, files, bad):
                 made, size = made + 1, size + path.stat().st_size
                 if verbosity > 1:
                     self.stdout.write(str(path))

@@ -290,7 +290,7 @@ def test_a_file_of_subscribers_that_cannot_be_written_is_reported(tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("feed", "smoke", "--feed must be one of ipflow, antenna, coverage, cdr, not 'smoke'."),
+        ("feed", "smoke", "--feed must be one of ipflow, antenna, coverage, cdr, pm, not 'smoke'."),
         ("start", "yesterday", "--start must be like 2021-07-18T00:00:00Z, not 'yesterday'."),
         (
             "start",
