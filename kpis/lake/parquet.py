@@ -2,8 +2,8 @@
 
 It writes what the lake's files of few partials, and of records from the scanner, need, as in
 https://parquet.apache.org/docs/file-format/: one row group, a page a column, zstd. Texts have a dictionary; times are
-microseconds without a zone. Readers take a file for one of DuckDB's: columns are optional, though no value is missing,
-and have their least and largest values.
+microseconds without a zone. Readers take a file for one of DuckDB's: columns are optional, and have their least and
+largest values.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Field = tuple[int, int, int | bytes]
 def write_table(path: Path, columns: Mapping[str, TableColumn], metadata: Mapping[str, str]) -> None:
     """Write columns of equal length to a file: int32, int64, ``datetime64[us]``, and texts as objects or ``Texts``.
 
-    Raises TypeError for any other column, and where values may be missing.
+    Numbers and times may be masked where a value is missing. Raises TypeError for any other column.
     """
     written, packer = bytearray(MAGIC), zstandard.ZstdCompressor(level=LEVEL)
     chunks = [_chunk(name, _texts(column), written, packer) for name, column in columns.items()]
@@ -66,7 +66,7 @@ def rows_between(columns: Mapping[str, TableColumn], name: str, start: datetime,
 def _texts(column: TableColumn) -> TableColumn:
     if isinstance(column, Texts):
         return column
-    if is_masked(column) or column.dtype not in WRITTEN:
+    if column.dtype not in WRITTEN or (column.dtype == object and is_masked(column)):
         raise TypeError(
             f"no column of {column.dtype}{', with values missing,' if is_masked(column) else ''} is written"
         )
@@ -89,13 +89,16 @@ class _Chunk:
     data_at: int
     packed: int
     plain: int
-    least: bytes
-    most: bytes
+    # None without any value.
+    bounds: tuple[bytes, bytes] | None
+    missing: int
 
 
 def _chunk(name: str, column: TableColumn, written: bytearray, packer: zstandard.ZstdCompressor) -> _Chunk:
     """Write a column's pages, and return what the footer says of them."""
     start, dictionary_at, plain = len(written), None, 0
+    # The definition levels: one run of 1, unless a value is missing.
+    levels, missing = _varint(len(column) << 1) + b"\x01", 0
     if isinstance(column, Texts):
         column = column.used()
         rows = len(column.places)
@@ -105,19 +108,27 @@ def _chunk(name: str, column: TableColumn, written: bytearray, packer: zstandard
         header = _struct((1, I32, len(texts)), (2, I32, PLAIN))
         plain += _page(DICTIONARY_PAGE, 7, header, packer.compress(content), len(content), written)
         values, encoding = _packed(column.places, len(texts)), RLE_DICTIONARY
-        least, most = (min(texts), max(texts)) if texts else (b"", b"")
+        bounds = (min(texts), max(texts)) if texts else None
     else:
-        rows = len(column)
-        numbers = column.astype(np.int64) if column.dtype.kind == "M" else column
+        rows, numbers = len(column), column
+        if is_masked(column):
+            is_there = ~np.ma.getmaskarray(column)
+            levels, missing = _bits(is_there), rows - int(is_there.sum())
+            numbers = np.ma.getdata(column)[is_there]
+        numbers = numbers.astype(np.int64) if numbers.dtype.kind == "M" else numbers
         values, encoding = numbers.tobytes(), PLAIN
-        least, most = (numbers.min().tobytes(), numbers.max().tobytes()) if rows else (b"", b"")
+        bounds = (numbers.min().tobytes(), numbers.max().tobytes()) if len(numbers) else None
     data_at = len(written)
-    # The definition levels: one run of 1, as no value is missing.
-    levels = _varint(rows << 1) + b"\x01"
     header = _struct((1, I32, rows), (2, I32, encoding), (3, I32, RLE), (4, I32, RLE))
     content = struct.pack("<I", len(levels)) + levels + values
     plain += _page(DATA_PAGE, 5, header, packer.compress(content), len(content), written)
-    return _Chunk(name, column, rows, dictionary_at, data_at, len(written) - start, plain, least, most)
+    return _Chunk(name, column, rows, dictionary_at, data_at, len(written) - start, plain, bounds, missing)
+
+
+def _bits(is_there: np.ndarray) -> bytes:
+    """Return the definition levels of values some of which are missing: one run of bits, in whole bytes."""
+    groups = -(-len(is_there) // 8)
+    return _varint(groups << 1 | 1) + np.packbits(is_there, bitorder="little").tobytes()
 
 
 def _content(texts: Sequence[bytes]) -> bytes:
@@ -201,8 +212,11 @@ def _column_metadata(chunk: _Chunk) -> bytes:
     ]
     if chunk.dictionary_at is not None:
         fields.append((11, I64, chunk.dictionary_at))
-    statistics = _struct((3, I64, 0), (5, BINARY, chunk.most), (6, BINARY, chunk.least), (7, TRUE, 0), (8, TRUE, 0))
-    return _struct(*fields, (12, STRUCT, statistics))
+    known: list[Field] = [(3, I64, chunk.missing)]
+    if chunk.bounds is not None:
+        least, most = chunk.bounds
+        known += [(5, BINARY, most), (6, BINARY, least), (7, TRUE, 0), (8, TRUE, 0)]
+    return _struct(*fields, (12, STRUCT, _struct(*known)))
 
 
 def _struct(*fields: Field) -> bytes:

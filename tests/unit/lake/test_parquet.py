@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from kpis.engine.table import Texts
@@ -91,15 +92,35 @@ def test_times_have_no_zone(tmp_path):
     assert "MICROS" in unit
 
 
+@pytest.mark.parametrize("rows", [1, 8, 9, 300, 10_000])
+@pytest.mark.parametrize("kept", [0, 1, 2, 7])
+def test_values_may_be_missing(tmp_path, rows, kept):
+    mask = np.array([row % 7 >= kept for row in range(rows)])
+    columns = {name: np.ma.array(table(rows)[name], mask=mask) for name in ("interval_start", "number", "large")}
+    write_table(tmp_path / "some.parquet", {**columns, "batch": Texts(["key"], np.zeros(rows, dtype=np.int64))}, {})
+    written = duckdb.sql(f"FROM '{tmp_path}/some.parquet'")
+    expected = [column.tolist() for column in columns.values()]
+    assert written.fetchall() == list(zip(*expected, ["key"] * rows, strict=True))
+    found = duckdb.sql(
+        "SELECT stats_min_value, stats_max_value, stats_null_count, num_values "
+        f"FROM parquet_metadata('{tmp_path}/some.parquet') WHERE path_in_schema IN ('number', 'large')"
+    ).fetchall()
+    there = [[one for one in column if one is not None] for column in expected[1:]]
+    assert found == [
+        (*([str(min(some)), str(max(some))] if some else [None, None]), rows - len(some), rows) for some in there
+    ]
+    assert pq.read_table(tmp_path / "some.parquet")["number"].to_pylist() == expected[1]
+
+
 @pytest.mark.parametrize(
     "column",
     [
         np.array([0.5]),
         np.array([1], dtype=np.uint8),
-        np.ma.array([1], mask=[True]),
+        np.ma.array(["a"], mask=[True], dtype=object),
         np.array(["2021"], "datetime64[s]"),
     ],
-    ids=["fractions", "bytes", "missing values", "seconds"],
+    ids=["fractions", "bytes", "missing texts", "seconds"],
 )
 def test_another_type_is_refused_and_no_file_is_left(tmp_path, column):
     with pytest.raises(TypeError, match=r"^no column of .* is written$"):
