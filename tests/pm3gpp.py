@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from types import SimpleNamespace
+from typing import Any
 
 from kpis.catalog.plugin_formats import Refusal
 from network_analysis_pm3gpp.measurements import FORMAT
@@ -49,12 +50,12 @@ def whole(*values: str, **given: str) -> str:
     return collection(data(info(*values, **given)))
 
 
-def rows_of(content: bytes, names: str, pieces: int = 2**16) -> list[bytes | Refusal]:
+def rows_of(content: bytes, names: str, pieces: int = 2**16, **options: Any) -> list[bytes | Refusal]:
     """The lines and refusals of a file that is read so many bytes at a time."""
     whole_file = io.BytesIO(content)
     file = SimpleNamespace(read=lambda size: whole_file.read(min(size, pieces)))
     columns = [SimpleNamespace(names_in_files=tuple(name.split("|"))) for name in names.split()]
     found: list[bytes | Refusal] = []
-    for row in FORMAT.rows(file, columns, {}):  # type: ignore[arg-type]  # as much as it uses
+    for row in FORMAT.rows(file, columns, options):  # type: ignore[arg-type]  # as much as it uses
         found += row.splitlines() if isinstance(row, bytes) else [row]
     return found

@@ -42,10 +42,13 @@ _WITHIN = {
 
 
 class Document:
-    """The state of reading one document into ``lines``. Raises ValueError if it is no measurement file, or damaged."""
+    """The state of reading one document into ``lines``. Raises ValueError if it is no measurement file, or damaged.
 
-    def __init__(self, lines: Lines):
-        self.lines = lines
+    ``is_kept`` returns True for the counters whose values become rows.
+    """
+
+    def __init__(self, lines: Lines, is_kept: Callable[[str], bool]):
+        self.lines, self.is_kept = lines, is_kept
         lines.begin()
         # What is not read yet, and the numbers of bytes that expat got, and did not get.
         self.rest, self.fed, self.cut = b"", 0, 0
@@ -167,6 +170,7 @@ class Document:
                     values = values[0].split()
                     if len(values) != len(names):
                         break
+                    values = [values[place] for place in counters.kept]
                 add(name.decode(), suspect.decode() if suspect else "false", counters, values)
                 end = found.end()
             if end > begin:
@@ -181,8 +185,9 @@ class Document:
             names = tuple(self.names)
             self.counters = self.known.get(names)
             if self.counters is None:
-                positions = tuple(position for position, _ in names)
-                self.counters = self.known[names] = Counters(positions, tuple(name for _, name in names))
+                positions, counters = (tuple(one[part] for one in names) for part in (0, 1))
+                kept = tuple(place for place, name in enumerate(counters) if self.is_kept(name))
+                self.counters = self.known[names] = Counters(positions, counters, kept)
         return self.counters
 
     def _declared(self, version: str, encoding: str | None, standalone: int) -> None:

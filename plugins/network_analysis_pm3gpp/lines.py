@@ -101,10 +101,12 @@ class Lines:
             yield b"".join(lines)
 
     def add(self, name: str, suspect: str, counters: Counters, values: Sequence[bytes]) -> None:
-        """Add the values of an object, one of each of the counters, which are plain."""
+        """Add the values of an object, one of each counter that is kept; the counters are plain."""
+        if not values:
+            return
         repeated = self._repeated(name, counters)
         if repeated or self._place is None:
-            self._add_singly(name, suspect, zip(counters.names, values, strict=True), repeated)
+            self._add_singly(name, suspect, zip(counters.kept_names, values, strict=True), repeated)
             return
         if not NONE.isdisjoint(values):
             values = [b"" if value in NONE else value for value in values]
@@ -114,7 +116,7 @@ class Lines:
         begin, between, end = common
         named = self._named.get(counters)
         if named is None:
-            named = self._named[counters] = [_quoted(one) + TAB for one in counters.names]
+            named = self._named[counters] = [_quoted(one) + TAB for one in counters.kept_names]
         self._found.append(begin + between.join(map(add, named, values)) + end)
 
     def _common_of(self, name: str, suspect: str, place: int) -> tuple[bytes, bytes, bytes]:
@@ -131,7 +133,9 @@ class Lines:
     ) -> None:
         """Add the values of an object with their positions; what is not of one counter is refused."""
         if counters.are_plain and tuple(position for position, _ in values) == counters.positions:
-            self.add(name, suspect, counters, [_quoted(text) for _, text in values])
+            self.add(name, suspect, counters, [_quoted(values[place][1]) for place in counters.kept])
+            return
+        if counters.names and not counters.kept:
             return
         if are_listed and len(values) != len(counters.names):
             # Which of them is missing, or too much, is not known.
@@ -148,7 +152,8 @@ class Lines:
                 self._refuse(f"is that of a value before: p {position} comes twice", "counter", name, text)
             else:
                 used.add(position)
-                self._add_singly(name, suspect, [(found[0], _quoted(text))], repeated)
+                if found[0] in counters.kept_names:
+                    self._add_singly(name, suspect, [(found[0], _quoted(text))], repeated)
 
     def _add_singly(
         self, name: str, suspect: str, values: Iterable[tuple[str, bytes]], repeated: Collection[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zipfile
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,7 @@ from kpis.engine.reader import Reader
 from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.formats.bounds import FileError
+from network_analysis_pm3gpp.measurements import FORMAT
 from network_analysis_pm3gpp.objects import object_of
 from tests.pm3gpp import ATTEMPTS, CELL, CELL_8, PERIOD, collection, data, info, listed, raw, rows_of, value, whole
 
@@ -27,7 +29,10 @@ CATALOG = Path(network_analysis_pm3gpp.__file__).with_name("pm.toml")
 
 @pytest.fixture(scope="module")
 def feed() -> Feed:
-    (feed,) = parsed([parse(CATALOG.read_bytes(), CATALOG)], {}, ()).feeds.values()
+    """The feed that ``pm_catalog`` prints, but for the list of its counters."""
+    text = re.sub(r"\n# The counters that are read.*?\n\]\n", "\n", CATALOG.read_text(), flags=re.DOTALL)
+    (feed,) = parsed([parse(text.encode(), CATALOG)], {}, ()).feeds.values()
+    assert not feed.format.options
     return feed
 
 
@@ -401,3 +406,45 @@ def test_columns_may_be_parts_of_the_object_and_come_in_any_order():
 def test_a_column_of_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"^has no 'cells': columns are named vendor, element, .* or object\.CLASS$"):
         rows_of(SOUND.encode(), "value cells")
+
+
+@pytest.mark.parametrize("make", [value, lambda *results: listed(" ".join(results))])
+@pytest.mark.parametrize("comment", ["", "<!-- all of it by expat -->"])
+@pytest.mark.parametrize(
+    ("counters", "rows"),
+    [
+        (["*"], [b"Att\t5", b"Succ\t4", b"Fail.1\t1", b"Fail.2\t0"]),
+        (["Succ", "Fail.*"], [b"Succ\t4", b"Fail.1\t1", b"Fail.2\t0"]),
+        (["Fail"], []),
+    ],
+)
+def test_counters_that_are_not_named_are_passed_over(make, comment, counters, rows):
+    names = ["Att", "Succ", "Fail.1", "Fail.2"]
+    types = comment + "".join(f'<measType p="{place}">{name}</measType>' for place, name in enumerate(names, 1))
+    found = rows_of(whole(make("5", "4", "1", "0"), types=types).encode(), "counter value", counters=counters)
+    assert found == rows
+
+
+def test_of_a_counter_that_is_passed_over_nothing_is_odd():
+    text = whole(value("5", "4", "3"), value("5", "4"), raw('<r p="2">4</r><r p="1">9</r>', CELL_8))
+    found = rows_of(text.encode(), "object counter value", counters=["Att"])
+    assert [one if isinstance(one, bytes) else (one.column, one.text) for one in found] == [
+        f"{CELL}\tAtt\t5".encode(),
+        ("counter", f"{CELL} 3"),
+        ("counter", f"{CELL} Att 5"),
+        f"{CELL_8}\tAtt\t9".encode(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"counter": ["Att"]}, "it has no option counter: there is counters"),
+        ({"counters": "Att"}, "counters must be a list of names, each of which may end in *"),
+        ({"counters": []}, "counters must be a list of names"),
+        ({"counters": ["Att", 5]}, "counters must be a list of names"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(options, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        FORMAT.check(options)

@@ -169,11 +169,17 @@ def test_an_element_that_started_within_a_period_has_the_values_since(tables):
     assert found == [("gnb2/7", STARTS[FIRST], 90)]
 
 
-def test_counts_are_not_negative_and_other_values_may_be(tmp_path, catalog):
+def test_the_counters_of_the_formulas_are_those_that_are_read(catalog):
+    assert {name for counters, *_ in FORMULAS.values() for name in counters} == {
+        *catalog.feeds["pm"].format.options["counters"]
+    }
+
+
+def test_counters_are_not_negative(tmp_path, catalog):
     path = tmp_path / "pm_1.xml"
     path.write_text(collection(data(measured({"RRC.ConnEstabAtt.sum": -5, "L1M.Noise": -97.5}, FIRST))))
     scanned = scan(path, catalog.feeds["pm"], [])
     assert [reject[:3] for reject in scanned.rejects] == [
-        (1, "value", "is negative, as no count is: its counter may have been reset within the period")
+        (1, "value", "is negative, as none of these counters is: it may have been reset within the period")
     ]
-    assert scanned.reading.records == 1
+    assert scanned.reading.lines == 1
