@@ -7,7 +7,7 @@ from operator import add
 
 from kpis.catalog.plugin_formats import Refusal, Rows
 from network_analysis_pm3gpp.counters import Counters
-from network_analysis_pm3gpp.objects import object_of
+from network_analysis_pm3gpp.objects import object_of, parts_of
 
 # Fields of a row by the names that columns have in files; beside them are object.CLASS, for each class.
 FIELDS = (
@@ -179,14 +179,16 @@ class Lines:
         one = object_of(self._fields["element"], name)
         known = {"object": name, "class": one.of, "cell": one.cell, "suspect": suspect}
         return [
-            _quoted(self._text_of(names, known, one.parts)) if piece is None else piece
+            _quoted(self._text_of(names, known)) if piece is None else piece
             for names, piece in zip(self._names, self._fixed, strict=True)
         ]
 
-    def _text_of(self, names: Sequence[str], known: Mapping[str, str], parts: Mapping[str, str]) -> str:
+    def _text_of(self, names: Sequence[str], known: Mapping[str, str]) -> str:
         """Return the first text that one of the names has; "" if none has any."""
         for name in names:
-            text = parts.get(name[len(PART) :], "") if name.startswith(PART) else known.get(name, "")
+            text = (
+                parts_of(known["object"]).get(name[len(PART) :], "") if name.startswith(PART) else known.get(name, "")
+            )
             if text := text or self._fields.get(name, ""):
                 return text
         return ""

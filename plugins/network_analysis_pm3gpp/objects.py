@@ -20,28 +20,38 @@ _ELEMENT_CLASSES = frozenset(["SubNetwork", "MeContext", "ManagedElement"])
 
 
 class Object(NamedTuple):
-    """A measured object: its ``name`` and the ``parts`` of it by class; of a cell's class is the last one: ``of``.
+    """A measured object: the class ``of`` it, which is that of its name's last part, and the ``cell`` that it is.
 
-    ``cell`` is the cell that it is, or "" if it is none: the values of the network's, the element's and the cell's
-    parts, with ``/`` between: ``North/gnb17/7``.
+    A cell's name is made of the values of the network's, the element's and the cell's parts, with ``/`` between:
+    ``North/gnb17/7``. It is "" for other objects.
     """
 
-    name: str
-    parts: dict[str, str]
     of: str
     cell: str
 
 
-@lru_cache(maxsize=10_000)
 def object_of(element: str, name: str) -> Object:
     """Return the object of a name that is local to an element; either may be "", and the name may be whole."""
-    parts = dict(_PART.findall(name))
-    of = next(reversed(parts), "")
-    if of not in CELL_CLASSES:
-        return Object(name, parts, of, "")
-    above = dict(_PART.findall(element)) | parts
+    if "\\" in name:
+        of = next(reversed(parts_of(name)), "")
+    else:
+        kind, equals, _ = name.rpartition(",")[2].partition("=")
+        of = kind.strip() if equals else ""
+    return Object(of, _cell_of(element, name, of) if of in CELL_CLASSES else "")
+
+
+@lru_cache(maxsize=10_000)
+def parts_of(name: str) -> dict[str, str]:
+    """Return the parts of an object's name by their classes."""
+    return dict(_PART.findall(name))
+
+
+@lru_cache(maxsize=10_000)
+def _cell_of(element: str, name: str, of: str) -> str:
+    parts = parts_of(name)
+    above = parts_of(element) | parts
     found = [value for kind, value in above.items() if kind in _ELEMENT_CLASSES]
     if not found and element:
         # A name that is no distinguished one.
         found = [element]
-    return Object(name, parts, of, "/".join([*found, parts[of]]))
+    return "/".join([*found, parts[of]])
