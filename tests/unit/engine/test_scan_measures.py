@@ -95,3 +95,12 @@ def test_a_last_value_by_another_time_than_the_feeds_is_left_to_the_bulk_reader(
     kpi = kpi_of(TWINS["a last value"].entry)
     other = replace(kpi, measure=replace(kpi.measure, moment='make_timestamp("cell")', moment_columns=("cell",)))
     assert not can_scan(kpi.feed, [other])
+
+
+def test_squares_whose_sum_is_beyond_128_bits_are_left_to_the_bulk_reader(tmp_path):
+    kpi = kpi_of(TWINS["a standard deviation"].entry)
+    # Their sum fits; that of their squares is 2^128 + 2^65 + 2, of which 128 bits would be 2^65 + 2.
+    values = [-(2**63), 2**63 - 1, -(2**63), 2**63 - 1, 2**33]
+    assert sum(value * value for value in values) == 2**128 + 2**65 + 2
+    write(tmp_path / "probe_1.csv", [(number, 1, value, 1, "") for number, value in enumerate(values)])
+    assert scan(tmp_path / "probe_1.csv", kpi.feed, [kpi]) is None
