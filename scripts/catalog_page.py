@@ -57,6 +57,22 @@ site = {type = "text", optional = true}
 vendor = {type = "choice", words = ["Ericsson", "Nokia"], optional = true}
 """
 
+FORMULA = """
+A ratio can be written as a `formula`, in place of `feed`, `by`, `measure` and `lengths`:
+
+```toml
+[kpis.UplinkShare]
+id = 1001
+formula = "100 * sum(bytes_uplink) / sum(bytes_uplink, bytes_downlink) of ipflow by cell_id.region per 1h, 1d"
+```
+
+First comes one quotient of formulas over sums and counts: `sum(a)`, `sum(a, b)` of two columns,
+`sum(a where kind = 'DATA')`, `count()` of records, `count(kind = 'DATA')`. Then come the feed after `of`, dimensions
+after `by`, and the lengths after `per`. The value is called as the KPI, in small letters: `uplink_share`. `description`
+is the formula, if it is not given, and `unit` is `percent` after `100 *`, or else `ratio`. Dimensions that need a
+table, and other measures, need the keys.
+"""
+
 DIMENSION = """
 An entry of `by`, where the name of a column alone does not do. A KPI has at most 14 dimensions. Their texts have at
 most 668 characters together where there are two, four less for each further dimension, and those of one with
@@ -92,6 +108,7 @@ SECTIONS: list[tuple[str, str, tuple[type[msgspec.Struct], ...]]] = [
     ),
     ("The types of columns", DEFAULT.strip(), entries.AnyColumn.__args__),
     ("A KPI", "`[kpis.NAME]`, with a name of letters and digits that begins with a capital.", (entries.KPIEntry,)),
+    ("A KPI in three lines", FORMULA.strip(), ()),
     ("A dimension", DIMENSION.strip(), (entries.DimensionEntry,)),
     ("The measure of a KPI", "`measure = {type = ...}`. All have `name`.", measure_entries.AnyMeasure.__args__),
     ("A term of a ratio", "An entry of `terms`.", (measure_entries.TermEntry,)),

@@ -13,6 +13,7 @@ from msgspec import inspect
 from kpis.catalog.file.entries import AnyColumn, CatalogFile, DerivedEntry, FeedEntry, KPIEntry, ReferenceEntry
 from kpis.catalog.file.entry import CLASS_NAME, NAME, ONE_LINE, ColumnName, FeedName, KPIName, ReferenceName
 from kpis.catalog.file.errors import Keys
+from kpis.catalog.file.formulas import in_full
 from kpis.catalog.file.source import Source
 
 # msgspec's messages end with the place of the value, and name types in backquotes.
@@ -54,16 +55,18 @@ def convert(source: Source) -> CatalogFile:
             _convert(source, ("feeds", name, "derived", column), column, ColumnName)
             _convert(source, ("feeds", name, "derived", column), value, DerivedEntry)
         _convert(source, ("feeds", name), feed, FeedEntry)
+    kpis = {}
     for name, kpi in _tables(source.values, "kpis"):
         _convert(source, ("kpis", name), name, KPIName)
-        _convert(source, ("kpis", name), kpi, KPIEntry)
+        kpis[name] = in_full(source, name, kpi)
+        _convert(source, ("kpis", name), kpis[name], KPIEntry)
     for name, reference in _tables(source.values, "references"):
         _convert(source, ("references", name), name, ReferenceName)
         for column, value in _tables(reference, "columns"):
             _convert(source, ("references", name, "columns", column), column, ColumnName)
             _convert(source, ("references", name, "columns", column), value, AnyColumn)
         _convert(source, ("references", name), reference, ReferenceEntry)
-    return _convert(source, (), source.values, CatalogFile)
+    return _convert(source, (), source.values | ({"kpis": kpis} if kpis else {}), CatalogFile)
 
 
 def _tables(values: Any, key: str) -> Iterator[tuple[str, Any]]:

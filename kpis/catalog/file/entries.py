@@ -357,6 +357,14 @@ class ReferenceEntry(Entry, kw_only=True, frozen=True):
     ]
 
 
+# A key of a KPI's table that stands for others; see ``formulas``.
+FORMULA = "formula"
+FORMULA_HELP = (
+    "Instead of feed, by, measure and lengths: a quotient of sums or counts, as "
+    "100 * sum(up) / sum(up, down) of probe by cell per 1h, 1d."
+)
+
+
 class CatalogFile(Entry, kw_only=True, frozen=True):
     """A catalog file of Network Analysis."""
 
@@ -368,4 +376,9 @@ class CatalogFile(Entry, kw_only=True, frozen=True):
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of catalog files, for editors."""
     (schema,), definitions = msgspec.json.schema_components([CatalogFile], ref_template="#/$defs/{name}")
+    kpi = definitions["KPIEntry"]
+    kpi["properties"][FORMULA] = {"type": "string", "description": FORMULA_HELP}
+    in_full = kpi["required"]
+    kpi["required"] = ["id"]
+    kpi["anyOf"] = [{"required": in_full}, {"required": [FORMULA]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}

@@ -1151,7 +1151,9 @@ def test_the_json_schema_describes_every_key():
     schema = json_schema()
     tables = schema["$defs"]
     assert schema["$ref"] == "#/$defs/CatalogFile"
-    assert tables["KPIEntry"]["required"] == ["id", "description", "feed", "by", "measure", "unit"]
+    assert tables["KPIEntry"]["required"] == ["id"]
+    in_full = ["id", "description", "feed", "by", "measure", "unit"]
+    assert tables["KPIEntry"]["anyOf"] == [{"required": in_full}, {"required": ["formula"]}]
     assert tables["KPIEntry"]["additionalProperties"] is False
     for name, table in tables.items():
         for key, value in table["properties"].items():
