@@ -20,6 +20,7 @@ from kpis.models import (
     AppliedEntry,
     Batch,
     DueCompaction,
+    DueReference,
     DueRollup,
     IntervalSummary,
     KPISet,
@@ -192,7 +193,7 @@ def rules(keys: dict[str, object]) -> dict[str, Rule]:
     for name in ("subscriber", "quotachange"):
         found |= table(f"kpis/{name}", keys[name], {STAFF: 403, CLEARED_STAFF: 200})
     ledger = ("run", "batchinterval", "watermark", "streamposition", "duecompaction", "duerollup", "intervalsummary")
-    lake = ("lakefile", "lostfile", "lakebinding", "kpiset", "appliedentry", "resultpruning")
+    lake = ("duereference", "lakefile", "lostfile", "lakebinding", "kpiset", "appliedentry", "resultpruning")
     for name in (*ledger, *lake, "region", "reference", "referenceversion", "livecount", "livefeed", "streamconsumer"):
         found |= table(f"kpis/{name}", keys[name], same(200, IS_STAFF))
     for name in ("batch", "reject"):
@@ -224,6 +225,10 @@ def keys() -> dict[str, object]:
     of_live = {"feed": "cdr", "length": 1, "start_timestamp": MIDNIGHT, "revision": 1}
     rows.append(LiveCount.objects.create(groups={"county": {"Kern": 1}}, **of_live))
     rows.append(DueRollup.objects.create(feed="ipflow", interval=2, interval_start_timestamp=MIDNIGHT))
+    of_reference = {"reference": "cells", "reason": "cells.csv changed the reference cells"}
+    rows.append(
+        DueReference.objects.create(feed="ipflow", interval=2, interval_start_timestamp=MIDNIGHT, **of_reference)
+    )
     rows.append(DueCompaction.objects.create(feed="ipflow", interval_start_timestamp=MIDNIGHT))
     in_hour = {"folder": "partials/x", "interval_start_timestamp": MIDNIGHT}
     rows.append(LakeFile.objects.create(feed="ipflow", name="x", size=1, **in_hour))
