@@ -47,6 +47,8 @@ def forget_kpi(entry: Definition, table: str) -> None:
         ids = kpi_ids(one.kpis)
         if kpi_id in ids:
             Batch.objects.filter(kpi_set=one).update(kpi_set=save_kpi_set(ids - {kpi_id}))
+            # Each KPI that is forgotten would double the sets that are kept.
+            one.delete()
     LakeFile.objects.filter(folder__startswith=f"partials/{entry.name}/").delete()
     LostFile.objects.filter(kpi=kpi_id).delete()
     IntervalSummary.objects.filter(kpi=kpi_id).delete()
