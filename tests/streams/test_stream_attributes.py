@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django.db import connections
 
 from tests.broker import mock_broker
-from tests.processes import PATIENCE, end_of
+from tests.processes import PATIENCE, Place, end_of
+from tests.servers.test_apply_catalog import new_work
 from tests.streams.test_stream_kafka import START, consume, messages, put
 
 pytest.importorskip("confluent_kafka")
@@ -45,6 +48,14 @@ o2,Red,,
 def utc(stored: datetime | str) -> datetime:
     """A time as the database gives it, which has no zone, or is a text."""
     return (datetime.fromisoformat(stored) if isinstance(stored, str) else stored).replace(tzinfo=UTC)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A place with a database of its own, as the KPI's table outlives a test."""
+    with new_work(tmp_path / "place") as work:
+        yield work.place
+        work.place.close()
 
 
 def test_each_message_counts_by_the_version_of_its_time_whenever_the_reference_comes(place):
