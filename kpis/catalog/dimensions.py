@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from kpis.catalog.feeds import Column, Feed
 from kpis.catalog.folding import fold
+from kpis.catalog.names import free_name
 from kpis.catalog.references import ReferenceTable
 from kpis.catalog.result_columns import BadEntry, Label, ResultColumn
 from kpis.catalog.sql import quoted
@@ -138,12 +140,14 @@ class Attribute(Dimension):
     reference: ReferenceTable = field(kw_only=True)
     attribute: str = field(kw_only=True)
 
-    @property
-    def key_dimension(self) -> Dimension:
-        """The dimension that partials have in place of this one, the reference's keys; ``KPI.key_of`` has its name."""
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.column)
-        name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
-        return Dimension(name or "key", self.column, folded=self.reference.ignore_case)
+    def key_dimension(self, others: Collection[str]) -> Dimension:
+        """Return the dimension that partials have in place of this one, the reference's keys.
+
+        It has the name of the feed's column in small letters, or a longer one if that is among ``others``.
+        """
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.column).lower()
+        name = re.sub(r"[^a-z0-9]+", "_", words).strip("_")
+        return Dimension(free_name(name, others), self.column, folded=self.reference.ignore_case)
 
     def has_key(self, dimension: Dimension) -> bool:
         """Return True if the groups of a dimension of partials are the reference's keys."""
@@ -156,7 +160,8 @@ class Attribute(Dimension):
         return self.reference.column(self.attribute)
 
     def of(self, feed: Feed) -> str:
-        raise NotImplementedError("records have no attributes: partials are joined with them when they are merged")
+        """Raise TypeError: records have no attributes, which partials are joined with when they are merged."""
+        raise TypeError(f"{self.name} is no dimension of records")
 
     def unit(self, feed: Feed) -> str:
         return self.described.unit

@@ -25,6 +25,11 @@ _CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
 _COLUMN_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
+def words_of(name: str) -> list[str]:
+    """Return the words of a KPI's name: those of ``OperatorGPSPrecision`` are Operator, GPS and Precision."""
+    return re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[0-9]+", name)
+
+
 @dataclass(frozen=True)
 class Reference:
     """A table that partials are joined with when they are merged.
@@ -80,7 +85,7 @@ class KPI:
     @property
     def words(self) -> str:
         """Its name in words, as within a sentence: ``OperatorGPSPrecision`` is "operator GPS precision"."""
-        words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[0-9]+", self.name)
+        words = words_of(self.name)
         return " ".join(word if len(word) > 1 and word.isupper() else word.lower() for word in words)
 
     @property
@@ -177,11 +182,12 @@ class KPI:
         if self.partials_of is not None or not self.attributes:
             return self.partials_of or self
         # Of the same id and name, by which the lake knows the partials.
-        plain = [one for one in self.by if not isinstance(one, Attribute)]
-        keys = dict.fromkeys(plain)
+        keys = [one for one in self.by if not isinstance(one, Attribute)]
+        measured = [*self.measure.partial, *self.measure.partial_keys, *self.measure.values]
         for one in self.attributes:
             if not any(one.has_key(key) for key in keys):
-                keys[one.key_dimension] = None
+                others = [*self.dimensions, *measured, *(name for key in keys for name in (key.name, key.spelling))]
+                keys.append(one.key_dimension(others))
         return replace(self, by=tuple(keys), help_texts={})
 
     def key_of(self, attribute: Attribute) -> Dimension:
@@ -201,6 +207,7 @@ class KPI:
         there = other.source.by
         return (
             self.partial_definition == other.partial_definition
+            and not any(one.name in other.source.partial_keys for one in self.attributes)
             and all(one in there for one in self.by if not isinstance(one, Attribute))
             and all(any(one.has_key(key) for key in there) for one in self.attributes)
         )

@@ -6,7 +6,7 @@ A column of a feed may have any of them, and a dimension another name than its c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 # Columns of every results table besides dimensions and values.
 EVERY_ROW = ("id", "interval_start_timestamp", "interval_end_timestamp", "interval", "rank")
@@ -85,6 +85,14 @@ def taken(columns: Iterable[str], dimensions: Iterable[str]) -> Iterator[str]:
     for name in dimensions:
         if name in PARAMETERS:
             yield f"a dimension cannot be named {name}, as addresses have that parameter; give it another name"
+
+
+def free_name(name: str, others: Collection[str]) -> str:
+    """Return a name for a dimension: this one, or a longer one if it is among others, or no dimension can have it."""
+    name = name if name[:1].isalpha() else f"key_{name}".rstrip("_")
+    while name in others or name in PARAMETERS or name in OF_MODELS or name in (*EVERY_ROW, *OF_LAKE, *OF_VIEWS):
+        name += "_key"
+    return name
 
 
 def taken_in_partials(dimensions: Iterable[str], measured: Iterable[str], distinct: Iterable[str]) -> Iterator[str]:

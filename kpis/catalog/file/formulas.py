@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from textwrap import shorten
 from typing import Any
 
 from kpis.catalog.file.entries import FORMULA
 from kpis.catalog.file.errors import Keys
 from kpis.catalog.file.source import Source
+from kpis.catalog.kpis import words_of
 
 # What the formula says.
 REPLACED = ("feed", "by", "measure", "lengths")
@@ -20,7 +22,7 @@ EXAMPLE = "100 * sum(up) / sum(up, down) of probe by cell per 1h, 1d"
 _PARTS = re.compile(r"(?P<what>.+)\sof\s+(?P<feed>\w+)\s+by\s+(?P<by>[^']+)\s+per\s+(?P<lengths>[\w\s,]+)", re.DOTALL)
 _CALL = re.compile(r"\b(sum|count)\s*\(")
 _SCALED = re.compile(r"([0-9]+)\s*\*\s*(term_[0-9]+|\(.*\))", re.DOTALL)
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[0-9]+")
+_LONGEST_DESCRIPTION = 200
 
 
 def in_full(source: Source, name: str, kpi: Any) -> Any:
@@ -37,10 +39,10 @@ def in_full(source: Source, name: str, kpi: Any) -> Any:
     found = _PARTS.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None:
         raise source.error(at, f"must be a text such as {EXAMPLE!r}")
-    measure = _measure(source, at, found["what"].strip(), "_".join(_WORDS.findall(name)).lower())
+    measure = _measure(source, at, found["what"].strip(), "_".join(words_of(name)).lower())
     unit = "percent" if measure["scale"] == 100 else "ratio"
     values = {
-        "description": " ".join(text.split()),
+        "description": shorten(text, _LONGEST_DESCRIPTION, placeholder=" ..."),
         "unit": unit,
         **{key: value for key, value in kpi.items() if key != FORMULA},
     }

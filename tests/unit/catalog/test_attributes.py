@@ -81,6 +81,49 @@ def test_partials_are_shared_whatever_their_keys_are_called():
     assert [key.name for key in alone.source.by] == ["company"]
 
 
+@pytest.mark.parametrize(
+    ("feed", "column", "key", "measure"),
+    [
+        # Each row of results has an id of its own.
+        ("antenna", "id", "id_key", 'measure = {type = "count", name = "messages"}\nunit = "messages"'),
+        # What is counted has the column's name.
+        (
+            "ipflow",
+            "cell_id",
+            "cell_id_key",
+            'measure = {type = "count_distinct", name = "cells", column = "cell_id"}\nunit = "cells"',
+        ),
+    ],
+)
+def test_a_key_whose_name_is_taken_gets_a_longer_one(feed: str, column: str, key: str, measure: str):
+    kind = "uuid" if column == "id" else "integer"
+    text = f"""
+[references.thing]
+description = "Things"
+of = ["{feed}.{column}"]
+key = "thing"
+columns = {{thing = {{type = "{kind}"}}, owner = {{type = "text", longest = 20}}}}
+"""
+    one = loaded(text, kpi(1001, f'["{column}.owner"]', measure + "\npersonal = true", feed=feed)).kpis[1001]
+    assert [one.name for one in one.source.by] == [key]
+    assert one.key_of(one.by[0]).column == column
+
+
+def test_an_attribute_may_be_called_as_the_column_that_it_is_of():
+    text = CELL.replace("site =", "cell_id =")
+    one = loaded(text, kpi(1001, '["cell_id.cell_id"]', VOLUME)).kpis[1001]
+    assert (one.dimensions, [key.name for key in one.source.by]) == (("cell_id",), ["cell_id_key"])
+
+
+def test_partials_with_a_column_that_is_called_as_the_attribute_are_not_shared():
+    found = loaded(
+        CELL,
+        kpi(1001, '[{name = "vendor", column = "cell_id"}]', VOLUME),
+        kpi(1002, '["cell_id.vendor"]', VOLUME),
+    ).kpis
+    assert found[1002].source.id == 1002
+
+
 def test_keys_in_any_case_are_folded_in_partials():
     mean = 'measure = {type = "count", name = "logs"}\nunit = "logs"'
     one = loaded(OPERATOR, kpi(1001, '["operator.alias"]', mean, feed="coverage")).kpis[1001]

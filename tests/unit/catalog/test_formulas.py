@@ -107,6 +107,14 @@ def test_other_keys_are_as_they_are_given():
     assert (one.unit, one.description, one.top) == ("x", "D", True)
 
 
+def test_a_long_formula_is_described_by_its_beginning():
+    formula = " + ".join(["sum(bytes_uplink)"] * 20) + " / count() of ipflow by service_id per 5m"
+    one = kpi_of(formula)
+    assert len(one.description) <= 200
+    assert one.description.startswith("sum(bytes_uplink) + sum(bytes_uplink) +")
+    assert one.description.endswith(" ...")
+
+
 AT = "kpis.UplinkShare.formula "
 AS = "'100 * sum(up) / sum(up, down) of probe by cell per 1h, 1d'"
 

@@ -47,6 +47,14 @@ feed = "ipflow"
 by = [{name = "maker", column = "cell_id.vendor"}, "service_id"]
 measure = {type = "sum", name = "bytes", columns = ["bytes_uplink", "bytes_downlink"]}
 unit = "bytes"
+
+[kpis.RegionCells]
+id = 1003
+description = "Regions by cells with traffic"
+feed = "ipflow"
+by = ["cell_id.region"]
+measure = {type = "count_distinct", name = "cells", column = "cell_id"}
+unit = "cells"
 """
 START = 1626566400  # 2021-07-18T00:00:00Z
 NOON = datetime(2021, 7, 18, tzinfo=UTC)
@@ -122,6 +130,8 @@ def test_a_regions_users_are_counted_once_over_its_cells(catalog, folder: Path):
     assert rows(catalog, 1001) == [("North", 2), ("", 1)]
     by_cell = result_model(catalog.kpis[1001].source).objects.filter(interval_start_timestamp=NOON, interval=1)
     assert dict(by_cell.values_list("cell_id", "number_of_unique_users")) == {1: 1, 2: 2, 3: 1}
+    # Cells 1 and 2 are in the north.
+    assert rows(catalog, 1003) == [("North", 2), ("", 1)]
     # Those of the whole interval are two as well: users 1 and 2.
     assert IntervalSummary.objects.get(kpi=1001, interval=1, interval_start_timestamp=NOON).total == 2
     assert rows(catalog, 1002) == [("Ericsson", 1, 20), ("Nokia", 1, 10), ("Ericsson", 2, 5), ("", 1, 1)]
