@@ -15,7 +15,7 @@ import gzip
 import io
 import os
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -53,6 +53,7 @@ from kpis.stages.group import Group
 from kpis.store import ledger as store_ledger
 from kpis.store import watermarks
 from kpis.store.ledger import DatabaseLedger
+from tests.deaths import Death, dying
 from tests.effort import times
 from tests.twin import SECONDS, Call, Flow, Log, Message, Record, expected, file_text, moment, stored, uuid
 
@@ -82,30 +83,6 @@ DEATHS = {
     "before a rollup": (DatabaseLedger, "commit_rollup", "before"),
     "after a rollup": (DatabaseLedger, "commit_rollup", "after"),
 }
-
-
-class Death(BaseException):
-    """Ends a run as a kill would, as far as an exception can."""
-
-
-@contextmanager
-def dying(point: str, turn: int):
-    """Lets the run die at the point when it comes there for the ``turn``-th time."""
-    owner, name, when = DEATHS[point]
-    original = getattr(owner, name)
-    turns = iter(range(turn))
-
-    def deadly(*args, **kwargs):
-        is_turn = next(turns, None) is None
-        if is_turn and when == "before":
-            raise Death
-        result = original(*args, **kwargs)
-        if is_turn:
-            raise Death
-        return result
-
-    with patch.object(owner, name, deadly):
-        yield
 
 
 starts = st.integers(0, 35).map(lambda i: START + i * 300)
@@ -288,7 +265,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(point=st.sampled_from(sorted(DEATHS)), turn=st.integers(0, 1))
     def a_run_dies(self, point, turn):
-        with dying(point, turn):
+        with dying(*DEATHS[point], turn):
             try:
                 self.update()
             except Death:

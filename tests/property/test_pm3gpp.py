@@ -1,4 +1,4 @@
-"""3GPP measurement files are read alike, however they are written and in whatever pieces they come."""
+"""3GPP measurement files give the same rows in each form of XML, and in pieces of any size."""
 
 from __future__ import annotations
 

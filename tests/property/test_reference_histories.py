@@ -1,4 +1,4 @@
-"""Whatever files and references come, in whatever order, KPIs by attributes end up as a plain-Python twin says.
+"""After any files and loads, in any order, KPIs by attributes have the values of a plain-Python twin.
 
 Hypothesis makes up histories of files with IP flows, of loads of cells (histories and states, whole and partial, of the
 past and of the future), of runs, of runs that die, and of rebuilds. After each run the tables have what the files and
@@ -12,14 +12,12 @@ from __future__ import annotations
 import io
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from django.core.management import call_command
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -45,7 +43,9 @@ from kpis.store import ledger as store_ledger
 from kpis.store import references as store_references
 from kpis.store.ledger import DatabaseLedger
 from tests.catalogs import declared
+from tests.deaths import Death, dying
 from tests.effort import times
+from tests.property.test_histories import tried
 from tests.references import referenced
 from tests.twin import Flow, file_text, moment
 
@@ -131,10 +131,6 @@ def histories(draw) -> list[tuple]:
 
 
 states = st.tuples(st.dictionaries(st.sampled_from(CELLS), names, min_size=1), times_of_versions)
-
-
-class Death(BaseException):
-    """Ends a command as a kill would, as far as an exception can."""
 
 
 def named_at(versions: Versions, cell: int, second: int) -> tuple[str, str]:
@@ -241,7 +237,7 @@ class Histories(RuleBasedStateMachine):
     @rule(point=st.sampled_from(sorted(DEATHS)), turn=st.integers(0, 2), rows=histories())
     def a_load_or_a_run_dies(self, point, turn, rows):
         lines = [f"{cell},{text(since)},{text(until)},{region},{vendor}" for cell, since, until, region, vendor in rows]
-        with dying(point, turn), suppress(Death):
+        with dying(*DEATHS[point], turn), suppress(Death):
             self.load(["cell_id,valid_from,valid_to,region,vendor", *lines], is_run=True)
         self.run()
 
@@ -285,7 +281,7 @@ class Histories(RuleBasedStateMachine):
         }
 
     def check(self) -> None:
-        # A content counts once, whatever names it has.
+        # The same content under two names counts once.
         flows = [flow for content in {tuple(some) for some in self.files.values()} for flow in content]
         versions, until = held(), Watermark.objects.get(feed="ipflow").closed_until.timestamp()
         found = {key: rows for key, (rows, _, _) in self.stored().items() if rows}
@@ -307,40 +303,12 @@ def text(second: int | None) -> str:
     return "" if second is None else to_text(moment(second))
 
 
-def dying(point: str, turn: int):
-    """Let a command die at the point when it comes there for the ``turn``-th time."""
-    owner, name, when = DEATHS[point]
-    original: Callable = getattr(owner, name)
-    turns: Iterable = iter(range(turn))
-
-    def deadly(*args, **kwargs):
-        is_turn = next(turns, None) is None
-        if is_turn and when == "before":
-            raise Death
-        result = original(*args, **kwargs)
-        if is_turn:
-            raise Death
-        return result
-
-    return patch.object(owner, name, deadly)
-
-
 def test_any_history_ends_in_the_tables_of_its_files_and_versions(tmp_path, settings):
     settings.DATA_DIR, settings.LAKE_DIR = tmp_path / "history" / "data", tmp_path / "history" / "lake"
     Histories.folder = tmp_path / "history"
     with referenced(CATALOG) as catalog, declared(kpis=catalog.kpis.values()):
         Histories.kpis = dict(catalog.kpis)
         run_state_machine_as_test(Histories, settings=tried(HISTORIES))
-
-
-def tried(histories: int):
-    """Hypothesis's settings for so many histories."""
-    return settings(
-        max_examples=histories,
-        stateful_step_count=8,
-        suppress_health_check=list(HealthCheck),
-        print_blob=True,
-    )
 
 
 def test_the_twin_counts_by_the_version_of_the_time():

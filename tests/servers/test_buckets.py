@@ -31,7 +31,8 @@ from kpis.stages.memory_ledger import MemoryLedger
 from kpis.storage import BucketAddress, address
 from kpis.storage.bucket import PART_BYTES, SMALL_BYTES, client
 from kpis.store.ledger import DatabaseLedger
-from tests.property.test_histories import Death, dying
+from tests.deaths import Death, dying
+from tests.property.test_histories import DEATHS
 from tests.twin import Call, Flow, Message, expected, file_text, moment, stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_alone]
@@ -270,7 +271,7 @@ def test_an_object_that_changes_while_it_is_read_is_ingested_by_the_next_run(buc
 def test_what_a_broken_run_left_in_the_bucket_goes_with_the_next(bucket, point):
     files = hour_of_flows(0)
     put(bucket, files)
-    with dying(point, 1), pytest.raises(Death):
+    with dying(*DEATHS[point], 1), pytest.raises(Death):
         update()
     # A file so large that it is put in parts, of which the last never came.
     half = client("s3").create_multipart_upload(Bucket=bucket.name, Key="lake/partials/half.parquet")

@@ -1,4 +1,4 @@
-"""The tables of versions: only of the keys that are needed, and anew once the reference has changed."""
+"""The tables of versions: only of the keys that are needed, fetched again once the reference has changed."""
 
 from __future__ import annotations
 

@@ -23,9 +23,10 @@ from kpis.sources.places import found_in
 from kpis.stages.memory_ledger import MemoryLedger
 from kpis.store.kpi_sets import save_kpi_set
 from kpis.store.ledger import DatabaseLedger
+from tests.deaths import Death, dying
 from tests.factories import make_user
 from tests.processes import Place
-from tests.property.test_histories import DEATHS, Death, dying
+from tests.property.test_histories import DEATHS
 from tests.servers.test_watch import await_true, stopped, watching
 from tests.twin import HEADER, Flow, Log, expected, file_text, moment, stored
 from tests.unit.management.test_update_network_stats import START, update
@@ -410,7 +411,7 @@ def test_a_run_that_dies_leaves_each_content_counted_once(data_dir, lake_dir, po
     new = [Flow(START + 600, 8, 8, 8, 8, 8)]
     put(data_dir, a=OTHERS, f=new)
     for turn in range(3):
-        with dying(point, turn):
+        with dying(*DEATHS[point], turn):
             try:
                 update()
             except Death:

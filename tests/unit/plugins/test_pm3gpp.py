@@ -17,12 +17,12 @@ from kpis.catalog.feeds import Feed
 from kpis.catalog.file.load import parsed
 from kpis.catalog.file.source import parse
 from kpis.engine.reader import Reader
-from kpis.engine.scannable import can_scan
 from kpis.engine.scanner import scan
 from kpis.formats.bounds import FileError
 from network_analysis_pm3gpp.measurements import FORMAT
 from network_analysis_pm3gpp.objects import object_of
 from tests.pm3gpp import ATTEMPTS, CELL, CELL_8, PERIOD, collection, data, info, listed, raw, rows_of, value, whole
+from tests.scanner import read_alike
 
 CATALOG = Path(network_analysis_pm3gpp.__file__).with_name("pm.toml")
 
@@ -36,25 +36,11 @@ def feed() -> Feed:
     return feed
 
 
-def read(path: Path, feed: Feed, columns: str) -> tuple[list[tuple], list[tuple]]:
-    """Columns of a file's records, and its rejects, on which the bulk reader and the scanner agree."""
-    with duckdb.connect() as connection:
-        reading = Reader(connection).read(path, feed)
-        records = connection.execute(f"SELECT {columns} FROM records").fetchall()
-        rejects = connection.execute("FROM rejects ORDER BY line").fetchall()
-    assert can_scan(feed, [])
-    scanned = scan(path, feed, [])
-    assert scanned is not None
-    assert (scanned.reading, scanned.rejects) == (reading, rejects)
-    assert reading.lines == len(records) + len(rejects)
-    return records, rejects
-
-
 def test_a_row_is_a_value_with_its_object_counter_and_period(tmp_path, feed):
     path = tmp_path / "pm_1.xml"
     path.write_text(whole(value("234", "NIL", also="<suspect>true</suspect>"), value("3.75", "0", of=CELL_8)))
     columns = "epoch(end_time)::BIGINT, period, element, object, object_class, cell, counter, value, whole, suspect"
-    records, rejects = read(path, feed, columns)
+    records, rejects = read_alike(path, feed, columns)
     # 14:15 at +02:00 is 12:15 UTC.
     common = (1772367300, 900, "ManagedElement=gnb1")
     assert records == [
@@ -265,7 +251,7 @@ def test_an_odd_file_has_the_records_and_rejects_that_it_deserves(tmp_path, feed
     text, records, rejects = ODD[odd]
     path = tmp_path / "pm_1.xml"
     path.write_text(text)
-    found, refused = read(path, feed, "cell, counter, value, suspect")
+    found, refused = read_alike(path, feed, "cell, counter, value, suspect")
     assert found == records
     assert [one[:3] for one in refused] == rejects
 
@@ -329,7 +315,7 @@ def test_a_file_may_have_another_encoding(tmp_path, feed, encoding):
     declared = encoding.removesuffix("-sig")
     text = whole(value("5", "4", of="NRCellDU=é")).replace('encoding="UTF-8"', f'encoding="{declared}"')
     path.write_bytes(text.encode(encoding))
-    assert read(path, feed, "cell, counter, value") == ([("gnb1/é", "Att", 5), ("gnb1/é", "Succ", 4)], [])
+    assert read_alike(path, feed, "cell, counter, value") == ([("gnb1/é", "Att", 5), ("gnb1/é", "Succ", 4)], [])
 
 
 def packed(**files: bytes) -> bytes:
@@ -344,7 +330,7 @@ def test_an_archive_has_the_values_of_all_its_files(tmp_path, feed):
     path = tmp_path / "pm_1.zip"
     second = collection(data(info(value("3", "2"), value("1")), element="ManagedElement=gnb2"))
     path.write_bytes(packed(a_xml=SOUND.encode(), b__c_xml_gz=gzip.compress(second.encode())))
-    assert read(path, feed, "cell, counter, value") == (
+    assert read_alike(path, feed, "cell, counter, value") == (
         [("gnb1/7", "Att", 5), ("gnb1/7", "Succ", 4), ("gnb2/7", "Att", 3), ("gnb2/7", "Succ", 2)],
         [(5, "counter", "comes twice for this object and period", f"{CELL} Att 1")],
     )
@@ -377,7 +363,7 @@ def test_a_damaged_archive_fails_with_its_reason(tmp_path, feed, content, reason
 def test_a_packed_file_is_read_as_it_is_unpacked(tmp_path, feed):
     path = tmp_path / "pm_1.xml.gz"
     path.write_bytes(gzip.compress(SOUND.encode()))
-    assert read(path, feed, "cell, counter, value, suspect") == (TWO, [])
+    assert read_alike(path, feed, "cell, counter, value, suspect") == (TWO, [])
 
 
 @pytest.mark.parametrize(
