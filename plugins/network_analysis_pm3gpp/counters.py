@@ -56,7 +56,7 @@ class Counters:
 
     @cached_property
     def pattern(self) -> re.Pattern[bytes]:
-        """What finds an object that is written plainly, with each value in an ``r``.
+        """What finds an object in the usual form, with each value in an ``r``.
 
         Its groups are the object's name, the values that are kept, and ``suspect``.
         """

@@ -1,6 +1,6 @@
 """Reads a measurement file piece by piece: its XML becomes lines.
 
-Expat reads all of it but the ``measValue`` elements that are written plainly, which are nearly all of a file's bytes: a
+Expat reads all of it but the ``measValue`` elements in the usual form, which are nearly all of a file's bytes: a
 regular expression reads those, in a fifth of the time, and expat does not get them. There are none where anything but
 tags and text follows the start of the first element (comments, CDATA, instructions), in other encodings than UTF-8,
 and where names without a prefix are in another namespace.
@@ -158,7 +158,7 @@ class Document:
         return is_after_tag and self.is_plain and self.stack[-1:] == ["measInfo"]
 
     def _read_plain(self, text: bytes, begin: int) -> int:
-        """Read objects that are written plainly; return where they end."""
+        """Read objects in the usual form; return where they end."""
         counters, end = self._counters(), begin
         if not counters.are_plain:
             return begin
