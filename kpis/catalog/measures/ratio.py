@@ -55,6 +55,10 @@ class Ratio(Measure):
         return "ratio"
 
     @property
+    def total_words(self) -> str:
+        return "in all"
+
+    @property
     def is_fraction(self) -> bool:
         return True
 
